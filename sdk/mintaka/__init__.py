@@ -1,0 +1,1 @@
+"""Mintaka: flows are functions, runs are resources."""

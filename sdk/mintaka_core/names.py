@@ -1,0 +1,64 @@
+"""Deterministic names: doing a thing twice meets `AlreadyExists` instead of making a second one.
+
+Kubernetes limits: object names 253 characters (DNS subdomain), label values 63.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+GROUP = "mintaka.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+#: On every pod of ours, so that one watch sees them all and no other pod.
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "mintaka"
+LABEL_DEPLOYMENT = f"{GROUP}/deployment"
+LABEL_FLOW_RUN = f"{GROUP}/flow-run"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_SCHEDULE = f"{GROUP}/schedule"
+#: "true" on pods whose flow container leaves a report (the SDK runs in it); other containers are judged by exit code.
+LABEL_REPORTS = f"{GROUP}/reports"
+LABEL_TOMBSTONE = f"{GROUP}/tombstone"
+
+#: Holds a flow run in the cluster until the mirror has its whole history.
+MIRROR_FINALIZER = f"{GROUP}/mirror"
+
+#: The container of a pod that is the flow; all others are company.
+FLOW_CONTAINER = "flow"
+
+LABEL_LIMIT = 63
+NAME_LIMIT = 253
+
+
+def pod_name(flow_run: str, attempt: int) -> str:
+    """The name of the pod of one attempt: `RUN-ATTEMPT`."""
+    return shortened(flow_run, f"-{attempt}", NAME_LIMIT)
+
+
+def scheduled_run_name(deployment: str, deployment_uid: str, schedule: str, nominal_time: datetime) -> str:
+    """The name of the run that `schedule` asks for at `nominal_time` (aware; the UTC instant counts)."""
+    key = f"{deployment_uid}/{schedule}/{nominal_time.timestamp():.0f}"
+    return shortened(deployment, f"-{nominal_time:%Y%m%d%H%M}-{_digest(key, 6)}", LABEL_LIMIT)
+
+
+def label_value(name: str) -> str:
+    """`name` as a label's value: itself where it fits, else its beginning and a digest."""
+    return name if len(name) <= LABEL_LIMIT else shortened(name, "", LABEL_LIMIT)
+
+
+def shortened(name: str, suffix: str, limit: int) -> str:
+    """`name + suffix`, its middle replaced by a digest of the whole name where that would pass `limit` characters."""
+    if len(name) + len(suffix) <= limit:
+        return name + suffix
+    digest = "-" + _digest(name, 8)
+    return name[: limit - len(suffix) - len(digest)].rstrip("-.") + digest + suffix
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

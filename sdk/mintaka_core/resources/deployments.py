@@ -1,0 +1,154 @@
+"""FlowDeployment: a flow that is ready to be run, by hand or on schedules."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta  # noqa: TC003
+
+from pydantic import ConfigDict, Field
+
+from mintaka_core import schedules
+from mintaka_core.errors import InvalidSchedule
+from mintaka_core.resources.model import AnyObject, Condition, Metadata, Model, Time, cel, validations
+from mintaka_core.resources.template import FlowTemplate
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms)")
+_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+CRON_PATTERN = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+ +\S+ +\S+ +\S+ +\S+)$"
+
+
+def parse_duration(text: str) -> timedelta:
+    """A duration as Go and CEL write it (`90s`, `1h30m`); raises InvalidSchedule on anything else."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        message = f"duration {text!r} is not valid: write hours, minutes and seconds such as 1h30m or 90s"
+        raise InvalidSchedule(message)
+    return timedelta(seconds=sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+
+
+_SCHEDULE_RULES = validations(
+    cel("has(self.cron) != has(self.interval)", "a schedule has exactly one of cron and interval"),
+    cel(
+        f"!has(self.cron) || self.cron.matches(r'''{CRON_PATTERN}''')",
+        "cron takes five fields, such as '0 6 * * MON-FRI', or a macro such as @daily",
+        field_path=".cron",
+    ),
+    cel(
+        "!has(self.interval) || self.interval.matches('^([0-9]+(\\\\.[0-9]+)?(h|m|s|ms))+$') && duration(self.interval) >= duration('1s')",
+        "interval is a duration of at least one second, such as 15m or 24h",
+        field_path=".interval",
+    ),
+    cel("!has(self.anchor) || has(self.interval)", "anchor belongs to an interval; a cron schedule has none"),
+)
+
+
+class Schedule(Model):
+    """When to create runs: exactly one of cron and interval."""
+
+    model_config = ConfigDict(json_schema_extra=_SCHEDULE_RULES)
+
+    name: str = Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    """Name of the schedule, unique in the deployment; part of the names of its runs."""
+    cron: str | None = Field(default=None, min_length=1, max_length=200)
+    """Five fields (minute hour day-of-month month day-of-week, names allowed) or a macro such as @daily. A fixed local
+    time fires once a day also when clocks change; steps and stars follow real time."""
+    interval: str | None = Field(default=None, min_length=2, max_length=32)
+    """Time between runs, such as 15m or 24h. Whole days keep their wall-clock time when clocks change."""
+    anchor: Time | None = None
+    """Where intervals are counted from; absent: 2020-01-01T00:00:00Z."""
+    time_zone: str = Field(default="UTC", max_length=64, pattern=r"^[A-Za-z0-9_+\-/]+$")
+    """Name in the tz database, such as Europe/Berlin."""
+    parameters: AnyObject | None = None
+    """Parameters of the runs this schedule creates, over those of the deployment."""
+    suspend: bool = False
+    """True: the schedule creates nothing; times that pass meanwhile are not made up for."""
+    starting_deadline_seconds: int | None = Field(default=None, ge=1, le=31536000)
+    """A time missed by more than this many seconds (the operator was away) is skipped; absent: the latest missed time
+    is always made up for."""
+
+    def next_time(self, after: datetime) -> datetime:
+        """The first instant (UTC) strictly after `after`; raises InvalidSchedule where there is none."""
+        if self.cron is not None:
+            return schedules.next_cron(self.cron, self.time_zone, after)
+        if self.interval is None:
+            message = f"schedule {self.name!r} has neither cron nor interval"
+            raise InvalidSchedule(message)
+        return schedules.next_interval(parse_duration(self.interval), self.anchor, self.time_zone, after)
+
+    @property
+    def definition(self) -> str:
+        """What identifies the series of instants; another definition starts a new series."""
+        return f"{self.cron or self.interval} {self.time_zone} {self.anchor.isoformat() if self.anchor else ''}".strip()
+
+
+class History(Model):
+    """How long finished runs stay in the cluster; the API's database keeps them longer."""
+
+    limit: int = Field(default=100, ge=0, le=10000)
+    """How many finished runs of this deployment stay; the oldest go first."""
+    ttl_seconds_after_finished: int = Field(default=604800, ge=0, le=31536000)
+    """How long a finished run stays, in seconds."""
+
+
+class FlowDeploymentSpec(FlowTemplate):
+    """A flow that is ready to be run."""
+
+    schedules: tuple[Schedule, ...] = Field(
+        default=(),
+        max_length=50,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """When runs are created without anybody asking."""
+    suspend: bool = False
+    """True: no schedule creates runs. Runs that exist go on; runs can still be created by hand."""
+    history: History = History()
+    """How long finished runs stay in the cluster."""
+    version: str | None = Field(default=None, max_length=200)
+    """Version of the flow's code, as its author counts; recorded with each run."""
+    description: str | None = Field(default=None, max_length=20000)
+    """What the flow does, for people; Markdown."""
+
+
+class ScheduleStatus(Model):
+    """What a schedule did last and does next."""
+
+    name: str
+    """Name of the schedule in the spec."""
+    definition: str
+    """The series this speaks of; when it changes, the series starts anew."""
+    last_time: Time
+    """The last nominal time that was handled, or when the schedule was first seen."""
+    next_time: Time | None = None
+    """The next nominal time."""
+
+
+class FlowDeploymentStatus(Model):
+    """What the operator makes of a FlowDeployment."""
+
+    observed_generation: int = 0
+    """The `metadata.generation` this status speaks of."""
+    conditions: tuple[Condition, ...] = Field(
+        default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    """Ready: runs can be created and started."""
+    last_schedule_time: Time | None = None
+    """The last nominal time a schedule created a run for."""
+    next_schedule_time: Time | None = None
+    """The next nominal time a run will be created for; absent when suspended or without schedules."""
+    active_runs: int = 0
+    """How many runs of this deployment are not finished."""
+    schedules: tuple[ScheduleStatus, ...] = Field(
+        default=(), max_length=50, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    )
+    """Each schedule's last and next time."""
+
+
+class FlowDeployment(Model):
+    """A flow that is ready to be run, by hand (create a FlowRun that names it) or on schedules."""
+
+    api_version: str = "mintaka.dev/v1alpha1"
+    kind: str = "FlowDeployment"
+    metadata: Metadata
+    spec: FlowDeploymentSpec
+    status: FlowDeploymentStatus = FlowDeploymentStatus()

@@ -1,0 +1,93 @@
+"""What all resource models share: camelCase on the wire, docstrings as descriptions, lenient reading.
+
+Reading is lenient (unknown fields are ignored) because an older operator must survive a newer resource; the API server
+is the one that refuses unknown fields.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """Base of every model that appears in a resource."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, extra="ignore", frozen=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The model as it stands in a manifest: camelCase, JSON types, nothing that is unset."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def cel(rule: str, message: str, *, reason: str = "FieldValueInvalid", field_path: str = "") -> dict[str, str]:
+    """One CEL validation as it stands under `x-kubernetes-validations`."""
+    return {"rule": rule, "message": message, "reason": reason} | ({"fieldPath": field_path} if field_path else {})
+
+
+def validations(*rules: dict[str, str]) -> dict[str, Any]:
+    """The JSON Schema extra that carries CEL validations into the CRD."""
+    return {"x-kubernetes-validations": list(rules)}
+
+
+def format_time(time: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, as Kubernetes writes a MicroTime."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+#: An instant with microseconds; aware.
+Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
+
+#: Anything JSON: kept as it is, not looked into by the API server.
+AnyObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+#: A DNS-1123 subdomain, as Kubernetes names its objects.
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+
+Tag = Annotated[str, Field(min_length=1, max_length=100)]
+
+#: Absent and null are the same in a Kubernetes list.
+Absent = BeforeValidator(lambda value: [] if value is None else value)
+
+
+class Condition(Model):
+    """One aspect of a resource's state, in the form `kubectl wait --for=condition=…` reads (metav1.Condition)."""
+
+    type: str = Field(max_length=316)
+    """Name of the aspect, in CamelCase."""
+    status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
+    """Whether the aspect holds: True, False or Unknown."""
+    reason: str = Field(max_length=1024)
+    """Why it holds or not, as one CamelCase word for programs."""
+    message: str = Field(default="", max_length=32768)
+    """Why it holds or not, for people."""
+    last_transition_time: Time
+    """When `status` last changed."""
+    observed_generation: int | None = None
+    """The `metadata.generation` this was judged from."""
+
+
+def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:
+    """`conditions` with `new` in the place of its type; the transition time moves only where the status does."""
+    old = next((condition for condition in conditions if condition.type == new.type), None)
+    if old and old.status == new.status:
+        new = new.model_copy(update={"last_transition_time": old.last_transition_time})
+    return (*(condition for condition in conditions if condition.type != new.type), new)
+
+
+class Metadata(Model):
+    """The part of an object's metadata that we read."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()

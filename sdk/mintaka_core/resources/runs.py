@@ -1,0 +1,161 @@
+"""FlowRun: one run of a flow, from its wish to its end."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from mintaka_core.resources.model import AnyObject, Condition, Metadata, Model, ObjectName, Tag, Time, cel, validations
+from mintaka_core.resources.template import FlowTemplate
+from mintaka_core.states import DEFAULT_NAMES, State, StateType
+
+#: How many transitions a FlowRun keeps of itself. The mirror can be away for that many without a gap in the database:
+#: ten attempts' worth, about 6 KiB.
+TRANSITIONS_KEPT = 32
+
+#: The most bytes of JSON that the parameters of a run may take; larger inputs belong into a file or an object store.
+PARAMETERS_LIMIT_BYTES = 16384
+
+
+def _immutable(field: str) -> dict[str, str]:
+    return cel(
+        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"{field} cannot be changed once the run exists: create another FlowRun",
+        reason="FieldValueForbidden",
+    )
+
+
+_RUN_RULES = validations(
+    cel("has(self.deployment) != has(self.template)", "a run has exactly one of deployment (a name) and template (written out)"),
+    _immutable("deployment"),
+    _immutable("template"),
+    _immutable("parameters"),
+    _immutable("scheduledTime"),
+    _immutable("tags"),
+    cel("!oldSelf.cancel || self.cancel", "cancel cannot be taken back: create another FlowRun", reason="FieldValueForbidden"),
+)
+
+
+class FlowRunSpec(Model):
+    """The wish for one run of a flow."""
+
+    model_config = ConfigDict(json_schema_extra=_RUN_RULES)
+
+    deployment: ObjectName | None = None
+    """The FlowDeployment of the same namespace to run."""
+    template: FlowTemplate | None = None
+    """What to run, written out, instead of naming a deployment."""
+    parameters: AnyObject | None = None
+    """Arguments of the flow, over those of the deployment; at most 16 KiB of JSON."""
+    scheduled_time: Time | None = None
+    """When to start; absent: as soon as possible."""
+    suspend: bool = False
+    """True: does not start, or is stopped if it runs (state PAUSED); false again: starts anew."""
+    cancel: bool = False
+    """True: the run is stopped and ends CANCELLED. Cannot be taken back."""
+    tags: tuple[Tag, ...] = Field(default=(), max_length=50)
+    """Free words to find the run by, in addition to those of the deployment."""
+
+
+class StateStatus(Model):
+    """The state a run is in."""
+
+    type: StateType
+    """One of SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, CRASHED, PAUSED, CANCELLING, CANCELLED."""
+    name: str = Field(max_length=200)
+    """The state's own name, finer than its type: Late, AwaitingRetry, TimedOut and so on."""
+    reason: str = Field(default="", max_length=200)
+    """Why, as one word for programs: OOMKilled, ImagePullBackOff, an exception's class."""
+    message: str = Field(default="", max_length=4096)
+    """Why, for people."""
+    time: Time
+    """When the state began."""
+
+    @classmethod
+    def of(cls, state: State) -> StateStatus:
+        """A state as it stands in a status; it must have a time. Texts are cut to what the schema admits."""
+        if state.time is None:
+            message = f"state {state.name} has no time"
+            raise ValueError(message)
+        return cls(type=state.type, name=state.name[:200], reason=state.reason[:200], message=state.message[:4096], time=state.time)
+
+    @property
+    def print_reason(self) -> str:
+        """What a person wants to see beside the type: the finer name or the reason, or nothing for an ordinary state."""
+        return self.reason or (self.name if self.name != DEFAULT_NAMES[self.type] else "")
+
+
+class TransitionStatus(Model):
+    """One transition of a run and the decision behind it."""
+
+    sequence: int = Field(ge=1)
+    """Counts the transitions of a run from 1, without gaps."""
+    from_type: StateType | None = Field(default=None, alias="from")
+    """State type before; absent for the first."""
+    to: StateType
+    """State type after."""
+    name: str = Field(max_length=200)
+    """Name of the state after."""
+    proposed: StateType
+    """State type that was proposed; differs from `to` where a rule redirected."""
+    rule: str = Field(default="", max_length=100)
+    """The rule that decided; empty where none objected."""
+    verdict: str = Field(max_length=20)
+    """Accept or Redirect."""
+    reason: str = Field(default="", max_length=200)
+    """The reason of the state after."""
+    message: str = Field(default="", max_length=1024)
+    """Why the rule decided so, or the state's message."""
+    attempt: int = Field(ge=0)
+    """The attempt it belongs to."""
+    time: Time
+    """When it happened."""
+
+
+class FlowRunStatus(Model):
+    """What became of the wish; written by the operator alone."""
+
+    state: StateStatus | None = None
+    """The state the run is in."""
+    sequence: int = 0
+    """How many transitions the run has made."""
+    attempt: int = 0
+    """The current attempt, counted from 1; 0 before the first pod."""
+    failures: int = 0
+    """Retries granted after failures."""
+    crashes: int = 0
+    """Retries granted after crashes."""
+    rejections: int = 0
+    """Retries granted because a pod was turned away before any code ran."""
+    pod_name: str | None = None
+    """The pod of the current attempt."""
+    start_time: Time | None = None
+    """When the flow's code first ran."""
+    end_time: Time | None = None
+    """When the run ended."""
+    next_time: Time | None = None
+    """When the operator acts next without anything else happening: the scheduled time, a retry, a timeout."""
+    transitions: tuple[TransitionStatus, ...] = Field(default=(), max_length=TRANSITIONS_KEPT)
+    """The latest transitions, oldest first."""
+    conditions: tuple[Condition, ...] = Field(
+        default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    """Completed, Failed, Crashed, Cancelled, Suspended (for `kubectl wait`), HistoryComplete."""
+    observed_generation: int = 0
+    """The `metadata.generation` this status speaks of."""
+    problem: str = Field(default="", max_length=200)
+    """What is not well, in a word: empty for a run that waits, runs or completed as it should."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """True where the run is over."""
+        return self.state is not None and self.state.type.is_terminal
+
+
+class FlowRun(Model):
+    """One run of a flow. Create it to run; set spec.cancel to stop; delete it to stop and forget it in the cluster."""
+
+    api_version: str = "mintaka.dev/v1alpha1"
+    kind: str = "FlowRun"
+    metadata: Metadata
+    spec: FlowRunSpec
+    status: FlowRunStatus = FlowRunStatus()

@@ -1,0 +1,136 @@
+"""What to run and how: the fields that a FlowDeployment and a FlowRun's inline template have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from mintaka_core import backoff
+from mintaka_core.resources.model import AnyObject, Model, ObjectName, Tag, cel, validations
+
+
+class BackoffSpec(Model):
+    """How long to wait before each retry: delaySeconds * factor^k, at most maxSeconds."""
+
+    delay_seconds: float = Field(default=10, ge=0, le=86400)
+    """Seconds before the first retry."""
+    factor: float = Field(default=2, ge=1, le=100)
+    """What each further wait is multiplied by; 1 keeps it constant."""
+    max_seconds: float = Field(default=600, ge=0, le=604800)
+    """Ceiling of a wait, in seconds."""
+    jitter: float = Field(default=0.1, ge=0, le=1)
+    """Share of a wait that is drawn at random, so that many runs do not come back at once."""
+
+
+class RetryBudget(Model):
+    """How many times to try again, after which wait, and for which reasons."""
+
+    limit: int = Field(default=0, ge=0, le=1000)
+    """How many retries are granted in the life of a run."""
+    backoff: BackoffSpec = BackoffSpec()
+    """The wait before each retry."""
+    reasons: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=50)
+    """Only these reasons draw on the budget (such as OOMKilled, Evicted); empty means all."""
+
+    def budget(self) -> backoff.Budget:
+        """The same as a value the rules understand."""
+        plan = backoff.Backoff(self.backoff.delay_seconds, self.backoff.factor, self.backoff.max_seconds, self.backoff.jitter)
+        return backoff.Budget(self.limit, plan, frozenset(self.reasons))
+
+
+class RetriesSpec(Model):
+    """Two budgets that never mix: failures of the code and crashes of the infrastructure."""
+
+    on_failure: RetryBudget = RetryBudget()
+    """For runs that end FAILED: the flow raised, returned a failed state or timed out."""
+    on_crash: RetryBudget = RetryBudget()
+    """For runs that end CRASHED: out of memory, evicted, pod deleted, node lost, image not found and so on."""
+
+    def budgets(self) -> backoff.Retries:
+        """The same as a value the rules understand."""
+        return backoff.Retries(self.on_failure.budget(), self.on_crash.budget())
+
+
+class ConfigMapSource(Model):
+    """A ConfigMap of the same namespace whose keys are files."""
+
+    name: ObjectName
+    """Name of the ConfigMap."""
+
+
+_SOURCE_RULES = validations(
+    cel(
+        "has(self.inline) != has(self.configMap)",
+        "a source is exactly one of inline and configMap; leave source out when the code is in the image",
+    )
+)
+
+
+class Source(Model):
+    """Where the flow's code comes from. Absent: it is in the image."""
+
+    model_config = ConfigDict(json_schema_extra=_SOURCE_RULES)
+
+    inline: str | None = Field(default=None, min_length=1, max_length=65536)
+    """The Python source itself, at most 64 KiB; the entrypoint's file name is the name it gets."""
+    config_map: ConfigMapSource | None = None
+    """A ConfigMap whose keys are mounted as files beside each other."""
+
+
+_TEMPLATE_RULES = validations(
+    cel(
+        "has(self.entrypoint) || has(self.podTemplate)",
+        "name an entrypoint (module:flow or file.py:flow), or give a podTemplate with a container named flow",
+        reason="FieldValueRequired",
+    ),
+    cel(
+        "!has(self.source) || has(self.entrypoint)",
+        "a source needs an entrypoint that says which function of it is the flow",
+        reason="FieldValueRequired",
+    ),
+    cel(
+        "!has(self.source) || !has(self.entrypoint) || self.entrypoint.split(':')[0].endsWith('.py')",
+        "with a source, the entrypoint names a file of it, such as flow.py:main",
+    ),
+    cel("!has(self.entrypoint) || !self.entrypoint.startsWith('/') || !has(self.source)", "with a source, the entrypoint is a relative path"),
+    cel(
+        "!has(self.verdicts) || self.verdicts.all(reason, reason.matches('^[A-Za-z0-9]{1,100}$'))",
+        "the keys of verdicts are reasons of the failure table, such as OOMKilled",
+    ),
+)
+
+
+class FlowTemplate(Model):
+    """What to run and how to run it."""
+
+    model_config = ConfigDict(json_schema_extra=_TEMPLATE_RULES)
+
+    entrypoint: str | None = Field(default=None, min_length=3, max_length=500, pattern=r"^[^\s:]+:[A-Za-z_][A-Za-z0-9_.]*$")
+    """The flow: `module:function` or `path/to/file.py:function`. Absent: the flow is a plain container, and podTemplate
+    says what it runs."""
+    source: Source | None = None
+    """Where the code comes from; absent when it is in the image."""
+    image: str | None = Field(default=None, min_length=1, max_length=1000)
+    """The image of the flow's container. Absent: the operator's default image, which holds Python and mintaka."""
+    parameters: AnyObject | None = None
+    """Arguments of the flow. A run's own parameters override them one by one."""
+    parameter_schema: AnyObject | None = None
+    """JSON Schema (2020-12) that parameters must obey; checked before anything is started."""
+    retries: RetriesSpec = RetriesSpec()
+    """How often to try again after a failure and after a crash."""
+    timeout_seconds: int | None = Field(default=None, ge=1, le=31536000)
+    """How long one attempt may run, in seconds; then it is stopped and ends FAILED, named TimedOut."""
+    pending_timeout_seconds: int = Field(default=600, ge=1, le=604800)
+    """How long one attempt may take to start (scheduling, pulling the image), in seconds; then it ends CRASHED with
+    the reason that held it back."""
+    verdicts: dict[str, Literal["FAILED", "CRASHED"]] | None = Field(default=None, max_length=50)
+    """Overrides the verdict of the failure table for a reason, such as `OOMKilled: FAILED`."""
+    pod_template: AnyObject | None = None
+    """A partial PodTemplateSpec, merged strategically over the operator's own; the container named `flow` is the flow's."""
+    tags: tuple[Tag, ...] = Field(default=(), max_length=50)
+    """Free words to find runs by."""
+
+    def merged_parameters(self, own: dict[str, Any] | None) -> dict[str, Any]:
+        """The arguments of a run: these, overridden one by one by `own`."""
+        return {**(self.parameters or {}), **(own or {})}

@@ -1,0 +1,156 @@
+"""The rules, each a sentence and a pure function from a transition to a verdict."""
+
+from __future__ import annotations
+
+from mintaka_core.backoff import NEVER_RAN, Budget
+from mintaka_core.states import (
+    CANCELLED,
+    CANCELLING,
+    COMPLETED,
+    CRASHED,
+    FAILED,
+    PAUSED,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+    State,
+    awaiting_retry,
+    suspended,
+    timed_out,
+)
+from mintaka_core.transitions import Abort, Redirect, Transition, Verdict, Wait
+
+
+def fence_stale_attempts(transition: Transition) -> Verdict | None:
+    """What an older attempt says about the run no longer counts."""
+    if transition.attempt < transition.current_attempt:
+        return Abort(f"attempt {transition.attempt} was replaced by attempt {transition.current_attempt}")
+    return None
+
+
+def terminal_states_stay(transition: Transition) -> Verdict | None:
+    """A finished run stays finished but for an explicit rerun."""
+    if transition.current and transition.current.is_terminal and not transition.explicit:
+        return Abort(f"the run already ended {transition.current.name}")
+    return None
+
+
+def cancelling_ends_cancelled(transition: Transition) -> Verdict | None:
+    """Whatever the end of a run that is being cancelled looks like, it is CANCELLED."""
+    if transition.edge[0] != CANCELLING or transition.edge[1] in (CANCELLED, CANCELLING):
+        return None
+    if transition.proposed.is_terminal:
+        end = transition.proposed
+        return Redirect(
+            State(CANCELLED, reason="Cancelled", message=f"ended {end.name} while being cancelled: {end.message}".rstrip(": ")),
+            reason=f"cancellation was requested before it ended {end.name}",
+        )
+    return Abort("a run that is being cancelled only ends")
+
+
+def cancel_what_does_not_run(transition: Transition) -> Verdict | None:
+    """A run without a workload has nothing to stop: it is CANCELLED at once."""
+    if transition.edge[1] != CANCELLING or not transition.cancel_requested:
+        return None
+    if transition.current is None or transition.current.type in (SCHEDULED, PAUSED):
+        return Redirect(State(CANCELLED, reason="Cancelled", message="cancelled before it ran"), reason="nothing was running")
+    return None
+
+
+def suspend_before_running(transition: Transition) -> Verdict | None:
+    """A run that its owner suspended does not start."""
+    if transition.suspend_requested and transition.edge[1] in (PENDING, SCHEDULED) and transition.current is not None:
+        return Redirect(suspended("suspended before it ran; set spec.suspend to false to go on"), reason="spec.suspend is set")
+    return None
+
+
+def wait_for_scheduled_time(transition: Transition) -> Verdict | None:
+    """SCHEDULED → PENDING waits until the run is due."""
+    current = transition.current
+    if transition.edge != (SCHEDULED, PENDING) or current is None or current.scheduled_time is None:
+        return None
+    if current.scheduled_time > transition.now:
+        return Wait(current.scheduled_time, reason=f"due at {current.scheduled_time:%Y-%m-%dT%H:%M:%SZ}")
+    return None
+
+
+def run_in_order(transition: Transition) -> Verdict | None:
+    """Each state follows only from those that lead to it."""
+    if transition.edge in ORDER or transition.explicit:
+        return None
+    origin = transition.edge[0]
+    return Abort(f"{transition.proposed.type} does not follow {origin or 'nothing'}")
+
+
+def time_out_pending(transition: Transition) -> Verdict | None:
+    """What did not start in time crashed for the reason that held it back, whatever its end looks like."""
+    current = transition.current
+    if current is None or transition.edge != (PENDING, CRASHED) or not (transition.overdue and transition.stopped):
+        return None
+    reason = current.reason or "PendingTimeout"
+    return Redirect(State(CRASHED, reason=reason, message=current.message or "it did not start in time"), reason="pending timeout")
+
+
+def time_out_running(transition: Transition) -> Verdict | None:
+    """What was stopped after its deadline TimedOut, unless it completed."""
+    if transition.edge[0] != RUNNING or transition.proposed.type not in (FAILED, CRASHED):
+        return None
+    if not (transition.overdue and transition.stopped):
+        return None
+    return Redirect(timed_out("stopped after spec.timeoutSeconds"), reason="run timeout")
+
+
+def suspend_what_was_stopped(transition: Transition) -> Verdict | None:
+    """A workload stopped because its owner suspended the run leaves it PAUSED, whatever its end looks like."""
+    if not (transition.suspend_requested and transition.stopped):
+        return None
+    if transition.edge[0] not in (PENDING, RUNNING) or transition.proposed.type not in (FAILED, CRASHED):
+        return None
+    return Redirect(suspended("stopped; set spec.suspend to false to run it again"), reason="spec.suspend is set")
+
+
+def retry_failed(transition: Transition) -> Verdict | None:
+    """RUNNING → FAILED becomes AwaitingRetry while the failure budget lasts."""
+    if transition.edge != (RUNNING, FAILED):
+        return None
+    return _retry(transition, transition.retries.on_failure, transition.failures, "failure")
+
+
+def retry_what_never_ran(transition: Transition) -> Verdict | None:
+    """A workload that was turned away before any code ran is started again, at nobody's expense."""
+    if transition.proposed.type != CRASHED or not transition.never_ran:
+        return None
+    return _retry(transition, NEVER_RAN, transition.rejections, "rejection")
+
+
+def retry_crashed(transition: Transition) -> Verdict | None:
+    """A crash becomes AwaitingRetry while the crash budget lasts for its reason."""
+    if transition.proposed.type != CRASHED or transition.edge[0] not in (PENDING, RUNNING):
+        return None
+    return _retry(transition, transition.retries.on_crash, transition.crashes, "crash")
+
+
+def _retry(transition: Transition, budget: Budget, used: int, what: str) -> Verdict | None:
+    proposed = transition.proposed
+    if not transition.retriable or used >= budget.limit or not budget.covers(proposed.reason):
+        return None
+    delay = budget.backoff.delay(used, transition.jitter)
+    return Redirect(
+        awaiting_retry(transition.now + delay, reason=proposed.reason, message=proposed.message),
+        reason=f"{what} {used + 1} of {budget.limit} allowed, again in {delay.total_seconds():.1f} s",
+    )
+
+
+#: Which state types may follow which; a retry's way back leads through SCHEDULED.
+ORDER = frozenset(
+    (before, after)
+    for before, afters in {
+        None: (SCHEDULED,),
+        SCHEDULED: (SCHEDULED, PENDING, PAUSED, CANCELLING, CANCELLED, FAILED, CRASHED),
+        PENDING: (PENDING, RUNNING, SCHEDULED, PAUSED, CANCELLING, CANCELLED, FAILED, CRASHED),
+        RUNNING: (COMPLETED, SCHEDULED, PAUSED, CANCELLING, CANCELLED, FAILED, CRASHED),
+        PAUSED: (SCHEDULED, CANCELLING, CANCELLED),
+        CANCELLING: (CANCELLED,),
+    }.items()
+    for after in afters
+)

@@ -1,0 +1,96 @@
+"""States of flow runs and task runs: Orion's types and names.
+
+A state has a *type* (what the orchestrator acts on) and a *name* (what a person reads, finer than the type). Types are
+few and closed; names are open: a flow may return a COMPLETED state named "Skipped".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime  # noqa: TC003 - pydantic and get_type_hints read the annotation at run time
+from enum import StrEnum
+
+
+class StateType(StrEnum):
+    """The closed set of state types; those in `TERMINAL` end a run."""
+
+    SCHEDULED = "SCHEDULED"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CRASHED = "CRASHED"
+    PAUSED = "PAUSED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True where no further state follows but by an explicit retry or rerun."""
+        return self in TERMINAL
+
+
+SCHEDULED = StateType.SCHEDULED
+PENDING = StateType.PENDING
+RUNNING = StateType.RUNNING
+COMPLETED = StateType.COMPLETED
+FAILED = StateType.FAILED
+CRASHED = StateType.CRASHED
+PAUSED = StateType.PAUSED
+CANCELLING = StateType.CANCELLING
+CANCELLED = StateType.CANCELLED
+
+TERMINAL = frozenset({COMPLETED, FAILED, CRASHED, CANCELLED})
+
+#: The name a state has when nobody gave it a finer one.
+DEFAULT_NAMES = {state_type: state_type.value.capitalize() for state_type in StateType}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a run is in: type, name, and why.
+
+    `reason` is one CamelCase word that programs compare (`OOMKilled`); `message` is a sentence for people. `time` is
+    when the state began (aware, UTC), None while it is only proposed. `scheduled_time` is when a SCHEDULED state is due;
+    None means at once.
+    """
+
+    type: StateType
+    name: str = ""
+    reason: str = ""
+    message: str = ""
+    time: datetime | None = None
+    scheduled_time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", DEFAULT_NAMES[self.type])
+
+    @property
+    def is_terminal(self) -> bool:
+        """True where the run is over."""
+        return self.type in TERMINAL
+
+    def at(self, time: datetime) -> State:
+        """The same state, begun at `time`."""
+        return replace(self, time=time)
+
+
+def scheduled(due: datetime | None = None, *, name: str = "Scheduled", reason: str = "", message: str = "") -> State:
+    """To be run at `due`, or as soon as possible when None."""
+    return State(SCHEDULED, name, reason, message, scheduled_time=due)
+
+
+def awaiting_retry(due: datetime, *, reason: str, message: str = "") -> State:
+    """To be run again at `due`; `reason` is that of the failure or crash behind it."""
+    return State(SCHEDULED, "AwaitingRetry", reason, message, scheduled_time=due)
+
+
+def suspended(message: str = "") -> State:
+    """Held back by its owner; nothing runs, and it can be resumed."""
+    return State(PAUSED, "Suspended", "Suspended", message)
+
+
+def timed_out(message: str) -> State:
+    """FAILED because it ran longer than its timeout."""
+    return State(FAILED, "TimedOut", "TimedOut", message)

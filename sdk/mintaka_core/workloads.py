@@ -1,0 +1,65 @@
+"""What is seen of the thing that runs one attempt, be it a pod or a local process.
+
+The reconciler reads only this, so operator and local mode share it. Whoever observes a pod or a process has already
+judged how it ended (`end`), because only there its signs can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta  # noqa: TC003
+from enum import StrEnum
+
+from mintaka_core.states import State  # noqa: TC001
+
+
+class Phase(StrEnum):
+    """PENDING: none of the user's code ran yet. RUNNING: it does. ENDED: it never will again."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    ENDED = "ENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a workload does not start. `patience` is how long it may last before the attempt counts as crashed; None:
+    the deployment's pendingTimeoutSeconds alone decides."""
+
+    reason: str
+    message: str
+    patience: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One attempt's pod or process.
+
+    `alive` is False once nothing of it can run any more. `stopping_time` is when somebody, we or others, asked it to
+    stop (None: nobody did), including the time it was given. `end` is the state its end amounts to (None while it goes
+    on); `retriable` False where trying again cannot help; `never_ran` True where it was turned away before any code ran.
+    """
+
+    name: str
+    uid: str
+    attempt: int
+    phase: Phase
+    created_time: datetime
+    alive: bool = True
+    started_time: datetime | None = None
+    ended_time: datetime | None = None
+    stopping_time: datetime | None = None
+    trouble: Trouble | None = None
+    end: State | None = None
+    retriable: bool = True
+    never_ran: bool = False
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The workload could not be created. `permanent` False: worth trying again (quota, throttling, a webhook away)."""
+
+    reason: str
+    message: str
+    permanent: bool
