@@ -52,6 +52,12 @@ def label_value(name: str) -> str:
     return name if len(name) <= LABEL_LIMIT else shortened(name, "", LABEL_LIMIT)
 
 
+def draw(*parts: object) -> float:
+    """A number in [0, 1) that depends only on `parts`: jitter that is the same after a restart."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48
+
+
 def shortened(name: str, suffix: str, limit: int) -> str:
     """`name + suffix`, its middle replaced by a digest of the whole name where that would pass `limit` characters."""
     if len(name) + len(suffix) <= limit:

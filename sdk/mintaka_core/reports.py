@@ -47,17 +47,19 @@ class Report:
         """The report as JSON of at most `LIMIT_BYTES` bytes; a long message loses its middle."""
         message = self.state.message
         while True:
-            text = json.dumps({
-                "mintaka": _VERSION,
-                "attempt": self.attempt,
-                "type": self.state.type,
-                "name": self.state.name[:200],
-                "reason": self.state.reason[:200],
-                "message": message,
-                "retriable": self.retriable,
-                "historyComplete": self.history_complete,
-                "spool": self.spool[:500],
-            })
+            text = json.dumps(
+                {
+                    "mintaka": _VERSION,
+                    "attempt": self.attempt,
+                    "type": self.state.type,
+                    "name": self.state.name[:200],
+                    "reason": self.state.reason[:200],
+                    "message": message,
+                    "retriable": self.retriable,
+                    "historyComplete": self.history_complete,
+                    "spool": self.spool[:500],
+                }
+            )
             excess = len(text.encode()) - LIMIT_BYTES
             if excess <= 0:
                 return text

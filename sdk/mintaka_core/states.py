@@ -7,7 +7,7 @@ few and closed; names are open: a flow may return a COMPLETED state named "Skipp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime  # noqa: TC003 - pydantic and get_type_hints read the annotation at run time
+from datetime import datetime
 from enum import StrEnum
 
 

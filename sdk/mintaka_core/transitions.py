@@ -8,7 +8,7 @@ one; a Wait or an Abort ends the asking. Whatever a rule said is kept in the tra
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime  # noqa: TC003
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mintaka_core.backoff import Retries

@@ -7,10 +7,10 @@ judged how it ended (`end`), because only there its signs can be read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta  # noqa: TC003
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mintaka_core.states import State  # noqa: TC001
+from mintaka_core.states import State, StateType
 
 
 class Phase(StrEnum):
@@ -24,7 +24,8 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """Why a workload does not start. `patience` is how long it may last before the attempt counts as crashed; None:
-    the deployment's pendingTimeoutSeconds alone decides."""
+    the deployment's pendingTimeoutSeconds alone decides.
+    """
 
     reason: str
     message: str
@@ -38,6 +39,7 @@ class Workload:
     `alive` is False once nothing of it can run any more. `stopping_time` is when somebody, we or others, asked it to
     stop (None: nobody did), including the time it was given. `end` is the state its end amounts to (None while it goes
     on); `retriable` False where trying again cannot help; `never_ran` True where it was turned away before any code ran.
+    `history_complete` is what its own report said of its task runs (None: it left none), `spool` where the rest lies.
     """
 
     name: str
@@ -54,12 +56,19 @@ class Workload:
     retriable: bool = True
     never_ran: bool = False
     exit_code: int | None = None
+    history_complete: bool | None = None
+    spool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The workload could not be created. `permanent` False: worth trying again (quota, throttling, a webhook away)."""
+    """Why no workload can be created for a run that is due.
+
+    `patience` is how long that may last before the run ends in `verdict`: zero for what nothing will mend, None for what
+    is worth trying for ever (a quota that others will free).
+    """
 
     reason: str
     message: str
-    permanent: bool
+    verdict: StateType
+    patience: timedelta | None = timedelta(0)

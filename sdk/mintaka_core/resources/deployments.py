@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta  # noqa: TC003
+from datetime import datetime, timedelta
 
 from pydantic import ConfigDict, Field
 

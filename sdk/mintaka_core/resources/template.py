@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from mintaka_core import backoff
+from mintaka_core.backoff import Backoff, Budget, Retries
 from mintaka_core.resources.model import AnyObject, Model, ObjectName, Tag, cel, validations
 
 
@@ -33,10 +33,10 @@ class RetryBudget(Model):
     reasons: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=50)
     """Only these reasons draw on the budget (such as OOMKilled, Evicted); empty means all."""
 
-    def budget(self) -> backoff.Budget:
+    def budget(self) -> Budget:
         """The same as a value the rules understand."""
-        plan = backoff.Backoff(self.backoff.delay_seconds, self.backoff.factor, self.backoff.max_seconds, self.backoff.jitter)
-        return backoff.Budget(self.limit, plan, frozenset(self.reasons))
+        plan = Backoff(self.backoff.delay_seconds, self.backoff.factor, self.backoff.max_seconds, self.backoff.jitter)
+        return Budget(self.limit, plan, frozenset(self.reasons))
 
 
 class RetriesSpec(Model):
@@ -47,9 +47,9 @@ class RetriesSpec(Model):
     on_crash: RetryBudget = RetryBudget()
     """For runs that end CRASHED: out of memory, evicted, pod deleted, node lost, image not found and so on."""
 
-    def budgets(self) -> backoff.Retries:
+    def budgets(self) -> Retries:
         """The same as a value the rules understand."""
-        return backoff.Retries(self.on_failure.budget(), self.on_crash.budget())
+        return Retries(self.on_failure.budget(), self.on_crash.budget())
 
 
 class ConfigMapSource(Model):
@@ -93,7 +93,9 @@ _TEMPLATE_RULES = validations(
         "!has(self.source) || !has(self.entrypoint) || self.entrypoint.split(':')[0].endsWith('.py')",
         "with a source, the entrypoint names a file of it, such as flow.py:main",
     ),
-    cel("!has(self.entrypoint) || !self.entrypoint.startsWith('/') || !has(self.source)", "with a source, the entrypoint is a relative path"),
+    cel(
+        "!has(self.entrypoint) || !self.entrypoint.startsWith('/') || !has(self.source)", "with a source, the entrypoint is a relative path"
+    ),
     cel(
         "!has(self.verdicts) || self.verdicts.all(reason, reason.matches('^[A-Za-z0-9]{1,100}$'))",
         "the keys of verdicts are reasons of the failure table, such as OOMKilled",

@@ -1,0 +1,132 @@
+"""Reconciling a flow deployment: runs for what is due, old runs out, and what to say of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mintaka_core.errors import InvalidSchedule
+from mintaka_core.names import scheduled_run_name
+from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan
+from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentStatus, Schedule, ScheduleStatus
+from mintaka_core.resources.model import Condition, set_condition
+
+#: How many missed times are looked at to find the latest one; a schedule of every second, away for a day, has as many.
+_MISSED_LIMIT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A finished run of the deployment, as retention sees it."""
+
+    name: str
+    uid: str
+    end_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why runs of the deployment cannot start, from what can be seen of it or of its latest run."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentObservation:
+    """Everything the reconciler may know about a deployment."""
+
+    deployment: FlowDeployment
+    active_runs: int = 0
+    finished: tuple[FinishedRun, ...] = ()
+    problem: Problem | None = None
+
+
+def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
+    """What to do about the deployment at `now` (aware, UTC)."""
+    deployment = seen.deployment
+    if deployment.metadata.deletion_timestamp is not None:
+        return DeploymentPlan()
+    create: list[CreateRun] = []
+    entries: list[ScheduleStatus] = []
+    missed: list[str] = []
+    problem = seen.problem
+    for schedule in () if deployment.spec.suspend else deployment.spec.schedules:
+        if schedule.suspend:
+            continue  # without an entry, the series starts anew when it is resumed: nothing is made up for
+        try:
+            entry, run, skipped = _advance(deployment, schedule, now)
+        except InvalidSchedule as error:
+            problem = Problem("InvalidSchedule", f"schedule {schedule.name!r}: {error}")
+            continue
+        entries.append(entry)
+        missed += skipped
+        if run:
+            create.append(run)
+    status = _status(seen, tuple(entries), create, problem, now)
+    due = min((entry.next_time for entry in entries if entry.next_time), default=None)
+    return DeploymentPlan(tuple(create), _retired(seen), status if status != deployment.status else None, due, tuple(missed))
+
+
+def _advance(deployment: FlowDeployment, schedule: Schedule, now: datetime) -> tuple[ScheduleStatus, CreateRun | None, list[str]]:
+    """The schedule's new entry, the run that is due (the latest, where several were missed), and what is to be said of the rest."""
+    known = next((entry for entry in deployment.status.schedules if entry.name == schedule.name), None)
+    if known is None or known.definition != schedule.definition:
+        return (
+            ScheduleStatus(name=schedule.name, definition=schedule.definition, last_time=now, next_time=schedule.next_time(now)),
+            None,
+            [],
+        )
+    latest, passed = None, 0
+    upcoming = schedule.next_time(known.last_time)
+    while upcoming <= now:
+        latest, passed = upcoming, passed + 1
+        if passed >= _MISSED_LIMIT:
+            upcoming = schedule.next_time(now)
+            break
+        upcoming = schedule.next_time(upcoming)
+    if latest is None:
+        return known.model_copy(update={"next_time": upcoming}), None, []
+    entry = known.model_copy(update={"last_time": latest, "next_time": upcoming})
+    said = [f"schedule {schedule.name!r} made up for the latest of {passed} missed times"] if passed > 1 else []
+    deadline = schedule.starting_deadline_seconds
+    if deadline is not None and now > latest + timedelta(seconds=deadline):
+        said.append(f"schedule {schedule.name!r} skipped {latest:%Y-%m-%dT%H:%M:%SZ}: it was missed by more than {deadline} s")
+        return entry, None, said
+    name = scheduled_run_name(deployment.metadata.name, deployment.metadata.uid, schedule.name, latest)
+    return entry, CreateRun(name, schedule.name, latest, schedule.parameters), said
+
+
+def _status(
+    seen: DeploymentObservation, entries: tuple[ScheduleStatus, ...], create: list[CreateRun], problem: Problem | None, now: datetime
+) -> FlowDeploymentStatus:
+    old = seen.deployment.status
+    generation = seen.deployment.metadata.generation
+    ready = Condition(
+        type="Ready",
+        status="False" if problem else "True",
+        reason=problem.reason if problem else "Ready",
+        message=problem.message[:1024] if problem else "",
+        last_transition_time=now,
+        observed_generation=generation,
+    )
+    return old.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": set_condition(old.conditions, ready),
+            "last_schedule_time": max(
+                [*(run.nominal_time for run in create), *([old.last_schedule_time] if old.last_schedule_time else [])], default=None
+            ),
+            "next_schedule_time": min((entry.next_time for entry in entries if entry.next_time), default=None),
+            "active_runs": seen.active_runs,
+            "schedules": entries,
+        }
+    )
+
+
+def _retired(seen: DeploymentObservation) -> tuple[DeleteRun, ...]:
+    """The finished runs beyond the history limit, oldest first."""
+    newest_first = sorted(seen.finished, key=lambda run: (run.end_time, run.name), reverse=True)
+    namespace = seen.deployment.metadata.namespace
+    beyond = newest_first[seen.deployment.spec.history.limit :]
+    return tuple(DeleteRun(namespace, run.name, run.uid, "the history limit is passed") for run in reversed(beyond))

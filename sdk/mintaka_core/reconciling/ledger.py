@@ -1,0 +1,136 @@
+"""The status of a flow run while it is being reconciled: every change goes through a proposal and leaves a trail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core.names import draw
+from mintaka_core.policies import FLOW_RUN_POLICY
+from mintaka_core.resources.model import Condition, set_condition
+from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, StateStatus, TransitionStatus
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, SCHEDULED, State
+from mintaka_core.transitions import Decision, Transition, decide
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mintaka_core.backoff import Retries
+    from mintaka_core.resources.runs import FlowRun
+
+_END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
+
+
+class Ledger:
+    """Proposes transitions against the policy and keeps the resulting status and transitions."""
+
+    def __init__(self, run: FlowRun, retries: Retries, now: datetime) -> None:
+        self.run = run
+        self.now = now
+        self.retries = retries
+        self.status: FlowRunStatus = run.status
+        self.new: list[TransitionStatus] = []
+
+    @property
+    def state(self) -> State | None:
+        """The state as the rules see it; a SCHEDULED state's due time is the status' next time."""
+        kept = self.status.state
+        if kept is None:
+            return None
+        due = self.status.next_time if kept.type == SCHEDULED else None
+        return State(kept.type, kept.name, kept.reason, kept.message, kept.time, due)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Deleting a run that has not ended cancels it."""
+        return self.run.spec.cancel or self.run.metadata.deletion_timestamp is not None
+
+    def propose(self, proposed: State, *, attempt: int | None = None, **facts: Any) -> Decision:
+        """Ask the policy and, where it lets the run enter a state, enter it."""
+        status = self.status
+        attempt = status.attempt if attempt is None else attempt
+        transition = Transition(
+            current=self.state,
+            proposed=proposed,
+            now=self.now,
+            attempt=attempt,
+            current_attempt=status.attempt,
+            failures=status.failures,
+            crashes=status.crashes,
+            rejections=status.rejections,
+            retries=self.retries,
+            cancel_requested=self.cancel_requested,
+            suspend_requested=self.run.spec.suspend,
+            jitter=draw(self.run.metadata.uid, attempt),
+            deadline=status.next_time,
+            **facts,
+        )
+        decision = decide(FLOW_RUN_POLICY, transition)
+        if decision.state is not None:
+            self._enter(decision, attempt)
+        return decision
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of the status that are no transition."""
+        self.status = self.status.model_copy(update=fields)
+
+    def condition(self, kind: str, *, holds: bool, reason: str, message: str = "") -> None:
+        """Set one condition of the status."""
+        new = Condition(
+            type=kind,
+            status="True" if holds else "False",
+            reason=reason or kind,
+            message=message,
+            last_transition_time=self.now,
+            observed_generation=self.run.metadata.generation,
+        )
+        self.update(conditions=set_condition(self.status.conditions, new))
+
+    def _enter(self, decision: Decision, attempt: int) -> None:
+        state = decision.state
+        if state is None:  # pragma: no cover - the caller has asked
+            return
+        status = self.status
+        if status.state is not None and state.time is not None and state.time < status.state.time:
+            state = replace(state, time=status.state.time)  # a pod's clock has whole seconds and may be another node's
+        kept = StateStatus.of(state)
+        record = TransitionStatus(
+            sequence=status.sequence + 1,
+            from_type=status.state.type if status.state else None,
+            to=kept.type,
+            name=kept.name,
+            proposed=decision.transition.proposed.type,
+            rule=decision.rule,
+            verdict=decision.verdict,
+            reason=kept.reason,
+            message=": ".join(part for part in (decision.reason, kept.message) if part)[:1024],
+            attempt=attempt,
+            time=kept.time,
+        )
+        self.new.append(record)
+        self.update(
+            state=kept,
+            sequence=record.sequence,
+            attempt=attempt,
+            transitions=(*status.transitions, record)[-TRANSITIONS_KEPT:],
+            next_time=state.scheduled_time,
+            problem=_problem(kept),
+            failures=status.failures + (decision.rule == "retry_failed"),
+            crashes=status.crashes + (decision.rule == "retry_crashed"),
+            rejections=status.rejections + (decision.rule == "retry_what_never_ran"),
+        )
+        self._mark(kept)
+
+    def _mark(self, kept: StateStatus) -> None:
+        if kept.type.is_terminal:
+            self.update(end_time=kept.time, next_time=None)
+            self.condition(_END_CONDITIONS[kept.type], holds=True, reason=kept.reason or kept.name, message=kept.message[:1024])
+            self.condition("Finished", holds=True, reason=kept.name, message=kept.message[:1024])
+        was_suspended = any(condition.type == "Suspended" and condition.status == "True" for condition in self.status.conditions)
+        if kept.type == PAUSED or was_suspended:
+            self.condition("Suspended", holds=kept.type == PAUSED, reason=kept.reason or kept.name, message=kept.message)
+
+
+def _problem(state: StateStatus) -> str:
+    word = state.print_reason
+    return "" if word == state.name and state.type == CANCELLED else word

@@ -1,0 +1,83 @@
+"""What reconciling asks for: effects that may each be done twice without harm, then one status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mintaka_core.resources.deployments import FlowDeploymentStatus
+from mintaka_core.resources.runs import FlowRunStatus, TransitionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWorkload:
+    """Start the pod or process of `attempt`; that it exists already means done."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopWorkload:
+    """Ask the workload to stop, giving it its grace period; `force` gives it none and forgets it."""
+
+    name: str
+    uid: str
+    why: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Hold the run in the cluster until the mirror has its history."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRun:
+    """Let go of a deleted run without the mirror's word, leaving a tombstone with its last state."""
+
+    tombstone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRun:
+    """Take a finished run out of the cluster."""
+
+    namespace: str
+    name: str
+    uid: str
+    why: str
+
+
+type RunEffect = CreateWorkload | StopWorkload | AddFinalizer | ReleaseRun | DeleteRun
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What to do about a flow run: `effects` in order, then `status` (None: leave it); look again at `due`."""
+
+    effects: tuple[RunEffect, ...] = ()
+    status: FlowRunStatus | None = None
+    due: datetime | None = None
+    transitions: tuple[TransitionStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRun:
+    """Create a scheduled run; that it exists already means done."""
+
+    name: str
+    schedule: str
+    nominal_time: datetime
+    parameters: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPlan:
+    """What to do about a flow deployment: create, then retire, then `status` (None: leave it); look again at `due`."""
+
+    create: tuple[CreateRun, ...] = ()
+    retire: tuple[DeleteRun, ...] = ()
+    status: FlowDeploymentStatus | None = None
+    due: datetime | None = None
+    missed: tuple[str, ...] = ()

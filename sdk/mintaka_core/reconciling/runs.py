@@ -1,0 +1,277 @@
+"""Reconciling a flow run: from what is seen of it and of its workloads to what to do next.
+
+Each step looks at the state the run is in and proposes the next one; steps repeat until nothing more is to be said, so
+one pass may take a run from nothing to PENDING, or, after the operator was away, from PENDING through RUNNING to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from mintaka_core import names
+from mintaka_core.backoff import Retries
+from mintaka_core.reconciling.ledger import Ledger
+from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
+from mintaka_core.resources.runs import FlowRun
+from mintaka_core.resources.template import FlowTemplate
+from mintaka_core.states import CANCELLED, CANCELLING, CRASHED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
+from mintaka_core.workloads import Refusal, Workload
+
+#: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
+FORCE_AFTER = timedelta(seconds=300)
+#: How soon to look again at a run that no workload can be created for.
+TRY_AGAIN = timedelta(seconds=5)
+
+_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunObservation:
+    """Everything the reconciler may know about a run.
+
+    `workloads` are those that exist, by attempt; whoever observes has made sure that an attempt missing there does not
+    exist. `refusal` says why none can be created; `template` is None when it is not known what to run. `mirrored`: an API
+    keeps the history, and the finalizer waits for it; `mirror_patience` is how long a deleted run waits.
+    """
+
+    run: FlowRun
+    template: FlowTemplate | None
+    workloads: Mapping[int, Workload] = field(default_factory=lambda: MappingProxyType({}))
+    refusal: Refusal | None = None
+    ttl: timedelta = timedelta(days=7)
+    mirrored: bool = True
+    mirror_patience: timedelta = timedelta(hours=1)
+
+
+class _Pass:
+    """One pass over one run."""
+
+    def __init__(self, seen: RunObservation, now: datetime) -> None:
+        self.seen = seen
+        self.now = now
+        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now)
+        self.effects: list[RunEffect] = []
+        self.due: list[datetime] = []
+
+    @property
+    def workload(self) -> Workload | None:
+        return self.seen.workloads.get(self.ledger.status.attempt)
+
+    def stop(self, workload: Workload, why: str) -> None:
+        """Ask once; force when it did not listen."""
+        if not workload.alive:
+            return
+        if workload.stopping_time is None:
+            self._stop(workload, why, force=False)
+        elif self.now >= workload.stopping_time + FORCE_AFTER:
+            self._stop(workload, f"{why}; it did not stop when asked", force=True)
+        else:
+            self.due.append(workload.stopping_time + FORCE_AFTER)
+
+    def _stop(self, workload: Workload, why: str, *, force: bool) -> None:
+        effect = StopWorkload(workload.name, workload.uid, why, force=force)
+        if not any(isinstance(known, StopWorkload) and known.name == workload.name for known in self.effects):
+            self.effects.append(effect)
+
+    # Each step returns True where it moved the run on, so that the next step looks at the new state.
+
+    def step(self) -> bool:
+        state = self.ledger.state
+        if state is None:
+            due = self.seen.run.spec.scheduled_time
+            return self.ledger.propose(scheduled(due)).accepted
+        if state.is_terminal:
+            return False
+        adopted = self._adopt(state)
+        if adopted:
+            return True
+        if self.ledger.cancel_requested and state.type != CANCELLING:
+            return self.ledger.propose(State(CANCELLING, reason="Cancelling", message=self._why_cancelled())).accepted
+        match state.type:
+            case t if t == SCHEDULED:
+                return self._start(state)
+            case t if t in (PENDING, RUNNING):
+                return self._follow(state)
+            case t if t == CANCELLING:
+                return self._cancel()
+            case t if t == PAUSED:
+                return self._resume()
+        return False
+
+    def _why_cancelled(self) -> str:
+        return "spec.cancel was set" if self.seen.run.spec.cancel else "the FlowRun was deleted"
+
+    def _adopt(self, state: State) -> bool:
+        """A workload exists whose creation was not recorded: its creator died in between."""
+        attempt = self.ledger.status.attempt + 1
+        if state.type != SCHEDULED or attempt not in self.seen.workloads:
+            return False
+        return self._pending(attempt)
+
+    def _pending(self, attempt: int) -> bool:
+        accepted = self.ledger.propose(State(PENDING), attempt=attempt).state
+        if accepted is None or accepted.type != PENDING:
+            return accepted is not None
+        self.ledger.update(pod_name=names.pod_name(self.seen.run.metadata.name, attempt), next_time=self._pending_deadline(self.now))
+        return True
+
+    def _pending_deadline(self, since: datetime) -> datetime:
+        seconds = self.seen.template.pending_timeout_seconds if self.seen.template else 600
+        return since + timedelta(seconds=seconds)
+
+    def _start(self, state: State) -> bool:
+        """SCHEDULED: create the next attempt's workload once it is due and nothing of an older one is left."""
+        for older in self.seen.workloads.values():
+            if older.alive:
+                self.stop(older, "another attempt is to start")
+                return False
+        refusal = self.seen.refusal
+        due = state.scheduled_time is None or state.scheduled_time <= self.now
+        if refusal and due and not self.seen.run.spec.suspend:
+            return self._refused(state, refusal)
+        attempt = self.ledger.status.attempt + 1
+        before = self.ledger.state
+        moved = self._pending(attempt)
+        after = self.ledger.state
+        if after is not None and after.type == PENDING and before is not None and before.type != PENDING:
+            self.effects.append(CreateWorkload(attempt))
+        elif not moved and state.scheduled_time:
+            self.due.append(state.scheduled_time)
+        return moved
+
+    def _refused(self, state: State, refusal: Refusal) -> bool:
+        since = state.time if state.reason == refusal.reason and state.time else self.now
+        if refusal.patience is not None and self.now >= since + refusal.patience:
+            return self.ledger.propose(State(refusal.verdict, reason=refusal.reason, message=refusal.message), retriable=False).accepted
+        self.due.append(self.now + TRY_AGAIN)
+        if state.reason == refusal.reason:
+            return False
+        self.ledger.propose(State(SCHEDULED, state.name, refusal.reason, refusal.message))
+        return False
+
+    def _follow(self, state: State) -> bool:
+        """PENDING or RUNNING: do as the workload does, and mind the owner's wish and the clock."""
+        workload = self.workload
+        if workload is None:
+            gone = State(CRASHED, reason="PodDisappeared", message=f"pod {self.ledger.status.pod_name} does not exist any more")
+            return self.ledger.propose(gone, stopped=True).accepted
+        if state.type == PENDING and workload.started_time is not None:
+            return self._running(workload)
+        if workload.end is not None:
+            return self._end(workload)
+        if self.seen.run.spec.suspend:
+            self.stop(workload, "spec.suspend was set")
+            return False
+        if state.type == PENDING and self._troubled(state, workload):
+            return True
+        deadline = self.ledger.status.next_time
+        if deadline is not None and self.now >= deadline:
+            self.stop(workload, "it did not start in time" if state.type == PENDING else "it ran longer than timeoutSeconds")
+        elif deadline is not None:
+            self.due.append(deadline)
+        return False
+
+    def _running(self, workload: Workload) -> bool:
+        started = workload.started_time or self.now
+        if not self.ledger.propose(State(RUNNING, time=min(started, self.now))).accepted:
+            return False
+        timeout = self.seen.template.timeout_seconds if self.seen.template else None
+        self.ledger.update(
+            start_time=self.ledger.status.start_time or started,
+            next_time=started + timedelta(seconds=timeout) if timeout else None,
+        )
+        return True
+
+    def _troubled(self, state: State, workload: Workload) -> bool:
+        """Write down why it does not start, once per reason, and how long that may last."""
+        trouble = workload.trouble
+        reason = trouble.reason if trouble else ""
+        if reason == state.reason:
+            return False
+        deadline = self._pending_deadline(workload.created_time)
+        if trouble and trouble.patience is not None:
+            deadline = min(deadline, self.now + trouble.patience)
+        accepted = self.ledger.propose(State(PENDING, reason=reason, message=trouble.message if trouble else "")).accepted
+        self.ledger.update(next_time=deadline)
+        return accepted
+
+    def _end(self, workload: Workload) -> bool:
+        if workload.end is None:
+            return False
+        self.stop(workload, "the flow ended")
+        accepted = self.ledger.propose(
+            workload.end,
+            attempt=workload.attempt,
+            retriable=workload.retriable,
+            never_ran=workload.never_ran,
+            ended_time=workload.ended_time,
+            stopped=workload.stopping_time is not None,
+        ).accepted
+        if accepted and workload.history_complete is not None:
+            message = "" if workload.history_complete else f"task runs that the API did not take in are in {workload.spool or 'no place'}"
+            reason = "Delivered" if workload.history_complete else "ApiAway"
+            self.ledger.condition("HistoryComplete", holds=workload.history_complete, reason=reason, message=message)
+        return accepted
+
+    def _cancel(self) -> bool:
+        workload = self.workload
+        if workload is not None and workload.end is None:
+            self.stop(workload, "the run is being cancelled")
+            return False
+        if workload is not None:
+            return self._end(workload)
+        return self.ledger.propose(State(CANCELLED, reason="Cancelled", message=self._why_cancelled())).accepted
+
+    def _resume(self) -> bool:
+        for workload in self.seen.workloads.values():
+            self.stop(workload, "the run is suspended")
+        if self.seen.run.spec.suspend:
+            return False
+        return self.ledger.propose(scheduled(reason="Resumed", message="spec.suspend was taken back")).accepted
+
+
+def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
+    """What to do about the run at `now` (aware, UTC); doing it and asking again ends in the same place."""
+    going = _Pass(seen, now)
+    metadata = seen.run.metadata
+    if seen.run.status.is_terminal:
+        return _after_the_end(going)
+    if seen.mirrored and metadata.deletion_timestamp is None and names.MIRROR_FINALIZER not in metadata.finalizers:
+        going.effects.append(AddFinalizer())
+    for _ in range(_STEPS):
+        if not going.step():
+            break
+    status = going.ledger.status
+    if status != seen.run.status:
+        status = status.model_copy(update={"observed_generation": metadata.generation})
+        return _plan(going, status)
+    return _plan(going, None)
+
+
+def _after_the_end(going: _Pass) -> RunPlan:
+    """A finished run: nothing of it may live on; in time it leaves the cluster, its history being in the mirror."""
+    seen, now = going.seen, going.now
+    metadata, status = seen.run.metadata, seen.run.status
+    for workload in seen.workloads.values():
+        going.stop(workload, "the run has ended")
+    if metadata.deletion_timestamp is not None:
+        if names.MIRROR_FINALIZER in metadata.finalizers:
+            deadline = metadata.deletion_timestamp + seen.mirror_patience
+            if not seen.mirrored or now >= deadline:
+                going.effects.append(ReleaseRun(tombstone=seen.mirrored))
+            else:
+                going.due.append(deadline)
+    elif status.end_time is not None:
+        if now >= status.end_time + seen.ttl:
+            going.effects.append(DeleteRun(metadata.namespace, metadata.name, metadata.uid, "its time to live is over"))
+        else:
+            going.due.append(status.end_time + seen.ttl)
+    return _plan(going, None)
+
+
+def _plan(going: _Pass, status: object) -> RunPlan:
+    due = min(going.due, default=None)
+    return RunPlan(tuple(going.effects), going.ledger.status if status is not None else None, due, tuple(going.ledger.new))
