@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # sourced after settings.sh, whose names it uses
 # The cluster's parts are plain processes: $run/NAME.pid says which one is NAME, $logs/NAME.log what it said.
 
 # A pid alone may belong to another program by now, so its start time (field 22 of proc(5)'s stat) is kept beside it.

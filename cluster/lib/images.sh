@@ -1,0 +1,186 @@
+# shellcheck shell=bash disable=SC2154  # sourced after settings.sh, whose names it uses
+# Build images without Docker, keep them as archives in the cache, and load them into a cluster.
+
+base_recipe="$cluster/images/base"
+
+one_at_a_time() {
+  exec 9>"$cache/lock"
+  flock -n 9 || { say "another image is being built: waiting for it"; flock 9; }
+}
+
+# Our own storage, not the machine's. Overlay is fast; not every file system and sandbox allows it, vfs works everywhere.
+buildah() {
+  if [ -z "${storage_driver:-}" ]; then
+    needs buildah:buildah
+    for storage_driver in overlay vfs; do
+      mkdir -p "$cache/storage-$storage_driver"
+      if run_buildah info >/dev/null 2>&1; then break; fi
+    done
+  fi
+  run_buildah "$@"
+}
+run_buildah() {
+  BUILDAH_ISOLATION=chroot command buildah --storage-driver "$storage_driver" \
+    --root "$cache/storage-$storage_driver" --runroot "$cache/storage-$storage_driver/run" "$@"
+}
+
+# export_archive IMAGE NAME FILE: under NAME, as the OCI archive that containerd, kind, k3d and skopeo read.
+export_archive() {
+  rm -f "$3.new"
+  buildah push --quiet "$1" "oci-archive:$3.new:$2" >&2
+  mv "$3.new" "$3"
+}
+
+# As a cluster reads it: `mintaka:dev` in a manifest means docker.io/library/mintaka:dev.
+full_name() {
+  case $1 in
+    localhost/* | *.*/* | *:*/*) echo "$1" ;;
+    */*) echo "docker.io/$1" ;;
+    *) echo "docker.io/library/$1" ;;
+  esac
+}
+
+base_name() { echo "localhost/mintaka-base:$(sha256sum < "$base_recipe" | cut -c1-12)"; }
+
+base_archive() {
+  local name archive; name=$(base_name); archive=$cache/images/base-${name#*:}.tar
+  if [ ! -s "$archive" ]; then
+    needs buildah:buildah debootstrap:debootstrap
+    say "building the base image, once: Debian with Python (about three minutes)"
+    local root container; root=$(mktemp -d "$cache/base.XXXXXX")
+    "$base_recipe" "$root" >&2
+    container=$(buildah from scratch)
+    buildah add --quiet "$container" "$root" / >/dev/null
+    buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env LANG=C.UTF-8 --cmd python3 "$container"
+    buildah commit --quiet --rm "$container" "$name" >/dev/null
+    export_archive "$name" "$name" "$archive"
+    rm -rf "$root"
+  fi
+  echo "$archive"
+}
+
+pause_archive() {
+  local digest archive folder container; digest=$(cat "$cluster"/images/pause.* | sha256sum | cut -c1-12); archive=$cache/images/pause-$digest.tar
+  if [ ! -s "$archive" ]; then
+    one_at_a_time
+    say "building the pause image"
+    folder=$(mktemp -d "$cache/pause.XXXXXX")
+    if ! gcc -Os -static -s -o "$folder/pause" "$cluster/images/pause.c" 2>/dev/null; then
+      CGO_ENABLED=0 go build -ldflags '-s -w' -o "$folder/pause" "$cluster/images/pause.go"
+    fi
+    container=$(buildah from scratch)
+    buildah add --quiet "$container" "$folder/pause" /pause >/dev/null
+    buildah config --entrypoint '["/pause"]' "$container"
+    buildah commit --quiet --rm "$container" localhost/pause:1 >/dev/null
+    export_archive localhost/pause:1 localhost/pause:1 "$archive"
+    rm -rf "$folder"
+  fi
+  echo "$archive"
+}
+
+# build DOCKERFILE TAG CONTEXT TARGET [OPTION ...]: prints the archive, built only when what it is made from has changed.
+build() {
+  local dockerfile=$1 tag=$2 context=$3 target=$4; shift 4
+  local archive stem work name
+  [ -f "$dockerfile" ] || fail "no such Dockerfile: $dockerfile"
+  [ -d "$context" ] || fail "no such folder: $context"
+  name=$(full_name "$tag")
+  work=$(mktemp -d "$cache/build.XXXXXX")
+  pack "$context" > "$work/context.tar"
+  stem=$cache/images/${name//[\/:]/_}${target:+--$target}
+  archive=$stem-$({ base_name; printf '%s\n' "$name" "$@"; cat "$dockerfile" "$work/context.tar"; } | sha256sum | cut -c1-16).tar
+  if [ -s "$archive" ]; then
+    say "$tag is built already"
+  else
+    say "building $tag"
+    provide_base
+    mkdir "$work/context"
+    tar -C "$work/context" -xf "$work/context.tar"
+    package_index "$work/pip"
+    buildah bud --quiet --layers --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" --file "$dockerfile" --tag "$name" "$work/context" >&2
+    rm -f "$stem"-????????????????.tar
+    export_archive "$name" "$name" "$archive"
+  fi
+  rm -rf "$work"
+  echo "$archive"
+}
+
+# What git knows or would add: neither a virtual environment nor a secret that git ignores gets into an image or its digest.
+# Times and owners are left out, so that equal content makes an equal archive.
+pack() {
+  local file
+  (
+    cd "$1" || exit
+    if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+      git ls-files -z --cached --others --exclude-standard | sort -zu |
+        while IFS= read -r -d '' file; do if [ -e "$file" ] || [ -L "$file" ]; then printf '%s\0' "$file"; fi; done
+    else
+      find . -type f -print0 -o -type l -print0 | sort -z
+    fi | tar --null --no-recursion --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go-w -T - -cf -
+  )
+}
+
+provide_base() {
+  local archive; archive=$(base_archive)
+  buildah images --quiet "$(base_name)" >/dev/null 2>&1 || buildah pull --quiet "oci-archive:$archive" >/dev/null
+}
+
+# package_index FOLDER: sets `volumes` so that pip in a RUN step finds the index this machine uses. Mounted while building only:
+# nothing of it, least of all a password, ends up in an image. pip reads three files, each overruling the one before:
+# they become the machine's, the user's, and the environment's.
+package_index() {
+  local folder=$1 name key user_file
+  mkdir -p "$folder"; chmod 700 "$folder"
+  volumes=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
+  [ ! -f /etc/pip.conf ] || volumes+=(--volume /etc/pip.conf:/etc/xdg/pip/pip.conf:ro)
+  for user_file in "$HOME/.pip/pip.conf" "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf"; do
+    if [ -f "$user_file" ]; then cp "$user_file" "$folder/user.conf"; fi
+  done
+  [ ! -f "$folder/user.conf" ] || volumes+=(--volume "$folder/user.conf:/etc/pip.conf:ro")
+  echo '[global]' > "$folder/environment.conf"
+  for name in $(compgen -e PIP_); do
+    [ "$name" != PIP_CONFIG_FILE ] || continue
+    key=${name#PIP_}; key=${key,,}
+    echo "${key//_/-} = ${!name}" >> "$folder/environment.conf"
+  done
+  volumes+=(--volume "$folder/environment.conf:/root/.config/pip/pip.conf:ro")
+  for name in ${PIP_FIND_LINKS:-}; do [ ! -d "$name" ] || volumes+=(--volume "$name:$name:ro"); done
+}
+
+# The name an archive gives its image.
+name_in() { tar -xOf "$1" index.json 2>/dev/null | sed -n 's/.*"org.opencontainers.image.ref.name": *"\([^"]*\)".*/\1/p'; }
+
+load() {
+  local archive=$1 name mark
+  [ -s "$archive" ] || fail "no such archive: $archive"
+  name=$(name_in "$archive")
+  if uses_current; then load_into_current "$archive" "$name"; return; fi
+  needs_root
+  ctr version >/dev/null 2>&1 || fail "the image is in $archive, but the cluster is not up: run cluster/up first"
+  # What was loaded under this name last; another archive's content under the same name must replace it.
+  mark=$state/images/${name//[\/:]/_}
+  if [ -n "$name" ] && [ "$(cat "$mark" 2>/dev/null)" = "$(stamp "$archive")" ] && ctr images ls -q | grep -qxF "$name"; then
+    say "${name:-$archive} is in the cluster already"
+    return
+  fi
+  ctr images import "$archive" >/dev/null
+  mkdir -p "$state/images"
+  [ -z "$name" ] || stamp "$archive" > "$mark"
+  say "loaded ${name:-$archive} into the cluster"
+}
+stamp() { stat -c '%n %s %Y' "$(realpath "$1")"; }
+ctr() { command ctr --address "$socket" --namespace k8s.io "$@"; }
+
+load_into_current() {
+  local context; context=$(current_context)
+  if [ -n "${IMAGE_PUSH:-}" ]; then
+    sh -c "$IMAGE_PUSH \"\$@\"" sh "$1" "$2"
+  elif [[ $context == kind-* ]]; then
+    kind load image-archive "$1" --name "${context#kind-}"
+  elif [[ $context == k3d-* ]]; then
+    k3d image import "$1" --cluster "${context#k3d-}"
+  else
+    fail "context $context is neither kind nor k3d: set IMAGE_PUSH to a command that takes an OCI archive and a tag (the archive is $1)"
+  fi
+  say "loaded $2 into context $context"
+}
