@@ -1,0 +1,65 @@
+# Two images from one file:
+#   docker build --target flow   -t localhost/mintaka-flow:dev .   what runs in the pods of flows: Python, mintaka, the examples' extra
+#   docker build --target server -t localhost/mintaka:dev .        operator and API
+# Both run as a numeric non-root user on a root file system that cannot be written; all bytecode is compiled beforehand,
+# because a pod that compiles at every start is slow to start.
+ARG BASE=python:3.13-slim
+
+# Every package of the lock file, checked against its hash. Later stages install from here and nowhere else.
+FROM ${BASE} AS wheels
+WORKDIR /build
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/mintaka
+ENV PATH=/opt/pip/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+COPY requirements.lock ./
+RUN pip wheel --quiet --require-hashes --no-deps --only-binary :all: --wheel-dir /wheels -r requirements.lock
+
+# Dependencies come before the sources, so that a change of code does not install them anew.
+FROM wheels AS dependencies
+COPY pyproject.toml docker/install ./
+RUN ./install
+
+FROM dependencies AS flow-dependencies
+RUN ./install examples
+
+FROM dependencies AS server-dependencies
+RUN ./install operator server
+
+FROM wheels AS project
+RUN pip install --quiet --no-index --find-links /wheels hatchling
+COPY pyproject.toml README.md LICENSE ./
+COPY sdk sdk
+COPY operator operator
+COPY api api
+RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist .
+
+FROM flow-dependencies AS flow-environment
+COPY --from=project /dist /dist
+RUN ./install /dist
+
+FROM server-dependencies AS server-environment
+COPY --from=project /dist /dist
+RUN ./install /dist
+
+FROM ${BASE} AS runtime
+RUN library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|lib2to3|tkinter|turtledemo|ensurepip|site-packages|dist-packages)/' "$library"
+ENV PATH=/opt/mintaka/bin:$PATH \
+    VIRTUAL_ENV=/opt/mintaka \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# The user has no entry in /etc/passwd and needs none; a number is what runAsNonRoot can check.
+USER 10001:10001
+
+FROM runtime AS flow
+LABEL org.opencontainers.image.title="mintaka-flow" org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=flow-environment /opt/mintaka /opt/mintaka
+# Flows of an image of your own go here: `FROM …/mintaka-flow`, `COPY flow.py .`, entrypoint flow.py:main.
+WORKDIR /flow
+CMD ["python", "-m", "mintaka.runner"]
+
+FROM runtime AS server
+LABEL org.opencontainers.image.title="mintaka" org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=server-environment /opt/mintaka /opt/mintaka
+WORKDIR /tmp
+CMD ["python", "-m", "mintaka_operator"]
