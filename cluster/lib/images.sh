@@ -48,13 +48,14 @@ base_archive() {
     needs buildah:buildah debootstrap:debootstrap
     say "building the base image, once: Debian with Python (about three minutes)"
     local root container; root=$(mktemp -d "$cache/base.XXXXXX")
+    # shellcheck disable=SC2064  # this very folder
+    trap "rm -rf '$root'" EXIT   # of the $(...) this runs in
     "$base_recipe" "$root" >&2
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$root" / >/dev/null
     buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env LANG=C.UTF-8 --cmd python3 "$container"
     buildah commit --quiet --rm "$container" "$name" >/dev/null
     export_archive "$name" "$name" "$archive"
-    rm -rf "$root"
   fi
   echo "$archive"
 }
@@ -65,6 +66,8 @@ pause_archive() {
     one_at_a_time
     say "building the pause image"
     folder=$(mktemp -d "$cache/pause.XXXXXX")
+    # shellcheck disable=SC2064  # this very folder
+    trap "rm -rf '$folder'" EXIT
     if ! gcc -Os -static -s -o "$folder/pause" "$cluster/images/pause.c" 2>/dev/null; then
       CGO_ENABLED=0 go build -ldflags '-s -w' -o "$folder/pause" "$cluster/images/pause.go"
     fi
@@ -73,7 +76,6 @@ pause_archive() {
     buildah config --entrypoint '["/pause"]' "$container"
     buildah commit --quiet --rm "$container" localhost/pause:1 >/dev/null
     export_archive localhost/pause:1 localhost/pause:1 "$archive"
-    rm -rf "$folder"
   fi
   echo "$archive"
 }
@@ -86,6 +88,8 @@ build() {
   [ -d "$context" ] || fail "no such folder: $context"
   name=$(full_name "$tag")
   work=$(mktemp -d "$cache/build.XXXXXX")
+  # shellcheck disable=SC2064  # this very folder
+  trap "rm -rf '$work'" EXIT   # of the $(...) this runs in
   pack "$context" > "$work/context.tar"
   stem=$cache/images/${name//[\/:]/_}${target:+--$target}
   archive=$stem-$({ base_name; printf '%s\n' "$name" "$@"; cat "$dockerfile" "$work/context.tar"; } | sha256sum | cut -c1-16).tar
@@ -97,16 +101,16 @@ build() {
     mkdir "$work/context"
     tar -C "$work/context" -xf "$work/context.tar"
     package_index "$work/pip"
-    buildah bud --quiet --layers --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" --file "$dockerfile" --tag "$name" "$work/context" >&2
+    buildah bud --layers --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" --file "$dockerfile" --tag "$name" "$work/context" >"$work/log" 2>&1 ||
+      { tail -n 50 "$work/log" >&2; fail "could not build $tag"; }
     rm -f "$stem"-????????????????.tar
     export_archive "$name" "$name" "$archive"
   fi
-  rm -rf "$work"
   echo "$archive"
 }
 
 # What git knows or would add: neither a virtual environment nor a secret that git ignores gets into an image or its digest.
-# Times and owners are left out, so that equal content makes an equal archive.
+# Times (no earlier than zip archives know, or no wheel can be built) and owners are fixed, so that equal content makes an equal archive.
 pack() {
   local file
   (
@@ -116,7 +120,7 @@ pack() {
         while IFS= read -r -d '' file; do if [ -e "$file" ] || [ -L "$file" ]; then printf '%s\0' "$file"; fi; done
     else
       find . -type f -print0 -o -type l -print0 | sort -z
-    fi | tar --null --no-recursion --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go-w -T - -cf -
+    fi | tar --null --no-recursion --mtime='2000-01-01 00:00Z' --owner=0 --group=0 --numeric-owner --mode=go-w -T - -cf -
   )
 }
 

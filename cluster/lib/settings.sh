@@ -2,6 +2,8 @@
 # Names, addresses and folders of the test cluster.
 # The address ranges and ports are unusual on purpose: a developer's own cluster keeps working beside this one.
 
+shopt -s inherit_errexit   # a command that fails inside $(...) ends that too
+
 cluster=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mintaka/cluster
 state=${MINTAKA_CLUSTER_DIR:-${XDG_STATE_HOME:-$HOME/.local/state}/mintaka/cluster}
