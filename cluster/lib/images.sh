@@ -102,7 +102,7 @@ build() {
     tar -C "$work/context" -xf "$work/context.tar"
     package_index "$work/pip"
     buildah bud --layers --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" --file "$dockerfile" --tag "$name" "$work/context" >"$work/log" 2>&1 ||
-      { tail -n 50 "$work/log" >&2; fail "could not build $tag"; }
+      { tail -n 50 "$work/log" >&2; buildah rm --all >/dev/null; fail "could not build $tag"; }
     rm -f "$stem"-????????????????.tar
     export_archive "$name" "$name" "$archive"
   fi

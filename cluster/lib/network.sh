@@ -41,8 +41,8 @@ tear_down_network() {
   done
 }
 
-# Remove our own rules, the chains of kubelet and kube-proxy, and those the portmap plugin made for our network;
-# every other rule of the machine stays untouched. Chains go last, when nothing jumps to them any more.
+# Remove our own rules, the chains of kubelet and kube-proxy, and those the portmap plugin made for our network (its common
+# ones too, unless another network uses them); every other rule of the machine stays untouched. Chains go last, when nothing jumps to them any more.
 remove_rules() {
   local table
   command -v "$1-save" >/dev/null || return 0
@@ -50,8 +50,13 @@ remove_rules() {
     "$1-save" -t "$table" 2>/dev/null | awk -v table="$table" '
       /^:KUBE-/ { chain[substr($1, 2)] }
       /^-A/ { rules[++count] = $0 }
-      /^-A CNI-HOSTPORT-DNAT .*name: \\"mintaka\\"/ { for (i = 1; i < NF; i++) if ($i == "-j") chain[$(i + 1)] }
+      /^:CNI-HOSTPORT-/ { portmap[substr($1, 2)] }
+      /^-A CNI-HOSTPORT-DNAT / {
+        if (/name: \\"mintaka\\"/) { for (i = 1; i < NF; i++) if ($i == "-j") chain[$(i + 1)] }
+        else foreign = 1
+      }
       END {
+        if (!foreign) for (name in portmap) chain[name]
         print "*" table
         for (name in chain) print ":" name " - [0:0]"
         for (i = 1; i <= count; i++) {
