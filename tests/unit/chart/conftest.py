@@ -1,0 +1,99 @@
+"""Rendering the chart with the real helm, which is built where it is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "mintaka"
+KUBERNETES = "1.34.0"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The objects of one rendering."""
+
+    objects: list[dict[str, Any]]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """All objects of `kind`."""
+        return [found for found in self.objects if found["kind"] == kind]
+
+    def one(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+        """The one object of that kind and name."""
+        found = [
+            candidate
+            for candidate in self.of(kind)
+            if candidate["metadata"]["name"] == name and (namespace is None or candidate["metadata"].get("namespace") == namespace)
+        ]
+        assert len(found) == 1, f"{kind} {name}: {len(found)} of {[candidate['metadata']['name'] for candidate in self.of(kind)]}"
+        return found[0]
+
+    def container(self, component: str) -> dict[str, Any]:
+        """The container of the Deployment of `component`."""
+        return self.one("Deployment", f"mintaka-{component}")["spec"]["template"]["spec"]["containers"][0]
+
+    def environment(self, component: str) -> dict[str, Any]:
+        """The environment of `component`: values, or where they come from."""
+        return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in self.container(component)["env"]}
+
+
+type Render = Callable[..., Release]
+type Refusal = Callable[[dict[str, Any]], str]
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    """Path of helm: the one on the PATH, or the cluster's own."""
+    if found := shutil.which("helm"):
+        return found
+    built = subprocess.run([ROOT / "cluster" / "build", "helm"], check=True, capture_output=True, text=True)
+    return str(Path(built.stdout.strip()) / "helm")
+
+
+@pytest.fixture(scope="session")
+def template(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `helm template` with values, a dict or the path of a file."""
+
+    def run(values: dict[str, Any] | Path | None = None, release: str = "mintaka") -> subprocess.CompletedProcess[str]:
+        if not isinstance(values, Path):
+            path = tmp_path_factory.mktemp("values") / "values.json"
+            path.write_text(json.dumps(values or {}), encoding="utf-8")
+            values = path
+        command = [helm, "template", release, CHART, "--namespace", "mintaka-system", "--kube-version", KUBERNETES, "--values", values]
+        return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(template: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
+    """The objects the chart makes: `render(values, release=…)`."""
+
+    def rendered(values: dict[str, Any] | Path | None = None, release: str = "mintaka") -> Release:
+        done = template(values, release)
+        assert done.returncode == 0, done.stderr
+        return Release([found for found in yaml.safe_load_all(done.stdout) if found])
+
+    return rendered
+
+
+@pytest.fixture(scope="session")
+def refusal(template: Callable[..., subprocess.CompletedProcess[str]]) -> Refusal:
+    """What helm says of values it refuses: `refusal(values)`."""
+
+    def refused(values: dict[str, Any]) -> str:
+        done = template(values)
+        assert done.returncode != 0, "helm took them"
+        return done.stderr
+
+    return refused

@@ -1,0 +1,125 @@
+"""Least privilege: the roles are exactly this list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.unit.chart.conftest import Render
+
+ROOT = Path(__file__).parents[3]
+
+MINTAKA = "mintaka.dev"
+
+OPERATOR = {
+    (MINTAKA, "flowdeployments"): {"get", "list", "watch"},
+    (MINTAKA, "flowdeployments/status"): {"patch"},
+    (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
+    (MINTAKA, "flowruns/status"): {"patch"},
+    (MINTAKA, "flowdeployments/finalizers"): {"update"},
+    (MINTAKA, "flowruns/finalizers"): {"update"},
+    ("", "pods"): {"get", "list", "watch", "create", "delete"},
+    ("", "events"): {"create", "patch"},
+    ("", "configmaps"): {"get", "create"},
+}
+API = {
+    (MINTAKA, "flowdeployments"): {"get", "list", "watch"},
+    (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
+    (MINTAKA, "flowdeployments/finalizers"): {"update"},
+    (MINTAKA, "flowruns/finalizers"): {"update"},
+    ("", "configmaps"): {"get", "list", "watch", "delete"},
+}
+VIEW = {
+    (MINTAKA, resource): {"get", "list", "watch"}
+    for resource in ("flowdeployments", "flowruns", "flowdeployments/status", "flowruns/status")
+}
+EDIT = {(MINTAKA, resource): {"create", "update", "patch", "delete", "deletecollection"} for resource in ("flowdeployments", "flowruns")}
+
+
+def _granted(role: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
+    granted: dict[tuple[str, str], set[str]] = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                granted.setdefault((group, resource), set()).update(rule["verbs"])
+    return granted
+
+
+def test_cluster_wide_roles_are_exactly_the_list(render: Render) -> None:
+    """Without watchNamespaces: four ClusterRoles, of which two are bound and two are aggregated."""
+    release = render()
+    roles = {role["metadata"]["name"]: _granted(role) for role in release.of("ClusterRole")}
+    assert roles == {
+        "mintaka-system:mintaka-operator": OPERATOR,
+        "mintaka-system:mintaka-api": API,
+        "mintaka-view": VIEW,
+        "mintaka-edit": EDIT,
+    }
+    assert {binding["roleRef"]["name"]: binding["subjects"] for binding in release.of("ClusterRoleBinding")} == {
+        f"mintaka-system:mintaka-{component}": [{"kind": "ServiceAccount", "name": f"mintaka-{component}", "namespace": "mintaka-system"}]
+        for component in ("operator", "api")
+    }
+
+
+def test_watched_namespaces_have_roles_of_their_own(render: Render) -> None:
+    """With watchNamespaces nothing cluster-wide is granted, and each namespace grants the same list."""
+    release = render({"watchNamespaces": ["team-a", "team-b"], "rbac": {"aggregateRoles": False}})
+    assert release.of("ClusterRole") == release.of("ClusterRoleBinding") == []
+    for namespace in ("team-a", "team-b"):
+        for component, expected in (("operator", OPERATOR), ("api", API)):
+            name = f"mintaka-{component}"
+            assert _granted(release.one("Role", name, namespace)) == expected
+            binding = release.one("RoleBinding", name, namespace)
+            assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "mintaka-system"}]
+
+
+def test_the_lease_is_granted_by_name(render: Render) -> None:
+    """Other leases of the namespace are not the operator's business; only creating cannot be granted by name."""
+    rules = render({"operator": {"leaseName": "leader"}}).one("Role", "mintaka-operator-lease")["rules"]
+    assert rules == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["leader"], "verbs": ["get", "update", "patch"]},
+    ]
+
+
+def test_nothing_is_granted_by_wildcard(render: Render) -> None:
+    """No role says `*`, and none reads Secrets."""
+    for role in (*render().of("ClusterRole"), *render().of("Role")):
+        for rule in role["rules"]:
+            assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+            assert "secrets" not in rule["resources"]
+
+
+def test_user_roles_join_those_of_kubernetes(render: Render) -> None:
+    """Who may view a namespace may view its runs; who may edit it may run flows; the status is nobody's."""
+    release = render()
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    labels = {
+        name: {label.removeprefix(prefix) for label in release.one("ClusterRole", name)["metadata"]["labels"] if label.startswith(prefix)}
+        for name in ("mintaka-view", "mintaka-edit")
+    }
+    assert labels == {"mintaka-view": {"view", "edit", "admin"}, "mintaka-edit": {"edit", "admin"}}
+
+
+def test_the_helm_test_may_do_its_own_thing_only(render: Render) -> None:
+    """Its role lives as long as the test, in one namespace."""
+    role = render({"watchNamespaces": ["team-a"]}).one("Role", "mintaka-test")
+    assert role["metadata"]["namespace"] == "team-a"
+    assert role["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert _granted(role) == {(MINTAKA, "flowruns"): {"create", "get", "delete"}}
+
+
+def test_without_rbac_nothing_is_granted(render: Render) -> None:
+    """Whoever manages roles elsewhere gets none from here."""
+    release = render({"rbac": {"create": False, "aggregateRoles": False}})
+    assert release.of("ClusterRole") == []
+    assert [role["metadata"]["name"] for role in release.of("Role")] == ["mintaka-test"]
+
+
+def test_the_operations_page_lists_the_operators_rights() -> None:
+    """What the roles grant is written where an administrator looks."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for (_, resource), verbs in OPERATOR.items():
+        assert f"`{resource}`" in page, f"{resource} ({', '.join(sorted(verbs))}) is not in docs/operations.md"
