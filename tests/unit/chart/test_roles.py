@@ -20,7 +20,7 @@ OPERATOR = {
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
     ("", "pods"): {"get", "list", "watch", "create", "delete"},
-    ("", "events"): {"create", "patch"},
+    ("", "events"): {"list", "create", "patch"},
     ("", "configmaps"): {"get", "create"},
 }
 API = {
