@@ -11,6 +11,13 @@ from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan
 from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentStatus, Schedule, ScheduleStatus
 from mintaka_core.resources.model import Condition, set_condition
 
+#: Ends of a run that say that the deployment itself is at fault, so that its next run would end the same way.
+FAULTS_OF_THE_DEPLOYMENT = frozenset({
+    "EntrypointNotFound", "SourceUnreadable", "ConfigMapNotFound", "PodRejected", "ImagePullBackOff", "InvalidImageName",
+    "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed", "CreateContainerConfigError", "CreateContainerError",
+    "RunContainerError", "StartError",
+})  # fmt: skip
+
 #: How many missed times are looked at to find the latest one; a schedule of every second, away for a day, has as many.
 _MISSED_LIMIT = 100_000
 
@@ -34,12 +41,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentObservation:
-    """Everything the reconciler may know about a deployment."""
+    """Everything the reconciler may know about a deployment.
+
+    `problem` is what is wrong with it at a glance; `last_end` is how its latest finished run ended, and when.
+    """
 
     deployment: FlowDeployment
     active_runs: int = 0
     finished: tuple[FinishedRun, ...] = ()
     problem: Problem | None = None
+    last_end: tuple[datetime, Problem] | None = None
 
 
 def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
@@ -50,7 +61,7 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
     create: list[CreateRun] = []
     entries: list[ScheduleStatus] = []
     missed: list[str] = []
-    problem = seen.problem
+    problem = seen.problem or _fault_of_last_run(seen)
     for schedule in () if deployment.spec.suspend else deployment.spec.schedules:
         if schedule.suspend:
             continue  # without an entry, the series starts anew when it is resumed: nothing is made up for
@@ -97,6 +108,21 @@ def _advance(deployment: FlowDeployment, schedule: Schedule, now: datetime) -> t
     return entry, CreateRun(name, schedule.name, latest, schedule.parameters), said
 
 
+def _fault_of_last_run(seen: DeploymentObservation) -> Problem | None:
+    """What the latest run says against the deployment, unless the deployment was changed after it."""
+    ready = _ready(seen.deployment)
+    if seen.last_end is None or ready is None or ready.observed_generation != seen.deployment.metadata.generation:
+        return None
+    end_time, problem = seen.last_end
+    if problem.reason not in FAULTS_OF_THE_DEPLOYMENT:
+        return None
+    return problem if ready.status == "False" or end_time >= ready.last_transition_time else None
+
+
+def _ready(deployment: FlowDeployment) -> Condition | None:
+    return next((condition for condition in deployment.status.conditions if condition.type == "Ready"), None)
+
+
 def _status(
     seen: DeploymentObservation, entries: tuple[ScheduleStatus, ...], create: list[CreateRun], problem: Problem | None, now: datetime
 ) -> FlowDeploymentStatus:
@@ -110,10 +136,13 @@ def _status(
         last_transition_time=now,
         observed_generation=generation,
     )
+    known = _ready(seen.deployment)
+    # A changed deployment is judged anew: what ended before the change says nothing about it.
+    conditions = set_condition(old.conditions if known and known.observed_generation == generation else (), ready)
     return old.model_copy(
         update={
             "observed_generation": generation,
-            "conditions": set_condition(old.conditions, ready),
+            "conditions": conditions,
             "last_schedule_time": max(
                 [*(run.nominal_time for run in create), *([old.last_schedule_time] if old.last_schedule_time else [])], default=None
             ),

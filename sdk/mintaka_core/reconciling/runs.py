@@ -211,9 +211,7 @@ class _Pass:
             stopped=workload.stopping_time is not None,
         ).accepted
         if accepted and workload.history_complete is not None:
-            message = "" if workload.history_complete else f"task runs that the API did not take in are in {workload.spool or 'no place'}"
-            reason = "Delivered" if workload.history_complete else "ApiAway"
-            self.ledger.condition("HistoryComplete", holds=workload.history_complete, reason=reason, message=message)
+            self.ledger.condition("HistoryComplete", holds=workload.history_complete, **_history(workload))
         return accepted
 
     def _cancel(self) -> bool:
@@ -233,17 +231,25 @@ class _Pass:
         return self.ledger.propose(scheduled(reason="Resumed", message="spec.suspend was taken back")).accepted
 
 
+def _history(workload: Workload) -> dict[str, str]:
+    if workload.history_complete:
+        return {"reason": "Delivered"}
+    if workload.spool:
+        return {"reason": "Spooled", "message": f"the API was away; what it did not take in is in {workload.spool}"}
+    return {"reason": "NoReport", "message": "the process left no report; what it did in its last moments may be missing"}
+
+
 def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     """What to do about the run at `now` (aware, UTC); doing it and asking again ends in the same place."""
     going = _Pass(seen, now)
     metadata = seen.run.metadata
     if seen.run.status.is_terminal:
         return _after_the_end(going)
-    if seen.mirrored and metadata.deletion_timestamp is None and names.MIRROR_FINALIZER not in metadata.finalizers:
-        going.effects.append(AddFinalizer())
     for _ in range(_STEPS):
         if not going.step():
             break
+    if seen.mirrored and metadata.deletion_timestamp is None and names.MIRROR_FINALIZER not in metadata.finalizers:
+        going.effects.append(AddFinalizer())
     status = going.ledger.status
     if status != seen.run.status:
         status = status.model_copy(update={"observed_generation": metadata.generation})

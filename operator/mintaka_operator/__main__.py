@@ -1,0 +1,25 @@
+"""`python -m mintaka_operator`: one replica of the operator, configured by `MINTAKA_*` variables."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from mintaka_operator.logs import configure
+from mintaka_operator.running import run
+from mintaka_operator.settings import Settings
+
+
+def main() -> int:
+    """Run until told to stop; the exit code."""
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        print(f"mintaka_operator: {error}", file=sys.stderr)  # noqa: T201 - before logging is configured
+        return 2
+    configure(settings.log_level, settings.log_format)
+    return asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

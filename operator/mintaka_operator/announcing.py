@@ -1,0 +1,79 @@
+"""Kubernetes Events on what an owner wants to be told: retries, failures, crashes, holds; never on what goes as it should.
+
+Named after the transition they tell of, so that telling it twice makes one Event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core import names
+from mintaka_core.resources.model import format_time
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, SCHEDULED
+from mintaka_operator import paths
+from mintaka_operator.cluster import ApiError, Cluster
+
+if TYPE_CHECKING:
+    from mintaka_core.resources import FlowDeployment, FlowRun
+    from mintaka_core.resources.runs import TransitionStatus
+
+_ALWAYS = {FAILED, CRASHED, CANCELLED, PAUSED}
+#: Told only when they have a reason: a retry, a pod that does not start.
+_WITH_REASON = {SCHEDULED, PENDING}
+
+
+def transition_event(run: FlowRun, transition: TransitionStatus) -> dict[str, Any] | None:
+    """The Event that tells of a transition, None for an ordinary one."""
+    if transition.to not in _ALWAYS and not (transition.to in _WITH_REASON and transition.reason):
+        return None
+    normal = transition.to in {COMPLETED, CANCELLED, PAUSED}
+    return _event(
+        "FlowRun",
+        run,
+        suffix=f".{run.metadata.uid[:8]}.{transition.sequence}",
+        kind="Normal" if normal else "Warning",
+        reason=transition.name if transition.name != "Scheduled" else transition.reason,
+        message=f"{transition.reason}: {transition.message}" if transition.reason else transition.message,
+    )
+
+
+def warning_event(deployment: FlowDeployment, reason: str, message: str) -> dict[str, Any]:
+    """An Event about a deployment."""
+    suffix = f".{names.shortened(message.encode().hex(), '', 40)}"
+    return _event("FlowDeployment", deployment, suffix=suffix, kind="Warning", reason=reason, message=message)
+
+
+def _event(owner_kind: str, owner: FlowRun | FlowDeployment, *, suffix: str, kind: str, reason: str, message: str) -> dict[str, Any]:
+    now = format_time(datetime.now(UTC))
+    metadata = owner.metadata
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": names.shortened(metadata.name, suffix, names.NAME_LIMIT), "namespace": metadata.namespace},
+        "involvedObject": {
+            "apiVersion": names.API_VERSION,
+            "kind": owner_kind,
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "uid": metadata.uid,
+        },
+        "type": kind,
+        "reason": reason[:128],
+        "message": message[:1024],
+        "eventTime": now,
+        "firstTimestamp": now[:19] + "Z",
+        "lastTimestamp": now[:19] + "Z",
+        "count": 1,
+        "action": "Reconcile",
+        "reportingComponent": "mintaka-operator",
+        "reportingInstance": "mintaka-operator",
+        "source": {"component": "mintaka-operator"},
+    }
+
+
+async def announce(cluster: Cluster, event: dict[str, Any]) -> None:
+    """Send an Event; losing one is no reason to stop."""
+    with contextlib.suppress(ApiError):
+        await cluster.create(paths.events(event["metadata"]["namespace"]), event)

@@ -1,0 +1,239 @@
+"""Apply: carry a plan out, each effect so that doing it twice does no harm."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core import names
+from mintaka_core.errors import MintakaError
+from mintaka_core.reconciling.plans import AddFinalizer, CreateRun, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, StopWorkload
+from mintaka_core.resources.model import format_time
+from mintaka_core.states import CRASHED
+from mintaka_core.workloads import Refusal
+from mintaka_operator import paths
+from mintaka_operator.cluster import JSON_PATCH, ApiError
+from mintaka_operator.pods import build_pod
+from mintaka_operator.stores import ResourceStore, name_of
+
+if TYPE_CHECKING:
+    from mintaka_core.reconciling.runs import RunObservation
+    from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
+    from mintaka_core.resources.model import Model
+    from mintaka_operator.stores import Name
+    from mintaka_operator.world import World
+
+_logger = logging.getLogger(__name__)
+
+_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 400, 403, 404, 409, 422
+
+
+class Stale(MintakaError):
+    """What was decided rests on an old version of the resource: gather and decide again."""
+
+
+async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect) -> Refusal | None:
+    """Carry one effect out; a Refusal where no pod can be created. Raises ApiError, Stale."""
+    match effect:
+        case CreateWorkload(attempt):
+            return await _create_pod(world, seen.run, seen.template, attempt) if seen.template else None
+        case StopWorkload():
+            await _stop_pod(world, seen.run.metadata.namespace, effect)
+        case AddFinalizer():
+            await _add_finalizer(world, seen.run)
+        case ReleaseRun(tombstone):
+            await _release(world, seen.run, tombstone=tombstone)
+        case DeleteRun():
+            await delete_run(world, effect)
+    return None
+
+
+async def _create_pod(world: World, run: FlowRun, template: FlowTemplate, attempt: int) -> Refusal | None:
+    pod = build_pod(run, template, attempt, world.pod_defaults)
+    namespace = run.metadata.namespace
+    try:
+        world.pods.put(await world.cluster.create(paths.pods(namespace), pod))
+    except ApiError as error:
+        if error.code == _CONFLICT and error.reason == "AlreadyExists":
+            return await _adopt_pod(world, run, pod["metadata"]["name"])
+        if error.transient:
+            raise
+        return refusal(error)
+    return None
+
+
+async def _adopt_pod(world: World, run: FlowRun, pod_name: str) -> Refusal | None:
+    """A pod of that name is there: ours from before a restart, or somebody else's."""
+    try:
+        pod = await world.cluster.get(paths.pods(run.metadata.namespace, pod_name))
+    except ApiError as error:
+        if error.code == _NOT_FOUND:
+            raise Stale(pod_name) from error
+        raise
+    owners = pod["metadata"].get("ownerReferences") or []
+    if any(owner.get("uid") == run.metadata.uid for owner in owners):
+        world.pods.put(pod)
+        return None
+    message = f"a pod named {pod_name} exists that does not belong to this run: delete it or wait until it is gone"
+    return Refusal("PodNameTaken", message, CRASHED, timedelta(minutes=5))
+
+
+def refusal(error: ApiError) -> Refusal:
+    """Why the API server does not take a pod, and how long that is worth bearing."""
+    if error.code == _FORBIDDEN and "exceeded quota" in error.message:
+        return Refusal("QuotaExceeded", error.message, CRASHED, None)
+    if error.code == _NOT_FOUND or "is being terminated" in error.message:
+        return Refusal("NamespaceTerminating", error.message, CRASHED)
+    if error.code == _FORBIDDEN and "violates PodSecurity" not in error.message:
+        return Refusal("PodForbidden", error.message, CRASHED, timedelta(seconds=60))
+    return Refusal("PodRejected", error.message, CRASHED)
+
+
+async def _stop_pod(world: World, namespace: str, effect: StopWorkload) -> None:
+    options: dict[str, Any] = {"preconditions": {"uid": effect.uid}}
+    if effect.force:
+        options["gracePeriodSeconds"] = 0
+    try:
+        answer = await world.cluster.delete(paths.pods(namespace, effect.name), options)
+    except ApiError as error:
+        if error.code not in {_NOT_FOUND, _CONFLICT}:
+            raise
+        world.pods.remove((namespace, effect.name), effect.uid)
+        return
+    if answer.get("kind") == "Pod" and not effect.force:
+        world.pods.put(answer)
+
+
+async def _add_finalizer(world: World, run: FlowRun) -> None:
+    metadata = run.metadata
+    body = {"metadata": {"resourceVersion": _version(world, run), "finalizers": [*metadata.finalizers, names.MIRROR_FINALIZER]}}
+    await _patch(world, world.runs, paths.flow_runs(metadata.namespace, metadata.name), body)
+
+
+async def _release(world: World, run: FlowRun, *, tombstone: bool) -> None:
+    metadata = run.metadata
+    if tombstone:
+        await _write_tombstone(world, run)
+    kept = [finalizer for finalizer in metadata.finalizers if finalizer != names.MIRROR_FINALIZER]
+    patch = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": _version(world, run)},
+        {"op": "replace", "path": "/metadata/finalizers", "value": kept},
+    ]
+    try:
+        await world.cluster.patch(paths.flow_runs(metadata.namespace, metadata.name), patch, JSON_PATCH)
+    except ApiError as error:
+        if error.code in {_CONFLICT, _INVALID}:
+            raise Stale(metadata.name) from error
+        if error.code != _NOT_FOUND:
+            raise
+
+
+async def _write_tombstone(world: World, run: FlowRun) -> None:
+    """What the mirror never saw, kept where it will find it."""
+    entry = world.runs.get((run.metadata.namespace, run.metadata.name))
+    if entry is None:
+        return
+    tombstone = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": names.shortened(f"mintaka-tombstone-{run.metadata.uid}", "", names.NAME_LIMIT),
+            "namespace": run.metadata.namespace,
+            "labels": {names.LABEL_TOMBSTONE: "true", names.LABEL_MANAGED_BY: names.MANAGED_BY},
+        },
+        "data": {"flowrun": entry.raw.decode()},
+    }
+    await _create_once(world, paths.config_maps(run.metadata.namespace), tombstone)
+
+
+async def delete_run(world: World, effect: DeleteRun) -> None:
+    """Delete a finished run; its pods follow it."""
+    options = {"preconditions": {"uid": effect.uid}, "propagationPolicy": "Background"}
+    try:
+        answer = await world.cluster.delete(paths.flow_runs(effect.namespace, effect.name), options)
+    except ApiError as error:
+        if error.code not in {_NOT_FOUND, _CONFLICT}:
+            raise
+        world.runs.remove((effect.namespace, effect.name), effect.uid)
+        return
+    if answer.get("kind") == "FlowRun":
+        world.runs.put(answer)
+    else:
+        world.runs.remove((effect.namespace, effect.name), effect.uid)
+
+
+async def create_run(world: World, deployment: FlowDeployment, effect: CreateRun) -> Name | None:
+    """Create a scheduled run; None where it exists already."""
+    metadata = deployment.metadata
+    manifest = {
+        "apiVersion": names.API_VERSION,
+        "kind": "FlowRun",
+        "metadata": {
+            "name": effect.name,
+            "namespace": metadata.namespace,
+            "labels": {
+                names.LABEL_DEPLOYMENT: names.label_value(metadata.name),
+                names.LABEL_SCHEDULE: names.label_value(effect.schedule),
+            },
+            "finalizers": [names.MIRROR_FINALIZER] if world.settings.mirrored else [],
+            "ownerReferences": [
+                {
+                    "apiVersion": names.API_VERSION,
+                    "kind": "FlowDeployment",
+                    "name": metadata.name,
+                    "uid": metadata.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "deployment": metadata.name,
+            "scheduledTime": format_time(effect.nominal_time),
+            **({"parameters": effect.parameters} if effect.parameters else {}),
+        },
+    }
+    created = await _create_once(world, paths.flow_runs(metadata.namespace), manifest)
+    if created is None:
+        return None
+    world.runs.put(created)
+    return name_of(created)
+
+
+async def _create_once(world: World, path: str, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        return await world.cluster.create(path, manifest)
+    except ApiError as error:
+        if error.code == _CONFLICT and error.reason == "AlreadyExists":
+            return None
+        raise
+
+
+async def write_status(world: World, store: ResourceStore, path: str, key: Name, old: Model, new: Model) -> None:
+    """Patch a status with the resource version it was decided from; what the new one lacks is removed. Raises Stale."""
+    before, after = old.to_wire(), new.to_wire()
+    changes: dict[str, Any] = {field: value for field, value in after.items() if before.get(field) != value}
+    changes |= dict.fromkeys(before.keys() - after.keys())
+    entry = store.get(key)
+    if entry is None:
+        return
+    if isinstance(changes.get("state"), dict) and isinstance(before.get("state"), dict):
+        changes["state"] = {**dict.fromkeys(before["state"]), **changes["state"]}
+    await _patch(world, store, path, {"metadata": {"resourceVersion": str(entry.version)}, "status": changes})
+
+
+async def _patch(world: World, store: ResourceStore, path: str, body: dict[str, Any]) -> None:
+    try:
+        store.put(await world.cluster.patch(path, body))
+    except ApiError as error:
+        if error.code == _CONFLICT:
+            raise Stale(path) from error
+        if error.code == _NOT_FOUND:
+            raise Stale(path) from error
+        raise
+
+
+def _version(world: World, run: FlowRun) -> str:
+    entry = world.runs.get((run.metadata.namespace, run.metadata.name))
+    return str(entry.version) if entry and entry.uid == run.metadata.uid else run.metadata.resource_version

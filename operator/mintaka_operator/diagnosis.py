@@ -1,0 +1,324 @@
+"""Pod status → verdict: the failure table as data, read from the top, the first match deciding.
+
+Judged by the flow's container, never by the pod's phase alone: a sidecar may outlive the flow. The order matters: what
+the flow itself reported outranks everything; then come the reasons for which it was no fault of the code (admission,
+disruption), then the exit code. Sources: Kubernetes "Pod lifecycle", "Disruptions", kubelet sources; docs/failure-table.md
+is generated from here.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core.reports import ExitCode
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State, StateType, timed_out
+from mintaka_core.workloads import Phase, Trouble, Workload
+from mintaka_operator.podview import PodView, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+#: Exit codes from 128 on mean "killed by signal code - 128" (POSIX shells and container runtimes).
+_SIGNALS = 128
+_SIGNAL_REASONS = {signal.SIGKILL: "Killed", signal.SIGSEGV: "SegmentationFault", signal.SIGTERM: "Terminated", signal.SIGABRT: "Aborted"}
+
+#: Which exit code belongs to which reported state; a report that its exit code contradicts is not believed.
+_HONEST = {
+    COMPLETED: {ExitCode.COMPLETED},
+    FAILED: {ExitCode.FAILED},
+    CANCELLED: {ExitCode.CANCELLED, ExitCode.TERMINATED},
+    CRASHED: {ExitCode.CRASHED, ExitCode.TERMINATED, ExitCode.FENCED},
+}
+
+_ADMISSION = re.compile(
+    r"OutOf|NodeAffinity$|NodePorts$|UnexpectedAdmissionError$|TopologyAffinityError$|NodeShutdown$|InvalidNodeInfo$|"
+    r"AppArmor$|PodOSNotSupported$|PodOSSelectorNodeLabelDoesNotMatch$|Sysctl\w*$|ForbiddenSysctl$"
+)
+#: Waiting for these cannot end well.
+_HOPELESS_IMAGE = {"InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed"}
+_PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
+#: A Secret or ConfigMap may still arrive; longer than this it was forgotten.
+_CONFIGURATION_PATIENCE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the failure table. `judge` returns a state (or a Trouble, for what has not ended), None for no match."""
+
+    number: str
+    situation: str
+    signs: str
+    conclusion: str
+    judge: Callable[[PodView], State | Trouble | None]
+    never_ran: bool = False
+
+
+def _crashed(reason: str, message: str) -> State:
+    return State(CRASHED, reason=reason, message=message.strip())
+
+
+def _reported(view: PodView) -> State | None:
+    report = view.report
+    if report is None or view.exit_code not in _HONEST.get(report.state.type, set()):
+        return None
+    if view.terminated.get("reason") == "ContainerStatusUnknown":
+        return None
+    # That it was asked to stop is all a process can know; the rows below know why.
+    return None if report.state.reason == "Terminated" else report.state
+
+
+def _exit_zero(view: PodView) -> State | None:
+    if view.exit_code != 0:
+        return None
+    if view.reports:
+        return _crashed("ExitedWithoutReport", "the flow's process exited with code 0 without saying how the run ended")
+    if view.told_to_stop_before_it_ended:
+        return None  # many servers exit 0 when they are told to stop, their work undone
+    return State(COMPLETED)
+
+
+def _admission(view: PodView) -> State | None:
+    if view.phase == "Failed" and view.started_time is None and _ADMISSION.match(view.reason):
+        return _crashed(view.reason, view.message or "the kubelet refused the pod")
+    return None
+
+
+def _disruption(reasons: str, reason: str, text: str) -> Callable[[PodView], State | None]:
+    def judge(view: PodView) -> State | None:
+        if re.fullmatch(reasons, view.disruption):
+            told = view.condition("DisruptionTarget", "True").get("message") or ""
+            return _crashed(reason, view.message or told or text)
+        return None
+
+    return judge
+
+
+def _node_shutdown(view: PodView) -> State | None:
+    if view.reason in {"Terminated", "Shutdown", "NodeShutdown"} and view.phase == "Failed":
+        return _crashed("NodeShutdown", view.message or "the node was shut down")
+    return None
+
+
+def _pod_reason(reason: str, verdict: str, text: str) -> Callable[[PodView], State | None]:
+    def judge(view: PodView) -> State | None:
+        return _crashed(verdict, view.message or text) if view.reason == reason else None
+
+    return judge
+
+
+def _evicted(view: PodView) -> State | None:
+    if view.reason != "Evicted":
+        return None
+    over_limit = "exceeds" in view.message and "limit" in view.message and not view.disruption
+    return _crashed("StorageLimitExceeded" if over_limit else "Evicted", view.message)
+
+
+def _node_lost(view: PodView) -> State | None:
+    if view.reason == "NodeLost" or view.disruption == "DeletionByTaintManager":
+        return _crashed("NodeLost", view.message or "the node stopped answering")
+    return None
+
+
+def _deadline(view: PodView) -> State | None:
+    return timed_out(view.message or "activeDeadlineSeconds of the pod is over") if view.reason == "DeadlineExceeded" else None
+
+
+def _unknown_end(view: PodView) -> State | None:
+    if view.terminated.get("reason") == "ContainerStatusUnknown":
+        return _crashed("ContainerStatusUnknown", "the kubelet lost track of the container; its exit code is made up")
+    return None
+
+
+def _out_of_memory(view: PodView) -> State | None:
+    if view.terminated.get("reason") == "OOMKilled":
+        tail = f"; last words: {view.log_tail}" if view.log_tail else ""
+        return _crashed("OOMKilled", f"out of memory: raise the memory limit of container {view.flow.get('name', 'flow')}{tail}")
+    return None
+
+
+def _start_error(view: PodView) -> State | None:
+    if view.terminated.get("reason") in {"StartError", "ContainerCannotRun"}:
+        return _crashed("StartError", view.log_tail or "the container could not be started")
+    return None
+
+
+def _init_failed(view: PodView) -> State | None:
+    if view.failed_init and view.exit_code is None:
+        init = view.failed_init
+        return _crashed(
+            "InitContainerFailed", f"init container {init['name']} exited {init['exitCode']}: {(init.get('message') or '').strip()}"
+        )
+    return None
+
+
+def _pod_deleted(view: PodView) -> State | None:
+    if view.metadata.get("deletionTimestamp") and (not view.exit_code or view.exit_code >= _SIGNALS):
+        return _crashed("PodDeleted", "the pod was deleted")
+    return None
+
+
+def _signalled(view: PodView) -> State | None:
+    code = view.exit_code
+    if code is None or code <= _SIGNALS or code > _SIGNALS + 64:
+        return None
+    number = code - _SIGNALS
+    reason = _SIGNAL_REASONS.get(number, f"Signal{number}")  # type: ignore[call-overload]
+    tail = f"; last words: {view.log_tail}" if view.log_tail and view.report is None else ""
+    return _crashed(reason, f"exit code {code}: killed by signal {number}{tail}")
+
+
+def _non_zero(view: PodView) -> State | None:
+    code = view.exit_code
+    if not code:
+        return None
+    if view.reports:
+        return _crashed("ExitedWithoutReport", f"exit code {code} without a report; last words: {view.log_tail or 'none'}")
+    return State(FAILED, reason="NonZeroExit", message=f"exit code {code}" + (f": {view.log_tail}" if view.log_tail else ""))
+
+
+def _failed_without_signs(view: PodView) -> State | None:
+    if view.phase not in {"Failed", "Succeeded"}:
+        return None
+    return _crashed(view.reason or "PodFailed", view.message or "the pod ended without saying why")
+
+
+#: For pods that have ended.
+ENDS: tuple[Row, ...] = (
+    Row("0", "the flow reported its own end", "termination message with a report that the exit code bears out", "as reported", _reported),
+    Row("2", "exit 0", "flow terminated, exitCode 0", "COMPLETED; CRASHED ExitedWithoutReport where the SDK ran but left no report", _exit_zero),
+    Row("24", "refused by the kubelet", "Failed, reason OutOf…, NodeAffinity, UnexpectedAdmissionError, …; the flow never started", "CRASHED with that reason; tried again at nobody's expense", _admission, never_ran=True),
+    Row("25", "node shut down", "Failed, reason Terminated, DisruptionTarget TerminationByKubelet", "CRASHED NodeShutdown", _node_shutdown),
+    Row("5, 6", "evicted by the kubelet", "Failed, reason Evicted", "CRASHED Evicted; StorageLimitExceeded where the pod passed its own limit", _evicted),
+    Row("7", "preempted", "DisruptionTarget PreemptionByScheduler, or reason Preempting", "CRASHED Preempted", _disruption("PreemptionByScheduler", "Preempted", "a pod of higher priority took its place")),
+    Row("7b", "preempted by the kubelet", "reason Preempting", "CRASHED Preempted", _pod_reason("Preempting", "Preempted", "the kubelet preempted it for a critical pod")),
+    Row("8", "drained", "DisruptionTarget EvictionByEvictionAPI", "CRASHED Drained", _disruption("EvictionByEvictionAPI", "Drained", "the pod was evicted, as by kubectl drain")),
+    Row("10", "node deleted", "DisruptionTarget DeletionByPodGC", "CRASHED NodeDeleted", _disruption("DeletionByPodGC", "NodeDeleted", "the node does not exist any more")),
+    Row("9, 23", "node unreachable", "DisruptionTarget DeletionByTaintManager, or reason NodeLost; forgotten by force once it does not stop", "CRASHED NodeLost", _node_lost),
+    Row("5b", "terminated by the kubelet", "DisruptionTarget TerminationByKubelet", "CRASHED Evicted", _disruption("TerminationByKubelet", "Evicted", "the kubelet terminated the pod")),
+    Row("20", "pod deadline", "Failed, reason DeadlineExceeded", "FAILED TimedOut", _deadline),
+    Row("26", "end unknown", "terminated reason ContainerStatusUnknown", "CRASHED ContainerStatusUnknown", _unknown_end),
+    Row("3", "out of memory", "terminated reason OOMKilled", "CRASHED OOMKilled", _out_of_memory),
+    Row("17", "cannot be started", "terminated reason StartError or ContainerCannotRun", "CRASHED StartError", _start_error),
+    Row("21", "init container failed", "an init container terminated with a non-zero code, the flow never started", "CRASHED InitContainerFailed", _init_failed),
+    Row("11", "pod deleted by hand", "deletionTimestamp, no DisruptionTarget, exit by signal or none", "CRASHED PodDeleted", _pod_deleted),
+    Row("4", "killed by a signal", "exitCode 129 to 192", "CRASHED Killed, Terminated, SegmentationFault, Aborted, Signal<n>", _signalled),
+    Row("1, 22", "non-zero exit", "exitCode 1 to 128; a sidecar may still run", "FAILED NonZeroExit for a plain container; CRASHED ExitedWithoutReport where the SDK ran", _non_zero),
+    Row("1b", "ended without signs", "Failed or Succeeded, no container status", "CRASHED with the pod's reason", _failed_without_signs),
+)  # fmt: skip
+
+
+def _pulling(view: PodView) -> Trouble | None:
+    waiting = view.waiting_anywhere
+    return (
+        Trouble("ImagePullBackOff", waiting.get("message") or "the image cannot be pulled") if waiting.get("reason") in _PULLING else None
+    )
+
+
+def _hopeless_image(view: PodView) -> Trouble | None:
+    waiting = view.waiting_anywhere
+    if waiting.get("reason") in _HOPELESS_IMAGE:
+        return Trouble(waiting["reason"], waiting.get("message") or "the image cannot be used", timedelta(0))
+    return None
+
+
+def _waiting(reasons: set[str]) -> Callable[[PodView], Trouble | None]:
+    def judge(view: PodView) -> Trouble | None:
+        waiting = view.waiting_anywhere
+        if waiting.get("reason") in reasons:
+            return Trouble(waiting["reason"], waiting.get("message") or "the container cannot be created", _CONFIGURATION_PATIENCE)
+        return None
+
+    return judge
+
+
+def _crash_loop(view: PodView) -> Trouble | None:
+    waiting = view.waiting_anywhere
+    if waiting.get("reason") == "CrashLoopBackOff":
+        return Trouble("CrashLoopBackOff", waiting.get("message") or "a container restarts again and again", timedelta(0))
+    return None
+
+
+def _unschedulable(view: PodView) -> Trouble | None:
+    condition = view.condition("PodScheduled", "False")
+    return (
+        Trouble("Unschedulable", condition.get("message") or "no node takes the pod")
+        if condition.get("reason") == "Unschedulable"
+        else None
+    )
+
+
+#: For pods that have not started.
+TROUBLES: tuple[Row, ...] = (
+    Row("13", "image cannot be pulled", "waiting ErrImagePull or ImagePullBackOff", "waits until pendingTimeoutSeconds, then CRASHED ImagePullBackOff", _pulling),
+    Row("14", "image cannot be used", "waiting InvalidImageName, ErrImageNeverPull, ImageInspectError, SignatureValidationFailed", "CRASHED with that reason, at once", _hopeless_image),
+    Row("15", "configuration missing", "waiting CreateContainerConfigError", "waits 60 s, then CRASHED CreateContainerConfigError", _waiting({"CreateContainerConfigError"})),
+    Row("16", "container cannot be created", "waiting CreateContainerError or RunContainerError", "waits 60 s, then CRASHED with that reason", _waiting({"CreateContainerError", "RunContainerError"})),
+    Row("27", "restarts again and again", "waiting CrashLoopBackOff (an init container's sidecar; the flow itself is never restarted)", "CRASHED CrashLoopBackOff", _crash_loop),
+    Row("19", "no node takes it", "PodScheduled False, reason Unschedulable", "waits until pendingTimeoutSeconds, then CRASHED Unschedulable", _unschedulable),
+)  # fmt: skip
+
+#: Decided elsewhere, listed so that the table is whole: number, situation, signs, conclusion.
+ELSEWHERE: tuple[tuple[str, str, str, str], ...] = (
+    ("12", "pod gone", "no such pod (asked again before it is believed)", "CRASHED PodDisappeared"),
+    ("18", "stuck in ContainerCreating", "waiting ContainerCreating; the cause is in the pod's last Warning event", "waits until pendingTimeoutSeconds, then CRASHED with that event's reason, such as FailedMount, or PendingTimeout"),
+    ("28", "pod cannot be created", "the API server refuses it", "quota, throttling: tried again for ever, reason QuotaExceeded or ApiUnavailable; anything else: CRASHED PodRejected at once"),
+)  # fmt: skip
+
+
+def diagnose(pod: Mapping[str, Any]) -> Workload:
+    """What the reconciler needs to know of a pod; pure."""
+    view = PodView(dict(pod))
+    created = parse_time(view.metadata.get("creationTimestamp"))
+    if created is None:
+        message = f"pod {view.metadata.get('name')} has no creationTimestamp"
+        raise ValueError(message)
+    ended = bool(view.terminated) or view.phase in {"Succeeded", "Failed"}
+    end, row = _first(ENDS, view) if ended else (None, None)
+    pending = not ended and view.started_time is None
+    trouble, _ = _first(TROUBLES, view) if pending else (None, None)
+    report = view.report
+    started = view.started_time
+    return Workload(
+        name=view.metadata["name"],
+        uid=view.metadata.get("uid", ""),
+        attempt=view.attempt,
+        phase=Phase.ENDED if ended else Phase.RUNNING if started else Phase.PENDING,
+        created_time=created,
+        alive=view.anything_runs,
+        started_time=started if not (row and row.never_ran) else None,
+        ended_time=view.ended_time,
+        stopping_time=_stopping_time(view),
+        trouble=trouble if isinstance(trouble, Trouble) else None,
+        end=end if isinstance(end, State) else None,
+        retriable=report.retriable if report else True,
+        never_ran=bool(row and row.never_ran),
+        exit_code=view.exit_code,
+        history_complete=report.history_complete if report else (False if ended and view.reports and started else None),
+        spool=report.spool if report else "",
+    )
+
+
+def _stopping_time(view: PodView) -> datetime | None:
+    """`deletionTimestamp` is when the grace period is over (Kubernetes API conventions), which is what is wanted here."""
+    return parse_time(view.metadata.get("deletionTimestamp"))
+
+
+def _first(rows: tuple[Row, ...], view: PodView) -> tuple[State | Trouble | None, Row | None]:
+    for row in rows:
+        verdict = row.judge(view)
+        if verdict is not None:
+            return verdict, row
+    return None, None
+
+
+def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:
+    """The end with its type replaced where the deployment says otherwise for its reason."""
+    if end is None or not verdicts or end.reason not in verdicts:
+        return end
+    return State(StateType(verdicts[end.reason]), reason=end.reason, message=end.message)

@@ -1,0 +1,158 @@
+"""The only kopf decorators: low-level event handlers that put a key into the work queue and nothing else.
+
+kopf never writes here: progress and diffbase storages are null, no create/update/field handlers, timers, daemons or
+indices exist, so no annotation or finalizer of kopf's ever lands on a run. kopf runs in a thread with an event loop of
+its own, because on its way out it cancels every task of its loop; some watch errors end it, hence the supervision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from mintaka_core.names import GROUP, VERSION
+from mintaka_operator import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mintaka_operator.cluster import Credentials
+
+_logger = logging.getLogger(__name__)
+
+#: plural, event type (None while listing), object
+type Observe = "Callable[[str, str | None, dict[str, Any]], None]"
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """There is no progress to keep: reconciling is level-triggered."""
+
+    def fetch(self, *, key: Any, body: Any) -> None:
+        """Nothing was kept."""
+
+    def store(self, *, key: Any, record: Any, body: Any, patch: Any) -> None:
+        """Nothing is kept."""
+
+    def purge(self, *, key: Any, body: Any, patch: Any) -> None:
+        """Nothing was kept."""
+
+    def touch(self, *, body: Any, patch: Any, value: Any) -> None:
+        """Nothing is kept."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Nothing to clear."""
+        return essence
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """No last-handled configuration: it would copy the whole object for each event and write it back as an annotation."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:  # noqa: ARG002 - kopf's signature
+        """No essence."""
+        return {}
+
+    def fetch(self, *, body: Any) -> None:
+        """Nothing was kept."""
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Nothing is kept."""
+
+
+class _Forever:
+    """Waits between attempts of kopf's requests that never run out, so that no outage ends the operator."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.2, 0.5, 1.0, 2.0, 5.0), itertools.repeat(10.0))
+
+
+def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorRegistry:
+    """Handlers that hand every event of our resources to `observe`."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def login(**_: Any) -> kopf.ConnectionInfo:
+        headers = credentials.authorization()
+        token = headers.get("Authorization", "").removeprefix("Bearer ") or None
+        return kopf.ConnectionInfo(
+            server=credentials.server,
+            ca_path=credentials.ca_file,
+            insecure=credentials.insecure or None,
+            token=token,
+            certificate_path=credentials.cert_file,
+            private_key_path=credentials.key_file,
+        )
+
+    @kopf.on.event(GROUP, VERSION, "flowruns", registry=registry)
+    async def on_flow_run(event: Any, **_: Any) -> None:
+        observe("flowruns", event["type"], event["object"])
+
+    @kopf.on.event(GROUP, VERSION, "flowdeployments", registry=registry)
+    async def on_flow_deployment(event: Any, **_: Any) -> None:
+        observe("flowdeployments", event["type"], event["object"])
+
+    return registry
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Kopf without writes, without peering and without giving up."""
+    settings = kopf.OperatorSettings()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.finalizer = f"{GROUP}/unused-by-kopf"
+    settings.persistence.consistency_timeout = 0
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    # Both or neither: a limit with the long default idle time caps the rate of events (measured).
+    settings.queueing.worker_limit, settings.queueing.idle_timeout = 200, 0.05
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = _Forever()
+    return settings
+
+
+class KopfThread:
+    """Runs kopf in a thread of its own and starts it again when it ends."""
+
+    def __init__(self, credentials: Credentials, namespaces: tuple[str, ...], observe: Observe) -> None:
+        self._credentials = credentials
+        self._namespaces = namespaces
+        self._observe = observe
+        self._stop = threading.Event()
+        self.ready = threading.Event()
+        self._thread = threading.Thread(target=self._supervise, name="kopf", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching and wait for the thread's end."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _supervise(self) -> None:
+        while not self._stop.is_set():
+            try:
+                asyncio.run(self._run())
+            except Exception:  # whatever ends kopf, the operator watches on
+                _logger.exception("kopf ended; starting it again")
+            if not self._stop.wait(1.0):
+                metrics.WATCH_RESTARTS.labels("kopf").inc()
+
+    async def _run(self) -> None:
+        scope: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
+        await kopf.operator(
+            registry=build_registry(self._credentials, self._observe),
+            settings=build_settings(),
+            standalone=True,
+            stop_flag=self._stop,
+            ready_flag=self.ready,
+            **scope,
+        )

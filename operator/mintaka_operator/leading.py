@@ -1,0 +1,142 @@
+"""Leader election with a coordination Lease: two replicas never act at once.
+
+The protocol of client-go's leaderelection: whoever renews the Lease leads; another takes over once it has seen no
+renewal for the Lease's duration *on its own clock* (clocks of nodes differ). A leader that cannot renew in time stops
+acting before anybody else may begin. Writes carry preconditions besides, so that even a frozen leader that wakes up does
+no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from mintaka_core.errors import MintakaError
+from mintaka_core.resources.model import format_time
+from mintaka_operator import metrics, paths
+from mintaka_operator.cluster import ApiError, Cluster
+
+_logger = logging.getLogger(__name__)
+
+DURATION_SECONDS = 15
+RENEW_SECONDS = 10.0
+RETRY_SECONDS = 2.0
+
+_NOT_FOUND, _CONFLICT = 404, 409
+
+
+class LeaseLost(MintakaError):
+    """Another replica may lead now: this process must not act any more."""
+
+
+class Leadership:
+    """One replica's claim to a Lease."""
+
+    def __init__(self, cluster: Cluster, *, namespace: str, name: str, identity: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._seen: tuple[str, str] = ("", "")
+        self._seen_time = 0.0
+        self._lease: dict[str, Any] = {}
+        self.renewed_time = 0.0
+
+    async def acquire(self) -> None:
+        """Return once this replica leads."""
+        waiting = False
+        while not await self._try():
+            if not waiting:
+                _logger.info("%s leads; standing by", self._holder or "nobody")
+                waiting = True
+            await asyncio.sleep(RETRY_SECONDS)
+        metrics.LEADING.set(1)
+        _logger.info("leading as %s", self._identity)
+
+    async def keep(self) -> None:
+        """Renew until cancelled. Raises LeaseLost."""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            try:
+                async with asyncio.timeout(RENEW_SECONDS / 2):
+                    renewed = await self._try()
+            except TimeoutError:
+                renewed = False
+            if not renewed and (self._holder != self._identity or time.monotonic() - self.renewed_time > RENEW_SECONDS):
+                metrics.LEADING.set(0)
+                message = f"the Lease {self._namespace}/{self._name} could not be renewed in time; held by {self._holder or 'nobody'}"
+                raise LeaseLost(message)
+
+    async def release(self) -> None:
+        """Let another replica take over at once."""
+        if self._holder != self._identity:
+            return
+        metrics.LEADING.set(0)
+        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        with contextlib.suppress(ApiError):
+            await self._put(spec)
+
+    @property
+    def _holder(self) -> str:
+        return str((self._lease.get("spec") or {}).get("holderIdentity") or "")
+
+    async def _try(self) -> bool:
+        """Take or renew the Lease; False where somebody else holds it or the API server did not answer."""
+        try:
+            if not self._lease or self._holder != self._identity:
+                self._lease = await self._read()
+            spec = self._lease.get("spec") or {}
+            if not self._may_take(spec):
+                return False
+            now = format_time(datetime.now(UTC))
+            mine = self._holder == self._identity
+            await self._put(
+                {
+                    "holderIdentity": self._identity,
+                    "leaseDurationSeconds": DURATION_SECONDS,
+                    "acquireTime": spec.get("acquireTime") or now if mine else now,
+                    "renewTime": now,
+                    "leaseTransitions": (spec.get("leaseTransitions") or 0) + (not mine),
+                }
+            )
+        except ApiError as error:
+            if error.code == _CONFLICT:
+                self._lease = {}
+            _logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+            return False
+        self.renewed_time = time.monotonic()
+        return True
+
+    def _may_take(self, spec: dict[str, Any]) -> bool:
+        holder = spec.get("holderIdentity") or ""
+        if holder in {"", self._identity}:
+            return True
+        seen = (holder, spec.get("renewTime") or "")
+        if seen != self._seen:
+            self._seen, self._seen_time = seen, time.monotonic()
+        return time.monotonic() - self._seen_time > (spec.get("leaseDurationSeconds") or DURATION_SECONDS)
+
+    async def _read(self) -> dict[str, Any]:
+        try:
+            return await self._cluster.get(paths.leases(self._namespace, self._name))
+        except ApiError as error:
+            if error.code == _NOT_FOUND:
+                return {}
+            raise
+
+    async def _put(self, spec: dict[str, Any]) -> None:
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {**(self._lease.get("metadata") or {}), "name": self._name, "namespace": self._namespace},
+            "spec": spec,
+        }
+        if self._lease:
+            path = paths.leases(self._namespace, self._name)
+            self._lease = await self._cluster.request("PUT", path, body=lease)
+        else:
+            self._lease = await self._cluster.create(paths.leases(self._namespace), lease)

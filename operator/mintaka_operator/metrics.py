@@ -1,0 +1,27 @@
+"""What Prometheus may ask of the operator."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+API_REQUESTS = Counter(
+    "mintaka_operator_api_requests_total", "Requests to the API server; code 0: it could not be reached", ["verb", "resource", "code"]
+)
+QUEUE_DEPTH = Gauge("mintaka_operator_queue_depth", "Keys waiting to be reconciled")
+QUEUE_LATENCY = Histogram(
+    "mintaka_operator_queue_latency_seconds",
+    "From a key's being due to its reconciling",
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30),
+)
+RECONCILE_SECONDS = Histogram(
+    "mintaka_operator_reconcile_seconds",
+    "How long reconciling a key takes, its requests included",
+    ["kind"],
+    buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+)
+RECONCILE_ERRORS = Counter("mintaka_operator_reconcile_errors_total", "Reconciles that failed and are tried again", ["kind"])
+TRANSITIONS = Counter("mintaka_operator_transitions_total", "Transitions of flow runs", ["to", "reason"])
+RUNS = Gauge("mintaka_operator_flow_runs", "Flow runs in the cluster by state type", ["state"])
+MISSED_EVENTS = Counter("mintaka_operator_missed_events_total", "Changes found by listing that no watch had told of", ["resource"])
+WATCH_RESTARTS = Counter("mintaka_operator_watch_restarts_total", "Watches begun anew", ["resource"])
+LEADING = Gauge("mintaka_operator_leading", "1 while this replica holds the Lease")

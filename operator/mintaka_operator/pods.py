@@ -1,0 +1,119 @@
+"""FlowRun → Pod manifest; pure.
+
+Three layers: what a flow needs by default, what its author wrote into `podTemplate` (merged strategically), and what the
+operator must be able to rely on (names, labels, owner, restartPolicy), which goes on last.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core import names
+from mintaka_operator.merging import strategic_merge
+
+if TYPE_CHECKING:
+    from mintaka_core.resources import FlowRun, FlowTemplate
+
+_SOURCE_DIR = "/mintaka/source"
+
+
+@dataclass(frozen=True, slots=True)
+class PodDefaults:
+    """What the operator adds to every pod. `api_url` "" means that no API keeps the history."""
+
+    image: str
+    api_url: str = ""
+
+
+def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, Any]:
+    """The manifest of the pod of one attempt."""
+    merged = strategic_merge(_default_pod(run, template, attempt, defaults), template.pod_template or {})
+    metadata = merged.get("metadata") or {}
+    labels = {**(metadata.get("labels") or {}), **_labels(run, template, attempt)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "annotations": metadata.get("annotations") or {},
+            "labels": labels,
+            "name": names.pod_name(run.metadata.name, attempt),
+            "namespace": run.metadata.namespace,
+            "ownerReferences": [owner_reference(run)],
+        },
+        # A restarted container would be an attempt nobody counted.
+        "spec": {**(merged.get("spec") or {}), "restartPolicy": "Never"},
+    }
+
+
+def owner_reference(run: FlowRun) -> dict[str, Any]:
+    """The pod belongs to its run: it goes when the run goes."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "FlowRun",
+        "name": run.metadata.name,
+        "uid": run.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _labels(run: FlowRun, template: FlowTemplate, attempt: int) -> dict[str, str]:
+    labels = {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_FLOW_RUN: names.label_value(run.metadata.name),
+        names.LABEL_ATTEMPT: str(attempt),
+    }
+    if run.spec.deployment:
+        labels[names.LABEL_DEPLOYMENT] = names.label_value(run.spec.deployment)
+    if template.entrypoint:
+        labels[names.LABEL_REPORTS] = "true"
+    return labels
+
+
+def _default_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": names.FLOW_CONTAINER,
+        "image": template.image or defaults.image,
+        "env": _environment(run, template, attempt, defaults),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    volumes: list[dict[str, Any]] = []
+    if template.entrypoint:
+        container["command"] = ["python", "-m", "mintaka.runner"]
+    if template.source and template.source.config_map:
+        container["volumeMounts"] = [{"name": "mintaka-source", "mountPath": _SOURCE_DIR, "readOnly": True}]
+        volumes = [{"name": "mintaka-source", "configMap": {"name": template.source.config_map.name}}]
+    spec: dict[str, Any] = {
+        "containers": [container],
+        "enableServiceLinks": False,  # hundreds of services would make as many variables
+        "automountServiceAccountToken": False,  # a flow talks to the API, not to the API server
+    }
+    return {"spec": {**spec, "volumes": volumes} if volumes else spec}
+
+
+def _environment(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> list[dict[str, Any]]:
+    known = {
+        "MINTAKA_FLOW_RUN": run.metadata.name,
+        "MINTAKA_FLOW_RUN_UID": run.metadata.uid,
+        "MINTAKA_NAMESPACE": run.metadata.namespace,
+        "MINTAKA_DEPLOYMENT": run.spec.deployment or "",
+        "MINTAKA_ATTEMPT": str(attempt),
+        "MINTAKA_PARAMETERS": json.dumps(template.merged_parameters(run.spec.parameters), separators=(",", ":")),
+        "MINTAKA_TAGS": json.dumps(sorted({*template.tags, *run.spec.tags})),
+        "MINTAKA_API_URL": defaults.api_url,
+        "MINTAKA_ENTRYPOINT": template.entrypoint or "",
+        "MINTAKA_GRACE_SECONDS": str(_grace_seconds(template)),
+    }
+    if template.source and template.source.inline:
+        known["MINTAKA_SOURCE_INLINE"] = template.source.inline
+    if template.source and template.source.config_map:
+        known["MINTAKA_SOURCE_DIR"] = _SOURCE_DIR
+    return [{"name": name, "value": value} for name, value in known.items() if value]
+
+
+def _grace_seconds(template: FlowTemplate) -> int:
+    """Time between SIGTERM and SIGKILL: the pod template's, or Kubernetes' default of 30 s."""
+    grace = ((template.pod_template or {}).get("spec") or {}).get("terminationGracePeriodSeconds")
+    return grace if isinstance(grace, int) else 30

@@ -1,0 +1,135 @@
+"""The operator as a whole: wait for leadership, learn what is there, then reconcile until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from typing import TYPE_CHECKING, Any
+
+from mintaka_operator import metrics
+from mintaka_operator.cluster import Cluster, find_credentials
+from mintaka_operator.handlers import KopfThread
+from mintaka_operator.informing import PodInformer
+from mintaka_operator.leading import Leadership, LeaseLost
+from mintaka_operator.queueing import WorkQueue
+from mintaka_operator.relisting import Relister
+from mintaka_operator.serving import serve
+from mintaka_operator.stores import name_of
+from mintaka_operator.working import Key, Worker
+from mintaka_operator.world import World
+
+if TYPE_CHECKING:
+    from mintaka_operator.settings import Settings
+    from mintaka_operator.stores import Name
+
+_logger = logging.getLogger(__name__)
+
+_OK, _LOST = 0, 1
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(self, world: World, leadership: Leadership) -> None:
+        self._world = world
+        self._leadership = leadership
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._loop = asyncio.get_running_loop()
+        self._relister = Relister(world, self.observe, self._wake_run)
+        self._informers = [
+            PodInformer(world.cluster, world.pods, namespace, self._wake_run) for namespace in world.settings.namespaces or (None,)
+        ]
+        self._leading = False
+
+    def health(self) -> dict[str, str]:
+        """What must be well for the process to be worth keeping."""
+        return {
+            "pods": "the pod watch is deaf" if any(informer.deaf for informer in self._informers) else "",
+            "resources": "the resource watch is deaf: relisting finds what it missed" if self._relister.deaf else "",
+        }
+
+    def ready(self) -> dict[str, str]:
+        """A standby is ready to take over; a leader is, once it knows its pods."""
+        synced = all(informer.synced.is_set() for informer in self._informers)
+        return {"pods": "" if synced or not self._leading else "still listing"}
+
+    def collect(self) -> None:
+        """Bring gauges up to date."""
+        metrics.QUEUE_DEPTH.set(len(self._queue))
+        for state, count in self._world.runs.states.items():
+            metrics.RUNS.labels(state or "new").set(count)
+
+    def observe(self, plural: str, kind: str | None, resource: dict[str, Any]) -> None:
+        """Take in what a watch or a relist says of an object."""
+        key = name_of(resource)
+        uid = resource["metadata"].get("uid")
+        if plural == "pods":
+            run = self._world.pods.remove(key, uid) if kind == "DELETED" else self._world.pods.put(resource)
+            if run:
+                self._wake_run(run)
+            return
+        store = self._world.runs if plural == "flowruns" else self._world.deployments
+        known = store.get(key)
+        changed = store.remove(key, uid) if kind == "DELETED" else store.put(resource)
+        if not changed:
+            return
+        if plural == "flowdeployments":
+            self._queue.add(Key("deployment", *key))
+            return
+        self._wake_run(key)
+        if kind == "DELETED" and known and known.deployment:
+            self._queue.add_after(Key("deployment", key[0], known.deployment), 5.0)
+
+    def _observe_from_kopf(self, plural: str, kind: str | None, resource: dict[str, Any]) -> None:
+        self._loop.call_soon_threadsafe(self.observe, plural, kind, resource)
+
+    def _wake_run(self, run: Name) -> None:
+        self._queue.add(Key("run", *run))
+
+    async def lead(self) -> None:
+        """Acquire the Lease, then reconcile until cancelled. Raises LeaseLost."""
+        await self._leadership.acquire()
+        self._leading = True
+        kopf = KopfThread(self._world.cluster.credentials, self._world.settings.namespaces, self._observe_from_kopf)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._leadership.keep())
+                for informer in self._informers:
+                    group.create_task(informer.run())
+                for informer in self._informers:
+                    await informer.synced.wait()
+                # Pods first: a run is judged by its pods, so none may be looked at before they are known.
+                kopf.start()
+                group.create_task(self._relister.run())
+                group.create_task(self._queue.run(self._world.settings.workers, Worker(self._world, self._queue).work))
+        finally:
+            kopf.stop()
+
+
+async def run(settings: Settings) -> int:
+    """Run one replica until SIGTERM or SIGINT (exit code 0) or until its Lease is lost (1)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Cluster(find_credentials()) as cluster:
+        leadership = Leadership(cluster, namespace=settings.lease_namespace, name=settings.lease_name, identity=settings.identity)
+        operator = Operator(World(cluster, settings), leadership)
+        runner = await serve(settings.http_port, operator.health, operator.ready, operator.collect)
+        leading = asyncio.create_task(operator.lead())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        code = _OK if stop.is_set() else _LOST
+        leading.cancel()
+        stopping.cancel()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await leading
+        except* LeaseLost as lost:
+            _logger.error("%s; ending, so that nothing is done twice", lost.exceptions[0])  # noqa: TRY400 - no trace needed
+            code = _LOST
+        await leadership.release()
+        await runner.cleanup()
+    return code

@@ -1,0 +1,26 @@
+"""What the operator's parts share: the cluster, what is known of it, and the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mintaka_operator.cluster import Cluster
+from mintaka_operator.pods import PodDefaults
+from mintaka_operator.settings import Settings
+from mintaka_operator.stores import PodStore, ResourceStore
+
+
+@dataclass
+class World:
+    """The cluster as this operator sees it."""
+
+    cluster: Cluster
+    settings: Settings
+    runs: ResourceStore = field(default_factory=ResourceStore)
+    deployments: ResourceStore = field(default_factory=ResourceStore)
+    pods: PodStore = field(default_factory=PodStore)
+
+    @property
+    def pod_defaults(self) -> PodDefaults:
+        """What every pod is given."""
+        return PodDefaults(self.settings.flow_image, self.settings.api_url)
