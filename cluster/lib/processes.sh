@@ -29,8 +29,17 @@ ensure() {
   fi
   if [ -f "$logs/$name.log" ]; then mv "$logs/$name.log" "$logs/$name.log.1"; fi
   # A session of its own lets it outlive this shell; no descriptor of the caller stays open, or a CI step would never end.
-  pid=$( (cd / && exec setsid "$@" </dev/null >"$logs/$name.log" 2>&1 9>&-) & echo $!)
+  pid=$( (cd / && exec </dev/null >"$logs/$name.log" 2>&1 && close_others && exec setsid "$@") & echo $!)
   echo "$pid $(start_time "$pid" || true) $digest" > "$run/$name.pid"
+}
+
+close_others() {
+  local descriptor
+  for descriptor in "/proc/$BASHPID/fd/"*; do
+    descriptor=${descriptor##*/}
+    # 255 is where bash reads this script from, and is closed by itself.
+    if [ "$descriptor" -gt 2 ] && [ "$descriptor" -ne 255 ]; then exec {descriptor}>&-; fi
+  done
 }
 
 # What a process is made from: its command line and every file of ours that it names.
