@@ -1,0 +1,112 @@
+"""What the mirror saw and has not written yet. Pure: no I/O, no clock.
+
+One entry per object, the latest state of it; transitions are collected, not replaced, so an object that changed often
+while the database was away is written without a gap. Its size is bounded by the number of objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mintaka_api.sightings import RunSighting
+    from mintaka_core.resources import FlowDeployment
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is written in one transaction; the numbers are instants (µs) at which objects left the cluster."""
+
+    runs: list[RunSighting] = field(default_factory=list)
+    deployments: dict[str, tuple[FlowDeployment, int | None]] = field(default_factory=dict)
+    vanished_runs: dict[str, int] = field(default_factory=dict)
+    vanished_deployments: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many objects it speaks of."""
+        return len(self.runs) + len(self.deployments) + len(self.vanished_runs) + len(self.vanished_deployments)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The batch in two parts, both smaller where it has more than one object."""
+        parts = Batch(), Batch()
+        for position, run in enumerate(self.runs):
+            parts[position % 2].runs.append(run)
+        for position, (uid, entry) in enumerate(self.deployments.items(), start=len(self.runs)):
+            parts[position % 2].deployments[uid] = entry
+        start = len(self.runs) + len(self.deployments)
+        for position, (uid, time) in enumerate(self.vanished_runs.items(), start=start):
+            parts[position % 2].vanished_runs[uid] = time
+        for position, (uid, time) in enumerate(self.vanished_deployments.items(), start=start + len(self.vanished_runs)):
+            parts[position % 2].vanished_deployments[uid] = time
+        return parts
+
+
+class Backlog:
+    """Collects sightings and hands them out in batches."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._runs: dict[str, RunSighting] = {}
+        self._deployments: dict[str, tuple[FlowDeployment, int | None]] = {}
+        self._vanished_runs: dict[str, int] = {}
+        self._vanished_deployments: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """How many objects wait."""
+        return len(self._runs) + len(self._deployments) + len(self._vanished_runs) + len(self._vanished_deployments)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the run that waits longest was seen (monotonic seconds); None where none waits."""
+        return next(iter(self._runs.values())).received if self._runs else None
+
+    def present_uids(self) -> set[str]:
+        """The runs that wait to be written and are in the cluster."""
+        return {uid for uid, sighting in self._runs.items() if sighting.gone_time is None}
+
+    def add_run(self, sighting: RunSighting) -> None:
+        """Take in a sighting that is newer than those before it."""
+        older = self._runs.get(sighting.uid)
+        self._runs[sighting.uid] = sighting.merged(older) if older else sighting
+
+    def add_deployment(self, deployment: FlowDeployment, gone_time: int | None) -> None:
+        """Take in the state of a deployment; `gone_time` where it left the cluster."""
+        self._deployments[deployment.metadata.uid] = (deployment, gone_time)
+
+    def vanish_run(self, uid: str, time: int) -> None:
+        """Take in that a run is no longer there."""
+        if sighting := self._runs.get(uid):
+            sighting.gone_time = sighting.gone_time or time
+        else:
+            self._vanished_runs[uid] = time
+
+    def vanish_deployment(self, uid: str, time: int) -> None:
+        """Take in that a deployment is no longer there."""
+        if entry := self._deployments.get(uid):
+            self._deployments[uid] = (entry[0], entry[1] or time)
+        else:
+            self._vanished_deployments[uid] = time
+
+    def take(self, limit: int) -> Batch:
+        """Hand out all but at most `limit` runs, those that waited longest."""
+        uids = list(self._runs)[:limit]
+        batch = Batch([self._runs.pop(uid) for uid in uids], self._deployments, self._vanished_runs, self._vanished_deployments)
+        self._deployments, self._vanished_runs, self._vanished_deployments = {}, {}, {}
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """Take back a batch that could not be written, beneath what was seen meanwhile."""
+        returned = {run.uid: run for run in batch.runs}
+        for uid, newer in self._runs.items():
+            returned[uid] = newer.merged(returned[uid]) if uid in returned else newer
+        self._runs = returned
+        self._deployments = batch.deployments | self._deployments
+        for uid, time in batch.vanished_runs.items():
+            self.vanish_run(uid, time)
+        for uid, time in batch.vanished_deployments.items():
+            self.vanish_deployment(uid, time)
+        for uid in [uid for uid in self._vanished_runs if uid in self._runs]:
+            self.vanish_run(uid, self._vanished_runs.pop(uid))
+        for uid in [uid for uid in self._vanished_deployments if uid in self._deployments]:
+            self.vanish_deployment(uid, self._vanished_deployments.pop(uid))

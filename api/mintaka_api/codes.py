@@ -1,0 +1,37 @@
+"""The small integers that stand for states and kinds of names in the database: never renumber, only append."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from mintaka_core.states import DEFAULT_NAMES, StateType
+
+STATE_CODES: dict[StateType, int] = {
+    StateType.SCHEDULED: 1,
+    StateType.PENDING: 2,
+    StateType.RUNNING: 3,
+    StateType.COMPLETED: 4,
+    StateType.FAILED: 5,
+    StateType.CRASHED: 6,
+    StateType.PAUSED: 7,
+    StateType.CANCELLING: 8,
+    StateType.CANCELLED: 9,
+}
+STATE_OF_CODE: dict[int, StateType] = {code: state for state, code in STATE_CODES.items()}
+DEFAULT_NAME_OF_CODE: dict[int, str] = {code: DEFAULT_NAMES[state] for state, code in STATE_CODES.items()}
+TERMINAL_CODES = frozenset(code for state, code in STATE_CODES.items() if state.is_terminal)
+
+
+class NameKind(IntEnum):
+    """What a row of the table `names` is the name of."""
+
+    NAMESPACE = 1
+    DEPLOYMENT = 2
+    TASK = 3
+    TAG = 4
+    LOGGER = 5
+
+
+def stored_name(state_type: StateType, name: str) -> str | None:
+    """A state's name as the database keeps it: None for the name its type has by default."""
+    return None if name == DEFAULT_NAMES[state_type] or not name else name

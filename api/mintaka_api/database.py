@@ -1,0 +1,189 @@
+"""Connections, transactions and what goes wrong with them.
+
+Queries are plain functions of a connection; they run in threads, each in one transaction. SQLite has one writing
+connection (its pool of one is the queue of writers) that begins with BEGIN IMMEDIATE, so a write never fails half way
+for want of the lock. PostgreSQL has one pool for writes and one for reads, so a burst of reports cannot starve readers.
+Whatever the database is to blame for becomes `DatabaseAway`, which the rim answers with 503.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate
+
+import anyio
+import anyio.to_thread
+from sqlalchemy import create_engine, event, exc, make_url
+
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import URL, Connection, Engine
+
+#: What makes PostgreSQL plan a page as an index walk: a generic plan is made once, and neither a sort nor a bitmap looks
+#: cheaper than the order the index has anyway (measured: 0.75 ms instead of 127 ms for a frequent tag).
+_PAGE_SETTINGS = (
+    "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true), "
+    "set_config('enable_bitmapscan', 'off', true)"
+)
+_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-8192", "temp_store=MEMORY")
+_READ_TIMEOUT_MILLISECONDS = 2000
+_WRITE_TIMEOUT_MILLISECONDS = 30000
+
+
+class DatabaseAway(MintakaError):
+    """The database cannot be reached, is locked, or took too long; nothing was written."""
+
+
+class DatabaseRefusal(MintakaError):
+    """The database does not take a value; trying again would not help."""
+
+
+class Database:
+    """The way to the database: `read`, `page` and `write` run a query function in a thread and a transaction."""
+
+    def __init__(self, url: str, *, write_connections: int = 4, read_connections: int = 8) -> None:
+        """Prepare the pools for `url`; nothing is connected yet."""
+        self.url = _normal(url)
+        self.is_postgresql = self.url.get_backend_name() == "postgresql"
+        writers = write_connections if self.is_postgresql else 1
+        self.write_engine = self._engine(writers, writing=True)
+        self.read_engine = self._engine(read_connections, writing=False)
+        self.migrated = False
+        self._connections = {True: writers, False: read_connections}
+        self._limiters: dict[bool, anyio.CapacityLimiter] = {}
+
+    async def read[**P, T](self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`query(connection, …)` in a reading transaction."""
+        return await self._run(writing=False, function=lambda: self._retried(query, *args, pages=False, **kwargs))
+
+    async def page[**P, T](self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`query(connection, …)` in a reading transaction that prefers walking indexes in order."""
+        return await self._run(writing=False, function=lambda: self._retried(query, *args, pages=True, **kwargs))
+
+    async def write[**P, T](self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`query(connection, …)` in a writing transaction, committed when this returns."""
+
+        def run() -> T:
+            with self.writing() as connection:
+                return query(connection, *args, **kwargs)
+
+        return await self._run(writing=True, function=run)
+
+    async def in_writer[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`function(…)` in a writer's thread; it opens its own transactions with `writing`."""
+        return await self._run(writing=True, function=lambda: function(*args, **kwargs))
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end of the block."""
+        with self._transaction(self.write_engine) as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self, *, pages: bool = False) -> Iterator[Connection]:
+        """A transaction that reads; `pages` asks for plans that walk indexes."""
+        with self._transaction(self.read_engine) as connection:
+            if pages and self.is_postgresql:
+                connection.exec_driver_sql(_PAGE_SETTINGS)
+            yield connection
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.write_engine.dispose()
+        self.read_engine.dispose()
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        if not self.migrated:
+            message = "the database's schema is not ready yet"
+            raise DatabaseAway(message)
+        with translated(), engine.begin() as connection:
+            yield connection
+
+    def _retried[T](self, query: Callable[..., T], *args: Any, pages: bool, **kwargs: Any) -> T:
+        """Run a reading `query`, once more where a pooled connection turned out to be dead."""
+        try:
+            with self.reading(pages=pages) as connection:
+                return query(connection, *args, **kwargs)
+        except DatabaseAway as away:
+            if not getattr(away.__cause__, "connection_invalidated", False):
+                raise
+        with self.reading(pages=pages) as connection:
+            return query(connection, *args, **kwargs)
+
+    async def _run[T](self, *, writing: bool, function: Callable[[], T]) -> T:
+        limiter = self._limiters.get(writing)
+        if limiter is None:
+            limiter = self._limiters[writing] = anyio.CapacityLimiter(self._connections[writing])
+        return await anyio.to_thread.run_sync(function, limiter=limiter)
+
+    def _engine(self, connections: int, *, writing: bool) -> Engine:
+        options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": 5}
+        if self.is_postgresql:
+            timeout = _WRITE_TIMEOUT_MILLISECONDS if writing else _READ_TIMEOUT_MILLISECONDS
+            options["connect_args"] = {
+                "connect_timeout": 3,
+                "prepare_threshold": 1,
+                "application_name": "mintaka-api",
+                "keepalives_idle": 10,
+                "tcp_user_timeout": 10000,
+                "options": f"-c statement_timeout={timeout} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+            }
+            return create_engine(self.url, **options)
+        from sqlalchemy.pool import QueuePool  # noqa: PLC0415 - the class is only named for SQLite
+
+        engine = create_engine(self.url, poolclass=QueuePool, connect_args={"check_same_thread": False, "timeout": 5}, **options)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate if writing else _begin)
+        return engine
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the database is to blame for into `DatabaseAway`, bad values into `DatabaseRefusal`; our mistakes pass."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
+        message = f"database: {str(error.orig).strip()}"
+        raise DatabaseAway(message) from error
+    except exc.TimeoutError as error:
+        message = "all database connections are busy"
+        raise DatabaseAway(message) from error
+    except (exc.DataError, exc.IntegrityError) as error:
+        message = f"database: {str(error.orig).strip()}"
+        raise DatabaseRefusal(message) from error
+    except exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        message = f"database: {str(error.orig).strip()}"
+        raise DatabaseAway(message) from error
+
+
+def _normal(text: str) -> URL:
+    """`text` as a URL with the drivers we use: psycopg 3 and the standard library's sqlite3."""
+    url = make_url(text)
+    match url.get_backend_name():
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case "sqlite":
+            return url.set(drivername="sqlite+pysqlite")
+        case other:
+            message = f"database {other!r} is not supported: use sqlite:///FILE or postgresql://HOST/NAME"
+            raise MintakaError(message)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,39 @@
+"""Instants as the database keeps them: whole microseconds since 1970-01-01T00:00:00Z, so both databases sort them alike."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+#: 9999-12-31T00:00:00Z, the last day that RFC 3339 and Python can write.
+LATEST_MICROSECONDS = 253_402_214_400_000_000
+
+
+def to_microseconds(instant: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime; a naive one counts as UTC."""
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    return (instant - EPOCH) // _MICROSECOND
+
+
+def optional_microseconds(instant: datetime | None) -> int | None:
+    """`to_microseconds`, or None for None."""
+    return None if instant is None else to_microseconds(instant)
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """The aware UTC datetime of a stored instant."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def optional_instant(microseconds: int | None) -> datetime | None:
+    """`from_microseconds`, or None for None."""
+    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
+
+
+def now_microseconds() -> int:
+    """The present."""
+    return time.time_ns() // 1000

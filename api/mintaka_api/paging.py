@@ -1,0 +1,73 @@
+"""Pages by keyset: a cursor is the sort key of the last item, bound to the question it came from.
+
+A page is found by walking an index from the cursor on, so the thousandth page costs as much as the first, and objects
+that appear meanwhile neither repeat nor hide others.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mintaka_api.problems import Problem
+
+_LARGEST = 2**63 - 1
+_CURSOR_LIMIT = 2000
+_DIGEST_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of an ordered list is asked for: after the key `after` (None: from the start), at most `limit` items."""
+
+    limit: int
+    descending: bool
+    after: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part[T]:
+    """Some items in order, and the key of the last one where more may follow (None: that was all)."""
+
+    items: list[T]
+    last: tuple[Any, ...] | None
+
+
+def encode_cursor(question: Any, key: tuple[Any, ...] | None) -> str | None:
+    """The cursor after `key` in the list that answers `question` (any JSON value: filters and sort)."""
+    if key is None:
+        return None
+    text = msgspec.json.encode([_digest(question), *key])
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def decode_cursor(question: Any, cursor: str | None, types: tuple[type, ...]) -> tuple[Any, ...] | None:
+    """The key in `cursor`, whose parts must be of `types`; a cursor of another question is a Problem."""
+    if cursor is None:
+        return None
+    try:
+        if len(cursor) > _CURSOR_LIMIT:
+            raise ValueError(cursor)
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        digest, *key = msgspec.json.decode(text, type=list[str | int])
+        well_formed = digest == _digest(question) and len(key) == len(types)
+        if not well_formed or not all(_fits(part, kind) for part, kind in zip(key, types, strict=True)):
+            raise ValueError(cursor)
+    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+        raise Problem("invalid-cursor", "cursor: it is not one that this question with these filters and this sort gave out") from error
+    return tuple(key)
+
+
+def _fits(part: str | int, kind: type) -> bool:
+    if isinstance(part, int):
+        return kind is int and -_LARGEST <= part <= _LARGEST
+    return kind is str and "\0" not in part
+
+
+def _digest(question: Any) -> str:
+    return hashlib.blake2b(msgspec.json.encode(question, order="sorted"), digest_size=_DIGEST_LENGTH // 2).hexdigest()

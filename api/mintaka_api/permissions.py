@@ -1,0 +1,123 @@
+"""Who may do what: each route's permission, in one place, denied by default.
+
+Permissions are Kubernetes' words (verb, resource, subresource), so that they can be asked of it. An *authenticator* says
+who sends a request, an *authorizer* whether they may. Today everyone is `Anonymous` and may do everything; a route that
+is not in the table below keeps the app from starting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
+
+from mintaka_api.problems import Problem
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from starlette.routing import BaseRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A right: `verb` on `resource`, or on one of its virtual subresources (`flowruns/cancel`)."""
+
+    verb: str
+    resource: str
+
+
+#: Open to everyone who can reach the port.
+PUBLIC = Permission("get", "")
+
+#: What each route asks for, by the name of its function.
+PERMISSIONS: dict[str, Permission] = {
+    "healthz": PUBLIC,
+    "readyz": PUBLIC,
+    "metrics": PUBLIC,
+    "openapi_document": PUBLIC,
+    "list_flow_deployments": Permission("list", "flowdeployments"),
+    "get_flow_deployment": Permission("get", "flowdeployments"),
+    "list_flow_runs": Permission("list", "flowruns"),
+    "get_flow_run": Permission("get", "flowruns"),
+    "get_flow_run_by_name": Permission("get", "flowruns"),
+    "list_transitions": Permission("get", "flowruns"),
+    "list_task_runs_of_flow_run": Permission("get", "flowruns/taskruns"),
+    "list_task_runs": Permission("list", "flowruns/taskruns"),
+    "get_graph": Permission("get", "flowruns/taskruns"),
+    "list_logs": Permission("get", "flowruns/log"),
+    "take_in_report": Permission("create", "flowruns/reports"),
+    "create_flow_run": Permission("create", "flowruns"),
+    "cancel_flow_run": Permission("create", "flowruns/cancel"),
+    "suspend_flow_run": Permission("create", "flowruns/suspend"),
+    "resume_flow_run": Permission("create", "flowruns/suspend"),
+    "delete_flow_run": Permission("delete", "flowruns"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who sends a request: the kind of principal and its name."""
+
+    kind: str
+    name: str
+
+
+ANONYMOUS = Principal("Anonymous", "anonymous")
+
+
+class Authenticator(Protocol):
+    """Says who sends a request; raises a Problem where the credentials are bad."""
+
+    async def authenticate(self, request: Request) -> Principal:
+        """The principal of `request`."""
+
+
+class Authorizer(Protocol):
+    """Says whether a principal has a permission."""
+
+    async def allows(self, principal: Principal, permission: Permission, namespace: str | None) -> bool:
+        """True where it does, in `namespace` (None: in all)."""
+
+
+class AllowAnonymous:
+    """Everyone is anonymous and may do everything: for clusters whose network decides who reaches the API."""
+
+    async def authenticate(self, request: Request) -> Principal:
+        """Always the anonymous principal."""
+        del request
+        return ANONYMOUS
+
+    async def allows(self, principal: Principal, permission: Permission, namespace: str | None) -> bool:
+        """Always true."""
+        del principal, permission, namespace
+        return True
+
+
+class UndeclaredRoute(MintakaError):
+    """A route that no permission was declared for."""
+
+
+def guard(authenticator: Authenticator, authorizer: Authorizer) -> Callable[[Request], Awaitable[None]]:
+    """The dependency that stands before every route: authenticates, then asks for the route's permission."""
+
+    async def authorize(request: Request) -> None:
+        permission = PERMISSIONS[request.scope["route"].name]
+        principal = await authenticator.authenticate(request)
+        request.state.principal = principal
+        if permission is not PUBLIC and not await authorizer.allows(principal, permission, request.path_params.get("namespace")):
+            detail = f"{principal.name} may not {permission.verb} {permission.resource}"
+            raise Problem("forbidden", detail)
+
+    return authorize
+
+
+def require_permissions(routes: Iterable[BaseRoute]) -> None:
+    """Refuse to start with a route that is not in `PERMISSIONS`."""
+    for route in routes:
+        if not isinstance(route, APIRoute) or route.name not in PERMISSIONS:
+            message = f"route {getattr(route, 'path', route)!r} has no permission: declare it in mintaka_api.permissions.PERMISSIONS"
+            raise UndeclaredRoute(message)

@@ -1,0 +1,153 @@
+"""Errors as RFC 9457 problem documents, translated here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from mintaka_api.cluster import ClusterAway, ClusterRefusal
+from mintaka_api.credentials import NoCluster
+from mintaka_api.database import DatabaseAway, DatabaseRefusal
+from mintaka_core.errors import MintakaError
+from mintaka_core.names import GROUP
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+logger = logging.getLogger("mintaka.api")
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = f"https://{GROUP}/problems/"
+_RETRY_AFTER_SECONDS = "2"
+_ERRORS_SHOWN = 20
+
+#: Every problem by the last part of its type: HTTP status and title.
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "invalid-parameter": (400, "A query parameter is not valid"),
+    "invalid-cursor": (400, "The cursor does not belong to this question"),
+    "forbidden": (403, "Not allowed"),
+    "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "Method not allowed"),
+    "already-exists": (409, "Already exists"),
+    "already-ended": (409, "The flow run has already ended"),
+    "conflict": (409, "The object changed meanwhile"),
+    "left-the-cluster": (409, "The flow run is no longer in the cluster"),
+    "stale-attempt": (409, "The attempt was replaced by a newer one"),
+    "too-large": (413, "Too large"),
+    "unsupported-encoding": (415, "Content-Encoding is not supported"),
+    "malformed": (422, "The document is malformed"),
+    "invalid-parameters": (422, "The parameters do not obey the flow deployment's schema"),
+    "refused-by-cluster": (422, "Kubernetes refused the object"),
+    "database-away": (503, "The database is away"),
+    "cluster-away": (503, "Kubernetes is away"),
+    "internal": (500, "Internal error"),
+}
+
+
+class Problem(MintakaError):
+    """An answer that is an error: a key of `PROBLEMS`, a sentence about this case, and members of its own."""
+
+    def __init__(self, name: str, detail: str, **members: Any) -> None:
+        """`members` go into the document as they are."""
+        super().__init__(detail)
+        self.name = name
+        self.detail = detail
+        self.members = members
+
+    def response(self) -> Response:
+        """The problem as an HTTP answer."""
+        status, title = PROBLEMS[self.name]
+        document = {"type": TYPE_PREFIX + self.name, "title": title, "status": status, "detail": self.detail, **self.members}
+        headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == 503 else {}  # noqa: PLR2004 - Service Unavailable
+        return Response(msgspec.json.encode(document), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer every error with a problem document."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DatabaseAway, _database_away)
+    app.add_exception_handler(DatabaseRefusal, _database_refusal)
+    app.add_exception_handler(ClusterAway, _cluster_away)
+    app.add_exception_handler(NoCluster, _cluster_away)
+    app.add_exception_handler(ClusterRefusal, _cluster_refusal)
+    app.add_exception_handler(Exception, _internal)
+
+
+def of_refusal(refusal: ClusterRefusal) -> Problem:
+    """What the kube-apiserver objected to, in its own words: CEL messages are written for people."""
+    members: dict[str, Any] = {"reason": refusal.reason}
+    if refusal.causes:
+        members["errors"] = [{"path": cause.get("field", ""), "message": cause.get("message", "")} for cause in refusal.causes]
+    match refusal.code:
+        case 403:
+            name = "forbidden"
+        case 404:
+            name = "not-found"
+        case 409:
+            name = "already-exists" if refusal.reason == "AlreadyExists" else "conflict"
+        case 413:
+            name = "too-large"
+        case 400 | 422:
+            name = "refused-by-cluster"
+        case _:
+            name = "cluster-away"
+    return Problem(name, refusal.message, **members)
+
+
+async def _problem(_request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, Problem):
+        raise problem
+    return problem.response()
+
+
+async def _invalid(_request: Request, invalid: Exception) -> Response:
+    """What pydantic found: in the query it is a 400 that names the parameter, elsewhere a 422."""
+    errors = invalid.errors() if isinstance(invalid, RequestValidationError) else []
+    shown = [{"path": ".".join(str(part) for part in error["loc"][1:]), "message": error["msg"]} for error in errors[:_ERRORS_SHOWN]]
+    in_query = any(error["loc"][0] == "query" for error in errors)
+    detail = "; ".join(f"{error['path'] or 'the body'}: {error['message']}" for error in shown)
+    unknown = [error["loc"][-1] for error in errors if error["type"] == "extra_forbidden"]
+    if unknown and in_query:
+        detail = f"unknown query parameter: {', '.join(map(str, unknown))}"
+    return Problem("invalid-parameter" if in_query else "malformed", detail, errors=shown).response()
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: unknown paths and methods."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = str(error.detail) if isinstance(error, HTTPException) else ""
+    names = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+    return Problem(names.get(status, "malformed"), detail).response()
+
+
+async def _database_away(_request: Request, error: Exception) -> Response:
+    logger.warning("%s", error)
+    return Problem("database-away", "the database did not answer in time; nothing was written, try again").response()
+
+
+async def _database_refusal(_request: Request, error: Exception) -> Response:
+    logger.warning("%s", error)
+    return Problem("malformed", "the database does not take one of these values").response()
+
+
+async def _cluster_away(_request: Request, error: Exception) -> Response:
+    logger.warning("%s", error)
+    return Problem("cluster-away", "the kube-apiserver did not answer; try again").response()
+
+
+async def _cluster_refusal(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, ClusterRefusal):
+        raise error
+    return of_refusal(error).response()
+
+
+async def _internal(_request: Request, _error: Exception) -> Response:
+    return Problem("internal", "this is our mistake; the API's log has the details").response()

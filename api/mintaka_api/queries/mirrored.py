@@ -1,0 +1,179 @@
+"""Writing what the mirror saw: flow runs and their transitions, flow deployments, and what vanished.
+
+Everything here can be repeated and may arrive in any order: a row gives way only to a higher sequence (or, at the same
+sequence, a higher resourceVersion), and a transition is written once. The one exception is the transition that the API
+itself invents for a run that vanished: the operator's own word replaces it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Boolean, and_, bindparam, case, or_, select, update
+
+from mintaka_api.codes import STATE_CODES, TERMINAL_CODES
+from mintaka_api.queries import numbers
+from mintaka_api.queries.dialects import insert
+from mintaka_api.tables import flow_deployments, flow_run_tags, flow_run_transitions, flow_runs
+from mintaka_core.states import CANCELLED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+#: The rule under which the API records that a run left the cluster unfinished.
+VANISHED_RULE = "end_what_was_deleted"
+VANISHED_REASON = "Deleted"
+VANISHED_MESSAGE = "the flow run was deleted from the cluster before it ended"
+_CHUNK = 500
+
+_UPDATED = tuple(
+    column.name
+    for column in flow_runs.c
+    if column.name not in {"no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt"}
+)
+
+
+@dataclass(slots=True)
+class MirroredRun:
+    """One flow run as it was seen: `row` holds the columns of `flow_runs` but `no`, `transitions` those of the others.
+
+    `tags` are ids of names.
+    """
+
+    row: dict[str, Any]
+    transitions: list[dict[str, Any]]
+    tags: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one batch did: transitions written and runs in which some are missing."""
+
+    transitions: int
+    gaps: int
+
+
+def write_runs(connection: Connection, runs: Sequence[MirroredRun]) -> Written:
+    """Write `runs` (each uid once) with the transitions that are not stored yet."""
+    known = numbers.stored(connection, [run.row["uid"] for run in runs])
+    for run in runs:
+        before = known[run.row["uid"]].sequence if run.row["uid"] in known else 0
+        first = min((transition["seq"] for transition in run.transitions), default=before + 1)
+        run.row["gap"] = first > before + 1
+    unknown = [run for run in runs if run.row["uid"] not in known]
+    inserted = numbers.insert_new(connection, [run.row for run in unknown]) if unknown else set()
+    rest = [run for run in runs if run.row["uid"] not in inserted]
+    if rest:
+        _update(connection, sorted((run.row for run in rest), key=lambda row: row["uid"]))
+    stored = known | (numbers.stored(connection, [run.row["uid"] for run in unknown]) if unknown else {})
+    written = _write_transitions(connection, runs, known, stored)
+    first_seen = [run for run in runs if run.tags and (run.row["uid"] not in known or known[run.row["uid"]].sequence == 0)]
+    tags = [{"tag": tag, "created": run.row["created"], "flow_run": stored[run.row["uid"]].no} for run in first_seen for tag in run.tags]
+    if tags:
+        connection.execute(insert(connection, flow_run_tags).on_conflict_do_nothing(), tags)
+    return Written(written, sum(run.row["gap"] for run in runs))
+
+
+def write_deployments(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write flow deployments (each uid once); an older resourceVersion changes nothing."""
+    statement = insert(connection, flow_deployments)
+    new = statement.excluded
+    changed = {column.name: new[column.name] for column in flow_deployments.c if column.name != "uid"}
+    older = or_(flow_deployments.c.resource_version <= new.resource_version, new.deleted.is_not(None))
+    statement = statement.on_conflict_do_update(index_elements=["uid"], set_=changed, where=older)
+    connection.execute(statement, sorted(rows, key=lambda row: row["uid"]))
+
+
+def live_runs(connection: Connection, namespace: int | None) -> set[str]:
+    """The uids of the runs that are in the cluster as far as the database knows."""
+    query = select(flow_runs.c.uid).where(flow_runs.c.deleted.is_(None))
+    return set(connection.scalars(query if namespace is None else query.where(flow_runs.c.ns == namespace)))
+
+
+def live_deployments(connection: Connection, namespace: int | None) -> set[str]:
+    """The uids of the deployments that are in the cluster as far as the database knows."""
+    query = select(flow_deployments.c.uid).where(flow_deployments.c.deleted.is_(None))
+    return set(connection.scalars(query if namespace is None else query.where(flow_deployments.c.ns == namespace)))
+
+
+def vanish_runs(connection: Connection, uids: Collection[str], now: int) -> int:
+    """Record that runs left the cluster unseen; those that had not ended are CANCELLED. Returns how many there were."""
+    count = 0
+    for chunk in _chunks(sorted(uids)):
+        columns = (flow_runs.c.no, flow_runs.c.sequence, flow_runs.c.state, flow_runs.c.attempt)
+        rows = connection.execute(select(*columns).where(flow_runs.c.uid.in_(chunk), flow_runs.c.deleted.is_(None)).order_by(flow_runs.c.uid).with_for_update()).all()
+        count += len(rows)
+        connection.execute(update(flow_runs).where(flow_runs.c.no.in_([row.no for row in rows])).values(deleted=now))
+        unfinished = [row for row in rows if row.state not in TERMINAL_CODES]
+        if unfinished:
+            connection.execute(
+                update(flow_runs).where(flow_runs.c.no.in_([row.no for row in unfinished])).values(sequence=flow_runs.c.sequence + 1, **vanished_state(now))
+            )
+            transitions = [{"flow_run": row.no, **vanished_transition(row.sequence, row.state, row.attempt, now)} for row in unfinished]
+            connection.execute(insert(connection, flow_run_transitions).on_conflict_do_nothing(), transitions)
+    return count
+
+
+def vanish_deployments(connection: Connection, uids: Collection[str], now: int) -> None:
+    """Record that deployments left the cluster unseen."""
+    for chunk in _chunks(sorted(uids)):
+        connection.execute(update(flow_deployments).where(flow_deployments.c.uid.in_(chunk), flow_deployments.c.deleted.is_(None)).values(deleted=now))
+
+
+def _chunks(uids: list[str]) -> Iterable[list[str]]:
+    return (uids[start : start + _CHUNK] for start in range(0, len(uids), _CHUNK))
+
+
+def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    newer = or_(
+        flow_runs.c.sequence < bindparam("sequence_"),
+        and_(flow_runs.c.sequence == bindparam("sequence_"), flow_runs.c.resource_version < bindparam("resource_version_")),
+    )
+    values: dict[str, Any] = {name: bindparam(f"{name}_") for name in _UPDATED}
+    values["deleted"] = bindparam("deleted_")
+    values["gap"] = or_(flow_runs.c.gap, bindparam("gap_", type_=Boolean))
+    values["tags"] = case((flow_runs.c.sequence == 0, bindparam("tags_")), else_=flow_runs.c.tags)
+    statement = update(flow_runs).where(flow_runs.c.uid == bindparam("uid_"), newer).values(values)
+    connection.execute(statement, [{f"{name}_": value for name, value in row.items()} for row in rows])
+
+
+def _write_transitions(connection: Connection, runs: Sequence[MirroredRun], known: dict[str, Any], stored: dict[str, Any]) -> int:
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        uid = run.row["uid"]
+        before = known[uid].sequence if uid in known and not run.row["gap"] and known[uid].deleted is None else 0
+        number = stored[uid].no
+        rows.extend({"flow_run": number, **transition} for transition in run.transitions if transition["seq"] > before)
+    if not rows:
+        return 0
+    statement = insert(connection, flow_run_transitions)
+    new = statement.excluded
+    replaced = {column.name: new[column.name] for column in flow_run_transitions.c if column.name not in {"flow_run", "seq"}}
+    invented = and_(flow_run_transitions.c.rule == VANISHED_RULE, new.rule.is_distinct_from(VANISHED_RULE))
+    connection.execute(statement.on_conflict_do_update(index_elements=["flow_run", "seq"], set_=replaced, where=invented), rows)
+    return len(rows)
+
+
+def vanished_state(now: int) -> dict[str, Any]:
+    """The columns of a flow run that left the cluster before it ended."""
+    return {"state": STATE_CODES[CANCELLED], "state_name": None, "reason": VANISHED_REASON, "message": VANISHED_MESSAGE, "state_time": now, "ended": now}
+
+
+def vanished_transition(sequence: int, state: int, attempt: int, now: int) -> dict[str, Any]:
+    """The transition that ends a flow run which left the cluster before it ended."""
+    return {
+        "seq": sequence + 1,
+        "at": now,
+        "attempt": attempt,
+        "from_state": state,
+        "to_state": STATE_CODES[CANCELLED],
+        "proposed": STATE_CODES[CANCELLED],
+        "name": None,
+        "rule": VANISHED_RULE,
+        "verdict": "Accept",
+        "reason": VANISHED_REASON,
+        "message": VANISHED_MESSAGE,
+    }

@@ -1,0 +1,95 @@
+"""Often repeated words as small integers, remembered by this process.
+
+Ids are given out in a transaction of their own before the rows that use them are written: so what is remembered is
+always committed, and two writers can never wait for each other's new words in a circle.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, tuple_
+
+from mintaka_api.queries.dialects import insert
+from mintaka_api.tables import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from mintaka_api.codes import NameKind
+    from mintaka_api.database import Database
+
+#: How many words are remembered before all are forgotten; about 20 MiB.
+_REMEMBERED = 100_000
+_CHUNK = 500
+
+type Word = tuple[NameKind, str]
+
+
+class Names:
+    """The words of the table `names`, by id and by value."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._ids: dict[tuple[int, str], int] = {}
+        self._values: dict[int, str] = {}
+
+    def forget(self) -> None:
+        """Forget everything; the database may have been replaced."""
+        self._ids = {}
+        self._values = {}
+
+    def given(self, database: Database, words: Iterable[Word]) -> dict[Word, int]:
+        """The id of each word, given out and committed where it is new. Not to be called inside a transaction."""
+        wanted = set(words)
+        ids = self._ids
+        missing = sorted(word for word in wanted if word not in ids)
+        if missing:
+            with database.writing() as connection:
+                found: dict[tuple[int, str], int] = {}
+                for start in range(0, len(missing), _CHUNK):
+                    chunk = missing[start : start + _CHUNK]
+                    found |= _found(connection, chunk)
+                    if new := [word for word in chunk if word not in found]:
+                        connection.execute(insert(connection, names).on_conflict_do_nothing(), [{"kind": int(kind), "value": value} for kind, value in new])
+                        found |= _found(connection, new)
+            self._remember(found)
+            ids = ids | found
+        return {word: ids[word] for word in wanted}
+
+    def known(self, connection: Connection, kind: NameKind, value: str) -> int | None:
+        """The id of a word, or None where no row can have it."""
+        remembered = self._ids.get((kind, value))
+        if remembered is not None:
+            return remembered
+        found = _found(connection, [(kind, value)])
+        self._remember(found)
+        return found.get((kind, value))
+
+    def values(self, connection: Connection, ids: Iterable[int | None]) -> dict[int, str]:
+        """The words of `ids`; None is passed over."""
+        wanted = {number for number in ids if number is not None}
+        remembered = self._values
+        missing = sorted(number for number in wanted if number not in remembered)
+        fetched: dict[int, str] = {}
+        for start in range(0, len(missing), _CHUNK):
+            rows = connection.execute(select(names.c.id, names.c.kind, names.c.value).where(names.c.id.in_(missing[start : start + _CHUNK])))
+            for number, kind, value in rows:
+                fetched[number] = value
+                self._remember({(kind, value): number})
+        return {number: fetched.get(number) or remembered.get(number, "") for number in wanted}
+
+    def _remember(self, found: dict[tuple[int, str], int]) -> None:
+        if len(self._ids) > _REMEMBERED:
+            self.forget()
+        for word, number in found.items():
+            self._ids[word] = number
+            self._values[number] = word[1]
+
+
+def _found(connection: Connection, words: list[tuple[NameKind, str]] | list[Word]) -> dict[tuple[int, str], int]:
+    pairs = [(int(kind), value) for kind, value in words]
+    rows = connection.execute(select(names.c.kind, names.c.value, names.c.id).where(tuple_(names.c.kind, names.c.value).in_(pairs)))
+    return {(kind, value): number for kind, value, number in rows}

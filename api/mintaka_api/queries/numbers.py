@@ -1,0 +1,51 @@
+"""Numbers of flow runs: time-ordered, never shown outside.
+
+A number is `milliseconds since the epoch << 20 | 20 bits of the uid's digest`, taken when the run is first heard of. Any
+replica can give one out: the unique uid decides who was first, and a number already taken makes way to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from mintaka_api.queries.dialects import insert
+from mintaka_api.tables import flow_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+_DIGEST_BITS = 20
+_TRIES = 8
+
+
+def first_number(uid: str, created_microseconds: int) -> int:
+    """The number that a run asks for first."""
+    digest = int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=4).digest()) & ((1 << _DIGEST_BITS) - 1)
+    return (created_microseconds // 1000) << _DIGEST_BITS | digest
+
+
+def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Any]:
+    """What is stored of each of `uids`: rows with no, sequence, resource_version, deleted."""
+    columns = (flow_runs.c.uid, flow_runs.c.no, flow_runs.c.sequence, flow_runs.c.resource_version, flow_runs.c.deleted)
+    rows = connection.execute(select(*columns).where(flow_runs.c.uid.in_(list(uids))))
+    return {row.uid: row for row in rows}
+
+
+def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+    """Insert those of `rows` (each with uid, created, …, without no) whose uid is unknown; returns the inserted uids."""
+    inserted: set[str] = set()
+    waiting = {row["uid"]: row | {"no": first_number(row["uid"], row["created"])} for row in sorted(rows, key=lambda row: row["uid"])}
+    for _ in range(_TRIES):
+        if not waiting:
+            break
+        statement = insert(connection, flow_runs).on_conflict_do_nothing().returning(flow_runs.c.uid)
+        inserted |= {row.uid for row in connection.execute(statement, list(waiting.values()))}
+        left = [uid for uid in waiting if uid not in inserted]
+        known = stored(connection, left) if left else {}
+        waiting = {uid: waiting[uid] | {"no": waiting[uid]["no"] + 1} for uid in left if uid not in known}
+    return inserted
