@@ -46,9 +46,10 @@ RUN library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))'
 ENV PATH=/opt/mintaka/bin:$PATH \
     VIRTUAL_ENV=/opt/mintaka \
     HOME=/tmp \
+    USER=mintaka \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# The user has no entry in /etc/passwd and needs none; a number is what runAsNonRoot can check.
+# A number is what runAsNonRoot can check. It has no entry in /etc/passwd: HOME and USER above stand for one.
 USER 10001:10001
 
 FROM runtime AS flow
