@@ -97,7 +97,8 @@ def _from_kubeconfig() -> Credentials:
 
     configuration = client.Configuration()
     config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    bearer = str(configuration.get_api_key_with_prefix("authorization") or "")
+    # The key's name differs between releases of the client: "authorization", then "BearerToken".
+    bearer = next(iter(configuration.api_key.values()), "")
     return Credentials(
         configuration.host.rstrip("/"),
         configuration.ssl_ca_cert,

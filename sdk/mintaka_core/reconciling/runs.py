@@ -136,8 +136,9 @@ class _Pass:
         before = self.ledger.state
         moved = self._pending(attempt)
         after = self.ledger.state
-        if after is not None and after.type == PENDING and before is not None and before.type != PENDING:
+        if after is not None and before is not None and after.type == PENDING != before.type:
             self.effects.append(CreateWorkload(attempt))
+            return False  # nothing more can be said before it exists
         elif not moved and state.scheduled_time:
             self.due.append(state.scheduled_time)
         return moved
