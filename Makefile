@@ -1,3 +1,64 @@
+# Every command of the project. `make run` and `make test` need nothing prepared: they install what they need.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON_FILES := sdk operator api tests benchmarks examples tools charts
+export UV_NO_PROGRESS := 1
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+.PHONY: run
+run: venv cluster images ## the main job, seen working: a flow applied with kubectl, run in a pod, queried over REST
+	@tools/install
+	@tools/run
+
+.PHONY: test
+test: lint cluster images postgresql ## everything: linters, types, unit, simulation, integration and real-cluster tests
+	@tools/test tests/unit tests/simulation tests/integration tests/cluster
+
+.PHONY: test-unit
+test-unit: venv ## only the tests that need no cluster and no database
+	@tools/test tests/unit tests/simulation
+
+.PHONY: lint
+lint: venv ## format, lint, types, borders
+	.venv/bin/ruff format --check $(PYTHON_FILES)
+	.venv/bin/ruff check $(PYTHON_FILES)
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.PHONY: format
+format: venv ## put the code into shape
+	.venv/bin/ruff format $(PYTHON_FILES)
+	.venv/bin/ruff check --fix $(PYTHON_FILES)
+
+.PHONY: venv
+venv: ## .venv with everything in requirements.lock
+	@tools/venv
+
+.PHONY: lock
+lock: venv ## write requirements.lock anew from pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --all-extras --group dev --upgrade \
+	  --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+
+.PHONY: postgresql
+postgresql:
+	@tools/postgresql
+
+.PHONY: cluster
+cluster: ## a real one-node Kubernetes cluster of the project's own (CLUSTER=current: the one kubectl points at)
+	@cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## stop the project's own cluster
+	@cluster/down
+
+.PHONY: images
+images: cluster ## build the project's images and load them into the cluster
+	@tools/images
+
 .PHONY: crds
-crds:  ## regenerate the CRDs from the models
+crds: venv ## write the CRDs anew from the models
 	.venv/bin/python -m mintaka_core.resources.crds crds charts/mintaka/files/crds
