@@ -125,7 +125,7 @@ priorityClassName: {{ . }}
   verbs: [get, list, watch, create, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [list, create, patch]
+  verbs: [list, create]
 # Whether a source exists, and tombstones of runs the API did not see end.
 - apiGroups: [""]
   resources: [configmaps]

@@ -20,7 +20,7 @@ OPERATOR = {
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
     ("", "pods"): {"get", "list", "watch", "create", "delete"},
-    ("", "events"): {"list", "create", "patch"},
+    ("", "events"): {"list", "create"},
     ("", "configmaps"): {"get", "create"},
 }
 API = {
@@ -80,7 +80,7 @@ def test_the_lease_is_granted_by_name(render: Render) -> None:
     rules = render({"operator": {"leaseName": "leader"}}).one("Role", "mintaka-operator-lease")["rules"]
     assert rules == [
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["leader"], "verbs": ["get", "update", "patch"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["leader"], "verbs": ["get", "update"]},
     ]
 
 

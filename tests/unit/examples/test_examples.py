@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
 from typing import Any
 
@@ -93,21 +92,3 @@ def test_the_configmap_that_kustomize_makes_is_the_one_that_is_mounted() -> None
     (generator,) = kustomization["configMapGenerator"]
     assert generator["name"] == deployment["spec"]["source"]["configMap"]["name"]
     assert generator["files"] == [deployment["spec"]["entrypoint"].split(":")[0]]
-
-
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
-def test_links_lead_somewhere(page: str) -> None:
-    """Every relative link of the documentation has a file at its end."""
-    path = ROOT / page
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        if not target.startswith("http"):
-            assert (path.parent / target).exists(), f"{page} links to {target}"
-
-
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
-def test_manifests_in_the_documentation_are_right(page: str) -> None:
-    """What people copy from a page is taken by the API server too."""
-    for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL):
-        for document in yaml.safe_load_all(block):
-            if isinstance(document, dict) and document.get("kind") in MODELS:
-                jsonschema.validate(document, _strict_schema(document["kind"]))
