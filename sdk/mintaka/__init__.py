@@ -1,1 +1,52 @@
-"""Mintaka: flows are functions, runs are resources."""
+"""Mintaka: flows are functions, runs are resources.
+
+    from mintaka import flow, task
+
+    @task(retries=3)
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @flow
+    def sums(n: int = 3) -> int:
+        return sum(add.map(range(n), 1).result())
+
+Called from a script, a flow just runs. In a pod, the operator starts it with `python -m mintaka.runner`, and its task runs
+and logs go to the API. `import mintaka` loads nothing heavy: pydantic, asyncio and the network come when they are needed.
+"""
+
+from mintaka import runtime, states
+from mintaka.annotations import allow_failure, quote, unmapped
+from mintaka.context import tags
+from mintaka.flows import Flow, flow
+from mintaka.futures import Future, FutureList, as_completed, wait
+from mintaka.logs import get_run_logger
+from mintaka.retries import exponential_backoff
+from mintaka.states import Cancelled, Completed, Failed, State
+from mintaka.task_runners import ThreadPoolTaskRunner
+from mintaka.tasks import Task, task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cancelled",
+    "Completed",
+    "Failed",
+    "Flow",
+    "Future",
+    "FutureList",
+    "State",
+    "Task",
+    "ThreadPoolTaskRunner",
+    "allow_failure",
+    "as_completed",
+    "exponential_backoff",
+    "flow",
+    "get_run_logger",
+    "quote",
+    "runtime",
+    "states",
+    "tags",
+    "task",
+    "unmapped",
+    "wait",
+]

@@ -1,0 +1,153 @@
+"""What surrounds the code that is running: which flow run, which task run. Carried by one context variable.
+
+Threads of the task runner run each task in a copy of the submitter's context, so the surroundings follow the call.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mintaka.errors import MissingContext
+from mintaka.lineage import Lineage
+from mintaka.recording import NullRecorder
+from mintaka.task_runners import ThreadPoolTaskRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mintaka.flows import Flow
+    from mintaka.futures import Future
+    from mintaka.recording import Recorder
+    from mintaka.runs import Ledger, Run
+    from mintaka.states import State
+    from mintaka.task_runners import TaskRunner
+    from mintaka.tasks import Task
+
+
+def _interrupted(error: BaseException) -> State:
+    from mintaka.states import Crashed  # noqa: PLC0415 - would be a cycle
+
+    return Crashed(reason=type(error).__name__, message=str(error) or "the process was interrupted")
+
+
+@dataclass(slots=True)
+class Launch:
+    """Which flow run this process is, and where its history goes: made by the runner, or empty for a script.
+
+    `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began.
+    """
+
+    flow_run_id: str = ""
+    name: str = ""
+    namespace: str = ""
+    deployment: str = ""
+    attempt: int = 1
+    tags: tuple[str, ...] = ()
+    recorder: Recorder = field(default_factory=NullRecorder)
+    judge: Callable[[BaseException], State] = _interrupted
+    run: Run | None = None
+
+
+class FlowContext:
+    """One run of a flow: its record, the ledger and launch it shares with its subflows, and its open futures."""
+
+    __slots__ = ("_lock", "_runner", "failures", "flow", "launch", "ledger", "lineage", "open", "outer", "parameters", "run")
+
+    def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
+        self.flow = flow
+        self.run = run
+        self.ledger = ledger
+        self.launch = launch
+        self.outer = outer
+        self.lineage: Lineage = outer.lineage if outer else Lineage()
+        self.parameters: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._runner: TaskRunner | None = None
+        #: Futures that are not done, and those that failed with nobody having looked at how.
+        self.open: dict[int, Future[Any]] = {}
+        self.failures: dict[int, Future[Any]] = {}
+
+    @property
+    def runner(self) -> TaskRunner:
+        """Where submitted tasks run: the flow's own task runner, else the outer flow's, else a pool of threads."""
+        if self._runner is None:
+            if self.outer is not None and self.flow.task_runner is None:
+                return self.outer.runner
+            with self._lock:
+                if self._runner is None:
+                    template = self.flow.task_runner
+                    self._runner = ThreadPoolTaskRunner() if template is None else template.duplicate()
+        return self._runner
+
+    def close(self) -> None:
+        """The flow is over: let its task runner go."""
+        if self._runner is not None:
+            self._runner.close()
+
+
+class RunContext:
+    """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
+
+    __slots__ = ("flow", "ledger", "log_prints", "run", "task")
+
+    def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
+        self.flow = flow
+        self.ledger = ledger
+        self.run = run
+        self.task = task
+        self.log_prints = log_prints
+
+
+#: The innermost run; None outside of every flow and task.
+CURRENT: ContextVar[RunContext | None] = ContextVar("mintaka_run", default=None)
+
+#: What the next outermost flow run is launched as; None: a script of its own.
+LAUNCH: ContextVar[Launch | None] = ContextVar("mintaka_launch", default=None)
+
+_TAGS: ContextVar[frozenset[str]] = ContextVar("mintaka_tags", default=frozenset())
+
+
+def current_run(use: str) -> RunContext:
+    """The innermost run; `use` names what needs it.
+
+    Raises:
+        MissingContext: outside of every flow and task run.
+    """
+    context = CURRENT.get()
+    if context is None:
+        message = f"{use} only works inside a flow or task run: call it from a function under @flow or @task"
+        raise MissingContext(message)
+    return context
+
+
+def current_flow(use: str) -> FlowContext:
+    """The innermost flow run; `use` names what needs it.
+
+    Raises:
+        MissingContext: outside of every flow run.
+    """
+    context = CURRENT.get()
+    if context is None or context.flow is None:
+        message = f"{use} only works inside a flow run: call it from a function under @flow"
+        raise MissingContext(message)
+    return context.flow
+
+
+def current_tags() -> frozenset[str]:
+    """The tags that `with tags(...)` puts on every run."""
+    return _TAGS.get()
+
+
+@contextmanager
+def tags(*words: str) -> Iterator[frozenset[str]]:
+    """Put `words` on every run that begins inside the block; yields all tags in force."""
+    together = _TAGS.get() | frozenset(words)
+    token = _TAGS.set(together)
+    try:
+        yield together
+    finally:
+        _TAGS.reset(token)

@@ -1,0 +1,274 @@
+"""The life of a run as a protocol without input or output: a generator yields what to do next and is sent what happened.
+
+The same protocol serves tasks and flows, sync and async; the drivers (`mintaka.drivers`) do what it asks for. Whether a
+run starts, is tried again or ends is asked of the core's policy. Two steps of the happy path are taken without asking:
+no rule of the policy has anything to say about them (`PLAIN_EDGES`, held equal to the policy by a test).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mintaka.errors import Interruption, Terminated, TimedOut, UpstreamFailed
+from mintaka.loops import is_cancellation
+from mintaka.outcomes import Outcome
+from mintaka.runs import Entry, entry_of, now_micros, to_datetime
+from mintaka.settling import give_up, settled_value
+from mintaka.states import State
+from mintaka.stopping import STOP
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from mintaka.context import FlowContext
+    from mintaka.futures import Future
+    from mintaka.invocations import Invocation
+    from mintaka_core.transitions import Decision
+
+#: Transitions that every rule lets pass, whatever the facts.
+PLAIN_EDGES = frozenset({(PENDING, RUNNING), (RUNNING, COMPLETED)})
+
+
+class Call:
+    """Call the body; send what it returns, or throw what it raises."""
+
+
+class Await(NamedTuple):
+    """Wait until all of `futures` are done."""
+
+    futures: tuple[Future[Any], ...]
+
+
+class Sleep(NamedTuple):
+    """Wait for `seconds`, less where the process is asked to stop."""
+
+    seconds: float
+
+
+class RunHooks(NamedTuple):
+    """Call the hooks with the definition, the run and `state`; what they raise is logged, no more."""
+
+    hooks: tuple[Callable[..., Any], ...]
+    state: State
+
+
+class Judge(NamedTuple):
+    """Send the state that `error`, which interrupted the whole flow run, amounts to."""
+
+    error: BaseException
+
+
+class Report(NamedTuple):
+    """Tell the reader of the log about a failure or retry."""
+
+    level: int
+    message: str
+
+
+type Step = Call | Await | Sleep | RunHooks | Judge | Report
+type RunProtocol = Generator[Step, Any, Outcome]
+
+CALL = Call()
+_WARNING, _ERROR = 30, 40
+
+
+def run_protocol(invocation: Invocation) -> RunProtocol:
+    """From PENDING to a terminal state; returns the outcome, raises only what is no `Exception`."""
+    run, ledger = invocation.run, invocation.ledger
+    refusal = yield from _prepared(invocation)
+    if refusal is not None:
+        return (yield from _ended(invocation, State(FAILED, reason=_reason(refusal), message=str(refusal), error=refusal)))
+    if STOP.requested:
+        message = "the process was asked to stop before this run began"
+        raise Terminated(message)
+    if not ledger.start(run):
+        return Outcome(run)
+    failures = 0
+    while True:
+        try:
+            value = yield CALL
+            if invocation.child is not None:
+                value = yield from _settled(invocation.child, value)
+        except GeneratorExit:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the body raises is its outcome
+            proposed = _failed(error)
+        except BaseException as error:
+            yield from _interrupted(invocation, error)
+            raise
+        else:
+            if type(value) is not State:
+                return (yield from _completed(invocation, value))
+            proposed = value if value.is_terminal else _not_an_end(value)
+        if proposed.type != COMPLETED:
+            yield from _given_up(invocation, proposed)
+        decision = _decide(invocation, proposed, failures)
+        if decision.state is None or decision.state.type != SCHEDULED:
+            return (yield from _ended(invocation, proposed, decision))
+        failures += 1
+        yield Report(_WARNING, f"{run.name} {proposed.name}: {_told(proposed)}; {decision.reason}")
+        yield from _tried_again(invocation, decision)
+
+
+def _prepared(invocation: Invocation) -> Generator[Step, Any, Exception | None]:
+    """Wait for the inputs and put them in place; returns why the run cannot start, or None."""
+    dependencies = invocation.dependencies
+    if dependencies is not None and dependencies.replaced:
+        futures = dependencies.futures
+        if futures:
+            yield Await(futures)
+        for future in futures:
+            future.looked_at()
+        for future in dependencies.needed:
+            if not future.outcome.ok:
+                return _upstream_failure(future)
+        invocation.resolve()
+    if invocation.needs_preparing:
+        try:
+            invocation.definition.prepare(invocation)
+        except Exception as error:  # noqa: BLE001 - templates and validators are the user's
+            return error
+    return None
+
+
+def _upstream_failure(future: Future[Any]) -> UpstreamFailed:
+    """The failure of a run whose input failed; it names the first cause, not the last link of the chain."""
+    state = future.outcome.state
+    cause = state.exception()
+    if isinstance(cause, UpstreamFailed):
+        error = UpstreamFailed(*cause.args)
+        error.__cause__ = cause.__cause__
+        return error
+    error = UpstreamFailed(f"upstream task run {future.run.name} ended {state.name}: {_told(state)}".rstrip(": "))
+    error.__cause__ = cause
+    return error
+
+
+def _completed(invocation: Invocation, value: Any) -> RunProtocol:
+    """The body returned an ordinary value."""
+    run = invocation.run
+    if not invocation.ledger.complete(run):
+        return Outcome(run, value)
+    outcome = Outcome(run, value, ok=True)
+    flow = invocation.context.flow
+    if flow is not None and run.n >= 0:
+        flow.lineage.remember(value, run.n)
+    if hooks := invocation.definition.hooks_for(_COMPLETED):
+        yield RunHooks(hooks, outcome.state)
+    return outcome
+
+
+_COMPLETED = State(COMPLETED)
+
+
+def _settled(child: FlowContext, value: Any) -> Generator[Step, Any, Any]:
+    """A flow's value once everything it submitted is over: itself, or the state that its parts add up to."""
+    while child.open:
+        yield Await(tuple(child.open.values()))
+    return settled_value(value, child.failures)
+
+
+def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None]:
+    """A flow that did not complete starts nothing more, and waits for what runs."""
+    child = invocation.child
+    if child is None:
+        return
+    give_up(child, f"the flow ended {state.name} before this began")
+    while child.open and not isinstance(state.error, TimedOut):
+        yield Await(tuple(child.open.values()))
+    for future in tuple(child.open.values()):
+        future.finish(Outcome(future.run))
+    child.failures.clear()
+    invocation.ledger.end_below(invocation.run, Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=f"the flow ended {state.name}"))
+
+
+def _tried_again(invocation: Invocation, granted: Decision) -> Generator[Step, Any, None]:
+    """Wait for the retry's time, then RUNNING again."""
+    run, ledger = invocation.run, invocation.ledger
+    ledger.enter(run, entry_of(granted.state, rule=granted.rule, decision=granted.reason))
+    decision = _decide(invocation, State(PENDING), 0, granted.state)
+    if decision.until is not None:
+        yield Sleep((decision.until - to_datetime(now_micros())).total_seconds())
+    if STOP.requested:
+        message = "the process was asked to stop before the retry"
+        raise Terminated(message)
+    ledger.enter(run, Entry(PENDING, "Pending", now_micros()))
+    ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
+
+
+def _ended(invocation: Invocation, proposed: State, decision: Decision | None = None) -> RunProtocol:
+    """Put the run into the terminal state `proposed`, or what the policy made of it."""
+    run = invocation.run
+    decision = decision or _decide(invocation, proposed, 0)
+    state = decision.state or proposed
+    entered = invocation.ledger.end(run, entry_of(state, rule=decision.rule, decision=decision.reason))
+    outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
+    if entered:
+        if state.type in (FAILED, CRASHED):
+            yield Report(_ERROR, f"{run.name} ended {state.name}: {_told(proposed)}")
+        if hooks := invocation.definition.hooks_for(state):
+            yield RunHooks(hooks, outcome.state)
+    return outcome
+
+
+def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step, Any, None]:
+    """Something that is no `Exception` ended the body. The flow run itself has the verdict on all that is still open;
+    a task that an interruption of the whole process ends waits for that verdict."""
+    run, ledger = invocation.run, invocation.ledger
+    if run.n < 0:
+        state: State = yield Judge(error)
+        ledger.end_all(entry_of(state))
+        ledger.end(run, entry_of(state))
+        if hooks := invocation.definition.hooks_for(state):
+            yield RunHooks(hooks, state)
+        return
+    if isinstance(error, Interruption) or STOP.requested:
+        return
+    if is_cancellation(error):
+        ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=str(error)))
+    else:
+        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
+
+
+def _decide(invocation: Invocation, proposed: State, failures: int, current: Any = None) -> Decision:
+    """Ask the core's policy about one transition of the run."""
+    from random import random  # noqa: PLC0415 - start-up time: only failures come here
+
+    from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time
+    from mintaka_core.transitions import Transition, decide  # noqa: PLC0415 - start-up time
+
+    definition, run = invocation.definition, invocation.run
+    plan = definition.retry_plan
+    retriable = proposed.type == FAILED and failures < plan.limit and not STOP.requested
+    return decide(
+        TASK_RUN_POLICY,
+        Transition(
+            current=current or run.state,
+            proposed=proposed,
+            now=to_datetime(now_micros()),
+            failures=failures,
+            retries=plan.budgets(failures),
+            retriable=retriable and definition.may_retry(run, proposed),
+            jitter=random(),  # noqa: S311 - spreads retries, guards no secret
+        ),
+    )
+
+
+def _not_an_end(state: State) -> State:
+    message = f"a {state.name} state was returned, which does not end a run: return Completed(…) or Failed(…), or raise"
+    return State(FAILED, reason="InvalidState", message=message)
+
+
+def _failed(error: Exception) -> State:
+    """The state that an exception of the body proposes."""
+    name = "TimedOut" if isinstance(error, TimedOut) else "Failed"
+    return State(StateType.FAILED, name, _reason(error), str(error), error=error)
+
+
+def _reason(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _told(state: State) -> str:
+    return ": ".join(part for part in (state.reason, state.message) if part)

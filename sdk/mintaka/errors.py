@@ -1,0 +1,114 @@
+"""The exceptions of the SDK.
+
+    MintakaError
+    ├── RunFailure             a run that did not complete, where no exception of its own tells more
+    │   ├── FailedRun
+    │   ├── CrashedRun
+    │   ├── CancelledRun
+    │   └── UpstreamFailed     a task that never ran because one it depends on did not complete
+    ├── UnfinishedRun          a result asked of a run that is not over
+    ├── MissingContext         something that only works inside a flow or task run
+    ├── ParameterError         arguments that do not fit a flow's signature
+    │   ├── ParameterBindError
+    │   └── ParameterTypeError
+    ├── MappingError           arguments that cannot be mapped over
+    │   ├── MappingLengthMismatch
+    │   └── MappingMissingIterable
+    ├── TimedOut               (also a TimeoutError) a body that ran longer than its `timeout_seconds`
+    └── LoadError              a flow that could not be loaded
+        ├── EntrypointNotFound
+        └── SourceUnreadable
+
+    Interruption (a BaseException: `except Exception` in a flow does not swallow it)
+    ├── Terminated             the process was asked to end (SIGTERM)
+    ├── Fenced                 a newer attempt of the same flow run has taken over
+    └── Expired                a deadline passed; whoever set it turns it into TimedOut
+"""
+
+from __future__ import annotations
+
+from mintaka_core.errors import MintakaError
+
+
+class RunFailure(MintakaError):
+    """A run ended other than COMPLETED."""
+
+
+class FailedRun(RunFailure):
+    """A run ended FAILED without an exception, by returning a failed state."""
+
+
+class CrashedRun(RunFailure):
+    """A run ended CRASHED: something that is not an `Exception` ended it."""
+
+
+class CancelledRun(RunFailure):
+    """A run ended CANCELLED."""
+
+
+class UpstreamFailed(RunFailure):
+    """A task did not run because a run it depends on did not complete; `__cause__` is that run's own exception."""
+
+
+class UnfinishedRun(MintakaError):
+    """A result was asked of a run that is not over."""
+
+
+class MissingContext(MintakaError):
+    """Used outside of a flow or task run, where it has no meaning."""
+
+
+class ParameterError(MintakaError):
+    """Arguments that do not fit the flow's signature."""
+
+
+class ParameterBindError(ParameterError):
+    """An argument is missing, given twice, or unknown."""
+
+
+class ParameterTypeError(ParameterError):
+    """An argument does not fit its annotation; the message has one clause per parameter."""
+
+
+class MappingError(MintakaError):
+    """The arguments of `.map()` cannot be mapped over."""
+
+
+class MappingLengthMismatch(MappingError):
+    """Two arguments of `.map()` have different lengths."""
+
+
+class MappingMissingIterable(MappingError):
+    """No argument of `.map()` is iterable."""
+
+
+class TimedOut(MintakaError, TimeoutError):
+    """A task or flow ran longer than its `timeout_seconds`."""
+
+
+class LoadError(MintakaError):
+    """A flow could not be loaded from its entrypoint."""
+
+
+class EntrypointNotFound(LoadError):
+    """The module, file or function an entrypoint names does not exist, or is no flow."""
+
+
+class SourceUnreadable(LoadError):
+    """The place where the code should be cannot be read, though it may be later."""
+
+
+class Interruption(BaseException):  # noqa: N818 - like KeyboardInterrupt, this is no error of the code it ends
+    """The process has to stop running the flow, now."""
+
+
+class Terminated(Interruption):
+    """The process was asked to end (SIGTERM): the run is being cancelled, or its pod is evicted."""
+
+
+class Fenced(Interruption):
+    """A newer attempt of this flow run has taken over; this one has nothing more to say."""
+
+
+class Expired(Interruption):
+    """A `timeout_seconds` passed; ends what runs inside, and becomes `TimedOut` where the timeout was set."""

@@ -1,0 +1,290 @@
+"""Flows: functions that call tasks and other flows."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from functools import cached_property, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from uuid import uuid4
+
+from mintaka.context import CURRENT, LAUNCH, FlowContext, Launch, RunContext, current_tags
+from mintaka.dependencies import Dependencies
+from mintaka.drivers import run_async, run_sync
+from mintaka.errors import Terminated
+from mintaka.invocations import Invocation
+from mintaka.parameters import Parameters
+from mintaka.retries import RetryPlan
+from mintaka.runs import Ledger
+from mintaka.stopping import STOP
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mintaka.outcomes import Outcome
+    from mintaka.runs import Run
+    from mintaka.states import State
+    from mintaka.task_runners import TaskRunner
+    from mintaka_core.states import StateType
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - Flow[P, R] reads best
+T = TypeVar("T")
+
+_HOOKED = {"on_completion": COMPLETED, "on_failure": FAILED, "on_cancellation": CANCELLED, "on_crashed": CRASHED}
+
+
+class Flow(Generic[P, R]):
+    """What `@flow` makes of a function. See `flow` for the settings."""
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        tags: Iterable[str] = (),
+        flow_run_name: str | Callable[..., str] | None = None,
+        retries: int = 0,
+        retry_delay_seconds: float | None = None,
+        timeout_seconds: float | None = None,
+        validate_parameters: bool = True,
+        task_runner: TaskRunner | None = None,
+        log_prints: bool | None = None,
+        on_completion: Iterable[Callable[..., Any]] = (),
+        on_failure: Iterable[Callable[..., Any]] = (),
+        on_cancellation: Iterable[Callable[..., Any]] = (),
+        on_crashed: Iterable[Callable[..., Any]] = (),
+    ) -> None:
+        if not callable(fn):
+            message = f"@flow goes on a function, not on {fn!r}"
+            raise TypeError(message)
+        self.fn = fn
+        self.name = name or getattr(fn, "__name__", type(fn).__name__).replace("_", "-")
+        self.description = description or inspect.getdoc(fn)
+        self.version = version
+        self.tags = tuple(sorted(set(tags)))
+        self.flow_run_name = flow_run_name
+        self.retry_plan = RetryPlan(retries, retry_delay_seconds)
+        self.timeout_seconds = timeout_seconds
+        self.validate_parameters = validate_parameters
+        self.task_runner = task_runner
+        self.log_prints = log_prints
+        self._hooks: dict[StateType, tuple[Callable[..., Any], ...]] = {
+            COMPLETED: tuple(on_completion),
+            FAILED: tuple(on_failure),
+            CANCELLED: tuple(on_cancellation),
+            CRASHED: tuple(on_crashed),
+        }
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self.key = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', self.name)}"
+        update_wrapper(self, fn, updated=())
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The parameters of the function."""
+        return Parameters(self.fn, self.name)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Flow[P, R]:
+        """A flow on a method is bound to its instance, each on its own."""
+        if instance is None:
+            return self
+        bound = copy.copy(self)
+        bound.fn = self.fn.__get__(instance, owner)
+        bound.__dict__.pop("parameters", None)
+        return bound
+
+    def with_options(self, **changes: Any) -> Flow[P, R]:
+        """The same function as a flow with other settings; what is not named stays as it is."""
+        settings: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "version": self.version,
+            "tags": self.tags,
+            "flow_run_name": self.flow_run_name,
+            "retries": self.retry_plan.limit,
+            "retry_delay_seconds": self.retry_plan.delays[0],
+            "timeout_seconds": self.timeout_seconds,
+            "validate_parameters": self.validate_parameters,
+            "task_runner": self.task_runner,
+            "log_prints": self.log_prints,
+        }
+        hooks = {word: self._hooks[state_type] for word, state_type in _HOOKED.items()}
+        return Flow(self.fn, **settings | hooks | changes)
+
+    def on_completion[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(flow, flow_run, state)` when a run completed."""
+        return self._hook(COMPLETED, hook)
+
+    def on_failure[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(flow, flow_run, state)` when a run failed for good."""
+        return self._hook(FAILED, hook)
+
+    def on_cancellation[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(flow, flow_run, state)` when a run was cancelled."""
+        return self._hook(CANCELLED, hook)
+
+    def on_crashed[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(flow, flow_run, state)` when a run was ended by something other than its code."""
+        return self._hook(CRASHED, hook)
+
+    def _hook[H: Callable[..., Any]](self, state_type: StateType, hook: H) -> H:
+        self._hooks = {**self._hooks, state_type: (*self._hooks[state_type], hook)}
+        return hook
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow here: as a subflow inside of a flow, else as a flow run of its own. Async flows give a coroutine.
+
+        `wait_for` and `return_state` (True: return the State, raise nothing) are taken out of the arguments.
+
+        Raises:
+            ParameterBindError: the arguments do not fit the signature; no run was made.
+            ParameterTypeError: an argument does not fit its annotation; the run ended FAILED.
+        """
+        return_state = kwargs.pop("return_state", False)
+        wait_for = kwargs.pop("wait_for", None)
+        return self._started(self.parameters.bind(args, kwargs), wait_for, return_state=return_state)
+
+    def run_with(self, values: dict[str, Any]) -> Any:
+        """Run it with parameters from a document that names them all; returns the State (async flows: a coroutine of it).
+
+        Raises:
+            ParameterBindError: the names do not fit the signature.
+        """
+        return self._started(self.parameters.bind_by_name(values), None, return_state=True)
+
+    def _started(self, bound: inspect.BoundArguments, wait_for: Any, *, return_state: bool) -> Any:
+        if self.is_async:
+            return self._run_async(bound, wait_for, return_state=return_state)
+        invocation = self._invocation(bound, wait_for)
+        token = LAUNCH.set(None)
+        try:
+            return _given(run_sync(invocation), return_state=return_state)
+        finally:
+            LAUNCH.reset(token)
+            _close(invocation)
+
+    async def _run_async(self, bound: inspect.BoundArguments, wait_for: Any, *, return_state: bool) -> Any:
+        invocation = self._invocation(bound, wait_for)
+        token = LAUNCH.set(None)
+        try:
+            return _given(await run_async(invocation), return_state=return_state)
+        finally:
+            LAUNCH.reset(token)
+            _close(invocation)
+
+    def _invocation(self, bound: inspect.BoundArguments, wait_for: Any) -> Invocation:
+        if STOP.requested:
+            message = f"the process was asked to stop, so flow {self.name} does not start"
+            raise Terminated(message)
+        around = CURRENT.get()
+        tags = tuple(sorted(current_tags().union(self.tags)))
+        outer = around.flow if around is not None else None
+        if around is not None and outer is not None:
+            launch, ledger = outer.launch, outer.ledger
+            run = ledger.open(self.key, "subflow", around.run.n if around.run.n >= 0 else None, tags)
+            inherited = around.log_prints
+        else:
+            launch = LAUNCH.get() or Launch(flow_run_id=str(uuid4()))
+            ledger, inherited = Ledger(launch.recorder), False
+            run = ledger.root(self.key, tuple(sorted({*tags, *launch.tags})))
+            run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}"
+            launch.run = run
+        child = FlowContext(self, run, ledger, launch, outer)
+        context = RunContext(child, ledger, run, None, log_prints=inherited if self.log_prints is None else self.log_prints)
+        dependencies = Dependencies(outer.lineage if outer else None)
+        dependencies.find(bound.args)
+        dependencies.find(bound.kwargs)
+        dependencies.find(wait_for)
+        run.upstream = tuple(dependencies.upstream)
+        return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True)
+
+    def prepare(self, invocation: Invocation) -> None:
+        """Validate the parameters and name the run.
+
+        Raises:
+            ParameterTypeError: an argument does not fit its annotation.
+        """
+        bound = self.parameters.bind(invocation.args, invocation.kwargs)
+        if self.validate_parameters:
+            self.parameters.validate(bound)
+        invocation.args, invocation.kwargs = bound.args, bound.kwargs
+        bound.apply_defaults()
+        if invocation.child is not None:
+            invocation.child.parameters = dict(bound.arguments)
+        template = self.flow_run_name
+        if template is not None and not (invocation.run.n < 0 and invocation.child is not None and invocation.child.launch.name):
+            invocation.run.own_name = template() if callable(template) else template.format(**bound.arguments)
+
+    def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
+        """What is called when a run ends in `state`."""
+        return self._hooks.get(state.type, ())
+
+    def may_retry(self, run: Run, state: State) -> bool:  # noqa: ARG002 - the engine's protocol
+        """A flow's failures are tried again as often as `retries` says, whatever they are."""
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.key}>"
+
+
+def _given(outcome: Outcome, *, return_state: bool) -> Any:
+    return outcome.state if return_state else outcome.result()
+
+
+def _close(invocation: Invocation) -> None:
+    if invocation.child is not None:
+        invocation.child.close()
+
+
+@overload
+def flow(fn: Callable[P, T], /) -> Flow[P, T]: ...
+@overload
+def flow(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    tags: Iterable[str] = (),
+    flow_run_name: str | Callable[..., str] | None = None,
+    retries: int = 0,
+    retry_delay_seconds: float | None = None,
+    timeout_seconds: float | None = None,
+    validate_parameters: bool = True,
+    task_runner: TaskRunner | None = None,
+    log_prints: bool | None = None,
+    on_completion: Iterable[Callable[..., Any]] = (),
+    on_failure: Iterable[Callable[..., Any]] = (),
+    on_cancellation: Iterable[Callable[..., Any]] = (),
+    on_crashed: Iterable[Callable[..., Any]] = (),
+) -> _FlowDecorator: ...
+def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+    """Make a flow of a function, sync or async: `@flow` or `@flow(name="etl", …)`.
+
+    Args:
+        fn: the function.
+        **settings: any of
+            `name` (default: the function's, with dashes), `description` (default: the docstring), `version`, `tags`;
+            `flow_run_name`: a template over the parameters or a callable without arguments;
+            `retries`, `retry_delay_seconds`: tries within the same process (a deployment's `retries` start a new one);
+            `timeout_seconds`: for each try on its own;
+            `validate_parameters`: False passes arguments as they are;
+            `task_runner`: where submitted tasks run, such as `ThreadPoolTaskRunner(max_workers=8)`;
+            `log_prints`: True makes `print` a line of the log, also in its tasks;
+            `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: hooks called with (flow, flow_run, state).
+    """
+    if fn is not None:
+        return Flow(fn, **settings)
+    return lambda function: Flow(function, **settings)
+
+
+class _FlowDecorator:
+    """The type of `flow(...)`; at run time it is a plain function."""
+
+    def __call__(self, fn: Callable[P, T], /) -> Flow[P, T]: ...  # type: ignore[empty-body]

@@ -1,0 +1,180 @@
+"""Futures: what `.submit()` and `.map()` give back at once.
+
+A future is done when its run is over. Looking at how it ended (`.result()`, `.state`, passing it on) takes note of a
+failure; failures nobody looked at count at the end of the flow.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from mintaka.pool import wait_as_worker, worker_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from mintaka.context import FlowContext
+    from mintaka.outcomes import Outcome
+    from mintaka.pool import Job
+    from mintaka.runs import Run
+    from mintaka.states import State
+
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - Future[R] reads best
+
+
+class Future(Generic[R]):
+    """A task run that was submitted."""
+
+    __slots__ = ("__weakref__", "_done", "_flow", "job", "run")
+
+    def __init__(self, run: Run, flow: FlowContext) -> None:
+        self.run = run
+        self.job: Job | None = None
+        self._flow = flow
+        self._done: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
+        self._done.set_running_or_notify_cancel()
+        flow.open[run.n] = self
+
+    def finish(self, outcome: Outcome) -> None:
+        """The run is over; the first call counts, be it from the thread that ran it or from a flow that gave it up."""
+        if not outcome.ok:
+            self._flow.failures.setdefault(self.run.n, self)
+        if self._flow.open.pop(self.run.n, None) is not None:
+            self.job = None
+            self._done.set_result(outcome)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run ended; only once it is done."""
+        return self._done.result(0)
+
+    @property
+    def done(self) -> bool:
+        """True where the run is over."""
+        return self._done.done()
+
+    @property
+    def name(self) -> str:
+        """Name of the task run."""
+        return self.run.name
+
+    @property
+    def state(self) -> State:
+        """The state the run is in now; where it is over, its failure has been seen."""
+        if not self._done.done():
+            return self.run.state
+        self.looked_at()
+        return self.outcome.state
+
+    def looked_at(self) -> None:
+        """Its failure, if it failed, has been seen by somebody who deals with it."""
+        self._flow.failures.pop(self.run.n, None)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until the run is over, at most `timeout` seconds (None: for ever); does not raise when it passes."""
+        if self._done.done():
+            return
+        job = self.job if timeout is None else None
+        wait_as_worker(lambda: concurrent.futures.wait((self._done,), timeout), job)
+
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> R:
+        """The task's return value, waiting for it at most `timeout` seconds (None: for ever).
+
+        Raises:
+            TimeoutError: the run is not over in time.
+            Exception: what the task raised, unless `raise_on_failure` is False: then it is returned.
+        """
+        self.wait(timeout)
+        if not self._done.done():
+            message = f"task run {self.name} is not over after {timeout} s"
+            raise TimeoutError(message)
+        self.looked_at()
+        value: R = self.outcome.result(raise_on_failure=raise_on_failure)
+        return value
+
+    def add_done_callback(self, callback: Callable[[Future[R]], object]) -> None:
+        """Call `callback(self)` when the run is over, in the thread that ends it, or at once where it is."""
+        self._done.add_done_callback(lambda _: callback(self))
+
+    async def wait_async(self) -> None:
+        """Wait until the run is over without blocking the event loop."""
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        if not self._done.done():
+            pool = worker_pool()
+            with pool.slot_handed_over() if pool else nullcontext():
+                await asyncio.wrap_future(self._done)
+
+    async def result_async(self) -> R:
+        """What `await future` gives: the return value, or the exception."""
+        await self.wait_async()
+        return self.result()
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.result_async().__await__()
+
+    def __repr__(self) -> str:
+        return f"<Future of {self.run!r}>"
+
+
+class FutureList(list[Future[R]]):
+    """The futures of `.map()`, in the order of the calls."""
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until all are done, at most `timeout` seconds."""
+        wait(self, timeout)
+
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> list[R]:
+        """All results, in order; raises the first failure in that order.
+
+        Raises:
+            TimeoutError: one of them is not over after `timeout` seconds.
+        """
+        if timeout is not None and (late := wait(self, timeout).not_done):
+            message = f"{len(late)} of {len(self)} task runs are not over after {timeout} s"
+            raise TimeoutError(message)
+        return [future.result(raise_on_failure=raise_on_failure) for future in self]
+
+    def __await__(self) -> Generator[Any, None, list[R]]:
+        return self._gathered().__await__()
+
+    async def _gathered(self) -> list[R]:
+        return [await future for future in self]
+
+
+class DoneAndNotDone(NamedTuple):
+    """What `wait` gives back."""
+
+    done: set[Future[Any]]
+    not_done: set[Future[Any]]
+
+
+def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
+    """Block until all of `futures` are done, at most `timeout` seconds (None: for ever)."""
+    given = list(futures)
+    if timeout is None:
+        for future in given:
+            future.wait()
+    else:
+        wait_as_worker(lambda: concurrent.futures.wait([future._done for future in given], timeout), None)  # noqa: SLF001 - our own
+    done = {future for future in given if future.done}
+    return DoneAndNotDone(done, set(given) - done)
+
+
+def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
+    """Yield each of `futures` as it is done.
+
+    Raises:
+        TimeoutError: not all are done after `timeout` seconds.
+    """
+    by_done = {future._done: future for future in futures}  # noqa: SLF001 - our own
+    pool = worker_pool()
+    completed = concurrent.futures.as_completed(by_done, timeout)
+    while True:
+        with pool.slot_handed_over() if pool else nullcontext():
+            done = next(completed, None)
+        if done is None:
+            return
+        yield by_done[done]

@@ -1,0 +1,72 @@
+"""One call of a task or flow: what is called, with what, and which run it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mintaka.dependencies import resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mintaka.context import FlowContext, RunContext
+    from mintaka.dependencies import Dependencies
+    from mintaka.retries import RetryPlan
+    from mintaka.runs import Ledger, Run
+    from mintaka.states import State
+
+
+class Definition(Protocol):
+    """What the engine asks of a task or flow."""
+
+    fn: Callable[..., Any]
+    retry_plan: RetryPlan
+    timeout_seconds: float | None
+
+    def prepare(self, invocation: Invocation) -> None:
+        """Last touches once every input is there: validation, the run's name. What it raises fails the run for good."""
+
+    def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
+        """What is called when a run ends in `state`."""
+
+    def may_retry(self, run: Run, state: State) -> bool:
+        """False where trying again cannot help."""
+
+
+class Invocation:
+    """See the module's words. `child` is the context of the flow run this is (None: a task)."""
+
+    __slots__ = ("args", "child", "context", "definition", "dependencies", "kwargs", "ledger", "needs_preparing", "run")
+
+    def __init__(
+        self,
+        definition: Definition,
+        run: Run,
+        ledger: Ledger,
+        context: RunContext,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        dependencies: Dependencies | None,
+        child: FlowContext | None = None,
+        *,
+        needs_preparing: bool = False,
+    ) -> None:
+        self.definition = definition
+        self.run = run
+        self.ledger = ledger
+        self.context = context
+        self.args = args
+        self.kwargs = kwargs
+        self.dependencies = dependencies
+        self.child = child
+        self.needs_preparing = needs_preparing
+
+    def resolve(self) -> None:
+        """Put results in the place of futures."""
+        self.args = resolved_arguments(self.args)
+        self.kwargs = {key: resolved(value) for key, value in self.kwargs.items()}
+
+
+def resolved_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same arguments with results in the place of futures."""
+    return tuple(resolved(value) for value in args)

@@ -1,0 +1,128 @@
+"""Logs of runs: to the console as usual, and into the history of the run they belong to.
+
+`get_run_logger()` is an ordinary logger; which run a line belongs to is known from the context it is logged in, so
+`logging.getLogger(__name__)` works as well in a pod, where the runner takes the root logger into the history.
+"""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mintaka.context import CURRENT, current_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mintaka.context import RunContext
+
+FLOW_LOGGER = "mintaka.flow"
+TASK_LOGGER = "mintaka.task"
+CONSOLE_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
+CONSOLE_TIME = "%H:%M:%S"
+
+#: A line longer than this many characters loses its middle on the way into the history.
+LINE_LIMIT = 32768
+
+#: Our own words about delivering history are not history, else each failure would make more to deliver.
+UNRECORDED = "mintaka.history"
+
+type RunLogger = logging.LoggerAdapter[logging.Logger]
+
+
+def get_run_logger() -> RunLogger:
+    """The logger of the flow or task run that is running.
+
+    Raises:
+        MissingContext: outside of every run.
+    """
+    return run_logger(current_run("get_run_logger()"))
+
+
+def run_logger(context: RunContext) -> RunLogger:
+    """The logger of the run that `context` is of; its lines carry `run_name` for formatters."""
+    _show_on_console()
+    name = FLOW_LOGGER if context.task is None else TASK_LOGGER
+    return logging.LoggerAdapter(logging.getLogger(name), {"run_name": context.run.name})
+
+
+class HistoryHandler(logging.Handler):
+    """Hands each record to the ledger of the run it was logged in; records outside of runs go to `launch`'s flow run."""
+
+    def __init__(self, recorder: Any) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record."""
+        if record.name.startswith(UNRECORDED):
+            return
+        try:
+            message = self.format(record)
+        except Exception:  # noqa: BLE001 - a bad format string must not end the flow; logging shows where it is
+            self.handleError(record)
+            return
+        context = CURRENT.get()
+        n = context.run.n if context is not None and context.run.n >= 0 else None
+        self._recorder.log(record.levelno, record.name, n, shortened(message))
+
+
+def shortened(text: str, limit: int = LINE_LIMIT) -> str:
+    """`text`, its middle left out where it is longer than `limit` characters."""
+    return text if len(text) <= limit else f"{text[: limit // 2]} […] {text[-limit // 2 :]}"
+
+
+_console_lock = threading.Lock()
+_console_asked = False
+
+
+def _show_on_console() -> None:
+    """Where nobody configured logging, show our loggers' lines from INFO on stderr."""
+    global _console_asked  # noqa: PLW0603 - the logging tree is global as well
+    if _console_asked:
+        return
+    with _console_lock:
+        if not _console_asked and not logging.getLogger().handlers and not logging.getLogger("mintaka").handlers:
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter(CONSOLE_FORMAT, CONSOLE_TIME))
+            logger = logging.getLogger("mintaka")
+            logger.addHandler(handler)
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.INFO)
+        _console_asked = True
+
+
+_print_lock = threading.Lock()
+_print_users = 0
+_real_print = print
+
+
+def _print_to_log(*values: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False) -> None:
+    """`print` for runs with `log_prints`; elsewhere, and with a file of its own, the real one."""
+    context = CURRENT.get()
+    if context is None or not context.log_prints or file not in (None, sys.stdout, sys.stderr):
+        _real_print(*values, sep=sep, end=end, file=file, flush=flush)
+    else:
+        run_logger(context).info("%s", (" " if sep is None else sep).join(map(str, values)))
+
+
+@contextmanager
+def printing_to_log() -> Iterator[None]:
+    """While the block runs, `print` goes to the log of runs that want it (`log_prints`)."""
+    global _print_users, _real_print  # noqa: PLW0603 - builtins.print is global as well
+    with _print_lock:
+        if _print_users == 0:
+            _real_print = builtins.print
+            builtins.print = _print_to_log
+        _print_users += 1
+    try:
+        yield
+    finally:
+        with _print_lock:
+            _print_users -= 1
+            if _print_users == 0:
+                builtins.print = _real_print

@@ -1,0 +1,49 @@
+"""Event loops of the task runner's threads: one per thread, made when its first coroutine comes.
+
+asyncio is imported here and only when it is needed: it takes longer than all of the SDK.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine
+
+
+class _Local(threading.local):
+    runner: asyncio.Runner | None = None
+
+
+_LOCAL = _Local()
+
+
+def loop_is_running() -> bool:
+    """True where this thread is inside an event loop; does not import asyncio to find out."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 - the documented get_running_loop raises instead
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """True for asyncio's CancelledError; does not import asyncio to find out."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+
+
+def run_coroutine[T](coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run `coroutine` to its end in this thread's own loop."""
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    if _LOCAL.runner is None:
+        _LOCAL.runner = asyncio.Runner()
+    return _LOCAL.runner.run(coroutine)
+
+
+def close_thread_loop() -> None:
+    """Close this thread's loop, if it has one."""
+    runner, _LOCAL.runner = _LOCAL.runner, None
+    if runner is not None:
+        runner.close()

@@ -1,0 +1,188 @@
+"""A run's own record, and the ledger that numbers the runs of one flow run.
+
+A record is nothing but what the database will hold: no arguments and no results, so that a history of 100,000 task runs
+stays small. Its truth is `history`, which only grows: the current state, the counts and the times are all read from it,
+so a snapshot taken by another thread (one `tuple(history)`, atomic under the GIL) is consistent without a lock.
+
+The right to end a run is taken by popping it from the ledger's `live`, which only one thread can do: a run that was
+ended from outside (a cancelled flow) stays so whatever its own thread does later.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from time import time_ns
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mintaka.bookkeeping import uninterrupted
+from mintaka.states import State
+from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
+
+if TYPE_CHECKING:
+    from mintaka.recording import Recorder
+
+
+def now_micros() -> int:
+    """Now, in microseconds since the epoch (UTC)."""
+    return time_ns() // 1000
+
+
+def to_datetime(micros: int) -> datetime:
+    """Microseconds since the epoch as an aware datetime."""
+    return datetime.fromtimestamp(micros / 1_000_000, UTC)
+
+
+class Entry(NamedTuple):
+    """One state a run was in: since when (µs since the epoch), the rule that decided and why, and the state's own reason."""
+
+    type: StateType
+    name: str
+    time: int
+    rule: str = ""
+    decision: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+class Run:
+    """One task run, subflow run or flow run.
+
+    `n` is its dense number within the attempt; the flow run itself has -1 and no row. `parent` is the `n` of the run
+    around it (None: the flow run). `upstream` are the `n` of those whose results went in. `own_name` is None where the
+    name is the default one.
+    """
+
+    __slots__ = ("history", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task", "upstream")
+
+    def __init__(self, n: int, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> None:
+        self.n = n
+        self.task = task
+        self.kind = kind
+        self.parent = parent
+        self.tags = tags
+        self.own_name: str | None = None
+        self.upstream: tuple[int, ...] = ()
+        self.history: list[Entry] = [Entry(PENDING, "Pending", time_ns() // 1000)]
+        #: Owned by the recorder: whether it is in the queue, and how many entries it last reported.
+        self.queued = False
+        self.reported = 0
+
+    @property
+    def name(self) -> str:
+        """Its own name, or the function's with the run's number."""
+        return self.own_name or f"{self.task.rpartition('.')[2]}-{self.n}"
+
+    @property
+    def state(self) -> State:
+        """The state it is in, without result or exception."""
+        entry = self.history[-1]
+        return State(entry.type, entry.name, entry.reason, entry.message, time=to_datetime(entry.time))
+
+    @property
+    def is_over(self) -> bool:
+        """True where the state is terminal."""
+        return self.history[-1].type.is_terminal
+
+    @property
+    def run_count(self) -> int:
+        """How often the body was started."""
+        return sum(entry.type == RUNNING for entry in tuple(self.history))
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When the body first started; None where it has not."""
+        return next((to_datetime(entry.time) for entry in tuple(self.history) if entry.type == RUNNING), None)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} run {self.name} {self.history[-1].name}>"
+
+
+class Ledger:
+    """The runs of one attempt of a flow run: their numbers, which of them are not over, and where history goes."""
+
+    __slots__ = ("_numbers", "live", "recorder")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.live: dict[int, Run] = {}
+        self._numbers = itertools.count()
+
+    @uninterrupted
+    def open(self, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> Run:
+        """A new run, PENDING."""
+        run = Run(next(self._numbers), task, kind, parent, tags)
+        self.live[run.n] = run
+        return run
+
+    @uninterrupted
+    def root(self, task: str, tags: tuple[str, ...] = ()) -> Run:
+        """The flow run itself: it has no row, its end is told by the process."""
+        run = Run(-1, task, "flow", None, tags)
+        self.live[-1] = run
+        return run
+
+    @uninterrupted
+    def enter(self, run: Run, entry: Entry) -> bool:
+        """Put `run` into a state that does not end it; False where it is over already."""
+        if run.n not in self.live:
+            return False
+        run.history.append(entry)
+        self._changed(run)
+        return True
+
+    @uninterrupted
+    def start(self, run: Run) -> bool:
+        """The first RUNNING; False where the run is over already."""
+        if run.n not in self.live:
+            return False
+        run.history.append(Entry(RUNNING, "Running", time_ns() // 1000))
+        self._changed(run)
+        return True
+
+    @uninterrupted
+    def complete(self, run: Run) -> bool:
+        """A plain COMPLETED; False where it had ended before."""
+        if self.live.pop(run.n, None) is None:
+            return False
+        run.history.append(Entry(COMPLETED, "Completed", time_ns() // 1000))
+        self._changed(run)
+        return True
+
+    @uninterrupted
+    def end(self, run: Run, entry: Entry) -> bool:
+        """Put `run` into a terminal state; False where it had ended before."""
+        if self.live.pop(run.n, None) is None:
+            return False
+        run.history.append(entry)
+        self._changed(run)
+        return True
+
+    @uninterrupted
+    def end_all(self, entry: Entry) -> list[Run]:
+        """End every run that is not over, but the flow run itself, with `entry`; returns them."""
+        return [run for run in tuple(self.live.values()) if run.n >= 0 and self.end(run, entry)]
+
+    @uninterrupted
+    def end_below(self, run: Run, entry: Entry) -> None:
+        """End every run inside of `run` that is not over."""
+        inside = {run.n}
+        for other in sorted(self.live.copy().values(), key=lambda other: other.n):
+            parent = -1 if other.parent is None else other.parent
+            if parent in inside and other.n >= 0:
+                inside.add(other.n)
+                self.end(other, entry)
+
+    def _changed(self, run: Run) -> None:
+        if run.n >= 0:
+            self.recorder.changed(run)
+
+    @uninterrupted
+    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+        """Keep one line of a log; `n` is the run it belongs to (None: the flow run)."""
+        self.recorder.log(level, logger, n, message)
+
+
+def entry_of(state: Any, *, rule: str = "", decision: str = "", time: int | None = None) -> Entry:
+    """A state as a line of history, since `time` (None: now)."""
+    return Entry(state.type, state.name, time or time_ns() // 1000, rule, decision, state.reason, state.message)

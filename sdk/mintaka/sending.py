@@ -1,0 +1,106 @@
+"""One connection to the API, and what its answers mean for a report."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from enum import Enum
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from mintaka.errors import LoadError
+
+TIMEOUT_SECONDS = 10.0
+
+
+class Answer(Enum):
+    """What became of one report."""
+
+    ACCEPTED = "accepted"
+    #: The API is away or busy: the same report again, later.
+    UNAVAILABLE = "unavailable"
+    #: The report itself is not acceptable: again would be refused again.
+    REFUSED = "refused"
+    #: A newer attempt has taken over.
+    FENCED = "fenced"
+
+
+class Connection:
+    """A kept-alive HTTP connection to the API at `url`; for one thread."""
+
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            message = f"MINTAKA_API_URL is not an http(s) URL: {url!r}"
+            raise LoadError(message)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._http = kind(parts.hostname, parts.port, timeout=timeout_seconds)
+        self._prefix = parts.path.rstrip("/") + "/api/v1"
+        #: What the last answer other than ACCEPTED said, for the log.
+        self.problem = ""
+
+    def send_report(self, flow_run_id: str, number: int, body: bytes) -> Answer:
+        """Send one report, `body` gzipped JSON."""
+        path = f"{self._prefix}/flow-runs/{quote(flow_run_id, safe='')}/reports"
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        try:
+            status, text = self._ask("POST", path, body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self.problem = f"{type(error).__name__}: {error}"
+            return Answer.UNAVAILABLE
+        answer = judged(status, text, number)
+        if answer != Answer.ACCEPTED:
+            self.problem = f"HTTP {status}: {text[:300].decode(errors='replace')}"
+        return answer
+
+    def flow_run_state(self, flow_run_id: str) -> str:
+        """The state type of a flow run as the API has it; "" where it does not say."""
+        try:
+            status, text = self._ask("GET", f"{self._prefix}/flow-runs/{quote(flow_run_id, safe='')}", None, {})
+            return str(json.loads(text)["state"]["type"]) if status == http.client.OK else ""
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            self.problem = f"{type(error).__name__}: {error}"
+            return ""
+
+    def close(self) -> None:
+        """Close the connection; it opens again when it is used."""
+        self._http.close()
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        """One request; a kept-alive connection that the server closed meanwhile is opened anew once."""
+        fresh = self._http.sock is None
+        try:
+            return self._request(method, path, body, headers)
+        except (ConnectionError, http.client.BadStatusLine):
+            if fresh:
+                raise
+            return self._request(method, path, body, headers)
+
+    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        try:
+            self._http.request(method, path, body, headers)
+            response = self._http.getresponse()
+            return response.status, response.read()
+        except BaseException:
+            self._http.close()
+            raise
+
+
+def judged(status: int, text: bytes, number: int) -> Answer:
+    """What an answer to report `number` means.
+
+    Only an acknowledgement by number counts as one: a proxy's friendly page does not. Of the refusals, only those that
+    speak of the report itself are final; "not found" or "forbidden" come from something between us and the API.
+    """
+    try:
+        data: Any = json.loads(text)
+    except ValueError:
+        data = None
+    answer = data if isinstance(data, dict) else {}
+    if status == http.client.OK:
+        return Answer.ACCEPTED if answer.get("report") == number else Answer.UNAVAILABLE
+    if status == http.client.CONFLICT and str(answer.get("type", "")).endswith("stale-attempt"):
+        return Answer.FENCED
+    if status in (http.client.BAD_REQUEST, http.client.REQUEST_ENTITY_TOO_LARGE, http.client.UNPROCESSABLE_ENTITY):
+        return Answer.REFUSED
+    return Answer.UNAVAILABLE

@@ -1,0 +1,298 @@
+"""Tasks: functions whose calls are runs with a state, a history and retries."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from contextvars import copy_context
+from functools import cached_property, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+from mintaka.context import CURRENT, RunContext, current_flow, current_tags
+from mintaka.dependencies import LEAVES, Dependencies
+from mintaka.drivers import run_async, run_sync
+from mintaka.errors import Terminated
+from mintaka.futures import Future, FutureList
+from mintaka.invocations import Invocation
+from mintaka.loops import run_coroutine
+from mintaka.mapping import mapped_calls
+from mintaka.outcomes import Outcome
+from mintaka.parameters import Parameters
+from mintaka.pool import Job
+from mintaka.recording import NullRecorder
+from mintaka.retries import RetryPlan
+from mintaka.runs import Ledger
+from mintaka.stopping import STOP
+from mintaka_core.states import COMPLETED, FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from mintaka.context import FlowContext
+    from mintaka.retries import RetryDelay
+    from mintaka.runs import Run
+    from mintaka.states import State
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - Task[P, R] reads best
+T = TypeVar("T")
+
+
+class Task(Generic[P, R]):
+    """What `@task` makes of a function: call it, `.submit()` it, or `.map()` it. See `task` for the settings."""
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        task_run_name: str | Callable[..., str] | None = None,
+        retries: int = 0,
+        retry_delay_seconds: RetryDelay | None = None,
+        retry_jitter_factor: float | None = None,
+        retry_condition_fn: Callable[[Task[Any, Any], Run, State], bool] | None = None,
+        timeout_seconds: float | None = None,
+        log_prints: bool | None = None,
+        on_completion: Iterable[Callable[..., Any]] = (),
+        on_failure: Iterable[Callable[..., Any]] = (),
+    ) -> None:
+        if not callable(fn):
+            message = f"@task goes on a function, not on {fn!r}"
+            raise TypeError(message)
+        self.fn = fn
+        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.description = description or inspect.getdoc(fn)
+        self.tags = tuple(sorted(set(tags)))
+        self.task_run_name = task_run_name
+        self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor)
+        self.retry_condition_fn = retry_condition_fn
+        self.timeout_seconds = timeout_seconds
+        self.log_prints = log_prints
+        self._on_completion = tuple(on_completion)
+        self._on_failure = tuple(on_failure)
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self.key = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', self.name)}"
+        update_wrapper(self, fn, updated=())
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The parameters of the function."""
+        return Parameters(self.fn, self.name)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Task[P, R]:
+        """A task on a method is bound to its instance, each on its own."""
+        if instance is None:
+            return self
+        bound = copy.copy(self)
+        bound.fn = self.fn.__get__(instance, owner)
+        bound.__dict__.pop("parameters", None)
+        return bound
+
+    def with_options(self, **changes: Any) -> Task[P, R]:
+        """The same function as a task with other settings; what is not named stays as it is."""
+        plan = self.retry_plan
+        settings: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "tags": self.tags,
+            "task_run_name": self.task_run_name,
+            "retries": plan.limit,
+            "retry_delay_seconds": plan.delays,
+            "retry_jitter_factor": plan.jitter_factor,
+            "retry_condition_fn": self.retry_condition_fn,
+            "timeout_seconds": self.timeout_seconds,
+            "log_prints": self.log_prints,
+            "on_completion": self._on_completion,
+            "on_failure": self._on_failure,
+        }
+        return Task(self.fn, **settings | changes)
+
+    def on_completion[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(task, task_run, state)` when a run completed."""
+        self._on_completion = (*self._on_completion, hook)
+        return hook
+
+    def on_failure[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(task, task_run, state)` when a run failed for good."""
+        self._on_failure = (*self._on_failure, hook)
+        return hook
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it here and return its value, or raise what it raised; an async task gives a coroutine of that.
+
+        `wait_for` (futures to wait for first) and `return_state` (True: return the State, raise nothing) are taken out of
+        the arguments.
+        """
+        return_state = kwargs.pop("return_state", False) if "return_state" in kwargs else False
+        wait_for = kwargs.pop("wait_for", None) if "wait_for" in kwargs else None
+        if self.is_async:
+            return self._call_async(args, kwargs, wait_for, return_state=return_state)
+        outcome = run_sync(self._invocation(args, kwargs, wait_for))
+        if return_state:
+            return outcome.state
+        return outcome.value if outcome.ok else outcome.result()
+
+    async def _call_async(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
+        outcome = await run_async(self._invocation(args, kwargs, wait_for))
+        return outcome.state if return_state else outcome.result()
+
+    @overload
+    def submit[**Q, V](self: Task[Q, Coroutine[Any, Any, V]], *args: Q.args, **kwargs: Q.kwargs) -> Future[V]: ...
+    @overload
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    @overload
+    def submit(self, *args: Any, wait_for: Any = None, return_state: Literal[True], **kwargs: Any) -> State: ...
+    @overload
+    def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> Future[Any]: ...
+    def submit(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
+        """Have it run by the flow's task runner, after everything it depends on; returns a Future at once.
+
+        Raises:
+            MissingContext: outside of a flow.
+        """
+        future = self._submitted(current_flow("submit()"), args, kwargs, wait_for, ())
+        if return_state:
+            future.wait()
+            return future.state
+        return future
+
+    def map(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> FutureList[Any]:
+        """Submit one call per element of the iterable arguments; `unmapped(x)` and single values go to every call.
+
+        Raises:
+            MappingMissingIterable, MappingLengthMismatch: the arguments cannot be split.
+            MissingContext: outside of a flow.
+        """
+        flow = current_flow("map()")
+        mapped = mapped_calls(args, kwargs, flow.lineage)
+        futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.upstream) for each, named in mapped.calls)
+        if return_state:
+            futures.wait()
+        return [future.state for future in futures] if return_state else futures  # type: ignore[return-value]
+
+    def _invocation(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...] = ()) -> Invocation:
+        around = CURRENT.get()
+        if around is None:
+            flow, ledger, parent, log_prints = None, Ledger(NullRecorder()), None, bool(self.log_prints)
+        else:
+            flow, ledger, parent = around.flow, around.ledger, around.run.n
+            log_prints = around.log_prints if self.log_prints is None else self.log_prints
+        if STOP.requested:
+            message = f"the process was asked to stop, so task {self.name} does not start"
+            raise Terminated(message)
+        more = current_tags()
+        tags = tuple(sorted(more.union(self.tags))) if more else self.tags
+        run = ledger.open(self.key, "task", None if parent is None or parent < 0 else parent, tags)
+        dependencies = None
+        if wait_for is not None or not LEAVES.issuperset(map(type, args)) or (kwargs and not LEAVES.issuperset(map(type, kwargs.values()))):
+            dependencies = Dependencies(flow.lineage if flow else None)
+            dependencies.find(args)
+            dependencies.find(kwargs)
+            dependencies.find(wait_for)
+            upstream = (*upstream, *dependencies.upstream)
+        if upstream:
+            run.upstream = tuple(dict.fromkeys(upstream))
+        context = RunContext(flow, ledger, run, self, log_prints=log_prints)
+        return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=self.task_run_name is not None)
+
+    def _submitted(self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...]) -> Future[Any]:
+        invocation = self._invocation(args, kwargs, wait_for, upstream)
+        future: Future[Any] = Future(invocation.run, flow)
+        job = Job(lambda: self._work(invocation, future), copy_context(), needs_loop=self.is_async)
+        future.job = job
+        dependencies = invocation.dependencies
+        waiting = [other for other in dependencies.futures if not other.done] if dependencies is not None else []
+        runner = flow.runner
+        if not waiting:
+            runner.submit(job)
+            return future
+        # The last of these to be taken out is False; list.pop is atomic, so exactly one callback gets it.
+        left = [False, *(True for _ in waiting[1:])]
+        for other in waiting:
+            other.add_done_callback(lambda _: left.pop() or runner.submit(job))
+        return future
+
+    def _work(self, invocation: Invocation, future: Future[Any]) -> None:
+        """Run a submitted call; whatever happens, its future is done afterwards."""
+        try:
+            outcome = run_coroutine(run_async(invocation)) if self.is_async else run_sync(invocation)
+        except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
+            outcome = Outcome(invocation.run, error=error)
+        future.finish(outcome)
+
+    def prepare(self, invocation: Invocation) -> None:
+        """Name the run from its arguments."""
+        template = self.task_run_name
+        if callable(template):
+            invocation.run.own_name = template()
+        elif template is not None:
+            bound = self.parameters.bind(invocation.args, invocation.kwargs)
+            bound.apply_defaults()
+            invocation.run.own_name = template.format(**bound.arguments)
+
+    def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
+        """What is called when a run ends in `state`."""
+        if state.type == COMPLETED:
+            return self._on_completion
+        return self._on_failure if state.type == FAILED else ()
+
+    def may_retry(self, run: Run, state: State) -> bool:
+        """What `retry_condition_fn` says; an exception in it means no."""
+        if self.retry_condition_fn is None:
+            return True
+        try:
+            return bool(self.retry_condition_fn(self, run, state))
+        except Exception:  # noqa: BLE001 - as in Prefect: a condition that fails is not met
+            return False
+
+    def __repr__(self) -> str:
+        return f"<Task {self.key}>"
+
+
+@overload
+def task(fn: Callable[P, T], /) -> Task[P, T]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] = (),
+    task_run_name: str | Callable[..., str] | None = None,
+    retries: int = 0,
+    retry_delay_seconds: RetryDelay | None = None,
+    retry_jitter_factor: float | None = None,
+    retry_condition_fn: Callable[[Task[Any, Any], Run, State], bool] | None = None,
+    timeout_seconds: float | None = None,
+    log_prints: bool | None = None,
+    on_completion: Iterable[Callable[..., Any]] = (),
+    on_failure: Iterable[Callable[..., Any]] = (),
+) -> _TaskDecorator: ...
+def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+    """Make a task of a function, sync or async: `@task` or `@task(retries=3, …)`.
+
+    Args:
+        fn: the function.
+        **settings: any of
+            `name`, `description` (default: the docstring), `tags`;
+            `task_run_name`: a template over the parameters (`"clean {city}"`) or a callable without arguments;
+            `retries` and `retry_delay_seconds` (a number, a list, or a callable such as `exponential_backoff(2)`),
+            `retry_jitter_factor`, `retry_condition_fn(task, task_run, state)`;
+            `timeout_seconds`: for each try on its own;
+            `log_prints`: True makes `print` a line of the log, None takes the flow's setting;
+            `on_completion`, `on_failure`: hooks called with (task, task_run, state).
+    """
+    if fn is not None:
+        return Task(fn, **settings)
+    return lambda function: Task(function, **settings)
+
+
+class _TaskDecorator:
+    """The type of `task(...)`; at run time it is a plain function."""
+
+    def __call__(self, fn: Callable[P, T], /) -> Task[P, T]: ...  # type: ignore[empty-body]

@@ -1,0 +1,97 @@
+"""Ending a sync body that runs too long.
+
+In the main thread a timer signal interrupts it wherever it is, also in a blocking call. Elsewhere nothing can interrupt
+a blocking call, so the body gets a thread of its own: at the deadline that thread is told to end (CPython raises in it at
+its next bytecode) and left alone, and the run is TimedOut at once, not when the call comes back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mintaka.bookkeeping import in_bookkeeping
+from mintaka.errors import Expired, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+_AGAIN_SECONDS = 0.001
+
+
+def call_with_timeout(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`fn(*args, **kwargs)` for at most `seconds`.
+
+    Raises:
+        TimedOut: it was not done in time.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        with _alarm(seconds):
+            return fn(*args, **kwargs)
+    return _call_in_thread(seconds, fn, args, kwargs)
+
+
+def timed_out(seconds: float) -> TimedOut:
+    """The exception of a body that took longer than `seconds`."""
+    return TimedOut(f"it ran longer than timeout_seconds={seconds:g}")
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise in the main thread after `seconds`; an alarm around this one keeps its own, earlier or later, deadline."""
+    mine = Expired()
+    began = monotonic()
+
+    def ring(_signal: int, frame: FrameType | None) -> None:
+        if in_bookkeeping(frame):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        else:
+            raise mine
+
+    outer_handler = signal.getsignal(signal.SIGALRM)
+    outer_left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    if outer_left and outer_left <= seconds:
+        signal.setitimer(signal.ITIMER_REAL, outer_left)
+    else:
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except Expired as error:
+        if error is not mine:
+            raise
+        raise timed_out(seconds) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, outer_handler)
+        if outer_left:
+            signal.setitimer(signal.ITIMER_REAL, max(outer_left - (monotonic() - began), _AGAIN_SECONDS))
+
+
+def _call_in_thread(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    ended: list[tuple[Any, BaseException | None]] = []
+    over = threading.Event()
+
+    def body() -> None:
+        with suppress(Expired):  # which may come late, when the body is over
+            try:
+                ended.append((fn(*args, **kwargs), None))
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+                ended.append((None, error))
+            over.set()
+
+    thread = threading.Thread(target=copy_context().run, args=(body,), name="mintaka-timed", daemon=True)
+    thread.start()
+    if not over.wait(seconds):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Expired))
+        raise timed_out(seconds)
+    value, error = ended[0]
+    if error is not None:
+        raise error
+    return value
