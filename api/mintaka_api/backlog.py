@@ -7,11 +7,9 @@ while the database was away is written without a gap. Its size is bounded by the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mintaka_api.sightings import RunSighting
-    from mintaka_core.resources import FlowDeployment
+from mintaka_api.sightings import RunSighting
+from mintaka_core.resources import FlowDeployment
 
 
 @dataclass(slots=True)

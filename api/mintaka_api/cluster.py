@@ -84,7 +84,7 @@ class Cluster:
         """One object."""
         return await self._request("GET", resource.path(namespace, name))
 
-    async def list(self, resource: Resource, namespace: str | None, query: Mapping[str, str]) -> dict[str, Any]:
+    async def list_page(self, resource: Resource, namespace: str | None, query: Mapping[str, str]) -> dict[str, Any]:
         """One page of a collection."""
         return await self._request("GET", resource.path(namespace), query=query)
 
@@ -143,7 +143,9 @@ class Cluster:
         credentials = self._credentials
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=64, ssl=credentials.tls or True, keepalive_timeout=60)
-            self._session = aiohttp.ClientSession(credentials.server, connector=connector, headers={"Accept": "application/json", "User-Agent": "mintaka-api"})
+            self._session = aiohttp.ClientSession(
+                credentials.server, connector=connector, headers={"Accept": "application/json", "User-Agent": "mintaka-api"}
+            )
         token = credentials.token
         value = await asyncio.to_thread(token.current) if token.file or token.command else token.value
         headers = {"Authorization": f"Bearer {value}"} if value else {}

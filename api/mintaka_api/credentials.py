@@ -89,7 +89,7 @@ def _from_kubeconfig(path: Path) -> Credentials:
 
 
 def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(entry for entry in entries if entry["name"] == name) if any(entry["name"] == name for entry in entries) else {}[name]
+    return {entry["name"]: entry for entry in entries}[name]
 
 
 def _tls(folder: Path, cluster: dict[str, Any], user: dict[str, Any]) -> ssl.SSLContext:
@@ -120,7 +120,9 @@ def _content(folder: Path, entry: dict[str, Any], name: str) -> bytes | None:
 def _plugin_token(command: dict[str, Any]) -> str:
     """The token of a client-go credential plugin (client.authentication.k8s.io, ExecCredential)."""
     environment = os.environ | {entry["name"]: entry["value"] for entry in command.get("env") or ()}
-    environment["KUBERNETES_EXEC_INFO"] = json.dumps({"apiVersion": command["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}})
+    environment["KUBERNETES_EXEC_INFO"] = json.dumps(
+        {"apiVersion": command["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
+    )
     arguments = [command["command"], *(command.get("args") or ())]
     try:
         # The command is the kubeconfig's owner's own.

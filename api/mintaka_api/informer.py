@@ -32,7 +32,7 @@ _LONGEST_WAIT_SECONDS = 30.0
 class Source(Protocol):
     """What an informer reads from: the two calls of `Cluster` that it needs."""
 
-    async def list(self, resource: Resource, namespace: str | None, query: Mapping[str, str]) -> dict[str, Any]:
+    async def list_page(self, resource: Resource, namespace: str | None, query: Mapping[str, str]) -> dict[str, Any]:
         """One page of a collection."""
 
     def watch(self, resource: Resource, namespace: str | None, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
@@ -93,7 +93,7 @@ class Informer:
         known = await self._sink.known()
         query = {**self._query, "limit": _PAGE}
         while True:
-            page = await self._source.list(self._resource, self._namespace, query)
+            page = await self._source.list_page(self._resource, self._namespace, query)
             for document in page.get("items") or ():
                 known.discard(document["metadata"]["uid"])
                 self._sink.present(document)
@@ -120,7 +120,9 @@ class Informer:
                 case "DELETED":
                     self._sink.gone(document)
                 case "ERROR":
-                    raise ClusterRefusal(document.get("code") or 500, document.get("reason") or "", document.get("message") or "watch error")
+                    raise ClusterRefusal(
+                        document.get("code") or 500, document.get("reason") or "", document.get("message") or "watch error"
+                    )
                 case _:
                     pass
             self._version = document["metadata"]["resourceVersion"]

@@ -139,7 +139,8 @@ class Mirror:
         ids = self._names.given(self._database, words)
         runs = [run_rows(sighting, ids, inherited) for sighting, inherited in zip(batch.runs, tags, strict=True)]
         deployments = [
-            deployment_row(deployment, ids[NameKind.NAMESPACE, deployment.metadata.namespace], gone_time) for deployment, gone_time in batch.deployments.values()
+            deployment_row(deployment, ids[NameKind.NAMESPACE, deployment.metadata.namespace], gone_time)
+            for deployment, gone_time in batch.deployments.values()
         ]
         with self._database.writing() as connection:
             if deployments:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from fastapi import Depends
 from fastapi.routing import APIRoute
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
 
@@ -17,7 +18,7 @@ from mintaka_api.problems import Problem
 from mintaka_core.errors import MintakaError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Iterable
 
     from starlette.routing import BaseRoute
 
@@ -29,6 +30,9 @@ class Permission:
     verb: str
     resource: str
 
+
+#: The path below which everything but health is found.
+PREFIX = "/api/v1"
 
 #: Open to everyone who can reach the port.
 PUBLIC = Permission("get", "")
@@ -101,23 +105,26 @@ class UndeclaredRoute(MintakaError):
     """A route that no permission was declared for."""
 
 
-def guard(authenticator: Authenticator, authorizer: Authorizer) -> Callable[[Request], Awaitable[None]]:
+async def authorize(request: Request) -> None:
     """The dependency that stands before every route: authenticates, then asks for the route's permission."""
+    authenticator: Authenticator = request.app.state.authenticator
+    authorizer: Authorizer = request.app.state.authorizer
+    permission = PERMISSIONS[request.scope["route"].name]
+    principal = await authenticator.authenticate(request)
+    request.state.principal = principal
+    if permission is not PUBLIC and not await authorizer.allows(principal, permission, request.path_params.get("namespace")):
+        detail = f"{principal.name} may not {permission.verb} {permission.resource}"
+        raise Problem("forbidden", detail)
 
-    async def authorize(request: Request) -> None:
-        permission = PERMISSIONS[request.scope["route"].name]
-        principal = await authenticator.authenticate(request)
-        request.state.principal = principal
-        if permission is not PUBLIC and not await authorizer.allows(principal, permission, request.path_params.get("namespace")):
-            detail = f"{principal.name} may not {permission.verb} {permission.resource}"
-            raise Problem("forbidden", detail)
 
-    return authorize
+#: What each router is made with.
+GUARDED = [Depends(authorize)]
 
 
 def require_permissions(routes: Iterable[BaseRoute]) -> None:
-    """Refuse to start with a route that is not in `PERMISSIONS`."""
+    """Refuse to start with a route that is not in `PERMISSIONS` or that nobody guards."""
     for route in routes:
-        if not isinstance(route, APIRoute) or route.name not in PERMISSIONS:
+        guarded = isinstance(route, APIRoute) and any(dependency.dependency is authorize for dependency in route.dependencies)
+        if not guarded or getattr(route, "name", "") not in PERMISSIONS:
             message = f"route {getattr(route, 'path', route)!r} has no permission: declare it in mintaka_api.permissions.PERMISSIONS"
             raise UndeclaredRoute(message)

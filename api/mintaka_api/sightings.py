@@ -18,13 +18,13 @@ from mintaka_api.queries.mirrored import MirroredRun, vanished_state, vanished_t
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.resources import FlowDeployment, FlowRun
+from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.states import SCHEDULED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mintaka_api.queries.names import Word
-    from mintaka_core.resources.runs import TransitionStatus
 
 _LATEST_ACCEPTED = 2**31 - 1
 
@@ -52,7 +52,12 @@ class RunSighting:
     def acknowledgeable(self) -> bool:
         """True where, once this is committed, the cluster may let go of the run."""
         metadata = self.run.metadata
-        return metadata.deletion_timestamp is not None and self.run.status.is_terminal and MIRROR_FINALIZER in metadata.finalizers and self.gone_time is None
+        return (
+            metadata.deletion_timestamp is not None
+            and self.run.status.is_terminal
+            and MIRROR_FINALIZER in metadata.finalizers
+            and self.gone_time is None
+        )
 
     def merged(self, older: RunSighting) -> RunSighting:
         """This sighting with the transitions of one that was not written in time."""

@@ -30,7 +30,11 @@ from mintaka_api.codes import STATE_CODES
 from mintaka_core.states import COMPLETED
 
 metadata = MetaData(
-    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
 )
 
 #: In SQLite only INTEGER PRIMARY KEY is the row's own key, and integers take the bytes they need.

@@ -104,13 +104,17 @@ def vanish_runs(connection: Connection, uids: Collection[str], now: int) -> int:
     count = 0
     for chunk in _chunks(sorted(uids)):
         columns = (flow_runs.c.no, flow_runs.c.sequence, flow_runs.c.state, flow_runs.c.attempt)
-        rows = connection.execute(select(*columns).where(flow_runs.c.uid.in_(chunk), flow_runs.c.deleted.is_(None)).order_by(flow_runs.c.uid).with_for_update()).all()
+        rows = connection.execute(
+            select(*columns).where(flow_runs.c.uid.in_(chunk), flow_runs.c.deleted.is_(None)).order_by(flow_runs.c.uid).with_for_update()
+        ).all()
         count += len(rows)
         connection.execute(update(flow_runs).where(flow_runs.c.no.in_([row.no for row in rows])).values(deleted=now))
         unfinished = [row for row in rows if row.state not in TERMINAL_CODES]
         if unfinished:
             connection.execute(
-                update(flow_runs).where(flow_runs.c.no.in_([row.no for row in unfinished])).values(sequence=flow_runs.c.sequence + 1, **vanished_state(now))
+                update(flow_runs)
+                .where(flow_runs.c.no.in_([row.no for row in unfinished]))
+                .values(sequence=flow_runs.c.sequence + 1, **vanished_state(now))
             )
             transitions = [{"flow_run": row.no, **vanished_transition(row.sequence, row.state, row.attempt, now)} for row in unfinished]
             connection.execute(insert(connection, flow_run_transitions).on_conflict_do_nothing(), transitions)
@@ -120,7 +124,9 @@ def vanish_runs(connection: Connection, uids: Collection[str], now: int) -> int:
 def vanish_deployments(connection: Connection, uids: Collection[str], now: int) -> None:
     """Record that deployments left the cluster unseen."""
     for chunk in _chunks(sorted(uids)):
-        connection.execute(update(flow_deployments).where(flow_deployments.c.uid.in_(chunk), flow_deployments.c.deleted.is_(None)).values(deleted=now))
+        connection.execute(
+            update(flow_deployments).where(flow_deployments.c.uid.in_(chunk), flow_deployments.c.deleted.is_(None)).values(deleted=now)
+        )
 
 
 def _chunks(uids: list[str]) -> Iterable[list[str]]:
@@ -159,7 +165,14 @@ def _write_transitions(connection: Connection, runs: Sequence[MirroredRun], know
 
 def vanished_state(now: int) -> dict[str, Any]:
     """The columns of a flow run that left the cluster before it ended."""
-    return {"state": STATE_CODES[CANCELLED], "state_name": None, "reason": VANISHED_REASON, "message": VANISHED_MESSAGE, "state_time": now, "ended": now}
+    return {
+        "state": STATE_CODES[CANCELLED],
+        "state_name": None,
+        "reason": VANISHED_REASON,
+        "message": VANISHED_MESSAGE,
+        "state_time": now,
+        "ended": now,
+    }
 
 
 def vanished_transition(sequence: int, state: int, attempt: int, now: int) -> dict[str, Any]:

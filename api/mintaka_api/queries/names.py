@@ -53,7 +53,9 @@ class Names:
                     chunk = missing[start : start + _CHUNK]
                     found |= _found(connection, chunk)
                     if new := [word for word in chunk if word not in found]:
-                        connection.execute(insert(connection, names).on_conflict_do_nothing(), [{"kind": int(kind), "value": value} for kind, value in new])
+                        connection.execute(
+                            insert(connection, names).on_conflict_do_nothing(), [{"kind": int(kind), "value": value} for kind, value in new]
+                        )
                         found |= _found(connection, new)
             self._remember(found)
             ids = ids | found
@@ -75,7 +77,9 @@ class Names:
         missing = sorted(number for number in wanted if number not in remembered)
         fetched: dict[int, str] = {}
         for start in range(0, len(missing), _CHUNK):
-            rows = connection.execute(select(names.c.id, names.c.kind, names.c.value).where(names.c.id.in_(missing[start : start + _CHUNK])))
+            rows = connection.execute(
+                select(names.c.id, names.c.kind, names.c.value).where(names.c.id.in_(missing[start : start + _CHUNK]))
+            )
             for number, kind, value in rows:
                 fetched[number] = value
                 self._remember({(kind, value): number})

@@ -1,0 +1,107 @@
+"""The application: its parts, its start and its end.
+
+It starts at once, whatever is away: migrations are tried until the database answers, the mirror until the cluster does,
+and /readyz says what is still ill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from mintaka_api import problems
+from mintaka_api.cluster import Cluster
+from mintaka_api.database import Database, DatabaseAway
+from mintaka_api.intents import KubernetesRunControl
+from mintaka_api.metrics import Metrics
+from mintaka_api.migrating import migrate
+from mintaka_api.mirror import Mirror
+from mintaka_api.observing import Observer
+from mintaka_api.permissions import AllowAnonymous, require_permissions
+from mintaka_api.queries.names import Names
+from mintaka_api.routes import ROUTERS
+from mintaka_api.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from mintaka_api.permissions import Authenticator, Authorizer
+    from mintaka_api.settings import Settings
+
+logger = logging.getLogger("mintaka.api")
+_LONGEST_WAIT_SECONDS = 5.0
+
+
+def create_app(settings: Settings, *, authenticator: Authenticator | None = None, authorizer: Authorizer | None = None) -> FastAPI:
+    """The application for `settings`; nothing is connected before it starts."""
+    metrics = Metrics()
+    everyone = AllowAnonymous()
+    app = FastAPI(
+        title="Mintaka",
+        version="v1",
+        lifespan=_lifespan(settings, metrics),
+        openapi_url=None,
+    )
+    app.state.authenticator = authenticator or everyone
+    app.state.authorizer = authorizer or everyone
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)
+    require_permissions(app.routes)
+    problems.install(app)
+    app.add_middleware(Observer, metrics=metrics)
+    return app
+
+
+def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings.database_url, write_connections=settings.write_connections, read_connections=settings.read_connections)
+        names = Names()
+        services = app.state.services = Services(database, names, metrics)
+        cluster = Cluster(settings.kubeconfig) if settings.mirror else None
+        if cluster is not None:
+            services.runs = KubernetesRunControl(cluster)
+            services.mirror = Mirror(database, names, cluster, settings.namespaces, metrics)
+        await _try_to_migrate(services)
+        background = asyncio.create_task(_background(services))
+        try:
+            yield
+        finally:
+            background.cancel()
+            await asyncio.gather(background, return_exceptions=True)
+            if cluster is not None:
+                await cluster.close()
+            database.dispose()
+
+    return lifespan
+
+
+async def _background(services: Services) -> None:
+    wait = 0.2
+    while not await _try_to_migrate(services):
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+    if services.mirror is not None:
+        try:
+            await services.mirror.run()
+        except Exception:
+            logger.exception("the mirror failed")
+            raise
+
+
+async def _try_to_migrate(services: Services) -> bool:
+    if services.database.migrated:
+        return True
+    try:
+        await services.database.in_writer(migrate, services.database)
+    except DatabaseAway as away:
+        services.migration_problem = str(away)
+        logger.warning("the schema cannot be checked yet: %s", away)
+        return False
+    services.migration_problem = ""
+    return True

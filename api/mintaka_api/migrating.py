@@ -1,0 +1,79 @@
+"""Bringing the database's schema up to date at start, by one process at a time.
+
+An empty database gets the current schema in one step; an older one is migrated by alembic; one that is up to date costs
+one query, and alembic is not even imported. A newer one is left alone: each release's schema serves the code of the
+release before it (expand, migrate, contract), so old replicas survive a rolling update.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, text
+
+from mintaka_api.database import translated
+from mintaka_api.tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+    from mintaka_api.database import Database
+
+logger = logging.getLogger("mintaka.api.migrating")
+
+#: The newest revision in `migrations/versions`.
+HEAD = "0001"
+_FOLDER = Path(__file__).parent / "migrations"
+_LOCK = 0x6D696E74  # "mint", the key of PostgreSQL's advisory lock
+
+
+def migrate(database: Database) -> None:
+    """Bring the schema to `HEAD`, waiting for others who do the same; raises DatabaseAway."""
+    with translated(), _locked(database) as connection:
+        present = _revision(connection)
+        if present is None:
+            metadata.create_all(connection)
+            connection.execute(
+                text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)")
+            )
+            connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": HEAD})
+            logger.info("created the schema, revision %s", HEAD)
+        elif present < HEAD:
+            upgrade(connection, HEAD)
+            logger.info("migrated the schema from revision %s to %s", present, HEAD)
+        elif present > HEAD:
+            logger.warning("the schema is of revision %s, newer than this release's %s", present, HEAD)
+    database.migrated = True
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Run alembic's migrations up to `revision` on an open connection."""
+    from alembic import command  # noqa: PLC0415 - start-up time: rarely needed
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+@contextmanager
+def _locked(database: Database) -> Iterator[Connection]:
+    """A transaction that nobody else migrates in: SQLite's begins IMMEDIATE, PostgreSQL's holds an advisory lock."""
+    with database.write_engine.begin() as connection:
+        if database.is_postgresql:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        yield connection
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision

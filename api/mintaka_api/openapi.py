@@ -1,0 +1,39 @@
+"""The OpenAPI document: FastAPI's, with the schemas of the answers that msgspec encodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi.openapi.utils import get_openapi
+
+from mintaka_api import answers
+from mintaka_api.reports import RunReport
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_DESCRIPTION = """Flow runs, task runs and logs for querying, and intents passed on to Kubernetes.
+
+Lists are pages by keyset: pass `next` back as `cursor`. Errors are RFC 9457 problem documents. Instants are RFC 3339 in UTC."""
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of `app`, made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes, tags=app.openapi_tags)
+        _, schemas = msgspec.json.schema_components(_kinds(), ref_template="#/components/schemas/{name}")
+        made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _kinds() -> list[type[msgspec.Struct]]:
+    from mintaka_api.routes.intents import NewFlowRun  # noqa: PLC0415 - the routes import this module
+
+    structs = (
+        kind
+        for kind in vars(answers).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
+    )
+    return [*structs, RunReport, NewFlowRun]

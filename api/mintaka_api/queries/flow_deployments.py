@@ -1,0 +1,110 @@
+"""Questions about flow deployments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import select
+
+from mintaka_api.answers import FlowDeploymentAnswer
+from mintaka_api.codes import NameKind
+from mintaka_api.instants import from_microseconds, optional_instant
+from mintaka_api.paging import Part
+from mintaka_api.queries import pages
+from mintaka_api.queries.dialects import contains_text
+from mintaka_api.tables import flow_deployments
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+    from mintaka_api.paging import Page
+    from mintaka_api.queries.names import Names
+
+_d = flow_deployments.c
+ORDERS = {"name": (_d.name, _d.uid), "created": (_d.created, _d.uid)}
+KEY_TYPES: dict[str, tuple[type, ...]] = {"name": (str, str), "created": (int, str)}
+_SCHEDULE_MEMBERS = {
+    "name": "name",
+    "cron": "cron",
+    "interval": "interval",
+    "anchor": "anchor",
+    "time_zone": "timeZone",
+    "parameters": "parameters",
+    "suspend": "suspend",
+    "starting_deadline_seconds": "startingDeadlineSeconds",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDeploymentFilter:
+    """Which flow deployments; empty or None means any. `name` is a prefix; all `tags` are meant."""
+
+    namespaces: tuple[str, ...] = ()
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+def page(connection: Connection, names: Names, wanted: FlowDeploymentFilter, order: str, page: Page) -> Part[FlowDeploymentAnswer]:
+    """A page of the flow deployments that are in the cluster."""
+    query = select(flow_deployments).where(_d.deleted.is_(None))
+    choices = []
+    if wanted.namespaces:
+        ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]
+        choices.append(pages.Choice(_d.ns, tuple(number for number in ids if number is not None)))
+        if not choices[0].values:
+            return Part([], None)
+    if wanted.name is not None:
+        query = query.where(*pages.begins_with(_d.name, wanted.name))
+    for tag in wanted.tags:
+        query = query.where(contains_text(connection, _d.tags, msgspec.json.encode(tag).decode()))
+    rows, last = pages.fetch(connection, query, ORDERS[order], page, choices)
+    words = names.values(connection, [row.ns for row in rows])
+    return Part([_answer(row, words) for row in rows], last)
+
+
+def one(connection: Connection, names: Names, namespace: str, name: str) -> FlowDeploymentAnswer | None:
+    """The flow deployment of this name, or the last one that had it."""
+    number = names.known(connection, NameKind.NAMESPACE, namespace)
+    if number is None:
+        return None
+    query = select(flow_deployments).where(_d.name == name, _d.ns == number)
+    row = connection.execute(query.order_by(_d.deleted.is_(None).desc(), _d.created.desc(), _d.uid).limit(1)).first()
+    return None if row is None else _answer(row, {number: namespace})
+
+
+def _answer(row: Row[Any], words: dict[int, str]) -> FlowDeploymentAnswer:
+    spec: dict[str, Any] = msgspec.json.decode(row.spec)
+    status: dict[str, Any] = msgspec.json.decode(row.status)
+    next_times = {schedule["name"]: schedule for schedule in status.get("schedules") or ()}
+    ready = next((condition for condition in status.get("conditions") or () if condition["type"] == "Ready"), None)
+    schedules = [
+        {member: schedule.get(key) for member, key in _SCHEDULE_MEMBERS.items()}
+        | {
+            "last_time": next_times.get(schedule["name"], {}).get("lastTime"),
+            "next_time": next_times.get(schedule["name"], {}).get("nextTime"),
+        }
+        for schedule in spec.get("schedules") or ()
+    ]
+    return FlowDeploymentAnswer(
+        uid=row.uid,
+        namespace=words[row.ns],
+        name=row.name,
+        entrypoint=spec.get("entrypoint"),
+        image=spec.get("image"),
+        version=spec.get("version"),
+        description=spec.get("description"),
+        tags=list(spec.get("tags") or ()),
+        parameters=spec.get("parameters") or {},
+        parameter_schema=spec.get("parameterSchema"),
+        suspend=bool(spec.get("suspend")),
+        schedules=schedules,
+        ready={"status": ready["status"], "reason": ready["reason"], "message": ready.get("message", "")} if ready else None,
+        active_runs=status.get("activeRuns") or 0,
+        last_schedule_time=status.get("lastScheduleTime"),
+        next_schedule_time=status.get("nextScheduleTime"),
+        generation=row.generation,
+        created=from_microseconds(row.created),
+        deleted=optional_instant(row.deleted),
+    )

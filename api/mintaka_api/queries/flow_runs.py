@@ -1,0 +1,220 @@
+"""Questions about flow runs and their transitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import and_, or_, select
+
+from mintaka_api.answers import FlowRunAnswer, StateAnswer, TransitionAnswer
+from mintaka_api.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, NameKind
+from mintaka_api.instants import from_microseconds, optional_instant
+from mintaka_api.paging import Part
+from mintaka_api.queries import pages
+from mintaka_api.tables import flow_run_tags, flow_run_transitions, flow_runs
+from mintaka_core.states import StateType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement, Connection, Row, Select
+
+    from mintaka_api.paging import Page
+    from mintaka_api.queries.names import Names
+
+_r = flow_runs.c
+_COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported"})
+#: What need not be read where the answer leaves it out.
+_HEAVY = {"parameters": _r.parameters, "task_counts": _r.counts, "tags": _r.tags}
+
+#: Sort key by name; the run's number makes it unique.
+ORDERS = {"created": (_r.created, _r.no), "name": (_r.name, _r.no)}
+KEY_TYPES: dict[str, tuple[type, ...]] = {"created": (int, int), "name": (str, int)}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRunFilter:
+    """Which flow runs; empty or None means any. Instants in microseconds; `name` is a prefix; all `tags` are meant."""
+
+    namespaces: tuple[str, ...] = ()
+    deployment: str | None = None
+    states: tuple[StateType, ...] = ()
+    state_name: str | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    created_after: int | None = None
+    created_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """How a flow run is found in the cluster and in the big tables."""
+
+    no: int
+    uid: str
+    namespace: str
+    name: str
+    attempt: int
+    reported_attempt: int
+    terminal: bool
+    deleted: bool
+
+
+def page(
+    connection: Connection, names: Names, wanted: FlowRunFilter, order: str, page: Page, fields: frozenset[str] | None
+) -> Part[FlowRunAnswer]:
+    """A page of flow runs; `fields` (None: all) says which members will be looked at."""
+    query = select(*(column for column in _COLUMNS if fields is None or not _left_out(column, fields)))
+    query = _described(query, wanted)
+    columns = ORDERS[order]
+    choices = []
+    if wanted.namespaces:
+        ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]
+        choices.append(pages.Choice(_r.ns, tuple(number for number in ids if number is not None)))
+    if wanted.deployment is not None:
+        number = names.known(connection, NameKind.DEPLOYMENT, wanted.deployment)
+        choices.append(pages.Choice(_r.deployment, () if number is None else (number,)))
+    if wanted.states:
+        choices.append(pages.Choice(_r.state, tuple(STATE_CODES[state] for state in wanted.states)))
+    if any(not choice.values for choice in choices):
+        return Part([], None)
+    tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
+    if None in tags:
+        return Part([], None)
+    query = _tagged(query, [tag for tag in tags if tag is not None], lead=order == "created")
+    if tags and order == "created":
+        columns = (flow_run_tags.c.created, flow_run_tags.c.flow_run)
+        query = query.add_columns(flow_run_tags.c.flow_run)
+    rows, last = pages.fetch(connection, query, columns, page, choices)
+    words = names.values(connection, [*(row.ns for row in rows), *(row.deployment for row in rows)])
+    return Part([_answer(row, words) for row in rows], last)
+
+
+def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
+    """The flow run with this uid."""
+    return _single(connection, names, select(*_COLUMNS).where(_r.uid == uid))
+
+
+def newest(connection: Connection, names: Names, namespace: str, name: str) -> FlowRunAnswer | None:
+    """The newest flow run of this name, be it deleted."""
+    number = names.known(connection, NameKind.NAMESPACE, namespace)
+    query = select(*_COLUMNS).where(_r.name == name, _r.ns == number)
+    return None if number is None else _single(connection, names, query.order_by(_r.created.desc(), _r.no.desc()).limit(1))
+
+
+def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
+    """How the flow run with this uid is found elsewhere."""
+    columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted)
+    row = connection.execute(select(*columns).where(_r.uid == uid)).first()
+    if row is None:
+        return None
+    namespace = names.values(connection, [row.ns])[row.ns]
+    return RunKey(
+        row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, row.state in TERMINAL_CODES, row.deleted is not None
+    )
+
+
+def transitions(connection: Connection, number: int) -> list[TransitionAnswer]:
+    """All transitions of the flow run with this number, oldest first."""
+    t = flow_run_transitions.c
+    rows = connection.execute(select(flow_run_transitions).where(t.flow_run == number).order_by(t.seq))
+    return [_transition(row) for row in rows]
+
+
+def state_called(name: str, state: ColumnElement[Any], state_name: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a state is called `name`, which by default is not stored."""
+    defaults = [code for code, default in DEFAULT_NAME_OF_CODE.items() if default == name]
+    return or_(state_name == name, *(and_(state == code, state_name.is_(None)) for code in defaults))
+
+
+def _single(connection: Connection, names: Names, query: Select[Any]) -> FlowRunAnswer | None:
+    row = connection.execute(query).first()
+    return None if row is None else _answer(row, names.values(connection, [row.ns, row.deployment]))
+
+
+def _left_out(column: ColumnElement[Any], fields: frozenset[str]) -> bool:
+    return any(column is heavy and field not in fields for field, heavy in _HEAVY.items())
+
+
+def _described(query: Select[Any], wanted: FlowRunFilter) -> Select[Any]:
+    if wanted.state_name is not None:
+        query = query.where(state_called(wanted.state_name, _r.state, _r.state_name))
+    if wanted.name is not None:
+        query = query.where(*pages.begins_with(_r.name, wanted.name))
+    if wanted.created_after is not None:
+        query = query.where(_r.created >= wanted.created_after)
+    if wanted.created_before is not None:
+        query = query.where(_r.created < wanted.created_before)
+    return query
+
+
+def _tagged(query: Select[Any], tags: Iterable[int], *, lead: bool) -> Select[Any]:
+    """Only runs that have all `tags`; by time the first tag's index leads, otherwise tags are looked up per run."""
+    for position, tag in enumerate(tags):
+        if position == 0 and lead:
+            query = query.join(flow_run_tags, flow_run_tags.c.flow_run == _r.no).where(flow_run_tags.c.tag == tag)
+        else:
+            other = flow_run_tags.alias()
+            query = query.where(
+                select(other.c.tag).where(other.c.tag == tag, other.c.created == _r.created, other.c.flow_run == _r.no).exists()
+            )
+    return query
+
+
+def _answer(row: Row[Any], words: dict[int, str]) -> FlowRunAnswer:
+    values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
+    parameters, tags, counts = values.get("parameters"), values.get("tags"), values.get("counts")
+    return FlowRunAnswer(
+        uid=row.uid,
+        namespace=words[row.ns],
+        name=row.name,
+        deployment=words[row.deployment] if row.deployment is not None else None,
+        state=StateAnswer(
+            STATE_OF_CODE[row.state],
+            row.state_name or DEFAULT_NAME_OF_CODE[row.state],
+            row.reason or "",
+            row.message or "",
+            optional_instant(row.state_time),
+        ),
+        sequence=row.sequence,
+        attempt=max(row.attempt, row.reported_attempt),
+        failures=row.failures,
+        crashes=row.crashes,
+        created=from_microseconds(row.created),
+        scheduled=optional_instant(row.scheduled),
+        started=optional_instant(row.started),
+        ended=optional_instant(row.ended),
+        tags=msgspec.json.decode(tags) if tags else [],
+        parameters=msgspec.json.decode(parameters) if parameters else {},
+        pod=row.pod,
+        history_complete=_history_complete(row),
+        deleted=optional_instant(row.deleted),
+        task_counts=msgspec.json.decode(counts) if counts else {},
+    )
+
+
+def _history_complete(row: Row[Any]) -> bool:
+    """Whether nothing of the current attempt is missing: its last report came, or the operator says that there is none."""
+    if row.gap:
+        return False
+    if row.final_attempt and row.final_attempt >= row.attempt:
+        return True
+    return row.state in TERMINAL_CODES and row.history_condition is not False
+
+
+def _transition(row: Row[Any]) -> TransitionAnswer:
+    return TransitionAnswer(
+        sequence=row.seq,
+        from_=STATE_OF_CODE[row.from_state] if row.from_state else None,
+        to=STATE_OF_CODE[row.to_state],
+        name=row.name or DEFAULT_NAME_OF_CODE[row.to_state],
+        proposed=STATE_OF_CODE[row.proposed],
+        rule=row.rule or "",
+        verdict=row.verdict or "",
+        reason=row.reason or "",
+        message=row.message or "",
+        attempt=row.attempt,
+        time=from_microseconds(row.at),
+    )

@@ -1,0 +1,41 @@
+"""Questions about the logs of a flow run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from mintaka_api.answers import LogAnswer
+from mintaka_api.instants import from_microseconds
+from mintaka_api.paging import Part
+from mintaka_api.queries import pages
+from mintaka_api.tables import logs
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mintaka_api.paging import Page
+    from mintaka_api.queries.flow_runs import RunKey
+    from mintaka_api.queries.names import Names
+
+_l = logs.c
+KEY_TYPES: tuple[type, ...] = (int,)
+
+
+def page(
+    connection: Connection, names: Names, run: RunKey, attempt: int, page: Page, *, level: int | None, after: int | None
+) -> Part[LogAnswer]:
+    """A page of the lines of one attempt, of at least `level`, after line `after`."""
+    query = select(_l.seq, _l.at, _l.level, _l.logger, _l.n, _l.message).where(_l.flow_run == run.no, _l.attempt == attempt)
+    if level is not None:
+        query = query.where(_l.level >= level)
+    if after is not None:
+        query = query.where(_l.seq > after)
+    rows, last = pages.fetch(connection, query, (_l.seq,), page)
+    words = names.values(connection, {row.logger for row in rows})
+    items = [
+        LogAnswer(row.seq, from_microseconds(row.at), row.level, words[row.logger] if row.logger is not None else "", row.n, row.message)
+        for row in rows
+    ]
+    return Part(items, last)

@@ -1,0 +1,102 @@
+"""Keyset pages over one or several ranges of an index.
+
+Equality on several values (`state=FAILED&state=CRASHED`) is asked as one small ordered page per value and merged: an
+`IN` has no order of its own, and for a value without rows a planner may walk the whole table for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, bindparam, literal, tuple_, union_all
+
+from mintaka_api.paging import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Column, Connection, Row
+
+    from mintaka_api.paging import Page
+
+#: How many ranges are merged at most; more values than that are a filter.
+_RANGES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A column and the values it may have."""
+
+    column: ColumnElement[Any]
+    values: tuple[Any, ...]
+
+
+def fetch(
+    connection: Connection, query: Select[Any], order: Sequence[Column[Any]], page: Page, choices: Sequence[Choice] = ()
+) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
+    """The rows of `page` of `query`, ordered by `order` (unique together), and the key to go on from (None: that was all).
+
+    The query must select the columns of `order`.
+    """
+    limited = _limited(query, order, page)
+    several = [choice for choice in choices if len(choice.values) > 1]
+    for choice in choices:
+        if len(choice.values) == 1:
+            limited = limited.where(choice.column == choice.values[0])
+    combinations = 1
+    for choice in several:
+        combinations *= len(choice.values)
+    if several and combinations <= _RANGES:
+        limited = _merged(limited, order, page, several)
+    else:
+        for choice in several:
+            limited = limited.where(choice.column.in_(choice.values))
+    rows = list(connection.execute(limited).all())
+    if len(rows) <= page.limit:
+        return rows, None
+    del rows[page.limit :]
+    return rows, tuple(getattr(rows[-1], column.name) for column in order)
+
+
+def part[T](rows: list[Row[Any]], last: tuple[Any, ...] | None, item: Callable[[Row[Any]], T]) -> Part[T]:
+    """The rows as documents."""
+    return Part([item(row) for row in rows], last)
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The first text after all that begin with `prefix`, by code point; None where there is none."""
+    for position in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[position])
+        if code < 0x10FFFF:  # noqa: PLR2004 - the last code point
+            following = 0xE000 if code == 0xD7FF else code + 1  # noqa: PLR2004 - surrogates are no characters
+            return prefix[:position] + chr(following)
+    return None
+
+
+def begins_with(column: ColumnElement[Any], prefix: str) -> list[ColumnElement[bool]]:
+    """The conditions of a prefix as a range of an index."""
+    end = prefix_end(prefix)
+    return [column >= prefix] if end is None else [column >= prefix, column < end]
+
+
+def _limited(query: Select[Any], order: Sequence[Column[Any]], page: Page) -> Select[Any]:
+    if page.after is not None:
+        key = tuple_(*(bindparam(None, value, type_=column.type) for column, value in zip(order, page.after, strict=True)))
+        query = query.where(tuple_(*order) < key if page.descending else tuple_(*order) > key)
+    return query.order_by(*(column.desc() if page.descending else column.asc() for column in order)).limit(page.limit + 1)
+
+
+def _merged(limited: Select[Any], order: Sequence[Column[Any]], page: Page, choices: Sequence[Choice]) -> Select[Any]:
+    parts = []
+    for values in product(*(choice.values for choice in choices)):
+        one = limited
+        for choice, value in zip(choices, values, strict=True):
+            one = one.where(choice.column == value)
+        parts.append(one.subquery().select())
+    merged = union_all(*parts).subquery()
+    columns = [merged.c[column.name] for column in order]
+    return (
+        merged.select().order_by(*(column.desc() if page.descending else column.asc() for column in columns)).limit(literal(page.limit + 1))
+    )

@@ -1,0 +1,191 @@
+"""Questions about task runs: pages of one flow run, pages across runs, the graph of an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import select
+
+from mintaka_api.answers import GraphAnswer, NodeAnswer, TaskRunAnswer
+from mintaka_api.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, NameKind
+from mintaka_api.history import expanded
+from mintaka_api.instants import from_microseconds, optional_instant
+from mintaka_api.paging import Part
+from mintaka_api.queries import pages
+from mintaka_api.queries.flow_runs import state_called
+from mintaka_api.tables import flow_runs, task_run_tags, task_runs
+from mintaka_core.states import StateType
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row, Select
+
+    from mintaka_api.paging import Page
+    from mintaka_api.queries.flow_runs import RunKey
+    from mintaka_api.queries.names import Names
+
+_t = task_runs.c
+_HEAVY = {"history": _t.history, "upstream": _t.upstream, "message": _t.message}
+#: The most nodes of a graph; a page can show no more.
+GRAPH_LIMIT = 20_000
+#: A task run is looked for among those created at most so long before it started, so that the search has an end.
+LONGEST_WAIT_MICROSECONDS = 7 * 86400 * 1_000_000
+
+#: Sort keys of one flow run's attempt, and of task runs across flow runs.
+RUN_ORDERS = {"n": (_t.n,), "name": (_t.name, _t.n)}
+RUN_KEY_TYPES: dict[str, tuple[type, ...]] = {"n": (int,), "name": (str, int)}
+ORDERS = {"created": (_t.created, _t.flow_run, _t.attempt, _t.n)}
+KEY_TYPES: dict[str, tuple[type, ...]] = {"created": (int, int, int, int)}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunFilter:
+    """Which task runs; empty or None means any. `name` is a prefix of a name that the flow's author gave."""
+
+    namespaces: tuple[str, ...] = ()
+    states: tuple[StateType, ...] = ()
+    state_name: str | None = None
+    task: str | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    started_after: int | None = None
+    started_before: int | None = None
+
+
+def page_of_run(
+    connection: Connection,
+    names: Names,
+    run: RunKey,
+    attempt: int,
+    wanted: TaskRunFilter,
+    order: str,
+    page: Page,
+    fields: frozenset[str] | None,
+) -> Part[TaskRunAnswer]:
+    """A page of the task runs of one attempt."""
+    query = _columns(fields).where(_t.flow_run == run.no, _t.attempt == attempt)
+    if order == "name":
+        query = query.where(_t.name.is_not(None))
+    return _page(connection, names, query, wanted, RUN_ORDERS[order], page, run)
+
+
+def page(
+    connection: Connection, names: Names, wanted: TaskRunFilter, order: str, page: Page, fields: frozenset[str] | None
+) -> Part[TaskRunAnswer]:
+    """A page of task runs across flow runs."""
+    query = _columns(fields).add_columns(flow_runs.c.uid).join(flow_runs, flow_runs.c.no == _t.flow_run)
+    return _page(connection, names, query, wanted, ORDERS[order], page, None)
+
+
+def graph(connection: Connection, names: Names, run: RunKey, attempt: int) -> GraphAnswer:
+    """The task runs of an attempt and the edges between them."""
+    columns = (_t.n, _t.task, _t.name, _t.subflow, _t.state, _t.state_name, _t.started, _t.ended, _t.parent, _t.upstream)
+    query = select(*columns).where(_t.flow_run == run.no, _t.attempt == attempt).order_by(_t.n).limit(GRAPH_LIMIT + 1)
+    rows = connection.execute(query).all()
+    shown = rows[:GRAPH_LIMIT]
+    words = names.values(connection, {row.task for row in shown})
+    nodes = [
+        NodeAnswer(
+            row.n,
+            words[row.task],
+            row.name or default_name(words[row.task], row.n),
+            "subflow" if row.subflow else "task",
+            STATE_OF_CODE[row.state],
+            row.state_name or DEFAULT_NAME_OF_CODE[row.state],
+            optional_instant(row.started),
+            optional_instant(row.ended),
+            row.parent,
+        )
+        for row in shown
+    ]
+    edges = [(before, row.n) for row in shown if row.upstream for before in msgspec.json.decode(row.upstream)]
+    return GraphAnswer(attempt, nodes, edges, len(rows) > GRAPH_LIMIT)
+
+
+def default_name(task: str, n: int) -> str:
+    """What a task run without a name of its own is called: its function and its number."""
+    return f"{task.rsplit('.', 1)[-1]}-{n}"
+
+
+def _columns(fields: frozenset[str] | None) -> Select[Any]:
+    return select(
+        *(column for column in _t if fields is None or not any(column is heavy and field not in fields for field, heavy in _HEAVY.items()))
+    )
+
+
+def _page(
+    connection: Connection, names: Names, query: Select[Any], wanted: TaskRunFilter, order: tuple[Any, ...], page: Page, run: RunKey | None
+) -> Part[TaskRunAnswer]:
+    choices = []
+    if wanted.namespaces:
+        ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]
+        choices.append(pages.Choice(_t.ns, tuple(number for number in ids if number is not None)))
+    if wanted.task is not None:
+        number = names.known(connection, NameKind.TASK, wanted.task)
+        choices.append(pages.Choice(_t.task, () if number is None else (number,)))
+    if wanted.states:
+        choices.append(pages.Choice(_t.state, tuple(STATE_CODES[state] for state in wanted.states)))
+    tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
+    if None in tags or any(not choice.values for choice in choices):
+        return Part([], None)
+    query = _described(query, wanted)
+    if tags:
+        query = _tagged(query, [tag for tag in tags if tag is not None], lead=run is None)
+        if run is None:
+            g = task_run_tags.c
+            order = (g.created, g.flow_run, g.attempt, g.n)
+    rows, last = pages.fetch(connection, query, order, page, choices)
+    words = names.values(connection, {*(row.task for row in rows), *(row.ns for row in rows)})
+    return Part([_answer(row, words, run.uid if run else row.uid) for row in rows], last)
+
+
+def _described(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:
+    if wanted.state_name is not None:
+        query = query.where(state_called(wanted.state_name, _t.state, _t.state_name))
+    if wanted.name is not None:
+        query = query.where(_t.name.is_not(None), *pages.begins_with(_t.name, wanted.name))
+    if wanted.started_after is not None:
+        query = query.where(_t.started >= wanted.started_after, _t.created >= wanted.started_after - LONGEST_WAIT_MICROSECONDS)
+    if wanted.started_before is not None:
+        query = query.where(_t.started < wanted.started_before, _t.created < wanted.started_before)
+    return query
+
+
+def _tagged(query: Select[Any], tags: list[int], *, lead: bool) -> Select[Any]:
+    """Only task runs that have all `tags`; across flow runs the first tag's index leads."""
+    for position, tag in enumerate(tags):
+        g = task_run_tags.alias() if position or not lead else task_run_tags
+        same = (g.c.flow_run == _t.flow_run, g.c.attempt == _t.attempt, g.c.n == _t.n)
+        if g is task_run_tags:
+            query = query.join(g, *(same[0] & same[1] & same[2],)).where(g.c.tag == tag)
+        else:
+            query = query.where(select(g.c.tag).where(g.c.tag == tag, g.c.created == _t.created, *same).exists())
+    return query
+
+
+def _answer(row: Row[Any], words: dict[int, str], uid: str) -> TaskRunAnswer:
+    values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
+    upstream, history = values.get("upstream"), values.get("history")
+    return TaskRunAnswer(
+        flow_run=uid,
+        attempt=row.attempt,
+        n=row.n,
+        task=words[row.task],
+        name=row.name or default_name(words[row.task], row.n),
+        kind="subflow" if row.subflow else "task",
+        state=STATE_OF_CODE[row.state],
+        state_name=row.state_name or DEFAULT_NAME_OF_CODE[row.state],
+        reason=row.reason or "",
+        message=values.get("message") or "",
+        created=from_microseconds(row.created),
+        started=optional_instant(row.started),
+        ended=optional_instant(row.ended),
+        runs=row.runs,
+        parent=row.parent,
+        upstream=msgspec.json.decode(upstream) if upstream else [],
+        tags=msgspec.json.decode(row.tags) if row.tags else [],
+        history=expanded(history) if history else [],
+        namespace=words[row.ns],
+        sequence=row.seq,
+    )

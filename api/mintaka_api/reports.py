@@ -1,0 +1,104 @@
+"""Reports of flow pods: the wire format, checked while it is decoded.
+
+What programs rely on is checked strictly; texts that people read are cut to size rather than refused, because a report
+that is refused is sent again and again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from mintaka_api.instants import LATEST_MICROSECONDS
+from mintaka_api.problems import Problem
+from mintaka_core.states import StateType  # noqa: TC001 - msgspec reads the annotations
+
+#: Task runs and log lines together that one report may hold.
+ITEMS_LIMIT = 5000
+#: Characters of a message that are kept.
+MESSAGE_LIMIT = 16_384
+NAME_LIMIT = 200
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+_Small = Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
+_Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)]
+_Offset = Annotated[int, msgspec.Meta(ge=-LATEST_MICROSECONDS, le=LATEST_MICROSECONDS)]
+_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+class TaskReport(msgspec.Struct, frozen=True, gc=False):
+    """The latest state of one task run; `history` is everything since it was created."""
+
+    n: _Number
+    task: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    state: StateType
+    seq: _Number
+    created: _Instant
+    name: str | None = None
+    state_name: str = ""
+    reason: str = ""
+    message: str = ""
+    started: _Instant | None = None
+    ended: _Instant | None = None
+    runs: _Number = 0
+    upstream: tuple[_Number, ...] = ()
+    tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
+    parent: _Number | None = None
+    kind: Literal["task", "subflow"] = "task"
+    history: tuple[tuple[StateType, str, _Offset, str, str], ...] = ()
+
+
+class LogReport(msgspec.Struct, frozen=True, gc=False):
+    """One line of the log."""
+
+    seq: _Number
+    time: _Instant
+    message: str
+    level: Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)] = 20
+    logger: str = ""
+    n: _Number | None = None
+
+
+class ReportedRun(msgspec.Struct, frozen=True):
+    """Which flow run the report is about, for a database that has not heard of it yet."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    namespace: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    deployment: Annotated[str, msgspec.Meta(max_length=253)] | None = None
+
+
+class RunReport(msgspec.Struct, frozen=True):
+    """Part `report` of the history of one attempt, counted from 1."""
+
+    attempt: _Small
+    report: _Positive
+    flow_run: ReportedRun
+    tasks: tuple[TaskReport, ...] = ()
+    logs: tuple[LogReport, ...] = ()
+    counts: dict[StateType, _Number] | None = None
+    final: bool = False
+
+
+_decoder = msgspec.json.Decoder(RunReport)
+
+
+def decode(body: bytes) -> RunReport:
+    """The report in `body`; a Problem where it is malformed or too large.
+
+    PostgreSQL cannot keep NUL in a text; it is replaced here, in the rare body that has one.
+    """
+    if b"\\u0000" in body:
+        body = body.replace(b"\\u0000", b"\\ufffd")
+    try:
+        report = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        place = path.removesuffix("`").removeprefix("$").removeprefix(".")
+        raise Problem("malformed", str(error), errors=[{"path": place, "message": text}]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem("malformed", f"the body is not JSON: {error}", errors=[{"path": "", "message": str(error)}]) from error
+    if (items := len(report.tasks) + len(report.logs)) > ITEMS_LIMIT:
+        raise Problem("too-large", f"{items} task runs and log lines in one report; at most {ITEMS_LIMIT}: send several reports")
+    return report

@@ -1,0 +1,5 @@
+"""The routes: parse, call, return. No SQL, no Kubernetes."""
+
+from mintaka_api.routes import flow_deployments, flow_runs, health, intents, reports, task_runs
+
+ROUTERS = (health.router, flow_deployments.router, flow_runs.router, task_runs.router, reports.router, intents.router)

@@ -1,0 +1,71 @@
+"""Answers as bytes: msgspec encodes the documents; the OpenAPI document is told of them by `documented`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.responses import Response
+
+from mintaka_api.examples import EXAMPLES
+from mintaka_api.paging import encode_cursor
+from mintaka_api.problems import MEDIA_TYPE, PROBLEMS, Problem
+from mintaka_api.queries import flow_runs
+
+if TYPE_CHECKING:
+    from mintaka_api.paging import Part
+    from mintaka_api.queries.flow_runs import RunKey
+    from mintaka_api.services import Services
+
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(document: Any, status: int = 200) -> Response:
+    """`document` as JSON."""
+    return Response(_encode(document), status_code=status, media_type="application/json")
+
+
+def page_answer(part: Part[Any], question: Any, fields: frozenset[str] | None) -> Response:
+    """A page as JSON, its items reduced to `fields` (None: all members)."""
+    items: list[Any] = part.items
+    if fields is not None:
+        kept = sorted(fields)
+        items = [{field: getattr(item, field) for field in kept} for item in items]
+    return answer({"items": items, "next": encode_cursor(question, part.last)})
+
+
+def documented(kind: type[msgspec.Struct], *problems: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers with `kind`, or with one of `problems` (keys of `PROBLEMS`)."""
+    content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
+    responses: dict[int | str, dict[str, Any]] = {status: {"description": "Done", "content": {"application/json": content}}}
+    for name in (*problems, "database-away"):
+        code, title = PROBLEMS[name]
+        example = EXAMPLES["ProblemAnswer"] | {"type": f"https://mintaka.dev/problems/{name}", "title": title, "status": code}
+        problem = {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}, "example": example}
+        if code in responses:
+            responses[code]["description"] += f"; {title}"
+        else:
+            responses[code] = {"description": title, "content": {MEDIA_TYPE: problem}}
+    return responses
+
+
+def canonical_uid(uid: str) -> str:
+    """A uid in its usual spelling; a Problem where it is none, since then nothing can be found by it."""
+    try:
+        return str(uuid.UUID(uid))
+    except ValueError as error:
+        raise Problem("not-found", f"{uid[:100]!r} is not the uid of a flow run") from error
+
+
+async def known_run(services: Services, uid: str) -> RunKey:
+    """How the flow run with this uid is found; a Problem where it is unknown."""
+    run = await services.database.read(flow_runs.key, services.names, canonical_uid(uid))
+    if run is None:
+        raise Problem("not-found", f"there is no flow run with uid {uid}")
+    return run
+
+
+def current_attempt(run: RunKey, asked: int | None) -> int:
+    """The attempt that is asked for, by default the run's current one."""
+    return asked if asked is not None else max(run.attempt, run.reported_attempt, 1)

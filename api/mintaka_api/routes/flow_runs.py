@@ -1,0 +1,76 @@
+"""Flow runs: list and look up, with their transitions, graph and logs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from mintaka_api.answers import FlowRunAnswer, FlowRunPage, LogPage, TransitionPage
+from mintaka_api.instants import optional_microseconds
+from mintaka_api.permissions import GUARDED, PREFIX
+from mintaka_api.problems import Problem
+from mintaka_api.queries import flow_runs as queries
+from mintaka_api.queries import logs
+from mintaka_api.routes.answering import answer, canonical_uid, current_attempt, documented, known_run, page_answer
+from mintaka_api.routes.parameters import FlowRunQuery, LogQuery, NoQuery, Text, member_names
+from mintaka_api.services import Here
+
+router = APIRouter(prefix=PREFIX, tags=["flow runs"], dependencies=GUARDED)
+_MEMBERS = FlowRunAnswer.__struct_encode_fields__
+FlowRunQuery.key_types = queries.KEY_TYPES
+LogQuery.key_types = {"": logs.KEY_TYPES}
+
+
+@router.get("/flow-runs", responses=documented(FlowRunPage, "invalid-parameter", "invalid-cursor"))
+async def list_flow_runs(query: Annotated[FlowRunQuery, Query()], here: Here) -> Response:
+    """Flow runs, newest first, those included that have left the cluster."""
+    fields = member_names(query.fields, _MEMBERS)
+    wanted = queries.FlowRunFilter(
+        namespaces=tuple(dict.fromkeys(query.namespace)),
+        deployment=query.deployment,
+        states=tuple(dict.fromkeys(query.state)),
+        state_name=query.state_name,
+        name=query.name,
+        tags=tuple(dict.fromkeys(query.tag)),
+        created_after=optional_microseconds(query.created_after),
+        created_before=optional_microseconds(query.created_before),
+    )
+    part = await here.database.page(queries.page, here.names, wanted, query.order, query.page(), fields)
+    return page_answer(part, query.question(), fields)
+
+
+@router.get("/flow-runs/{uid}", responses=documented(FlowRunAnswer, "invalid-parameter", "not-found"))
+async def get_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """One flow run."""
+    found = await here.database.read(queries.one, here.names, canonical_uid(uid))
+    if found is None:
+        raise Problem("not-found", f"there is no flow run with uid {uid}")
+    return answer(found)
+
+
+@router.get("/namespaces/{namespace}/flow-runs/{name}", responses=documented(FlowRunAnswer, "invalid-parameter", "not-found"))
+async def get_flow_run_by_name(namespace: Text, name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """The newest flow run of this name, be it deleted."""
+    found = await here.database.read(queries.newest, here.names, namespace, name)
+    if found is None:
+        raise Problem("not-found", f"there is no flow run {namespace}/{name}")
+    return answer(found)
+
+
+@router.get("/flow-runs/{uid}/transitions", responses=documented(TransitionPage, "invalid-parameter", "not-found"))
+async def list_transitions(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Every transition of a flow run and the decision behind it, oldest first."""
+    run = await known_run(here, uid)
+    return answer(TransitionPage(await here.database.read(queries.transitions, run.no), None))
+
+
+@router.get("/flow-runs/{uid}/logs", responses=documented(LogPage, "invalid-parameter", "invalid-cursor", "not-found"))
+async def list_logs(uid: str, query: Annotated[LogQuery, Query()], here: Here) -> Response:
+    """The log of one attempt, oldest line first."""
+    page = query.page(uid)
+    run = await known_run(here, uid)
+    attempt = current_attempt(run, query.attempt)
+    part = await here.database.page(logs.page, here.names, run, attempt, page, level=query.level, after=query.after)
+    return page_answer(part, query.question(uid), None)

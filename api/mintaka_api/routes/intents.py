@@ -1,0 +1,150 @@
+"""What users want of flow runs: create, cancel, suspend, resume, delete. Kubernetes is told, the operator acts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintaka_api.answers import FlowRunAnswer, IntentAnswer, StateAnswer
+from mintaka_api.bodies import read_body
+from mintaka_api.examples import EXAMPLES
+from mintaka_api.instants import LATEST_MICROSECONDS, to_microseconds
+from mintaka_api.intents import RunControl, RunWish
+from mintaka_api.permissions import GUARDED, PREFIX
+from mintaka_api.problems import Problem
+from mintaka_api.routes.answering import answer, documented, known_run
+from mintaka_api.routes.parameters import NoQuery, Text
+from mintaka_api.services import Here, Services
+from mintaka_core.states import SCHEDULED
+
+router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
+_BODY_LIMIT = 256 * 1024
+_INTENT_PROBLEMS = ("invalid-parameter", "not-found", "already-ended", "left-the-cluster", "refused-by-cluster", "cluster-away")
+
+
+class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
+    """A run to create; `name` null for a generated one, `scheduled_time` null for at once."""
+
+    parameters: dict[str, Any] = {}
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] | None = None
+    scheduled_time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    tags: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]], msgspec.Meta(max_length=50)] = []
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewFlowRun"}, "example": EXAMPLES["NewFlowRun"]}}
+    }
+}
+
+
+@router.post(
+    "/namespaces/{namespace}/flow-deployments/{name}/runs",
+    status_code=201,
+    responses=documented(
+        FlowRunAnswer,
+        "invalid-parameter",
+        "not-found",
+        "already-exists",
+        "too-large",
+        "malformed",
+        "invalid-parameters",
+        "cluster-away",
+        status=201,
+    ),
+    openapi_extra=_BODY,
+)
+async def create_flow_run(namespace: Text, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Create a run of a flow deployment; it starts as soon as it is due, the API away or not."""
+    wish = _wish(await read_body(request, _BODY_LIMIT))
+    manifest = await _control(here).create(namespace, name, wish)
+    return answer(_created(manifest), status=201)
+
+
+@router.post("/flow-runs/{uid}/cancel", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, status=202))
+async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Stop a flow run; it ends CANCELLED."""
+    run = await known_run(here, uid)
+    await _control(here).cancel(run)
+    return answer(IntentAnswer(run.uid, run.namespace, run.name, "cancel"), status=202)
+
+
+@router.post("/flow-runs/{uid}/suspend", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, status=202))
+async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Hold a flow run back; if it runs it is stopped, and PAUSED."""
+    run = await known_run(here, uid)
+    await _control(here).suspend(run, suspended=True)
+    return answer(IntentAnswer(run.uid, run.namespace, run.name, "suspend"), status=202)
+
+
+@router.post("/flow-runs/{uid}/resume", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, status=202))
+async def resume_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Let a suspended flow run go on."""
+    run = await known_run(here, uid)
+    await _control(here).suspend(run, suspended=False)
+    return answer(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
+
+
+@router.delete(
+    "/flow-runs/{uid}",
+    status_code=202,
+    responses=documented(IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "cluster-away", status=202),
+)
+async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Delete a flow run from the cluster, stopping it if it runs; the database keeps its history."""
+    run = await known_run(here, uid)
+    await _control(here).delete(run)
+    return answer(IntentAnswer(run.uid, run.namespace, run.name, "delete"), status=202)
+
+
+def _control(here: Services) -> RunControl:
+    if here.runs is None:
+        raise Problem("cluster-away", "this API serves a database alone; it has no cluster")
+    return here.runs
+
+
+def _wish(body: bytes) -> RunWish:
+    try:
+        new = msgspec.json.decode(body, type=NewFlowRun) if body.strip() else NewFlowRun()
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        place = path.removesuffix("`").removeprefix("$").removeprefix(".")
+        raise Problem("malformed", str(error), errors=[{"path": place, "message": text}]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem("malformed", f"the body is not JSON: {error}") from error
+    if new.scheduled_time is not None and abs(to_microseconds(new.scheduled_time)) > LATEST_MICROSECONDS:
+        raise Problem("malformed", "scheduled_time is out of range", errors=[{"path": "scheduled_time", "message": "out of range"}])
+    return RunWish(new.parameters, new.name, new.scheduled_time, tuple(new.tags))
+
+
+def _created(manifest: dict[str, Any]) -> FlowRunAnswer:
+    """The run as Kubernetes stored it; the operator has not seen it yet."""
+    metadata, spec = manifest["metadata"], manifest["spec"]
+    created = datetime.fromisoformat(metadata["creationTimestamp"]).astimezone(UTC)
+    scheduled = spec.get("scheduledTime")
+    return FlowRunAnswer(
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        deployment=spec.get("deployment"),
+        state=StateAnswer(SCHEDULED, "Scheduled", "", "", created),
+        sequence=0,
+        attempt=0,
+        failures=0,
+        crashes=0,
+        created=created,
+        scheduled=datetime.fromisoformat(scheduled).astimezone(UTC) if scheduled else None,
+        started=None,
+        ended=None,
+        tags=spec.get("tags") or [],
+        parameters=spec.get("parameters") or {},
+        pod=None,
+        history_complete=False,
+        deleted=None,
+        task_counts={},
+    )

@@ -1,0 +1,55 @@
+"""Where flow pods send their history."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintaka_api.answers import ReportAnswer
+from mintaka_api.bodies import read_body
+from mintaka_api.examples import EXAMPLES
+from mintaka_api.ingest import take_in
+from mintaka_api.permissions import GUARDED, PREFIX
+from mintaka_api.problems import Problem
+from mintaka_api.reports import RunReport, decode
+from mintaka_api.routes.answering import answer, canonical_uid, documented
+from mintaka_api.routes.parameters import NoQuery
+from mintaka_api.services import Here, Services
+
+router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "At most 4 MiB unpacked and 5,000 task runs and log lines; `Content-Encoding: gzip` is welcome.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RunReport"}, "example": EXAMPLES["RunReport"]}},
+    }
+}
+
+
+@router.post(
+    "/flow-runs/{uid}/reports",
+    responses=documented(ReportAnswer, "invalid-parameter", "stale-attempt", "too-large", "unsupported-encoding", "malformed"),
+    openapi_extra=_BODY,
+)
+async def take_in_report(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Take in a part of an attempt's history; answered once it is committed, and harmless to repeat."""
+    try:
+        number = canonical_uid(uid)
+        body = await read_body(request)
+        report = await here.database.in_writer(_store, here, number, body)
+    except Problem as problem:
+        here.metrics.refused_reports.labels(problem.name).inc()
+        raise
+    here.metrics.ingested_reports.inc()
+    here.metrics.ingested_rows.labels("task_runs").inc(len(report.tasks))
+    here.metrics.ingested_rows.labels("logs").inc(len(report.logs))
+    return answer(ReportAnswer(report.report))
+
+
+def _store(here: Services, uid: str, body: bytes) -> RunReport:
+    report = decode(body)
+    take_in(here.database, here.names, uid, report)
+    return report

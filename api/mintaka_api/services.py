@@ -1,0 +1,35 @@
+"""What the routes work with: one object of each kind per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
+
+from mintaka_api.database import Database
+from mintaka_api.intents import RunControl
+from mintaka_api.metrics import Metrics
+from mintaka_api.mirror import Mirror
+from mintaka_api.queries.names import Names
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts of a running API; `mirror` is None where none was asked for, `runs` None where there is no cluster."""
+
+    database: Database
+    names: Names
+    metrics: Metrics
+    runs: RunControl | None = None
+    mirror: Mirror | None = None
+    migration_problem: str = "not migrated yet"
+
+
+async def _services(request: Request) -> Services:
+    return cast("Services", request.app.state.services)
+
+
+#: The parameter of a route that gets the services.
+Here = Annotated[Services, Depends(_services)]

@@ -1,0 +1,103 @@
+"""How the API is set up: environment variables, overridden by the command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+class InvalidSetting(MintakaError):
+    """A setting that makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one API process.
+
+    Listening is set by MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT: Kubernetes itself sets MINTAKA_API_PORT in the pods
+    beside a Service named mintaka-api. `namespaces` empty means all. `mirror` False serves the database alone.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4200
+    database_url: str = "sqlite:///mintaka.db"
+    namespaces: tuple[str, ...] = ()
+    mirror: bool = True
+    kubeconfig: str | None = None
+    write_connections: int = 4
+    read_connections: int = 8
+    log_level: str = "INFO"
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings in environment variables."""
+    default = Settings()
+    return Settings(
+        host=environment.get("MINTAKA_LISTEN_HOST", default.host),
+        port=_number(environment, "MINTAKA_LISTEN_PORT", default.port),
+        database_url=environment.get("MINTAKA_DATABASE_URL", default.database_url),
+        namespaces=_words(environment.get("MINTAKA_NAMESPACES", "")),
+        mirror=_truth(environment, "MINTAKA_MIRROR", default.mirror),
+        kubeconfig=environment.get("MINTAKA_KUBECONFIG") or None,
+        write_connections=_number(environment, "MINTAKA_WRITE_CONNECTIONS", default.write_connections),
+        read_connections=_number(environment, "MINTAKA_READ_CONNECTIONS", default.read_connections),
+        log_level=environment.get("MINTAKA_LOG_LEVEL", default.log_level).upper(),
+    )
+
+
+def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings of `python -m mintaka_api`: options over environment variables."""
+    base = from_environment(environment)
+    parser = argparse.ArgumentParser(prog="python -m mintaka_api", description="The API of Mintaka.")
+    parser.add_argument("--host", default=base.host, help="address to listen on (MINTAKA_LISTEN_HOST, %(default)s)")
+    parser.add_argument("--port", type=int, default=base.port, help="port to listen on (MINTAKA_LISTEN_PORT, %(default)s)")
+    parser.add_argument(
+        "--database-url", default=base.database_url, help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (MINTAKA_DATABASE_URL)"
+    )
+    parser.add_argument(
+        "--namespace", action="append", help="namespace to mirror, repeatable (MINTAKA_NAMESPACES, comma-separated); none: all"
+    )
+    parser.add_argument("--kubeconfig", default=base.kubeconfig, help="kubeconfig outside a cluster (MINTAKA_KUBECONFIG, else KUBECONFIG)")
+    parser.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=base.mirror, help="mirror a cluster (MINTAKA_MIRROR)")
+    parser.add_argument("--log-level", default=base.log_level, choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="MINTAKA_LOG_LEVEL")
+    options = parser.parse_args(arguments)
+    return Settings(
+        host=options.host,
+        port=options.port,
+        database_url=options.database_url,
+        namespaces=tuple(options.namespace) if options.namespace else base.namespaces,
+        mirror=options.mirror,
+        kubeconfig=options.kubeconfig,
+        write_connections=base.write_connections,
+        read_connections=base.read_connections,
+        log_level=options.log_level,
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        message = f"{name}={text!r} is not a number"
+        raise InvalidSetting(message)
+    return int(text)
+
+
+def _truth(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environment.get(name, "").lower()
+    if text in _TRUE or text in _FALSE or not text:
+        return text in _TRUE if text else default
+    message = f"{name}={text!r} is neither true nor false"
+    raise InvalidSetting(message)
