@@ -6,10 +6,7 @@ Kubernetes limits: object names 253 characters (DNS subdomain), label values 63.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from datetime import UTC, datetime
 
 GROUP = "mintaka.dev"
 VERSION = "v1alpha1"
@@ -42,9 +39,13 @@ def pod_name(flow_run: str, attempt: int) -> str:
 
 
 def scheduled_run_name(deployment: str, deployment_uid: str, schedule: str, nominal_time: datetime) -> str:
-    """The name of the run that `schedule` asks for at `nominal_time` (aware; the UTC instant counts)."""
-    key = f"{deployment_uid}/{schedule}/{nominal_time.timestamp():.0f}"
-    return shortened(deployment, f"-{nominal_time:%Y%m%d%H%M}-{_digest(key, 6)}", LABEL_LIMIT)
+    """The name of the run that `schedule` asks for at `nominal_time` (aware; the UTC instant counts).
+
+    The digest tells apart what falls into one minute; a collision would cost a run, so it has 40 bits.
+    """
+    instant = nominal_time.astimezone(UTC)
+    key = f"{deployment_uid}/{schedule}/{instant.isoformat()}"
+    return shortened(deployment, f"-{instant:%Y%m%d%H%M}-{_digest(key, 10)}", LABEL_LIMIT)
 
 
 def label_value(name: str) -> str:

@@ -12,6 +12,7 @@ Kubernetes hands over up to 4,096 bytes of a container's termination message fil
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -19,6 +20,9 @@ from mintaka_core.states import COMPLETED, State, StateType
 
 LIMIT_BYTES = 4096
 _VERSION = 1
+_WORD_BYTES = 300
+_SPOOL_BYTES = 600
+_ELLIPSIS = " […] "
 
 
 class ExitCode(IntEnum):
@@ -44,36 +48,56 @@ class Report:
     spool: str = ""
 
     def encode(self) -> str:
-        """The report as JSON of at most `LIMIT_BYTES` bytes; a long message loses its middle."""
-        message = self.state.message
-        while True:
-            text = json.dumps(
-                {
-                    "mintaka": _VERSION,
-                    "attempt": self.attempt,
-                    "type": self.state.type,
-                    "name": self.state.name[:200],
-                    "reason": self.state.reason[:200],
-                    "message": message,
-                    "retriable": self.retriable,
-                    "historyComplete": self.history_complete,
-                    "spool": self.spool[:500],
-                }
-            )
-            excess = len(text.encode()) - LIMIT_BYTES
-            if excess <= 0:
-                return text
-            keep = max(len(message) - excess - 16, 0) * 3 // 4
-            message = message[: keep // 4] + " […] " + message[len(message) - (keep - keep // 4) :]
+        """The report as JSON of at most `LIMIT_BYTES` bytes of UTF-8; a long message loses its middle."""
+        fields = {
+            "mintaka": _VERSION,
+            "attempt": self.attempt,
+            "type": self.state.type,
+            "name": _fitting(self.state.name, _WORD_BYTES),
+            "reason": _fitting(self.state.reason, _WORD_BYTES),
+            "message": "",
+            "retriable": self.retriable,
+            "historyComplete": self.history_complete,
+            "spool": _fitting(self.spool, _SPOOL_BYTES),
+        }
+        room = LIMIT_BYTES - len(_json(fields).encode())
+        return _json(fields | {"message": _fitting(self.state.message, room)})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _fitting(text: str, limit: int) -> str:
+    """`text` without its middle where its JSON would pass `limit` bytes; the end of a message says more than its beginning."""
+    text = _clean(text)
+
+    def cut(keep: int) -> str:
+        head = keep // 4
+        return text if keep >= len(text) else text[:head] + _ELLIPSIS + text[len(text) - (keep - head) :]
+
+    def size(keep: int) -> int:
+        return len(_json(cut(keep)).encode()) - len('""')
+
+    if size(len(text)) <= limit:
+        return text
+    return cut(bisect_right(range(min(len(text), limit)), limit, key=size) - 1)
+
+
+def _clean(text: str) -> str:
+    """`text` without what UTF-8 or a database cannot hold: lone surrogates and NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def decode_report(text: str) -> Report | None:
     """The report in a termination message, or None where there is none or it is not one of ours.
 
-    What a container writes is not trusted: anything but a well-formed report in a terminal state (or PAUSED) is no report.
+    What a container writes is not trusted: anything but a well-formed report in a terminal state (or PAUSED) is no report,
+    and texts are freed of what could not be stored.
     """
     try:
-        data = json.loads(text)
+        # Half of a surrogate pair, as Python writes it for an undecodable file name, fits into no resource.
+        data = json.loads(json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace"))
         if data["mintaka"] != _VERSION:
             return None
         state_type = StateType(data["type"])
@@ -81,7 +105,7 @@ def decode_report(text: str) -> Report | None:
             return None
         state = State(state_type, str(data["name"]), str(data["reason"]), str(data["message"]))
         return Report(int(data["attempt"]), state, bool(data["retriable"]), bool(data["historyComplete"]), str(data["spool"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

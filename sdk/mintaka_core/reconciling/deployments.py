@@ -18,8 +18,9 @@ FAULTS_OF_THE_DEPLOYMENT = frozenset({
     "RunContainerError", "StartError",
 })  # fmt: skip
 
-#: How many missed times are looked at to find the latest one; a schedule of every second, away for a day, has as many.
-_MISSED_LIMIT = 100_000
+#: How many missed times are counted one by one; a schedule of every second, away for a month, has millions.
+_COUNTED = 1000
+_CLOSE = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +89,43 @@ def _advance(deployment: FlowDeployment, schedule: Schedule, now: datetime) -> t
             None,
             [],
         )
-    latest, passed = None, 0
-    upcoming = schedule.next_time(known.last_time)
-    while upcoming <= now:
-        latest, passed = upcoming, passed + 1
-        if passed >= _MISSED_LIMIT:
-            upcoming = schedule.next_time(now)
-            break
-        upcoming = schedule.next_time(upcoming)
+    latest, passed, upcoming = _missed(schedule, known.last_time, now)
     if latest is None:
         return known.model_copy(update={"next_time": upcoming}), None, []
     entry = known.model_copy(update={"last_time": latest, "next_time": upcoming})
-    said = [f"schedule {schedule.name!r} made up for the latest of {passed} missed times"] if passed > 1 else []
+    many = f"{passed}" if passed < _COUNTED else f"more than {_COUNTED}"
+    said = [f"schedule {schedule.name!r} made up for the latest of {many} missed times"] if passed > 1 else []
     deadline = schedule.starting_deadline_seconds
     if deadline is not None and now > latest + timedelta(seconds=deadline):
         said.append(f"schedule {schedule.name!r} skipped {latest:%Y-%m-%dT%H:%M:%SZ}: it was missed by more than {deadline} s")
         return entry, None, said
     name = scheduled_run_name(deployment.metadata.name, deployment.metadata.uid, schedule.name, latest)
     return entry, CreateRun(name, schedule.name, latest, schedule.parameters), said
+
+
+def _missed(schedule: Schedule, since: datetime, now: datetime) -> tuple[datetime | None, int, datetime]:
+    """The latest time in (since, now], how many there are (counted up to a bound), and the next one after `now`."""
+    latest, passed = None, 0
+    upcoming = schedule.next_time(since)
+    while upcoming <= now:
+        latest, passed = upcoming, passed + 1
+        upcoming = schedule.next_time(latest)
+        if passed == _COUNTED and upcoming <= now:
+            return _latest(schedule, latest, now), passed, schedule.next_time(now)
+    return latest, passed, upcoming
+
+
+def _latest(schedule: Schedule, low: datetime, now: datetime) -> datetime:
+    """The latest time in (low, now], where one exists: halving, because what is asked from any instant is the same series."""
+    latest, high = schedule.next_time(low), now
+    while high - latest > _CLOSE:
+        middle = latest + (high - latest) / 2
+        found = schedule.next_time(middle)
+        if found <= now:
+            latest = found
+        else:
+            high = middle
+    return latest
 
 
 def _fault_of_last_run(seen: DeploymentObservation) -> Problem | None:
@@ -116,7 +136,8 @@ def _fault_of_last_run(seen: DeploymentObservation) -> Problem | None:
     end_time, problem = seen.last_end
     if problem.reason not in FAULTS_OF_THE_DEPLOYMENT:
         return None
-    return problem if ready.status == "False" or end_time >= ready.last_transition_time else None
+    stands = ready.status == "False" and ready.reason == problem.reason
+    return problem if stands or end_time >= ready.last_transition_time else None
 
 
 def _ready(deployment: FlowDeployment) -> Condition | None:

@@ -139,7 +139,7 @@ class _Pass:
         if after is not None and before is not None and after.type == PENDING != before.type:
             self.effects.append(CreateWorkload(attempt))
             return False  # nothing more can be said before it exists
-        elif not moved and state.scheduled_time:
+        if not moved and state.scheduled_time:
             self.due.append(state.scheduled_time)
         return moved
 

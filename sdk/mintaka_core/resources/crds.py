@@ -28,9 +28,7 @@ _KEPT = {
 _DROPPED = {"title", "$defs"}
 
 #: FlowRun names leave room for the pod's suffix, and deployments' for the time in their runs' names.
-_NAME_RULE = cel(
-    "size(self.metadata.name) <= 200", "metadata.name takes at most 200 characters: pods are named after it"
-)
+_NAME_RULE = cel("size(self.metadata.name) <= 200", "metadata.name takes at most 200 characters: pods are named after it")
 
 
 def structural(model: type[BaseModel]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mintaka_core.errors import InvalidSchedule
 from mintaka_core.resources.model import AnyObject, Condition, Metadata, Model, Time, cel, validations
 from mintaka_core.resources.template import FlowTemplate
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 CRON_PATTERN = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+ +\S+ +\S+ +\S+ +\S+)$"
@@ -24,7 +24,11 @@ def parse_duration(text: str) -> timedelta:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         message = f"duration {text!r} is not valid: write hours, minutes and seconds such as 1h30m or 90s"
         raise InvalidSchedule(message)
-    return timedelta(seconds=sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+    except OverflowError as error:
+        message = f"duration {text!r} is too long"
+        raise InvalidSchedule(message) from error
 
 
 _SCHEDULE_RULES = validations(

@@ -1,0 +1,154 @@
+"""Cron expressions, and the instants at which they fire in a time zone with all its gaps and folds.
+
+Debian's cron(8) decides. A *fixed* expression (neither minute nor hour begins with `*`) names local times of a day: each
+fires once, on the first pass of an autumn fold, and at the first instant after a spring gap that swallowed it; a local day
+that is skipped whole (Pacific/Apia in 2011) fires nothing. Any other expression *walks* through real time and fires
+whenever the wall clock shows a time that matches, in both passes of a fold and never for a time that did not exist.
+
+cronsim reads the fields; the search is ours, because its own can return the past from inside a fold, invents times on the
+day of a gap at midnight, misses times after a shift of half an hour, and makes up for a day that never was.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cronsim import CronSim, CronSimError
+
+from mintaka_core.errors import InvalidSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
+
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+_FIELDS = 5
+#: 29 February on a given weekday comes every 40 years at the latest (around 2100); what does not match by then never does.
+_HORIZON_YEARS = 50
+_DECEMBER = 12
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A parsed expression: days by cronsim's rules, and the times of day that each of them has."""
+
+    days: CronSim
+    times: tuple[time, ...]
+    fixed: bool
+
+    def wall_times(self, start: datetime) -> Iterator[datetime]:
+        """The matching local times (naive) from `start` on, as if no clock ever changed; they end after the horizon."""
+        day, skipped = start.date(), bisect_left(self.times, start.time())
+        while day.year <= start.year + _HORIZON_YEARS:
+            if day.month not in self.days.months:
+                day, skipped = _next_month(day), 0
+                continue
+            if self.days.match_day(day):
+                for moment in self.times[skipped:]:
+                    yield datetime.combine(day, moment)
+            day, skipped = day + _DAY, 0
+
+    def next_time(self, zone: ZoneInfo, after: datetime) -> datetime | None:
+        """The first instant (UTC) strictly after `after` at which this fires in `zone`; None where it never does."""
+        after = after.astimezone(UTC)
+        return _next_fixed(self, zone, after) if self.fixed else _next_walking(self, zone, after)
+
+
+@lru_cache(maxsize=1024)
+def parse_cron(expression: str) -> Cron:
+    """The parsed form of five fields or a macro; raises InvalidSchedule."""
+    fields = MACROS.get(expression, expression).split()
+    message = f"cron expression {expression!r} is not valid: use five fields, such as '0 6 * * MON-FRI', that name days which exist"
+    if len(fields) != _FIELDS:
+        raise InvalidSchedule(message)
+    try:
+        parsed = CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC))
+    except (CronSimError, ValueError, AssertionError) as error:
+        raise InvalidSchedule(message) from error
+    times = tuple(time(hour, minute) for hour in sorted(parsed.hours) for minute in sorted(parsed.minutes))
+    return Cron(parsed, times, fixed=not fields[0].startswith("*") and not fields[1].startswith("*"))
+
+
+def _next_fixed(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime | None:
+    # Earlier wall times never fall later, so that those before the present one need not be looked at.
+    for nominal in cron.wall_times(_wall(after, zone)):
+        instant = _fixed_instant(nominal, zone)
+        if instant is not None and instant > after:
+            return instant
+    return None
+
+
+def _fixed_instant(nominal: datetime, zone: ZoneInfo) -> datetime | None:
+    """When a local time falls: on its first pass, or right after the gap it lies in; None in a day that is skipped whole."""
+    instant = nominal.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    if _wall(instant, zone) == nominal:
+        return instant
+    # In a gap, fold 0 reckons with the offset before it and fold 1 with the one after (PEP 495): the gap lies in between.
+    gap = _transition(zone, nominal.replace(tzinfo=zone, fold=1).astimezone(UTC), instant)
+    begin, end = _wall(gap - _SECOND, zone) + _SECOND, _wall(gap, zone)
+    midnight = datetime.combine(nominal.date(), time())
+    return None if begin <= midnight and midnight + _DAY <= end else gap
+
+
+def _next_walking(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime | None:
+    start = after + timedelta(microseconds=1)
+    horizon = after + _HORIZON_YEARS * 366 * _DAY
+    while start < horizon:
+        # The clock may go back, but by less than a day: nothing matches before `near`, and no zone is a day away from UTC.
+        near = next(cron.wall_times(_wall(start, zone) - _DAY), None)
+        if near is None:
+            return None
+        start = max(start, near.replace(tzinfo=UTC) - _DAY)
+        offset = _offset(start, zone)
+        wall = next(cron.wall_times(_wall(start, zone)), None)
+        if wall is None:
+            return None
+        found = wall.replace(tzinfo=UTC) - offset
+        reached = min(found, start + _DAY)
+        if _offset(reached, zone) != offset:
+            start = _transition(zone, start, reached)
+        elif found == reached:
+            return found
+        else:
+            start = reached
+    return None
+
+
+def _transition(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The instant in (before, after], to the second, from which on the offset is that of `after`."""
+    offset = _offset(after, zone)
+    before = before.replace(microsecond=0)
+    while after - before > _SECOND:
+        middle = (before + (after - before) / 2).replace(microsecond=0)
+        if _offset(middle, zone) == offset:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
+
+
+def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
+    return instant.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
+    return instant.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _next_month(day: date) -> date:
+    return date(day.year + 1, 1, 1) if day.month == _DECEMBER else date(day.year, day.month + 1, 1)
