@@ -1,7 +1,8 @@
 """FlowRun → Pod manifest; pure.
 
 Three layers: what a flow needs by default, what its author wrote into `podTemplate` (merged strategically), and what the
-operator must be able to rely on (names, labels, owner, restartPolicy), which goes on last.
+operator must be able to rely on (names, labels, owner, restartPolicy), which goes on last. A template that makes no sense
+is passed on as it is, so that the API server refuses the pod and its words end up in the run.
 """
 
 from __future__ import annotations
@@ -30,21 +31,34 @@ class PodDefaults:
 def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, Any]:
     """The manifest of the pod of one attempt."""
     merged = strategic_merge(_default_pod(run, template, attempt, defaults), template.pod_template or {})
-    metadata = merged.get("metadata") or {}
-    labels = {**(metadata.get("labels") or {}), **_labels(run, template, attempt)}
+    metadata, spec = merged.get("metadata") or {}, merged.get("spec") or {}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "annotations": metadata.get("annotations") or {},
-            "labels": labels,
+            "annotations": _part(metadata, "annotations"),
+            "labels": _with(_part(metadata, "labels"), **_labels(run, template, attempt)),
             "name": names.pod_name(run.metadata.name, attempt),
             "namespace": run.metadata.namespace,
             "ownerReferences": [owner_reference(run)],
         },
         # A restarted container would be an attempt nobody counted.
-        "spec": {**(merged.get("spec") or {}), "restartPolicy": "Never"},
+        "spec": _with(spec, restartPolicy="Never"),
     }
+
+
+def _part(of: Any, key: str) -> Any:
+    """A field of a map; {} where there is none, and what is no map as it is."""
+    return ({} if of.get(key) is None else of[key]) if isinstance(of, dict) else of
+
+
+def _with(these: Any, **those: Any) -> Any:
+    return {**these, **those} if isinstance(these, dict) else these
+
+
+def _literal(text: str) -> str:
+    """`text` as the value of a variable: Kubernetes replaces `$(NAME)` and reads `$$` as `$`."""
+    return text.replace("$", "$$")
 
 
 def owner_reference(run: FlowRun) -> dict[str, Any]:
@@ -105,15 +119,26 @@ def _environment(run: FlowRun, template: FlowTemplate, attempt: int, defaults: P
         "MINTAKA_API_URL": defaults.api_url,
         "MINTAKA_ENTRYPOINT": template.entrypoint or "",
         "MINTAKA_GRACE_SECONDS": str(_grace_seconds(template)),
+        "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(template),
     }
     if template.source and template.source.inline:
         known["MINTAKA_SOURCE_INLINE"] = template.source.inline
     if template.source and template.source.config_map:
         known["MINTAKA_SOURCE_DIR"] = _SOURCE_DIR
-    return [{"name": name, "value": value} for name, value in known.items() if value]
+    return [{"name": name, "value": _literal(value)} for name, value in known.items() if value]
 
 
 def _grace_seconds(template: FlowTemplate) -> int:
     """Time between SIGTERM and SIGKILL: the pod template's, or Kubernetes' default of 30 s."""
-    grace = ((template.pod_template or {}).get("spec") or {}).get("terminationGracePeriodSeconds")
+    grace = _part(_part(template.pod_template, "spec"), "terminationGracePeriodSeconds")
     return grace if isinstance(grace, int) else 30
+
+
+def _message_path(template: FlowTemplate) -> str:
+    """Where the pod template wants the termination message, so that the flow writes what the kubelet reads; "" for nowhere else."""
+    containers = _part(_part(template.pod_template, "spec"), "containers")
+    for container in containers if isinstance(containers, list) else []:
+        path = _part(container, "terminationMessagePath")
+        if _part(container, "name") == names.FLOW_CONTAINER and isinstance(path, str):
+            return path
+    return ""
