@@ -44,6 +44,7 @@ class Leadership:
         self._seen: tuple[str, str] = ("", "")
         self._seen_time = 0.0
         self._lease: dict[str, Any] = {}
+        #: When the last successful renewal began, on this process' clock.
         self.renewed_time = 0.0
 
     async def acquire(self) -> None:
@@ -58,15 +59,16 @@ class Leadership:
         _logger.info("leading as %s", self._identity)
 
     async def keep(self) -> None:
-        """Renew until cancelled. Raises LeaseLost."""
+        """Renew until cancelled. Raises LeaseLost, at the latest `RENEW_SECONDS` after the last renewal began."""
         while True:
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(min(RETRY_SECONDS, max(self._left, 0)))
             try:
-                async with asyncio.timeout(RENEW_SECONDS / 2):
+                async with asyncio.timeout(min(RENEW_SECONDS / 2, max(self._left, 0))):
                     renewed = await self._try()
             except TimeoutError:
                 renewed = False
-            if not renewed and (self._holder != self._identity or time.monotonic() - self.renewed_time > RENEW_SECONDS):
+            # After a conflict the holder is not known until the next read: our own write may have met its late answer.
+            if not renewed and (self._holder not in {"", self._identity} or self._left <= 0):
                 metrics.LEADING.set(0)
                 message = f"the Lease {self._namespace}/{self._name} could not be renewed in time; held by {self._holder or 'nobody'}"
                 raise LeaseLost(message)
@@ -77,8 +79,14 @@ class Leadership:
             return
         metrics.LEADING.set(0)
         spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-        with contextlib.suppress(ApiError):
-            await self._put(spec)
+        with contextlib.suppress(ApiError, TimeoutError):
+            async with asyncio.timeout(RENEW_SECONDS / 2):
+                await self._put(spec)
+
+    @property
+    def _left(self) -> float:
+        """Seconds until the leader must have renewed."""
+        return self.renewed_time + RENEW_SECONDS - time.monotonic()
 
     @property
     def _holder(self) -> str:
@@ -86,6 +94,7 @@ class Leadership:
 
     async def _try(self) -> bool:
         """Take or renew the Lease; False where somebody else holds it or the API server did not answer."""
+        begun = time.monotonic()
         try:
             if not self._lease or self._holder != self._identity:
                 self._lease = await self._read()
@@ -104,11 +113,12 @@ class Leadership:
                 }
             )
         except ApiError as error:
-            if error.code == _CONFLICT:
+            if error.code in {_CONFLICT, _NOT_FOUND}:
                 self._lease = {}
             _logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
             return False
-        self.renewed_time = time.monotonic()
+        # Others count from when they see the renewal, which is later than this.
+        self.renewed_time = begun
         return True
 
     def _may_take(self, spec: dict[str, Any]) -> bool:
