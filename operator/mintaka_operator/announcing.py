@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mintaka_core.resources import FlowDeployment, FlowRun
     from mintaka_core.resources.runs import TransitionStatus
 
+#: Limits of the API server's validation of Events; it counts bytes.
+_REASON_BYTES, _MESSAGE_BYTES = 128, 1024
+
 _ALWAYS = {FAILED, CRASHED, CANCELLED, PAUSED}
 #: Told only when they have a reason: a retry, a pod that does not start.
 _WITH_REASON = {SCHEDULED, PENDING}
@@ -35,7 +38,7 @@ def transition_event(run: FlowRun, transition: TransitionStatus) -> dict[str, An
         suffix=f".{run.metadata.uid[:8]}.{transition.sequence}",
         kind="Normal" if normal else "Warning",
         reason=transition.name if transition.name != "Scheduled" else transition.reason,
-        message=f"{transition.reason}: {transition.message}" if transition.reason else transition.message,
+        message=": ".join(part for part in (transition.reason, transition.message) if part),
     )
 
 
@@ -60,8 +63,8 @@ def _event(owner_kind: str, owner: FlowRun | FlowDeployment, *, suffix: str, kin
             "uid": metadata.uid,
         },
         "type": kind,
-        "reason": reason[:128],
-        "message": message[:1024],
+        "reason": _cut(reason, _REASON_BYTES),
+        "message": _cut(message, _MESSAGE_BYTES),
         "eventTime": now,
         "firstTimestamp": now[:19] + "Z",
         "lastTimestamp": now[:19] + "Z",
@@ -71,6 +74,10 @@ def _event(owner_kind: str, owner: FlowRun | FlowDeployment, *, suffix: str, kin
         "reportingInstance": "mintaka-operator",
         "source": {"component": "mintaka-operator"},
     }
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 async def announce(cluster: Cluster, event: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_DAY_SECONDS = 86400
+_YEAR_SECONDS = 365 * _DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +40,39 @@ class Settings:
         env = os.environ if environment is None else environment
         default = cls()
 
-        def number(name: str, otherwise: float) -> float:
+        def number(name: str, otherwise: float, least: float, most: float) -> float:
             text = env.get(name, "")
             try:
-                return float(text) if text else otherwise
+                value = float(text) if text else otherwise
             except ValueError:
-                message = f"{name} must be a number, not {text!r}"
-                raise ValueError(message) from None
+                value = math.nan
+            if not least <= value <= most:
+                message = f"{name} must be a number from {least:g} to {most:g}, not {text!r}"
+                raise ValueError(message)
+            return value
 
-        mirror = env.get("MINTAKA_MIRROR", "enabled")
-        if mirror not in {"enabled", "disabled"}:
-            message = f"MINTAKA_MIRROR must be enabled or disabled, not {mirror!r}"
+        def choice(name: str, otherwise: str, *allowed: str) -> str:
+            text = env.get(name) or otherwise
+            for word in allowed:
+                if word.lower() == text.lower():
+                    return word
+            message = f"{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {text!r}"
             raise ValueError(message)
+
         return cls(
             namespaces=tuple(name.strip() for name in env.get("MINTAKA_NAMESPACES", "").split(",") if name.strip()),
             flow_image=env.get("MINTAKA_FLOW_IMAGE") or default.flow_image,
             api_url=env.get("MINTAKA_API_URL", ""),
-            mirrored=mirror == "enabled",
-            mirror_patience=timedelta(seconds=number("MINTAKA_MIRROR_DEADLINE_SECONDS", default.mirror_patience.total_seconds())),
-            relist=timedelta(seconds=number("MINTAKA_RELIST_SECONDS", default.relist.total_seconds())),
-            workers=int(number("MINTAKA_WORKERS", default.workers)),
+            mirrored=choice("MINTAKA_MIRROR", "enabled", "enabled", "disabled") == "enabled",
+            mirror_patience=timedelta(
+                seconds=number("MINTAKA_MIRROR_DEADLINE_SECONDS", default.mirror_patience.total_seconds(), 0, _YEAR_SECONDS)
+            ),
+            relist=timedelta(seconds=number("MINTAKA_RELIST_SECONDS", default.relist.total_seconds(), 1, _DAY_SECONDS)),
+            workers=int(number("MINTAKA_WORKERS", default.workers, 1, 1000)),
             identity=env.get("MINTAKA_POD_NAME") or default.identity,
             lease_name=env.get("MINTAKA_LEASE_NAME") or default.lease_name,
             lease_namespace=env.get("MINTAKA_LEASE_NAMESPACE") or default.lease_namespace,
-            http_port=int(number("MINTAKA_HTTP_PORT", default.http_port)),
-            log_level=env.get("MINTAKA_LOG_LEVEL") or default.log_level,
-            log_format=env.get("MINTAKA_LOG_FORMAT") or default.log_format,
+            http_port=int(number("MINTAKA_HTTP_PORT", default.http_port, 0, 65535)),
+            log_level=choice("MINTAKA_LOG_LEVEL", default.log_level, "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+            log_format=choice("MINTAKA_LOG_FORMAT", default.log_format, "text", "json"),
         )

@@ -149,10 +149,20 @@ class PodStore:
             return None
         workload = diagnose(pod)
         run = (key[0], owner["name"])
+        self._unlink(key)
         self._pods[key] = OwnedWorkload(owner["uid"], version, workload)
         self._owner[key] = run
         self._of_run.setdefault(run, set()).add(key)
         return run if known is None or known.workload != workload else None
+
+    def _unlink(self, key: Name) -> Name | None:
+        run = self._owner.pop(key, None)
+        pods = self._of_run.get(run) if run else None
+        if run and pods:
+            pods.discard(key)
+            if not pods:
+                del self._of_run[run]
+        return run
 
     def remove(self, key: Name, uid: str | None = None) -> Name | None:
         """Forget a pod; the key of the run it mattered to."""
@@ -160,12 +170,7 @@ class PodStore:
         if known is None or (uid and known.workload.uid != uid):
             return None
         del self._pods[key]
-        run = self._owner.pop(key)
-        pods = self._of_run[run]
-        pods.discard(key)
-        if not pods:
-            del self._of_run[run]
-        return run
+        return self._unlink(key)
 
     def of_run(self, run: Name, uid: str | None = None) -> dict[int, Workload]:
         """The workloads of a run by attempt; with `uid`, only those of the run of that uid."""
