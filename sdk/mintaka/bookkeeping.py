@@ -19,7 +19,7 @@ _DEPTH = 8
 
 def uninterrupted[F: Callable[..., object]](function: F) -> F:
     """Let no signal handler of ours raise inside `function` or what it calls."""
-    _CODES.add(function.__code__)  # type: ignore[attr-defined]
+    _CODES.add(function.__code__)
     return function
 
 

@@ -6,6 +6,7 @@ Threads of the task runner run each task in a copy of the submitter's context, s
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.errors import MissingContext
 from mintaka.lineage import Lineage
-from mintaka.recording import NullRecorder
+from mintaka.recording import NullRecorder, Recorder
+from mintaka.runs import Run
+from mintaka.states import State
 from mintaka.task_runners import ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from mintaka.flows import Flow
     from mintaka.futures import Future
-    from mintaka.recording import Recorder
-    from mintaka.runs import Ledger, Run
-    from mintaka.states import State
+    from mintaka.runs import Ledger
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
 

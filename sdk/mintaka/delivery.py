@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(UNRECORDED)
 
 SPOOL_LIMIT_BYTES = 256 * 1024 * 1024
+#: How long after the deadline the thread may take to put the rest on disk.
+_CLOSE_SECONDS = 1.0
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class DeliverySettings:
 
 @dataclass(slots=True)
 class _Report:
-    """A report that is ready to be sent: `body` gzipped, `final_rows` and `lines` what is lost with it."""
+    """A report that is ready to be sent: `body` gzipped, `weight` how much is lost with it."""
 
     number: int
     body: bytes
@@ -72,7 +75,9 @@ class _Report:
 class ApiRecorder:
     """Sends the history of `launch`'s flow run to the API at `url`. `on_fenced` is called (in the thread) at most once."""
 
-    def __init__(self, url: str, launch: Launch, settings: DeliverySettings | None = None, on_fenced: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, url: str, launch: Launch, settings: DeliverySettings | None = None, on_fenced: Callable[[], object] = lambda: None
+    ) -> None:
         self._settings = settings or DeliverySettings()
         self._launch = launch
         self._on_fenced = on_fenced
@@ -87,6 +92,7 @@ class ApiRecorder:
         self._over: Counter[str] = Counter()
         self._under_way: dict[int, str] = {}
         self._wake = threading.Event()
+        self._pause = threading.Event()
         self._room = threading.Condition()
         self._deadline: float | None = None
         self._next_try = 0.0
@@ -131,10 +137,20 @@ class ApiRecorder:
         """Deliver what is left until `deadline` (`time.monotonic()`), then stop; say what became of it."""
         self._deadline = deadline
         self._wake.set()
-        self._thread.join(max(deadline - monotonic(), 0) + self._settings.timeout_seconds)
+        while self._thread.is_alive() and monotonic() < self._deadline + _CLOSE_SECONDS:
+            self._thread.join(_POLL_SECONDS)
         waiting = len(self._spooled) or self._thread.is_alive()
         complete = not (waiting or self.lost or self.fenced or self._broken or self._runs or self._lines)
         return Delivery(complete, str(self._spool.folder) if self._spooled else "", self.lost)
+
+    def hurry(self, deadline: float) -> None:
+        """While it closes: be done by `deadline` if that is earlier. Safe to call from a signal handler."""
+        if self._deadline is not None:
+            self._deadline = min(self._deadline, deadline)
+
+    @property
+    def _overdue(self) -> bool:
+        return self._deadline is not None and monotonic() >= self._deadline
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
@@ -165,20 +181,25 @@ class ApiRecorder:
     def _finish(self) -> None:
         """The flow is over: deliver everything until the deadline; the last report says that it was all."""
         self._flush()
-        deadline = self._deadline or 0.0
-        while self._spooled and not self.fenced and monotonic() < deadline:
-            threading.Event().wait(min(max(self._next_try - monotonic(), 0.01), max(deadline - monotonic(), 0.01)))
-            self._resend()
+        self._drain()
         if self.fenced:
             return
         last = self._report([], [], 0, final=not self.lost)
-        if self._spooled or not self._deliver(last):
+        if self._spooled or self._overdue or not self._deliver(last):
             self._keep(last)
-        while self._spooled and not self.fenced and monotonic() < deadline:
-            threading.Event().wait(min(max(self._next_try - monotonic(), 0.01), max(deadline - monotonic(), 0.01)))
-            self._resend()
+        self._drain()
         if not self._spooled:
             self._spool.remove()
+
+    def _drain(self) -> None:
+        """Try again and again to send what is on disk, until the deadline."""
+        while self._spooled and not self.fenced and not self._overdue:
+            self._pause.wait(min(max(self._next_try - monotonic(), 0.01), self._left()))
+            self._resend()
+
+    def _left(self) -> float:
+        """Seconds until the deadline, or a whole try's time where there is none."""
+        return self._settings.timeout_seconds if self._deadline is None else max(self._deadline - monotonic(), 0.01)
 
     def _batch(self) -> _Report | None:
         """The next report of what is queued; None where nothing is."""
@@ -216,7 +237,7 @@ class ApiRecorder:
         return _Report(number, body, weight, final)
 
     def _send_or_spool(self, report: _Report) -> None:
-        if self._spooled or monotonic() < self._next_try or not self._deliver(report):
+        if self._spooled or self._overdue or monotonic() < self._next_try or not self._deliver(report):
             self._keep(report)
             self._resend()
 
@@ -232,7 +253,7 @@ class ApiRecorder:
 
     def _resend(self) -> None:
         """Send what is on disk, oldest first, as far as the API takes it; new reports go on disk meanwhile."""
-        while self._spooled and not self.fenced and monotonic() >= self._next_try:
+        while self._spooled and not self.fenced and monotonic() >= self._next_try and not self._overdue:
             report = self._spooled[0]
             try:
                 report.body = self._spool.oldest() or b""
@@ -258,7 +279,8 @@ class ApiRecorder:
 
     def _deliver(self, report: _Report) -> bool:
         """Send one report; True where it needs no further try."""
-        answer = self._connection.send_report(self._launch.flow_run_id, report.number, report.body)
+        timeout = min(self._settings.timeout_seconds, self._left())
+        answer = self._connection.send_report(self._launch.flow_run_id, report.number, report.body, timeout)
         if answer == Answer.UNAVAILABLE:
             if self._next_try == 0.0:
                 logger.warning("the API does not take history, which is kept on disk meanwhile: %s", self._connection.problem)

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mintaka.annotations import Annotation, allow_failure, quote
-from mintaka.futures import Future
+from mintaka.futures import Future, FutureList
 from mintaka.lineage import SCALARS
 from mintaka.states import State
 
@@ -104,6 +104,8 @@ def _resolved_inside(value: Any, kind: type) -> Any:
     if kind is dict:
         parts = {key: resolved(part) for key, part in value.items()}
         return value if all(parts[key] is value[key] for key in parts) else parts
+    if kind is FutureList:
+        return [resolved(part) for part in value]
     if kind in (list, tuple, set, frozenset) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         if LEAVES.issuperset(map(type, value)):
             return value
@@ -111,7 +113,11 @@ def _resolved_inside(value: Any, kind: type) -> Any:
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
-    if is_dataclass(value):
-        changed = {part.name: new for part in fields(value) if part.init and (new := resolved(getattr(value, part.name))) is not getattr(value, part.name)}
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {
+            part.name: new
+            for part in fields(value)
+            if part.init and (new := resolved(getattr(value, part.name))) is not getattr(value, part.name)
+        }
         return replace(value, **changed) if changed else value
     return value

@@ -150,7 +150,7 @@ async def _perform_async(invocation: Invocation, step: Step) -> Any:
 
 def _perform_at_once(invocation: Invocation, step: Step) -> Any:
     if isinstance(step, Report):
-        run_logger(invocation.context).log(step.level, step.message)
+        run_logger(invocation.context).log(step.level, step.message, exc_info=step.error)
     elif isinstance(step, Judge) and invocation.child is not None:
         return invocation.child.launch.judge(step.error)
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.errors import Interruption, Terminated, TimedOut, UpstreamFailed
+from mintaka.errors import Interruption, MintakaError, Terminated, TimedOut, UpstreamFailed
 from mintaka.loops import is_cancellation
 from mintaka.outcomes import Outcome
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mintaka.context import FlowContext
     from mintaka.futures import Future
     from mintaka.invocations import Invocation
+    from mintaka_core import states as core
     from mintaka_core.transitions import Decision
 
 #: Transitions that every rule lets pass, whatever the facts.
@@ -64,6 +65,7 @@ class Report(NamedTuple):
 
     level: int
     message: str
+    error: BaseException | None = None
 
 
 type Step = Call | Await | Sleep | RunHooks | Judge | Report
@@ -86,21 +88,10 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
         return Outcome(run)
     failures = 0
     while True:
-        try:
-            value = yield CALL
-            if invocation.child is not None:
-                value = yield from _settled(invocation.child, value)
-        except GeneratorExit:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the body raises is its outcome
-            proposed = _failed(error)
-        except BaseException as error:
-            yield from _interrupted(invocation, error)
-            raise
-        else:
-            if type(value) is not State:
-                return (yield from _completed(invocation, value))
-            proposed = value if value.is_terminal else _not_an_end(value)
+        value = yield from _tried(invocation)
+        if type(value) is not State:
+            return (yield from _completed(invocation, value))
+        proposed = value if value.is_terminal else _not_an_end(value)
         if proposed.type != COMPLETED:
             yield from _given_up(invocation, proposed)
         decision = _decide(invocation, proposed, failures)
@@ -108,7 +99,27 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
             return (yield from _ended(invocation, proposed, decision))
         failures += 1
         yield Report(_WARNING, f"{run.name} {proposed.name}: {_told(proposed)}; {decision.reason}")
-        yield from _tried_again(invocation, decision)
+        yield from _tried_again(invocation, decision, decision.state)
+
+
+def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
+    """One try of the body: the value it returned, or the state that it returned or that its exception amounts to."""
+    try:
+        value = yield CALL
+        if invocation.child is not None:
+            value = yield from _settled(invocation.child, value)
+    except GeneratorExit:
+        raise
+    except Exception as error:
+        if STOP.requested and invocation.run.n < 0:
+            yield from _interrupted(invocation, error)
+            message = "the process was asked to stop"
+            raise Terminated(message) from error
+        return _failed(error)
+    except BaseException as error:
+        yield from _interrupted(invocation, error)
+        raise
+    return value
 
 
 def _prepared(invocation: Invocation) -> Generator[Step, Any, Exception | None]:
@@ -180,14 +191,16 @@ def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None
     for future in tuple(child.open.values()):
         future.finish(Outcome(future.run))
     child.failures.clear()
-    invocation.ledger.end_below(invocation.run, Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=f"the flow ended {state.name}"))
+    invocation.ledger.end_below(
+        invocation.run, Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=f"the flow ended {state.name}")
+    )
 
 
-def _tried_again(invocation: Invocation, granted: Decision) -> Generator[Step, Any, None]:
+def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -> Generator[Step, Any, None]:
     """Wait for the retry's time, then RUNNING again."""
     run, ledger = invocation.run, invocation.ledger
-    ledger.enter(run, entry_of(granted.state, rule=granted.rule, decision=granted.reason))
-    decision = _decide(invocation, State(PENDING), 0, granted.state)
+    ledger.enter(run, entry_of(state, rule=granted.rule, decision=granted.reason))
+    decision = _decide(invocation, State(PENDING), 0, state)
     if decision.until is not None:
         yield Sleep((decision.until - to_datetime(now_micros())).total_seconds())
     if STOP.requested:
@@ -206,15 +219,17 @@ def _ended(invocation: Invocation, proposed: State, decision: Decision | None = 
     outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
     if entered:
         if state.type in (FAILED, CRASHED):
-            yield Report(_ERROR, f"{run.name} ended {state.name}: {_told(proposed)}")
-        if hooks := invocation.definition.hooks_for(state):
+            told = proposed.error if not isinstance(proposed.error, MintakaError) else None
+            yield Report(_ERROR, f"{run.name} ended {state.name}: {_told(proposed)}", told)
+        if hooks := invocation.definition.hooks_for(outcome.state):
             yield RunHooks(hooks, outcome.state)
     return outcome
 
 
 def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step, Any, None]:
     """Something that is no `Exception` ended the body. The flow run itself has the verdict on all that is still open;
-    a task that an interruption of the whole process ends waits for that verdict."""
+    a task that an interruption of the whole process ends waits for that verdict.
+    """
     run, ledger = invocation.run, invocation.ledger
     if run.n < 0:
         state: State = yield Judge(error)
@@ -231,7 +246,7 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
         ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
 
 
-def _decide(invocation: Invocation, proposed: State, failures: int, current: Any = None) -> Decision:
+def _decide(invocation: Invocation, proposed: State, failures: int, current: core.State | None = None) -> Decision:
     """Ask the core's policy about one transition of the run."""
     from random import random  # noqa: PLC0415 - start-up time: only failures come here
 

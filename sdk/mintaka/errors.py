@@ -19,10 +19,12 @@
         ├── EntrypointNotFound
         └── SourceUnreadable
 
-    Interruption (a BaseException: `except Exception` in a flow does not swallow it)
+    Interruption               (a BaseException)
     ├── Terminated             the process was asked to end (SIGTERM)
     ├── Fenced                 a newer attempt of the same flow run has taken over
     └── Expired                a deadline passed; whoever set it turns it into TimedOut
+
+An interruption is a BaseException so that `except Exception` in a flow does not swallow it.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ class SourceUnreadable(LoadError):
     """The place where the code should be cannot be read, though it may be later."""
 
 
-class Interruption(BaseException):  # noqa: N818 - like KeyboardInterrupt, this is no error of the code it ends
+class Interruption(BaseException):
     """The process has to stop running the flow, now."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from functools import cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 from uuid import uuid4
 
 from mintaka.context import CURRENT, LAUNCH, FlowContext, Launch, RunContext, current_tags
@@ -28,14 +28,10 @@ if TYPE_CHECKING:
     from mintaka.task_runners import TaskRunner
     from mintaka_core.states import StateType
 
-P = ParamSpec("P")
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - Flow[P, R] reads best
-T = TypeVar("T")
-
 _HOOKED = {"on_completion": COMPLETED, "on_failure": FAILED, "on_cancellation": CANCELLED, "on_crashed": CRASHED}
 
 
-class Flow(Generic[P, R]):
+class Flow[**P, R]:
     """What `@flow` makes of a function. See `flow` for the settings."""
 
     def __init__(
@@ -62,7 +58,7 @@ class Flow(Generic[P, R]):
             message = f"@flow goes on a function, not on {fn!r}"
             raise TypeError(message)
         self.fn = fn
-        self.name = name or getattr(fn, "__name__", type(fn).__name__).replace("_", "-")
+        self.name: str = name or getattr(fn, "__name__", type(fn).__name__).replace("_", "-")
         self.description = description or inspect.getdoc(fn)
         self.version = version
         self.tags = tuple(sorted(set(tags)))
@@ -244,7 +240,7 @@ def _close(invocation: Invocation) -> None:
 
 
 @overload
-def flow(fn: Callable[P, T], /) -> Flow[P, T]: ...
+def flow[**P, T](fn: Callable[P, T], /) -> Flow[P, T]: ...
 @overload
 def flow(
     *,
@@ -284,7 +280,8 @@ def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     return lambda function: Flow(function, **settings)
 
 
-class _FlowDecorator:
-    """The type of `flow(...)`; at run time it is a plain function."""
+class _FlowDecorator(Protocol):
+    """What `flow(...)` with settings returns."""
 
-    def __call__(self, fn: Callable[P, T], /) -> Flow[P, T]: ...  # type: ignore[empty-body]
+    def __call__[**P, T](self, fn: Callable[P, T], /) -> Flow[P, T]:
+        """Make a flow of `fn`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.pool import wait_as_worker, worker_pool
 
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from mintaka.runs import Run
     from mintaka.states import State
 
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - Future[R] reads best
 
-
-class Future(Generic[R]):
+class Future[R]:
     """A task run that was submitted."""
 
     __slots__ = ("__weakref__", "_done", "_flow", "job", "run")
@@ -119,7 +117,7 @@ class Future(Generic[R]):
         return f"<Future of {self.run!r}>"
 
 
-class FutureList(list[Future[R]]):
+class FutureList[R](list[Future[R]]):
     """The futures of `.map()`, in the order of the calls."""
 
     def wait(self, timeout: float | None = None) -> None:
@@ -163,7 +161,7 @@ def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAn
     return DoneAndNotDone(done, set(given) - done)
 
 
-def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
+def as_completed[R](futures: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
     """Yield each of `futures` as it is done.
 
     Raises:

@@ -12,7 +12,10 @@ from __future__ import annotations
 import sys
 import weakref
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Nothing to be learned from the identity of these, and nothing to be found inside.
 SCALARS: frozenset[type] = frozenset({
@@ -41,7 +44,7 @@ class Lineage:
             return
         key = id(value)
         try:
-            reference = weakref.ref(value, lambda _, key=key, weak=self._weak: weak.pop(key, None))
+            reference = weakref.ref(value, self._forgetting(key))
         except TypeError:
             self._held[key] = (value, n)
             if len(self._held) >= self._sweep_at:
@@ -57,6 +60,10 @@ class Lineage:
         if weak := self._weak.get(key):
             return weak[1] if weak[0]() is value else None
         return None
+
+    def _forgetting(self, key: int) -> Callable[[object], object]:
+        weak = self._weak
+        return lambda _: weak.pop(key, None)
 
     def _sweep(self) -> None:
         """Let go of what nobody else holds; by what is left, the next sweep is due so that sweeping stays cheap."""

@@ -34,7 +34,8 @@ def mapped_calls(args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage
     upstream: dict[int, None] = {}
     given = {index: _split(value, lineage, upstream) for index, value in enumerate(args)}
     named = {key: _split(value, lineage, upstream) for key, value in kwargs.items()}
-    lengths = {str(key): len(value) for key, value in {**given, **named}.items() if isinstance(value, list)}
+    split = [*((str(index), value) for index, value in given.items()), *named.items()]
+    lengths = {key: len(value) for key, value in split if isinstance(value, list)}
     if not lengths:
         message = "map() was given nothing to map over: pass at least one list, or call the task with submit()"
         raise MappingMissingIterable(message)
@@ -54,20 +55,19 @@ def mapped_calls(args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage
 
 def _split(value: Any, lineage: Lineage, upstream: dict[int, None]) -> list[Any] | unmapped:
     """The elements of `value`, or what is repeated, as `unmapped`."""
+    whole: Any = value
     if isinstance(value, unmapped):
         return value
-    if isinstance(value, quote) or not isinstance(value, (Annotation, Future, State)):
-        whole = value
-    elif isinstance(value, Annotation):
+    if isinstance(value, Annotation) and not isinstance(value, quote):
         inside = _split(value.value, lineage, upstream)
         annotate = type(value)
         return [annotate(part) for part in inside] if isinstance(inside, list) else unmapped(annotate(inside.value))
-    else:
+    if isinstance(value, (Future, State)):
         whole = value.result()
-        if isinstance(value, Future):
-            upstream[value.run.n] = None
-            if not _is_iterable(whole):
-                return unmapped(value)
+    if isinstance(value, Future):
+        if not _is_iterable(whole):
+            return unmapped(value)
+        upstream[value.run.n] = None
     if not _is_iterable(whole):
         return unmapped(whole)
     if (origin := lineage.origin(whole)) is not None:

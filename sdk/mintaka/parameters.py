@@ -7,6 +7,7 @@ without it. Annotations that cannot be resolved at run time (imported under TYPE
 from __future__ import annotations
 
 import inspect
+import types
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -38,7 +39,9 @@ class Parameters:
         self.signature = inspect.signature(fn)
         taken = RESERVED & self.signature.parameters.keys()
         if taken:
-            message = f"{owner} has a parameter named {', '.join(sorted(taken))}, a word that calls of flows and tasks use: give it another name"
+            message = (
+                f"{owner} has a parameter named {', '.join(sorted(taken))}, a word that calls of flows and tasks use: give it another name"
+            )
             raise ValueError(message)
 
     @cached_property
@@ -82,7 +85,8 @@ class Parameters:
         try:
             model = self._model.model_validate(given)
         except ValidationError as error:
-            raise ParameterTypeError(f"{self._owner}: {_shortened(error)}") from error
+            msg = f"{self._owner}: {_shortened(error)}"
+            raise ParameterTypeError(msg) from error
         for index, name in enumerate(self.signature.parameters):
             if name in given:
                 bound.arguments[name] = getattr(model, f"p{index}")
@@ -90,7 +94,7 @@ class Parameters:
     def _fits(self, name: str, value: Any) -> bool:
         annotation = self.annotations[name]
         kind = self.signature.parameters[name].kind
-        if kind == _VAR_POSITIONAL or kind == _VAR_KEYWORD:
+        if kind in (_VAR_POSITIONAL, _VAR_KEYWORD):
             return annotation is Any
         return annotation is Any or (type(value) is annotation and annotation in _PLAIN)
 
@@ -101,12 +105,12 @@ class Parameters:
 
         fields: dict[str, Any] = {}
         for index, (name, parameter) in enumerate(self.signature.parameters.items()):
-            annotation = self.annotations[name]
+            annotation: Any = self.annotations[name]
             default = ... if parameter.default is parameter.empty else parameter.default
             if parameter.kind == _VAR_POSITIONAL:
-                annotation, default = tuple[annotation, ...], ()
+                annotation, default = types.GenericAlias(tuple, (annotation, ...)), ()
             elif parameter.kind == _VAR_KEYWORD:
-                annotation, default = dict[str, annotation], {}
+                annotation, default = types.GenericAlias(dict, (str, annotation)), {}
             fields[f"p{index}"] = (annotation, Field(default, alias=name, title=name.replace("_", " ").strip().capitalize()))
         config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
         return create_model(f"Parameters of {self._owner}", __config__=config, **fields)
@@ -141,7 +145,7 @@ class _Holder:
 
 
 def _shortened(error: Any) -> str:
-    """pydantic's complaints, one clause per argument."""
+    """Pydantic's complaints, one clause per argument."""
     clauses = []
     for problem in error.errors(include_url=False, include_context=False):
         place = ".".join(str(part) for part in problem["loc"])

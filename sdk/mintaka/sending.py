@@ -39,8 +39,11 @@ class Connection:
         #: What the last answer other than ACCEPTED said, for the log.
         self.problem = ""
 
-    def send_report(self, flow_run_id: str, number: int, body: bytes) -> Answer:
-        """Send one report, `body` gzipped JSON."""
+    def send_report(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float) -> Answer:
+        """Send one report, `body` gzipped JSON; each step of it (connect, send, receive) may take `timeout_seconds`."""
+        self._http.timeout = timeout_seconds
+        if self._http.sock is not None:
+            self._http.sock.settimeout(timeout_seconds)
         path = f"{self._prefix}/flow-runs/{quote(flow_run_id, safe='')}/reports"
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         try:

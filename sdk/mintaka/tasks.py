@@ -6,7 +6,7 @@ import copy
 import inspect
 from contextvars import copy_context
 from functools import cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from mintaka.context import CURRENT, RunContext, current_flow, current_tags
 from mintaka.dependencies import LEAVES, Dependencies
@@ -33,12 +33,8 @@ if TYPE_CHECKING:
     from mintaka.runs import Run
     from mintaka.states import State
 
-P = ParamSpec("P")
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - Task[P, R] reads best
-T = TypeVar("T")
 
-
-class Task(Generic[P, R]):
+class Task[**P, R]:
     """What `@task` makes of a function: call it, `.submit()` it, or `.map()` it. See `task` for the settings."""
 
     def __init__(
@@ -62,7 +58,7 @@ class Task(Generic[P, R]):
             message = f"@task goes on a function, not on {fn!r}"
             raise TypeError(message)
         self.fn = fn
-        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.name: str = name or getattr(fn, "__name__", type(fn).__name__)
         self.description = description or inspect.getdoc(fn)
         self.tags = tuple(sorted(set(tags)))
         self.task_run_name = task_run_name
@@ -143,20 +139,21 @@ class Task(Generic[P, R]):
         return outcome.state if return_state else outcome.result()
 
     @overload
-    def submit[**Q, V](self: Task[Q, Coroutine[Any, Any, V]], *args: Q.args, **kwargs: Q.kwargs) -> Future[V]: ...
+    def submit[**Q, V](self: Task[Q, Coroutine[Any, Any, V]], *args: Q.args, **kwargs: Q.kwargs) -> Future[V]: ...  # type: ignore[overload-overlap]
     @overload
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
     @overload
     def submit(self, *args: Any, wait_for: Any = None, return_state: Literal[True], **kwargs: Any) -> State: ...
     @overload
     def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> Future[Any]: ...
-    def submit(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Have it run by the flow's task runner, after everything it depends on; returns a Future at once.
 
         Raises:
             MissingContext: outside of a flow.
         """
-        future = self._submitted(current_flow("submit()"), args, kwargs, wait_for, ())
+        return_state = kwargs.pop("return_state", False)
+        future = self._submitted(current_flow("submit()"), args, kwargs, kwargs.pop("wait_for", None), ())
         if return_state:
             future.wait()
             return future.state
@@ -201,7 +198,9 @@ class Task(Generic[P, R]):
         context = RunContext(flow, ledger, run, self, log_prints=log_prints)
         return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=self.task_run_name is not None)
 
-    def _submitted(self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...]) -> Future[Any]:
+    def _submitted(
+        self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...]
+    ) -> Future[Any]:
         invocation = self._invocation(args, kwargs, wait_for, upstream)
         future: Future[Any] = Future(invocation.run, flow)
         job = Job(lambda: self._work(invocation, future), copy_context(), needs_loop=self.is_async)
@@ -215,7 +214,7 @@ class Task(Generic[P, R]):
         # The last of these to be taken out is False; list.pop is atomic, so exactly one callback gets it.
         left = [False, *(True for _ in waiting[1:])]
         for other in waiting:
-            other.add_done_callback(lambda _: left.pop() or runner.submit(job))
+            other.add_done_callback(lambda _: None if left.pop() else runner.submit(job))
         return future
 
     def _work(self, invocation: Invocation, future: Future[Any]) -> None:
@@ -256,7 +255,7 @@ class Task(Generic[P, R]):
 
 
 @overload
-def task(fn: Callable[P, T], /) -> Task[P, T]: ...
+def task[**P, T](fn: Callable[P, T], /) -> Task[P, T]: ...
 @overload
 def task(
     *,
@@ -292,7 +291,8 @@ def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     return lambda function: Task(function, **settings)
 
 
-class _TaskDecorator:
-    """The type of `task(...)`; at run time it is a plain function."""
+class _TaskDecorator(Protocol):
+    """What `task(...)` with settings returns."""
 
-    def __call__(self, fn: Callable[P, T], /) -> Task[P, T]: ...  # type: ignore[empty-body]
+    def __call__[**P, T](self, fn: Callable[P, T], /) -> Task[P, T]:
+        """Make a task of `fn`."""

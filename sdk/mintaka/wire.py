@@ -32,14 +32,16 @@ class LogLine(NamedTuple):
 
     def encode(self) -> str:
         """The line as JSON."""
-        return json.dumps({
-            "seq": self.seq,
-            "time": self.time,
-            "level": self.level,
-            "logger": clean(self.logger),
-            "n": self.n,
-            "message": clean(self.message),
-        })
+        return json.dumps(
+            {
+                "seq": self.seq,
+                "time": self.time,
+                "level": self.level,
+                "logger": clean(self.logger),
+                "n": self.n,
+                "message": clean(self.message),
+            }
+        )
 
 
 class Row(NamedTuple):
@@ -57,25 +59,27 @@ def row_of(run: Run) -> Row:
     history = tuple(run.history)
     first, last = history[0], history[-1]
     over = last.type.is_terminal
-    text = json.dumps({
-        "n": run.n,
-        "task": clean(run.task),
-        "name": None if run.own_name is None else clean(run.own_name),
-        "state": last.type,
-        "state_name": clean(last.name),
-        "reason": clean(last.reason),
-        "message": clean(last.message),
-        "seq": len(history),
-        "started": next((entry.time for entry in history if entry.type == RUNNING), None),
-        "ended": last.time if over else None,
-        "runs": sum(entry.type == RUNNING for entry in history),
-        "upstream": run.upstream,
-        "tags": [clean(tag) for tag in run.tags],
-        "parent": run.parent,
-        "kind": run.kind,
-        "history": _lines(history, first.time),
-        "created": first.time,
-    })
+    text = json.dumps(
+        {
+            "n": run.n,
+            "task": clean(run.task),
+            "name": None if run.own_name is None else clean(run.own_name),
+            "state": last.type,
+            "state_name": clean(last.name),
+            "reason": clean(last.reason),
+            "message": clean(last.message),
+            "seq": len(history),
+            "started": next((entry.time for entry in history if entry.type == RUNNING), None),
+            "ended": last.time if over else None,
+            "runs": sum(entry.type == RUNNING for entry in history),
+            "upstream": run.upstream,
+            "tags": [clean(tag) for tag in run.tags],
+            "parent": run.parent,
+            "kind": run.kind,
+            "history": _lines(history, first.time),
+            "created": first.time,
+        }
+    )
     return Row(run.n, len(history), last.type, over, text)
 
 
@@ -96,11 +100,13 @@ def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
 
 def report_of(launch: Launch, number: int, rows: list[str], lines: list[str], counts: dict[str, int], *, final: bool) -> bytes:
     """The body of report `number`, as one line of JSON."""
-    head = json.dumps({
-        "attempt": launch.attempt,
-        "report": number,
-        "flow_run": {"name": launch.name, "namespace": launch.namespace, "deployment": launch.deployment},
-        "counts": {name: count for name, count in counts.items() if count},
-        "final": final,
-    })
+    head = json.dumps(
+        {
+            "attempt": launch.attempt,
+            "report": number,
+            "flow_run": {"name": launch.name, "namespace": launch.namespace, "deployment": launch.deployment},
+            "counts": {name: count for name, count in counts.items() if count},
+            "final": final,
+        }
+    )
     return f'{head[:-1]}, "tasks": [{", ".join(rows)}], "logs": [{", ".join(lines)}]}}\n'.encode()

@@ -1,0 +1,113 @@
+"""What the operator tells a flow's container, all of it in environment variables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TERMINATION_LOG = "/dev/termination-log"
+
+
+class InvalidEnvironment(MintakaError):
+    """A variable that the runner needs is missing or makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The environment of one attempt; durations in seconds. `api_url` "" means that no history is kept."""
+
+    entrypoint: str
+    flow_run: str = ""
+    flow_run_uid: str = ""
+    namespace: str = ""
+    deployment: str = ""
+    attempt: int = 1
+    parameters: str = "{}"
+    tags: tuple[str, ...] = ()
+    api_url: str = ""
+    source_inline: str | None = None
+    source_dir: str = ""
+    termination_path: Path = Path(TERMINATION_LOG)
+    spool_dir: Path | None = None
+    spool_limit_bytes: int | None = None
+    grace_seconds: float = 30.0
+    history_grace_seconds: float = 30.0
+    log_level: str = "INFO"
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> Environment:
+        """The environment in `variables` (`os.environ`).
+
+        Raises:
+            InvalidEnvironment: with the variable's name and what it should be.
+        """
+
+        def text(name: str, default: str = "") -> str:
+            return variables.get(f"MINTAKA_{name}", "") or default
+
+        def number[N: (int, float)](name: str, kind: type[N], default: N) -> N:
+            given = text(name)
+            try:
+                return kind(given) if given else default
+            except ValueError as error:
+                message = f"MINTAKA_{name} should be a number, not {given!r}"
+                raise InvalidEnvironment(message) from error
+
+        if not text("ENTRYPOINT"):
+            message = "MINTAKA_ENTRYPOINT is not set: it names the flow, as module:function or file.py:function"
+            raise InvalidEnvironment(message)
+        spool_dir, limit = text("SPOOL_DIR"), number("SPOOL_LIMIT_BYTES", int, 0)
+        return cls(
+            entrypoint=text("ENTRYPOINT"),
+            flow_run=text("FLOW_RUN"),
+            flow_run_uid=text("FLOW_RUN_UID"),
+            namespace=text("NAMESPACE"),
+            deployment=text("DEPLOYMENT"),
+            attempt=number("ATTEMPT", int, 1),
+            parameters=text("PARAMETERS", "{}"),
+            tags=_tags(text("TAGS", "[]")),
+            api_url=text("API_URL"),
+            source_inline=variables.get("MINTAKA_SOURCE_INLINE") or None,
+            source_dir=text("SOURCE_DIR"),
+            termination_path=Path(text("TERMINATION_MESSAGE_PATH", TERMINATION_LOG)),
+            spool_dir=Path(spool_dir) if spool_dir else None,
+            spool_limit_bytes=limit or None,
+            grace_seconds=number("GRACE_SECONDS", float, 30.0),
+            history_grace_seconds=number("HISTORY_GRACE_SECONDS", float, 30.0),
+            log_level=text("LOG_LEVEL", "INFO").upper(),
+        )
+
+    def parsed_parameters(self) -> dict[str, Any]:
+        """The flow's arguments by name.
+
+        Raises:
+            ValueError: MINTAKA_PARAMETERS is not a JSON object.
+        """
+        try:
+            values = json.loads(self.parameters)
+        except ValueError as error:
+            message = f"MINTAKA_PARAMETERS is not JSON: {error}"
+            raise ValueError(message) from error
+        if not isinstance(values, dict):
+            message = f"MINTAKA_PARAMETERS should be a JSON object, not {type(values).__name__}"
+            raise ValueError(message)  # noqa: TRY004 - the text is wrong, not the call
+        return values
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        message = f"MINTAKA_TAGS should be a JSON list of words, not {text!r}"
+        raise InvalidEnvironment(message) from error
+    if not isinstance(values, list):
+        message = f"MINTAKA_TAGS should be a JSON list of words, not {text!r}"
+        raise InvalidEnvironment(message)
+    return tuple(str(value) for value in values)

@@ -1,0 +1,248 @@
+"""The entry point of a flow's pod: `python -m mintaka.runner`, everything else in the environment.
+
+Loads the flow, runs it, delivers its history, leaves a report in the termination message file and says the same with its
+exit code (docs/exit-codes.md). Whatever goes wrong before, in or after the flow ends in a report; only a process that is
+killed leaves none, and then the operator reads the pod's status.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from time import gmtime, monotonic
+from typing import TYPE_CHECKING, Any
+
+from mintaka.context import LAUNCH, Launch
+from mintaka.entrypoints import load_flow
+from mintaka.environment import Environment, InvalidEnvironment
+from mintaka.errors import EntrypointNotFound, Interruption, ParameterError, SourceUnreadable
+from mintaka.logs import HistoryHandler
+from mintaka.recording import Delivery, NullRecorder
+from mintaka.states import Crashed, Failed, State
+from mintaka.termination import Termination
+from mintaka_core.reports import ExitCode, Report
+from mintaka_core.states import COMPLETED, RUNNING, StateType
+
+if TYPE_CHECKING:
+    from mintaka.delivery import ApiRecorder
+    from mintaka.flows import Flow
+
+logger = logging.getLogger("mintaka.runner")
+
+_TAIL_FRAMES = 3
+
+
+class Attempt:
+    """One attempt of a flow run in this process."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.launch = Launch(
+            flow_run_id=environment.flow_run_uid,
+            name=environment.flow_run,
+            namespace=environment.namespace,
+            deployment=environment.deployment,
+            attempt=environment.attempt,
+            tags=environment.tags,
+        )
+        self._recorder: ApiRecorder | None = None
+        self.termination = Termination(self._state_in_api, environment.grace_seconds, self._foretell, self._hurry)
+        self.launch.judge = self.termination.judge
+        self.retriable = True
+
+    def run(self) -> ExitCode:
+        """Run the flow from loading to report; returns the exit code."""
+        self._start_history()
+        self.termination.install()
+        try:
+            state = self._flow_state()
+        except Interruption as error:
+            state = self._interrupted(error)
+        self.termination.finish()
+        return self._report(state, self._deliver())
+
+    def _flow_state(self) -> State:
+        """The state the flow ends in, or the one that stands for why it could not be run."""
+        environment = self.environment
+        try:
+            values = environment.parsed_parameters()
+            flow = load_flow(environment.entrypoint, inline=environment.source_inline, folder=environment.source_dir)
+            logger.info("flow run %s: flow %s, attempt %d", environment.flow_run or "without a name", flow.name, environment.attempt)
+            return self._ended(self._called(flow, values))
+        except EntrypointNotFound as error:
+            self.retriable = False
+            return Failed(reason="EntrypointNotFound", message=str(error))
+        except SourceUnreadable as error:
+            return Crashed(reason="SourceUnreadable", message=str(error))
+        except (ParameterError, ValueError) as error:
+            if isinstance(error, ParameterError) or error.__traceback__ is None or "MINTAKA_PARAMETERS" in str(error):
+                self.retriable = False
+                return Failed(reason="InvalidParameters", message=str(error))
+            return self._import_failed(error)
+        except Exception as error:  # noqa: BLE001 - the user's module may raise anything while it is imported
+            return self._import_failed(error)
+        except Interruption:
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt: not the flow's own end
+            return self._interrupted(error)
+
+    def _called(self, flow: Flow[Any, Any], values: dict[str, Any]) -> State:
+        token = LAUNCH.set(self.launch)
+        try:
+            if not flow.is_async:
+                state: State = flow.run_with(values)
+                return state
+            return self._called_async(flow, values)
+        finally:
+            LAUNCH.reset(token)
+
+    def _called_async(self, flow: Flow[Any, Any], values: dict[str, Any]) -> State:
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        async def main() -> State:
+            task = asyncio.current_task()
+            if task is not None:
+                self.termination.attach(asyncio.get_running_loop(), task)
+            state: State = await flow.run_with(values)
+            return state
+
+        return asyncio.run(main())
+
+    def _ended(self, state: State) -> State:
+        """The flow's own end, told for people who see only the report."""
+        run = self.launch.run
+        if isinstance(state.error, ParameterError) and run is not None and not any(entry.type == RUNNING for entry in run.history):
+            self.retriable = False
+            return Failed(reason="InvalidParameters", message=str(state.error))
+        if state.error is None or state.type == COMPLETED:
+            return state
+        return State(state.type, state.name, state.reason, _with_place(state.message, state.error), error=state.error)
+
+    def _import_failed(self, error: Exception) -> State:
+        logger.error("the flow's code raised while it was imported", exc_info=error)
+        tail = "".join(traceback.format_exception(error, limit=-_TAIL_FRAMES)).strip()
+        return Failed(reason=type(error).__name__, message=f"importing {self.environment.entrypoint} failed: {tail}")
+
+    def _interrupted(self, error: BaseException) -> State:
+        """The state of a flow run that something other than an exception ended."""
+        run = self.launch.run
+        if run is not None and run.is_over:
+            last = run.state
+            return State(last.type, last.name, last.reason, last.message)
+        return self.termination.judge(error)
+
+    # -- history ------------------------------------------------------------------------------------------------------
+
+    def _start_history(self) -> None:
+        environment = self.environment
+        if not (environment.api_url and environment.flow_run_uid):
+            self.launch.recorder = NullRecorder()
+            return
+        from mintaka.delivery import SPOOL_LIMIT_BYTES, ApiRecorder, DeliverySettings  # noqa: PLC0415 - start-up time
+
+        settings = DeliverySettings(
+            spool_folder=environment.spool_dir, spool_limit_bytes=environment.spool_limit_bytes or SPOOL_LIMIT_BYTES
+        )
+        self._recorder = ApiRecorder(environment.api_url, self.launch, settings, self.termination.fence)
+        self.launch.recorder = self._recorder
+        logging.getLogger().addHandler(HistoryHandler(self._recorder))
+
+    def _deliver(self) -> Delivery:
+        """Wait until the history is delivered, at most the time that is left."""
+        deadline = monotonic() + self.environment.history_grace_seconds
+        if self.termination.deadline is not None:
+            deadline = min(deadline, self.termination.deadline)
+        return self.launch.recorder.close(deadline)
+
+    def _hurry(self, deadline: float) -> None:
+        if self._recorder is not None:
+            self._recorder.hurry(deadline)
+
+    def _state_in_api(self) -> str:
+        environment = self.environment
+        if not (environment.api_url and environment.flow_run_uid):
+            return ""
+        from mintaka.sending import Connection  # noqa: PLC0415 - start-up time
+
+        connection = Connection(environment.api_url, timeout_seconds=2.0)
+        try:
+            return connection.flow_run_state(environment.flow_run_uid)
+        finally:
+            connection.close()
+
+    # -- the report ---------------------------------------------------------------------------------------------------
+
+    def _foretell(self) -> None:
+        """A report in case the grace period ends before the flow does."""
+        self._write(
+            Report(
+                self.environment.attempt,
+                Crashed(reason="Terminated", message="it did not end within the grace period"),
+                history_complete=False,
+            )
+        )
+
+    def _report(self, state: State, delivery: Delivery) -> ExitCode:
+        if self._recorder is not None and self._recorder.fenced:
+            state = Crashed(reason="Fenced", message="a newer attempt of this flow run has taken over")
+        if not delivery.complete:
+            logger.error("history incomplete: %d lost, the rest in %s", delivery.lost, delivery.spool or "nothing")
+        self._write(Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool))
+        logger.info("flow run ended %s%s", state.name, f": {state.reason}: {state.message}" if state.reason else "")
+        return exit_code(state)
+
+    def _write(self, report: Report) -> None:
+        path = self.environment.termination_path
+        try:
+            path.write_text(report.encode(), encoding="utf-8")
+        except OSError as error:
+            logger.error("the report cannot be written to %s: %s; it is %s", path, error, report.encode())  # noqa: TRY400 - the traceback says no more
+
+
+def exit_code(state: State) -> ExitCode:
+    """The exit code that says the same as `state`."""
+    if state.type == StateType.CRASHED:
+        return {"Terminated": ExitCode.TERMINATED, "Fenced": ExitCode.FENCED}.get(state.reason, ExitCode.CRASHED)
+    return {StateType.COMPLETED: ExitCode.COMPLETED, StateType.CANCELLED: ExitCode.CANCELLED}.get(state.type, ExitCode.FAILED)
+
+
+def _with_place(message: str, error: BaseException) -> str:
+    """`message` with the line of code that raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return message
+    last = frames[-1]
+    return f'{message} (File "{last.filename}", line {last.lineno}, in {last.name}: {last.line})'
+
+
+def _configure_logging(level: str) -> None:
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = gmtime
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+
+
+def main() -> None:
+    """Run the flow that the environment describes, then end the process."""
+    try:
+        environment = Environment.read(os.environ)
+    except InvalidEnvironment as error:
+        sys.stderr.write(f"mintaka.runner: {error}\n")
+        sys.exit(ExitCode.USAGE)
+    _configure_logging(environment.log_level)
+    attempt = Attempt(environment)
+    code = attempt.run()
+    if attempt.termination.deadline is not None:
+        # Tasks in threads cannot be interrupted, and nobody waits for them: what they did not finish is on record.
+        logging.shutdown()
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

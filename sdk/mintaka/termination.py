@@ -1,0 +1,151 @@
+"""What happens on SIGTERM: stop starting tasks, find out why, unwind the flow, leave time for its history.
+
+Kubernetes sends SIGTERM and, after a grace period, SIGKILL (Pod Lifecycle, "Termination of Pods"). The signal itself does
+not say why: the operator cancels a run, or somebody evicts its pod. The API knows; where it does not answer the run is
+CRASHED with reason Terminated, and the operator, who knows better, decides.
+
+The handler raises `Terminated` in the main thread, so that `finally` blocks and context managers run; not in the middle
+of our own bookkeeping, and not in an event loop that can cancel its task instead. A thread sees to it that it happens.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from queue import SimpleQueue
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from mintaka.bookkeeping import in_bookkeeping
+from mintaka.errors import Fenced, Terminated
+from mintaka.states import Cancelled, Crashed, State
+from mintaka.stopping import STOP
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from types import FrameType
+
+#: The API may learn of the cancellation a moment after the pod does, so it is asked more than once.
+QUESTION_SECONDS = (0.0, 0.3, 1.0)
+#: How long an event loop may take to cancel its task before it is interrupted wherever it is.
+LOOP_SECONDS = 1.0
+_AGAIN_SECONDS = 0.005
+#: How much of the grace period is left for writing the report.
+MARGIN_SECONDS = 2.0
+
+CANCELLED_BY = frozenset({"CANCELLING", "CANCELLED"})
+
+
+class Termination:
+    """Watches for SIGTERM in this process; `ask` gives the flow run's state type as the API has it ("": no answer).
+
+    `on_request` is called, in a thread, when the process is asked to stop; `on_late` where the flow is over already.
+    """
+
+    def __init__(
+        self, ask: Callable[[], str], grace_seconds: float, on_request: Callable[[], object], on_late: Callable[[float], object]
+    ) -> None:
+        self._ask = ask
+        self._grace_seconds = grace_seconds
+        self._on_request = on_request
+        self._on_late = on_late
+        self._requests: SimpleQueue[None] = SimpleQueue()
+        self._answered = threading.Event()
+        self._cancelled = False
+        self._raised = False
+        self._over = False
+        self._fenced = False
+        self._requested_at: float | None = None
+        self._loop_task: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
+        self._main = threading.main_thread()
+
+    def install(self) -> None:
+        """From now on SIGTERM stops the flow; only in the main thread."""
+        signal.signal(signal.SIGTERM, self._handle)
+        threading.Thread(target=self._watch, name="mintaka-termination", daemon=True).start()
+
+    def attach(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[object]) -> None:
+        """The flow is `task` in `loop`: it is cancelled there rather than interrupted."""
+        self._loop_task = (loop, task)
+
+    def fence(self) -> None:
+        """A newer attempt has taken over: stop as on SIGTERM, but with nothing more to say. Called from any thread."""
+        self._fenced = True
+        self._request()
+
+    def finish(self) -> None:
+        """The flow is over: nothing is interrupted any more."""
+        self._over = True
+
+    @property
+    def deadline(self) -> float | None:
+        """When the process has to be done (`time.monotonic()`); None while nobody asked it to stop."""
+        return (
+            None if self._requested_at is None else self._requested_at + max(self._grace_seconds - MARGIN_SECONDS, self._grace_seconds / 2)
+        )
+
+    def judge(self, error: BaseException) -> State:
+        """The state that an interrupted flow run is in; waits a little for the API's word where it was SIGTERM."""
+        if self._requested_at is None:
+            return Crashed(reason=type(error).__name__, message=str(error) or "the process was interrupted")
+        if self._fenced:
+            return Crashed(reason="Fenced", message="a newer attempt of this flow run has taken over")
+        self._answered.wait(self._patience)
+        if self._cancelled:
+            return Cancelled(reason="Cancelled", message="cancelled while it ran")
+        return Crashed(reason="Terminated", message="the process was asked to end (SIGTERM) and nobody had cancelled the run")
+
+    @property
+    def _patience(self) -> float:
+        return min(2 * sum(QUESTION_SECONDS), self._grace_seconds / 4)
+
+    def _request(self) -> None:
+        if self._requested_at is None:
+            self._requested_at = monotonic()
+            STOP.requested = True
+            self._requests.put(None)  # reentrant, unlike anything with a lock of its own
+
+    def _handle(self, _signal: int, frame: FrameType | None) -> None:
+        """The signal handler. A second SIGTERM, or one that comes while history is delivered, only sets the deadline."""
+        self._request()
+        if self._over:
+            self._on_late(self.deadline or monotonic())
+        elif not self._raised and not in_bookkeeping(frame) and not self._cancel_in_loop():
+            self._raised = True
+            if self._fenced:
+                raise Fenced
+            message = "the process was asked to end (SIGTERM)"
+            raise Terminated(message)
+
+    def _cancel_in_loop(self) -> bool:
+        """Ask the event loop to cancel the flow's task; False where there is none or it is stuck."""
+        if self._loop_task is None or monotonic() - (self._requested_at or 0.0) > LOOP_SECONDS:
+            return False
+        loop, task = self._loop_task
+        if loop.is_closed() or task.done():
+            return False
+        loop.call_soon_threadsafe(self._cancel, task)
+        return True
+
+    def _cancel(self, task: asyncio.Task[object]) -> None:
+        if not self._raised:
+            self._raised = True
+            task.cancel("the process was asked to end (SIGTERM)")
+
+    def _watch(self) -> None:
+        self._requests.get()
+        STOP.request()
+        threading.Thread(target=self._question, name="mintaka-question", daemon=True).start()
+        self._on_request()
+        while not (self._raised or self._over):
+            signal.pthread_kill(self._main.ident or 0, signal.SIGTERM)
+            sleep(_AGAIN_SECONDS)
+
+    def _question(self) -> None:
+        for seconds in QUESTION_SECONDS:
+            sleep(seconds)
+            if self._ask() in CANCELLED_BY:
+                self._cancelled = True
+                break
+        self._answered.set()
