@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mintaka_api.app import create_app
+from mintaka_api.openapi import document
+from mintaka_api.settings import Settings
 from mintaka_core.names import API_VERSION
 from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.resources import FlowDeployment, FlowRun
@@ -49,3 +54,27 @@ def test_the_page_of_concepts_lists_every_rule_in_order() -> None:
 def test_the_page_of_concepts_lists_every_state() -> None:
     """Each state type has its row."""
     assert set(re.findall(r"^\| ([A-Z]+) \|", _read("docs/concepts.md"), flags=re.MULTILINE)) == set(StateType)
+
+
+def test_the_page_of_the_api_lists_every_route() -> None:
+    """What the app serves is what the page says, no more and no less."""
+    described = document(create_app(Settings(mirror=False)))["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
+    routes |= {"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"}
+    assert set(re.findall(r"^\| `((?:GET|POST|DELETE) [^`]+)` \|", _read("docs/api.md"), flags=re.MULTILINE)) == routes
+
+
+PYTHON = [
+    pytest.param(block, id=f"{page} {number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", _read(page), flags=re.DOTALL), start=1)
+]
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_in_the_documentation_runs(block: str, tmp_path: Path) -> None:
+    """Each block is a script of its own that ends well, and needs no server."""
+    script = tmp_path / "block.py"
+    script.write_text(block, encoding="utf-8")
+    done = subprocess.run([sys.executable, "-W", "error", script], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
