@@ -96,15 +96,16 @@ def decode_report(text: str) -> Report | None:
     and texts are freed of what could not be stored.
     """
     try:
-        # Half of a surrogate pair, as Python writes it for an undecodable file name, fits into no resource.
-        data = json.loads(json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace"))
+        data = json.loads(text)
         if data["mintaka"] != _VERSION:
             return None
         state_type = StateType(data["type"])
         if not (state_type.is_terminal or state_type == StateType.PAUSED):
             return None
-        state = State(state_type, str(data["name"]), str(data["reason"]), str(data["message"]))
-        return Report(int(data["attempt"]), state, bool(data["retriable"]), bool(data["historyComplete"]), str(data["spool"]))
+        # Half of a surrogate pair, as Python writes it for an undecodable file name, fits into no resource.
+        name, reason, message, spool = (_clean(str(data[field])) for field in ("name", "reason", "message", "spool"))
+        state = State(state_type, name, reason, message)
+        return Report(int(data["attempt"]), state, bool(data["retriable"]), bool(data["historyComplete"]), spool)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
