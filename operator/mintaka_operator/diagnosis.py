@@ -36,10 +36,16 @@ _HONEST = {
     CRASHED: {ExitCode.CRASHED, ExitCode.TERMINATED, ExitCode.FENCED},
 }
 
+#: What the kubelet's rejections begin with; older ones are known by their reasons.
+_REJECTED = "Pod was rejected"
 _ADMISSION = re.compile(
-    r"OutOf|NodeAffinity$|NodePorts$|UnexpectedAdmissionError$|TopologyAffinityError$|NodeShutdown$|InvalidNodeInfo$|"
-    r"AppArmor$|PodOSNotSupported$|PodOSSelectorNodeLabelDoesNotMatch$|Sysctl\w*$|ForbiddenSysctl$"
+    r"OutOf|NodeAffinity$|NodeName$|NodePorts$|TaintToleration$|UnexpectedAdmissionError$|UnexpectedPredicateFailureType$|"
+    r"TopologyAffinityError$|SMTAlignmentError$|NodeShutdown$|InvalidNodeInfo$|InitContainerRestartPolicyForbidden$|"
+    r"AppArmor$|PodOSNotSupported$|PodOSSelectorNodeLabelDoesNotMatch$|SupplementalGroupsPolicyNotSupported$|SysctlForbidden$"
 )
+#: "Pod ephemeral local storage usage exceeds the total limit", "Usage of EmptyDir volume … exceeds the limit",
+#: "Container … exceeded its local ephemeral storage limit".
+_OVER_LIMIT = re.compile(r"exceed(s|ed) .*\blimit\b")
 #: Waiting for these cannot end well.
 _HOPELESS_IMAGE = {"InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed"}
 _PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
@@ -49,13 +55,18 @@ _CONFIGURATION_PATIENCE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the failure table. `judge` returns a state (or a Trouble, for what has not ended), None for no match."""
+    """One row of the failure table. `judge` returns a state (or a Trouble, for what has not ended), None for no match.
+
+    `overrides` are the entries of `spec.verdicts` that turn its conclusions around; `never_ran` says that none of the
+    user's code can have run.
+    """
 
     number: str
     situation: str
     signs: str
     conclusion: str
     judge: Callable[[PodView], State | Trouble | None]
+    overrides: tuple[str, ...] = ()
     never_ran: bool = False
 
 
@@ -74,18 +85,20 @@ def _reported(view: PodView) -> State | None:
 
 
 def _exit_zero(view: PodView) -> State | None:
-    if view.exit_code != 0:
-        return None
+    if view.exit_code != 0 or view.told_to_stop_before_it_ended:
+        return None  # many servers exit 0 when they are told to stop, their work undone
+    if view.report:
+        return _crashed("ExitedWithoutReport", f"exit code 0 contradicts the report {view.report.state.name}")
     if view.reports:
         return _crashed("ExitedWithoutReport", "the flow's process exited with code 0 without saying how the run ended")
-    if view.told_to_stop_before_it_ended:
-        return None  # many servers exit 0 when they are told to stop, their work undone
     return State(COMPLETED)
 
 
 def _admission(view: PodView) -> State | None:
-    if view.phase == "Failed" and view.started_time is None and _ADMISSION.match(view.reason):
-        return _crashed(view.reason, view.message or "the kubelet refused the pod")
+    if view.phase != "Failed" or view.started_time is not None:
+        return None
+    if view.message.startswith(_REJECTED) or _ADMISSION.match(view.reason):
+        return _crashed(view.reason or "PodRejected", view.message or "the kubelet refused the pod")
     return None
 
 
@@ -115,7 +128,7 @@ def _pod_reason(reason: str, verdict: str, text: str) -> Callable[[PodView], Sta
 def _evicted(view: PodView) -> State | None:
     if view.reason != "Evicted":
         return None
-    over_limit = "exceeds" in view.message and "limit" in view.message and not view.disruption
+    over_limit = _OVER_LIMIT.search(view.message) and not view.disruption
     return _crashed("StorageLimitExceeded" if over_limit else "Evicted", view.message)
 
 
@@ -149,12 +162,11 @@ def _start_error(view: PodView) -> State | None:
 
 
 def _init_failed(view: PodView) -> State | None:
-    if view.failed_init and view.exit_code is None:
-        init = view.failed_init
-        return _crashed(
-            "InitContainerFailed", f"init container {init['name']} exited {init['exitCode']}: {(init.get('message') or '').strip()}"
-        )
-    return None
+    init = view.failed_init
+    if not init or view.exit_code is not None:
+        return None
+    parts = (f"init container {init['name']} exited {init['exitCode']}", init.get("reason") or "", (init.get("message") or "").strip())
+    return _crashed("InitContainerFailed", ": ".join(part for part in parts if part and part != "Error"))
 
 
 def _pod_deleted(view: PodView) -> State | None:
@@ -169,7 +181,7 @@ def _signalled(view: PodView) -> State | None:
         return None
     number = code - _SIGNALS
     reason = _SIGNAL_REASONS.get(number, f"Signal{number}")  # type: ignore[call-overload]
-    tail = f"; last words: {view.log_tail}" if view.log_tail and view.report is None else ""
+    tail = f"; last words: {view.log_tail}" if view.log_tail else ""
     return _crashed(reason, f"exit code {code}: killed by signal {number}{tail}")
 
 
@@ -177,39 +189,39 @@ def _non_zero(view: PodView) -> State | None:
     code = view.exit_code
     if not code:
         return None
+    if view.report:
+        return _crashed("ExitedWithoutReport", f"exit code {code} contradicts the report {view.report.state.name}")
     if view.reports:
         return _crashed("ExitedWithoutReport", f"exit code {code} without a report; last words: {view.log_tail or 'none'}")
     return State(FAILED, reason="NonZeroExit", message=f"exit code {code}" + (f": {view.log_tail}" if view.log_tail else ""))
 
 
 def _failed_without_signs(view: PodView) -> State | None:
-    if view.phase not in {"Failed", "Succeeded"}:
-        return None
     return _crashed(view.reason or "PodFailed", view.message or "the pod ended without saying why")
 
 
 #: For pods that have ended.
 ENDS: tuple[Row, ...] = (
-    Row("0", "the flow reported its own end", "termination message with a report that the exit code bears out", "as reported", _reported),
-    Row("2", "exit 0", "flow terminated, exitCode 0", "COMPLETED; CRASHED ExitedWithoutReport where the SDK ran but left no report", _exit_zero),
-    Row("24", "refused by the kubelet", "Failed, reason OutOf…, NodeAffinity, UnexpectedAdmissionError, …; the flow never started", "CRASHED with that reason; tried again at nobody's expense", _admission, never_ran=True),
-    Row("25", "node shut down", "Failed, reason Terminated, DisruptionTarget TerminationByKubelet", "CRASHED NodeShutdown", _node_shutdown),
-    Row("5, 6", "evicted by the kubelet", "Failed, reason Evicted", "CRASHED Evicted; StorageLimitExceeded where the pod passed its own limit", _evicted),
-    Row("7", "preempted", "DisruptionTarget PreemptionByScheduler, or reason Preempting", "CRASHED Preempted", _disruption("PreemptionByScheduler", "Preempted", "a pod of higher priority took its place")),
-    Row("7b", "preempted by the kubelet", "reason Preempting", "CRASHED Preempted", _pod_reason("Preempting", "Preempted", "the kubelet preempted it for a critical pod")),
-    Row("8", "drained", "DisruptionTarget EvictionByEvictionAPI", "CRASHED Drained", _disruption("EvictionByEvictionAPI", "Drained", "the pod was evicted, as by kubectl drain")),
-    Row("10", "node deleted", "DisruptionTarget DeletionByPodGC", "CRASHED NodeDeleted", _disruption("DeletionByPodGC", "NodeDeleted", "the node does not exist any more")),
-    Row("9, 23", "node unreachable", "DisruptionTarget DeletionByTaintManager, or reason NodeLost; forgotten by force once it does not stop", "CRASHED NodeLost", _node_lost),
-    Row("5b", "terminated by the kubelet", "DisruptionTarget TerminationByKubelet", "CRASHED Evicted", _disruption("TerminationByKubelet", "Evicted", "the kubelet terminated the pod")),
-    Row("20", "pod deadline", "Failed, reason DeadlineExceeded", "FAILED TimedOut", _deadline),
-    Row("26", "end unknown", "terminated reason ContainerStatusUnknown", "CRASHED ContainerStatusUnknown", _unknown_end),
-    Row("3", "out of memory", "terminated reason OOMKilled", "CRASHED OOMKilled", _out_of_memory),
-    Row("17", "cannot be started", "terminated reason StartError or ContainerCannotRun", "CRASHED StartError", _start_error),
-    Row("21", "init container failed", "an init container terminated with a non-zero code, the flow never started", "CRASHED InitContainerFailed", _init_failed),
-    Row("11", "pod deleted by hand", "deletionTimestamp, no DisruptionTarget, exit by signal or none", "CRASHED PodDeleted", _pod_deleted),
-    Row("4", "killed by a signal", "exitCode 129 to 192", "CRASHED Killed, Terminated, SegmentationFault, Aborted, Signal<n>", _signalled),
-    Row("1, 22", "non-zero exit", "exitCode 1 to 128; a sidecar may still run", "FAILED NonZeroExit for a plain container; CRASHED ExitedWithoutReport where the SDK ran", _non_zero),
-    Row("1b", "ended without signs", "Failed or Succeeded, no container status", "CRASHED with the pod's reason", _failed_without_signs),
+    Row("0", "the flow reported its own end", "termination message with a report that the exit code bears out", "as reported", _reported, ("ValueError: CRASHED",)),
+    Row("2", "exit 0", "flow terminated, exitCode 0, and nobody had asked it to stop", "COMPLETED; CRASHED ExitedWithoutReport where the SDK ran but left no report", _exit_zero, ("ExitedWithoutReport: FAILED",)),
+    Row("24", "refused by the kubelet", "Failed, message beginning with Pod was rejected, or reason OutOf…, NodeAffinity, UnexpectedAdmissionError, …; the flow never started", "CRASHED with that reason; tried again at nobody's expense", _admission, ("OutOfcpu: FAILED",), never_ran=True),
+    Row("25", "node shut down", "Failed, reason Terminated, DisruptionTarget TerminationByKubelet", "CRASHED NodeShutdown", _node_shutdown, ("NodeShutdown: FAILED",)),
+    Row("5, 6", "evicted by the kubelet", "Failed, reason Evicted", "CRASHED Evicted; StorageLimitExceeded where the pod passed its own limit", _evicted, ("Evicted: FAILED", "StorageLimitExceeded: FAILED")),
+    Row("7", "preempted", "DisruptionTarget PreemptionByScheduler", "CRASHED Preempted", _disruption("PreemptionByScheduler", "Preempted", "a pod of higher priority took its place"), ("Preempted: FAILED",)),
+    Row("7b", "preempted by the kubelet", "reason Preempting", "CRASHED Preempted", _pod_reason("Preempting", "Preempted", "the kubelet preempted it for a critical pod"), ("Preempted: FAILED",)),
+    Row("8", "drained", "DisruptionTarget EvictionByEvictionAPI", "CRASHED Drained", _disruption("EvictionByEvictionAPI", "Drained", "the pod was evicted, as by kubectl drain"), ("Drained: FAILED",)),
+    Row("10", "node deleted", "DisruptionTarget DeletionByPodGC", "CRASHED NodeDeleted", _disruption("DeletionByPodGC", "NodeDeleted", "the node does not exist any more"), ("NodeDeleted: FAILED",)),
+    Row("9, 23", "node unreachable", "DisruptionTarget DeletionByTaintManager, or reason NodeLost", "CRASHED NodeLost", _node_lost, ("NodeLost: FAILED",)),
+    Row("5b", "terminated by the kubelet", "DisruptionTarget TerminationByKubelet", "CRASHED Evicted", _disruption("TerminationByKubelet", "Evicted", "the kubelet terminated the pod"), ("Evicted: FAILED",)),
+    Row("20", "pod deadline", "Failed, reason DeadlineExceeded", "FAILED TimedOut", _deadline, ("TimedOut: CRASHED",)),
+    Row("26", "end unknown", "terminated reason ContainerStatusUnknown", "CRASHED ContainerStatusUnknown", _unknown_end, ("ContainerStatusUnknown: FAILED",)),
+    Row("3", "out of memory", "terminated reason OOMKilled", "CRASHED OOMKilled", _out_of_memory, ("OOMKilled: FAILED",)),
+    Row("17", "cannot be started", "terminated reason StartError or ContainerCannotRun", "CRASHED StartError", _start_error, ("StartError: FAILED",)),
+    Row("21", "init container failed", "an init container terminated with a non-zero code, the flow never started", "CRASHED InitContainerFailed", _init_failed, ("InitContainerFailed: FAILED",)),
+    Row("11", "pod deleted by hand", "deletionTimestamp, no DisruptionTarget, exit by signal or none", "CRASHED PodDeleted", _pod_deleted, ("PodDeleted: FAILED",)),
+    Row("4", "killed by a signal", "exitCode 129 to 192 (128 and the number of the signal)", "CRASHED Killed, Terminated, SegmentationFault, Aborted, SignalN", _signalled, ("Killed: FAILED", "SegmentationFault: FAILED")),
+    Row("1, 22", "non-zero exit", "any other exitCode but 0; a sidecar may still run", "FAILED NonZeroExit for a plain container; CRASHED ExitedWithoutReport where the SDK ran", _non_zero, ("NonZeroExit: CRASHED", "ExitedWithoutReport: FAILED")),
+    Row("1b", "ended without signs", "Failed or Succeeded, no container status", "CRASHED with the pod's reason, or PodFailed", _failed_without_signs, ("PodFailed: FAILED",)),
 )  # fmt: skip
 
 
@@ -265,9 +277,10 @@ TROUBLES: tuple[Row, ...] = (
 
 #: Decided elsewhere, listed so that the table is whole: number, situation, signs, conclusion.
 ELSEWHERE: tuple[tuple[str, str, str, str], ...] = (
+    ("9b", "node does not come back", "deletionTimestamp (grace period included) 300 s ago, the flow not terminated", "the pod is deleted by force; CRASHED NodeLost"),
     ("12", "pod gone", "no such pod (asked again before it is believed)", "CRASHED PodDisappeared"),
     ("18", "stuck in ContainerCreating", "waiting ContainerCreating; the cause is in the pod's last Warning event", "waits until pendingTimeoutSeconds, then CRASHED with that event's reason, such as FailedMount, or PendingTimeout"),
-    ("28", "pod cannot be created", "the API server refuses it", "quota, throttling: tried again for ever, reason QuotaExceeded or ApiUnavailable; anything else: CRASHED PodRejected at once"),
+    ("28", "pod cannot be created", "the API server refuses it", "throttled or unavailable: tried again for ever; QuotaExceeded: waits for ever; PodForbidden: waits 60 s; PodNameTaken: waits 5 minutes; PodRejected, NamespaceTerminating: CRASHED at once, not tried again"),
 )  # fmt: skip
 
 
@@ -296,7 +309,7 @@ def diagnose(pod: Mapping[str, Any]) -> Workload:
         stopping_time=_stopping_time(view),
         trouble=trouble if isinstance(trouble, Trouble) else None,
         end=end if isinstance(end, State) else None,
-        retriable=report.retriable if report else True,
+        retriable=report.retriable if report and end is report.state else True,
         never_ran=bool(row and row.never_ran),
         exit_code=view.exit_code,
         history_complete=report.history_complete if report else (False if ended and view.reports and started else None),

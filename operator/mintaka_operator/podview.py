@@ -10,10 +10,13 @@ from typing import Any
 from mintaka_core.names import FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS
 from mintaka_core.reports import Report, decode_report
 
+#: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
+NEVER_STARTED = {"StartError", "ContainerCannotRun", "ContainerStatusUnknown"}
+
 
 def parse_time(text: str | None) -> datetime | None:
-    """A Kubernetes timestamp as an aware datetime; None where there is none, or it is the epoch some runtimes write."""
-    if not text or text.startswith("1970-"):
+    """A Kubernetes timestamp as an aware datetime; None where there is none, or it is one of the zeros runtimes write."""
+    if not text or text.startswith(("1970-", "0001-")):
         return None
     return datetime.fromisoformat(text)
 
@@ -51,11 +54,17 @@ class PodView:
 
     @cached_property
     def flow(self) -> dict[str, Any]:
-        """The status of the flow's container: the one named so, else the only or first one."""
+        """The status of the flow's container: the one named so; in a pod that has none of that name, the first one."""
         statuses = self.status.get("containerStatuses") or []
         named = [status for status in statuses if status.get("name") == FLOW_CONTAINER]
-        found: dict[str, Any] = (named or statuses or [{}])[0]
+        others = [] if FLOW_CONTAINER in self._names("containers") else statuses
+        found: dict[str, Any] = (named or others or [{}])[0]
         return found
+
+    def _names(self, kind: str, **having: str) -> set[str]:
+        """Names of the containers in the pod's spec, of those that have all of `having`."""
+        containers = (self.pod.get("spec") or {}).get(kind) or []
+        return {container.get("name") for container in containers if having.items() <= container.items()}
 
     @property
     def terminated(self) -> dict[str, Any]:
@@ -80,8 +89,11 @@ class PodView:
 
     @property
     def started_time(self) -> datetime | None:
-        """When the flow's container began to run."""
-        return parse_time(self.running.get("startedAt")) or parse_time(self.terminated.get("startedAt"))
+        """When the flow's container began to run; an exit code of its own proves that it did."""
+        started = parse_time(self.running.get("startedAt")) or parse_time(self.terminated.get("startedAt"))
+        if started is None and self.exit_code is not None and self.terminated.get("reason") not in NEVER_STARTED:
+            return self.ended_time or parse_time(self.metadata.get("creationTimestamp"))
+        return started
 
     @property
     def ended_time(self) -> datetime | None:
@@ -90,12 +102,21 @@ class PodView:
 
     @property
     def told_to_stop_before_it_ended(self) -> bool:
-        """True where the pod was deleted while the flow still ran; `deletionTimestamp` includes the grace period."""
+        """True where the flow still ran when the pod was deleted, or when the kubelet began to stop it.
+
+        `deletionTimestamp` includes the grace period. A pod that is Failed for a reason of its own (DeadlineExceeded,
+        Evicted, Terminated) was stopped by the kubelet, which says when in the DisruptionTarget condition or not at all.
+        """
+        moments = []
         deadline = parse_time(self.metadata.get("deletionTimestamp"))
-        if deadline is None:
-            return False
-        asked = deadline - timedelta(seconds=self.metadata.get("deletionGracePeriodSeconds") or 0)
-        return self.ended_time is None or self.ended_time >= asked
+        if deadline is not None:
+            moments.append(deadline - timedelta(seconds=self.metadata.get("deletionGracePeriodSeconds") or 0))
+        if self.phase == "Failed" and self.reason:
+            told = parse_time(self.condition("DisruptionTarget", "True").get("lastTransitionTime"))
+            if told is None:
+                return True
+            moments.append(told)
+        return bool(moments) and (self.ended_time is None or self.ended_time >= min(moments))
 
     @property
     def reports(self) -> bool:
@@ -114,12 +135,16 @@ class PodView:
     def attempt(self) -> int:
         """The attempt the pod belongs to; 0 where the label is missing or damaged."""
         label = (self.metadata.get("labels") or {}).get(LABEL_ATTEMPT, "")
-        return int(label) if label.isdigit() else 0
+        return int(label) if label.isdecimal() else 0
 
     @property
     def log_tail(self) -> str:
-        """The end of the flow's log as the kubelet handed it over (terminationMessagePolicy FallbackToLogsOnError)."""
-        return (self.terminated.get("message") or "").strip()
+        """The end of the flow's log as the kubelet handed it over (terminationMessagePolicy FallbackToLogsOnError).
+
+        "" where the termination message is a report: that is for programs.
+        """
+        message = self.terminated.get("message") or ""
+        return "" if decode_report(message) else message.strip()
 
     @cached_property
     def disruption(self) -> str:
@@ -135,10 +160,14 @@ class PodView:
 
     @cached_property
     def failed_init(self) -> dict[str, Any]:
-        """The first init container that ended with a non-zero exit code; empty where none did."""
+        """The first init container that ended with a non-zero exit code; empty where none did.
+
+        Native sidecars are none of them: they are restarted, or killed because a later init container failed.
+        """
+        sidecars = self._names("initContainers", restartPolicy="Always")
         for status in self.status.get("initContainerStatuses") or []:
             terminated = (status.get("state") or {}).get("terminated") or {}
-            if terminated.get("exitCode"):
+            if terminated.get("exitCode") and status.get("name") not in sidecars:
                 return {"name": status.get("name"), **terminated}
         return {}
 
@@ -153,8 +182,8 @@ class PodView:
 
     @property
     def anything_runs(self) -> bool:
-        """True while any container may run."""
+        """True while any container may run that nobody else stops (the kubelet itself stops native sidecars)."""
         if self.phase in {"Succeeded", "Failed"}:
             return False
         statuses = self.status.get("containerStatuses") or []
-        return not statuses or any("terminated" not in (status.get("state") or {}) for status in statuses)
+        return not statuses or any(not (status.get("state") or {}).get("terminated") for status in statuses)
