@@ -39,7 +39,7 @@ def cancelling_ends_cancelled(transition: Transition) -> Verdict | None:
     """Whatever the end of a run that is being cancelled looks like, it is CANCELLED."""
     if transition.edge[0] != CANCELLING or transition.edge[1] in (CANCELLED, CANCELLING):
         return None
-    if transition.proposed.is_terminal:
+    if transition.proposed.is_terminal or transition.proposed.type == PAUSED:
         end = transition.proposed
         return Redirect(
             State(CANCELLED, reason="Cancelled", message=f"ended {end.name} while being cancelled: {end.message}".rstrip(": ")),

@@ -8,7 +8,7 @@ one; a Wait or an Abort ends the asking. Whatever a rule said is kept in the tra
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core.backoff import Retries
@@ -16,6 +16,10 @@ from mintaka_core.states import State, StateType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+#: A node tells times in whole seconds and by a clock of its own: what we stopped at its deadline may seem to have ended before.
+CLOCK_TOLERANCE = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,11 @@ class Transition:
 
     @property
     def overdue(self) -> bool:
-        """True where the current state had passed its deadline when the workload ended."""
-        return self.deadline is not None and (self.ended_time or self.now) >= self.deadline
+        """True where the current state had passed its deadline when the workload ended, by its node's clock."""
+        if self.deadline is None:
+            return False
+        ended = self.ended_time + CLOCK_TOLERANCE if self.ended_time else self.now
+        return ended >= self.deadline
 
     @property
     def edge(self) -> tuple[StateType | None, StateType]:

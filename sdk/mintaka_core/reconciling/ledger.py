@@ -9,7 +9,7 @@ from mintaka_core.names import draw
 from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, StateStatus, TransitionStatus
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, SCHEDULED, State
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, State
 from mintaka_core.transitions import Decision, Transition, decide
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mintaka_core.backoff import Retries
     from mintaka_core.resources.runs import FlowRun
 
+_SUSPENDING = "Suspending"
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
 
 
@@ -45,6 +46,20 @@ class Ledger:
         """Deleting a run that has not ended cancels it."""
         return self.run.spec.cancel or self.run.metadata.deletion_timestamp is not None
 
+    @property
+    def suspending(self) -> bool:
+        """True from when the workload was to be stopped for spec.suspend, also where the wish is taken back meanwhile."""
+        return any(condition.type == "Suspended" and condition.reason == _SUSPENDING for condition in self.status.conditions)
+
+    def start_suspending(self) -> None:
+        """Write down that the workload is being stopped for spec.suspend."""
+        self.condition("Suspended", holds=False, reason=_SUSPENDING, message="the workload is being stopped")
+
+    def keep_going(self) -> None:
+        """The wish to suspend was taken back before anything was stopped."""
+        if self.suspending:
+            self.condition("Suspended", holds=False, reason="Resumed", message="spec.suspend was taken back")
+
     def propose(self, proposed: State, *, attempt: int | None = None, **facts: Any) -> Decision:
         """Ask the policy and, where it lets the run enter a state, enter it."""
         status = self.status
@@ -60,7 +75,7 @@ class Ledger:
             rejections=status.rejections,
             retries=self.retries,
             cancel_requested=self.cancel_requested,
-            suspend_requested=self.run.spec.suspend,
+            suspend_requested=self.run.spec.suspend or self.suspending,
             jitter=draw(self.run.metadata.uid, attempt),
             deadline=status.next_time,
             **facts,
@@ -127,6 +142,7 @@ class Ledger:
             self.condition(_END_CONDITIONS[kept.type], holds=True, reason=kept.reason or kept.name, message=kept.message[:1024])
             self.condition("Finished", holds=True, reason=kept.name, message=kept.message[:1024])
         was_suspended = any(condition.type == "Suspended" and condition.status == "True" for condition in self.status.conditions)
+        was_suspended |= self.suspending and kept.type not in (PENDING, RUNNING)
         if kept.type == PAUSED or was_suspended:
             self.condition("Suspended", holds=kept.type == PAUSED, reason=kept.reason or kept.name, message=kept.message)
 

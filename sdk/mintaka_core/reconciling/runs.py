@@ -17,7 +17,7 @@ from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
 from mintaka_core.resources.runs import FlowRun
 from mintaka_core.resources.template import FlowTemplate
-from mintaka_core.states import CANCELLED, CANCELLING, CRASHED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
+from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
 from mintaka_core.workloads import Refusal, Workload
 
 #: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
@@ -85,9 +85,9 @@ class _Pass:
             return self.ledger.propose(scheduled(due)).accepted
         if state.is_terminal:
             return False
-        adopted = self._adopt(state)
-        if adopted:
+        if self._adopt(state):
             return True
+        self._stop_replaced()
         if self.ledger.cancel_requested and state.type != CANCELLING:
             return self.ledger.propose(State(CANCELLING, reason="Cancelling", message=self._why_cancelled())).accepted
         match state.type:
@@ -111,6 +111,12 @@ class _Pass:
             return False
         return self._pending(attempt)
 
+    def _stop_replaced(self) -> None:
+        """What an operator made that had been replaced itself and knew only the past: a workload of an attempt that is over."""
+        for workload in self.seen.workloads.values():
+            if workload.attempt < self.ledger.status.attempt:
+                self.stop(workload, f"attempt {self.ledger.status.attempt} has replaced it")
+
     def _pending(self, attempt: int) -> bool:
         accepted = self.ledger.propose(State(PENDING), attempt=attempt).state
         if accepted is None or accepted.type != PENDING:
@@ -125,7 +131,7 @@ class _Pass:
     def _start(self, state: State) -> bool:
         """SCHEDULED: create the next attempt's workload once it is due and nothing of an older one is left."""
         for older in self.seen.workloads.values():
-            if older.alive:
+            if older.alive and older.attempt <= self.ledger.status.attempt:
                 self.stop(older, "another attempt is to start")
                 return False
         refusal = self.seen.refusal
@@ -159,15 +165,18 @@ class _Pass:
         if workload is None:
             gone = State(CRASHED, reason="PodDisappeared", message=f"pod {self.ledger.status.pod_name} does not exist any more")
             return self.ledger.propose(gone, stopped=True).accepted
-        if state.type == PENDING and workload.started_time is not None:
+        if state.type == PENDING and _has_run(workload):
             return self._running(workload)
         if workload.end is not None:
             return self._end(workload)
-        if self.seen.run.spec.suspend:
-            self.stop(workload, "spec.suspend was set")
-            return False
-        if state.type == PENDING and self._troubled(state, workload):
+        if self._lost(workload):
             return True
+        if self.seen.run.spec.suspend:
+            return self._suspend(workload)
+        if workload.stopping_time is None:
+            self.ledger.keep_going()
+            if state.type == PENDING and self._troubled(state, workload):
+                return True
         deadline = self.ledger.status.next_time
         if deadline is not None and self.now >= deadline:
             self.stop(workload, "it did not start in time" if state.type == PENDING else "it ran longer than timeoutSeconds")
@@ -175,8 +184,27 @@ class _Pass:
             self.due.append(deadline)
         return False
 
+    def _suspend(self, workload: Workload) -> bool:
+        """Written down before it is done: the wish may be taken back while the workload is still stopping."""
+        if self.ledger.suspending:
+            self.stop(workload, "spec.suspend was set")
+        else:
+            self.ledger.start_suspending()
+            self.due.append(self.now)
+        return False
+
+    def _lost(self, workload: Workload) -> bool:
+        """Told to stop, by us or by others, and still not ended long after: its node is gone."""
+        if workload.stopping_time is None:
+            return False
+        self.stop(workload, "it was told to stop")
+        if self.now < workload.stopping_time + FORCE_AFTER:
+            return False
+        message = "the pod was told to stop and has not: its node does not answer"
+        return self.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True).accepted
+
     def _running(self, workload: Workload) -> bool:
-        started = workload.started_time or self.now
+        started = workload.started_time or workload.ended_time or self.now
         if not self.ledger.propose(State(RUNNING, time=min(started, self.now))).accepted:
             return False
         timeout = self.seen.template.timeout_seconds if self.seen.template else None
@@ -229,7 +257,13 @@ class _Pass:
             self.stop(workload, "the run is suspended")
         if self.seen.run.spec.suspend:
             return False
-        return self.ledger.propose(scheduled(reason="Resumed", message="spec.suspend was taken back")).accepted
+        due = self.seen.run.spec.scheduled_time
+        return self.ledger.propose(scheduled(due, reason="Resumed", message="spec.suspend was taken back")).accepted
+
+
+def _has_run(workload: Workload) -> bool:
+    """Code of the flow ran; some container runtimes do not say since when."""
+    return workload.started_time is not None or (workload.end is not None and workload.end.type == COMPLETED)
 
 
 def _history(workload: Workload) -> dict[str, str]:
