@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import create_engine, event, exc, make_url
 
+from mintaka_api.tables import prepare_for_postgresql
 from mintaka_core.errors import MintakaError
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class Database:
     def _engine(self, connections: int, *, writing: bool) -> Engine:
         options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": 5}
         if self.is_postgresql:
+            prepare_for_postgresql()
             timeout = _WRITE_TIMEOUT_MILLISECONDS if writing else _READ_TIMEOUT_MILLISECONDS
             options["connect_args"] = {
                 "connect_timeout": 3,

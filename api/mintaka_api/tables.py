@@ -105,8 +105,8 @@ flow_runs = Table(
     Index(None, "ns", "created"),
     Index(None, "deployment", "created"),
     Index(None, "name", "ns"),
-    Index("ix_flow_runs_unfinished", "state", "created", postgresql_where=_NOT_COMPLETED, sqlite_where=_NOT_COMPLETED),
-    Index("ix_flow_runs_live", "ns", postgresql_where=text("deleted IS NULL"), sqlite_where=text("deleted IS NULL")),
+    Index("ix_flow_runs_unfinished", "state", "created", sqlite_where=_NOT_COMPLETED),
+    Index("ix_flow_runs_live", "ns", sqlite_where=text("deleted IS NULL")),
 )
 
 flow_run_tags = Table(
@@ -165,8 +165,8 @@ task_runs = Table(
     Index(None, "created"),
     Index(None, "ns", "created"),
     Index(None, "task", "created"),
-    Index("ix_task_runs_unfinished", "state", "created", postgresql_where=_NOT_COMPLETED, sqlite_where=_NOT_COMPLETED),
-    Index("ix_task_runs_named", "name", postgresql_where=text("name IS NOT NULL"), sqlite_where=text("name IS NOT NULL")),
+    Index("ix_task_runs_unfinished", "state", "created", sqlite_where=_NOT_COMPLETED),
+    Index("ix_task_runs_named", "name", sqlite_where=text("name IS NOT NULL")),
     sqlite_with_rowid=False,
 )
 
@@ -196,3 +196,12 @@ logs = Table(
     PrimaryKeyConstraint("flow_run", "attempt", "seq"),
     sqlite_with_rowid=False,
 )
+
+
+def prepare_for_postgresql() -> None:
+    """Make partial on PostgreSQL what is partial on SQLite. Said here and not above, so that SQLite loads one dialect only."""
+    for table in metadata.sorted_tables:
+        for index in table.indexes:
+            where = index.dialect_options["sqlite"]["where"]
+            if where is not None:
+                index.dialect_options["postgresql"]["where"] = where

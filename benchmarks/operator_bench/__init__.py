@@ -1,0 +1,1 @@
+"""Parts of operator_runs.py."""

@@ -1,0 +1,85 @@
+"""A namespace of our own, enough fake nodes, an operator that has warmed up; all of it taken away at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+from mintaka_operator.cluster import ApiError, Cluster, find_credentials
+
+from operator_bench import subjects
+from operator_bench.operators import OperatorProcess
+from operator_bench.rounds import Bench, run_round
+from shared.requests import RequestCount
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PODS_PER_NODE = 900
+_QUIET_SECONDS = 8.0
+
+
+async def fake_nodes(cluster: Cluster, pods: int) -> int:
+    """See to it that there are fake nodes for so many pods; returns how many there were before."""
+    nodes, _ = await cluster.list("/api/v1/nodes", metadata_only=True, labelSelector="type=kwok")
+    wanted = max(2, math.ceil(pods / _PODS_PER_NODE))
+    if len(nodes) < wanted:
+        await asyncio.to_thread(subprocess.run, [_ROOT / "cluster/fake-nodes", str(wanted)], check=True, stdout=subprocess.DEVNULL)
+    return len(nodes)
+
+
+@contextlib.asynccontextmanager
+async def surroundings(
+    title: str, pods: int, settings: dict[str, str], *, calibrate: bool = True, operator_kubeconfig: str = ""
+) -> AsyncIterator[Bench]:
+    """What a benchmark runs in."""
+    namespace = f"bench-{title}-{os.getpid()}"
+    kubeconfig = {"KUBECONFIG": operator_kubeconfig} if operator_kubeconfig else {}
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(Cluster(find_credentials(), user_agent="mintaka-benchmark"))
+        await fake_nodes(cluster, pods)
+        await cluster.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        try:
+            operator = await stack.enter_async_context(OperatorProcess(namespace, settings | kubeconfig))
+            requests = RequestCount(lambda: _read_metrics(cluster))
+            bench = Bench(cluster, namespace, operator, requests)
+            await run_round(bench, subjects.RUNS, 20, duration="100ms")
+            if calibrate:
+                noise = await requests.calibrate(_QUIET_SECONDS)
+                print(f"others write {noise:.1f} times a second (subtracted); load {os.getloadavg()[0]:.1f}")
+            yield bench
+        finally:
+            await remove(cluster, namespace)
+
+
+async def _read_metrics(cluster: Cluster) -> str:
+    credentials = cluster.credentials
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=credentials.tls())) as session,
+        session.get(f"{credentials.server}/metrics", headers=credentials.authorization()) as answer,
+    ):
+        return await answer.text()
+
+
+async def remove(cluster: Cluster, namespace: str) -> None:
+    """Delete the namespace; what a finalizer holds is released, for no mirror will come."""
+    path = subjects.RUNS.collection(namespace)
+    with contextlib.suppress(ApiError):
+        await cluster.delete(f"/api/v1/namespaces/{namespace}")
+    for _ in range(30):
+        with contextlib.suppress(ApiError):
+            runs, _version = await cluster.list(path, metadata_only=True)
+            held = [run["metadata"]["name"] for run in runs if run["metadata"].get("finalizers")]
+            for name in held:
+                with contextlib.suppress(ApiError):
+                    await cluster.patch(f"{path}/{name}", {"metadata": {"finalizers": None}})
+            if not runs:
+                return
+        await asyncio.sleep(1.0)

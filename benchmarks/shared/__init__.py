@@ -1,0 +1,1 @@
+"""What several benchmarks use: figures and tables, processes, requests counted at the API server."""
