@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
 from mintaka_core.states import DEFAULT_NAMES, StateType
 
@@ -17,6 +18,8 @@ STATE_CODES: dict[StateType, int] = {
     StateType.CANCELLING: 8,
     StateType.CANCELLED: 9,
 }
+#: The same for words off the wire: an enum's hash is a Python function, which shows where thousands are looked up.
+CODE_OF_WORD: dict[str, int] = {state.value: code for state, code in STATE_CODES.items()}
 STATE_OF_CODE: dict[int, StateType] = {code: state for state, code in STATE_CODES.items()}
 DEFAULT_NAME_OF_CODE: dict[int, str] = {code: DEFAULT_NAMES[state] for state, code in STATE_CODES.items()}
 TERMINAL_CODES = frozenset(code for state, code in STATE_CODES.items() if state.is_terminal)
@@ -30,6 +33,10 @@ class NameKind(IntEnum):
     TASK = 3
     TAG = 4
     LOGGER = 5
+
+
+#: The type of a state off the wire: as strict as the enum, and a plain string.
+StateWord = Literal["SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "PAUSED", "CANCELLING", "CANCELLED"]
 
 
 def stored_name(state_type: StateType, name: str) -> str | None:

@@ -10,34 +10,33 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mintaka_api.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE
+from mintaka_api.codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, STATE_OF_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mintaka_core.states import StateType
+    from mintaka_api.codes import StateWord
 
 _encode = msgspec.json.Encoder().encode
-_CODES: dict[str, int] = {state.value: code for state, code in STATE_CODES.items()}
-_USUAL = {(state.value, DEFAULT_NAME_OF_CODE[code], "", ""): code for state, code in STATE_CODES.items()}
-_USUAL |= {(state.value, "", "", ""): code for state, code in STATE_CODES.items()}
+#: The beginning of a stored entry, by what is usual.
+_USUAL = {(word, name, "", ""): f"[{code}," for word, code in CODE_OF_WORD.items() for name in ("", DEFAULT_NAME_OF_CODE[code])}
 _decode = msgspec.json.Decoder(list[list[int | str]]).decode
 
-type Entry = tuple[StateType, str, int, str, str]
+type Entry = tuple[StateWord, str, int, str, str]
 
 
 def compact(entries: Iterable[Entry]) -> str:
     """The stored text of a history."""
     parts = []
-    for state, name, offset, rule, reason in entries:
-        code = _USUAL.get((state, name, rule, reason))
-        if code is not None:
-            parts.append(f"[{code},{offset}]")
+    for word, name, offset, rule, reason in entries:
+        usual = _USUAL.get((word, name, rule, reason))
+        if usual is not None:
+            parts.append(f"{usual}{offset}]")
         else:
-            code = _CODES[state]
+            code = CODE_OF_WORD[word]
             stored = "" if name == DEFAULT_NAME_OF_CODE[code] else name
             parts.append(_encode([code, offset, stored, rule, reason]).decode())
-    return "[" + ",".join(parts) + "]"
+    return f"[{','.join(parts)}]"
 
 
 def expanded(text: str) -> list[tuple[str, str, int, str, str]]:

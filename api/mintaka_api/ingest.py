@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mintaka_api.codes import STATE_CODES, NameKind
+from mintaka_api.codes import CODE_OF_WORD, STATE_CODES, NameKind
 from mintaka_api.history import compact
 from mintaka_api.instants import now_microseconds
 from mintaka_api.problems import Problem
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mintaka_api.queries.names import Names, Word
     from mintaka_api.reports import RunReport, TaskReport
 
+_DEFAULT_NAMES: dict[str, str] = {state.value: name for state, name in DEFAULT_NAMES.items()}
 _UNMIRRORED = "its pod reports; what the cluster says of it has not been mirrored yet"
 
 
@@ -53,12 +54,13 @@ def take_in(database: Database, names: Names, uid: str, report: RunReport) -> No
     columns = _task_columns(tasks, ids)
     tags = [(ids[NameKind.TAG, tag], task.created, task.n) for task in tasks for tag in task.tags]
     lines = {line.seq: line for line in report.logs}
+    loggers = {value: number for (kind, value), number in ids.items() if kind == NameKind.LOGGER}
     logs = [
         (
             line.seq,
             line.time,
             line.level,
-            ids[NameKind.LOGGER, line.logger[:NAME_LIMIT]] if line.logger else None,
+            loggers.get(line.logger[:NAME_LIMIT]),
             line.n,
             line.message[:MESSAGE_LIMIT],
         )
@@ -81,9 +83,9 @@ def _newest(tasks: tuple[TaskReport, ...]) -> list[TaskReport]:
 
 
 def _words(report: RunReport, tasks: list[TaskReport]) -> set[Word]:
-    words: set[Word] = {(NameKind.TASK, task.task) for task in tasks}
-    words |= {(NameKind.TAG, tag) for task in tasks for tag in task.tags}
-    words |= {(NameKind.LOGGER, line.logger[:NAME_LIMIT]) for line in report.logs if line.logger}
+    words: set[Word] = {(NameKind.TASK, key) for key in {task.task for task in tasks}}
+    words |= {(NameKind.TAG, tag) for tag in {tag for task in tasks for tag in task.tags}}
+    words |= {(NameKind.LOGGER, logger) for logger in {line.logger[:NAME_LIMIT] for line in report.logs} if logger}
     words.add((NameKind.NAMESPACE, report.flow_run.namespace))
     if report.flow_run.deployment:
         words.add((NameKind.DEPLOYMENT, report.flow_run.deployment))
@@ -91,26 +93,25 @@ def _words(report: RunReport, tasks: list[TaskReport]) -> set[Word]:
 
 
 def _task_columns(tasks: list[TaskReport], ids: Mapping[Word, int]) -> reported.TaskColumns:
-    encode = msgspec.json.encode
-    kind = NameKind.TASK
+    numbers = {value: number for (kind, value), number in ids.items() if kind == NameKind.TASK}
     return reported.TaskColumns(
         n=[task.n for task in tasks],
         created=[task.created for task in tasks],
         started=[task.started for task in tasks],
         ended=[task.ended for task in tasks],
-        task=[ids[kind, task.task] for task in tasks],
+        task=[numbers[task.task] for task in tasks],
         seq=[task.seq for task in tasks],
         parent=[task.parent for task in tasks],
         runs=[task.runs for task in tasks],
-        state=[STATE_CODES[task.state] for task in tasks],
+        state=[CODE_OF_WORD[task.state] for task in tasks],
         subflow=[task.kind == "subflow" for task in tasks],
         state_name=[
-            None if not task.state_name or task.state_name == DEFAULT_NAMES[task.state] else task.state_name[:NAME_LIMIT] for task in tasks
+            None if not task.state_name or task.state_name == _DEFAULT_NAMES[task.state] else task.state_name[:NAME_LIMIT] for task in tasks
         ],
         name=[task.name[:NAME_LIMIT] if task.name else None for task in tasks],
         reason=[task.reason[:NAME_LIMIT] or None for task in tasks],
         message=[task.message[:MESSAGE_LIMIT] or None for task in tasks],
-        upstream=[encode(task.upstream).decode() if task.upstream else None for task in tasks],
-        tags=[encode(task.tags).decode() if task.tags else None for task in tasks],
+        upstream=[f"[{','.join(map(str, task.upstream))}]" if task.upstream else None for task in tasks],
+        tags=[msgspec.json.encode(task.tags).decode() if task.tags else None for task in tasks],
         history=[compact(task.history) for task in tasks],
     )

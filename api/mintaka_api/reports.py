@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from mintaka_api.codes import StateWord  # noqa: TC001 - msgspec reads the annotations
 from mintaka_api.instants import LATEST_MICROSECONDS
 from mintaka_api.problems import Problem
-from mintaka_core.states import StateType  # noqa: TC001 - msgspec reads the annotations
 
 #: Task runs and log lines together that one report may hold.
 ITEMS_LIMIT = 5000
@@ -33,7 +33,7 @@ class TaskReport(msgspec.Struct, frozen=True, gc=False):
 
     n: _Number
     task: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-    state: StateType
+    state: StateWord
     seq: _Number
     created: _Instant
     name: str | None = None
@@ -47,7 +47,7 @@ class TaskReport(msgspec.Struct, frozen=True, gc=False):
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
     parent: _Number | None = None
     kind: Literal["task", "subflow"] = "task"
-    history: tuple[tuple[StateType, str, _Offset, str, str], ...] = ()
+    history: tuple[tuple[StateWord, str, _Offset, str, str], ...] = ()
 
 
 class LogReport(msgspec.Struct, frozen=True, gc=False):
@@ -77,7 +77,7 @@ class RunReport(msgspec.Struct, frozen=True):
     flow_run: ReportedRun
     tasks: tuple[TaskReport, ...] = ()
     logs: tuple[LogReport, ...] = ()
-    counts: dict[StateType, _Number] | None = None
+    counts: dict[StateWord, _Number] | None = None
     final: bool = False
 
 

@@ -7,6 +7,7 @@ executemany made 13,600). SQLite: executemany.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, or_, select, update
@@ -75,10 +76,6 @@ def _type(name: str) -> str:
 
 
 # The statements are made of our own column names; every value is bound.
-_POSTGRESQL_TASKS = (
-    f"INSERT INTO task_runs (flow_run, attempt, ns, {', '.join(_NAMES)}) "  # noqa: S608
-    f"SELECT %b::bigint, %b::smallint, %b::integer, * FROM unnest({', '.join(f'%b::{_type(name)}[]' for name in _NAMES)}) {_CONFLICT}"
-)
 _POSTGRESQL_TAGS = (
     "INSERT INTO task_run_tags (flow_run, attempt, tag, created, n) "
     "SELECT %b::bigint, %b::smallint, * FROM unnest(%b::integer[], %b::bigint[], %b::integer[]) ON CONFLICT DO NOTHING"
@@ -138,10 +135,26 @@ def _current(connection: Connection, uid: str) -> int | None:
     return None if row is None else max(row.attempt, row.reported_attempt)
 
 
+@lru_cache(maxsize=64)
+def _postgresql_tasks(shared: tuple[bool, ...]) -> str:
+    """The statement for reports in which the columns marked in `shared` hold one value."""
+    values = [f"%b::{_type(name)}" if one else name for name, one in zip(_NAMES, shared, strict=True)]
+    arrays = [(name, f"%b::{_type(name)}[]") for name, one in zip(_NAMES, shared, strict=True) if not one]
+    source = f"unnest({', '.join(array for _, array in arrays)}) AS a({', '.join(name for name, _ in arrays)})"
+    return (
+        f"INSERT INTO task_runs (flow_run, attempt, ns, {', '.join(_NAMES)}) "  # noqa: S608
+        f"SELECT %b::bigint, %b::smallint, %b::integer, {', '.join(values)} FROM {source} {_CONFLICT}"
+    )
+
+
 def _write_postgresql(connection: Connection, key: tuple[int, int], rows: Rows) -> None:
     if rows.tasks.n:
         columns = [getattr(rows.tasks, name) for name in _NAMES]
-        connection.exec_driver_sql(_POSTGRESQL_TASKS, (*key, rows.namespace, *columns))
+        # Arrays cost the client most: a column of one value travels as that value. `n` is always an array, it says how many.
+        shared = (False, *(column.count(column[0]) == len(column) for column in columns[1:]))
+        ones = [column[0] for column, one in zip(columns, shared, strict=True) if one]
+        arrays = [column for column, one in zip(columns, shared, strict=True) if not one]
+        connection.exec_driver_sql(_postgresql_tasks(shared), (*key, rows.namespace, *ones, *arrays))
     if rows.tags:
         connection.exec_driver_sql(_POSTGRESQL_TAGS, (*key, *(list(column) for column in zip(*sorted(rows.tags), strict=True))))
     if rows.logs:
