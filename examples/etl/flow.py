@@ -35,7 +35,7 @@ def summarise(wines: list[Wine], feature: str) -> dict[str, float]:
 @task
 def report(summaries: list[dict[str, float]], feature: str) -> str:
     """The summaries as a table."""
-    lines = [f"{feature}", f"{'cultivar':>8} {'wines':>6} {'mean':>8} {'spread':>8}"]
+    lines = [f"{feature} of wines, by cultivar", f"{'cultivar':>8} {'wines':>6} {'mean':>8} {'spread':>8}"]
     for cultivar, summary in enumerate(summaries, start=1):
         lines.append(f"{cultivar:>8} {summary['wines']:>6} {summary['mean']:>8} {summary['spread']:>8}")
     return "\n".join(lines)

@@ -38,12 +38,12 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_manifests_in_the_documentation_are_right(page: str) -> None:
     """What people copy from a page is understood, and no field of it is unknown."""
     for block in re.findall(r"```yaml\n(.*?)```", _read(page), flags=re.DOTALL):
-        for document in yaml.safe_load_all(block):
-            if document.get("apiVersion") != API_VERSION:
+        for manifest in yaml.safe_load_all(block):
+            if manifest.get("apiVersion") != API_VERSION:
                 continue
-            model = {"FlowDeployment": FlowDeployment, "FlowRun": FlowRun}[document["kind"]]
-            understood = model.model_validate({**document, "metadata": {"name": "example", **document["metadata"]}}).to_wire()
-            assert set(document["spec"]) <= set(understood["spec"]), f"{page}: unknown fields"
+            model = {"FlowDeployment": FlowDeployment, "FlowRun": FlowRun}[manifest["kind"]]
+            understood = model.model_validate({**manifest, "metadata": {"name": "example", **manifest["metadata"]}}).to_wire()
+            assert set(manifest["spec"]) <= set(understood["spec"]), f"{page}: unknown fields"
 
 
 def test_the_page_of_concepts_lists_every_rule_in_order() -> None:
