@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+#: Kubernetes cuts times to whole seconds: what ended at 10:00:00 may have ended just before 10:00:01.
+_WHOLE_SECOND = timedelta(seconds=1)
+
 #: Exit codes from 128 on mean "killed by signal code - 128" (POSIX shells and container runtimes).
 _SIGNALS = 128
 _SIGNAL_REASONS = {signal.SIGKILL: "Killed", signal.SIGSEGV: "SegmentationFault", signal.SIGTERM: "Terminated", signal.SIGABRT: "Aborted"}
@@ -305,7 +308,7 @@ def diagnose(pod: Mapping[str, Any]) -> Workload:
         created_time=created,
         alive=view.anything_runs,
         started_time=started if not (row and row.never_ran) else None,
-        ended_time=view.ended_time,
+        ended_time=view.ended_time + _WHOLE_SECOND if view.ended_time else None,
         stopping_time=_stopping_time(view),
         trouble=trouble if isinstance(trouble, Trouble) else None,
         end=end if isinstance(end, State) else None,

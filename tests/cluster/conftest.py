@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kube import Api, Kube, forwarded, kubectl
+from kube import Api, Kube, kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +37,9 @@ def installed() -> str:
 @pytest.fixture(scope="session")
 def api(installed: str) -> Iterator[Api]:
     """The installation's API."""
-    with forwarded(installed, "service/mintaka-api", 4200) as url:
-        yield Api(url)
+    found = Api(installed, "service/mintaka-api")
+    yield found
+    found.close()
 
 
 def _namespace() -> Iterator[Kube]:

@@ -143,18 +143,18 @@ SCENARIOS = {
     ),
     "a segmentation fault crashes": Scenario(python_flow(SEGFAULTS), "CRASHED", "SegmentationFault", (*ORDINARY, "Crashed"), "signal 11"),
     "an image that cannot be pulled crashes when the pending timeout is over": Scenario(
-        python_flow(COMPLETES, image="localhost/absent:1", pendingTimeoutSeconds=4), "CRASHED", "ImagePullBackOff", ("Scheduled", "Pending", "Pending", "Crashed"), "localhost/absent:1",
+        python_flow(COMPLETES, image="localhost/absent:1", pendingTimeoutSeconds=15), "CRASHED", "ImagePullBackOff", ("Scheduled", "Pending", "Pending", "Crashed"), "localhost/absent:1",
     ),
     "an image name that is none crashes at once": Scenario(
         python_flow(COMPLETES, image="NO/such image"), "CRASHED", "InvalidImageName", ("Scheduled", "Pending", "Pending", "Crashed"), "NO/such image",
     ),
-    "a command that does not exist crashes": Scenario(container("/no/such/command"), "CRASHED", "StartError", (*ORDINARY, "Crashed"), "no such file"),
+    "a command that does not exist crashes": Scenario(container("/no/such/command"), "CRASHED", "StartError", ("Scheduled", "Pending", "Crashed"), "no such file"),
     "a ConfigMap for the environment that does not exist crashes": Scenario(
-        {"pendingTimeoutSeconds": 4, "podTemplate": {"spec": {"containers": [{"name": "flow", "command": ["true"], "envFrom": [{"configMapRef": {"name": "absent"}}]}]}}},
+        {"pendingTimeoutSeconds": 15, "podTemplate": {"spec": {"containers": [{"name": "flow", "command": ["true"], "envFrom": [{"configMapRef": {"name": "absent"}}]}]}}},
         "CRASHED", "CreateContainerConfigError", ("Scheduled", "Pending", "Pending", "Crashed"), "absent",
     ),
     "a ConfigMap to mount that does not exist crashes with the event's reason": Scenario(
-        pod(volumes=[{"name": "v", "configMap": {"name": "absent"}}]) | {"pendingTimeoutSeconds": 4},
+        pod(volumes=[{"name": "v", "configMap": {"name": "absent"}}]) | {"pendingTimeoutSeconds": 15},
         "CRASHED", "FailedMount", ("Scheduled", "Pending", "Pending", "Crashed"), "absent",
     ),
     "a source ConfigMap that does not exist crashes": Scenario(

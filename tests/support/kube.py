@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -103,8 +103,20 @@ def names(run: dict[str, Any]) -> list[str]:
 class Api:
     """The REST API of the installation under test."""
 
-    def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url + "/api/v1", timeout=20)
+    def __init__(self, namespace: str, service: str) -> None:
+        self._place = (namespace, service, 4200)
+        self._way = ExitStack()
+        self.connect()
+
+    def connect(self) -> None:
+        """Find the way to it, anew where its pod was replaced."""
+        self.close()
+        url = self._way.enter_context(forwarded(*self._place))
+        self.client = self._way.enter_context(httpx.Client(base_url=url + "/api/v1", timeout=20))
+
+    def close(self) -> None:
+        """Give up the way to it."""
+        self._way.close()
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON answer to a GET."""
@@ -136,7 +148,7 @@ class Api:
     def agrees_with(self, run: dict[str, Any]) -> None:
         """Assert that the database has the run's transitions exactly as the resource has them."""
         self.mirrored(run)
-        kept = self.items(f"/flow-runs/{run['metadata']['uid']}/transitions")
+        kept = self.get(f"/flow-runs/{run['metadata']['uid']}/transitions")["items"]
         fields = ("sequence", "to", "name", "reason", "rule", "attempt")
         assert [tuple(row[field] for field in fields) for row in kept] == [
             tuple(row.get(field, "") for field in fields) for row in run["status"]["transitions"]

@@ -1,0 +1,283 @@
+"""The failure table by example: for each situation the pod's status as Kubernetes writes it, and what it must be taken for.
+
+The texts are the ones that kubelet, scheduler, controllers and containerd of Kubernetes 1.34 write. All times lie within an
+hour of one day, so that a test on a real cluster can move them to now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mintaka_core.names import API_VERSION
+from mintaka_core.reports import Report
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State, StateType
+
+DAY = "2026-03-04"
+CREATED, STARTED, ASKED, ENDED = (f"{DAY}T05:{minute}Z" for minute in ("00:00", "00:04", "09:30", "10:00"))
+GRACE_SECONDS = 30
+DEADLINE = f"{DAY}T05:10:00Z"
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "/app/flow.py", line 7, in main\nValueError: no such region'
+
+
+@dataclass(frozen=True)
+class Case:
+    """One situation: `rows` of the failure table, a sentence, the status, what is special about the pod, what follows.
+
+    `end` is (state type, reason) or None for a pod that goes on; `says` stands in the message. `trouble` is (reason,
+    seconds of patience or None) for a pod that does not start.
+    """
+
+    rows: str
+    sentence: str
+    status: dict[str, Any]
+    end: tuple[StateType, str] | None = None
+    says: str = ""
+    trouble: tuple[str, float | None] | None = None
+    never_ran: bool = False
+    retriable: bool = True
+    sdk: bool = False
+    deleted: bool = False
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.rows}: {self.sentence}"
+
+
+def pod(case: Case) -> dict[str, Any]:
+    """The whole pod, as a watch would deliver it."""
+    metadata: dict[str, Any] = {
+        "name": "nightly-1",
+        "namespace": "sales",
+        "uid": "0b7cfd0e-6c4e-4e0b-8a38-c7c1ab2f5a11",
+        "resourceVersion": "4711",
+        "creationTimestamp": CREATED,
+        "labels": {
+            "app.kubernetes.io/managed-by": "mintaka",
+            "mintaka.dev/flow-run": "nightly",
+            "mintaka.dev/attempt": "1",
+            **({"mintaka.dev/reports": "true"} if case.sdk else {}),
+        },
+        "ownerReferences": [{"apiVersion": API_VERSION, "kind": "FlowRun", "name": "nightly", "uid": "9f1c", "controller": True}],
+    }
+    if case.deleted:
+        metadata |= {"deletionTimestamp": DEADLINE, "deletionGracePeriodSeconds": GRACE_SECONDS}
+    spec = {"containers": [{"name": "flow", "image": "sales:3"}], "restartPolicy": "Never", "nodeName": "node-7", **case.spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": case.status}
+
+
+def report(state: StateType, reason: str = "", message: str = "", *, retriable: bool = True, attempt: int = 1) -> str:
+    """What the SDK writes into the termination message."""
+    return Report(attempt, State(state, reason=reason, message=message), retriable).encode()
+
+
+def condition(kind: str, status: str, reason: str = "", message: str = "", time: str = STARTED) -> dict[str, Any]:
+    """One pod condition."""
+    words = {key: value for key, value in {"reason": reason, "message": message}.items() if value}
+    return {"type": kind, "status": status, "lastProbeTime": None, "lastTransitionTime": time, **words}
+
+
+def target(reason: str, message: str, time: str = ASKED) -> dict[str, Any]:
+    """The DisruptionTarget condition."""
+    return condition("DisruptionTarget", "True", reason, message, time)
+
+
+def ended(
+    code: int, reason: str = "Error", message: str = "", *, started: str | None = STARTED, finished: str | None = ENDED
+) -> dict[str, Any]:
+    """A container that has terminated."""
+    words = {"message": message} if message else {}
+    state = {"exitCode": code, "reason": reason, **words, "startedAt": started, "finishedAt": finished, "containerID": "containerd://5d1c"}
+    return {"terminated": state}
+
+
+def running(since: str = STARTED) -> dict[str, Any]:
+    """A container that runs."""
+    return {"running": {"startedAt": since}}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    """A container that waits."""
+    return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+
+
+def container(state: dict[str, Any], name: str = "flow", **more: Any) -> dict[str, Any]:
+    """The status of one container."""
+    alive = "running" in state
+    image = {"image": "docker.io/library/sales:3", "imageID": "sha256:77af4d6b9913e693e8d0b4b294fa62ade6054e6b2f1ffb617ac955dd63fb0182"}
+    return {"name": name, "state": state, "lastState": {}, "ready": alive, "restartCount": 0, **image, "started": alive, **more}
+
+
+def status(phase: str, *containers: dict[str, Any], conditions: tuple[dict[str, Any], ...] = (), **more: Any) -> dict[str, Any]:
+    """The status of a pod that was given to a node."""
+    ready = str(phase == "Running")
+    usual = [
+        condition("PodReadyToStartContainers", ready),
+        condition("Initialized", "True"),
+        condition("Ready", ready, *(("PodFailed",) if phase == "Failed" else ())),
+        condition("ContainersReady", ready),
+        condition("PodScheduled", "True", time=CREATED),
+    ]
+    place = {
+        "hostIP": "10.0.0.7",
+        "hostIPs": [{"ip": "10.0.0.7"}],
+        "podIP": "10.1.2.3",
+        "podIPs": [{"ip": "10.1.2.3"}],
+        "startTime": CREATED,
+    }
+    return {
+        "phase": phase,
+        "conditions": [*conditions, *usual],
+        "containerStatuses": list(containers),
+        "qosClass": "Burstable",
+        **place,
+        **more,
+    }
+
+
+def flow(state: dict[str, Any], phase: str = "Failed", **more: Any) -> dict[str, Any]:
+    """The status of a pod with the flow's container only."""
+    return status(phase, container(state), **more)
+
+
+def refused(reason: str, message: str) -> dict[str, Any]:
+    """The status of a pod that the kubelet did not admit: nothing but phase, reason and message."""
+    return {"phase": "Failed", "reason": reason, "message": message, "startTime": CREATED, "qosClass": "Burstable"}
+
+
+def starting(state: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The status of a pod whose flow has not started."""
+    return flow(state, "Pending", **more)
+
+
+_WITH_SIDECAR = {"containers": [{"name": "flow", "image": "sales:3"}, {"name": "proxy", "image": "envoy:2"}]}
+_NATIVE_SIDECAR = {
+    "initContainers": [{"name": "proxy", "image": "envoy:2", "restartPolicy": "Always"}, {"name": "fetch", "image": "git:1"}]
+}
+
+CASES = (
+    Case("1", "a plain container that exits 1 has failed", flow(ended(1, message="no such region")), (FAILED, "NonZeroExit"), "exit code 1: no such region"),
+    Case("1", "exit code 255 is no signal", flow(ended(255)), (FAILED, "NonZeroExit"), "exit code 255"),
+    Case("1", "what the flow reported counts, with its own reason", flow(ended(1, message=report(FAILED, "ValueError", "no such region"))), (FAILED, "ValueError"), "no such region", sdk=True),
+    Case("1", "a report may say that trying again is no use", flow(ended(1, message=report(FAILED, "ValueError", retriable=False))), (FAILED, "ValueError"), retriable=False, sdk=True),
+    Case("1", "the SDK ran and exited 1 without a report", flow(ended(1, message=TRACEBACK)), (CRASHED, "ExitedWithoutReport"), "last words: Traceback", sdk=True),
+    Case("2", "a plain container that exits 0 has completed", flow(ended(0, "Completed"), "Succeeded"), (COMPLETED, "")),
+    Case("2", "a report of its completion is believed", flow(ended(0, "Completed", report(COMPLETED)), "Succeeded"), (COMPLETED, ""), sdk=True),
+    Case("2", "the SDK ran and exited 0 without a report", flow(ended(0, "Completed"), "Succeeded"), (CRASHED, "ExitedWithoutReport"), "without saying how the run ended", sdk=True),
+    Case("3", "out of memory", flow(ended(137, "OOMKilled")), (CRASHED, "OOMKilled"), "raise the memory limit of container flow"),
+    Case("3", "out of memory, with the end of the log", flow(ended(137, "OOMKilled", "loading 40 GB")), (CRASHED, "OOMKilled"), "last words: loading 40 GB", sdk=True),
+    Case("3", "a child killed for memory is only seen as exit code 137", flow(ended(137)), (CRASHED, "Killed"), "killed by signal 9"),
+    Case("4", "terminated by hand inside the pod", flow(ended(143)), (CRASHED, "Terminated"), "killed by signal 15"),
+    Case("4", "a segmentation fault", flow(ended(139, message="Fatal Python error: Segmentation fault")), (CRASHED, "SegmentationFault"), "last words: Fatal Python error", sdk=True),
+    Case("4", "aborted", flow(ended(134)), (CRASHED, "Aborted"), "signal 6"),
+    Case("4", "a signal without a name of its own", flow(ended(159)), (CRASHED, "Signal31"), "signal 31"),
+    Case(
+        "5", "evicted under node pressure",
+        flow(ended(137), reason="Evicted", message="The node was low on resource: memory. Threshold quantity: 100Mi, available: 91Mi. Container flow was using 7Gi, request is 1Gi, has larger consumption of memory. ", conditions=(target("TerminationByKubelet", "The node was low on resource: memory. "),)),
+        (CRASHED, "Evicted"), "low on resource: memory",
+    ),
+    Case(
+        "5", "evicted under node pressure, and the kubelet lost the container",
+        flow(ended(137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated", started=None, finished=None), reason="Evicted", message="The node was low on resource: ephemeral-storage. ", conditions=(target("TerminationByKubelet", "The node was low on resource: ephemeral-storage. "),)),
+        (CRASHED, "Evicted"), "ephemeral-storage",
+    ),
+    Case("5", "terminated by the kubelet, which says no more than that", flow(ended(143), conditions=(target("TerminationByKubelet", "Pod was terminated"),)), (CRASHED, "Evicted"), "Pod was terminated"),
+    Case("6", "evicted for passing the pod's storage limit", flow(ended(137), reason="Evicted", message="Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "), (CRASHED, "StorageLimitExceeded"), "limit of containers 1Gi"),
+    Case("6", "evicted for passing the container's storage limit", flow(ended(137), reason="Evicted", message='Container flow exceeded its local ephemeral storage limit "1Gi". '), (CRASHED, "StorageLimitExceeded"), "exceeded its local"),
+    Case("6", "evicted for passing the limit of an emptyDir", flow(ended(143), reason="Evicted", message='Usage of EmptyDir volume "cache" exceeds the limit "500Mi". '), (CRASHED, "StorageLimitExceeded"), "EmptyDir"),
+    Case("7", "preempted by the scheduler", flow(ended(143), conditions=(target("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"),)), (CRASHED, "Preempted"), "higher priority", deleted=True),
+    Case("7", "preempted by the kubelet", flow(ended(137), reason="Preempting", message="Preempted in order to admit critical pod", conditions=(target("TerminationByKubelet", "Preempted in order to admit critical pod"),)), (CRASHED, "Preempted"), "critical pod"),
+    Case("8", "drained", flow(ended(143), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (CRASHED, "Drained"), "Eviction API", deleted=True),
+    Case("9", "told to stop on an unreachable node: not over yet", flow(running(), "Running", conditions=(target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),)), None, deleted=True),
+    Case("9", "on a node that came back, after it was told to stop", flow(ended(137), conditions=(target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),)), (CRASHED, "NodeLost"), deleted=True),
+    Case("9", "lost with its node, as old controllers say it", flow(running(), "Failed", reason="NodeLost", message="Node node-7 which was running pod nightly-1 is unresponsive"), (CRASHED, "NodeLost"), "unresponsive", deleted=True),
+    Case("10", "the node was deleted", flow(running(), "Failed", conditions=(target("DeletionByPodGC", "PodGC: node no longer exists"),)), (CRASHED, "NodeDeleted"), "node no longer exists"),
+    Case("11", "deleted by hand, killed by SIGTERM", flow(ended(143)), (CRASHED, "PodDeleted"), deleted=True),
+    Case("11", "deleted by hand, killed by SIGKILL", flow(ended(137)), (CRASHED, "PodDeleted"), deleted=True),
+    Case("11", "deleted by hand, a plain container that exits 0 when told to stop", flow(ended(0, "Completed"), "Succeeded"), (CRASHED, "PodDeleted"), deleted=True),
+    Case("13", "the image cannot be pulled", starting(waiting("ErrImagePull", 'failed to pull and unpack image "docker.io/library/sales:4": not found')), trouble=("ImagePullBackOff", None), says="not found"),
+    Case("13", "the image still cannot be pulled", starting(waiting("ImagePullBackOff", 'Back-off pulling image "sales:4": ErrImagePull: not found')), trouble=("ImagePullBackOff", None), says="Back-off"),
+    Case("14", "the image's name makes no sense", starting(waiting("InvalidImageName", 'Failed to apply default image tag "sales::3": couldn\'t parse image name')), trouble=("InvalidImageName", 0), says="couldn't parse"),
+    Case("14", "the image is not on the node and must not be pulled", starting(waiting("ErrImageNeverPull", 'Container image "sales:4" is not present with pull policy of Never')), trouble=("ErrImageNeverPull", 0), says="pull policy of Never"),
+    Case("15", "a Secret is missing", starting(waiting("CreateContainerConfigError", 'secret "sales-db" not found')), trouble=("CreateContainerConfigError", 60), says="sales-db"),
+    Case("16", "the container cannot be created", starting(waiting("CreateContainerError", "failed to generate container spec: no command specified")), trouble=("CreateContainerError", 60), says="no command specified"),
+    Case("17", "the command does not exist", flow(ended(128, "StartError", 'exec: "pyhton": executable file not found in $PATH', started="1970-01-01T00:00:00Z")), (CRASHED, "StartError"), "executable file not found"),
+    Case("17", "the command does not exist, as old runtimes say it", flow(ended(127, "ContainerCannotRun", "no such file")), (CRASHED, "StartError"), "no such file"),
+    Case("18", "a container that is being created is in no trouble that its pod shows", starting(waiting("ContainerCreating"))),
+    Case("19", "no node takes the pod", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available")]}, trouble=("Unschedulable", None), says="Insufficient memory"),
+    Case("19", "a scheduling gate is no trouble", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates")]}),
+    Case("20", "longer than activeDeadlineSeconds", flow(ended(143), reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"), (FAILED, "TimedOut"), "longer than the specified deadline"),
+    Case("20", "longer than activeDeadlineSeconds, and exits 0 when it is stopped", flow(ended(0, "Completed"), reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"), (FAILED, "TimedOut"), "longer than"),
+    Case(
+        "21", "an init container failed",
+        status("Failed", container(waiting("PodInitializing")), initContainerStatuses=[container(ended(1, message="fatal: repository not found"), "fetch")]),
+        (CRASHED, "InitContainerFailed"), "init container fetch exited 1: fatal: repository not found",
+        spec={"initContainers": [{"name": "fetch", "image": "git:1"}]},
+    ),
+    Case(
+        "21", "an init container failed, and its native sidecar was stopped for it",
+        status("Failed", container(waiting("PodInitializing")), initContainerStatuses=[container(ended(137), "proxy"), container(ended(137, "OOMKilled"), "fetch")]),
+        (CRASHED, "InitContainerFailed"), "init container fetch exited 137: OOMKilled",
+        spec=_NATIVE_SIDECAR,
+    ),
+    Case("22", "the flow exited 0 and a sidecar still runs", status("Running", container(ended(0, "Completed")), container(running(), "proxy")), (COMPLETED, ""), spec=_WITH_SIDECAR),
+    Case("22", "the flow exited 3 and a sidecar still runs", status("Running", container(ended(3)), container(running(), "proxy")), (FAILED, "NonZeroExit"), "exit code 3", spec=_WITH_SIDECAR),
+    Case("22", "the flow exited 0 and a sidecar failed", status("Failed", container(ended(0, "Completed")), container(ended(1), "proxy")), (COMPLETED, ""), spec=_WITH_SIDECAR),
+    Case("22", "a sidecar has failed and the flow still runs", status("Running", container(running()), container(ended(1), "proxy")), None, spec=_WITH_SIDECAR),
+    Case("23", "phase Unknown is no end", flow(running(), "Unknown", reason="NodeLost", message="Node node-7 which was running pod nightly-1 is unresponsive"), None),
+    Case("24", "refused for lack of CPU", refused("OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 7500, capacity: 8000"), (CRASHED, "OutOfcpu"), "enough resource: cpu", never_ran=True),
+    Case("24", "refused by a node that shuts down", refused("NodeShutdown", "Pod was rejected as the node is shutting down."), (CRASHED, "NodeShutdown"), "shutting down", never_ran=True),
+    Case("24", "refused by a node under pressure", refused("Evicted", "Pod was rejected: The node had condition: [MemoryPressure]. "), (CRASHED, "Evicted"), "MemoryPressure", never_ran=True),
+    Case("24", "refused by a device plugin", refused("UnexpectedAdmissionError", "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices nvidia.com/gpu, which is unexpected"), (CRASHED, "UnexpectedAdmissionError"), "no healthy devices", never_ran=True),
+    Case("24", "refused because the node's labels had changed", refused("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"), (CRASHED, "NodeAffinity"), never_ran=True),
+    Case(
+        "25", "stopped by a graceful node shutdown",
+        flow(ended(143), reason="Terminated", message="Pod was terminated in response to imminent node shutdown.", conditions=(target("TerminationByKubelet", "Pod was terminated in response to imminent node shutdown."),)),
+        (CRASHED, "NodeShutdown"), "imminent node shutdown",
+    ),
+    Case(
+        "25", "a graceful node shutdown that a plain container answers with 0 has undone its work",
+        flow(ended(0, "Completed"), reason="Terminated", message="Pod was terminated in response to imminent node shutdown.", conditions=(target("TerminationByKubelet", "Pod was terminated in response to imminent node shutdown."),)),
+        (CRASHED, "NodeShutdown"), "imminent node shutdown",
+    ),
+    Case(
+        "25", "done within the grace of a node shutdown, by its own report",
+        flow(ended(0, "Completed", report(COMPLETED)), reason="Terminated", message="Pod was terminated in response to imminent node shutdown.", conditions=(target("TerminationByKubelet", "Pod was terminated in response to imminent node shutdown."),)),
+        (COMPLETED, ""), sdk=True,
+    ),
+    Case("26", "the kubelet does not know how it ended", flow(ended(137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated", started=None, finished=None)), (CRASHED, "ContainerStatusUnknown"), "made up"),
+    Case(
+        "27", "a native sidecar that restarts again and again before the flow starts",
+        status("Pending", container(waiting("PodInitializing")), initContainerStatuses=[container(waiting("CrashLoopBackOff", "back-off 20s restarting failed container=proxy"), "proxy", lastState=ended(1), restartCount=2)]),
+        trouble=("CrashLoopBackOff", 0), says="container=proxy", spec=_NATIVE_SIDECAR,
+    ),
+)  # fmt: skip
+
+#: What outranks what, where a pod shows the signs of two rows.
+PRECEDENCE = (
+    Case("0 over 8", "what it reported before it was drained counts", flow(ended(1, message=report(FAILED, "ValueError", "no such region")), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (FAILED, "ValueError"), "no such region", sdk=True, deleted=True),
+    Case("0 over 11", "a report of completion counts after a deletion", flow(ended(0, "Completed", report(COMPLETED)), "Succeeded"), (COMPLETED, ""), sdk=True, deleted=True),
+    Case("0 over 11", "a cancelled flow that says so while it is deleted", flow(ended(143, message=report(CANCELLED, "Cancelled", "by hand"))), (CANCELLED, "Cancelled"), "by hand", sdk=True, deleted=True),
+    Case("8 over 0", "that it was told to stop is all a process knows: the pod knows why", flow(ended(143, message=report(CRASHED, "Terminated", "SIGTERM")), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (CRASHED, "Drained"), "Eviction API", sdk=True, deleted=True),
+    Case("2 over 8", "exit 0 before the drain began", status("Running", container(ended(0, "Completed", finished=f"{DAY}T05:09:29Z")), container(running(), "proxy"), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (COMPLETED, ""), deleted=True, spec=_WITH_SIDECAR),
+    Case("2 over 10", "exit 0 beats a disruption that did not come to pass", flow(ended(0, "Completed"), "Succeeded", conditions=(target("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"),)), (COMPLETED, "")),
+    Case("8 over 1", "a drain outranks the exit code that followed from it", flow(ended(1, message="interrupted"), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (CRASHED, "Drained"), deleted=True),
+    Case("8 over 2", "exit 0 in answer to a drain is no completion", flow(ended(0, "Completed"), "Succeeded", conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (CRASHED, "Drained"), deleted=True),
+    Case("8 over 2", "exit 0 in answer to a drain, the SDK without a word", flow(ended(0, "Completed"), "Succeeded", conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (CRASHED, "Drained"), deleted=True, sdk=True),
+    Case("5 over 20", "evicted past its deadline", flow(ended(137), reason="Evicted", message="The node was low on resource: memory. ", conditions=(target("TerminationByKubelet", "The node was low on resource: memory. "),)), (CRASHED, "Evicted")),
+    Case("3 over 11", "out of memory while it was being deleted", flow(ended(137, "OOMKilled")), (CRASHED, "OOMKilled"), deleted=True),
+    Case("1 over 11", "its own exit code while it was being deleted", flow(ended(7, message="bad input")), (FAILED, "NonZeroExit"), "exit code 7: bad input", deleted=True),
+    Case("3 over 0", "a report that is followed by a kill for memory", flow(ended(137, "OOMKilled", report(COMPLETED))), (CRASHED, "OOMKilled"), "raise the memory limit of container flow", sdk=True),
+    Case("1 over 0", "a report of completion that exit code 1 contradicts", flow(ended(1, message=report(COMPLETED, retriable=False))), (CRASHED, "ExitedWithoutReport"), "contradicts the report Completed", sdk=True),
+    Case("2 over 0", "a report of failure that exit code 0 contradicts", flow(ended(0, "Completed", report(FAILED, "ValueError")), "Succeeded"), (CRASHED, "ExitedWithoutReport"), "contradicts the report Failed", sdk=True),
+    Case("4 over 0", "a report of completion that a signal contradicts", flow(ended(139, message=report(COMPLETED))), (CRASHED, "SegmentationFault"), "killed by signal 11", sdk=True),
+    Case("1 over 0", "a report of another attempt", flow(ended(1, message=report(FAILED, "ValueError", attempt=2))), (CRASHED, "ExitedWithoutReport"), "without a report; last words: none", sdk=True),
+    Case("26 over 0", "a report where the kubelet made the exit code up", flow(ended(137, "ContainerStatusUnknown", report(COMPLETED), started=None, finished=None)), (CRASHED, "ContainerStatusUnknown"), sdk=True),
+    Case("1 over 0", "a plain container that writes like the SDK", flow(ended(1, message=report(CANCELLED))), (FAILED, "NonZeroExit"), "exit code 1"),
+    Case("1b", "failed with nothing to tell", {"phase": "Failed"}, (CRASHED, "PodFailed"), "without saying why"),
+    Case("1b", "failed for a reason that nobody knows", {"phase": "Failed", "reason": "Gremlins", "message": "they came at night"}, (CRASHED, "Gremlins"), "at night"),
+    Case("11", "deleted before it had any container", {"phase": "Failed"}, (CRASHED, "PodDeleted"), deleted=True),
+    Case("0 over 22", "the flow is judged though another container is listed before it", status("Running", container(running(), "aaa"), container(ended(1, message=report(FAILED, "ValueError")))), (FAILED, "ValueError"), sdk=True, spec={"containers": [{"name": "aaa"}, {"name": "flow"}]}),
+    Case("22", "a sidecar's status does not stand in for the flow's", status("Running", container(ended(1), "proxy")), None, spec=_WITH_SIDECAR),
+)  # fmt: skip
