@@ -15,7 +15,7 @@ from mintaka_core import names
 from mintaka_core.backoff import Retries
 from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
-from mintaka_core.resources.runs import FlowRun
+from mintaka_core.resources.runs import FlowRun, FlowRunStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
 from mintaka_core.workloads import Refusal, Workload
@@ -313,6 +313,6 @@ def _after_the_end(going: _Pass) -> RunPlan:
     return _plan(going, None)
 
 
-def _plan(going: _Pass, status: object) -> RunPlan:
+def _plan(going: _Pass, status: FlowRunStatus | None) -> RunPlan:
     due = min(going.due, default=None)
-    return RunPlan(tuple(going.effects), going.ledger.status if status is not None else None, due, tuple(going.ledger.new))
+    return RunPlan(tuple(going.effects), status, due, tuple(going.ledger.new))
