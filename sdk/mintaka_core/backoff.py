@@ -22,9 +22,9 @@ class Backoff:
     def delay(self, retry: int, draw: float) -> timedelta:
         """The wait before retry number `retry` (from 0); `draw` in [0, 1) decides the jittered part."""
         try:
-            seconds = min(self.delay_seconds * self.factor**retry, self.max_seconds)
+            seconds = min(self.delay_seconds * float(self.factor) ** retry, self.max_seconds)
         except OverflowError:
-            seconds = self.max_seconds
+            seconds = self.max_seconds if self.delay_seconds else 0.0
         return timedelta(seconds=seconds * (1 - self.jitter * draw))
 
 

@@ -1,0 +1,133 @@
+"""Reports: what a flow leaves fits into a termination message, and whatever lies there is read without harm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mintaka_core.reports import LIMIT_BYTES, Report, completed_report, decode_report
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, TERMINAL, State, StateType
+
+ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=200)  # lone surrogates and control characters too
+CLEAN_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+GOOD = {
+    "mintaka": 1, "attempt": 1, "type": "FAILED", "name": "Failed", "reason": "ValueError", "message": "m",
+    "retriable": True, "historyComplete": True, "spool": "",
+}  # fmt: skip
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.integers(1, 10**6),
+    st.sampled_from([COMPLETED, FAILED, CRASHED, CANCELLED, PAUSED]),
+    *[CLEAN_TEXT] * 4,
+    st.booleans(),
+    st.booleans(),
+)
+def test_what_is_written_is_read_back(
+    attempt: int, end: StateType, name: str, reason: str, message: str, spool: str, retriable: bool, complete: bool
+) -> None:
+    """A report of ordinary size survives the way through the kubelet unchanged."""
+    report = Report(attempt, State(end, name, reason, message), retriable, complete, spool)
+    assert decode_report(report.encode()) == report
+
+
+@given(*[ANY_TEXT] * 4, st.integers(1, 3000))
+@example("😀" * 200, "😀" * 200, "😀" * 5000, "😀" * 500, 1)
+@example("\x01" * 200, "\x01" * 200, "\x01" * 5000, "\x01" * 500, 1)
+@example('"' * 200, "\\" * 200, "漢" * 5000, "\ud800" * 500, 1)
+def test_every_report_fits_whatever_it_says(name: str, reason: str, message: str, spool: str, times: int) -> None:
+    """The kubelet cuts at 4,096 bytes, which would leave no JSON: so the report is cut first, and stays readable."""
+    text = Report(1, State(FAILED, name, reason, message * times), spool=spool).encode()
+    assert len(text.encode()) <= LIMIT_BYTES
+    read = decode_report(text)
+    assert read is not None
+    assert read.state.type == FAILED
+
+
+@pytest.mark.parametrize("character", ["x", "é", "漢", "😀", "\x01", '"', "\\"], ids=ascii)
+def test_a_long_message_keeps_its_beginning_and_more_of_its_end(character: str) -> None:
+    """The room is used, whatever the alphabet; the last words of a traceback are its most useful ones."""
+    text = Report(1, State(FAILED, message="BEGIN" + character * 100_000 + "END")).encode()
+    read = decode_report(text)
+    assert read is not None
+    message = read.state.message
+    assert message.startswith("BEGIN")
+    assert message.endswith("END")
+    head, tail = message.split(" […] ")
+    assert len(head) < len(tail)
+    assert len(text.encode()) > LIMIT_BYTES - 20
+
+
+def test_a_spool_address_of_ordinary_length_is_never_cut() -> None:
+    """Without its end an address is worth nothing."""
+    spool = "s3://bucket/" + "f" * 500
+    read = decode_report(Report(1, State(FAILED, message="x" * 10_000), spool=spool).encode())
+    assert read is not None
+    assert read.spool == spool
+
+
+@given(ANY_TEXT)
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    """A container may write anything there."""
+    assert decode_report(text) is None or json.loads(text)["mintaka"] == 1
+
+
+@given(st.dictionaries(st.sampled_from(sorted(GOOD)), JSON_VALUES))
+def test_any_damage_to_a_report_is_read_without_an_error(damage: dict[str, Any]) -> None:
+    """Each field may hold anything JSON; what is read can be stored."""
+    read = decode_report(json.dumps(GOOD | damage))
+    if read is not None:
+        for text in (read.state.name, read.state.reason, read.state.message, read.spool):
+            text.encode()
+            assert "\0" not in text
+        assert isinstance(read.attempt, int)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "1",
+        "Traceback (most recent call last):",
+        "[" * 4096,
+        '{"mintaka":' * 370,
+        json.dumps(GOOD)[:-1],
+        json.dumps({key: value for key, value in GOOD.items() if key != "message"}),
+        json.dumps(GOOD | {"mintaka": 2}),
+        json.dumps(GOOD | {"attempt": float("inf")}),
+        json.dumps(GOOD | {"attempt": float("nan")}),
+        json.dumps(GOOD | {"attempt": [1]}),
+        json.dumps(GOOD | {"attempt": "one"}),
+        json.dumps(GOOD | {"type": []}),
+        json.dumps(GOOD | {"type": "DONE"}),
+        json.dumps(GOOD).replace('"attempt": 1', '"attempt": ' + "9" * 4000),
+    ],
+    ids=lambda text: text[:40] or "empty",
+)
+def test_what_is_no_report_is_none(text: str) -> None:
+    """Damaged, foreign or of another version: it is as if nothing had been left (or a harmless number)."""
+    read = decode_report(text)
+    assert read is None or read.attempt > 10**3000
+
+
+@pytest.mark.parametrize("state_type", list(StateType))
+def test_only_an_end_or_a_pause_can_be_reported(state_type: StateType) -> None:
+    """A process that is over cannot claim to run."""
+    read = decode_report(json.dumps(GOOD | {"type": state_type}))
+    assert (read is not None) == (state_type in TERMINAL | {PAUSED})
+
+
+def test_a_good_end_needs_no_words() -> None:
+    """The shortest report: completed."""
+    assert decode_report(completed_report(3).encode()) == Report(3, State(COMPLETED))
