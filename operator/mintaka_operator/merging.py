@@ -1,8 +1,10 @@
 """Strategic merge of a partial PodTemplateSpec over ours, as `kubectl patch --type=strategic` would do it.
 
 Lists with a merge key (Kubernetes API: `patchMergeKey` of PodSpec and Container) are merged element by element; all
-others are replaced. `null` deletes a field, `$patch: delete` an element, `$patch: replace` a whole map or list. What
-makes no sense is kept as it is: the API server says best what is wrong with it. Source: apimachinery, strategicpatch.
+others are replaced. `null` deletes a field, `$patch: delete` an element, `$patch: replace` a whole map or list. In one
+thing we differ: kubectl puts new elements before those there are, we after them, so that variables of a template may refer
+to ours and `kubectl logs` shows the flow. What makes no sense is kept as it is: the API server says best what is wrong
+with it. Source: apimachinery, strategicpatch.
 """
 
 from __future__ import annotations
@@ -75,10 +77,7 @@ def _merge_list(base: list[Any], patch: list[dict[str, Any]], key: str) -> list[
 
 
 def _ordered(merged: list[Any], patch: list[dict[str, Any]], base: list[Any], key: str) -> list[Any]:
-    """The patch's elements in the patch's order, ours in ours; between the two ours go first, but for those that follow in ours.
-
-    Order matters: a variable may refer to those before it, and init containers run one after the other.
-    """
+    """The patch's elements in the patch's order, ours in ours; ours go first, but for those that the patch puts before them."""
     order = [element.get(key) for element in base]
     wishes = list(dict.fromkeys(element[key] for element in patch))
     by_key = {element.get(key): element for element in merged}
