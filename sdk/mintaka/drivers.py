@@ -10,6 +10,7 @@ from mintaka.engine import CALL, Await, Judge, Report, RunHooks, Sleep, run_prot
 from mintaka.logs import printing_to_log, run_logger
 from mintaka.loops import run_coroutine
 from mintaka.stopping import STOP
+from mintaka.tracebacks import log_information
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -150,7 +151,7 @@ async def _perform_async(invocation: Invocation, step: Step) -> Any:
 
 def _perform_at_once(invocation: Invocation, step: Step) -> Any:
     if isinstance(step, Report):
-        run_logger(invocation.context).log(step.level, step.message, exc_info=step.error)
+        run_logger(invocation.context).log(step.level, step.message, exc_info=log_information(step.error))
     elif isinstance(step, Judge) and invocation.child is not None:
         return invocation.child.launch.judge(step.error)
     return None

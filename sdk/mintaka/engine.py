@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.errors import Interruption, MintakaError, Terminated, TimedOut, UpstreamFailed
+from mintaka.errors import Interruption, Terminated, TimedOut, UpstreamFailed
 from mintaka.loops import is_cancellation
 from mintaka.outcomes import Outcome
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.settling import give_up, settled_value
 from mintaka.states import State
 from mintaka.stopping import STOP
+from mintaka_core.errors import MintakaError
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
 
 if TYPE_CHECKING:

@@ -88,16 +88,16 @@ class Environment:
         """The flow's arguments by name.
 
         Raises:
-            ValueError: MINTAKA_PARAMETERS is not a JSON object.
+            InvalidEnvironment: MINTAKA_PARAMETERS is not a JSON object.
         """
         try:
             values = json.loads(self.parameters)
         except ValueError as error:
             message = f"MINTAKA_PARAMETERS is not JSON: {error}"
-            raise ValueError(message) from error
+            raise InvalidEnvironment(message) from error
         if not isinstance(values, dict):
             message = f"MINTAKA_PARAMETERS should be a JSON object, not {type(values).__name__}"
-            raise ValueError(message)  # noqa: TRY004 - the text is wrong, not the call
+            raise InvalidEnvironment(message)
         return values
 
 

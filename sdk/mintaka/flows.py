@@ -58,7 +58,8 @@ class Flow[**P, R]:
             message = f"@flow goes on a function, not on {fn!r}"
             raise TypeError(message)
         self.fn = fn
-        self.name: str = name or getattr(fn, "__name__", type(fn).__name__).replace("_", "-")
+        own_name: str = getattr(fn, "__name__", type(fn).__name__)
+        self.name = name or own_name.replace("_", "-")
         self.description = description or inspect.getdoc(fn)
         self.version = version
         self.tags = tuple(sorted(set(tags)))
@@ -190,7 +191,7 @@ class Flow[**P, R]:
             launch = LAUNCH.get() or Launch(flow_run_id=str(uuid4()))
             ledger, inherited = Ledger(launch.recorder), False
             run = ledger.root(self.key, tuple(sorted({*tags, *launch.tags})))
-            run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}"
+            run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}".rstrip("-")
             launch.run = run
         child = FlowContext(self, run, ledger, launch, outer)
         context = RunContext(child, ledger, run, None, log_prints=inherited if self.log_prints is None else self.log_prints)

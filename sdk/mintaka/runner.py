@@ -10,18 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
 from time import gmtime, monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import LAUNCH, Launch
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
-from mintaka.errors import EntrypointNotFound, Interruption, ParameterError, SourceUnreadable
+from mintaka.errors import EntrypointNotFound, ParameterError, SourceUnreadable
 from mintaka.logs import HistoryHandler
 from mintaka.recording import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
 from mintaka.termination import Termination
+from mintaka.tracebacks import log_information, tail, with_place
 from mintaka_core.reports import ExitCode, Report
 from mintaka_core.states import COMPLETED, RUNNING, StateType
 
@@ -48,7 +48,8 @@ class Attempt:
             tags=environment.tags,
         )
         self._recorder: ApiRecorder | None = None
-        self.termination = Termination(self._state_in_api, environment.grace_seconds, self._foretell, self._hurry)
+        ask = self._state_in_api if environment.api_url and environment.flow_run_uid else None
+        self.termination = Termination(ask, environment.grace_seconds, self._foretell, self._hurry)
         self.launch.judge = self.termination.judge
         self.retriable = True
 
@@ -58,7 +59,7 @@ class Attempt:
         self.termination.install()
         try:
             state = self._flow_state()
-        except Interruption as error:
+        except BaseException as error:  # noqa: BLE001 - SIGTERM, SystemExit, KeyboardInterrupt: not the flow's own end
             state = self._interrupted(error)
         self.termination.finish()
         return self._report(state, self._deliver())
@@ -69,24 +70,24 @@ class Attempt:
         try:
             values = environment.parsed_parameters()
             flow = load_flow(environment.entrypoint, inline=environment.source_inline, folder=environment.source_dir)
-            logger.info("flow run %s: flow %s, attempt %d", environment.flow_run or "without a name", flow.name, environment.attempt)
-            return self._ended(self._called(flow, values))
+        except InvalidEnvironment as error:
+            return self._final("InvalidParameters", error)
         except EntrypointNotFound as error:
-            self.retriable = False
-            return Failed(reason="EntrypointNotFound", message=str(error))
+            return self._final("EntrypointNotFound", error)
         except SourceUnreadable as error:
             return Crashed(reason="SourceUnreadable", message=str(error))
-        except (ParameterError, ValueError) as error:
-            if isinstance(error, ParameterError) or error.__traceback__ is None or "MINTAKA_PARAMETERS" in str(error):
-                self.retriable = False
-                return Failed(reason="InvalidParameters", message=str(error))
-            return self._import_failed(error)
         except Exception as error:  # noqa: BLE001 - the user's module may raise anything while it is imported
             return self._import_failed(error)
-        except Interruption:
-            raise
-        except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt: not the flow's own end
-            return self._interrupted(error)
+        logger.info("flow run %s: flow %s, attempt %d", environment.flow_run or "without a name", flow.name, environment.attempt)
+        try:
+            return self._ended(self._called(flow, values))
+        except ParameterError as error:
+            return self._final("InvalidParameters", error)
+
+    def _final(self, reason: str, error: Exception) -> State:
+        """FAILED, and trying again would not help."""
+        self.retriable = False
+        return Failed(reason=reason, message=str(error))
 
     def _called(self, flow: Flow[Any, Any], values: dict[str, Any]) -> State:
         token = LAUNCH.set(self.launch)
@@ -114,16 +115,14 @@ class Attempt:
         """The flow's own end, told for people who see only the report."""
         run = self.launch.run
         if isinstance(state.error, ParameterError) and run is not None and not any(entry.type == RUNNING for entry in run.history):
-            self.retriable = False
-            return Failed(reason="InvalidParameters", message=str(state.error))
+            return self._final("InvalidParameters", state.error)
         if state.error is None or state.type == COMPLETED:
             return state
-        return State(state.type, state.name, state.reason, _with_place(state.message, state.error), error=state.error)
+        return State(state.type, state.name, state.reason, with_place(state.message, state.error), error=state.error)
 
     def _import_failed(self, error: Exception) -> State:
-        logger.error("the flow's code raised while it was imported", exc_info=error)
-        tail = "".join(traceback.format_exception(error, limit=-_TAIL_FRAMES)).strip()
-        return Failed(reason=type(error).__name__, message=f"importing {self.environment.entrypoint} failed: {tail}")
+        logger.error("the flow's code raised while it was imported", exc_info=log_information(error))
+        return Failed(reason=type(error).__name__, message=f"importing {self.environment.entrypoint} failed: {tail(error, _TAIL_FRAMES)}")
 
     def _interrupted(self, error: BaseException) -> State:
         """The state of a flow run that something other than an exception ended."""
@@ -162,8 +161,6 @@ class Attempt:
 
     def _state_in_api(self) -> str:
         environment = self.environment
-        if not (environment.api_url and environment.flow_run_uid):
-            return ""
         from mintaka.sending import Connection  # noqa: PLC0415 - start-up time
 
         connection = Connection(environment.api_url, timeout_seconds=2.0)
@@ -206,15 +203,6 @@ def exit_code(state: State) -> ExitCode:
     if state.type == StateType.CRASHED:
         return {"Terminated": ExitCode.TERMINATED, "Fenced": ExitCode.FENCED}.get(state.reason, ExitCode.CRASHED)
     return {StateType.COMPLETED: ExitCode.COMPLETED, StateType.CANCELLED: ExitCode.CANCELLED}.get(state.type, ExitCode.FAILED)
-
-
-def _with_place(message: str, error: BaseException) -> str:
-    """`message` with the line of code that raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return message
-    last = frames[-1]
-    return f'{message} (File "{last.filename}", line {last.lineno}, in {last.name}: {last.line})'
 
 
 def _configure_logging(level: str) -> None:

@@ -58,7 +58,8 @@ class Task[**P, R]:
             message = f"@task goes on a function, not on {fn!r}"
             raise TypeError(message)
         self.fn = fn
-        self.name: str = name or getattr(fn, "__name__", type(fn).__name__)
+        own_name: str = getattr(fn, "__name__", type(fn).__name__)
+        self.name = name or own_name
         self.description = description or inspect.getdoc(fn)
         self.tags = tuple(sorted(set(tags)))
         self.task_run_name = task_run_name

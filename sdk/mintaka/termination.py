@@ -38,13 +38,13 @@ CANCELLED_BY = frozenset({"CANCELLING", "CANCELLED"})
 
 
 class Termination:
-    """Watches for SIGTERM in this process; `ask` gives the flow run's state type as the API has it ("": no answer).
+    """Watches for SIGTERM in this process; `ask` gives the flow run's state type as the API has it ("": no answer), None where there is no API.
 
     `on_request` is called, in a thread, when the process is asked to stop; `on_late` where the flow is over already.
     """
 
     def __init__(
-        self, ask: Callable[[], str], grace_seconds: float, on_request: Callable[[], object], on_late: Callable[[float], object]
+        self, ask: Callable[[], str] | None, grace_seconds: float, on_request: Callable[[], object], on_late: Callable[[float], object]
     ) -> None:
         self._ask = ask
         self._grace_seconds = grace_seconds
@@ -143,9 +143,9 @@ class Termination:
             sleep(_AGAIN_SECONDS)
 
     def _question(self) -> None:
-        for seconds in QUESTION_SECONDS:
+        for seconds in QUESTION_SECONDS if self._ask is not None else ():
             sleep(seconds)
-            if self._ask() in CANCELLED_BY:
+            if self._ask is not None and self._ask() in CANCELLED_BY:
                 self._cancelled = True
                 break
         self._answered.set()

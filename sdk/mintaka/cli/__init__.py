@@ -1,0 +1,77 @@
+"""The command line: `mintaka` (and `kubectl mintaka`).
+
+Its help and version come from a table, without loading what any command needs: a command's module and typer are imported
+when it is called. Errors are one line on stderr and an exit code (docs/exit-codes.md).
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NamedTuple
+
+USAGE = 2
+
+
+class Command(NamedTuple):
+    """A command's one line of help; its module has a function `command` for typer."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "deploy": Command("mintaka.cli.deploy", "Print the FlowDeployment of a flow, for kubectl apply."),
+    "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
+}
+
+
+def help_text() -> str:
+    """What `mintaka --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: mintaka COMMAND [ARGS]...",
+            "",
+            "Flows are functions, runs are resources.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "Options:",
+            "  --version  Print the version.",
+            "  --help     Print this; after a command, its own help.",
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        sys.stdout.write(help_text())
+    elif arguments[0] == "--version":
+        from mintaka import __version__  # noqa: PLC0415 - nothing else needs the SDK here
+
+        sys.stdout.write(f"mintaka {__version__}\n")
+    elif arguments[0] not in COMMANDS:
+        sys.stderr.write(f"mintaka: there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)}\n")
+        sys.exit(USAGE)
+    else:
+        _call(arguments[0], arguments[1:])
+
+
+def _call(name: str, arguments: list[str]) -> None:
+    import typer  # noqa: PLC0415 - start-up time
+
+    from mintaka_core.errors import MintakaError  # noqa: PLC0415 - start-up time
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(help=COMMANDS[name].summary)(import_module(COMMANDS[name].module).command)
+    try:
+        app(arguments, prog_name=f"mintaka {name}")
+    except MintakaError as error:
+        sys.stderr.write(f"mintaka {name}: {error}\n")
+        sys.exit(USAGE)

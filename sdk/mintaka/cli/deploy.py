@@ -1,0 +1,93 @@
+"""`mintaka deploy`: a flow's FlowDeployment as a manifest, for `kubectl apply -f -`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mintaka.cli.parsing import BadArgument, flow_at, parameters_of
+from mintaka.entrypoints import split_entrypoint
+from mintaka.manifests import as_json, as_yaml, checked_manifest
+
+INLINE_LIMIT_BYTES = 65536
+
+
+class Output(StrEnum):
+    """Formats of a manifest."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+def command(
+    entrypoint: Annotated[str, typer.Argument(help="The flow: path/to/file.py:function or module:function.")],
+    name: Annotated[str | None, typer.Option(help="Name of the deployment. Default: the flow's.")] = None,
+    namespace: Annotated[str | None, typer.Option(help="Its namespace. Default: kubectl's.")] = None,
+    image: Annotated[str | None, typer.Option(help="Image of the flow's container. Default: the operator's.")] = None,
+    inline: Annotated[bool, typer.Option("--inline", help="Put the source of the file into the manifest.")] = False,
+    config_map: Annotated[str | None, typer.Option(help="ConfigMap that has the file as a key.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value; the value is JSON, or else text.")] = None,
+    cron: Annotated[list[str] | None, typer.Option(help="A schedule in five fields, such as '0 6 * * MON-FRI'.")] = None,
+    interval: Annotated[list[str] | None, typer.Option(help="A schedule by the time between runs, such as 15m.")] = None,
+    time_zone: Annotated[str, typer.Option(help="Time zone of the schedules.")] = "UTC",
+    tag: Annotated[list[str] | None, typer.Option(help="A word to find runs by.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Format.")] = Output.YAML,
+) -> None:
+    """Print the FlowDeployment of a flow, for kubectl apply."""
+    flow = flow_at(entrypoint)
+    schedules = _schedules(cron or [], interval or [], time_zone)
+    parameters = parameters_of(parameter or [])
+    source = _source(entrypoint, inline=inline, config_map=config_map)
+    place, function = split_entrypoint(entrypoint)
+    spec: dict[str, Any] = {
+        "entrypoint": f"{Path(place).name}:{function}" if source else entrypoint,
+        "source": source,
+        "image": image,
+        "parameters": parameters or None,
+        "parameterSchema": flow.parameters.schema(),
+        "schedules": schedules or None,
+        "tags": sorted({*flow.tags, *(tag or [])}) or None,
+        "version": flow.version,
+        "description": flow.description,
+    }
+    metadata = {"name": name or _object_name(flow.name), "namespace": namespace}
+    manifest = checked_manifest(metadata, spec, now=datetime.now(UTC))
+    sys.stdout.write(as_json(manifest) if output == Output.JSON else as_yaml(manifest))
+
+
+def _schedules(crons: list[str], intervals: list[str], time_zone: str) -> list[dict[str, Any]]:
+    """One schedule for each expression, named by its kind and number."""
+    found = [{"cron": cron, "timeZone": time_zone} for cron in crons] + [
+        {"interval": interval, "timeZone": time_zone} for interval in intervals
+    ]
+    return [{"name": "main" if index == 0 else f"schedule-{index + 1}", **schedule} for index, schedule in enumerate(found)]
+
+
+def _source(entrypoint: str, *, inline: bool, config_map: str | None) -> dict[str, Any] | None:
+    place, _ = split_entrypoint(entrypoint)
+    if inline and config_map:
+        message = "--inline and --config-map are two ways to do one thing: use one of them"
+        raise BadArgument(message)
+    if not inline and not config_map:
+        return None
+    if not place.endswith(".py"):
+        message = f"--inline and --config-map take a file, such as flow.py:main; {place!r} is a module"
+        raise BadArgument(message)
+    if config_map:
+        return {"configMap": {"name": config_map}}
+    text = Path(place).read_text(encoding="utf-8")
+    if len(text.encode()) > INLINE_LIMIT_BYTES:
+        message = f"{place} is larger than 64 KiB, which is the most a manifest takes inline: use --config-map or an image"
+        raise BadArgument(message)
+    return {"inline": text}
+
+
+def _object_name(text: str) -> str:
+    """`text` as Kubernetes names objects."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:200].rstrip("-") or "flow"

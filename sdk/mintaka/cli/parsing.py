@@ -1,0 +1,53 @@
+"""What commands share in reading their arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mintaka.entrypoints import load_flow, split_entrypoint
+from mintaka.errors import LoadError
+from mintaka.tracebacks import tail
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from mintaka.flows import Flow
+
+
+class BadArgument(MintakaError):
+    """An argument of a command that makes no sense."""
+
+
+def parameters_of(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` pairs as parameters; a value is JSON where it can be read so, else text.
+
+    Raises:
+        BadArgument: there is no name or no equals sign.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            message = f"--parameter takes name=value, not {pair!r}"
+            raise BadArgument(message)
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
+
+
+def flow_at(entrypoint: str) -> Flow[Any, Any]:
+    """The flow an entrypoint names.
+
+    Raises:
+        LoadError: it is not there, or its code raised while it was imported.
+    """
+    split_entrypoint(entrypoint)
+    try:
+        return load_flow(entrypoint)
+    except LoadError:
+        raise
+    except Exception as error:
+        message = f"importing {entrypoint} failed: {tail(error, 1)}"
+        raise LoadError(message) from error

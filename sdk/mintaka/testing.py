@@ -1,0 +1,69 @@
+"""For tests of flows and tasks: run them with their history at hand, without a server.
+
+    with recorded() as history:
+        my_flow()
+    assert history.states_of("clean-0") == ["PENDING", "RUNNING", "COMPLETED"]
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mintaka.context import LAUNCH, Launch
+from mintaka.recording import Delivery
+from mintaka.wire import LogLine, row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mintaka.runs import Run
+
+
+class MemoryRecorder:
+    """Keeps every run and line of a flow run in memory."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, Run] = {}
+        self.lines: list[LogLine] = []
+
+    def changed(self, run: Run) -> None:
+        """Keep `run`."""
+        self.runs[run.n] = run
+
+    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+        """Keep one line; its time is not recorded."""
+        self.lines.append(LogLine(len(self.lines), 0, level, logger, n, message))
+
+    def close(self, deadline: float) -> Delivery:  # noqa: ARG002 - the protocol's signature
+        """Everything is here."""
+        return Delivery()
+
+    def run(self, name: str) -> Run:
+        """The run of that name."""
+        return next(run for run in self.runs.values() if run.name == name)
+
+    def row(self, name: str) -> dict[str, Any]:
+        """The run of that name as the API would get it."""
+        row: dict[str, Any] = json.loads(row_of(self.run(name)).text)
+        return row
+
+    def states_of(self, name: str) -> list[str]:
+        """The state names of that run, in order."""
+        return [entry.name for entry in self.run(name).history]
+
+    def upstream_of(self, name: str) -> set[str]:
+        """The names of the runs whose results went into that run."""
+        return {self.runs[n].name for n in self.run(name).upstream}
+
+
+@contextmanager
+def recorded(**launch: Any) -> Iterator[MemoryRecorder]:
+    """Run the next flow with its history kept in memory; `launch` are fields of `mintaka.context.Launch`."""
+    recorder = MemoryRecorder()
+    token = LAUNCH.set(Launch(recorder=recorder, **launch))
+    try:
+        yield recorder
+    finally:
+        LAUNCH.reset(token)

@@ -1,0 +1,150 @@
+"""Logs of runs, and `runtime`."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import io
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mintaka import flow, get_run_logger, runtime, task
+from mintaka.errors import MissingContext
+from mintaka.logs import HistoryHandler
+from mintaka.testing import MemoryRecorder, recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@task
+def talks(word: str) -> None:
+    get_run_logger().info("said %s", word)
+    logging.getLogger("library").warning("heard %s", word)
+    print("printed", word, sep="-")
+
+
+@pytest.fixture
+def history() -> Iterator[MemoryRecorder]:
+    with recorded(flow_run_id="uid", name="run-1", namespace="team", deployment="daily", attempt=2, tags=("nightly",)) as recorder:
+        handler = HistoryHandler(recorder)
+        root = logging.getLogger()
+        level = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        yield recorder
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def lines(history: MemoryRecorder) -> list[tuple[int, str, int | None, str]]:
+    return [(line.level, line.logger, line.n, line.message) for line in history.lines]
+
+
+def test_lines_carry_the_run_they_were_logged_in(history: MemoryRecorder) -> None:
+    @flow
+    def main() -> None:
+        get_run_logger().info("begin")
+        talks("a")
+        talks.submit("b").result()
+
+    main()
+    assert lines(history) == [
+        (20, "mintaka.flow", None, "begin"),
+        (20, "mintaka.task", 0, "said a"),
+        (30, "library", 0, "heard a"),
+        (20, "mintaka.task", 1, "said b"),
+        (30, "library", 1, "heard b"),
+    ]
+
+
+def test_log_prints_makes_print_a_line_in_the_flow_and_its_tasks(history: MemoryRecorder, capsys: pytest.CaptureFixture[str]) -> None:
+    real = builtins.print
+
+    @flow(log_prints=True)
+    def main() -> None:
+        print("flow", 1)
+        talks.submit("a").result()
+        talks.with_options(log_prints=False)("b")
+
+    main()
+    assert [line for line in lines(history) if "printed" in line[3] or "flow" in line[3]] == [
+        (20, "mintaka.flow", None, "flow 1"),
+        (20, "mintaka.task", 0, "printed-a"),
+    ]
+    assert capsys.readouterr().out == "printed-b\n"
+    assert builtins.print is real
+
+
+def test_print_into_a_file_of_its_own_stays_there(history: MemoryRecorder, capsys: pytest.CaptureFixture[str]) -> None:
+    file = io.StringIO()
+
+    @flow(log_prints=True)
+    async def main() -> None:
+        print("kept", file=file)
+
+    asyncio.run(main())
+    assert (file.getvalue(), lines(history), capsys.readouterr().out) == ("kept\n", [], "")
+
+
+def test_a_failed_task_leaves_its_traceback_in_the_log_without_our_frames(history: MemoryRecorder) -> None:
+    @task
+    def breaks() -> None:
+        raise LookupError("lost")
+
+    @flow
+    def main() -> None:
+        breaks(return_state=True)
+
+    main()
+    (line,) = lines(history)
+    assert line[:3] == (40, "mintaka.task", 0)
+    assert line[3].startswith("breaks-0 ended Failed: LookupError: lost\nTraceback (most recent call last):\n  File ")
+    assert "engine.py" not in line[3]
+    assert line[3].endswith("LookupError: lost")
+
+
+def test_a_line_that_cannot_be_formatted_does_not_end_the_flow(capsys: pytest.CaptureFixture[str]) -> None:
+    recorder = MemoryRecorder()
+    HistoryHandler(recorder).emit(logging.LogRecord("library", logging.INFO, "", 0, "%d", ("text",), None))
+    assert recorder.lines == []
+    assert "TypeError" in capsys.readouterr().err
+
+
+def test_endless_lines_lose_their_middle(history: MemoryRecorder) -> None:
+    @flow
+    def main() -> None:
+        get_run_logger().info("x" * 100_000)
+
+    main()
+    assert len(history.lines[0].message) < 33_000
+
+
+def test_there_is_no_run_logger_outside_of_runs() -> None:
+    with pytest.raises(MissingContext, match="get_run_logger"):
+        get_run_logger()
+
+
+def test_runtime_tells_where_one_is(history: MemoryRecorder) -> None:
+    @task(tags=["t"], retries=1)
+    def asks() -> Any:
+        if runtime.task_run.run_count == 1:
+            raise ValueError("once more")
+        return (runtime.task_run.id, runtime.task_run.n, runtime.task_run.name, runtime.task_run.task_name, runtime.task_run.run_count, runtime.task_run.tags)
+
+    @flow(tags=["f"])
+    def main(n: int, label: str = "x") -> Any:
+        run = runtime.flow_run
+        here = (run.id, run.name, run.flow_name, run.namespace, run.attempt, run.run_count, run.parameters, run.tags, runtime.deployment.name)
+        return here, asks.submit().result(), runtime.task_run.id
+
+    here, inside, outside = main(1)
+    assert here == ("uid", "run-1", "main", "team", 2, 1, {"n": 1, "label": "x"}, ["f", "nightly"], "daily")
+    assert inside == ("uid/2/0", 0, "asks-0", "asks", 2, ["t"])
+    assert outside is None
+    assert history.row("asks-0")["started"] is not None
+
+
+def test_runtime_is_empty_outside_of_runs() -> None:
+    assert (runtime.flow_run.id, runtime.flow_run.parameters, runtime.task_run.n, runtime.deployment.name, runtime.flow_run.tags) == (None, {}, None, None, [])

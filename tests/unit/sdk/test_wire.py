@@ -1,0 +1,134 @@
+"""Rows and lines as the API takes them, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mintaka.context import Launch
+from mintaka.delivery import ApiRecorder, DeliverySettings
+from mintaka.errors import LoadError
+from mintaka.recording import NullRecorder
+from mintaka.runs import Entry, Ledger
+from mintaka.sending import Answer, Connection, judged
+from mintaka.wire import LogLine, clean, report_of, row_of
+from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
+
+
+def test_a_row_has_what_the_contract_names() -> None:
+    ledger = Ledger(NullRecorder())
+    run = ledger.open("etl.clean", "task", 3, ("a",))
+    run.upstream = (1, 2)
+    created = run.history[0].time
+    for entry in (
+        Entry(RUNNING, "Running", created + 10),
+        Entry(SCHEDULED, "AwaitingRetry", created + 20, "retry_failed", "failure 1 of 1 allowed", "ValueError", "no"),
+        Entry(RUNNING, "Retrying", created + 30),
+        Entry(FAILED, "Failed", created + 40, "", "", "ValueError", "still no"),
+    ):
+        run.history.append(entry)
+    row = json.loads(row_of(run).text)
+    assert row == {
+        "n": 0,
+        "task": "etl.clean",
+        "name": None,
+        "state": "FAILED",
+        "state_name": "Failed",
+        "reason": "ValueError",
+        "message": "still no",
+        "seq": 5,
+        "started": created + 10,
+        "ended": created + 40,
+        "runs": 2,
+        "upstream": [1, 2],
+        "tags": ["a"],
+        "parent": 3,
+        "kind": "task",
+        "history": [
+            ["PENDING", "Pending", 0, "", ""],
+            ["RUNNING", "Running", 10, "", ""],
+            ["SCHEDULED", "AwaitingRetry", 20, "retry_failed", "failure 1 of 1 allowed"],
+            ["RUNNING", "Retrying", 30, "", ""],
+            ["FAILED", "Failed", 40, "", ""],
+        ],
+        "created": created,
+    }
+
+
+def test_a_report_is_one_line_of_json_around_rows_and_lines() -> None:
+    launch = Launch(name="r", namespace="team", deployment="d", attempt=2)
+    line = LogLine(0, 5, 20, "mintaka.flow", None, "hello\nthere").encode()
+    body = report_of(launch, 7, ['{"n": 0}'], [line], {"COMPLETED": 1, "FAILED": 0}, final=True)
+    assert body.count(b"\n") == 1
+    assert json.loads(body) == {
+        "attempt": 2,
+        "report": 7,
+        "flow_run": {"name": "r", "namespace": "team", "deployment": "d"},
+        "counts": {"COMPLETED": 1},
+        "final": True,
+        "tasks": [{"n": 0}],
+        "logs": [{"seq": 0, "time": 5, "level": 20, "logger": "mintaka.flow", "n": None, "message": "hello\nthere"}],
+    }
+
+
+@given(st.text(st.characters(), max_size=200) | st.text(st.sampled_from("a\0\ud800\udfff☃"), max_size=20))
+def test_texts_are_made_what_every_database_takes(text: str) -> None:
+    cleaned = clean(text)
+    cleaned.encode()
+    assert "\0" not in cleaned
+    if text.isascii() and "\0" not in text:
+        assert cleaned == text
+
+
+def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
+    run = Ledger(NullRecorder()).open("t", "task", None)
+    for n in range(20_000):
+        run.history.append(Entry(RUNNING, "Retrying", n, "retry_failed", "x" * 100))
+    row = row_of(run)
+    assert (row.seq, len(row.text) < 500_000) == (20_001, True)
+
+
+ANSWERS: dict[str, tuple[int, Any, Answer]] = {
+    "an acknowledgement by number": (200, {"report": 5}, Answer.ACCEPTED),
+    "an acknowledgement of another report": (200, {"report": 4}, Answer.UNAVAILABLE),
+    "a proxy's friendly page": (200, "<html>", Answer.UNAVAILABLE),
+    "a stale attempt": (409, {"type": "https://mintaka.dev/problems/stale-attempt"}, Answer.FENCED),
+    "another conflict": (409, {"type": "about:blank"}, Answer.UNAVAILABLE),
+    "a malformed report": (422, {"type": "x"}, Answer.REFUSED),
+    "a report that is too large": (413, {}, Answer.REFUSED),
+    "a bad request": (400, [], Answer.REFUSED),
+    "the database is away": (503, {}, Answer.UNAVAILABLE),
+    "a server error": (500, "", Answer.UNAVAILABLE),
+    "a gateway without upstream": (502, "<html>", Answer.UNAVAILABLE),
+    "not found, by something in between": (404, "", Answer.UNAVAILABLE),
+    "not allowed, by something in between": (403, "", Answer.UNAVAILABLE),
+    "too many requests": (429, "", Answer.UNAVAILABLE),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "answer"), ANSWERS.values(), ids=ANSWERS)
+def test_what_answers_mean(status: int, body: Any, answer: Answer) -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    assert judged(status, text.encode(), 5) == answer
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "host:4200", "http://", ""])
+def test_a_url_that_is_none_says_so(url: str) -> None:
+    with pytest.raises(LoadError, match="MINTAKA_API_URL"):
+        Connection(url)
+
+
+def test_a_recorder_whose_api_never_answers_keeps_everything_on_disk_and_says_where(tmp_path: Any) -> None:
+    launch = Launch(flow_run_id="uid", name="r")
+    settings = DeliverySettings(flush_seconds=0.01, retry_seconds=0.01, spool_folder=tmp_path)
+    recorder = ApiRecorder("http://127.0.0.1:9", launch, settings)  # the discard port: nobody listens there
+    ledger = Ledger(recorder)
+    for _ in range(10):
+        ledger.complete(ledger.open("t", "task", None))
+    ledger.log(20, "x", None, "line")
+    delivery = recorder.close(time.monotonic() + 0.2)
+    assert (delivery.complete, delivery.lost, delivery.spool) == (False, 0, str(tmp_path / "uid-1"))
