@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from postgres_server import PostgresServer
 from sqlalchemy import text

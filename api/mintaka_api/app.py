@@ -87,11 +87,7 @@ async def _background(services: Services) -> None:
         await asyncio.sleep(wait)
         wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
     if services.mirror is not None:
-        try:
-            await services.mirror.run()
-        except Exception:
-            logger.exception("the mirror failed")
-            raise
+        await services.mirror.run()
 
 
 async def _try_to_migrate(services: Services) -> bool:

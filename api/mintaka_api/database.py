@@ -8,11 +8,11 @@ Whatever the database is to blame for becomes `DatabaseAway`, which the rim answ
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate
 
-import anyio
-import anyio.to_thread
 from sqlalchemy import create_engine, event, exc, make_url
 
 from mintaka_api.tables import prepare_for_postgresql
@@ -53,8 +53,8 @@ class Database:
         self.write_engine = self._engine(writers, writing=True)
         self.read_engine = self._engine(read_connections, writing=False)
         self.migrated = False
-        self._connections = {True: writers, False: read_connections}
-        self._limiters: dict[bool, anyio.CapacityLimiter] = {}
+        # A thread per connection: who has a thread never waits for a connection.
+        self._threads = {True: ThreadPoolExecutor(writers, "database-write"), False: ThreadPoolExecutor(read_connections, "database-read")}
 
     async def read[**P, T](self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`query(connection, …)` in a reading transaction."""
@@ -92,7 +92,9 @@ class Database:
             yield connection
 
     def dispose(self) -> None:
-        """Close all connections."""
+        """Wait for what is under way, then close all connections."""
+        for threads in self._threads.values():
+            threads.shutdown()
         self.write_engine.dispose()
         self.read_engine.dispose()
 
@@ -116,10 +118,7 @@ class Database:
             return query(connection, *args, **kwargs)
 
     async def _run[T](self, *, writing: bool, function: Callable[[], T]) -> T:
-        limiter = self._limiters.get(writing)
-        if limiter is None:
-            limiter = self._limiters[writing] = anyio.CapacityLimiter(self._connections[writing])
-        return await anyio.to_thread.run_sync(function, limiter=limiter)
+        return await asyncio.get_running_loop().run_in_executor(self._threads[writing], function)
 
     def _engine(self, connections: int, *, writing: bool) -> Engine:
         options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": 5}

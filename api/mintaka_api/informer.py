@@ -69,6 +69,12 @@ class Informer:
         self.synced = asyncio.Event()
         self.problem = "not listed yet"
 
+    def forget(self) -> None:
+        """Begin with a list the next time."""
+        self._version = None
+        self.synced.clear()
+        self.problem = "not listed yet"
+
     async def run(self) -> None:
         """List and watch for ever; errors are waited out with growing patience."""
         wait = _FIRST_WAIT_SECONDS
@@ -79,6 +85,7 @@ class Informer:
                     wait = _FIRST_WAIT_SECONDS
                 await self._watch()
                 wait = _FIRST_WAIT_SECONDS
+                await asyncio.sleep(wait)  # a server that ends every watch at once is not asked in a tight loop
             except (ClusterAway, ClusterRefusal, NoCluster) as error:
                 if isinstance(error, ClusterRefusal) and error.code == _GONE:
                     logger.info("the watch of %s expired; listing anew", self._resource.plural)

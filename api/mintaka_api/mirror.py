@@ -73,10 +73,22 @@ class Mirror:
         return self._problem or next((informer.problem for informer in informers if informer.problem), "")
 
     async def run(self) -> None:
-        """Mirror for ever.
+        """Mirror for ever, and begin anew where a part of it fails in a way that nobody foresaw: nothing seen is lost.
 
         Deployments come first, since runs inherit their tags, and tombstones, since they say how vanished runs ended.
         """
+        while True:
+            try:
+                await self._run()
+            except Exception as error:
+                self._problem = f"it failed and begins anew: {error!r}"
+                logger.exception("the mirror failed and begins anew")
+                await asyncio.sleep(_LONGEST_WAIT_SECONDS)
+
+    async def _run(self) -> None:
+        for informer in (*self._deployments, *self._tombstones, *self._runs):
+            informer.forget()
+        self._wake.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_batches())
             tasks.create_task(self._acknowledger.run())
@@ -111,6 +123,9 @@ class Mirror:
                     logger.warning("%d objects wait to be written: %s", len(self._backlog), away)
                     await asyncio.sleep(wait)
                     wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+                except BaseException:
+                    self._backlog.put_back(batch)
+                    raise
 
     async def _write(self, batch: Batch) -> None:
         """Commit `batch`, without those of its objects that the database does not take."""

@@ -27,7 +27,9 @@ def _free_port() -> int:
 
 
 def _binaries() -> Path:
-    done = subprocess.run([_ROOT / "cluster" / "build", "etcd", "kube-apiserver"], capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False)
+    done = subprocess.run(
+        [_ROOT / "cluster" / "build", "etcd", "kube-apiserver"], capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
+    )
     if done.returncode:
         message = f"the kube-apiserver that the tests run on could not be built (set MINTAKA_TEST_KUBECONFIG to use another): {done.stderr}"
         raise RuntimeError(message)
@@ -63,8 +65,22 @@ class ControlPlane:
             "kube-apiserver",
             *("--etcd-servers", f"http://127.0.0.1:{self._etcd_port}", "--bind-address", "127.0.0.1", "--secure-port", str(self.port)),
             *("--advertise-address", "192.0.2.1", "--endpoint-reconciler-type", "none", "--cert-dir", str(self.folder / "pki")),
-            *("--authorization-mode", "RBAC", "--token-auth-file", str(self.folder / "tokens.csv"), "--service-cluster-ip-range", "10.0.0.0/24"),
-            *("--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", key, "--service-account-signing-key-file", key),
+            *(
+                "--authorization-mode",
+                "RBAC",
+                "--token-auth-file",
+                str(self.folder / "tokens.csv"),
+                "--service-cluster-ip-range",
+                "10.0.0.0/24",
+            ),
+            *(
+                "--service-account-issuer",
+                "https://kubernetes.default.svc",
+                "--service-account-key-file",
+                key,
+                "--service-account-signing-key-file",
+                key,
+            ),
             *("--disable-admission-plugins", "ServiceAccount"),
         )
         deadline = time.monotonic() + _START_SECONDS

@@ -97,11 +97,35 @@ class PostgresServer:
 
     def create_database(self, name: str) -> str:
         """Create an empty database; its URL."""
-        arguments = [_binary("psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "mintaka", "-d", "postgres", "-qc", f'CREATE DATABASE "{name}"']
+        arguments = [
+            _binary("psql"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "mintaka",
+            "-d",
+            "postgres",
+            "-qc",
+            f'CREATE DATABASE "{name}"',
+        ]
         subprocess.run(arguments, check=True, capture_output=True)
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is connected to it."""
-        arguments = [_binary("psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "mintaka", "-d", "postgres", "-qc", f'DROP DATABASE "{name}" WITH (FORCE)']
+        arguments = [
+            _binary("psql"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "mintaka",
+            "-d",
+            "postgres",
+            "-qc",
+            f'DROP DATABASE "{name}" WITH (FORCE)',
+        ]
         subprocess.run(arguments, check=True, capture_output=True)

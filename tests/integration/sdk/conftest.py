@@ -1,0 +1,169 @@
+"""A stand-in for the API: a real HTTP server that speaks the contract and fails on request."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mintaka.stopping import STOP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def nobody_asked_to_stop() -> Iterator[None]:
+    """Each test begins in a process that nobody asked to stop."""
+    STOP.clear()
+    yield
+    STOP.clear()
+
+
+@dataclass
+class StandIn:
+    """What arrived, and how the next requests are treated.
+
+    `faults` are taken one per report: a status to answer with, "drop" (close without an answer, nothing stored), "forget"
+    (stored, then closed without an answer), or a number of seconds as a float to wait before storing.
+    """
+
+    faults: list[Any] = field(default_factory=list)
+    fault_forever: Any = None
+    state: str = "RUNNING"
+    tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
+    logs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    port: int = 0
+    server: ThreadingHTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def final(self) -> bool:
+        return any(report["final"] for report in self.reports)
+
+    def start(self) -> None:
+        """Listen, on the same port as before."""
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+                stand_in._post(self)
+
+            def do_GET(self) -> None:  # noqa: N802 - the base class's name
+                stand_in._answer(self, 200, {"uid": "uid", "state": {"type": stand_in.state}})
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            connections: list[Any] = []  # noqa: RUF012 - one per server class
+
+            def process_request(self, request: Any, client_address: Any) -> None:
+                self.connections.append(request)
+                super().process_request(request, client_address)
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A connection that breaks is part of the game."""
+
+        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening and break every connection, as a killed process does."""
+        server, self.server = self.server, None
+        if server is None:
+            return
+        server.shutdown()
+        server.server_close()
+        for connection in server.connections:  # type: ignore[attr-defined]
+            try:
+                connection.shutdown(2)
+            except OSError:
+                continue
+
+    def _post(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        if handler.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        with self.lock:
+            fault = self.faults.pop(0) if self.faults else self.fault_forever
+        if isinstance(fault, float):
+            sleep(fault)
+        elif isinstance(fault, int):
+            self._answer(handler, fault, {"type": "https://mintaka.dev/problems/stale-attempt" if fault == 409 else "about:blank"})
+            return
+        if fault == "drop":
+            handler.close_connection = True
+            return
+        report = json.loads(body)
+        with self.lock:
+            self._take(report, len(body))
+        if fault == "forget":
+            handler.close_connection = True
+            return
+        self._answer(handler, 200, {"report": report["report"]})
+
+    def _take(self, report: dict[str, Any], size: int) -> None:
+        """Store a report as the contract says, and note whatever it does not allow."""
+        if size > 4 * 1024 * 1024 or len(report["tasks"]) + len(report["logs"]) > 5000:
+            self.problems.append(f"report {report['report']} is too large")
+        if self.final and report["report"] > max(other["report"] for other in self.reports):
+            self.problems.append("a report came after the final one")
+        self.reports.append(report)
+        for row in report["tasks"]:
+            known = self.tasks.get(row["n"])
+            if known is None or known["seq"] < row["seq"]:
+                self.tasks[row["n"]] = row
+            elif known["seq"] == row["seq"] and known != row:
+                self.problems.append(f"two different rows for {row['n']}, {row['seq']}")
+        for line in report["logs"]:
+            if self.logs.setdefault(line["seq"], line) != line:
+                self.problems.append(f"two different lines {line['seq']}")
+
+    @staticmethod
+    def _answer(handler: BaseHTTPRequestHandler, status: int, body: Any) -> None:
+        text = json.dumps(body).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(text)))
+        handler.end_headers()
+        handler.wfile.write(text)
+
+    def assert_complete(self, tasks: int, logs: int | None = None) -> None:
+        """Everything is there, each once, and the last report said so."""
+        assert self.problems == []
+        assert sorted(self.tasks) == list(range(tasks))
+        assert all(row["state"] == row["history"][-1][0] and row["seq"] == len(row["history"]) for row in self.tasks.values())
+        if logs is not None:
+            assert sorted(self.logs) == list(range(logs))
+        assert self.final
+        last = max(self.reports, key=lambda report: report["report"])
+        assert last["final"]
+        counts: dict[str, int] = {}
+        for row in self.tasks.values():
+            counts[row["state"]] = counts.get(row["state"], 0) + 1
+        assert last["counts"] == counts
+
+
+@pytest.fixture
+def api() -> Iterator[StandIn]:
+    """A running stand-in."""
+    stand_in = StandIn()
+    stand_in.start()
+    yield stand_in
+    stand_in.stop()
