@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mintaka.context import Launch
-from mintaka.delivery import ApiRecorder, DeliverySettings
 from mintaka.errors import LoadError
 from mintaka.recording import NullRecorder
 from mintaka.runs import Entry, Ledger
@@ -120,15 +118,3 @@ def test_what_answers_mean(status: int, body: Any, answer: Answer) -> None:
 def test_a_url_that_is_none_says_so(url: str) -> None:
     with pytest.raises(LoadError, match="MINTAKA_API_URL"):
         Connection(url)
-
-
-def test_a_recorder_whose_api_never_answers_keeps_everything_on_disk_and_says_where(tmp_path: Any) -> None:
-    launch = Launch(flow_run_id="uid", name="r")
-    settings = DeliverySettings(flush_seconds=0.01, retry_seconds=0.01, spool_folder=tmp_path)
-    recorder = ApiRecorder("http://127.0.0.1:9", launch, settings)  # the discard port: nobody listens there
-    ledger = Ledger(recorder)
-    for _ in range(10):
-        ledger.complete(ledger.open("t", "task", None))
-    ledger.log(20, "x", None, "line")
-    delivery = recorder.close(time.monotonic() + 0.2)
-    assert (delivery.complete, delivery.lost, delivery.spool) == (False, 0, str(tmp_path / "uid-1"))
