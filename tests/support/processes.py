@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kube import eventually
+
 
 def free_port() -> int:
     """A port of this machine that nobody listens on."""
@@ -38,6 +40,10 @@ class Process:
         assert self._process is not None, "not started"
         return self._process
 
+    def said(self, words: str) -> int:
+        """How often it has said something."""
+        return self.text().count(words)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         self.process.send_signal(number)
@@ -56,6 +62,13 @@ class Process:
     def text(self) -> str:
         """All it has said."""
         return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+def leading(process: Process) -> None:
+    """Start an operator and wait until it leads."""
+    before = process.said("leading as") if process.log.exists() else 0
+    process.start()
+    eventually(lambda: process.said("leading as") > before, f"{process.log.name} says that it leads", seconds=60)
 
 
 def operator(log: Path, namespace: str, identity: str = "operator", **environment: Any) -> Process:
