@@ -31,7 +31,7 @@ class PodDefaults:
 def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, Any]:
     """The manifest of the pod of one attempt."""
     merged = strategic_merge(_default_pod(run, template, attempt, defaults), template.pod_template or {})
-    metadata, spec = merged.get("metadata") or {}, merged.get("spec") or {}
+    metadata, spec = _part(merged, "metadata"), _part(merged, "spec")
     return {
         "apiVersion": "v1",
         "kind": "Pod",

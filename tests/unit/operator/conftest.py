@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+
 from jumping import Clock, JumpingLoop
 from memory_cluster import MemoryCluster
-
 from mintaka_operator import informing, leading, queueing
 
 if TYPE_CHECKING:

@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from mintaka_core.reports import Report, decode_report
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
+from mintaka_core.workloads import Phase
+from mintaka_operator.diagnosis import ENDS, TROUBLES, diagnose, overridden
+from mintaka_operator.podview import PodView
 from pod_signs import (
     ASKED,
     CASES,
@@ -29,12 +35,6 @@ from pod_signs import (
     status,
     waiting,
 )
-
-from mintaka_core.reports import Report, decode_report
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
-from mintaka_core.workloads import Phase
-from mintaka_operator.diagnosis import ENDS, TROUBLES, diagnose, overridden
-from mintaka_operator.podview import PodView
 
 ROWS_WITHOUT_A_POD = {12, 28}
 

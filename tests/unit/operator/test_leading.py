@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -12,6 +11,8 @@ from mintaka_operator.cluster import ApiError, Cluster
 from mintaka_operator.leading import DURATION_SECONDS, RENEW_SECONDS, Leadership, LeaseLost
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jumping import Clock
     from memory_cluster import MemoryCluster
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jumping import Clock, JumpingLoop
 
+from jumping import Clock, JumpingLoop
 from mintaka_operator import queueing
 from mintaka_operator.queueing import WorkQueue
 

@@ -1,0 +1,140 @@
+"""Rows of the failure table that no pod's status shows: no pod, a pod that cannot be created, a node that does not come back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from mintaka_core.reconciling.plans import StopWorkload
+from mintaka_core.reconciling.runs import FORCE_AFTER, RunObservation, reconcile
+from mintaka_core.resources import FlowRun, FlowTemplate
+from mintaka_core.states import CRASHED
+from mintaka_operator import paths
+from mintaka_operator.applying import refusal
+from mintaka_operator.cluster import ApiError, Cluster
+from mintaka_operator.diagnosis import diagnose
+from mintaka_operator.gathering import gather_run
+from mintaka_operator.settings import Settings
+from mintaka_operator.world import World
+from pod_signs import Case, flow, pod, running, starting, target, waiting
+
+if TYPE_CHECKING:
+    from jumping import Clock
+    from memory_cluster import MemoryCluster
+
+NOW = datetime(2026, 3, 4, 6, 0, tzinfo=UTC)
+TEMPLATE = {"entrypoint": "a:b"}
+
+
+def flow_run(state: str, **status: Any) -> dict[str, Any]:
+    """A run in its first attempt."""
+    kept = {
+        "state": {"type": state, "name": state.capitalize(), "time": "2026-03-04T05:00:00.000000Z"},
+        "sequence": 3,
+        "attempt": 1,
+        "podName": "nightly-1",
+        **status,
+    }
+    metadata = {"name": "nightly", "namespace": "sales", "uid": "9f1c", "resourceVersion": "9", "finalizers": ["mintaka.dev/mirror"]}
+    return {"metadata": metadata, "spec": {"template": TEMPLATE}, "status": kept}
+
+
+def observed(state: str, **more: Any) -> RunObservation:
+    """What is seen of a run."""
+    return RunObservation(FlowRun.model_validate(flow_run(state)), FlowTemplate.model_validate(TEMPLATE), **more)
+
+
+class TestRow12:
+    @pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+    def test_a_pod_that_is_gone_is_a_crash(self, state: str) -> None:
+        plan = reconcile(observed(state), NOW)
+        assert plan.status
+        assert plan.status.state
+        assert (plan.status.state.type, plan.status.state.reason) == (CRASHED, "PodDisappeared")
+        assert "nightly-1 does not exist" in plan.status.state.message
+
+    def test_a_pod_is_only_believed_gone_when_the_api_server_says_so(self, clock: Clock, cluster: MemoryCluster) -> None:
+        world = World(cast("Cluster", cluster), Settings())
+        world.runs.put(flow_run("RUNNING"))
+        cluster.put(paths.pods("sales", "nightly-1"), pod(Case("", "", flow(running(), "Running"))))
+        seen = clock.run(gather_run(world, ("sales", "nightly")))
+        assert seen
+        assert list(seen.workloads) == [1]
+        del cluster.objects[paths.pods("sales", "nightly-1")]
+        world.pods.remove(("sales", "nightly-1"))
+        seen = clock.run(gather_run(world, ("sales", "nightly")))
+        assert seen
+        assert not seen.workloads
+
+    def test_an_api_server_that_does_not_answer_says_nothing_about_the_pod(self, clock: Clock, cluster: MemoryCluster) -> None:
+        world = World(cast("Cluster", cluster), Settings())
+        world.runs.put(flow_run("RUNNING"))
+        cluster.fault = lambda _method, _path: ApiError(503, "ServiceUnavailable", "down")
+        with pytest.raises(ApiError):
+            clock.run(gather_run(world, ("sales", "nightly")))
+
+
+class TestRow18:
+    def test_what_holds_a_pod_back_is_in_its_last_warning(self, clock: Clock, cluster: MemoryCluster) -> None:
+        world = World(cast("Cluster", cluster), Settings())
+        world.runs.put(flow_run("PENDING", nextTime="2026-03-04T05:10:00.000000Z"))
+        world.pods.put(pod(Case("", "", starting(waiting("ContainerCreating")))))
+        for minute, reason in ((1, "FailedScheduling"), (9, "FailedMount"), (5, "FailedCreatePodSandBox")):
+            event = {"reason": reason, "message": f"{reason} at {minute}", "lastTimestamp": f"2026-03-04T05:0{minute}:00Z"}
+            cluster.put(f"{paths.events('sales')}/{reason.lower()}", event)
+        seen = clock.run(gather_run(world, ("sales", "nightly")))
+        assert seen
+        trouble = seen.workloads[1].trouble
+        assert trouble
+        assert (trouble.reason, trouble.message) == ("FailedMount", "FailedMount at 9")
+
+
+#: code, reason, message → reason, how long it is borne (seconds, None for ever)
+REFUSALS = {
+    "over quota": (403, "Forbidden", 'pods "x" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=5, limited: pods=5', "QuotaExceeded", None),
+    "against Pod Security": (403, "Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false', "PodRejected", 0),
+    "a service account that is still to come": (403, "Forbidden", 'pods "x" is forbidden: error looking up service account sales/seller: serviceaccount "seller" not found', "PodForbidden", 60),
+    "in a namespace that goes": (403, "Forbidden", 'pods "x" is forbidden: unable to create new content in namespace sales because it is being terminated', "NamespaceTerminating", 0),
+    "in a namespace that is gone": (404, "NotFound", 'namespaces "sales" not found', "NamespaceTerminating", 0),
+    "invalid": (422, "Invalid", 'Pod "x" is invalid: spec.containers[0].image: Required value', "PodRejected", 0),
+    "no pod at all": (400, "BadRequest", "Pod in version v1 cannot be handled as a Pod: json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec", "PodRejected", 0),
+    "denied by a webhook": (400, "BadRequest", 'admission webhook "policy" denied the request: no', "PodRejected", 0),
+}  # fmt: skip
+
+
+class TestRow28:
+    @pytest.mark.parametrize("sentence", REFUSALS)
+    def test_a_pod_that_cannot_be_created(self, sentence: str) -> None:
+        code, reason, message, expected, seconds = REFUSALS[sentence]
+        seen = refusal(ApiError(code, reason, message))
+        assert (seen.reason, seen.verdict, seen.message) == (expected, CRASHED, message)
+        assert seen.patience == (None if seconds is None else timedelta(seconds=seconds))
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [(429, "too many requests"), (500, 'failed calling webhook "policy": timeout'), (503, "down"), (504, "timeout"), (0, "refused")],
+    )
+    def test_what_may_go_through_later_is_no_refusal(self, code: int, message: str) -> None:
+        assert ApiError(code, "", message).transient
+
+
+class TestRow9:
+    @pytest.mark.parametrize("late", [timedelta(seconds=-1), timedelta(0)])
+    def test_a_pod_that_does_not_stop_on_a_lost_node_is_forgotten_by_force(self, late: timedelta) -> None:
+        signs = flow(running(), "Running", conditions=(target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),))
+        lost = diagnose(pod(Case("", "", signs, deleted=True)))
+        assert lost.stopping_time
+        now = lost.stopping_time + FORCE_AFTER + late
+        plan = reconcile(observed("RUNNING", workloads={1: lost}), now)
+        forced = [effect for effect in plan.effects if isinstance(effect, StopWorkload) and effect.force]
+        if late:
+            assert not forced
+            assert plan.due
+            assert plan.due <= lost.stopping_time + FORCE_AFTER
+        else:
+            assert forced
+            assert plan.status
+            assert plan.status.state
+            assert (plan.status.state.type, plan.status.state.reason) == (CRASHED, "NodeLost")

@@ -1,0 +1,248 @@
+"""FlowRun → Pod: what a flow is given, what its author may change, what the operator holds on to."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from mintaka_core.resources import FlowRun, FlowTemplate
+from mintaka_operator.pods import PodDefaults, build_pod, owner_reference
+
+UID = "0b7cfd0e-6c4e-4e0b-8a38-c7c1ab2f5a11"
+DEFAULTS = PodDefaults("mintaka-flow:dev", "http://mintaka-api:4200")
+
+OWNER = {
+    "apiVersion": "mintaka.dev/v1alpha1",
+    "kind": "FlowRun",
+    "name": "nightly",
+    "uid": UID,
+    "controller": True,
+    "blockOwnerDeletion": True,
+}
+
+
+def flow_run(name: str = "nightly", **spec: Any) -> FlowRun:
+    """A run."""
+    return FlowRun.model_validate({"metadata": {"name": name, "namespace": "sales", "uid": UID}, "spec": {"deployment": "nightly", **spec}})
+
+
+def built(run: FlowRun | None = None, attempt: int = 1, defaults: PodDefaults = DEFAULTS, **template: Any) -> dict[str, Any]:
+    """The pod of a template."""
+    return build_pod(run or flow_run(), FlowTemplate.model_validate({"entrypoint": "sales:main", **template}), attempt, defaults)
+
+
+def flow(pod: dict[str, Any]) -> dict[str, Any]:
+    """The flow's container."""
+    return dict(next(container for container in pod["spec"]["containers"] if container["name"] == "flow"))
+
+
+def environment(pod: dict[str, Any]) -> dict[str, str]:
+    """The flow's variables, as its process will see them: Kubernetes expands `$(NAME)` and reads `$$` as `$`."""
+    seen: dict[str, str] = {}
+    for entry in flow(pod)["env"]:
+        pieces = re.sub(
+            r"\$\$|\$\((\w+)\)", lambda match: "$" if match[0] == "$$" else seen.get(match[1], match[0]), entry.get("value", "")
+        )
+        seen[entry["name"]] = pieces
+    return seen
+
+
+class TestManifests:
+    def test_a_flow_in_the_image(self) -> None:
+        assert built(parameters={"region": "north"}, tags=["b"], run=flow_run(tags=["a"], parameters={"day": 1}), attempt=2) == {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "annotations": {},
+                "labels": {
+                    "app.kubernetes.io/managed-by": "mintaka",
+                    "mintaka.dev/flow-run": "nightly",
+                    "mintaka.dev/attempt": "2",
+                    "mintaka.dev/deployment": "nightly",
+                    "mintaka.dev/reports": "true",
+                },
+                "name": "nightly-2",
+                "namespace": "sales",
+                "ownerReferences": [OWNER],
+            },
+            "spec": {
+                "containers": [
+                    {
+                        "name": "flow",
+                        "image": "mintaka-flow:dev",
+                        "env": [
+                            {"name": "MINTAKA_FLOW_RUN", "value": "nightly"},
+                            {"name": "MINTAKA_FLOW_RUN_UID", "value": UID},
+                            {"name": "MINTAKA_NAMESPACE", "value": "sales"},
+                            {"name": "MINTAKA_DEPLOYMENT", "value": "nightly"},
+                            {"name": "MINTAKA_ATTEMPT", "value": "2"},
+                            {"name": "MINTAKA_PARAMETERS", "value": '{"region":"north","day":1}'},
+                            {"name": "MINTAKA_TAGS", "value": '["a", "b"]'},
+                            {"name": "MINTAKA_API_URL", "value": "http://mintaka-api:4200"},
+                            {"name": "MINTAKA_ENTRYPOINT", "value": "sales:main"},
+                            {"name": "MINTAKA_GRACE_SECONDS", "value": "30"},
+                        ],
+                        "terminationMessagePolicy": "FallbackToLogsOnError",
+                        "command": ["python", "-m", "mintaka.runner"],
+                    }
+                ],
+                "enableServiceLinks": False,
+                "automountServiceAccountToken": False,
+                "restartPolicy": "Never",
+            },
+        }
+
+    def test_a_source_written_out(self) -> None:
+        pod = built(entrypoint="flow.py:main", source={"inline": "def main(): ..."})
+        assert environment(pod)["MINTAKA_SOURCE_INLINE"] == "def main(): ..."
+        assert "volumes" not in pod["spec"]
+
+    def test_a_source_in_a_config_map(self) -> None:
+        pod = built(entrypoint="flow.py:main", source={"configMap": {"name": "code"}})
+        assert pod["spec"]["volumes"] == [{"name": "mintaka-source", "configMap": {"name": "code"}}]
+        assert flow(pod)["volumeMounts"] == [{"name": "mintaka-source", "mountPath": "/mintaka/source", "readOnly": True}]
+        assert environment(pod)["MINTAKA_SOURCE_DIR"] == "/mintaka/source"
+
+    def test_a_plain_container(self) -> None:
+        template = {"spec": {"containers": [{"name": "flow", "image": "alpine", "command": ["true"]}]}}
+        pod = built(entrypoint=None, podTemplate=template)
+        assert (flow(pod)["image"], flow(pod)["command"]) == ("alpine", ["true"])
+        assert "mintaka.dev/reports" not in pod["metadata"]["labels"], "it leaves no report"
+        assert "MINTAKA_ENTRYPOINT" not in environment(pod)
+
+    def test_a_run_without_a_deployment(self) -> None:
+        pod = built(FlowRun.model_validate({"metadata": {"name": "once", "uid": UID}, "spec": {}}))
+        assert "mintaka.dev/deployment" not in pod["metadata"]["labels"]
+        assert "MINTAKA_DEPLOYMENT" not in environment(pod)
+
+    def test_without_an_api_there_is_no_address_of_one(self) -> None:
+        assert "MINTAKA_API_URL" not in environment(built(defaults=PodDefaults("i")))
+
+    def test_the_image_of_the_template_goes_before_the_operators(self) -> None:
+        assert flow(built(image="sales:3"))["image"] == "sales:3"
+        assert (
+            flow(built(image="sales:3", podTemplate={"spec": {"containers": [{"name": "flow", "image": "sales:4"}]}}))["image"] == "sales:4"
+        )
+
+    def test_the_same_run_and_attempt_make_the_same_pod(self) -> None:
+        assert built() == built()
+
+
+class TestTemplates:
+    def test_what_the_author_wrote_is_kept(self) -> None:
+        template = {
+            "metadata": {"labels": {"team": "sales"}, "annotations": {"sidecar.istio.io/inject": "false"}},
+            "spec": {
+                "serviceAccountName": "seller",
+                "automountServiceAccountToken": True,
+                "securityContext": {"runAsNonRoot": True},
+                "nodeSelector": {"disk": "ssd"},
+                "tolerations": [{"key": "gpu", "operator": "Exists"}],
+                "initContainers": [{"name": "fetch", "image": "git:1"}],
+                "volumes": [{"name": "scratch", "emptyDir": {}}],
+                "containers": [
+                    {"name": "proxy", "image": "envoy:2"},
+                    {"name": "flow", "resources": {"limits": {"memory": "1Gi"}}, "securityContext": {"runAsUser": 7}, "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]},
+                ],
+            },
+        }  # fmt: skip
+        pod = built(entrypoint="flow.py:main", source={"configMap": {"name": "code"}}, podTemplate=template)
+        spec = pod["spec"]
+        for field in (
+            "serviceAccountName",
+            "automountServiceAccountToken",
+            "securityContext",
+            "nodeSelector",
+            "tolerations",
+            "initContainers",
+        ):
+            assert spec[field] == template["spec"][field]
+        assert [volume["name"] for volume in spec["volumes"]] == ["mintaka-source", "scratch"]
+        assert [container["name"] for container in spec["containers"]] == ["proxy", "flow"]
+        assert flow(pod)["resources"] == {"limits": {"memory": "1Gi"}}
+        assert [mount["mountPath"] for mount in flow(pod)["volumeMounts"]] == ["/mintaka/source", "/scratch"]
+        assert flow(pod)["command"] == ["python", "-m", "mintaka.runner"]
+        assert pod["metadata"]["labels"]["team"] == "sales"
+        assert pod["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
+
+    def test_what_the_operator_relies_on_cannot_be_overwritten(self) -> None:
+        metadata = {
+            "name": "mine",
+            "namespace": "theirs",
+            "ownerReferences": [],
+            "labels": {"mintaka.dev/attempt": "9", "app.kubernetes.io/managed-by": "me"},
+        }
+        pod = built(podTemplate={"metadata": metadata, "spec": {"restartPolicy": "OnFailure"}})
+        assert (pod["metadata"]["name"], pod["metadata"]["namespace"]) == ("nightly-1", "sales")
+        assert pod["metadata"]["ownerReferences"] == [owner_reference(flow_run())]
+        assert pod["metadata"]["labels"]["mintaka.dev/attempt"] == "1"
+        assert pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "mintaka"
+        assert pod["spec"]["restartPolicy"] == "Never"
+
+    def test_a_variable_may_refer_to_ours(self) -> None:
+        mine = {"name": "OUTPUT", "value": "/data/$(MINTAKA_FLOW_RUN)"}
+        assert environment(built(podTemplate={"spec": {"containers": [{"name": "flow", "env": [mine]}]}}))["OUTPUT"] == "/data/nightly"
+
+    def test_the_grace_period_is_told_to_the_flow(self) -> None:
+        assert environment(built(podTemplate={"spec": {"terminationGracePeriodSeconds": 90}}))["MINTAKA_GRACE_SECONDS"] == "90"
+        assert environment(built(podTemplate={"spec": {"terminationGracePeriodSeconds": 0}}))["MINTAKA_GRACE_SECONDS"] == "0"
+
+    def test_a_termination_message_file_that_was_moved_is_told_to_the_flow(self) -> None:
+        pod = built(podTemplate={"spec": {"containers": [{"name": "flow", "terminationMessagePath": "/mintaka/end"}]}})
+        assert environment(pod)["MINTAKA_TERMINATION_MESSAGE_PATH"] == "/mintaka/end"
+        assert "MINTAKA_TERMINATION_MESSAGE_PATH" not in environment(built())
+
+    @pytest.mark.parametrize(
+        "template",
+        [{"spec": []}, {"spec": "x"}, {"metadata": []}, {"metadata": {"labels": []}}, {"metadata": {"annotations": "x"}}, {"spec": {"containers": ["x"]}}, {"spec": {"containers": [{"name": {}}]}}, {"spec": {"terminationGracePeriodSeconds": "x"}}],
+        ids=json.dumps,
+    )  # fmt: skip
+    def test_nonsense_is_passed_on_for_the_api_server_to_refuse(self, template: dict[str, Any]) -> None:
+        pod = built(podTemplate=template)
+        for part, wrong in template.items():
+            if not isinstance(wrong, dict):
+                assert part == "metadata" or pod[part] == wrong
+        if isinstance(template.get("metadata"), dict):
+            assert template["metadata"].items() <= pod["metadata"].items()
+
+    @pytest.mark.parametrize("template", [None, {}, {"spec": None}, {"metadata": None}, {"metadata": {"labels": None}}], ids=json.dumps)
+    def test_an_empty_template_changes_nothing(self, template: dict[str, Any] | None) -> None:
+        spec = build_pod(flow_run(), FlowTemplate.model_validate({"podTemplate": template}), 1, DEFAULTS)["spec"]
+        assert (spec.get("restartPolicy"), "containers" in spec) == ("Never", template != {"spec": None})
+
+
+class TestNames:
+    @pytest.mark.parametrize("length", [1, 62, 63, 64, 200, 253])
+    def test_names_and_labels_fit_their_limits(self, length: int) -> None:
+        pod = built(flow_run("a" * length, deployment="d" * length), attempt=1234)
+        assert len(pod["metadata"]["name"]) <= 253
+        assert pod["metadata"]["name"].endswith("-1234")
+        for value in pod["metadata"]["labels"].values():
+            assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", value)
+
+    def test_long_names_that_begin_alike_stay_apart(self) -> None:
+        pods = [built(flow_run("a" * 250 + end)) for end in "xyz"]
+        assert len({pod["metadata"]["name"] for pod in pods}) == 3
+        assert len({pod["metadata"]["labels"]["mintaka.dev/flow-run"] for pod in pods}) == 3
+
+
+class TestVariables:
+    @pytest.mark.parametrize("text", ["$", "$$", "$(MINTAKA_NAMESPACE)", "$$(MINTAKA_NAMESPACE)", "$(", "a$b$$c", "$(x", "100 %"])
+    def test_dollar_signs_reach_the_flow_unchanged(self, text: str) -> None:
+        pod = built(entrypoint="flow.py:main", parameters={"text": text}, source={"inline": f"TEXT = {text!r}"})
+        assert json.loads(environment(pod)["MINTAKA_PARAMETERS"]) == {"text": text}
+        assert environment(pod)["MINTAKA_SOURCE_INLINE"] == f"TEXT = {text!r}"
+
+    def test_parameters_keep_their_types(self) -> None:
+        parameters = {"number": 1.5, "none": None, "list": [True, "ü"], "nested": {"a": {}}}
+        assert json.loads(environment(built(parameters=parameters))["MINTAKA_PARAMETERS"]) == parameters
+
+    def test_a_run_overrides_parameters_one_by_one(self) -> None:
+        pod = built(flow_run(parameters={"b": 2}), parameters={"a": 1, "b": 1})
+        assert json.loads(environment(pod)["MINTAKA_PARAMETERS"]) == {"a": 1, "b": 2}
+
+    def test_every_value_is_text(self) -> None:
+        assert all(isinstance(entry["value"], str) for entry in flow(built())["env"])
