@@ -16,7 +16,7 @@ RUN pip wheel --quiet --require-hashes --no-deps --only-binary :all: --wheel-dir
 # Dependencies come before the sources, so that a change of code does not install them anew.
 FROM wheels AS dependencies
 COPY pyproject.toml docker/install ./
-RUN ./install
+RUN ./install && echo /opt/project > $(echo /opt/mintaka/lib/python3*/site-packages)/project.pth
 
 FROM dependencies AS flow-dependencies
 RUN ./install examples
@@ -24,27 +24,22 @@ RUN ./install examples
 FROM dependencies AS server-dependencies
 RUN ./install operator server
 
-FROM wheels AS project
+# The project is apart from its dependencies, in a folder of its own that both images share: a change of code makes one small layer.
+FROM dependencies AS project
 RUN pip install --quiet --no-index --find-links /wheels hatchling
-COPY pyproject.toml README.md LICENSE ./
+COPY README.md LICENSE ./
 COPY sdk sdk
 COPY operator operator
 COPY api api
-RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist .
-
-FROM flow-dependencies AS flow-environment
-COPY --from=project /dist /dist
-RUN ./install /dist
-
-FROM server-dependencies AS server-environment
-COPY --from=project /dist /dist
-RUN ./install /dist
+RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . && ./install /dist
 
 FROM ${BASE} AS runtime
 RUN library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|lib2to3|tkinter|turtledemo|ensurepip|site-packages|dist-packages)/' "$library"
-ENV PATH=/opt/mintaka/bin:$PATH \
+# PIP_PYTHON: `pip install` in an image made from one of these installs where its flows look.
+ENV PATH=/opt/mintaka/bin:/opt/project/bin:$PATH \
     VIRTUAL_ENV=/opt/mintaka \
+    PIP_PYTHON=/opt/mintaka/bin/python \
     HOME=/tmp \
     USER=mintaka \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -54,13 +49,15 @@ USER 10001:10001
 
 FROM runtime AS flow
 LABEL org.opencontainers.image.title="mintaka-flow" org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=flow-environment /opt/mintaka /opt/mintaka
-# Flows of an image of your own go here: `FROM …/mintaka-flow`, `COPY flow.py .`, entrypoint flow.py:main.
+COPY --from=flow-dependencies /opt/mintaka /opt/mintaka
+COPY --from=project /opt/project /opt/project
+# Flows of an image of your own go here: docs/deployments.md.
 WORKDIR /flow
 CMD ["python", "-m", "mintaka.runner"]
 
 FROM runtime AS server
 LABEL org.opencontainers.image.title="mintaka" org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=server-environment /opt/mintaka /opt/mintaka
+COPY --from=server-dependencies /opt/mintaka /opt/mintaka
+COPY --from=project /opt/project /opt/project
 WORKDIR /tmp
 CMD ["python", "-m", "mintaka_operator"]
