@@ -149,11 +149,11 @@ class PodStore:
             return None
         workload = diagnose(pod)
         run = (key[0], owner["name"])
-        self._unlink(key)
+        before = self._unlink(key)
         self._pods[key] = OwnedWorkload(owner["uid"], version, workload)
         self._owner[key] = run
         self._of_run.setdefault(run, set()).add(key)
-        return run if known is None or known.workload != workload else None
+        return run if known is None or known.workload != workload or before != run else None
 
     def _unlink(self, key: Name) -> Name | None:
         run = self._owner.pop(key, None)
