@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from time import gmtime, monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ class Attempt:
         self.termination = Termination(ask, environment.grace_seconds, self._foretell, self._hurry)
         self.launch.judge = self.termination.judge
         self.retriable = True
+        self._writing = threading.Lock()
+        self._written = False
 
     def run(self) -> ExitCode:
         """Run the flow from loading to report; returns the exit code."""
@@ -173,27 +176,26 @@ class Attempt:
 
     def _foretell(self) -> None:
         """A report in case the grace period ends before the flow does."""
-        self._write(
-            Report(
-                self.environment.attempt,
-                Crashed(reason="Terminated", message="it did not end within the grace period"),
-                history_complete=False,
-            )
-        )
+        state = Crashed(reason="Terminated", message="it did not end within the grace period")
+        self._write(Report(self.environment.attempt, state, history_complete=False), final=False)
 
     def _report(self, state: State, delivery: Delivery) -> ExitCode:
         if self._recorder is not None and self._recorder.fenced:
             state = Crashed(reason="Fenced", message="a newer attempt of this flow run has taken over")
         if not delivery.complete:
             logger.error("history incomplete: %d lost, the rest in %s", delivery.lost, delivery.spool or "nothing")
-        self._write(Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool))
+        self._write(Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool), final=True)
         logger.info("flow run ended %s%s", state.name, f": {state.reason}: {state.message}" if state.reason else "")
         return exit_code(state)
 
-    def _write(self, report: Report) -> None:
+    def _write(self, report: Report, *, final: bool) -> None:
+        """Write a report, unless the final one is written."""
         path = self.environment.termination_path
         try:
-            path.write_text(report.encode(), encoding="utf-8")
+            with self._writing:
+                if not self._written:
+                    path.write_text(report.encode(), encoding="utf-8")
+                self._written = self._written or final
         except OSError as error:
             logger.error("the report cannot be written to %s: %s; it is %s", path, error, report.encode())  # noqa: TRY400 - the traceback says no more
 

@@ -1,8 +1,8 @@
 """For tests of flows and tasks: run them with their history at hand, without a server.
 
-    with recorded() as history:
-        my_flow()
-    assert history.states_of("clean-0") == ["PENDING", "RUNNING", "COMPLETED"]
+with recorded() as history:
+    my_flow()
+assert history.states_of("clean-0") == ["PENDING", "RUNNING", "COMPLETED"]
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from mintaka.stopping import STOP
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class StandIn:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+            def do_POST(self) -> None:
                 stand_in._post(self)
 
-            def do_GET(self) -> None:  # noqa: N802 - the base class's name
+            def do_GET(self) -> None:
                 stand_in._answer(self, 200, {"uid": "uid", "state": {"type": stand_in.state}})
 
             def log_message(self, *_: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from mintaka import flow, get_run_logger, task
 from mintaka.context import LAUNCH, Launch
 from mintaka.delivery import ApiRecorder, DeliverySettings
@@ -198,7 +199,9 @@ def test_a_full_queue_slows_the_flow_down_and_loses_nothing(api: Any, tmp_path: 
     api.assert_complete(400)
 
 
-def test_a_spool_that_is_full_costs_history_not_the_flow_and_says_how_much(api: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_spool_that_is_full_costs_history_not_the_flow_and_says_how_much(
+    api: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     api.stop()
     delivered = Delivered(api, tmp_path, spool_limit_bytes=3000, batch_items=20)
     delivered.run(many(500))

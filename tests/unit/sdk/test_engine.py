@@ -39,7 +39,17 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
     jitter=st.floats(0, 0.999),
 )
 def test_the_steps_taken_without_asking_are_those_the_policy_lets_pass_whatever_the_facts(
-    edge: Any, *, failures: int, crashes: int, limit: int, retriable: bool, stopped: bool, overdue: bool, cancel: bool, explicit: bool, jitter: float
+    edge: Any,
+    *,
+    failures: int,
+    crashes: int,
+    limit: int,
+    retriable: bool,
+    stopped: bool,
+    overdue: bool,
+    cancel: bool,
+    explicit: bool,
+    jitter: float,
 ) -> None:
     before, after = edge
     transition = Transition(
@@ -190,13 +200,18 @@ def test_the_waits_before_retries(retries: int, delay: Any, expected: list[float
 
 
 @given(delay=st.floats(0, 1e6), factor=st.floats(0, 10), draw=st.floats(0, 0.999), retry=st.integers(0, 60))
-def test_jitter_spreads_a_wait_between_itself_and_itself_times_one_plus_the_factor(delay: float, factor: float, draw: float, retry: int) -> None:
+def test_jitter_spreads_a_wait_between_itself_and_itself_times_one_plus_the_factor(
+    delay: float, factor: float, draw: float, retry: int
+) -> None:
     backoff: Backoff = RetryPlan(100, delay, factor).budgets(retry).on_failure.backoff
     waited = backoff.delay(retry, draw).total_seconds()
     assert delay - 1e-3 <= waited <= delay * (1 + factor) + 1e-3
 
 
-@pytest.mark.parametrize("settings", [{"retries": -1}, {"retries": 1, "retry_delay_seconds": -1}, {"retry_jitter_factor": -0.1}, {"retry_delay_seconds": [1] * 51}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"retries": -1}, {"retries": 1, "retry_delay_seconds": -1}, {"retry_jitter_factor": -0.1}, {"retry_delay_seconds": [1] * 51}],
+)
 def test_retry_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="retr"):
         task(**settings)(lambda: None)

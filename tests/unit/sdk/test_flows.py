@@ -207,7 +207,11 @@ def test_a_subflow_is_a_run_and_gives_its_value() -> None:
 
     with recorded() as history:
         assert outer() == 2
-    assert [(run.kind, run.history[-1].name) for run in history.runs.values()] == [("task", "Completed"), ("subflow", "Completed"), ("task", "Completed")]
+    assert [(run.kind, run.history[-1].name) for run in history.runs.values()] == [
+        ("task", "Completed"),
+        ("subflow", "Completed"),
+        ("task", "Completed"),
+    ]
     assert history.upstream_of("inner-1") == {"good-0"}
 
 

@@ -131,12 +131,29 @@ def test_runtime_tells_where_one_is(history: MemoryRecorder) -> None:
     def asks() -> Any:
         if runtime.task_run.run_count == 1:
             raise ValueError("once more")
-        return (runtime.task_run.id, runtime.task_run.n, runtime.task_run.name, runtime.task_run.task_name, runtime.task_run.run_count, runtime.task_run.tags)
+        return (
+            runtime.task_run.id,
+            runtime.task_run.n,
+            runtime.task_run.name,
+            runtime.task_run.task_name,
+            runtime.task_run.run_count,
+            runtime.task_run.tags,
+        )
 
     @flow(tags=["f"])
     def main(n: int, label: str = "x") -> Any:
         run = runtime.flow_run
-        here = (run.id, run.name, run.flow_name, run.namespace, run.attempt, run.run_count, run.parameters, run.tags, runtime.deployment.name)
+        here = (
+            run.id,
+            run.name,
+            run.flow_name,
+            run.namespace,
+            run.attempt,
+            run.run_count,
+            run.parameters,
+            run.tags,
+            runtime.deployment.name,
+        )
         return here, asks.submit().result(), runtime.task_run.id
 
     here, inside, outside = main(1)
@@ -147,4 +164,10 @@ def test_runtime_tells_where_one_is(history: MemoryRecorder) -> None:
 
 
 def test_runtime_is_empty_outside_of_runs() -> None:
-    assert (runtime.flow_run.id, runtime.flow_run.parameters, runtime.task_run.n, runtime.deployment.name, runtime.flow_run.tags) == (None, {}, None, None, [])
+    assert (runtime.flow_run.id, runtime.flow_run.parameters, runtime.task_run.n, runtime.deployment.name, runtime.flow_run.tags) == (
+        None,
+        {},
+        None,
+        None,
+        [],
+    )

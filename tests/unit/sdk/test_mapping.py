@@ -109,7 +109,9 @@ def test_one_failed_call_fails_only_what_depends_on_it() -> None:
     @flow
     def main() -> Any:
         futures = pair.map(odd.map(range(4)))
-        return [state.reason for state in pair.map(futures, return_state=True)], [type(item).__name__ for item in futures.result(raise_on_failure=False)]
+        return [state.reason for state in pair.map(futures, return_state=True)], [
+            type(item).__name__ for item in futures.result(raise_on_failure=False)
+        ]
 
     assert main() == (["", "UpstreamFailed", "", "UpstreamFailed"], ["tuple", "UpstreamFailed", "tuple", "UpstreamFailed"])
 

@@ -62,7 +62,15 @@ def validated(fn: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def test_arguments_become_what_their_annotations_say() -> None:
-    given = {"day": "2026-11-22", "point": {"x": "1"}, "pair": {"left": 1, "right": 2}, "colour": "red", "ratio": "0.25", "wait": 60, "model_config": "2"}
+    given = {
+        "day": "2026-11-22",
+        "point": {"x": "1"},
+        "pair": {"left": 1, "right": 2},
+        "colour": "red",
+        "ratio": "0.25",
+        "wait": 60,
+        "model_config": "2",
+    }
     values = validated(everything, **given)
     assert values == (date(2026, 11, 22), Point(x=1), Pair(1, 2), Colour.RED, 0.25, "a", timedelta(minutes=1), None, 2, "s")
 

@@ -152,7 +152,14 @@ def test_async_flows_await_tasks_and_futures_and_may_also_block() -> None:
     @flow
     async def sums() -> list[Any]:
         futures = add_async.map([1, 2], b=3)
-        return [await add_async(1), add(1), await add.submit(2), await futures, add_async.submit(5).result(), await asyncio.gather(add_async(1), add_async(2))]
+        return [
+            await add_async(1),
+            add(1),
+            await add.submit(2),
+            await futures,
+            add_async.submit(5).result(),
+            await asyncio.gather(add_async(1), add_async(2)),
+        ]
 
     assert asyncio.run(sums()) == [2, 2, 3, [4, 5], 6, [2, 3]]
 
@@ -341,7 +348,12 @@ def test_parents_are_the_task_or_subflow_around() -> None:
 
     with recorded() as history:
         main()
-    assert [(run.n, run.kind, run.parent) for run in history.runs.values()] == [(0, "task", None), (1, "task", 0), (2, "subflow", None), (3, "task", 2)]
+    assert [(run.n, run.kind, run.parent) for run in history.runs.values()] == [
+        (0, "task", None),
+        (1, "task", 0),
+        (2, "subflow", None),
+        (3, "task", 2),
+    ]
 
 
 def test_a_happy_run_is_pending_running_completed() -> None:
