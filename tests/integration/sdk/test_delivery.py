@@ -122,7 +122,7 @@ def test_an_api_in_trouble_gets_everything_once(api: Any, tmp_path: Path, faults
 
 @pytest.mark.parametrize("seed", range(8))
 def test_random_trouble_all_the_time_loses_nothing(api: Any, tmp_path: Path, seed: int) -> None:
-    draw = random.Random(seed)  # noqa: S311 - a seed to replay
+    draw = random.Random(seed)
     api.faults = [draw.choice([503, "drop", "forget", None, None, 0.01]) for _ in range(60)]
     delivered = Delivered(api, tmp_path, batch_items=draw.choice([7, 50, 400]))
     delivered.run(many(draw.choice([10, 200, 700])))

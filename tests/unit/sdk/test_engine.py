@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mintaka import exponential_backoff, flow, task
 from mintaka.context import RunContext
 from mintaka.engine import CALL, PLAIN_EDGES, Report, Sleep, run_protocol

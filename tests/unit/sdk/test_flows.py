@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+
 from mintaka import Cancelled, Completed, Failed, State, ThreadPoolTaskRunner, flow, task
 from mintaka.errors import FailedRun, ParameterBindError, ParameterTypeError
 from mintaka.testing import recorded

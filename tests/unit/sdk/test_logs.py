@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from mintaka import flow, get_run_logger, runtime, task
 from mintaka.errors import MissingContext
 from mintaka.logs import HistoryHandler
@@ -141,7 +142,7 @@ def test_runtime_tells_where_one_is(history: MemoryRecorder) -> None:
         )
 
     @flow(tags=["f"])
-    def main(n: int, label: str = "x") -> Any:
+    def main(n: int, label: str = "x") -> Any:  # noqa: ARG001 - runtime.flow_run.parameters tells them
         run = runtime.flow_run
         here = (
             run.id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mintaka import allow_failure, flow, task, unmapped
 from mintaka.errors import MappingLengthMismatch, MappingMissingIterable
 from mintaka.testing import recorded

@@ -10,10 +10,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field
+
 from mintaka.annotations import quote
 from mintaka.errors import ParameterBindError, ParameterTypeError
 from mintaka.parameters import Parameters
-from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -6,6 +6,7 @@ import threading
 from contextvars import copy_context
 
 import pytest
+
 from mintaka import ThreadPoolTaskRunner, as_completed, flow, task, wait
 from mintaka.pool import Job, SlotPool
 from mintaka.recording import NullRecorder
@@ -50,6 +51,11 @@ def test_a_pool_needs_a_worker() -> None:
         ThreadPoolTaskRunner(max_workers=0)
 
 
+def end_all(ledger: Ledger, barrier: threading.Barrier) -> None:
+    barrier.wait()
+    ledger.end_all(Entry(CANCELLED, "Cancelled", 0))
+
+
 def test_only_one_side_can_end_a_run() -> None:
     ledger = Ledger(NullRecorder())
     for _ in range(200):
@@ -57,11 +63,7 @@ def test_only_one_side_can_end_a_run() -> None:
         ledger.start(run)
         barrier = threading.Barrier(2)
 
-        def end_it(run=run, barrier=barrier) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-            barrier.wait()
-            ledger.end_all(Entry(CANCELLED, "Cancelled", 0))
-
-        thread = threading.Thread(target=end_it)
+        thread = threading.Thread(target=end_all, args=(ledger, barrier))
         thread.start()
         barrier.wait()
         completed = ledger.complete(run)

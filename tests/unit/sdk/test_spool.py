@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mintaka import spool as spool_module
 from mintaka.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def drained(spool: Spool) -> list[bytes]:

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+
 from mintaka import Cancelled, Completed, Failed, State, ThreadPoolTaskRunner, flow, tags, task
 from mintaka.errors import CancelledRun, CrashedRun, FailedRun, MissingContext
 from mintaka.testing import recorded

@@ -8,6 +8,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+
 from mintaka import flow, task
 from mintaka.errors import TimedOut
 from mintaka.testing import recorded
@@ -41,7 +42,7 @@ def test_a_call_in_the_main_thread_is_interrupted(late: Any) -> None:
     state = late(return_state=True)
     assert (state.type, state.name, state.reason) == (FAILED, "TimedOut", "TimedOut")
     assert monotonic() - began < 2
-    with pytest.raises(TimedOut, match="timeout_seconds=0.05"):
+    with pytest.raises(TimedOut, match=r"timeout_seconds=0\.05"):
         state.result()
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mintaka.context import Launch
 from mintaka.errors import LoadError
 from mintaka.recording import NullRecorder
 from mintaka.runs import Entry, Ledger
 from mintaka.sending import Answer, Connection, judged
 from mintaka.wire import LogLine, clean, report_of, row_of
-from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
+from mintaka_core.states import FAILED, RUNNING, SCHEDULED
 
 
 def test_a_row_has_what_the_contract_names() -> None:

@@ -1,0 +1,149 @@
+"""The SDK against the real API, on SQLite and PostgreSQL: what it says arrives, across kills of the API."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mintaka import flow, get_run_logger, task
+from mintaka.context import LAUNCH, Launch
+from mintaka.delivery import ApiRecorder, DeliverySettings
+from mintaka.logs import HistoryHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class RealApi:
+    """The API as a process of its own, without a cluster to mirror."""
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        command = [sys.executable, "-m", "mintaka_api", "--no-mirror", "--port", str(self.port), "--database-url", self.database_url]
+        self.process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while wait:
+            try:
+                self.get("/readyz", prefix="")
+            except OSError:
+                assert time.monotonic() < deadline, "the API does not become ready"
+                time.sleep(0.05)
+            else:
+                return
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def get(self, path: str, prefix: str = "/api/v1") -> Any:
+        with urllib.request.urlopen(self.url + prefix + path, timeout=10) as response:  # noqa: S310 - our own URL
+            return json.loads(response.read())
+
+    def all_of(self, path: str) -> list[Any]:
+        items: list[Any] = []
+        cursor = ""
+        while True:
+            page = self.get(f"{path}?limit=200{cursor}")
+            items += page["items"]
+            if not page["next"]:
+                return items
+            cursor = f"&cursor={page['next']}"
+
+
+@pytest.fixture
+def real_api(database_url: str) -> Iterator[RealApi]:
+    """A running API on an empty database."""
+    real = RealApi(database_url)
+    real.start()
+    yield real
+    real.kill()
+
+
+UID = "0190f5fe-0000-7000-8000-000000000001"
+
+
+@task
+def double(n: int) -> int:
+    get_run_logger().warning("doubling %d", n)
+    return 2 * n
+
+
+@task(retries=1)
+def flaky(n: int, tries: list[int]) -> int:
+    tries.append(n)
+    if len(tries) < 2:
+        raise ConnectionError("gone \0 ☃")
+    return n
+
+
+@task
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+def test_a_run_with_the_api_killed_and_started_again_is_there_in_full(real_api: RealApi, tmp_path: Any) -> None:
+    launch = Launch(flow_run_id=UID, name="run-1", namespace="team", deployment="daily")
+    settings = DeliverySettings(
+        flush_seconds=0.05, retry_seconds=0.05, retry_max_seconds=0.5, spool_folder=tmp_path / "spool", batch_items=100
+    )
+    recorder = ApiRecorder(real_api.url, launch, settings)
+    launch.recorder = recorder
+    handler = HistoryHandler(recorder)
+
+    @flow
+    def inner(n: int) -> int:
+        return double(n)
+
+    @flow
+    def main() -> int:
+        first = double.map(range(500))
+        first.wait()
+        real_api.kill()
+        second = double.map(first)
+        second.wait()
+        real_api.start(wait=False)
+        third = flaky.submit(1, [])
+        return total(second) + third.result() + inner(3)
+
+    import logging  # noqa: PLC0415 - the handler is for this test alone
+
+    logging.getLogger("mintaka.task").addHandler(handler)
+    token = LAUNCH.set(launch)
+    try:
+        assert main() == 4 * sum(range(500)) + 1 + 6
+    finally:
+        LAUNCH.reset(token)
+        logging.getLogger("mintaka.task").removeHandler(handler)
+    assert recorder.close(time.monotonic() + 60).complete
+
+    rows = real_api.all_of(f"/flow-runs/{UID}/task-runs")
+    assert sorted(row["n"] for row in rows) == list(range(1004))
+    assert {row["state"]["type"] if isinstance(row["state"], dict) else row["state"] for row in rows} == {"COMPLETED"}
+    lines = real_api.all_of(f"/flow-runs/{UID}/logs")
+    assert sum("doubling" in line["message"] for line in lines) == 1001
+    assert sum("gone" in line["message"] for line in lines) == 1
+    graph = real_api.get(f"/flow-runs/{UID}/graph")
+    edges = {tuple(edge) for edge in graph["edges"]}
+    assert {(n, n + 500) for n in range(500)} <= edges
+    assert {(n, 1001) for n in range(500, 1000)} <= edges
+    run = real_api.get(f"/flow-runs/{UID}")
+    assert run["history_complete"] is True
+    assert run["task_counts"]["COMPLETED"] == 1004
