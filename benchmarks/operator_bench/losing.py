@@ -10,8 +10,8 @@ import aiohttp
 import orjson
 import yaml
 from aiohttp import web
-from mintaka_operator.cluster import find_credentials
 
+from mintaka_operator.cluster import find_credentials
 from operator_bench.operators import free_port
 from operator_bench.subjects import pod_ended
 
@@ -33,6 +33,17 @@ class LossyProxy:
         self.kubeconfig = str(Path(self._folder.name) / "kubeconfig")
 
     async def __aenter__(self) -> Self:
+        self._write_kubeconfig()
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._credentials.tls())
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False)
+        app = web.Application(client_max_size=2**24)
+        app.router.add_route("*", "/{path:.*}", self._pass_on)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        return self
+
+    def _write_kubeconfig(self) -> None:
         address = f"http://127.0.0.1:{self._port}"
         config = {
             "apiVersion": "v1",
@@ -43,14 +54,6 @@ class LossyProxy:
             "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
         }
         Path(self.kubeconfig).write_text(yaml.safe_dump(config), encoding="utf-8")
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._credentials.tls())
-        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False)
-        app = web.Application(client_max_size=2**24)
-        app.router.add_route("*", "/{path:.*}", self._pass_on)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()

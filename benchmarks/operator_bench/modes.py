@@ -70,7 +70,7 @@ async def idle(number: int, settings: dict[str, str]) -> None:
                 names = bench.names(number)
                 for name in names:
                     await create_one(bench, watcher, name, subjects.pod_template("100ms"))
-                    await watcher.until(lambda journey=watcher.journeys[name]: bool(journey.ended), 60)
+                    await watcher.reached(watcher.journeys[name], "ended", 60)
                 rounds[arm.title] = watcher.of(names)
                 await clear(bench, watcher, names)
         crashes = await _crashes(bench, max(5, number // 5))
@@ -87,11 +87,11 @@ async def _crashes(bench: Bench, number: int) -> list[float]:
         names = bench.names(number)
         for name in names:
             journey = await create_one(bench, watcher, name, subjects.pod_template("10m"))
-            await watcher.until(lambda journey=journey: bool(journey.pod_running), 30)
+            await watcher.reached(journey, "pod_running", 30)
             await asyncio.sleep(0.5)
             killed = time.monotonic()
             await bench.cluster.delete(f"{subjects.pods(bench.namespace)}/{name}-1", {"gracePeriodSeconds": 0})
-            if not await watcher.until(lambda journey=journey: bool(journey.ended), 60) or journey.end != "CRASHED":
+            if not await watcher.reached(journey, "ended", 60) or journey.end != "CRASHED":
                 message = f"{name} ended {journey.end or 'never'}, not CRASHED"
                 raise RuntimeError(message)
             took.append(1000 * (journey.ended - killed))
@@ -141,8 +141,15 @@ async def _forget(bench: Bench, watcher: Watcher, names: list[str]) -> None:
 async def missed(number: int, settings: dict[str, str]) -> None:
     """Events that never reach the operator: seconds until it knows all the same."""
     columns: dict[str, Any] = {}
-    async with LossyProxy() as proxy, surroundings("missed", 50, _MIRRORED | settings, calibrate=False, operator_kubeconfig=proxy.kubeconfig) as bench:
-        for what, lose in (("creation of the run", proxy.lose_runs), ("end of the pod", proxy.lose_ends), ("deletion of the pod", proxy.lose_deletions)):
+    async with (
+        LossyProxy() as proxy,
+        surroundings("missed", 50, _MIRRORED | settings, calibrate=False, operator_kubeconfig=proxy.kubeconfig) as bench,
+    ):
+        for what, lose in (
+            ("creation of the run", proxy.lose_runs),
+            ("end of the pod", proxy.lose_ends),
+            ("deletion of the pod", proxy.lose_deletions),
+        ):
             took = await _miss(bench, proxy, number, lose)
             columns[what] = {"p50 s": percentile(took, 0.5), "max s": max(took), "events lost": proxy.lost}
     print(table(columns))
@@ -160,11 +167,11 @@ async def _miss(bench: Bench, proxy: LossyProxy, number: int, lose: Any) -> list
             delete = lose == proxy.lose_deletions
             journey = await create_one(bench, watcher, name, subjects.pod_template("10m" if delete else "500ms"))
             if delete:
-                await watcher.until(lambda: bool(journey.pod_running), 60)
+                await watcher.reached(journey, "pod_running", 60)
                 await asyncio.sleep(0.5)
                 await bench.cluster.delete(f"{subjects.pods(bench.namespace)}/{name}-1", {"gracePeriodSeconds": 0})
             known = "pod_created" if lose == proxy.lose_runs else "ended"
-            if not await watcher.until(lambda: bool(getattr(journey, known)), 120):
+            if not await watcher.reached(journey, known, 120):
                 message = f"{name}: a lost event was never made up for"
                 raise RuntimeError(message)
             return journey.pod_created - journey.created if lose == proxy.lose_runs else journey.ended - journey.pod_ended

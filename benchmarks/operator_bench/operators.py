@@ -41,14 +41,17 @@ class OperatorProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> Self:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+        self._start()
         try:
             await self._ready()
         except BaseException:
             await self.__aexit__()
             raise
         return self
+
+    def _start(self) -> None:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     async def __aexit__(self, *_: object) -> None:
         if self._process and self._process.poll() is None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from mintaka_operator.cluster import JSON_PATCH, ApiError, Cluster
-
 from operator_bench import subjects
+from operator_bench.operators import OperatorProcess
 from operator_bench.watching import Journey, Watcher
 from shared.figures import percentile
 from shared.processes import control_plane, cpu_seconds
 from shared.requests import WRITES, RequestCount, writes
 
 if TYPE_CHECKING:
-    from operator_bench.operators import OperatorProcess
     from operator_bench.subjects import Subject
 
 #: What the control plane still writes after the last end (Events come late) belongs to the round.
@@ -50,11 +51,16 @@ async def run_round(bench: Bench, subject: Subject, number: int, *, duration: st
     """Create `number` subjects at once, or `rate` a second, and measure until they have ended and then until they are gone."""
     names = bench.names(number)
     async with Watcher(bench.cluster, bench.namespace, subject) as watcher:
+        own = await bench.operator.metrics()
         await bench.requests.start()
         cpu, plane = bench.operator.cpu, {name: cpu_seconds(pid) for name, pid in control_plane().items()}
         began = time.monotonic()
         await create(bench, watcher, names, duration, rate)
-        if not await watcher.until(lambda: watcher.ended >= number, bench.patience):
+        paces: list[float] = [pace()]
+        pacing = asyncio.create_task(_keep_pace(paces))
+        finished = await watcher.until(lambda: watcher.ended >= number, bench.patience)
+        pacing.cancel()
+        if not finished:
             message = f"{subject.title}: only {watcher.ended} of {number} ended within {bench.patience:.0f} s"
             raise RoundFailed(message)
         took = time.monotonic() - began
@@ -67,6 +73,8 @@ async def run_round(bench: Bench, subject: Subject, number: int, *, duration: st
         figures |= {"writes each": writes(counted) / number, "reads each": (sum(counted.values()) - writes(counted)) / number}
         figures |= _by_verb(counted, number)
         figures |= {"operator CPU ms each": 1000 * operator_cpu / number, "operator MiB": bench.operator.memory[0]}
+        figures["fixed piece of work, CPU us"] = 1e6 * median(paces)
+        figures |= _own(own, await bench.operator.metrics(), number)
         figures |= {
             f"{name} CPU ms each": 1000 * plane_cpu[name] / number
             for name in ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -145,6 +153,37 @@ def latencies(journeys: list[Journey]) -> dict[str, float]:
         for what, values in (("create -> pod", to_pod), ("pod end -> status", to_end))
         for label, share in (("p50", 0.5), ("p99", 0.99))
     }
+
+
+async def _keep_pace(paces: list[float]) -> None:
+    while True:
+        await asyncio.sleep(2.0)
+        paces.append(pace())
+
+
+def pace() -> float:
+    """CPU seconds of a fixed piece of work: how far other load slows this machine's cores down just now."""
+    pod = json.dumps([{"metadata": {"name": f"r1-{index}", "labels": {"a": "b"}}, "status": {"phase": "Running"}} for index in range(64)])
+    began = time.process_time()
+    for _ in range(100):
+        json.loads(pod)
+    return (time.process_time() - began) / 100
+
+
+def _own(before: str, after: str, number: int) -> dict[str, float]:
+    """What the operator counted itself: undisturbed by whoever else uses the API server."""
+
+    def read(metrics: str, name: str) -> float:
+        return sum(float(line.rpartition(" ")[2]) for line in metrics.splitlines() if line.startswith(name))
+
+    counters = {
+        "operator's reconciles each": 'mintaka_operator_reconcile_seconds_count{kind="run"}',
+        "operator's pod creates each": 'mintaka_operator_api_requests_total{code="201",resource="pods",verb="post"}',
+        "operator's status writes each": 'mintaka_operator_api_requests_total{code="200",resource="flowruns/status",verb="patch"}',
+        "operator's stale writes each": 'mintaka_operator_api_requests_total{code="409",resource="flowruns/status",verb="patch"}',
+        "operator's finalizer writes each": 'mintaka_operator_api_requests_total{code="200",resource="flowruns",verb="patch"}',
+    }
+    return {title: (read(after, name) - read(before, name)) / number for title, name in counters.items()}
 
 
 def _by_verb(counted: dict[tuple[str, str], float], number: int) -> dict[str, float]:

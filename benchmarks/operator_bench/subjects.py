@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mintaka_core.names import API_VERSION, MIRROR_FINALIZER
 from mintaka_core.states import TERMINAL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _NO_GRACE = 1
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
-from mintaka_operator.cluster import ApiError, Cluster, find_credentials
 
+from mintaka_operator.cluster import ApiError, Cluster, find_credentials
 from operator_bench import subjects
 from operator_bench.operators import OperatorProcess
 from operator_bench.rounds import Bench, run_round
@@ -31,8 +31,12 @@ async def fake_nodes(cluster: Cluster, pods: int) -> int:
     nodes, _ = await cluster.list("/api/v1/nodes", metadata_only=True, labelSelector="type=kwok")
     wanted = max(2, math.ceil(pods / _PODS_PER_NODE))
     if len(nodes) < wanted:
-        await asyncio.to_thread(subprocess.run, [_ROOT / "cluster/fake-nodes", str(wanted)], check=True, stdout=subprocess.DEVNULL)
+        await asyncio.to_thread(_make_fake_nodes, wanted)
     return len(nodes)
+
+
+def _make_fake_nodes(number: int) -> None:
+    subprocess.run([_ROOT / "cluster/fake-nodes", str(number)], check=True, stdout=subprocess.DEVNULL)
 
 
 @contextlib.asynccontextmanager

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from mintaka_operator.cluster import ApiError, Cluster
-
 from operator_bench import subjects
+from operator_bench.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from operator_bench.subjects import Subject
 
 _GONE = 410
 
@@ -33,6 +32,10 @@ class Journey:
     end: str = ""
 
 
+def _fail(status: dict[str, Any]) -> NoReturn:
+    raise ApiError(status.get("code") or 500, status.get("reason") or "", status.get("message") or "watch error")
+
+
 @dataclass
 class Watcher:
     """Watches the subjects and the pods of one namespace; use as an async context manager."""
@@ -48,7 +51,7 @@ class Watcher:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __aenter__(self) -> Watcher:
+    async def __aenter__(self) -> Self:
         paths: dict[str, Callable[[str, dict[str, Any]], None]] = {self.subject.collection(self.namespace): self._on_subject}
         pods = subjects.pods(self.namespace)
         paths[pods] = self._on_bare_pod if pods in paths else self._on_pod
@@ -79,6 +82,10 @@ class Watcher:
                 continue
         return True
 
+    async def reached(self, journey: Journey, moment: str, seconds: float) -> bool:
+        """Wait until a journey has come to a moment (one of Journey's fields), at most `seconds`."""
+        return await self.until(lambda: bool(getattr(journey, moment)), seconds)
+
     def of(self, names: Iterable[str]) -> list[Journey]:
         """The journeys of `names`."""
         return [self.journeys[name] for name in names]
@@ -89,7 +96,7 @@ class Watcher:
                 async for event in self.cluster.watch(path, version, seconds=1800):
                     found = event["object"]
                     if event["type"] == "ERROR":
-                        raise ApiError(found.get("code") or 500, found.get("reason") or "", found.get("message") or "watch error")
+                        _fail(found)
                     version = found["metadata"]["resourceVersion"]
                     if event["type"] != "BOOKMARK":
                         take(event["type"], found)

@@ -36,7 +36,9 @@ def table(columns: Mapping[str, Mapping[str, float]]) -> str:
     cells = [["", *columns], *([row, *(_cell(figures.get(row)) for figures in columns.values())] for row in rows)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(cells[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         for line in cells
     )
 
