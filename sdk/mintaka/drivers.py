@@ -116,7 +116,7 @@ async def _timed_async(invocation: Invocation) -> Any:
 def _perform(invocation: Invocation, step: Step) -> Any:
     """Do what the protocol asks for, blocking."""
     if isinstance(step, Await):
-        for future in step.futures:
+        for future in reversed(step.futures):  # the last one first: fewer wake-ups than waiting for each in turn
             future.wait()
     elif isinstance(step, Sleep):
         STOP.sleep(max(step.seconds, 0))

@@ -6,7 +6,8 @@ A row is made from one snapshot of a run's history, so it is consistent whatever
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_core.states import RUNNING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _TEXT_LIMIT = 4096
 #: A run that was tried so often keeps the beginning and the end of its history.
 _HISTORY_LIMIT = 1000
+#: Texts up to this many characters are remembered in their quoted form.
+_SHORT = 100
 
 
 class LogLine(NamedTuple):
@@ -55,38 +58,46 @@ class Row(NamedTuple):
 
 
 def row_of(run: Run) -> Row:
-    """The row of `run` as it is now."""
+    """The row of `run` as it is now.
+
+    Written by hand rather than through a dictionary: this is most of what recording a task costs. Every text in it goes
+    through `_quoted`, which remembers the short ones, since almost all of them come again and again.
+    """
     history = tuple(run.history)
     first, last = history[0], history[-1]
+    created = first.time
     over = last.type.is_terminal
-    text = json.dumps(
-        {
-            "n": run.n,
-            "task": clean(run.task),
-            "name": None if run.own_name is None else clean(run.own_name),
-            "state": last.type,
-            "state_name": clean(last.name),
-            "reason": clean(last.reason),
-            "message": clean(last.message),
-            "seq": len(history),
-            "started": next((entry.time for entry in history if entry.type == RUNNING), None),
-            "ended": last.time if over else None,
-            "runs": sum(entry.type == RUNNING for entry in history),
-            "upstream": run.upstream,
-            "tags": [clean(tag) for tag in run.tags],
-            "parent": run.parent,
-            "kind": run.kind,
-            "history": _lines(history, first.time),
-            "created": first.time,
-        }
+    started = next((entry.time for entry in history if entry.type == RUNNING), None)
+    text = (
+        f'{{"n": {run.n}, "task": {_quoted(run.task)}, "name": {"null" if run.own_name is None else _quoted(run.own_name)}, '
+        f'"state": "{last.type}", "state_name": {_quoted(last.name)}, "reason": {_quoted(last.reason)}, "message": {_quoted(last.message)}, '
+        f'"seq": {len(history)}, "started": {"null" if started is None else started}, "ended": {last.time if over else "null"}, '
+        f'"runs": {sum(entry.type == RUNNING for entry in history)}, "upstream": {list(run.upstream)}, '
+        f'"tags": [{", ".join(map(_quoted, run.tags))}], "parent": {"null" if run.parent is None else run.parent}, "kind": "{run.kind}", '
+        f'"history": [{_lines(history, created)}], "created": {created}}}'
     )
     return Row(run.n, len(history), last.type, over, text)
 
 
-def _lines(history: tuple[Entry, ...], created: int) -> list[list[Any]]:
+def _lines(history: tuple[Entry, ...], created: int) -> str:
     if len(history) > _HISTORY_LIMIT:
         history = history[: _HISTORY_LIMIT // 2] + history[-_HISTORY_LIMIT // 2 :]
-    return [[entry.type, clean(entry.name), entry.time - created, entry.rule, clean(entry.decision)] for entry in history]
+    return ", ".join(
+        [
+            f'["{entry.type}", {_quoted(entry.name)}, {entry.time - created}, {_quoted(entry.rule)}, {_quoted(entry.decision)}]'
+            for entry in history
+        ]
+    )
+
+
+def _quoted(text: str) -> str:
+    """`text` as a JSON string."""
+    return _remembered(text) if len(text) <= _SHORT else json.dumps(clean(text))
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> str:
+    return json.dumps(clean(text))
 
 
 def clean(text: str, limit: int = _TEXT_LIMIT) -> str:

@@ -1,0 +1,205 @@
+"""The command line: manifests, local runs, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from mintaka import cli
+from mintaka.cli import COMMANDS
+from mintaka_core.resources import FlowDeployment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SOURCE = '''from datetime import date
+
+from mintaka import Failed, flow
+
+
+@flow(tags=["own"], version="7")
+def daily_survey(day: date, n: int = 3, *, cities: tuple[str, ...] = ("a",)):
+    """Ask around.
+
+    Every day.
+    """
+    return f"{day:%d.%m.%Y} {n} {cities}"
+
+
+@flow
+async def asynchronous(word: str = "x"):
+    return word
+
+
+@flow
+def failing():
+    return Failed(message="not today", reason="Holiday")
+
+
+def plain():
+    pass
+'''
+
+
+@pytest.fixture
+def mintaka(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Calls `mintaka ARGUMENTS…` in a folder with flow.py; gives exit code, output and errors."""
+    (tmp_path / "survey_flow.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mintaka", *arguments])
+        sys.modules.pop("survey_flow", None)
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_a_deployment_is_printed_as_yaml_that_the_models_take(mintaka: Any) -> None:
+    arguments = [
+        "--image",
+        "x:1",
+        "--cron",
+        "0 6 * * MON-FRI",
+        "--interval",
+        "15m",
+        "--time-zone",
+        "Europe/Berlin",
+        "-p",
+        "n=4",
+        "-p",
+        "day=2026-11-22",
+    ]
+    code, out, err = mintaka(
+        "deploy", "survey_flow.py:daily_survey", *arguments, "--tag", "nightly", "--namespace", "team", "--name", "survey"
+    )
+    assert (code, err) == (0, "")
+    manifest = yaml.safe_load(out)
+    deployment = FlowDeployment.model_validate(manifest)
+    assert (manifest["apiVersion"], manifest["kind"], manifest["metadata"]) == (
+        "mintaka.dev/v1alpha1",
+        "FlowDeployment",
+        {"name": "survey", "namespace": "team"},
+    )
+    assert manifest["spec"]["entrypoint"] == "survey_flow.py:daily_survey"
+    assert manifest["spec"]["parameters"] == {"n": 4, "day": "2026-11-22"}
+    assert manifest["spec"]["parameterSchema"]["required"] == ["day"]
+    assert manifest["spec"]["parameterSchema"]["properties"]["cities"]["default"] == ["a"]
+    assert manifest["spec"]["tags"] == ["nightly", "own"]
+    assert manifest["spec"]["version"] == "7"
+    assert manifest["spec"]["description"] == "Ask around.\n\nEvery day."
+    assert [(each.name, each.cron, each.interval, each.time_zone) for each in deployment.spec.schedules] == [
+        ("main", "0 6 * * MON-FRI", None, "Europe/Berlin"),
+        ("schedule-2", None, "15m", "Europe/Berlin"),
+    ]
+
+
+def test_json_says_the_same_as_yaml(mintaka: Any) -> None:
+    _, as_yaml, _ = mintaka("deploy", "survey_flow.py:daily_survey")
+    _, as_json, _ = mintaka("deploy", "survey_flow.py:daily_survey", "-o", "json")
+    assert json.loads(as_json) == yaml.safe_load(as_yaml)
+    assert json.loads(as_json)["metadata"] == {"name": "daily-survey"}
+
+
+def test_inline_source_is_the_file_as_it_is(mintaka: Any, tmp_path: Path) -> None:
+    _, out, _ = mintaka("deploy", str(tmp_path / "survey_flow.py") + ":daily_survey", "--inline")
+    spec = yaml.safe_load(out)["spec"]
+    assert spec["source"] == {"inline": SOURCE}
+    assert spec["entrypoint"] == "survey_flow.py:daily_survey"
+    assert "inline: |\n" in out
+
+
+def test_a_config_map_is_named(mintaka: Any) -> None:
+    _, out, _ = mintaka("deploy", "survey_flow.py:daily_survey", "--config-map", "code")
+    assert yaml.safe_load(out)["spec"]["source"] == {"configMap": {"name": "code"}}
+
+
+WRONG = {
+    "a file that is not there": (["deploy", "nix.py:main"], "mintaka deploy: no file 'nix.py' in "),
+    "a function that is not there": (["deploy", "survey_flow.py:nix"], "has no 'nix'; flows there: asynchronous, daily_survey, failing"),
+    "a function that is no flow": (["deploy", "survey_flow.py:plain"], "put @flow on the function"),
+    "an entrypoint without a function": (["run", "survey_flow.py"], "write module:function"),
+    "code that raises": (["run", "broken.py:main"], "importing broken.py:main failed"),
+    "a cron expression that is none": (
+        ["deploy", "survey_flow.py:daily_survey", "--cron", "61 * * * *"],
+        "cron expression '61 * * * *' is not valid",
+    ),
+    "an interval that is none": (["deploy", "survey_flow.py:daily_survey", "--interval", "often"], "duration 'often' is not valid"),
+    "a time zone that is none": (["deploy", "survey_flow.py:daily_survey", "--cron", "0 6 * * *", "--time-zone", "Mars/Base"], "Mars/Base"),
+    "a name that Kubernetes does not take": (
+        ["deploy", "survey_flow.py:daily_survey", "--config-map", "Not A Name"],
+        "spec.source.configMap.name",
+    ),
+    "two kinds of source": (["deploy", "survey_flow.py:daily_survey", "--inline", "--config-map", "c"], "use one of them"),
+    "a parameter without a value": (["run", "survey_flow.py:daily_survey", "-p", "day"], "--parameter takes name=value"),
+    "a parameter that is missing": (["run", "survey_flow.py:daily_survey"], "missing a required argument: 'day'"),
+    "a parameter that does not fit": (["run", "survey_flow.py:daily_survey", "-p", "day=x"], "day: Input should be a valid date"),
+    "an option that is not there": (["deploy", "survey_flow.py:daily_survey", "--nix"], "No such option: --nix"),
+    "a command that is not there": (["nix"], "there is no command 'nix': use one of deploy, run"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_without_a_traceback_and_with_exit_code_2(
+    mintaka: Any, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "broken.py").write_text("1/0\n")
+    code, out, err = mintaka(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "mintaka/" not in err
+
+
+def test_a_flow_runs_here_and_its_value_is_printed(mintaka: Any) -> None:
+    code, out, err = mintaka("run", "survey_flow.py:daily_survey", "-p", "day=2026-11-22", "-p", 'cities=["x", "y"]')
+    assert (code, out) == (0, "22.11.2026 3 ('x', 'y')\n")
+    assert "daily-survey ended Completed" in err
+
+
+def test_an_async_flow_runs_as_well(mintaka: Any) -> None:
+    assert mintaka("run", "survey_flow.py:asynchronous", "-p", "word=hello")[:2] == (0, "hello\n")
+
+
+def test_a_failed_flow_has_the_exit_code_of_a_failure(mintaka: Any) -> None:
+    code, _, err = mintaka("run", "survey_flow.py:failing")
+    assert code == 1
+    assert "failing ended Failed: Holiday: not today" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_every_command(mintaka: Any, arguments: list[str]) -> None:
+    code, out, _ = mintaka(*arguments)
+    assert code == 0
+    assert all(f"  {name}" in out and command.summary in out for name, command in COMMANDS.items())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_that_begins_with_its_summary(mintaka: Any, command: str) -> None:
+    code, out, _ = mintaka(command, "--help")
+    assert code == 0
+    assert COMMANDS[command].summary in out
+
+
+def test_the_version_is_that_of_the_package(mintaka: Any) -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - only here
+
+    assert mintaka("--version")[:2] == (0, f"mintaka {version('mintaka')}\n")
+
+
+def test_help_and_version_load_neither_typer_nor_pydantic() -> None:
+    for argument in ("--help", "--version"):
+        code = f"import sys; sys.argv = ['mintaka', {argument!r}]; from mintaka.cli import main; main(); assert not {{'typer', 'pydantic', 'asyncio'}} & set(sys.modules)"
+        subprocess.run([sys.executable, "-I", "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
