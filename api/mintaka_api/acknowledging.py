@@ -10,9 +10,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mintaka_api.cluster import CONFIG_MAPS, FLOW_RUNS, ClusterAway, ClusterRefusal
-from mintaka_api.credentials import NoCluster
+from mintaka_api.cluster import CONFIG_MAPS, FLOW_RUNS
 from mintaka_core.names import MIRROR_FINALIZER
+from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
 
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster

@@ -13,8 +13,8 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mintaka_api.cluster import OPENED, ClusterAway, ClusterRefusal
-from mintaka_api.credentials import NoCluster
+from mintaka_api.cluster import OPENED
+from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from mintaka_api.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, ClusterRefusal
+from mintaka_api.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem, of_refusal
 from mintaka_api.sightings import read_deployment, read_run
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time
 from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
+from mintaka_kubernetes import ClusterRefusal
 
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster

@@ -10,11 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from mintaka_api.cluster import ClusterAway, ClusterRefusal
-from mintaka_api.credentials import NoCluster
 from mintaka_api.database import DatabaseAway, DatabaseRefusal
 from mintaka_core.errors import MintakaError
 from mintaka_core.names import GROUP
+from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import sys
+
+import uvloop
 
 from mintaka_operator.logs import configure
 from mintaka_operator.running import run
@@ -18,7 +20,10 @@ def main() -> int:
         print(f"mintaka_operator: {error}", file=sys.stderr)  # noqa: T201 - before logging is configured
         return 2
     configure(settings.log_level, settings.log_format)
-    return asyncio.run(run(settings))
+    # Modules and models stay for good: the collector need not walk them again and again.
+    gc.collect()
+    gc.freeze()
+    return uvloop.run(run(settings))
 
 
 if __name__ == "__main__":

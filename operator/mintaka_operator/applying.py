@@ -212,7 +212,9 @@ async def _create_once(world: World, path: str, manifest: dict[str, Any]) -> dic
 
 async def write_status(world: World, store: ResourceStore, path: str, key: Name, old: Model, new: Model) -> None:
     """Patch a status with the resource version it was decided from; what the new one lacks is removed. Raises Stale."""
-    before, after = old.to_wire(), new.to_wire()
+    # Only what differs is serialised: all of two statuses would cost more than deciding what they say.
+    differing = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
+    before, after = (status.model_dump(mode="json", by_alias=True, exclude_none=True, include=differing) for status in (old, new))
     changes: dict[str, Any] = {field: value for field, value in after.items() if before.get(field) != value}
     changes |= dict.fromkeys(before.keys() - after.keys())
     entry = store.get(key)

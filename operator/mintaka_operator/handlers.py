@@ -14,14 +14,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import kopf
+import uvloop
 
 from mintaka_core.names import GROUP, VERSION
+from mintaka_kubernetes.client import open_session
 from mintaka_operator import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mintaka_operator.cluster import Credentials
+    from mintaka_kubernetes import Credentials
 
 _logger = logging.getLogger(__name__)
 
@@ -75,17 +77,11 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    def login(**_: Any) -> kopf.ConnectionInfo:
-        headers = credentials.authorization()
-        token = headers.get("Authorization", "").removeprefix("Bearer ") or None
-        return kopf.ConnectionInfo(
-            server=credentials.server,
-            ca_path=credentials.ca_file,
-            insecure=credentials.insecure or None,
-            token=token,
-            certificate_path=credentials.cert_file,
-            private_key_path=credentials.key_file,
-        )
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        # kopf closes the session and logs in again when its token has run out (401).
+        token = await asyncio.to_thread(credentials.token.current)
+        session = open_session(credentials, user_agent="mintaka-operator (kopf)", authorization=f"Bearer {token}")
+        return kopf.AiohttpSession(server=credentials.server, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, "flowruns", registry=registry)
     async def on_flow_run(event: Any, **_: Any) -> None:
@@ -140,7 +136,7 @@ class KopfThread:
     def _supervise(self) -> None:
         while not self._stop.is_set():
             try:
-                asyncio.run(self._run())
+                uvloop.run(self._run())
             except Exception:  # whatever ends kopf, the operator watches on
                 _logger.exception("kopf ended; starting it again")
             if not self._stop.wait(1.0):
@@ -152,6 +148,7 @@ class KopfThread:
             registry=build_registry(self._credentials, self._observe),
             settings=build_settings(),
             standalone=True,
+            identity="mintaka-operator",  # type: ignore[arg-type] # else kopf asks for the user's name, which a bare uid has not
             stop_flag=self._stop,
             ready_flag=self.ready,
             **scope,

@@ -79,7 +79,7 @@ class PodInformer:
 
     async def _watch(self) -> None:
         seconds = 300 + random.randrange(300)  # noqa: S311 - spreads the load of many replicas
-        async for event in self._cluster.watch(self._path, self._version, seconds=seconds, labelSelector=OUR_PODS):
+        async for event in self._cluster.events(self._path, self._version, seconds=seconds, labelSelector=OUR_PODS):
             self.heard_time = time.monotonic()
             pod = event["object"]
             match event["type"]:

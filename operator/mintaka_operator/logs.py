@@ -18,6 +18,8 @@ def configure(level: str, log_format: str) -> None:
         )
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
+    # What no line of ours says need not be found out for each of them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # kopf says at INFO, for each event, that a handler succeeded.
     logging.getLogger("kopf").setLevel(logging.WARNING)

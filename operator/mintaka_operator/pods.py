@@ -99,12 +99,24 @@ def _default_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: P
     if template.source and template.source.config_map:
         container["volumeMounts"] = [{"name": "mintaka-source", "mountPath": _SOURCE_DIR, "readOnly": True}]
         volumes = [{"name": "mintaka-source", "configMap": {"name": template.source.config_map.name}}]
+    if template.entrypoint and not _brings_its_image(template):
+        # Our own image is known to need no more; what another image needs, only its author knows.
+        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     spec: dict[str, Any] = {
         "containers": [container],
         "enableServiceLinks": False,  # hundreds of services would make as many variables
         "automountServiceAccountToken": False,  # a flow talks to the API, not to the API server
     }
+    if "securityContext" in container:
+        spec["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     return {"spec": {**spec, "volumes": volumes} if volumes else spec}
+
+
+def _brings_its_image(template: FlowTemplate) -> bool:
+    pod = (template.pod_template or {}).get("spec") or {}
+    containers = pod.get("containers") if isinstance(pod, dict) else None
+    named = [part for part in containers or [] if isinstance(part, dict) and part.get("name") == names.FLOW_CONTAINER]
+    return bool(template.image or any(part.get("image") for part in named))
 
 
 def _environment(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> list[dict[str, Any]]:

@@ -186,4 +186,4 @@ class PodView:
         if self.phase in {"Succeeded", "Failed"}:
             return False
         statuses = self.status.get("containerStatuses") or []
-        return not statuses or any(not (status.get("state") or {}).get("terminated") for status in statuses)
+        return not self.terminated or any(not (status.get("state") or {}).get("terminated") for status in statuses)

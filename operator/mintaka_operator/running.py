@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from mintaka_operator import metrics
-from mintaka_operator.cluster import Cluster, find_credentials
+from mintaka_operator.cluster import Cluster
 from mintaka_operator.handlers import KopfThread
 from mintaka_operator.informing import PodInformer
 from mintaka_operator.leading import Leadership, LeaseLost
@@ -41,6 +41,7 @@ class Operator:
         self._informers = [
             PodInformer(world.cluster, world.pods, namespace, self._wake_run) for namespace in world.settings.namespaces or (None,)
         ]
+        self._kopf: KopfThread | None = None
         self._leading = False
 
     def health(self) -> dict[str, str]:
@@ -53,7 +54,11 @@ class Operator:
     def ready(self) -> dict[str, str]:
         """A standby is ready to take over; a leader is, once it knows its pods."""
         synced = all(informer.synced.is_set() for informer in self._informers)
-        return {"pods": "" if synced or not self._leading else "still listing"}
+        watching = self._kopf is not None and self._kopf.ready.is_set()
+        return {
+            "pods": "" if synced or not self._leading else "still listing",
+            "resources": "" if watching or not self._leading else "not watched yet",
+        }
 
     def collect(self) -> None:
         """Bring gauges up to date."""
@@ -92,7 +97,7 @@ class Operator:
         """Acquire the Lease, then reconcile until cancelled. Raises LeaseLost."""
         await self._leadership.acquire()
         self._leading = True
-        kopf = KopfThread(self._world.cluster.credentials, self._world.settings.namespaces, self._observe_from_kopf)
+        kopf = self._kopf = KopfThread(self._world.cluster.credentials, self._world.settings.namespaces, self._observe_from_kopf)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._leadership.keep())
@@ -114,7 +119,7 @@ async def run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Cluster(find_credentials()) as cluster:
+    async with Cluster() as cluster:
         leadership = Leadership(cluster, namespace=settings.lease_namespace, name=settings.lease_name, identity=settings.identity)
         operator = Operator(World(cluster, settings), leadership)
         runner = await serve(settings.http_port, operator.health, operator.ready, operator.collect)

@@ -233,8 +233,29 @@ def test_a_pod_that_does_not_start_in_time_crashed_for_what_held_it_back() -> No
 
 def test_a_pod_that_just_hangs_before_it_starts_timed_out() -> None:
     """Nothing in it says why."""
-    stage = Stage(pendingTimeoutSeconds=60).pass_time(60).pass_time(1).vanish()
-    assert stage.state == "CRASHED PendingTimeout"
+    stage = Stage(pendingTimeoutSeconds=60).pass_time(60)
+    assert (stage.state, len(stage.stops())) == ("PENDING PendingTimeout", 1)
+    assert stage.pass_time(1).vanish().state == "CRASHED PendingTimeout"
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [(crashed("PodDeleted"), "CRASHED PendingTimeout"), (failed("Terminated"), "CRASHED PendingTimeout"), (State(COMPLETED), "COMPLETED")],
+    ids=["killed", "failed when told to stop", "completed"],
+)
+def test_a_pod_that_starts_when_it_is_already_being_stopped_did_not_start_in_time(end: State, expected: str) -> None:
+    """We stopped it, so that it is no PodDeleted; unless it got its work done all the same."""
+    stage = Stage(pendingTimeoutSeconds=60).pass_time(60).start().pass_time(5).end(end)
+    assert stage.state == expected
+
+
+def test_a_pod_that_started_in_time_and_was_deleted_while_the_operator_was_away_was_deleted() -> None:
+    """Long past the deadline for starting, but it was not us."""
+    stage = Stage(pendingTimeoutSeconds=60)
+    stage.now += HOUR
+    stage.see(phase=Phase.RUNNING, started_time=START, stopping_time=stage.now)
+    assert stage.state == "RUNNING"
+    assert stage.end(crashed("PodDeleted")).state == "CRASHED PodDeleted"
 
 
 def test_trouble_that_goes_away_is_forgotten() -> None:

@@ -126,6 +126,7 @@ CASES: dict[Rule, dict[str, tuple[Transition, str]]] = {
     },
     rules.time_out_pending: {
         "stopped past its deadline, it crashed for what held it back": (proposal(PULLING, CRASHED, **OVERDUE), "CRASHED/Crashed"),
+        "failing when told to stop, it crashed for what held it back": (proposal(PULLING, FAILED, **OVERDUE), "CRASHED/Crashed"),
         "stopped before its deadline, it crashed as it did": (proposal(PULLING, CRASHED, **EARLY), "pass"),
         "crashed by itself past its deadline, it crashed as it did": (proposal(PULLING, CRASHED, deadline=NOW), "pass"),
         "without a deadline there is no timeout": (proposal(PULLING, CRASHED, stopped=True), "pass"),

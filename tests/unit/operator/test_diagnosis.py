@@ -257,6 +257,8 @@ class TestAnyPod:
         if workload.end:
             assert workload.end.is_terminal
             assert workload.trouble is None
+        if not workload.alive:
+            assert over, "what does not live any more must have ended"
         if workload.end and workload.end.type == COMPLETED:
             assert workload.started_time is not None, "a run that completed must have been able to become RUNNING"
         if workload.phase == Phase.RUNNING:

@@ -87,13 +87,29 @@ class TestManifests:
                         ],
                         "terminationMessagePolicy": "FallbackToLogsOnError",
                         "command": ["python", "-m", "mintaka.runner"],
+                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                     }
                 ],
                 "enableServiceLinks": False,
                 "automountServiceAccountToken": False,
+                "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
                 "restartPolicy": "Never",
             },
         }
+
+    @pytest.mark.parametrize(
+        "template",
+        [
+            {"image": "mine:1"},
+            {"podTemplate": {"spec": {"containers": [{"name": "flow", "image": "mine:1"}]}}},
+            {"entrypoint": None, "podTemplate": {"spec": {"containers": [{"name": "flow", "command": ["true"]}]}}},
+        ],
+        ids=["an image of the deployment's", "an image in the pod template", "a plain container"],
+    )
+    def test_what_is_not_our_image_is_not_restricted_for_its_author(self, template: dict[str, Any]) -> None:
+        pod = built(**template)
+        assert "securityContext" not in flow(pod)
+        assert "securityContext" not in pod["spec"]
 
     def test_a_source_written_out(self) -> None:
         pod = built(entrypoint="flow.py:main", source={"inline": "def main(): ..."})

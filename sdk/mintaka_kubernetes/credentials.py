@@ -37,9 +37,14 @@ class Token:
     command: dict[str, Any] | None = None
     _read: float = field(default=float("-inf"), init=False)
 
+    @property
+    def expired(self) -> bool:
+        """True where `value` is not to be sent any more: reading it anew may block."""
+        return bool(self.file or self.command) and time.monotonic() - self._read > _TOKEN_AGE_SECONDS
+
     def current(self) -> str:
         """The token to send now; "" for none. May block for a credential plugin."""
-        if (self.file or self.command) and time.monotonic() - self._read > _TOKEN_AGE_SECONDS:
+        if self.expired:
             self.value = self.file.read_text(encoding="utf-8").strip() if self.file else _plugin_token(self.command or {})
             self._read = time.monotonic()
         return self.value
