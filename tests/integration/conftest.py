@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from api_testing import Namespace
 from control_plane import ControlPlane
-from postgres_server import PostgresServer
-
 from mintaka_api.cluster import Cluster
 from mintaka_api.database import Database
 from mintaka_api.migrating import migrate
+from postgres_server import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

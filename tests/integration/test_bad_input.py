@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from api_testing import API, report, running, task
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from api_testing import API, report, running, task
 from mintaka_api.routes.parameters import FlowDeploymentQuery, FlowRunQuery, LogQuery, TaskRunOfFlowRunQuery, TaskRunQuery
 from mintaka_api.settings import Settings
 

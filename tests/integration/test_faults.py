@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from api_testing import API, eventually, report, running, task
-from postgres_server import PostgresServer
 
+from api_testing import API, eventually, report, running, task
 from mintaka_api.settings import Settings
+from postgres_server import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from api_testing import API, report, running, task
 
+from api_testing import API, report, running, task
 from mintaka_api.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def test_reports_may_come_repeated_and_out_of_order(database_url: str) -> 
     states = {1: "PENDING", 2: "RUNNING", 3: "COMPLETED"}
     sent = [report(seq, [task(n, seq=seq, state=states[seq]) for n in range(20)], counts={states[seq]: 20}) for seq in states]
     order = sent * 4
-    random.Random(4).shuffle(order)  # noqa: S311
+    random.Random(4).shuffle(order)
     async with running(Settings(database_url=database_url, mirror=False)) as client:
         for body in order:
             assert (await client.post(REPORTS, json=body)).status_code == 200

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from api_testing import API, ORDINARY, report, running, seen_run, status, task
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from api_testing import API, ORDINARY, report, running, seen_run, status, task
 from mintaka_api.codes import STATE_CODES
 from mintaka_api.database import Database
 from mintaka_api.migrating import migrate
@@ -161,7 +162,8 @@ async def test_task_runs_and_logs_come_in_pages_too(database_url: str) -> None:
         across = await all_pages(client, f"{API}/task-runs", {"limit": 11})
         keys = [(item["created"], item["flow_run"], item["n"]) for item in across]
         assert len(set(keys)) == 120
-        assert [key[0] for key in keys] == sorted((key[0] for key in keys), reverse=True)
+        times = [datetime.fromisoformat(key[0]) for key in keys]
+        assert times == sorted(times, reverse=True)
         failed = await all_pages(client, f"{API}/task-runs", {"limit": 7, "state": ["FAILED", "CRASHED"], "task": "etl.clean"})
         assert len(failed) == 24
         own = f"{API}/flow-runs/{uids[0]}"
