@@ -165,7 +165,7 @@ class TestTemplates:
                 ],
             },
         }  # fmt: skip
-        pod = built(entrypoint="flow.py:main", source={"configMap": {"name": "code"}}, podTemplate=template)
+        pod = built(image="sales:3", entrypoint="flow.py:main", source={"configMap": {"name": "code"}}, podTemplate=template)
         spec = pod["spec"]
         for field in (
             "serviceAccountName",
