@@ -20,6 +20,9 @@ from mintaka_core.states import (
 )
 from mintaka_core.transitions import Abort, Redirect, Transition, Verdict, Wait
 
+#: Why a workload crashed of which nothing says what kept it from starting.
+PENDING_TIMEOUT = "PendingTimeout"
+
 
 def fence_stale_attempts(transition: Transition) -> Verdict | None:
     """What an older attempt says about the run no longer counts."""
@@ -85,9 +88,11 @@ def run_in_order(transition: Transition) -> Verdict | None:
 def time_out_pending(transition: Transition) -> Verdict | None:
     """What did not start in time crashed for the reason that held it back, whatever its end looks like."""
     current = transition.current
-    if current is None or transition.edge != (PENDING, CRASHED) or not (transition.overdue and transition.stopped):
+    if current is None or transition.edge not in {(PENDING, CRASHED), (PENDING, FAILED)}:
         return None
-    reason = current.reason or "PendingTimeout"
+    if not (transition.overdue and transition.stopped):
+        return None
+    reason = current.reason or PENDING_TIMEOUT
     return Redirect(State(CRASHED, reason=reason, message=current.message or "it did not start in time"), reason="pending timeout")
 
 

@@ -17,7 +17,8 @@ from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
 from mintaka_core.resources.runs import FlowRun, FlowRunStatus
 from mintaka_core.resources.template import FlowTemplate
-from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
+from mintaka_core.rules import PENDING_TIMEOUT
+from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
 from mintaka_core.workloads import Refusal, Workload
 
 #: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
@@ -165,7 +166,7 @@ class _Pass:
         if workload is None:
             gone = State(CRASHED, reason="PodDisappeared", message=f"pod {self.ledger.status.pod_name} does not exist any more")
             return self.ledger.propose(gone, stopped=True).accepted
-        if state.type == PENDING and _has_run(workload):
+        if state.type == PENDING and _has_run(workload) and not self._given_up(state, workload):
             return self._running(workload)
         if workload.end is not None:
             return self._end(workload)
@@ -177,12 +178,29 @@ class _Pass:
             self.ledger.keep_going()
             if state.type == PENDING and self._troubled(state, workload):
                 return True
-        deadline = self.ledger.status.next_time
-        if deadline is not None and self.now >= deadline:
-            self.stop(workload, "it did not start in time" if state.type == PENDING else "it ran longer than timeoutSeconds")
-        elif deadline is not None:
-            self.due.append(deadline)
+        if self.ledger.status.next_time is not None:
+            self._watch_clock(state, workload, self.ledger.status.next_time)
         return False
+
+    def _watch_clock(self, state: State, workload: Workload, deadline: datetime) -> None:
+        if self.now < deadline:
+            self.due.append(deadline)
+        elif state.type == RUNNING:
+            self.stop(workload, "it ran longer than timeoutSeconds")
+        elif state.reason or workload.stopping_time is not None:
+            self.stop(workload, "it did not start in time")
+        else:
+            # Written down before it is done: it may start while it is being stopped.
+            self.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
+            self.ledger.update(next_time=deadline)
+            self.due.append(self.now)
+
+    def _given_up(self, state: State, workload: Workload) -> bool:
+        """It began to run only after it was stopped for not starting in time; unless it completed, that was its end."""
+        deadline = self.ledger.status.next_time
+        overdue = deadline is not None and self.now >= deadline
+        ended_otherwise = workload.end is not None and workload.end.type not in (CRASHED, FAILED)
+        return bool(state.reason) and overdue and workload.stopping_time is not None and not ended_otherwise
 
     def _suspend(self, workload: Workload) -> bool:
         """Written down before it is done: the wish may be taken back while the workload is still stopping."""
@@ -218,7 +236,7 @@ class _Pass:
         """Write down why it does not start, once per reason, and how long that may last."""
         trouble = workload.trouble
         reason = trouble.reason if trouble else ""
-        if reason == state.reason:
+        if reason == state.reason or (not reason and state.reason == PENDING_TIMEOUT):
             return False
         deadline = self._pending_deadline(workload.created_time)
         if trouble and trouble.patience is not None:
