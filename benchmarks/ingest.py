@@ -27,7 +27,6 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from postgres_server import PostgresServer
 from sqlalchemy import text
 
 from mintaka_api.database import Database
@@ -35,6 +34,7 @@ from mintaka_api.ingest import take_in
 from mintaka_api.migrating import migrate
 from mintaka_api.queries.names import Names
 from mintaka_api.reports import RunReport, decode
+from postgres_server import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +118,18 @@ def through_http(url: str, reports: int, connections: int) -> Callable[[], float
 
     def measure() -> float:
         prepared = list(bodies(reports))
-        arguments = [sys.executable, "-m", "mintaka_api", "--no-mirror", "--port", str(_PORT), "--database-url", url, "--log-level", "ERROR"]
+        arguments = [
+            sys.executable,
+            "-m",
+            "mintaka_api",
+            "--no-mirror",
+            "--port",
+            str(_PORT),
+            "--database-url",
+            url,
+            "--log-level",
+            "ERROR",
+        ]
         server = subprocess.Popen(arguments)
         try:
             _wait_until_ready()
@@ -200,7 +211,9 @@ def main() -> None:
         for name, (budget, measure) in measured.items():
             rates = [measure() for _ in range(_RUNS)]
             print(f"| {name} | {statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) | {budget:,} |", flush=True)
-        print(f"PostgreSQL: {postgresql_bytes(url):.0f} B per task run with indexes; SQLite: {sqlite_bytes(file, 2 * _RUNS * reports * _ROWS + 3 * _ROWS):.0f} B")
+        print(
+            f"PostgreSQL: {postgresql_bytes(url):.0f} B per task run with indexes; SQLite: {sqlite_bytes(file, 2 * _RUNS * reports * _ROWS + 3 * _ROWS):.0f} B"
+        )
     finally:
         server.remove()
         folder.cleanup()

@@ -220,7 +220,7 @@ async def test_runs_can_be_found_by_the_tags_of_their_deployment(database_url: s
         assert (await client.get(f"{API}/flow-runs?tag=own&tag=other")).json()["items"] == []
         found = (await client.get(f"{API}/flow-deployments?tag=prod&name=night")).json()["items"]
         assert [(item["name"], item["schedules"][0]["cron"]) for item in found] == [("nightly", "@daily")]
-        await namespace.cluster._request("DELETE", FLOW_DEPLOYMENTS.path(namespace.name, "nightly"))
+        await namespace.cluster._client.request("DELETE", FLOW_DEPLOYMENTS.path(namespace.name, "nightly"))
         await eventually(lambda: client.get(f"{API}/flow-deployments"), lambda answer: answer.json()["items"] == [])
         assert (await client.get(f"{API}/flow-deployments/{namespace.name}/nightly")).json()["deleted"]
 

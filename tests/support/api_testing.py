@@ -106,16 +106,18 @@ class Namespace:
     async def set_status(self, name: str, wanted: dict[str, Any]) -> dict[str, Any]:
         """Write a flow run's status, as the operator would."""
         path = FLOW_RUNS.path(self.name, name) + "/status"
-        return await self.cluster._request("PATCH", path, body={"status": wanted}, content_type="application/merge-patch+json")
+        return await self.cluster._client.request("PATCH", path, body={"status": wanted}, content_type="application/merge-patch+json")
 
     async def delete(self, name: str) -> None:
         """Delete a flow run."""
-        await self.cluster._request("DELETE", FLOW_RUNS.path(self.name, name))
+        await self.cluster._client.request("DELETE", FLOW_RUNS.path(self.name, name))
 
     async def drop_finalizers(self, name: str) -> None:
         """Let go of a flow run as somebody in a hurry would."""
         path = FLOW_RUNS.path(self.name, name)
-        await self.cluster._request("PATCH", path, body={"metadata": {"finalizers": None}}, content_type="application/merge-patch+json")
+        await self.cluster._client.request(
+            "PATCH", path, body={"metadata": {"finalizers": None}}, content_type="application/merge-patch+json"
+        )
 
     async def names(self) -> set[str]:
         """The flow runs that are there."""

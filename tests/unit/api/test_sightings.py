@@ -1,0 +1,82 @@
+"""From resources to rows."""
+
+from __future__ import annotations
+
+import pytest
+
+from api_testing import ORDINARY, seen_run
+from mintaka_api.codes import STATE_CODES, NameKind
+from mintaka_api.queries.mirrored import VANISHED_RULE
+from mintaka_api.sightings import read_run, resource_version, run_rows, words_of_run
+from mintaka_core.errors import InvalidResource
+from mintaka_core.names import MIRROR_FINALIZER
+from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED
+
+IDS = {(NameKind.NAMESPACE, "ns"): 1, (NameKind.DEPLOYMENT, "d"): 2, (NameKind.TAG, "own"): 3, (NameKind.TAG, "inherited"): 4}
+
+
+def test_a_run_without_status_is_scheduled() -> None:
+    """The operator has not seen it yet."""
+    rows = run_rows(read_run(seen_run("one"), 0.0), IDS, ())
+    assert (rows.row["state"], rows.row["sequence"], rows.transitions) == (STATE_CODES[SCHEDULED], 0, [])
+
+
+def test_tags_are_its_own_then_those_of_its_deployment() -> None:
+    """Each once."""
+    sighting = read_run(seen_run("one", spec={"deployment": "d", "tags": ["own"]}), 0.0)
+    assert words_of_run(sighting, ("own", "inherited")) == set(IDS)
+    rows = run_rows(sighting, IDS, ("own", "inherited"))
+    assert (rows.tags, rows.row["tags"]) == ([3, 4], '["own","inherited"]')
+
+
+def test_a_run_gone_before_its_end_is_cancelled() -> None:
+    """With a transition of its own; one that had ended only gets its time of leaving."""
+    unfinished = read_run(seen_run("one", ORDINARY[:3]), 0.0)
+    unfinished.gone_time = 9
+    rows = run_rows(unfinished, IDS, ())
+    assert (rows.row["state"], rows.row["sequence"], rows.row["reason"], rows.row["deleted"]) == (STATE_CODES[CANCELLED], 4, "Deleted", 9)
+    assert (rows.transitions[-1]["seq"], rows.transitions[-1]["rule"]) == (4, VANISHED_RULE)
+    finished = read_run(seen_run("two", ORDINARY), 0.0)
+    finished.gone_time = 9
+    rows = run_rows(finished, IDS, ())
+    assert (rows.row["state"], rows.row["sequence"], len(rows.transitions), rows.row["deleted"]) == (STATE_CODES[COMPLETED], 4, 4, 9)
+
+
+@pytest.mark.parametrize(
+    ("states", "metadata", "expected"),
+    [
+        (ORDINARY, {"deletionTimestamp": "2026-01-01T00:00:00Z"}, True),
+        (ORDINARY, {}, False),
+        (ORDINARY[:3], {"deletionTimestamp": "2026-01-01T00:00:00Z"}, False),
+        ((), {"deletionTimestamp": "2026-01-01T00:00:00Z"}, False),
+        (ORDINARY, {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["other"]}, False),
+    ],
+    ids=["deleted and ended", "not deleted", "still running", "without status", "held by others only"],
+)
+def test_only_a_deleted_and_ended_run_is_let_go(states: tuple[str, ...], metadata: dict[str, object], expected: bool) -> None:
+    """And only where our finalizer holds it."""
+    assert read_run(seen_run("one", states, **{"finalizers": ["other", MIRROR_FINALIZER], **metadata}), 0.0).acknowledgeable is expected
+
+
+def test_an_object_that_makes_no_sense_is_told_by_name() -> None:
+    """InvalidResource, not a crash."""
+    document = seen_run("one") | {"status": {"sequence": "many"}}
+    with pytest.raises(InvalidResource, match=r"ns/one cannot be read: status\.sequence"):
+        read_run(document, 0.0)
+    with pytest.raises(InvalidResource, match="without metadata"):
+        read_run({}, 0.0)
+
+
+@pytest.mark.parametrize(("text", "number"), [("12", 12), ("", 0), ("abc", 0), ("9" * 30, 0), ("²", 0)])
+def test_resource_versions_are_numbers_where_they_can_be(text: str, number: int) -> None:
+    """Anything else counts as the oldest."""
+    assert resource_version(text) == number
+
+
+def test_nul_never_reaches_the_database() -> None:
+    """PostgreSQL could not keep it."""
+    document = seen_run("one", ORDINARY[:1], spec={"template": {"entrypoint": "a:b"}, "parameters": {"x": "\0"}})
+    document["status"]["state"]["message"] = "a\0b"
+    row = run_rows(read_run(document, 0.0), IDS, ()).row
+    assert "\0" not in row["message"]
+    assert "u0000" not in row["parameters"]

@@ -1,0 +1,199 @@
+"""Cursors, prefixes, histories, bodies, settings, credentials: each small, each with its rule."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from mintaka_api.bodies import read_body
+from mintaka_api.codes import STATE_CODES, StateWord
+from mintaka_api.history import compact, expanded
+from mintaka_api.instants import from_microseconds, to_microseconds
+from mintaka_api.paging import decode_cursor, encode_cursor
+from mintaka_api.parameters import check_parameters
+from mintaka_api.problems import Problem
+from mintaka_api.queries.numbers import first_number
+from mintaka_api.queries.pages import prefix_end
+from mintaka_api.settings import InvalidSetting, from_command_line, from_environment
+from mintaka_core.states import DEFAULT_NAMES, StateType
+from mintaka_kubernetes.credentials import NoCluster, find_credentials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+words = st.sampled_from([state.value for state in StateType])
+entries = st.tuples(
+    words, st.one_of(st.just(""), st.text(max_size=9)), st.integers(-(2**50), 2**50), st.text(max_size=9), st.text(max_size=9)
+)
+
+
+@given(st.lists(entries, max_size=6))
+def test_a_history_comes_back_as_it_went_in(history: list[Any]) -> None:
+    """But that a state without a name has its type's."""
+    assert expanded(compact(history)) == [(word, name or DEFAULT_NAMES[StateType(word)], *rest) for word, name, *rest in history]
+
+
+def test_an_ordinary_history_is_short() -> None:
+    """Three states take 27 bytes."""
+    usual = [("PENDING", "Pending", 0, "", ""), ("RUNNING", "Running", 11, "", ""), ("COMPLETED", "Completed", 43, "", "")]
+    assert compact(usual) == "[[2,0],[3,11],[4,43]]"
+
+
+def test_every_state_has_a_code_of_its_own_and_a_word() -> None:
+    """The wire, the database and the core name the same states."""
+    assert set(STATE_CODES) == set(StateType)
+    assert len(set(STATE_CODES.values())) == len(StateType)
+    assert set(StateWord.__args__) == {state.value for state in StateType}
+
+
+@given(st.integers(-(10**15), 253_402_214_400_000_000))
+def test_an_instant_is_its_microseconds(microseconds: int) -> None:
+    """There and back."""
+    assert to_microseconds(from_microseconds(microseconds)) == microseconds
+
+
+@given(st.text(max_size=6), st.text(max_size=6))
+def test_a_prefix_is_a_range(prefix: str, text: str) -> None:
+    """By code point, as both databases sort."""
+    end = prefix_end(prefix)
+    assert text.startswith(prefix) == (text >= prefix and (end is None or text < end)) or any(
+        0xD800 <= ord(c) < 0xE000 for c in prefix + text
+    )
+
+
+def test_numbers_of_runs_are_ordered_by_time() -> None:
+    """A later run has a higher number, whatever its uid."""
+    assert first_number("a", 1_000_000) < first_number("b", 1_001_000)
+    assert first_number("a", 1_000_000) == first_number("a", 1_000_999)
+
+
+def test_a_cursor_gives_back_its_key() -> None:
+    """In the question it belongs to."""
+    cursor = encode_cursor({"sort": "name"}, ("ü", 3))
+    assert decode_cursor({"sort": "name"}, cursor, (str, int)) == ("ü", 3)
+    assert decode_cursor({"sort": "name"}, None, (str, int)) is None
+    assert encode_cursor({"sort": "name"}, None) is None
+
+
+@given(st.one_of(st.text(max_size=40), st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
+def test_anything_else_is_no_cursor(text: str) -> None:
+    """A Problem, whatever it is."""
+    with pytest.raises(Problem, match="cursor"):
+        decode_cursor({}, text, (int,))
+
+
+@pytest.mark.parametrize("key", [("a",), (1, 2), (2**70,), (True,), (None,), (1.5,), ([1],)])
+def test_a_forged_key_of_another_shape_is_no_cursor(key: tuple[Any, ...]) -> None:
+    """The digest alone does not make it one."""
+    with pytest.raises(Problem, match="cursor"):
+        decode_cursor({}, encode_cursor({}, key), (int,))
+
+
+async def body_of(content: list[bytes], encoding: str = "", limit: int = 100) -> bytes:
+    """What `read_body` makes of a request."""
+    messages = [{"type": "http.request", "body": part, "more_body": True} for part in content] + [{"type": "http.request", "body": b""}]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    headers = [(b"content-encoding", encoding.encode())] if encoding else []
+    return await read_body(Request({"type": "http", "method": "POST", "headers": headers}, receive), limit)
+
+
+@pytest.mark.anyio
+async def test_bodies_up_to_the_limit_are_read() -> None:
+    """Packed or not, in any pieces."""
+    assert await body_of([b"a" * 60, b"b" * 40]) == b"a" * 60 + b"b" * 40
+    packed = gzip.compress(b"a" * 100)
+    assert await body_of([packed[:7], packed[7:]], "gzip") == b"a" * 100
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("content", "encoding", "name"),
+    [
+        ([b"a" * 101], "", "too-large"),
+        ([gzip.compress(b"a" * 101)], "gzip", "too-large"),
+        ([gzip.compress(b"a" * 10**7)], "GZIP", "too-large"),
+        ([gzip.compress(b"a")[:-1]], "gzip", "malformed"),
+        ([b"a"], "gzip", "malformed"),
+        ([b"a"], "zstd", "unsupported-encoding"),
+    ],
+)
+async def test_other_bodies_are_problems(content: list[bytes], encoding: str, name: str) -> None:
+    """Too large, not whole, not known."""
+    with pytest.raises(Problem) as refused:
+        await body_of(content, encoding)
+    assert refused.value.name == name
+
+
+def test_parameters_are_checked_without_fetching_anything() -> None:
+    """A schema that refers to another document is refused, not followed."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    check_parameters(schema, {"n": 1})
+    with pytest.raises(Problem) as wrong:
+        check_parameters(schema, {"n": "x"})
+    assert wrong.value.members["errors"] == [{"path": "parameters/n", "message": "'x' is not of type 'integer'"}]
+    with pytest.raises(Problem, match="parameterSchema is not valid"):
+        check_parameters({"$ref": "http://127.0.0.1:9/schema"}, {})
+    with pytest.raises(Problem, match="parameterSchema is not valid"):
+        check_parameters({"type": "nothing"}, {})
+
+
+def test_options_win_over_environment_variables() -> None:
+    """And those over defaults."""
+    environment = {"MINTAKA_LISTEN_PORT": "1", "MINTAKA_NAMESPACES": "a, b,", "MINTAKA_MIRROR": "false", "MINTAKA_LOG_LEVEL": "debug"}
+    settings = from_environment(environment)
+    assert (settings.port, settings.namespaces, settings.mirror, settings.log_level) == (1, ("a", "b"), False, "DEBUG")
+    settings = from_command_line(["--port", "2", "--namespace", "c", "--mirror", "--database-url", "sqlite://"], environment)
+    assert (settings.port, settings.namespaces, settings.mirror, settings.database_url) == (2, ("c",), True, "sqlite://")
+
+
+@pytest.mark.parametrize("environment", [{"MINTAKA_LISTEN_PORT": "tcp://10.0.0.1:4200"}, {"MINTAKA_MIRROR": "perhaps"}])
+def test_settings_that_make_no_sense_are_refused(environment: dict[str, str]) -> None:
+    """With the variable's name."""
+    with pytest.raises(InvalidSetting, match=next(iter(environment))):
+        from_environment(environment)
+
+
+def kubeconfig(folder: Path, user: dict[str, Any], server: str = "http://example.test:1") -> str:
+    """A kubeconfig with one user."""
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": server, "tls-server-name": "kubernetes"}}],
+        "users": [{"name": "u", "user": user}],
+    }
+    (folder / "config").write_text(json.dumps(config), encoding="utf-8")
+    return str(folder / "config")
+
+
+def test_a_kubeconfig_may_hold_a_token_name_a_file_or_a_plugin(tmp_path: Path) -> None:
+    """The three ways to a bearer token."""
+    (tmp_path / "token").write_text("from-file\n", encoding="utf-8")
+    answer = json.dumps({"status": {"token": "from-plugin"}})
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "echo", "args": [answer]}
+    for user, expected in (
+        ({"token": "written"}, "written"),
+        ({"tokenFile": "token"}, "from-file"),
+        ({"exec": plugin}, "from-plugin"),
+        ({}, ""),
+    ):
+        credentials = find_credentials(kubeconfig(tmp_path, user))
+        assert (credentials.token.current(), credentials.server_name) == (expected, "kubernetes")
+
+
+def test_a_kubeconfig_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    """Absent, broken, or pointing nowhere."""
+    (tmp_path / "broken").write_text("[", encoding="utf-8")
+    (tmp_path / "empty").write_text("{}", encoding="utf-8")
+    for name in ("absent", "broken", "empty"):
+        with pytest.raises(NoCluster, match=name):
+            find_credentials(str(tmp_path / name))
