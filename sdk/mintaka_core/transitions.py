@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-#: A node tells times in whole seconds and by a clock of its own: what we stopped at its deadline may seem to have ended before.
+#: A node tells times in whole seconds and by a clock of its own, and so does the next operator: what was stopped at its
+#: deadline may seem to have ended before.
 CLOCK_TOLERANCE = timedelta(seconds=3)
 
 
@@ -56,8 +57,7 @@ class Transition:
         """True where the current state had passed its deadline when the workload ended, by its node's clock."""
         if self.deadline is None:
             return False
-        ended = self.ended_time + CLOCK_TOLERANCE if self.ended_time else self.now
-        return ended >= self.deadline
+        return (self.ended_time or self.now) + CLOCK_TOLERANCE >= self.deadline
 
     @property
     def edge(self) -> tuple[StateType | None, StateType]:

@@ -271,9 +271,13 @@ class _Pass:
         return self.ledger.propose(State(CANCELLED, reason="Cancelled", message=self._why_cancelled())).accepted
 
     def _resume(self) -> bool:
+        """PAUSED: nothing may live; once the wish is taken back, an attempt that was begun but not recorded is adopted."""
+        suspend = self.seen.run.spec.suspend
         for workload in self.seen.workloads.values():
-            self.stop(workload, "the run is suspended")
-        if self.seen.run.spec.suspend:
+            if suspend or workload.attempt <= self.ledger.status.attempt:
+                self.stop(workload, "the run is suspended")
+                self.ledger.update(attempt=max(workload.attempt, self.ledger.status.attempt))
+        if suspend:
             return False
         due = self.seen.run.spec.scheduled_time
         return self.ledger.propose(scheduled(due, reason="Resumed", message="spec.suspend was taken back")).accepted

@@ -37,6 +37,7 @@ class Referee:
         self.ends: dict[tuple[str, int], list[State]] = {}
         self.last_known: FlowRun | None = None
         self.pods_by_run: dict[str, set[str]] = {}
+        self.resumed = 0
         self.stopped_by_people: set[tuple[str, int]] = set()
         server.watchers.append(self._watch)
 
@@ -108,7 +109,7 @@ class Referee:
         failures, crashes = (retries.on_failure.limit, retries.on_crash.limit) if retries else (0, 0)
         self._demand(status.failures <= failures and status.crashes <= crashes and status.rejections <= 5, f"over budget: {status}")
         pauses = len([transition for transition in self.history[run.metadata.name] if transition.to == PAUSED])
-        allowed = 1 + status.failures + status.crashes + status.rejections + pauses
+        allowed = 1 + status.failures + status.crashes + status.rejections + pauses + self.resumed
         self._demand(status.attempt <= allowed, f"attempt {status.attempt} where {allowed} are accounted for")
 
     def _end(self, run: FlowRun) -> None:
@@ -126,7 +127,7 @@ class Referee:
         if status.state.type == COMPLETED:
             states = [transition.to for transition in self.history[name]]
             self._demand(states[-2] == RUNNING, f"{name} completed without running: {states}")
-        if status.state.reason == "PodDeleted":
+        if status.state.reason == "PodDeleted" and not self._overlapping:
             by_people = (run.metadata.uid, status.attempt) in self.stopped_by_people
             self._demand(by_people, f"{name} crashed because the operator stopped it")
 

@@ -169,6 +169,7 @@ class Story:
             self.agenda.after(self.random.uniform(0, 20), self._resume)
 
     def _resume(self) -> None:
+        self.referee.resumed += 1
         self._suspended_since += 1
         self._wish(lambda spec: spec.model_copy(update={"suspend": False}))
 

@@ -505,6 +505,25 @@ def test_a_pod_nobody_recorded_is_stopped_when_the_run_is_suspended() -> None:
     assert (stage.state, stage.run.status.attempt) == ("PENDING", 2)
 
 
+def test_a_pod_that_was_created_on_resuming_but_not_recorded_is_adopted() -> None:
+    """Its creator died between the two writes; the next one must not take it for one that is to be stopped."""
+    stage = Stage(spec={"suspend": True})
+    stage.run = stage.run.model_copy(update={"spec": stage.run.spec.model_copy(update={"suspend": False})})
+    stage.appear(2)
+    stage.settle()
+    assert (stage.state, stage.run.status.attempt, stage.stops()) == ("PENDING", 2, [])
+
+
+def test_a_pod_that_was_created_on_resuming_and_stopped_for_the_next_suspension_is_no_crash() -> None:
+    """It was never recorded; resumed once more, the run goes on as the attempt after it."""
+    stage = Stage(spec={"suspend": True})
+    stage.appear(2)
+    stage.settle()
+    assert (stage.state, len(stage.stops())) == ("PAUSED/Suspended Suspended", 1)
+    stage.see(2, alive=False, phase=Phase.ENDED, end=crashed()).ask(suspend=False)
+    assert (stage.state, stage.run.status.attempt) == ("PENDING", 3)
+
+
 # What cannot be started.
 
 
