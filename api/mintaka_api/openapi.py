@@ -8,6 +8,7 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from mintaka_api import answers
+from mintaka_api.examples import EXAMPLES
 from mintaka_api.reports import RunReport
 
 if TYPE_CHECKING:
@@ -24,8 +25,20 @@ def document(app: FastAPI) -> dict[str, Any]:
         made = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes, tags=app.openapi_tags)
         _, schemas = msgspec.json.schema_components(_kinds(), ref_template="#/components/schemas/{name}")
         made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        for operations in made["paths"].values():
+            for operation in operations.values():
+                _restore_examples(operation)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _restore_examples(operation: dict[str, Any]) -> None:
+    """Put the examples back as they are: FastAPI drops every null in them."""
+    for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+        content = part.get("content", {}).get("application/json", {})
+        name = content.get("schema", {}).get("$ref", "").rsplit("/", 1)[-1]
+        if name in EXAMPLES:
+            content["example"] = EXAMPLES[name]
 
 
 def _kinds() -> list[type[msgspec.Struct]]:
