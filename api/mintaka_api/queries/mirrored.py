@@ -14,7 +14,8 @@ from sqlalchemy import Boolean, and_, bindparam, case, or_, select, update
 
 from mintaka_api.codes import STATE_CODES, TERMINAL_CODES
 from mintaka_api.queries import numbers
-from mintaka_api.queries.dialects import insert
+from mintaka_api.queries.arrays import columns, unnested
+from mintaka_api.queries.dialects import insert, is_postgresql
 from mintaka_api.tables import flow_deployments, flow_run_tags, flow_run_transitions, flow_runs
 from mintaka_core.states import CANCELLED
 
@@ -34,6 +35,22 @@ _UPDATED = tuple(
     for column in flow_runs.c
     if column.name not in {"no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt"}
 )
+_SENT = ("uid", *_UPDATED, "deleted", "gap", "tags")
+_TRANSITION = tuple(column.name for column in flow_run_transitions.c)
+# The statements are made of our own column names; every value is bound.
+_POSTGRESQL_UPDATE = f"""
+UPDATE flow_runs AS f
+SET {", ".join(f"{name} = a.{name}" for name in (*_UPDATED, "deleted"))},
+    gap = f.gap OR a.gap, tags = CASE WHEN f.sequence = 0 THEN a.tags ELSE f.tags END
+FROM {{source}}
+WHERE f.uid = a.uid AND (f.sequence < a.sequence OR f.sequence = a.sequence AND f.resource_version < a.resource_version)
+"""  # noqa: S608
+_POSTGRESQL_TRANSITIONS = f"""
+INSERT INTO flow_run_transitions ({", ".join(_TRANSITION)}) SELECT * FROM {{source}}
+ON CONFLICT (flow_run, seq) DO UPDATE
+SET {", ".join(f"{name} = excluded.{name}" for name in _TRANSITION if name not in {"flow_run", "seq"})}
+WHERE flow_run_transitions.rule = '{VANISHED_RULE}' AND excluded.rule IS DISTINCT FROM '{VANISHED_RULE}'
+"""  # noqa: S608
 
 
 @dataclass(slots=True)
@@ -134,6 +151,10 @@ def _chunks(uids: list[str]) -> Iterable[list[str]]:
 
 
 def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Replace what is stored by `rows` where they are newer."""
+    if is_postgresql(connection):
+        connection.exec_driver_sql(_POSTGRESQL_UPDATE.format(source=unnested(flow_runs, _SENT)), columns(rows, _SENT))
+        return
     newer = or_(
         flow_runs.c.sequence < bindparam("sequence_"),
         and_(flow_runs.c.sequence == bindparam("sequence_"), flow_runs.c.resource_version < bindparam("resource_version_")),
@@ -155,6 +176,11 @@ def _write_transitions(connection: Connection, runs: Sequence[MirroredRun], know
         rows.extend({"flow_run": number, **transition} for transition in run.transitions if transition["seq"] > before)
     if not rows:
         return 0
+    if is_postgresql(connection):
+        connection.exec_driver_sql(
+            _POSTGRESQL_TRANSITIONS.format(source=unnested(flow_run_transitions, _TRANSITION)), columns(rows, _TRANSITION)
+        )
+        return len(rows)
     statement = insert(connection, flow_run_transitions)
     new = statement.excluded
     replaced = {column.name: new[column.name] for column in flow_run_transitions.c if column.name not in {"flow_run", "seq"}}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from mintaka_api.queries.dialects import insert
+from mintaka_api.queries.arrays import columns, unnested
+from mintaka_api.queries.dialects import insert, is_postgresql
 from mintaka_api.tables import flow_runs
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def first_number(uid: str, created_microseconds: int) -> int:
 
 
 def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Any]:
-    """What is stored of each of `uids`: rows with no, sequence, resource_version, deleted."""
-    columns = (flow_runs.c.uid, flow_runs.c.no, flow_runs.c.sequence, flow_runs.c.resource_version, flow_runs.c.deleted)
-    rows = connection.execute(select(*columns).where(flow_runs.c.uid.in_(list(uids))))
-    return {row.uid: row for row in rows}
+    """What is stored of each of `uids`, locked in the order of uids: rows with no, sequence, resource_version, deleted."""
+    r = flow_runs.c
+    query = select(r.uid, r.no, r.sequence, r.resource_version, r.deleted).where(r.uid.in_(list(uids))).order_by(r.uid).with_for_update()
+    return {row.uid: row for row in connection.execute(query)}
 
 
 def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
@@ -43,9 +44,18 @@ def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
     for _ in range(_TRIES):
         if not waiting:
             break
-        statement = insert(connection, flow_runs).on_conflict_do_nothing().returning(flow_runs.c.uid)
-        inserted |= {row.uid for row in connection.execute(statement, list(waiting.values()))}
+        inserted |= _inserted(connection, list(waiting.values()))
         left = [uid for uid in waiting if uid not in inserted]
         known = stored(connection, left) if left else {}
         waiting = {uid: waiting[uid] | {"no": waiting[uid]["no"] + 1} for uid in left if uid not in known}
     return inserted
+
+
+def _inserted(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+    """Insert `rows`, all of the same columns, where neither uid nor number is taken; the uids of those inserted."""
+    if not is_postgresql(connection):
+        statement = insert(connection, flow_runs).on_conflict_do_nothing().returning(flow_runs.c.uid)
+        return {row.uid for row in connection.execute(statement, rows)}
+    names = tuple(rows[0])
+    text = f"INSERT INTO flow_runs ({', '.join(names)}) SELECT * FROM {unnested(flow_runs, names)} ON CONFLICT DO NOTHING RETURNING uid"  # noqa: S608
+    return {str(row.uid) for row in connection.exec_driver_sql(text, columns(rows, names))}
