@@ -77,7 +77,7 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
             create.append(run)
     status = _status(seen, tuple(entries), create, problem, now)
     due = min((entry.next_time for entry in entries if entry.next_time), default=None)
-    return DeploymentPlan(tuple(create), _retired(seen), status if status != deployment.status else None, due, tuple(missed))
+    return DeploymentPlan(tuple(create), _retired(seen, create), status if status != deployment.status else None, due, tuple(missed))
 
 
 def _advance(deployment: FlowDeployment, schedule: Schedule, now: datetime) -> tuple[ScheduleStatus, CreateRun | None, list[str]]:
@@ -174,9 +174,13 @@ def _status(
     )
 
 
-def _retired(seen: DeploymentObservation) -> tuple[DeleteRun, ...]:
-    """The finished runs beyond the history limit, oldest first."""
+def _retired(seen: DeploymentObservation, create: list[CreateRun]) -> tuple[DeleteRun, ...]:
+    """The finished runs beyond the history limit, oldest first.
+
+    A run that is created once more, because the status that says so could not be written, must still be there to be met.
+    """
+    due = {run.name for run in create}
     newest_first = sorted(seen.finished, key=lambda run: (run.end_time, run.name), reverse=True)
     namespace = seen.deployment.metadata.namespace
-    beyond = newest_first[seen.deployment.spec.history.limit :]
+    beyond = [run for run in newest_first[seen.deployment.spec.history.limit :] if run.name not in due]
     return tuple(DeleteRun(namespace, run.name, run.uid, "the history limit is passed") for run in reversed(beyond))

@@ -176,8 +176,8 @@ class _Pass:
             return self._suspend(workload)
         if workload.stopping_time is None:
             self.ledger.keep_going()
-            if state.type == PENDING and self._troubled(state, workload):
-                return True
+        if state.type == PENDING and self._troubled(state, workload):
+            return True
         if self.ledger.status.next_time is not None:
             self._watch_clock(state, workload, self.ledger.status.next_time)
         return False
@@ -238,6 +238,8 @@ class _Pass:
         reason = trouble.reason if trouble else ""
         if reason == state.reason or (not reason and state.reason == PENDING_TIMEOUT):
             return False
+        if state.reason and workload.stopping_time is not None:
+            return False  # why it was stopped is known; what befalls it on its way out is not
         deadline = self._pending_deadline(workload.created_time)
         if trouble and trouble.patience is not None:
             deadline = min(deadline, self.now + trouble.patience)

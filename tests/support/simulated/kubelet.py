@@ -6,18 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from simulated.server import Pod
-
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
 from mintaka_core.workloads import Phase, Trouble
+from simulated.server import Pod
 
 if TYPE_CHECKING:
     from random import Random
 
+    from mintaka_core.resources import FlowRun
     from simulated.agenda import Agenda
     from simulated.server import Server
-
-    from mintaka_core.resources import FlowRun
 
 _NEVER = 1e9
 _GRACE_SECONDS = 30.0
@@ -128,7 +126,8 @@ class Kubelet:
         else:
             delay = self._random.uniform(0, _GRACE_SECONDS)
             end = self._random.choices(
-                [_crash("PodDeleted"), State(FAILED, reason="Stopped"), State(COMPLETED), State(CANCELLED)], [6, 2, 1, 1 if workload.phase == Phase.RUNNING else 0]
+                [_crash("PodDeleted"), State(FAILED, reason="Stopped"), State(COMPLETED), State(CANCELLED)],
+                [6, 2, 1, 1 if workload.phase == Phase.RUNNING else 0],
             )[0]
         self._agenda.after(delay, lambda: self._finish(name, uid, end))
 

@@ -10,33 +10,33 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from simulated.server import Conflict, Exists, Missing, OverQuota, Pod
-
 from mintaka_core import names
 from mintaka_core.reconciling import runs
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
 from mintaka_core.reconciling.runs import RunObservation
+from mintaka_core.resources import FlowTemplate
 from mintaka_core.states import CANCELLING, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
 from mintaka_core.workloads import Refusal
+from simulated.server import Conflict, Exists, Missing, OverQuota, Pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
     from random import Random
 
+    from mintaka_core.resources import FlowRun
     from simulated.agenda import Agenda
     from simulated.server import Server
 
-    from mintaka_core.resources import FlowRun, FlowTemplate
-
 RELIST_SECONDS = 60.0
+MIRROR_PATIENCE = timedelta(seconds=200)
 
 
-class Lost(Exception):  # noqa: N818 - named after what happened
+class Lost(Exception):
     """The call, or its answer, never arrived."""
 
 
-class Stale(Exception):  # noqa: N818 - named after what happened
+class Stale(Exception):
     """Decided from an old version."""
 
 
@@ -72,7 +72,7 @@ class Operator:
         self._queued: set[str] = set()
         self._working: set[str] = set()
         self.alive = True
-        self.deletions: list[str] = []
+        self.effects: list[str] = []
         server.watchers.append(self._watch)
         self._heal()
 
@@ -235,7 +235,9 @@ class Operator:
         if template is None and state in {None, SCHEDULED} and refusal is None:
             refusal = Refusal("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
         workloads = {pod.workload.attempt: pod.workload for pod in self._pods.values() if pod.owner_uid == run.metadata.uid}
-        return RunObservation(run, template, workloads, refusal, ttl=settings.ttl, mirrored=settings.mirrored)
+        return RunObservation(
+            run, template, workloads, refusal, ttl=settings.ttl, mirrored=settings.mirrored, mirror_patience=MIRROR_PATIENCE
+        )
 
     # Acting.
 
@@ -249,6 +251,7 @@ class Operator:
 
     def _apply(self, run: FlowRun, effect: RunEffect) -> Refusal | None:
         name, version = run.metadata.name, int(run.metadata.resource_version)
+        self.effects.append(type(effect).__name__ + ("(force)" if isinstance(effect, StopWorkload) and effect.force else ""))
         match effect:
             case CreateWorkload(attempt):
                 return self._create(run, attempt)
@@ -276,7 +279,6 @@ class Operator:
         return None
 
     def _stop(self, effect: StopWorkload) -> None:
-        self.deletions.append(effect.uid)
         try:
             answer = self._call(lambda: self._server.delete_pod(effect.name, effect.uid, force=effect.force))
         except Missing:

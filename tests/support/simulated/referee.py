@@ -5,18 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from simulated.server import Pod
-
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus
 from mintaka_core.rules import ORDER
 from mintaka_core.states import CANCELLED, COMPLETED, PAUSED, RUNNING, State
+from simulated.server import Pod
 
 if TYPE_CHECKING:
-    from simulated.agenda import Agenda
-    from simulated.server import Server
-
     from mintaka_core.resources import FlowRun, FlowTemplate
     from mintaka_core.resources.runs import TransitionStatus
+    from simulated.agenda import Agenda
+    from simulated.server import Server
 
 #: How long after an owner's wish to suspend no pod may go on that nobody has told to stop: the operator's absence, a relist, lag.
 PATIENCE_SECONDS = 240.0
@@ -65,6 +63,8 @@ class Referee:
     def _new_pod(self, name: str, pod: Pod) -> None:
         alive = [other for other in self._server.pods.values() if other.owner_uid == pod.owner_uid and other.workload.alive]
         self._demand(len(alive) <= 1 or self._overlapping, f"{len(alive)} attempts are alive with {name}")
+        if len(alive) > 1:
+            self._agenda.after(PATIENCE_SECONDS, lambda: self._only_one(pod.owner_uid))
         run = next((run for run in self._server.runs.values() if run.metadata.uid == pod.owner_uid), None)
         if run is None or self._overlapping:
             return
@@ -72,6 +72,12 @@ class Referee:
         self._demand(run.status.attempt + 1 == pod.workload.attempt, f"{name} was created in attempt {run.status.attempt}")
         due = run.spec.scheduled_time
         self._demand(due is None or self._agenda.now >= due - timedelta(seconds=5), f"{name} was created before the run is due")
+
+    def _only_one(self, owner_uid: str) -> None:
+        """Where two operators got in each other's way, the attempt that is over has been told to stop by now."""
+        alive = [pod.workload for pod in self._server.pods.values() if pod.owner_uid == owner_uid and pod.workload.alive]
+        going_on = [workload.name for workload in alive if workload.stopping_time is None]
+        self._demand(len(going_on) <= 1, f"{going_on} go on beside each other")
 
     # Runs.
 
@@ -92,7 +98,9 @@ class Referee:
         self._demand(len(new.transitions) <= TRANSITIONS_KEPT, "too many transitions are kept")
         fresh = [transition for transition in new.transitions if transition.sequence > old.sequence]
         expected = list(range(old.sequence + 1, new.sequence + 1))
-        self._demand([transition.sequence for transition in fresh] == expected, f"{name}: sequences jump from {old.sequence} to {new.sequence}")
+        self._demand(
+            [transition.sequence for transition in fresh] == expected, f"{name}: sequences jump from {old.sequence} to {new.sequence}"
+        )
         kept = [transition for transition in new.transitions if transition.sequence <= old.sequence]
         self._demand(not kept or list(old.transitions)[-len(kept) :] == kept, f"{name}: the past was rewritten")
         type_, time = (old.state.type, old.state.time) if old.state else (None, None)
@@ -147,9 +155,10 @@ class Referee:
         for run in self._server.runs.values():
             state = run.status.state.name if run.status.state else "nothing"
             self._demand(run.status.is_terminal, f"{run.metadata.name} never ended; it is {state}")
-        alive = [name for name, pod in self._server.pods.items() if pod.workload.alive]
+        uids = {run.metadata.uid for run in self._server.runs.values()}
+        alive = [name for name, pod in self._server.pods.items() if pod.workload.alive and pod.owner_uid in uids]
         self._demand(not alive, f"{alive} outlived their run")
 
-    def _demand(self, holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+    def _demand(self, holds: bool, otherwise: str) -> None:
         if not holds:
-            raise Broken(f"at {self._agenda.seconds:.3f} s: {otherwise}")  # noqa: EM102, TRY003 - the message is the report
+            raise Broken(f"at {self._agenda.seconds:.3f} s: {otherwise}")

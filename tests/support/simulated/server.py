@@ -15,11 +15,10 @@ from mintaka_core import names
 from mintaka_core.workloads import Phase, Workload
 
 if TYPE_CHECKING:
-    from simulated.agenda import Agenda
-
     from mintaka_core.resources import FlowRun
     from mintaka_core.resources.model import Metadata
     from mintaka_core.resources.runs import FlowRunSpec, FlowRunStatus
+    from simulated.agenda import Agenda
 
 GRACE = timedelta(seconds=30)
 _COLLECTION_SECONDS = 2.0
@@ -34,7 +33,7 @@ class Pod:
     workload: Workload
 
 
-class Refused(Exception):  # noqa: N818 - named after what happened
+class Refused(Exception):
     """The API server does not do it."""
 
 

@@ -6,14 +6,13 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from mintaka_core import names
+from mintaka_core.resources import FlowRun, FlowTemplate
 from simulated.agenda import START, Agenda
 from simulated.kubelet import Kubelet
 from simulated.operators import RELIST_SECONDS, Operator, Settings, Weather
 from simulated.referee import PATIENCE_SECONDS, Referee
-from simulated.server import Missing, Server
-
-from mintaka_core import names
-from mintaka_core.resources import FlowRun, FlowTemplate
+from simulated.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,15 +30,17 @@ class Story:
     """Everything about it follows from the seed."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)  # noqa: S311 - chance that can be repeated
+        self.random = Random(seed)
         self.agenda = Agenda()
         self.server = Server(self.agenda)
         self.overlapping = self.random.random() < 0.25
-        self.settings = Settings(self._template(), timedelta(days=7), mirrored=self.random.random() < 0.7)
+        self.settings = self._settings()
         self.kubelet = Kubelet(self.agenda, self.server, self.random)
         self.referee = Referee(self.agenda, self.server, self.settings.template, overlapping=self.overlapping)
-        self.server.watchers.append(self._mirror)
+        if self.random.random() < 0.9:
+            self.server.watchers.append(self._mirror)
         self.weather = self._weather()
+        self.past: list[Operator] = []
         self.operators = [self._operator()]
         self._suspended_since = 0
         self._create_run()
@@ -74,6 +75,14 @@ class Story:
 
     # The setting.
 
+    def _settings(self) -> Settings:
+        random = self.random
+        return Settings(
+            template=self._template() if random.random() < 0.97 else None,
+            ttl=timedelta(days=7) if random.random() < 0.8 else timedelta(seconds=random.choice([0, 30])),
+            mirrored=random.random() < 0.7,
+        )
+
     def _template(self) -> FlowTemplate:
         random = self.random
         budget: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731 - drawn twice
@@ -106,6 +115,7 @@ class Story:
     def _operator(self) -> Operator:
         skew = self.random.choice([0, 0, 0, -1.5, 1.5])
         operator = Operator(self.agenda, self.server, self.random, self.weather, self.settings, skew)
+        self.past.append(operator)
         self.agenda.after(1.0, lambda: self._nurse(operator))
         return operator
 
@@ -140,7 +150,7 @@ class Story:
 
     def _fate(self) -> None:
         random = self.random
-        whens = sorted(random.uniform(0, _TROUBLED_SECONDS * 0.8) ** 1.0 for _ in range(random.choice([0, 0, 1, 2, 4])))
+        whens = sorted(random.uniform(0, _TROUBLED_SECONDS * 0.8) for _ in range(random.choice([0, 0, 1, 2, 4])))
         for when in whens:
             action = random.choices([self._cancel, self._suspend, self._resume, self._delete, self._kill_pod], [2, 4, 4, 1, 4])[0]
             self.agenda.after(when, action)
@@ -183,16 +193,13 @@ class Story:
             self.server.delete_run(_NAME, run.metadata.uid)
 
     def _kill_pod(self) -> None:
-        """kubectl delete pod, with or without --force."""
+        """Somebody deletes a pod by hand, with or without --force."""
         alive = [pod for pod in self.server.pods.values() if pod.workload.alive]
         if alive:
             pod = self.random.choice(alive)
             if pod.workload.stopping_time is None:
                 self.referee.stopped_by_people.add((pod.owner_uid, pod.workload.attempt))
-            try:
-                self.server.delete_pod(pod.workload.name, pod.workload.uid, force=self.random.random() < 0.3)
-            except Missing:  # pragma: no cover - it was there a line above
-                return
+            self.server.delete_pod(pod.workload.name, pod.workload.uid, force=self.random.random() < 0.3)
 
     def _kill_operator(self) -> None:
         if self.operators:
@@ -200,8 +207,6 @@ class Story:
 
     def _quota(self, *, open_: bool) -> None:
         self.server.quota = open_
-        if open_:
-            return
 
     def _one_is_enough(self) -> None:
         for operator in self.operators[1:]:

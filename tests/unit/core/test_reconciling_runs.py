@@ -15,7 +15,7 @@ from mintaka_core.reconciling.runs import FORCE_AFTER, TRY_AGAIN, RunObservation
 from mintaka_core.resources import FlowRun
 from mintaka_core.resources.runs import TRANSITIONS_KEPT
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
-from mintaka_core.workloads import Phase, Refusal
+from mintaka_core.workloads import Phase, Refusal, Trouble
 from run_scenario import GRACE, START, Stage, crashed, failed
 
 HOUR = timedelta(hours=1)
@@ -270,6 +270,14 @@ def test_a_hopeless_image_is_given_up_at_once() -> None:
     stage = Stage().pass_time(1).trouble("InvalidImageName", patience=0)
     assert len(stage.stops()) == 1
     assert stage.vanish().state == "CRASHED InvalidImageName"
+
+
+def test_why_a_pod_was_stopped_can_still_be_read_off_it_by_the_next_operator() -> None:
+    """The one that stopped it died before it wrote down why."""
+    stage = Stage()
+    stage.see(trouble=Trouble("InvalidImageName", "bad name", timedelta(0)), stopping_time=stage.now + GRACE)
+    assert (stage.state, stage.stops()) == ("PENDING InvalidImageName", [])
+    assert stage.trouble(None).vanish().state == "CRASHED InvalidImageName"
 
 
 def test_patience_with_trouble_is_shorter_than_the_pending_timeout() -> None:

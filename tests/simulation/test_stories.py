@@ -1,0 +1,79 @@
+"""The core against everything that can happen to a run, thousands of times, each story from a seed.
+
+MINTAKA_SIMULATION_RUNS widens it (default 3,000 stories); MINTAKA_SIMULATION_SEED tells one story again, that of a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mintaka_core.policies import FLOW_RUN_POLICY
+from mintaka_core.states import TERMINAL, StateType
+from simulated.story import Story
+from simulated.timetable import Timetable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUNS = int(os.environ.get("MINTAKA_SIMULATION_RUNS", "3000"))
+SEED = os.environ.get("MINTAKA_SIMULATION_SEED")
+_CHUNK = 100
+CHUNKS = [[int(SEED)]] if SEED else [list(range(first, min(first + _CHUNK, RUNS))) for first in range(0, RUNS, _CHUNK)]
+
+
+def tell(kind: Callable[[int], Any], seeds: list[int]) -> list[Any]:
+    """Tell the stories; a broken one says how to tell it again."""
+    told = []
+    for seed in seeds:
+        try:
+            told.append(kind(seed).tell())
+        except Exception as broken:
+            broken.add_note(f"tell it again with MINTAKA_SIMULATION_SEED={seed}")
+            raise
+    return told
+
+
+@pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{kind_of(seeds)}")
+def test_whatever_happens_to_a_run_the_promises_hold(seeds: list[int]) -> None:
+    """One live attempt, budgets kept, an end that is true and stays, no gap in the history, nothing left alive."""
+    tell(Story, seeds)
+
+
+@pytest.mark.parametrize("seeds", CHUNKS[: max(len(CHUNKS) // 6, 1)], ids=lambda seeds: f"{kind_of(seeds)}")
+def test_whatever_happens_to_the_operator_each_time_of_a_schedule_has_one_run(seeds: list[int]) -> None:
+    """Never two, also where the run is finished and gone; none is lost while the operator is there."""
+    tell(Timetable, seeds)
+
+
+def kind_of(seeds: list[int]) -> str:
+    """The seeds in short."""
+    return f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
+def test_the_stories_have_everything_in_them() -> None:
+    """Every end, every rule that can decide in an operator, every effect; otherwise the promises are not put to the test."""
+    ends: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    effects: Counter[str] = Counter()
+    for story in tell(Story, list(range(300))):
+        assert story.referee.last_known is not None
+        state = story.referee.last_known.status.state
+        ends[state.type if state else "nothing"] += 1
+        rules.update(transition.rule for history in story.referee.history.values() for transition in history)
+        effects.update(effect for operator in story.past for effect in operator.effects)
+    assert {StateType(end) for end in ends if end != "nothing"} >= TERMINAL
+    # The fence and the order are for other callers, terminal states are not proposed to, and waiting is no transition.
+    silent = {"fence_stale_attempts", "terminal_states_stay", "run_in_order", "wait_for_scheduled_time"}
+    assert {rule.__name__ for rule in FLOW_RUN_POLICY} - silent <= rules.keys()
+    assert effects.keys() >= {"CreateWorkload", "StopWorkload", "StopWorkload(force)", "ReleaseRun", "DeleteRun"}
+
+
+def test_a_story_follows_from_its_seed_alone() -> None:
+    """Told twice, it is the same to the microsecond."""
+    first, second = tell(Story, [7, 7])
+    assert first.referee.history == second.referee.history
+    assert first.agenda.seconds == second.agenda.seconds
