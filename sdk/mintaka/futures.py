@@ -102,9 +102,11 @@ class Future[R]:
         """Block until the run is over, at most `timeout` seconds (None: for ever); does not raise when it passes."""
         if self._outcome is not None:
             return
-        over = threading.Event()
-        self.add_done_callback(lambda _: over.set())
-        wait_as_worker(lambda: over.wait(timeout), self.job if timeout is None else None)
+        # A bare lock, not an Event: an interruption of the wait cannot leave it in a state that blocks `release`.
+        latch = threading.Lock()
+        latch.acquire()
+        self.add_done_callback(lambda _: latch.release())
+        wait_as_worker(lambda: latch.acquire(timeout=-1 if timeout is None else timeout), self.job if timeout is None else None)
 
     def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> R:
         """The task's return value, waiting for it at most `timeout` seconds (None: for ever).

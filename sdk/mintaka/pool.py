@@ -7,6 +7,9 @@ Going on without a slot may pass the bound for a moment; asking for one again co
 
 Threads are daemons and are started on demand: a process that has to end does not wait for a job that cannot be
 interrupted.
+
+The lock is taken as itself, never through the condition: a condition is entered in Python code, and an exception from a
+signal handler or a deadline would leave it locked for ever.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mintaka.bookkeeping import uninterrupted
 from mintaka.loops import close_thread_loop, loop_is_running
 
 if TYPE_CHECKING:
@@ -70,7 +74,8 @@ class SlotPool:
             raise ValueError(message)
         self.max_workers = max_workers
         self._queue: deque[Job] = deque()
-        self._available = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._available = threading.Condition(self._lock)
         self._threads = 0
         #: Threads that wait for a job and were not yet woken; jobs that run with a slot; jobs that wait without one.
         self._idle = 0
@@ -78,29 +83,33 @@ class SlotPool:
         self._blocked = 0
         self._closed = False
 
+    @uninterrupted
     def submit(self, job: Job) -> None:
         """Run `job` as soon as a slot is free."""
         job.pool = self
-        with self._available:
+        with self._lock:
             self._queue.append(job)
             self._offer()
 
+    @uninterrupted
     def drop_queue(self) -> None:
         """Forget every job that has not begun."""
-        with self._available:
+        with self._lock:
             for job in self._queue:
                 job.taken = True
             self._queue.clear()
 
+    @uninterrupted
     def close(self) -> None:
         """Let the threads end once the queue is empty."""
-        with self._available:
+        with self._lock:
             self._closed = True
             self._available.notify_all()
 
+    @uninterrupted
     def take(self, job: Job) -> bool:
         """Claim a job that has not begun, to run it oneself; False where it has, or is not queued here."""
-        with self._available:
+        with self._lock:
             if job.pool is not self or job.taken:
                 return False
             job.taken = True
@@ -109,14 +118,14 @@ class SlotPool:
     @contextmanager
     def slot_handed_over(self) -> Iterator[None]:
         """While the block waits, this worker's slot is somebody else's."""
-        with self._available:
+        with self._lock:
             self._running -= 1
             self._blocked += 1
             self._offer()
         try:
             yield
         finally:
-            with self._available:
+            with self._lock:
                 self._blocked -= 1
                 self._running += 1
 
@@ -133,7 +142,7 @@ class SlotPool:
 
     def _next(self) -> Job | None:
         """Wait for a job and a slot; None: the pool is closed."""
-        with self._available:
+        with self._lock:
             while True:
                 while self._queue and self._queue[0].taken:
                     self._queue.popleft()
@@ -156,7 +165,7 @@ class SlotPool:
                     job.run()
                 finally:
                     del job
-                    with self._available:
+                    with self._lock:
                         self._running -= 1
         finally:
             close_thread_loop()

@@ -59,12 +59,13 @@ class Attempt:
     def run(self) -> ExitCode:
         """Run the flow from loading to report; returns the exit code."""
         self._start_history()
-        self.termination.install()
         try:
+            self.termination.install()
             state = self._flow_state()
+            self.termination.finish()
         except BaseException as error:  # noqa: BLE001 - SIGTERM, SystemExit, KeyboardInterrupt: not the flow's own end
+            self.termination.finish()
             state = self._interrupted(error)
-        self.termination.finish()
         return self._report(state, self._deliver())
 
     def _flow_state(self) -> State:

@@ -1,30 +1,37 @@
-"""Whether this process was asked to stop: no task starts any more, and waits for a retry end."""
+"""Whether this process was asked to stop: no task starts any more, and waits for a retry end.
+
+A flag, not an Event: it is set by a signal handler, and read by code that another one may interrupt, and an Event takes a
+lock in Python code, which an exception there leaves locked.
+"""
 
 from __future__ import annotations
 
-import threading
+from time import monotonic, sleep
+
+_SLICE_SECONDS = 0.05
 
 
 class Stop:
     """Set once, never cleared but by tests."""
 
+    __slots__ = ("requested",)
+
     def __init__(self) -> None:
         self.requested = False
-        self._event = threading.Event()
 
     def request(self) -> None:
         """From now on nothing new starts."""
         self.requested = True
-        self._event.set()
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but not beyond the request to stop."""
-        self._event.wait(seconds)
+        """Sleep, but hardly beyond the request to stop."""
+        until = monotonic() + seconds
+        while not self.requested and (left := until - monotonic()) > 0:
+            sleep(min(left, _SLICE_SECONDS))
 
     def clear(self) -> None:
         """As if nobody had asked."""
         self.requested = False
-        self._event.clear()
 
 
 STOP = Stop()

@@ -103,7 +103,7 @@ class Termination:
     def _request(self) -> None:
         if self._requested_at is None:
             self._requested_at = monotonic()
-            STOP.requested = True
+            STOP.request()
             self._requests.put(None)  # reentrant, unlike anything with a lock of its own
 
     def _handle(self, _signal: int, frame: FrameType | None) -> None:
@@ -135,7 +135,6 @@ class Termination:
 
     def _watch(self) -> None:
         self._requests.get()
-        STOP.request()
         threading.Thread(target=self._question, name="mintaka-question", daemon=True).start()
         self._on_request()
         while not (self._raised or self._over):
