@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from mintaka_api import problems
-from mintaka_api.cluster import Cluster
 from mintaka_api.database import Database, DatabaseAway
-from mintaka_api.intents import KubernetesRunControl
 from mintaka_api.metrics import Metrics
 from mintaka_api.migrating import migrate
-from mintaka_api.mirror import Mirror
 from mintaka_api.observing import Observer
 from mintaka_api.permissions import AllowAnonymous, require_permissions
 from mintaka_api.queries.names import Names
@@ -53,6 +50,10 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         app.router.routes.extend(router.routes)
     require_permissions(app.routes)
     problems.install(app)
+    if settings.mirror:
+        from mintaka_api import cluster_problems  # noqa: PLC0415 - start-up time: not without a cluster
+
+        cluster_problems.install(app)
     app.add_middleware(Observer, metrics=metrics)
     return app
 
@@ -63,20 +64,19 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
         database = Database(settings.database_url, write_connections=settings.write_connections, read_connections=settings.read_connections)
         names = Names()
         services = app.state.services = Services(database, names, metrics)
-        cluster = Cluster(settings.kubeconfig) if settings.mirror else None
-        if cluster is not None:
-            services.runs = KubernetesRunControl(cluster)
-            services.mirror = Mirror(database, names, cluster, settings.namespaces, metrics)
-        await _try_to_migrate(services)
-        background = asyncio.create_task(_background(services))
-        try:
-            yield
-        finally:
-            background.cancel()
-            await asyncio.gather(background, return_exceptions=True)
-            if cluster is not None:
-                await cluster.close()
-            database.dispose()
+        async with AsyncExitStack() as stack:
+            stack.callback(database.dispose)
+            if settings.mirror:
+                from mintaka_api.clustered import attached  # noqa: PLC0415 - start-up time: not without a cluster
+
+                await stack.enter_async_context(attached(services, settings))
+            await _try_to_migrate(services)
+            background = asyncio.create_task(_background(services))
+            try:
+                yield
+            finally:
+                background.cancel()
+                await asyncio.gather(background, return_exceptions=True)
 
     return lifespan
 

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents, translated here and nowhere else."""
+"""Errors as RFC 9457 problem documents, translated here (those of a cluster in `cluster_problems`) and nowhere else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from starlette.responses import Response
 from mintaka_api.database import DatabaseAway, DatabaseRefusal
 from mintaka_core.errors import MintakaError
 from mintaka_core.names import GROUP
-from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -74,31 +73,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DatabaseAway, _database_away)
     app.add_exception_handler(DatabaseRefusal, _database_refusal)
-    app.add_exception_handler(ClusterAway, _cluster_away)
-    app.add_exception_handler(NoCluster, _cluster_away)
-    app.add_exception_handler(ClusterRefusal, _cluster_refusal)
     app.add_exception_handler(Exception, _internal)
-
-
-def of_refusal(refusal: ClusterRefusal) -> Problem:
-    """What the kube-apiserver objected to, in its own words: CEL messages are written for people."""
-    members: dict[str, Any] = {"reason": refusal.reason}
-    if refusal.causes:
-        members["errors"] = [{"path": cause.get("field", ""), "message": cause.get("message", "")} for cause in refusal.causes]
-    match refusal.code:
-        case 403:
-            name = "forbidden"
-        case 404:
-            name = "not-found"
-        case 409:
-            name = "already-exists" if refusal.reason == "AlreadyExists" else "conflict"
-        case 413:
-            name = "too-large"
-        case 400 | 422:
-            name = "refused-by-cluster"
-        case _:
-            name = "cluster-away"
-    return Problem(name, refusal.message, **members)
 
 
 async def _problem(_request: Request, problem: Exception) -> Response:
@@ -135,17 +110,6 @@ async def _database_away(_request: Request, error: Exception) -> Response:
 async def _database_refusal(_request: Request, error: Exception) -> Response:
     logger.warning("%s", error)
     return Problem("malformed", "the database does not take one of these values").response()
-
-
-async def _cluster_away(_request: Request, error: Exception) -> Response:
-    logger.warning("%s", error)
-    return Problem("cluster-away", "the kube-apiserver did not answer; try again").response()
-
-
-async def _cluster_refusal(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, ClusterRefusal):
-        raise error
-    return of_refusal(error).response()
 
 
 async def _internal(_request: Request, _error: Exception) -> Response:

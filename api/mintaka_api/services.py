@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
@@ -11,8 +11,10 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annota
 from mintaka_api.database import Database
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
-from mintaka_api.mirror import Mirror
 from mintaka_api.queries.names import Names
+
+if TYPE_CHECKING:
+    from mintaka_api.mirror import Mirror  # noqa: TC004 - start-up time: not without a cluster
 
 
 @dataclass(slots=True)

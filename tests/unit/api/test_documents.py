@@ -12,10 +12,11 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from mintaka_api.app import create_app
+from mintaka_api.cluster_problems import of_refusal
 from mintaka_api.examples import EXAMPLES
 from mintaka_api.openapi import document
 from mintaka_api.permissions import GUARDED, PERMISSIONS, Permission, Principal, UndeclaredRoute, require_permissions
-from mintaka_api.problems import PROBLEMS, Problem, of_refusal
+from mintaka_api.problems import PROBLEMS, Problem
 from mintaka_api.settings import Settings
 from mintaka_kubernetes import ClusterRefusal
 

@@ -1,0 +1,28 @@
+"""The parts of the API that need a cluster: run control and the mirror."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mintaka_api.cluster import Cluster
+from mintaka_api.kubernetes_intents import KubernetesRunControl
+from mintaka_api.mirror import Mirror
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mintaka_api.services import Services
+    from mintaka_api.settings import Settings
+
+
+@asynccontextmanager
+async def attached(services: Services, settings: Settings) -> AsyncIterator[None]:
+    """Give `services` a cluster to control runs in and to mirror, until the end of the block."""
+    cluster = Cluster(settings.kubeconfig)
+    services.runs = KubernetesRunControl(cluster)
+    services.mirror = Mirror(services.database, services.names, cluster, settings.namespaces, services.metrics)
+    try:
+        yield
+    finally:
+        await cluster.close()

@@ -1,0 +1,131 @@
+"""Intents as they are written to Kubernetes: the adapter behind `RunControl` in a cluster."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from mintaka_api.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS
+from mintaka_api.cluster_problems import of_refusal
+from mintaka_api.parameters import check_parameters
+from mintaka_api.problems import Problem
+from mintaka_api.sightings import read_deployment, read_run
+from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
+from mintaka_core.resources.model import format_time
+from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
+from mintaka_kubernetes import ClusterRefusal
+
+if TYPE_CHECKING:
+    from mintaka_api.cluster import Cluster
+    from mintaka_api.intents import RunWish
+    from mintaka_api.queries.flow_runs import RunKey
+
+_NOT_FOUND = 404
+_CHANGED = frozenset({409, 422})
+_NAME_LIMIT = 200
+_SUFFIX_BYTES = 4
+
+
+class KubernetesRunControl:
+    """Controls flow runs through the kube-apiserver."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Use `cluster`."""
+        self._cluster = cluster
+
+    async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
+        """Create the FlowRun; its parameters are checked against the deployment's schema before."""
+        size = len(orjson.dumps(wish.parameters))
+        if size > PARAMETERS_LIMIT_BYTES:
+            detail = f"parameters take {size} bytes; at most {PARAMETERS_LIMIT_BYTES}: put large inputs into a file or object store and pass its address"
+            raise Problem("too-large", detail)
+        try:
+            owner = read_deployment(await self._cluster.get(FLOW_DEPLOYMENTS, namespace, deployment))
+        except ClusterRefusal as refusal:
+            if refusal.code == _NOT_FOUND:
+                raise Problem("not-found", f"there is no flow deployment {namespace}/{deployment}") from refusal
+            raise
+        if owner.spec.parameter_schema is not None:
+            check_parameters(owner.spec.parameter_schema, owner.spec.merged_parameters(wish.parameters))
+        return await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, wish))
+
+    async def cancel(self, run: RunKey) -> None:
+        """Set `spec.cancel`."""
+        await self._require_unfinished(run)
+        await self._patch(run, "/spec/cancel", value=True)
+
+    async def suspend(self, run: RunKey, *, suspended: bool) -> None:
+        """Set `spec.suspend`."""
+        await self._require_unfinished(run)
+        await self._patch(run, "/spec/suspend", value=suspended)
+
+    async def delete(self, run: RunKey) -> None:
+        """Delete the FlowRun; its finalizer keeps it until its end is recorded."""
+        if run.deleted:
+            raise _left(run)
+        try:
+            await self._cluster.delete(FLOW_RUNS, run.namespace, run.name, run.uid)
+        except ClusterRefusal as refusal:
+            if refusal.code in {_NOT_FOUND, 409}:
+                raise _left(run) from refusal
+            raise
+
+    async def _require_unfinished(self, run: RunKey) -> None:
+        """A Problem where the run has ended or is gone. The cluster is asked, since the mirror may be behind."""
+        if run.terminal:
+            raise Problem("already-ended", f"flow run {run.namespace}/{run.name} has already ended")
+        try:
+            current = read_run(await self._cluster.get(FLOW_RUNS, run.namespace, run.name), 0.0).run
+        except ClusterRefusal as refusal:
+            if refusal.code == _NOT_FOUND:
+                raise _left(run) from refusal
+            raise
+        if current.metadata.uid != run.uid:
+            raise _left(run)
+        if current.status.is_terminal:
+            raise Problem("already-ended", f"flow run {run.namespace}/{run.name} has already ended")
+
+    async def _patch(self, run: RunKey, path: str, *, value: bool) -> None:
+        operations: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": run.uid},
+            {"op": "add", "path": path, "value": value},
+        ]
+        try:
+            await self._cluster.patch(FLOW_RUNS, run.namespace, run.name, operations)
+        except ClusterRefusal as refusal:
+            if refusal.code == _NOT_FOUND:
+                raise _left(run) from refusal
+            if refusal.code in _CHANGED and not refusal.causes:
+                raise Problem("conflict", refusal.message) from refusal
+            raise of_refusal(refusal) from refusal
+
+
+def run_manifest(namespace: str, deployment: str, deployment_uid: str, wish: RunWish) -> dict[str, Any]:
+    """The FlowRun that stands for `wish`, owned by its deployment and held by the mirror's finalizer."""
+    name = wish.name or shortened(deployment, f"-{secrets.token_hex(_SUFFIX_BYTES)}", _NAME_LIMIT)
+    spec: dict[str, Any] = {"deployment": deployment}
+    if wish.parameters:
+        spec["parameters"] = wish.parameters
+    if wish.scheduled_time is not None:
+        spec["scheduledTime"] = format_time(wish.scheduled_time)
+    if wish.tags:
+        spec["tags"] = list(wish.tags)
+    owner = {"apiVersion": API_VERSION, "kind": "FlowDeployment", "name": deployment, "uid": deployment_uid, "controller": True}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "FlowRun",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {LABEL_DEPLOYMENT: label_value(deployment)},
+            "finalizers": [MIRROR_FINALIZER],
+            "ownerReferences": [owner],
+        },
+        "spec": spec,
+    }
+
+
+def _left(run: RunKey) -> Problem:
+    return Problem("left-the-cluster", f"flow run {run.namespace}/{run.name} is no longer in the cluster; only its history is left")
