@@ -39,7 +39,7 @@ logger = logging.getLogger(UNRECORDED)
 
 SPOOL_LIMIT_BYTES = 256 * 1024 * 1024
 #: How long after the deadline the thread may take to put the rest on disk.
-_CLOSE_SECONDS = 1.0
+_CLOSE_SECONDS = 1.5
 _POLL_SECONDS = 0.1
 
 
@@ -141,7 +141,7 @@ class ApiRecorder:
             self._thread.join(_POLL_SECONDS)
         waiting = len(self._spooled) or self._thread.is_alive()
         complete = not (waiting or self.lost or self.fenced or self._broken or self._runs or self._lines)
-        return Delivery(complete, str(self._spool.folder) if self._spooled else "", self.lost)
+        return Delivery(complete, str(self._spool.folder) if waiting else "", self.lost)
 
     def hurry(self, deadline: float) -> None:
         """While it closes: be done by `deadline` if that is earlier. Safe to call from a signal handler."""
