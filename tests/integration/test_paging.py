@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from api_testing import API, ORDINARY, report, running, seen_run, status, task
 from mintaka_api.codes import STATE_CODES
@@ -212,3 +213,16 @@ def test_transitions_that_were_never_seen_are_told(database: Database) -> None:
         run = queries.one(connection, names, document["metadata"]["uid"])
         assert run is not None
         assert not run.history_complete
+
+
+def test_a_page_by_state_walks_the_small_index(database: Database) -> None:
+    """Rare states are found through the partial index, which needs the state written out in the statement."""
+    asked: list[tuple[str, Any]] = []
+    event.listen(database.read_engine, "before_cursor_execute", lambda _c, _u, text, values, *_: asked.append((text, values)))
+    with database.reading(pages=True) as connection:
+        queries.page(connection, Names(), queries.FlowRunFilter(states=(StateType.FAILED,)), "created", Page(5, descending=True), None)
+        text, values = next(query for query in asked if "FROM flow_runs" in query[0])
+        if database.is_postgresql:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = connection.exec_driver_sql(f"EXPLAIN {'' if database.is_postgresql else 'QUERY PLAN '}{text}", values)
+        assert "ix_flow_runs_unfinished" in str(plan.all())

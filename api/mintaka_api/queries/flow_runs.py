@@ -77,7 +77,7 @@ def page(
         number = names.known(connection, NameKind.DEPLOYMENT, wanted.deployment)
         choices.append(pages.Choice(_r.deployment, () if number is None else (number,)))
     if wanted.states:
-        choices.append(pages.Choice(_r.state, tuple(STATE_CODES[state] for state in wanted.states)))
+        choices.append(pages.Choice(_r.state, tuple(STATE_CODES[state] for state in wanted.states), inline=True))
     if any(not choice.values for choice in choices):
         return Part([], None)
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]

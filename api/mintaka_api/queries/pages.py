@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, literal, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, bindparam, literal, literal_column, tuple_, union_all
 
 from mintaka_api.paging import Part
 
@@ -27,10 +27,19 @@ _RANGES = 32
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A column and the values it may have."""
+    """A column and the values it may have.
+
+    `inline` writes numbers into the statement instead of binding them: a partial index is only used where the planner can
+    see that the value fits its condition, which a generic plan cannot know of a parameter.
+    """
 
     column: ColumnElement[Any]
-    values: tuple[Any, ...]
+    values: tuple[int, ...]
+    inline: bool = False
+
+    def equals(self, value: int) -> ColumnElement[bool]:
+        """The condition that the column has `value`."""
+        return self.column == (literal_column(str(int(value))) if self.inline else value)
 
 
 def fetch(
@@ -44,7 +53,7 @@ def fetch(
     several = [choice for choice in choices if len(choice.values) > 1]
     for choice in choices:
         if len(choice.values) == 1:
-            limited = limited.where(choice.column == choice.values[0])
+            limited = limited.where(choice.equals(choice.values[0]))
     combinations = 1
     for choice in several:
         combinations *= len(choice.values)
@@ -93,7 +102,7 @@ def _merged(limited: Select[Any], order: Sequence[Column[Any]], page: Page, choi
     for values in product(*(choice.values for choice in choices)):
         one = limited
         for choice, value in zip(choices, values, strict=True):
-            one = one.where(choice.column == value)
+            one = one.where(choice.equals(value))
         parts.append(one.subquery().select())
     merged = union_all(*parts).subquery()
     columns = [merged.c[column.name] for column in order]

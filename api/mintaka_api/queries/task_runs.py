@@ -125,7 +125,7 @@ def _page(
         number = names.known(connection, NameKind.TASK, wanted.task)
         choices.append(pages.Choice(_t.task, () if number is None else (number,)))
     if wanted.states:
-        choices.append(pages.Choice(_t.state, tuple(STATE_CODES[state] for state in wanted.states)))
+        choices.append(pages.Choice(_t.state, tuple(STATE_CODES[state] for state in wanted.states), inline=True))
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
     if None in tags or any(not choice.values for choice in choices):
         return Part([], None)
