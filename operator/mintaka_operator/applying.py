@@ -15,7 +15,7 @@ from mintaka_core.workloads import Refusal
 from mintaka_operator import paths
 from mintaka_operator.cluster import JSON_PATCH, ApiError
 from mintaka_operator.pods import build_pod
-from mintaka_operator.stores import ResourceStore, name_of
+from mintaka_operator.stores import ResourceStore, name_of, version_of
 
 if TYPE_CHECKING:
     from mintaka_core.reconciling.runs import RunObservation
@@ -53,7 +53,9 @@ async def _create_pod(world: World, run: FlowRun, template: FlowTemplate, attemp
     pod = build_pod(run, template, attempt, world.pod_defaults)
     namespace = run.metadata.namespace
     try:
-        world.pods.put(await world.cluster.create(paths.pods(namespace), pod))
+        created = await world.cluster.create(paths.pods(namespace), pod)
+        world.pods.put(created)
+        world.wrote((namespace, run.metadata.name), version_of(created))
     except ApiError as error:
         if error.code == _CONFLICT and error.reason == "AlreadyExists":
             return await _adopt_pod(world, run, pod["metadata"]["name"])
@@ -227,7 +229,10 @@ async def write_status(world: World, store: ResourceStore, path: str, key: Name,
 
 async def _patch(world: World, store: ResourceStore, path: str, body: dict[str, Any]) -> None:
     try:
-        store.put(await world.cluster.patch(path, body))
+        changed = await world.cluster.patch(path, body)
+        store.put(changed)
+        if store is world.runs:
+            world.wrote(name_of(changed), version_of(changed))
     except ApiError as error:
         if error.code == _CONFLICT:
             raise Stale(path) from error

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "find_credentials", "sleep_after"]
 
 
+type Items = list[dict[str, Any]]
+
+
 class Cluster(Client):
     """The kube-apiserver as the operator uses it, by path. Every method raises ApiError."""
 
@@ -36,16 +39,30 @@ class Cluster(Client):
         """Delete one object; `body` is a DeleteOptions."""
         return await self.request("DELETE", path, body=body)
 
-    async def list(self, path: str, *, metadata_only: bool = False, **query: str) -> tuple[list[dict[str, Any]], str]:
-        """Every object of a collection (or just its metadata), page by page, and the resource version the list is of."""
-        items: list[dict[str, Any]] = []
+    async def list(self, path: str, **query: str) -> tuple[Items, str]:
+        """Every object of a collection at once, and the resource version the list is of; for collections known to be small."""
+        items: Items = []
+        version = ""
+        async for page, version in self._pages(path, query, metadata_only=False):  # noqa: B007 - the last one counts
+            items += page
+        return items, version
+
+    async def pages(self, path: str, *, metadata_only: bool = False, **query: str) -> AsyncIterator[tuple[Items, str]]:
+        """The objects of a collection (or just their metadata) page by page, with the resource version the list is of.
+
+        Whoever keeps little of each page needs little memory: ten thousand pods at once take a quarter of a gigabyte.
+        """
+        async for page in self._pages(path, query, metadata_only=metadata_only):
+            yield page
+
+    async def _pages(self, path: str, query: dict[str, str], *, metadata_only: bool) -> AsyncIterator[tuple[Items, str]]:
         query = {"limit": "500", **query}
         while True:
             page = await self.list_page(path, query, metadata_only=metadata_only)
-            items += page.get("items") or []
             metadata = page.get("metadata") or {}
+            yield page.get("items") or [], metadata.get("resourceVersion", "")
             if not metadata.get("continue"):
-                return items, metadata.get("resourceVersion", "")
+                return
             query["continue"] = metadata["continue"]
 
     async def events(self, path: str, version: str, *, seconds: int, **query: str) -> AsyncIterator[dict[str, Any]]:

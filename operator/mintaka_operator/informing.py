@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mintaka_core.names import LABEL_MANAGED_BY, MANAGED_BY
 from mintaka_operator import metrics, paths
 from mintaka_operator.cluster import ApiError, Cluster, sleep_after
-from mintaka_operator.stores import Name, PodStore, name_of
+from mintaka_operator.stores import Name, PodStore, name_of, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,9 @@ DEAF_SECONDS = 150.0
 
 
 class PodInformer:
-    """Watches the pods of one namespace (None: of all) and tells which runs they matter to."""
+    """Watches the pods of one namespace (None: of all) and tells which runs they matter to, and as of which resource version."""
 
-    def __init__(self, cluster: Cluster, store: PodStore, namespace: str | None, tell: Callable[[Name], None]) -> None:
+    def __init__(self, cluster: Cluster, store: PodStore, namespace: str | None, tell: Callable[[Name, int], None]) -> None:
         self._cluster = cluster
         self._store = store
         self._path = paths.pods(namespace)
@@ -65,11 +65,12 @@ class PodInformer:
             metrics.WATCH_RESTARTS.labels("pods").inc()
 
     async def _list(self) -> None:
-        pods, version = await self._cluster.list(self._path, labelSelector=OUR_PODS)
         seen = set()
-        for pod in pods:
-            seen.add(name_of(pod))
-            self._put(pod)
+        version = ""
+        async for pods, version in self._cluster.pages(self._path, labelSelector=OUR_PODS):  # noqa: B007 - the last one counts
+            for pod in pods:
+                seen.add(name_of(pod))
+                self._put(pod)
         for key in self._store.names():
             if key not in seen and self._namespace in {None, key[0]}:
                 self._remove(key)
@@ -94,9 +95,9 @@ class PodInformer:
     def _put(self, pod: dict[str, object]) -> None:
         run = self._store.put(pod)
         if run:
-            self._tell(run)
+            self._tell(run, version_of(pod))
 
     def _remove(self, key: Name, uid: str | None = None) -> None:
         run = self._store.remove(key, uid)
         if run:
-            self._tell(run)
+            self._tell(run, 0)

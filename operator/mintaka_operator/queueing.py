@@ -29,7 +29,7 @@ class WorkQueue[Key: Hashable]:
         self._ready: deque[Key] = deque()
         self._since: dict[Key, float] = {}
         self._active: set[Key] = set()
-        self._again: set[Key] = set()
+        self._again: dict[Key, int] = {}
         self._later: list[tuple[float, int, Key]] = []
         self._due: dict[Key, float] = {}
         self._order = 0
@@ -37,14 +37,19 @@ class WorkQueue[Key: Hashable]:
         self._wake = asyncio.Event()
         self._work = asyncio.Event()
 
-    def add(self, key: Key) -> None:
-        """Have `key` worked on as soon as possible."""
+    def add(self, key: Key, cause: int = 0) -> None:
+        """Have `key` worked on as soon as possible; `cause` is the resource version that was heard of, 0 for anything else."""
         if key in self._active:
-            self._again.add(key)
+            self._again[key] = cause if self._again.get(key, cause) == cause else 0
         elif key not in self._since:
             self._since[key] = time.monotonic()
             self._ready.append(key)
             self._work.set()
+
+    def wrote(self, key: Key, version: int) -> None:
+        """Whoever works on `key` made `version` himself: that it was heard of before the answer came is no reason to look again."""
+        if version and self._again.get(key) == version:
+            del self._again[key]
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have `key` worked on in `seconds`; of several such wishes the earliest counts."""
@@ -94,8 +99,7 @@ class WorkQueue[Key: Hashable]:
                 await work(key)
             finally:
                 self._active.discard(key)
-                if key in self._again:
-                    self._again.discard(key)
+                if self._again.pop(key, None) is not None:
                     self.add(key)
 
     async def _promote(self) -> None:

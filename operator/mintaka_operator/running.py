@@ -16,7 +16,7 @@ from mintaka_operator.leading import Leadership, LeaseLost
 from mintaka_operator.queueing import WorkQueue
 from mintaka_operator.relisting import Relister
 from mintaka_operator.serving import serve
-from mintaka_operator.stores import name_of
+from mintaka_operator.stores import name_of, version_of
 from mintaka_operator.working import Key, Worker
 from mintaka_operator.world import World
 
@@ -36,6 +36,7 @@ class Operator:
         self._world = world
         self._leadership = leadership
         self._queue: WorkQueue[Key] = WorkQueue()
+        world.wrote = self._wrote
         self._loop = asyncio.get_running_loop()
         self._relister = Relister(world, self.observe, self._wake_run)
         self._informers = [
@@ -83,15 +84,18 @@ class Operator:
         if plural == "flowdeployments":
             self._queue.add(Key("deployment", *key))
             return
-        self._wake_run(key)
+        self._wake_run(key, version_of(resource))
         if kind == "DELETED" and known and known.deployment:
             self._queue.add_after(Key("deployment", key[0], known.deployment), 5.0)
 
     def _observe_from_kopf(self, plural: str, kind: str | None, resource: dict[str, Any]) -> None:
         self._loop.call_soon_threadsafe(self.observe, plural, kind, resource)
 
-    def _wake_run(self, run: Name) -> None:
-        self._queue.add(Key("run", *run))
+    def _wake_run(self, run: Name, version: int = 0) -> None:
+        self._queue.add(Key("run", *run), version)
+
+    def _wrote(self, run: Name, version: int) -> None:
+        self._queue.wrote(Key("run", *run), version)
 
     async def lead(self) -> None:
         """Acquire the Lease, then reconcile until cancelled. Raises LeaseLost."""

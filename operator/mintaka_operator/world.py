@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mintaka_operator.cluster import Cluster
 from mintaka_operator.pods import PodDefaults
 from mintaka_operator.settings import Settings
-from mintaka_operator.stores import PodStore, ResourceStore
+from mintaka_operator.stores import Name, PodStore, ResourceStore
 
 
 @dataclass
@@ -19,6 +20,8 @@ class World:
     runs: ResourceStore = field(default_factory=ResourceStore)
     deployments: ResourceStore = field(default_factory=ResourceStore)
     pods: PodStore = field(default_factory=PodStore)
+    #: Told of every write of ours: the flow run it is about, and the resource version it made.
+    wrote: Callable[[Name, int], None] = lambda _run, _version: None
 
     @property
     def pod_defaults(self) -> PodDefaults:

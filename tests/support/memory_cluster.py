@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka_operator.cluster import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 
 class MemoryCluster:
@@ -70,3 +70,7 @@ class MemoryCluster:
         scope = base if "/namespaces/" in base else f"{base}/namespaces/"
         found = [body for key, body in self.objects.items() if key.startswith(scope) and key.split("/")[-2] == plural]
         return found, str(self._version)
+
+    async def pages(self, path: str, **_: Any) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+        """The same, as a single page."""
+        yield await self.list(path)
