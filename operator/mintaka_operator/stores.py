@@ -76,7 +76,7 @@ class ResourceStore:
         entry = Entry(
             version=version,
             uid=resource["metadata"].get("uid", ""),
-            raw=orjson.dumps(resource),
+            raw=bytes(memoryview(orjson.dumps(resource))),  # a copy: orjson's own result holds on to all of its 8 KiB buffer
             deployment=spec.get("deployment") or "",
             state=state.get("type") or "",
             end_time=datetime.fromisoformat(end) if end else None,
