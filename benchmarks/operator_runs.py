@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _bounded(given: argparse.Namespace) -> None:
+    task = asyncio.current_task()
+    if task:  # told to stop: clean up first
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with asyncio.timeout(given.limit):
         await given.run(given, dict(setting.split("=", 1) for setting in given.set))
 

@@ -11,13 +11,15 @@ import orjson
 import yaml
 from aiohttp import web
 
-from mintaka_operator.cluster import find_credentials
+from mintaka_kubernetes import find_credentials
+from mintaka_kubernetes.client import open_session
 from operator_bench.operators import free_port
 from operator_bench.subjects import pod_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_NO_LIMIT = aiohttp.ClientTimeout(total=None)
 _PASSED_ON = {"Content-Type", "Accept", "User-Agent"}
 
 
@@ -25,7 +27,7 @@ class LossyProxy:
     """Speaks plain HTTP on the loopback; use as an async context manager. `kubeconfig` is for the operator behind it."""
 
     def __init__(self) -> None:
-        self._credentials = find_credentials()
+        self._credentials = find_credentials(None)
         self._port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mintaka-bench-")
         self._loses: Callable[[dict[str, Any]], bool] = lambda _event: False
@@ -34,8 +36,7 @@ class LossyProxy:
 
     async def __aenter__(self) -> Self:
         self._write_kubeconfig()
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._credentials.tls())
-        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False)
+        self._session = open_session(self._credentials, user_agent="mintaka-benchmark")
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._pass_on)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -83,9 +84,12 @@ class LossyProxy:
         self._loses = loses
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        headers = {name: value for name, value in request.headers.items() if name in _PASSED_ON} | self._credentials.authorization()
+        headers = {name: value for name, value in request.headers.items() if name in _PASSED_ON}
+        if token := self._credentials.token.current():
+            headers["Authorization"] = f"Bearer {token}"
+        options: dict[str, Any] = {"server_hostname": name} if (name := self._credentials.server_name) else {}
         async with self._session.request(
-            request.method, self._credentials.server + request.raw_path, data=await request.read(), headers=headers
+            request.method, request.raw_path, data=await request.read(), headers=headers, timeout=_NO_LIMIT, **options
         ) as answer:
             if request.query.get("watch") not in {"1", "true"} or answer.status != 200:
                 body = await answer.read()

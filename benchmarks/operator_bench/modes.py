@@ -10,11 +10,11 @@ from operator_bench import subjects
 from operator_bench.losing import LossyProxy
 from operator_bench.rounds import Bench, clear, create, create_one, latencies, run_round
 from operator_bench.surroundings import surroundings
-from operator_bench.watching import Journey, Watcher
 from shared.figures import medians, percentile, record, table
 
 if TYPE_CHECKING:
     from operator_bench.subjects import Subject
+    from operator_bench.watching import Journey, Watcher
 
 _MIRRORED = {"MINTAKA_MIRROR": "enabled"}
 _DURATION = "1s"
@@ -66,7 +66,7 @@ async def idle(number: int, settings: dict[str, str]) -> None:
     rounds: dict[str, list[Journey]] = {subjects.RUNS.title: [], subjects.JOBS.title: []}
     async with surroundings("idle", 10, _MIRRORED | settings, calibrate=False) as bench:
         for arm in (subjects.RUNS, subjects.JOBS):
-            async with Watcher(bench.cluster, bench.namespace, arm) as watcher:
+            async with bench.watch(arm) as watcher:
                 names = bench.names(number)
                 for name in names:
                     await create_one(bench, watcher, name, subjects.pod_template("100ms"))
@@ -83,7 +83,7 @@ async def idle(number: int, settings: dict[str, str]) -> None:
 async def _crashes(bench: Bench, number: int) -> list[float]:
     """Kill running pods one after the other; milliseconds until the run is CRASHED."""
     took = []
-    async with Watcher(bench.cluster, bench.namespace, subjects.RUNS) as watcher:
+    async with bench.watch(subjects.RUNS) as watcher:
         names = bench.names(number)
         for name in names:
             journey = await create_one(bench, watcher, name, subjects.pod_template("10m"))
@@ -104,7 +104,7 @@ async def memory(number: int, settings: dict[str, str]) -> None:
     figures: dict[str, float] = {}
     async with surroundings("memory", number, _MIRRORED | settings, calibrate=False) as bench:
         figures["MiB at first"] = bench.operator.memory[0]
-        async with Watcher(bench.cluster, bench.namespace, subjects.RUNS) as watcher:
+        async with bench.watch(subjects.RUNS) as watcher:
             names = bench.names(number)
             began = time.monotonic()
             await create(bench, watcher, names, "1h")
@@ -158,7 +158,7 @@ async def missed(number: int, settings: dict[str, str]) -> None:
 
 async def _miss(bench: Bench, proxy: LossyProxy, number: int, lose: Any) -> list[float]:
     """Runs created at different times, each of which loses one event."""
-    async with Watcher(bench.cluster, bench.namespace, subjects.RUNS) as watcher:
+    async with bench.watch(subjects.RUNS) as watcher:
         names = bench.names(number)
         lose(set(names))
 

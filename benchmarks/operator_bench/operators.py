@@ -68,10 +68,8 @@ class OperatorProcess:
 
     async def _ready(self) -> None:
         async with aiohttp.ClientSession() as session:
-            for _ in range(300):
-                if self._process is None or self._process.poll() is not None:
-                    message = f"the operator ended: {self._log.read_text(encoding='utf-8')[-2000:]}"
-                    raise RuntimeError(message)
+            for _ in range(600):
+                self.check()
                 try:
                     async with session.get(f"http://127.0.0.1:{self._port}/metrics") as answer:
                         if "mintaka_operator_leading 1.0" in await answer.text():
@@ -79,13 +77,19 @@ class OperatorProcess:
                 except aiohttp.ClientError:
                     pass
                 await asyncio.sleep(0.1)
-        message = "the operator did not come to lead within 30 s"
+        message = "the operator did not come to lead within 60 s"
         raise RuntimeError(message)
 
     async def metrics(self) -> str:
         """What the operator says of itself."""
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self._port}/metrics") as answer:
             return await answer.text()
+
+    def check(self) -> None:
+        """Raises RuntimeError where the operator has ended."""
+        if self._process is None or self._process.poll() is not None:
+            message = f"the operator ended: {self._log.read_text(encoding='utf-8')[-2000:]}"
+            raise RuntimeError(message)
 
     @property
     def pid(self) -> int:

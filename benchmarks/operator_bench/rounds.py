@@ -42,6 +42,10 @@ class Bench:
         self.serial += 1
         return [f"r{self.serial}-{index}" for index in range(number)]
 
+    def watch(self, subject: Subject) -> Watcher:
+        """A watcher that gives up when the operator ends."""
+        return Watcher(self.cluster, self.namespace, subject, self.operator.check)
+
 
 class RoundFailed(Exception):
     """The subjects did not come to their end in time."""
@@ -50,14 +54,14 @@ class RoundFailed(Exception):
 async def run_round(bench: Bench, subject: Subject, number: int, *, duration: str, rate: float | None = None) -> dict[str, float]:
     """Create `number` subjects at once, or `rate` a second, and measure until they have ended and then until they are gone."""
     names = bench.names(number)
-    async with Watcher(bench.cluster, bench.namespace, subject) as watcher:
+    async with bench.watch(subject) as watcher:
         own = await bench.operator.metrics()
         await bench.requests.start()
         cpu, plane = bench.operator.cpu, {name: cpu_seconds(pid) for name, pid in control_plane().items()}
-        began = time.monotonic()
-        await create(bench, watcher, names, duration, rate)
         paces: list[float] = [pace()]
         pacing = asyncio.create_task(_keep_pace(paces))
+        began = time.monotonic()
+        await create(bench, watcher, names, duration, rate)
         finished = await watcher.until(lambda: watcher.ended >= number, bench.patience)
         pacing.cancel()
         if not finished:

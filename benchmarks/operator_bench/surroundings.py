@@ -10,9 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiohttp
-
-from mintaka_operator.cluster import ApiError, Cluster, find_credentials
+from mintaka_kubernetes.client import open_session
+from mintaka_operator.cluster import ApiError, Cluster
 from operator_bench import subjects
 from operator_bench.operators import OperatorProcess
 from operator_bench.rounds import Bench, run_round
@@ -28,7 +27,7 @@ _QUIET_SECONDS = 8.0
 
 async def fake_nodes(cluster: Cluster, pods: int) -> int:
     """See to it that there are fake nodes for so many pods; returns how many there were before."""
-    nodes, _ = await cluster.list("/api/v1/nodes", metadata_only=True, labelSelector="type=kwok")
+    nodes, _ = await cluster.list("/api/v1/nodes", labelSelector="type=kwok")
     wanted = max(2, math.ceil(pods / _PODS_PER_NODE))
     if len(nodes) < wanted:
         await asyncio.to_thread(_make_fake_nodes, wanted)
@@ -47,7 +46,7 @@ async def surroundings(
     namespace = f"bench-{title}-{os.getpid()}"
     kubeconfig = {"KUBECONFIG": operator_kubeconfig} if operator_kubeconfig else {}
     async with contextlib.AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(Cluster(find_credentials(), user_agent="mintaka-benchmark"))
+        cluster = await stack.enter_async_context(Cluster(user_agent="mintaka-benchmark"))
         await fake_nodes(cluster, pods)
         await cluster.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         try:
@@ -65,9 +64,10 @@ async def surroundings(
 
 async def _read_metrics(cluster: Cluster) -> str:
     credentials = cluster.credentials
+    headers = {"Authorization": f"Bearer {token}"} if (token := credentials.token.current()) else {}
     async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=credentials.tls())) as session,
-        session.get(f"{credentials.server}/metrics", headers=credentials.authorization()) as answer,
+        open_session(credentials) as session,
+        session.get("/metrics", headers=headers, server_hostname=credentials.server_name) as answer,
     ):
         return await answer.text()
 
@@ -79,7 +79,7 @@ async def remove(cluster: Cluster, namespace: str) -> None:
         await cluster.delete(f"/api/v1/namespaces/{namespace}")
     for _ in range(30):
         with contextlib.suppress(ApiError):
-            runs, _version = await cluster.list(path, metadata_only=True)
+            runs, _version = await cluster.list(path)
             held = [run["metadata"]["name"] for run in runs if run["metadata"].get("finalizers")]
             for name in held:
                 with contextlib.suppress(ApiError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -12,7 +13,7 @@ from operator_bench import subjects
 from operator_bench.subjects import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 
 _GONE = 410
@@ -43,6 +44,7 @@ class Watcher:
     cluster: Cluster
     namespace: str
     subject: Subject
+    check: Callable[[], None] = lambda: None
     journeys: dict[str, Journey] = field(default_factory=dict)
     ended: int = 0
     running: int = 0
@@ -56,7 +58,7 @@ class Watcher:
         pods = subjects.pods(self.namespace)
         paths[pods] = self._on_bare_pod if pods in paths else self._on_pod
         for path, take in paths.items():
-            _, version = await self.cluster.list(path, metadata_only=True)
+            _, version = await self.cluster.list(path)
             self._tasks.append(asyncio.create_task(self._follow(path, version, take)))
         return self
 
@@ -72,6 +74,7 @@ class Watcher:
             for task in self._tasks:
                 if task.done():
                     task.result()
+            self.check()
             if time.monotonic() > deadline:
                 return False
             self._changed.clear()
@@ -93,7 +96,7 @@ class Watcher:
     async def _follow(self, path: str, version: str, take: Callable[[str, dict[str, Any]], None]) -> None:
         while True:
             try:
-                async for event in self.cluster.watch(path, version, seconds=1800):
+                async for event in self.cluster.events(path, version, seconds=1800):
                     found = event["object"]
                     if event["type"] == "ERROR":
                         _fail(found)
