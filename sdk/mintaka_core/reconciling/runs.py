@@ -23,7 +23,7 @@ from mintaka_core.workloads import Refusal, Workload
 
 #: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
 FORCE_AFTER = timedelta(seconds=300)
-#: How soon to look again at a run that no workload can be created for.
+#: How soon to look again at a run that no workload can be created for, or whose workload was just asked to stop.
 TRY_AGAIN = timedelta(seconds=5)
 
 _STEPS = 8
@@ -76,6 +76,8 @@ class _Pass:
         effect = StopWorkload(workload.name, workload.uid, why, force=force)
         if not any(isinstance(known, StopWorkload) and known.name == workload.name for known in self.effects):
             self.effects.append(effect)
+            # It may turn out to be gone already, its event missed: nobody else would say so again.
+            self.due.append(self.now + TRY_AGAIN)
 
     # Each step returns True where it moved the run on, so that the next step looks at the new state.
 

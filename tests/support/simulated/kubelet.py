@@ -104,7 +104,7 @@ class Kubelet:
 
     def _end_by_itself(self, name: str, uid: str) -> None:
         end, retriable, _ = self._random.choices(_ENDS, [weight for *_, weight in _ENDS])[0]
-        company = end.type != CRASHED and self._random.random() < 0.1
+        company = end.type != CRASHED and self._random.random() < 0.25
         self._end(name, uid, end, alive=company, retriable=retriable, history_complete=self._random.choice([True, True, False, None]))
 
     def _end(self, name: str, uid: str, end: State, **changes: Any) -> None:
@@ -119,7 +119,9 @@ class Kubelet:
         if pod is None or pod.workload.uid != uid or uid in self._dead:
             return
         workload = pod.workload
-        if workload.phase != Phase.RUNNING:
+        if workload.phase == Phase.ENDED:
+            delay, end = self._random.uniform(0, _GRACE_SECONDS), _crash("PodDeleted")
+        elif workload.phase == Phase.PENDING:
             delay, end = self._random.uniform(0, 2), _crash("PodDeleted")
         elif self._random.random() < 0.2:
             delay, end = _GRACE_SECONDS, _crash("PodDeleted")
@@ -127,7 +129,7 @@ class Kubelet:
             delay = self._random.uniform(0, _GRACE_SECONDS)
             end = self._random.choices(
                 [_crash("PodDeleted"), State(FAILED, reason="Stopped"), State(COMPLETED), State(CANCELLED)],
-                [6, 2, 1, 1 if workload.phase == Phase.RUNNING else 0],
+                [6, 2, 1, 1],
             )[0]
         self._agenda.after(delay, lambda: self._finish(name, uid, end))
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: How long after an owner's wish to suspend no pod may go on that nobody has told to stop: the operator's absence, a relist, lag.
 PATIENCE_SECONDS = 240.0
+#: How long a wish may stay unnoticed: a lost event is healed by the next relist.
+_NOTICED_SECONDS = 75.0
 
 
 class Broken(AssertionError):
@@ -36,6 +38,7 @@ class Referee:
         self.last_known: FlowRun | None = None
         self.pods_by_run: dict[str, set[str]] = {}
         self.resumed = 0
+        self._suspended_at = 0.0
         self.stopped_by_people: set[tuple[str, int]] = set()
         server.watchers.append(self._watch)
 
@@ -70,6 +73,8 @@ class Referee:
             return
         self._demand(not run.status.is_terminal, f"{name} was created for a run that is over")
         self._demand(run.status.attempt + 1 == pod.workload.attempt, f"{name} was created in attempt {run.status.attempt}")
+        since = self._agenda.seconds - self._suspended_at
+        self._demand(not run.spec.suspend or since < _NOTICED_SECONDS, f"{name} was created {since:.0f} s after the run was suspended")
         due = run.spec.scheduled_time
         self._demand(due is None or self._agenda.now >= due - timedelta(seconds=5), f"{name} was created before the run is due")
 
@@ -84,6 +89,8 @@ class Referee:
     def _run(self, name: str, run: FlowRun) -> None:
         before = self._last.get(name)
         self._last[name] = self.last_known = run
+        if run.spec.suspend and not (before and before.spec.suspend):
+            self._suspended_at = self._agenda.seconds
         old, new = before.status if before else FlowRunStatus(), run.status
         if old == new:
             return
@@ -111,6 +118,10 @@ class Referee:
         if fresh:
             self._demand(new.state is not None and new.state.type == type_, f"{name}: the state is not that of the last transition")
         self.history.setdefault(name, []).extend(fresh)
+        reasons = self._template.retries.on_crash.reasons if self._template else ()
+        for transition in fresh:
+            if transition.rule == "retry_crashed" and reasons:
+                self._demand(transition.reason in reasons, f"{name} was retried for {transition.reason}")
 
     def _budgets(self, run: FlowRun) -> None:
         status, retries = run.status, self._template.retries if self._template else None
@@ -149,6 +160,15 @@ class Referee:
         for pod in self._server.pods.values():
             if pod.owner_uid == run.metadata.uid and pod.workload.alive:
                 self._demand(pod.workload.stopping_time is not None, f"{pod.workload.name} runs although {why}")
+
+    def nothing_waits(self) -> None:
+        """Long after the last trouble: what has not ended still runs, or hangs; it is not the operator that is waited for."""
+        for run in self._server.runs.values():
+            if run.status.is_terminal:
+                continue
+            pods = [pod.workload for pod in self._server.pods.values() if pod.owner_uid == run.metadata.uid]
+            going_on = [workload for workload in pods if workload.alive and workload.end is None]
+            self._demand(bool(going_on), f"{run.metadata.name} waits for nothing in {run.status.state}, {pods}")
 
     def nothing_lives(self) -> None:
         """In the end: no run without an end, no live pod."""

@@ -51,6 +51,7 @@ class Story:
         self._go_to(_TROUBLED_SECONDS)
         self._calm_down()
         self._go_to(_TROUBLED_SECONDS + _PATIENCE_AFTER, until_over=True)
+        self.referee.nothing_waits()
         self._wish(lambda spec: spec.model_copy(update={"cancel": True}))
         self._go_to(self.agenda.seconds + _REST_AFTER, until_over=True)
         self._go_to(self.agenda.seconds + 4 * RELIST_SECONDS)
@@ -86,7 +87,7 @@ class Story:
     def _template(self) -> FlowTemplate:
         random = self.random
         budget: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731 - drawn twice
-            "limit": random.choice([0, 0, 1, 2, 5]),
+            "limit": random.choice([0, 0, 1, 2, 5, 20]),
             "backoff": {"delaySeconds": random.choice([0, 1, 5]), "maxSeconds": 20, "jitter": random.choice([0, 0.5])},
             "reasons": random.choice([[], [], ["Evicted", "OOMKilled"]]),
         }
@@ -152,8 +153,9 @@ class Story:
         random = self.random
         whens = sorted(random.uniform(0, _TROUBLED_SECONDS * 0.8) for _ in range(random.choice([0, 0, 1, 2, 4])))
         for when in whens:
-            action = random.choices([self._cancel, self._suspend, self._resume, self._delete, self._kill_pod], [2, 4, 4, 1, 4])[0]
-            self.agenda.after(when, action)
+            self.agenda.after(when, self._meddle)
+        if random.random() < 0.4:
+            self.server.watchers.append(self._in_the_way)
         for _ in range(random.choice([0, 0, 1, 3])):
             self.agenda.after(random.uniform(0, _TROUBLED_SECONDS), self._kill_operator)
         if random.random() < 0.15:
@@ -162,6 +164,18 @@ class Story:
         if self.overlapping:
             self.agenda.after(random.uniform(0, 100), lambda: self.operators.append(self._operator()))
             self.agenda.after(random.uniform(100, _TROUBLED_SECONDS), self._one_is_enough)
+
+    def _meddle(self) -> None:
+        """One thing that people do."""
+        self.random.choices([self._cancel, self._suspend, self._resume, self._delete, self._kill_pod], [2, 4, 4, 1, 4])[0]()
+
+    def _in_the_way(self, kind: str, _: str, found: Any) -> None:
+        """At the very moment at which a pod is made, its end is written or a wish is heard, something else happens."""
+        random = self.random
+        if found is None or self.agenda.seconds > _TROUBLED_SECONDS or random.random() > (0.1 if kind == "pod" else 0.04):
+            return
+        action = random.choices([self._meddle, self._kill_operator, self._suspend, self._resume], [4, 2, 1, 3])[0]
+        self.agenda.after(random.choice([random.uniform(0, 0.1), random.uniform(0, 5)]), action)
 
     def _wish(self, change: Callable[[Any], Any]) -> None:
         if _NAME in self.server.runs:

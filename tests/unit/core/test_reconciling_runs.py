@@ -400,6 +400,15 @@ def test_what_does_not_stop_when_asked_is_forgotten_by_force() -> None:
     assert (stage.state, stage.workloads) == ("CANCELLED Cancelled", {})
 
 
+def test_what_was_asked_to_stop_is_looked_at_again_soon() -> None:
+    """It may have been gone when it was asked, and the event that would have said so was missed."""
+    stage = running()
+    stage.run = stage.run.model_copy(update={"spec": stage.run.spec.model_copy(update={"cancel": True})})
+    plan = stage.plan()
+    assert len(plan.effects) == 1
+    assert plan.due == stage.now + TRY_AGAIN
+
+
 def test_a_run_that_waits_for_its_retry_is_cancelled_at_once() -> None:
     """Between two attempts nothing runs."""
     assert running(retries=retries(1)).end(failed()).ask(cancel=True).state == "CANCELLED Cancelled"
