@@ -19,6 +19,7 @@ from mintaka_core.resources.runs import FlowRun, FlowRunStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.rules import PENDING_TIMEOUT
 from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
+from mintaka_core.transitions import CLOCK_TOLERANCE
 from mintaka_core.workloads import Refusal, Workload
 
 #: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
@@ -200,7 +201,7 @@ class _Pass:
     def _given_up(self, state: State, workload: Workload) -> bool:
         """It began to run only after it was stopped for not starting in time; unless it completed, that was its end."""
         deadline = self.ledger.status.next_time
-        overdue = deadline is not None and self.now >= deadline
+        overdue = deadline is not None and self.now + CLOCK_TOLERANCE >= deadline
         ended_otherwise = workload.end is not None and workload.end.type not in (CRASHED, FAILED)
         return bool(state.reason) and overdue and workload.stopping_time is not None and not ended_otherwise
 

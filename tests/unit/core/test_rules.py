@@ -269,6 +269,23 @@ def test_who_may_follow_whom(before: StateType | None, after: StateType) -> None
     assert found == expected
 
 
+@pytest.mark.parametrize("after", list(StateType))
+def test_no_attempt_that_is_over_is_heard_whatever_it_says(after: StateType) -> None:
+    """The fence is the policy's first rule, so that no other has a word in it."""
+    for before in StateType:
+        decision = decide(FLOW_RUN_POLICY, proposal(before, after, attempt=1, current_attempt=2, cancel_requested=True))
+        assert (decision.state, decision.rule) == (None, "fence_stale_attempts")
+
+
+@pytest.mark.parametrize("end", sorted(TERMINAL))
+def test_an_end_is_defended_by_the_rule_that_says_so(end: StateType) -> None:
+    """And explained by it, whatever is proposed."""
+    for after in StateType:
+        decision = decide(FLOW_RUN_POLICY, proposal(end, after))
+        assert decision.rule == "terminal_states_stay"
+        assert decision.reason == f"the run already ended {end.capitalize()}"
+
+
 FACTS = [
     {
         "cancel_requested": cancel,
