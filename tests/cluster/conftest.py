@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from kube import Api, Kube, kubectl
 
 if TYPE_CHECKING:

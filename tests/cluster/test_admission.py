@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from kube import Kube, container, flow_deployment, flow_run, kubectl, refusal
 
 CRON = {"name": "s", "cron": "0 6 * * MON-FRI"}
@@ -19,9 +20,15 @@ def scheduled(**schedule: Any) -> dict[str, Any]:
 
 REFUSED = {
     "a run with neither deployment nor template": (flow_run("bad"), "exactly one of deployment (a name) and template"),
-    "a run with both deployment and template": (flow_run("bad", deployment="d", template=OK), "exactly one of deployment (a name) and template"),
+    "a run with both deployment and template": (
+        flow_run("bad", deployment="d", template=OK),
+        "exactly one of deployment (a name) and template",
+    ),
     "a name that leaves no room for the pod's": (flow_run("x" * 201, deployment="d"), "at most 200 characters"),
-    "a deployment with nothing to run": (flow_deployment("bad", image="i"), "name an entrypoint (module:flow or file.py:flow), or give a podTemplate"),
+    "a deployment with nothing to run": (
+        flow_deployment("bad", image="i"),
+        "name an entrypoint (module:flow or file.py:flow), or give a podTemplate",
+    ),
     "an entrypoint without a function": (flow_deployment("bad", entrypoint="module"), "spec.entrypoint"),
     "a source without an entrypoint": (flow_deployment("bad", **OK, source={"inline": "x"}), "a source needs an entrypoint"),
     "a source with two places": (
@@ -29,8 +36,14 @@ REFUSED = {
         "a source is exactly one of inline and configMap",
     ),
     "a source with no place": (flow_deployment("bad", entrypoint="f.py:f", source={}), "a source is exactly one of inline and configMap"),
-    "a source whose entrypoint is a module": (flow_deployment("bad", entrypoint="module:f", source={"inline": "x"}), "the entrypoint names a file of it"),
-    "a source whose entrypoint is an absolute path": (flow_deployment("bad", entrypoint="/f.py:f", source={"inline": "x"}), "a relative path"),
+    "a source whose entrypoint is a module": (
+        flow_deployment("bad", entrypoint="module:f", source={"inline": "x"}),
+        "the entrypoint names a file of it",
+    ),
+    "a source whose entrypoint is an absolute path": (
+        flow_deployment("bad", entrypoint="/f.py:f", source={"inline": "x"}),
+        "a relative path",
+    ),
     "inline source over its limit": (flow_deployment("bad", entrypoint="f.py:f", source={"inline": "x" * 65537}), "spec.source.inline"),
     "a verdict for what is no reason": (flow_deployment("bad", **OK, verdicts={"out of memory": "FAILED"}), "reasons of the failure table"),
     "a verdict that is none": (flow_deployment("bad", **OK, verdicts={"OOMKilled": "FINE"}), 'supported values: "FAILED", "CRASHED"'),
@@ -44,7 +57,10 @@ REFUSED = {
     "a time zone that cannot be one": (scheduled(cron="@daily", timeZone="Europe Berlin"), "spec.schedules[0].timeZone"),
     "two schedules of one name": (flow_deployment("bad", **OK, schedules=[CRON, CRON]), "Duplicate value"),
     "a negative retry limit": (flow_deployment("bad", **OK, retries={"onFailure": {"limit": -1}}), "spec.retries.onFailure.limit"),
-    "jitter of more than all": (flow_deployment("bad", **OK, retries={"onCrash": {"backoff": {"jitter": 2}}}), "spec.retries.onCrash.backoff.jitter"),
+    "jitter of more than all": (
+        flow_deployment("bad", **OK, retries={"onCrash": {"backoff": {"jitter": 2}}}),
+        "spec.retries.onCrash.backoff.jitter",
+    ),
     "a timeout of nothing": (flow_deployment("bad", **OK, timeoutSeconds=0), "spec.timeoutSeconds"),
     "a field that does not exist": (flow_deployment("bad", **OK, entrypiont="f:f"), 'unknown field "spec.entrypiont"'),
     "an inline template is held to the same rules": (flow_run("bad", template={"image": "i"}), "name an entrypoint"),
@@ -129,7 +145,10 @@ def test_kubectl_lists_what_matters(kube: Kube) -> None:
     header, row = kube("get", "fr").splitlines()
     assert header.split() == ["NAME", "DEPLOYMENT", "STATE", "ATTEMPT", "REASON", "AGE"]
     assert row.split()[:5] == ["r", "d", "FAILED", "1", "NonZeroExit"]
-    assert [name.split()[0] for name in kube("get", "mintaka", "--no-headers").splitlines()] == ["flowdeployment.mintaka.dev/d", "flowrun.mintaka.dev/r"]
+    assert [name.split()[0] for name in kube("get", "mintaka", "--no-headers").splitlines()] == [
+        "flowdeployment.mintaka.dev/d",
+        "flowrun.mintaka.dev/r",
+    ]
 
 
 def test_runs_are_selected_by_field(kube: Kube) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
+
 from kube import Api, Kube, container, eventually, flow_deployment, flow_run, kubectl, names, python_flow
 from processes import leading, operator
 

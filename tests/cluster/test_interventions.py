@@ -128,7 +128,9 @@ def test_a_deleted_run_is_stopped_and_its_history_kept(kube: Kube, api: Api) -> 
     kube.wait("pod/doomed-1", "delete")
     kept = api.get(f"/flow-runs/{run['metadata']['uid']}")
     assert (kept["state"]["type"], kept["name"]) == ("CANCELLED", "doomed")
-    kept = eventually(lambda: (found := api.get(f"/flow-runs/{run['metadata']['uid']}"))["deleted"] and found, "the deletion in the database")
+    kept = eventually(
+        lambda: (found := api.get(f"/flow-runs/{run['metadata']['uid']}"))["deleted"] and found, "the deletion in the database"
+    )
     rows = api.get(f"/flow-runs/{run['metadata']['uid']}/transitions")["items"]
     assert [row["name"] for row in rows] == ["Scheduled", "Pending", "Running", "Cancelling", "Cancelled"]
 

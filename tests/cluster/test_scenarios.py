@@ -5,14 +5,13 @@ All of them are started at once; each test waits for its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from kube import Api, Kube, container, flow_deployment, flow_run, names, python_flow
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from kube import Api, Kube, container, flow_deployment, flow_run, names, python_flow
 
 ORDINARY = ("Scheduled", "Pending", "Running")
 QUICK = {"delaySeconds": 0.1, "factor": 1}
@@ -200,7 +199,10 @@ SCENARIOS = {
 @pytest.fixture(scope="module")
 def started(shared_kube: Kube) -> Kube:
     """All scenarios, applied together."""
-    runs = [flow_run(_name(number), template=scenario.template, parameters=scenario.parameters) for number, scenario in enumerate(SCENARIOS.values())]
+    runs = [
+        flow_run(_name(number), template=scenario.template, parameters=scenario.parameters)
+        for number, scenario in enumerate(SCENARIOS.values())
+    ]
     shared_kube.apply(*runs)
     return shared_kube
 
@@ -239,7 +241,7 @@ def test_a_run_of_a_deployment_that_does_not_exist_fails(kube: Kube, api: Api) -
 
 
 def test_a_run_may_be_applied_just_before_its_deployment(kube: Kube) -> None:
-    """kubectl apply -f folder/ has no order."""
+    """Kubectl apply -f folder/ has no order."""
     kube.apply(flow_run("early", deployment="late"))
     kube.wait("fr/early", "jsonpath={.status.state.reason}=DeploymentNotFound")
     kube.apply(flow_deployment("late", **container("true")))

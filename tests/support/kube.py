@@ -25,7 +25,14 @@ def kubectl(*arguments: str, stdin: str | None = None, seconds: float = 120) -> 
 
 def refusal(manifest: dict[str, Any]) -> str:
     """What the API server says against a manifest; an AssertionError where it takes it."""
-    done = subprocess.run(["kubectl", "create", "--dry-run=server", "-f", "-"], input=json.dumps(manifest), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["kubectl", "create", "--dry-run=server", "-f", "-"],
+        input=json.dumps(manifest),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode != 0, f"the API server took {manifest}"
     return done.stderr
 
@@ -170,7 +177,10 @@ def eventually[T](probe: Callable[[], T | None], what: str, seconds: float = 30)
 def forwarded(namespace: str, target: str, port: int) -> Iterator[str]:
     """A URL on this machine that leads to a port of a service or pod."""
     process = subprocess.Popen(
-        ["kubectl", "--namespace", namespace, "port-forward", target, f":{port}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ["kubectl", "--namespace", namespace, "port-forward", target, f":{port}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert process.stdout is not None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kube import eventually
+
+if TYPE_CHECKING:
+    import signal
+    from pathlib import Path
 
 
 def free_port() -> int:
