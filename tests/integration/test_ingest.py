@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import random
@@ -182,3 +183,13 @@ async def test_texts_are_cut_and_names_of_any_kind_kept(database_url: str) -> No
             == len(await tasks_of(client, state_name=odd))
             == 1
         )
+
+
+async def test_first_reports_of_a_run_may_come_at_once(database_url: str) -> None:
+    """Whoever makes the run's row, all of them are taken in."""
+    async with running(Settings(database_url=database_url, mirror=False)) as client:
+        for _ in range(10):
+            path = f"{API}/flow-runs/{uuid.uuid4()}"
+            sent = [client.post(f"{path}/reports", json=report(number, [task(number)])) for number in range(1, 9)]
+            assert {answer.status_code for answer in await asyncio.gather(*sent)} == {200}
+            assert len((await client.get(f"{path}/task-runs")).json()["items"]) == 8

@@ -14,7 +14,7 @@ from mintaka_api.instants import from_microseconds, optional_instant
 from mintaka_api.paging import Part
 from mintaka_api.queries import pages
 from mintaka_api.tables import flow_run_tags, flow_run_transitions, flow_runs
-from mintaka_core.states import StateType
+from mintaka_core.states import COMPLETED, StateType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ def page(
         number = names.known(connection, NameKind.DEPLOYMENT, wanted.deployment)
         choices.append(pages.Choice(_r.deployment, () if number is None else (number,)))
     if wanted.states:
-        choices.append(pages.Choice(_r.state, tuple(STATE_CODES[state] for state in wanted.states), inline=True))
+        choices.append(pages.Choice(_r.state, tuple(STATE_CODES[state] for state in wanted.states), common=STATE_CODES[COMPLETED]))
     if any(not choice.values for choice in choices):
         return Part([], None)
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]

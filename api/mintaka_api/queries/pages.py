@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, literal, literal_column, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, and_, bindparam, literal, literal_column, tuple_, union_all
 
 from mintaka_api.paging import Part
 
@@ -29,17 +29,21 @@ _RANGES = 32
 class Choice:
     """A column and the values it may have.
 
-    `inline` writes numbers into the statement instead of binding them: a partial index is only used where the planner can
-    see that the value fits its condition, which a generic plan cannot know of a parameter.
+    `common` is the value that a partial index of the column leaves out. Then numbers are written into the statement instead
+    of being bound, and the index's condition beside them: PostgreSQL's generic plans know nothing of a parameter, and
+    SQLite recognises a condition only where it stands as it is.
     """
 
     column: ColumnElement[Any]
     values: tuple[int, ...]
-    inline: bool = False
+    common: int | None = None
 
     def equals(self, value: int) -> ColumnElement[bool]:
         """The condition that the column has `value`."""
-        return self.column == (literal_column(str(int(value))) if self.inline else value)
+        if self.common is None:
+            return self.column == value
+        same = self.column == _written(value)
+        return same if value == self.common else and_(same, self.column != _written(self.common))
 
 
 def fetch(
@@ -88,6 +92,10 @@ def begins_with(column: ColumnElement[Any], prefix: str) -> list[ColumnElement[b
     """The conditions of a prefix as a range of an index."""
     end = prefix_end(prefix)
     return [column >= prefix] if end is None else [column >= prefix, column < end]
+
+
+def _written(number: int) -> ColumnElement[int]:
+    return literal_column(str(int(number)))
 
 
 def _limited(query: Select[Any], order: Sequence[Column[Any]], page: Page) -> Select[Any]:

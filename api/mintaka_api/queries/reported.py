@@ -101,9 +101,9 @@ def write(connection: Connection, heading: Heading, stub: dict[str, Any], rows: 
     number = _advance(connection, heading)
     if number is None:
         current = _current(connection, heading.uid)
-        if current is not None:
+        if current is not None and current > heading.attempt:
             return current
-        numbers.insert_new(connection, [stub])
+        numbers.insert_new(connection, [stub])  # or somebody else has, between the two questions
         number = _advance(connection, heading)
         if number is None:
             return _current(connection, heading.uid)

@@ -16,7 +16,7 @@ from mintaka_api.paging import Part
 from mintaka_api.queries import pages
 from mintaka_api.queries.flow_runs import state_called
 from mintaka_api.tables import flow_runs, task_run_tags, task_runs
-from mintaka_core.states import StateType
+from mintaka_core.states import COMPLETED, StateType
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
@@ -125,7 +125,7 @@ def _page(
         number = names.known(connection, NameKind.TASK, wanted.task)
         choices.append(pages.Choice(_t.task, () if number is None else (number,)))
     if wanted.states:
-        choices.append(pages.Choice(_t.state, tuple(STATE_CODES[state] for state in wanted.states), inline=True))
+        choices.append(pages.Choice(_t.state, tuple(STATE_CODES[state] for state in wanted.states), common=STATE_CODES[COMPLETED]))
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
     if None in tags or any(not choice.values for choice in choices):
         return Part([], None)
