@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 from mintaka_core import names
 from mintaka_core.backoff import Retries
+from mintaka_core.reconciling.ends import after_the_end, delivery
 from mintaka_core.reconciling.ledger import Ledger
-from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
+from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunEffect, RunPlan, StopWorkload
 from mintaka_core.resources.runs import FlowRun, FlowRunStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.rules import PENDING_TIMEOUT
@@ -263,7 +264,7 @@ class _Pass:
             stopped=workload.stopping_time is not None,
         ).accepted
         if accepted and workload.history_complete is not None:
-            self.ledger.condition("HistoryComplete", holds=workload.history_complete, **_history(workload))
+            self.ledger.condition("HistoryComplete", holds=workload.history_complete, **delivery(workload))
         return accepted
 
     def _cancel(self) -> bool:
@@ -293,20 +294,13 @@ def _has_run(workload: Workload) -> bool:
     return workload.started_time is not None or (workload.end is not None and workload.end.type == COMPLETED)
 
 
-def _history(workload: Workload) -> dict[str, str]:
-    if workload.history_complete:
-        return {"reason": "Delivered"}
-    if workload.spool:
-        return {"reason": "Spooled", "message": f"the API was away; what it did not take in is in {workload.spool}"}
-    return {"reason": "NoReport", "message": "the process left no report; what it did in its last moments may be missing"}
-
-
 def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     """What to do about the run at `now` (aware, UTC); doing it and asking again ends in the same place."""
     going = _Pass(seen, now)
     metadata = seen.run.metadata
     if seen.run.status.is_terminal:
-        return _after_the_end(going)
+        after_the_end(seen, going, now)
+        return _plan(going, None)
     for _ in range(_STEPS):
         if not going.step():
             break
@@ -316,27 +310,6 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     if status != seen.run.status:
         status = status.model_copy(update={"observed_generation": metadata.generation})
         return _plan(going, status)
-    return _plan(going, None)
-
-
-def _after_the_end(going: _Pass) -> RunPlan:
-    """A finished run: nothing of it may live on; in time it leaves the cluster, its history being in the mirror."""
-    seen, now = going.seen, going.now
-    metadata, status = seen.run.metadata, seen.run.status
-    for workload in seen.workloads.values():
-        going.stop(workload, "the run has ended")
-    if metadata.deletion_timestamp is not None:
-        if names.MIRROR_FINALIZER in metadata.finalizers:
-            deadline = metadata.deletion_timestamp + seen.mirror_patience
-            if not seen.mirrored or now >= deadline:
-                going.effects.append(ReleaseRun(tombstone=seen.mirrored))
-            else:
-                going.due.append(deadline)
-    elif status.end_time is not None:
-        if now >= status.end_time + seen.ttl:
-            going.effects.append(DeleteRun(metadata.namespace, metadata.name, metadata.uid, "its time to live is over"))
-        else:
-            going.due.append(status.end_time + seen.ttl)
     return _plan(going, None)
 
 
