@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import ValidationError
 
 from mintaka_core.reconciling import deployments, runs
-from mintaka_core.reconciling.plans import AddFinalizer, RunPlan
+from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan
 from mintaka_operator import metrics, paths
 from mintaka_operator.announcing import announce, transition_event, warning_event
 from mintaka_operator.applying import Stale, apply_run_effect, create_run, delete_run, write_status
@@ -86,9 +86,7 @@ class Worker:
             return None
         plan = runs.reconcile(seen, datetime.now(UTC))
         for effect in plan.effects:
-            if isinstance(effect, AddFinalizer):
-                continue
-            refusal = await apply_run_effect(world, seen, effect)
+            refusal = await apply_run_effect(world, seen, effect) if isinstance(effect, CreateWorkload) else None
             if refusal:
                 again = await gather_run(world, key.pair, refusal)
                 if again is None:
@@ -102,6 +100,10 @@ class Worker:
             path = paths.flow_runs(key.namespace, key.name, "status")
             await write_status(world, world.runs, path, key.pair, seen.run.status, plan.status)
             await self._tell(seen, plan)
+        # What is seen of an ended flow is written down before anything takes its pod away.
+        for effect in plan.effects:
+            if not isinstance(effect, CreateWorkload | AddFinalizer):
+                await apply_run_effect(world, seen, effect)
         self._wake_deployment(key.pair)
         # What is written may already be out of date, as when the pod ended meanwhile: its event has put the key back.
         return self._next(seen, plan)

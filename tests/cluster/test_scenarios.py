@@ -153,7 +153,7 @@ SCENARIOS = {
         "CRASHED", "CreateContainerConfigError", ("Scheduled", "Pending", "Pending", "Crashed"), "absent",
     ),
     "a ConfigMap to mount that does not exist crashes with the event's reason": Scenario(
-        pod(volumes=[{"name": "v", "configMap": {"name": "absent"}}]) | {"pendingTimeoutSeconds": 15},
+        {"pendingTimeoutSeconds": 15, "podTemplate": {"spec": {"volumes": [{"name": "v", "configMap": {"name": "absent"}}], "containers": [{"name": "flow", "command": ["true"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}}},
         "CRASHED", "FailedMount", ("Scheduled", "Pending", "Pending", "Crashed"), "absent",
     ),
     "a source ConfigMap that does not exist crashes": Scenario(

@@ -54,7 +54,9 @@ type RunEffect = CreateWorkload | StopWorkload | AddFinalizer | ReleaseRun | Del
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What to do about a flow run: `effects` in order, then `status` (None: leave it); look again at `due`."""
+    """What to do about a flow run: create what is to be created, write `status` (None: leave it), then the other effects in
+    order; look again at `due`.
+    """
 
     effects: tuple[RunEffect, ...] = ()
     status: FlowRunStatus | None = None
