@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "find_credentials", "sleep_after"]
 
 
+#: What survives of a page lies scattered over the memory the page took: small pages leave less of it behind (ten
+#: thousand live runs and their pods: 156 MiB with 500 to a page, 122 with 100).
+PAGE_SIZE = 100
+
 type Items = list[dict[str, Any]]
 
 
@@ -56,7 +60,7 @@ class Cluster(Client):
             yield page
 
     async def _pages(self, path: str, query: dict[str, str], *, metadata_only: bool) -> AsyncIterator[tuple[Items, str]]:
-        query = {"limit": "500", **query}
+        query = {"limit": str(PAGE_SIZE), **query}
         while True:
             page = await self.list_page(path, query, metadata_only=metadata_only)
             metadata = page.get("metadata") or {}

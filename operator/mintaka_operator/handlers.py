@@ -19,6 +19,7 @@ import uvloop
 from mintaka_core.names import GROUP, VERSION
 from mintaka_kubernetes.client import open_session
 from mintaka_operator import metrics
+from mintaka_operator.cluster import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,7 +107,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     # Both or neither: a limit with the long default idle time caps the rate of events (measured).
     settings.queueing.worker_limit, settings.queueing.idle_timeout = 200, 0.05
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = PAGE_SIZE
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _Forever()
