@@ -157,13 +157,17 @@ class Stage:
         return plan
 
     def carry_out(self, plan: RunPlan) -> None:
-        """Do all of it."""
-        for effect in plan.effects:
-            self.effects.append(effect)
-            self._do(effect)
+        """Create, write, then do the rest."""
+        self._do_all([effect for effect in plan.effects if isinstance(effect, CreateWorkload)])
         if plan.status is not None:
             self.run = self.run.model_copy(update={"status": plan.status})
         self.history += plan.transitions
+        self._do_all([effect for effect in plan.effects if not isinstance(effect, CreateWorkload)])
+
+    def _do_all(self, effects: list[RunEffect]) -> None:
+        for effect in effects:
+            self.effects.append(effect)
+            self._do(effect)
 
     def _do(self, effect: RunEffect) -> None:
         match effect:

@@ -191,13 +191,12 @@ class _Pass:
             self.due.append(deadline)
         elif state.type == RUNNING:
             self.stop(workload, "it ran longer than timeoutSeconds")
-        elif state.reason or workload.stopping_time is not None:
-            self.stop(workload, "it did not start in time")
         else:
-            # Written down before it is done: it may start while it is being stopped.
-            self.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
-            self.ledger.update(next_time=deadline)
-            self.due.append(self.now)
+            if not state.reason and workload.stopping_time is None:
+                # The reason is on record before it is stopped: it may still start, and is not taken for deleted then.
+                self.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
+                self.ledger.update(next_time=deadline)
+            self.stop(workload, "it did not start in time")
 
     def _given_up(self, state: State, workload: Workload) -> bool:
         """It began to run only after it was stopped for not starting in time; unless it completed, that was its end."""
@@ -207,12 +206,10 @@ class _Pass:
         return bool(state.reason) and overdue and workload.stopping_time is not None and not ended_otherwise
 
     def _suspend(self, workload: Workload) -> bool:
-        """Written down before it is done: the wish may be taken back while the workload is still stopping."""
-        if self.ledger.suspending:
-            self.stop(workload, "spec.suspend was set")
-        else:
+        """It is on record before it is done: the wish may be taken back while the workload is still stopping."""
+        if not self.ledger.suspending:
             self.ledger.start_suspending()
-            self.due.append(self.now)
+        self.stop(workload, "spec.suspend was set")
         return False
 
     def _lost(self, workload: Workload) -> bool:

@@ -190,9 +190,7 @@ class Operator:
             return
         yield
         plan = runs.reconcile(seen, self.now)
-        for effect in plan.effects:
-            if isinstance(effect, AddFinalizer):
-                continue
+        for effect in [effect for effect in plan.effects if isinstance(effect, CreateWorkload)]:
             refusal = self._apply(seen.run, effect)
             yield
             if refusal is not None:
@@ -200,7 +198,15 @@ class Operator:
                 if again is None:
                     return
                 seen, plan = again, runs.reconcile(again, self.now)
-                break
+        yield from self._write(name, seen, plan)
+        for effect in [effect for effect in plan.effects if not isinstance(effect, CreateWorkload | AddFinalizer)]:
+            self._apply(seen.run, effect)
+            yield
+        due = self._due(seen, plan)
+        if due is not None:
+            self.wake(name, max((due - self.now).total_seconds(), 0.0) + 0.001)
+
+    def _write(self, name: str, seen: RunObservation, plan: RunPlan) -> Iterator[None]:
         version = int(seen.run.metadata.resource_version)
         if AddFinalizer() in plan.effects:
             held = self._call(lambda: self._server.set_finalizers(name, version, (*seen.run.metadata.finalizers, names.MIRROR_FINALIZER)))
@@ -210,9 +216,7 @@ class Operator:
         if plan.status is not None:
             status = plan.status
             self._keep_run(name, self._call(lambda: self._server.write_status(name, version, status)))
-        due = self._due(seen, plan)
-        if due is not None:
-            self.wake(name, max((due - self.now).total_seconds(), 0.0) + 0.001)
+            yield
 
     def _due(self, seen: RunObservation, plan: RunPlan) -> datetime | None:
         if plan.status is None:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from simulated.server import Server
 
 #: How long after an owner's wish to suspend no pod may go on that nobody has told to stop: the operator's absence, a relist, lag.
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 100.0
 #: How long a wish may stay unnoticed: a lost event is healed by the next relist.
 _NOTICED_SECONDS = 75.0
+#: The mirror's patience and a relist.
+_LET_GO = timedelta(seconds=280)
 
 
 class Broken(AssertionError):
@@ -175,6 +177,9 @@ class Referee:
         for run in self._server.runs.values():
             state = run.status.state.name if run.status.state else "nothing"
             self._demand(run.status.is_terminal, f"{run.metadata.name} never ended; it is {state}")
+        for run in self._server.runs.values():
+            gone_since = run.metadata.deletion_timestamp
+            self._demand(gone_since is None or self._agenda.now - gone_since < _LET_GO, f"{run.metadata.name} is not let go")
         uids = {run.metadata.uid for run in self._server.runs.values()}
         alive = [name for name, pod in self._server.pods.items() if pod.workload.alive and pod.owner_uid in uids]
         self._demand(not alive, f"{alive} outlived their run")

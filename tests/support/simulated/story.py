@@ -109,7 +109,7 @@ class Story:
             lost=random.choice([0, 0.05, 0.3]),
             late=random.choice([0, 0.1, 0.5]),
             twice=random.choice([0, 0.1]),
-            failing=random.choice([0, 0.02, 0.1]),
+            failing=random.choice([0, 0.02, 0.2]),
             deadly=random.choice([0, 0.01, 0.1]),
         )
 
@@ -175,7 +175,11 @@ class Story:
         if found is None or self.agenda.seconds > _TROUBLED_SECONDS or random.random() > (0.1 if kind == "pod" else 0.04):
             return
         action = random.choices([self._meddle, self._kill_operator, self._suspend, self._resume], [4, 2, 1, 3])[0]
-        self.agenda.after(random.choice([random.uniform(0, 0.1), random.uniform(0, 5)]), action)
+        self.agenda.after(random.choice([random.uniform(0, 0.1), random.uniform(0, 5)]), lambda: self._while_troubled(action))
+
+    def _while_troubled(self, action: Callable[[], None]) -> None:
+        if self.agenda.seconds < _TROUBLED_SECONDS:
+            action()
 
     def _wish(self, change: Callable[[Any], Any]) -> None:
         if _NAME in self.server.runs:
@@ -190,7 +194,7 @@ class Story:
         self._wish(lambda spec: spec.model_copy(update={"suspend": True}))
         self.agenda.after(PATIENCE_SECONDS, lambda: self._check_suspension(number))
         if self.random.random() < 0.3:
-            self.agenda.after(self.random.uniform(0, 20), self._resume)
+            self.agenda.after(self.random.uniform(0, 20), lambda: self._while_troubled(self._resume))
 
     def _resume(self) -> None:
         self.referee.resumed += 1

@@ -266,6 +266,16 @@ def test_the_limit_is_how_many_stay(limit: int, left: int) -> None:
     assert len(stage.settle().finished) == left
 
 
+def test_a_run_that_is_created_once_more_is_not_retired() -> None:
+    """Its status could not be written: were it gone, it would be created, and run, twice."""
+    stage = Stage(HOURLY, history={"limit": 0})
+    stage.now += HOUR
+    (made,) = stage.plan().create
+    stage.finished = (FinishedRun(made.name, "uid", stage.now), FinishedRun("older", "uid", START))
+    plan = stage.plan()
+    assert ([run.name for run in plan.create], [run.name for run in plan.retire]) == ([made.name], ["older"])
+
+
 def test_active_runs_are_counted_in_the_status() -> None:
     """As the column shows them."""
     stage = Stage()

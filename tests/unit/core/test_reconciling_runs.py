@@ -280,6 +280,26 @@ def test_why_a_pod_was_stopped_can_still_be_read_off_it_by_the_next_operator() -
     assert stage.trouble(None).vanish().state == "CRASHED InvalidImageName"
 
 
+@pytest.mark.parametrize(
+    ("spec", "trouble", "seconds"),
+    [({}, "InvalidImageName", 0), ({}, None, 600), ({"suspend": True}, None, 0)],
+    ids=["hopeless", "hanging", "suspended"],
+)
+def test_why_a_pod_is_stopped_is_in_the_status_that_is_written_before(spec: dict[str, Any], trouble: str | None, seconds: int) -> None:
+    """Stopped, a pod does not say any more what was wrong with it; its stopper may die before it wrote that down."""
+    stage = Stage().pass_time(0)
+    stage.now += timedelta(seconds=seconds)
+    stage.run = stage.run.model_copy(update={"spec": stage.run.spec.model_copy(update=spec)})
+    if trouble:
+        stage.workloads[1] = replace(stage.workloads[1], trouble=Trouble(trouble, "bad name", timedelta(0)))
+    plan = stage.plan()
+    assert len(plan.effects) == 1
+    assert plan.status is not None
+    assert plan.status != stage.run.status
+    stage.run = stage.run.model_copy(update={"status": plan.status})
+    assert stage.plan().effects == plan.effects
+
+
 def test_patience_with_trouble_is_shorter_than_the_pending_timeout() -> None:
     """A Secret may still arrive: a minute, not ten."""
     stage = Stage().pass_time(1).trouble("CreateContainerConfigError", patience=60)
@@ -385,6 +405,15 @@ def test_cancelling_stops_the_pod_and_whatever_its_end_the_run_is_cancelled(end:
     assert stage.condition("Cancelled").startswith("True")
 
 
+def test_a_cancelled_run_still_says_how_its_pod_ended_and_whether_its_history_is_whole() -> None:
+    """Its last words are kept, and what lives on beside the flow is stopped."""
+    stage = running().ask(cancel=True).end(failed(), alive=True, history_complete=False, spool="s3://b/k")
+    assert stage.run.status.state.message == "ended Failed while being cancelled: no such file"  # type: ignore[union-attr]
+    assert stage.condition("HistoryComplete") == "False Spooled"
+    other = running().see(end=failed(), alive=True, phase=Phase.ENDED)
+    assert len(other.stops()) == 1
+
+
 def test_a_pod_that_vanished_while_being_cancelled_is_an_end() -> None:
     """Nobody can tell how it ended, and it does not matter."""
     assert running().ask(cancel=True).vanish().state == "CANCELLED Cancelled"
@@ -480,8 +509,7 @@ def test_a_suspension_taken_back_before_anything_was_stopped_leaves_no_trace() -
     """A crash long after it is a crash."""
     stage = running()
     stage.run = stage.run.model_copy(update={"spec": stage.run.spec.model_copy(update={"suspend": True})})
-    stage.carry_out(stage.plan())
-    assert not stage.stops()
+    stage.carry_out(replace(stage.plan(), effects=()))
     stage.ask(suspend=False)
     assert stage.condition("Suspended") == "False Resumed"
     assert stage.pass_time(3600).end(crashed("Drained"), stopping_time=stage.now).state == "CRASHED Drained"
