@@ -111,10 +111,8 @@ class _Pass:
 
     def _adopt(self, state: State) -> bool:
         """A workload exists whose creation was not recorded: its creator died in between."""
-        attempt = self.ledger.status.attempt + 1
-        if state.type != SCHEDULED or attempt not in self.seen.workloads:
-            return False
-        return self._pending(attempt)
+        unrecorded = [attempt for attempt in self.seen.workloads if attempt > self.ledger.status.attempt]
+        return state.type == SCHEDULED and bool(unrecorded) and self._pending(min(unrecorded))
 
     def _stop_replaced(self) -> None:
         """What an operator made that had been replaced itself and knew only the past: a workload of an attempt that is over."""
@@ -144,6 +142,10 @@ class _Pass:
         if refusal and due and not self.seen.run.spec.suspend:
             return self._refused(state, refusal)
         attempt = self.ledger.status.attempt + 1
+        if attempt > self.seen.run.status.attempt + 1:
+            # Found ended before it was ever recorded. On record first: else, were it forgotten, its name would be used again.
+            self.due.append(self.now)
+            return False
         before = self.ledger.state
         moved = self._pending(attempt)
         after = self.ledger.state

@@ -108,6 +108,30 @@ def test_an_unrecorded_pod_that_has_ended_already_counts(end: State, expected: s
     assert stage.path[:3] == ["Scheduled", "Pending", "Running"]
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["both are there", "the first is gone"])
+def test_two_attempts_of_which_none_was_recorded_are_adopted_in_order(*, gone: bool) -> None:
+    """The first crashed and was replaced before its creator could write anything down; no third one starts beside them."""
+    stage = Stage(settled=False, retries={"onCrash": {"limit": 1, "backoff": {"delaySeconds": 0}}})
+    if not gone:
+        stage.appear(1, alive=False, end=crashed(), ended_time=START)
+    stage.appear(2)
+    stage.settle()
+    assert (stage.state, stage.run.status.attempt, stage.stops()) == ("PENDING", 2, [])
+    assert stage.run.status.crashes == (0 if gone else 1)
+    assert sorted(stage.workloads) == ([2] if gone else [1, 2])
+
+
+def test_no_attempt_is_created_before_the_one_before_it_is_on_record() -> None:
+    """An unrecorded attempt that ended is written down first: were it gone by then, its number would be given out again."""
+    stage = Stage(settled=False, retries={"onCrash": {"limit": 1, "backoff": {"delaySeconds": 0}}})
+    stage.appear(1, alive=False, end=crashed(), ended_time=START)
+    plan = stage.plan()
+    assert not [effect for effect in plan.effects if isinstance(effect, CreateWorkload)]
+    assert plan.due == stage.now
+    stage.settle()
+    assert (stage.state, stage.run.status.attempt, stage.run.status.crashes) == ("PENDING", 2, 1)
+
+
 def test_a_pod_created_too_early_by_a_fast_clock_is_left_alone_until_its_time() -> None:
     """The operator that created it was a second ahead; this one waits, then adopts it."""
     stage = Stage(settled=False, spec={"scheduledTime": START + timedelta(seconds=1)})
