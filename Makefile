@@ -62,3 +62,23 @@ images: cluster ## build the project's images and load them into the cluster
 .PHONY: crds
 crds: venv ## write the CRDs anew from the models
 	.venv/bin/python -m mintaka_core.resources.crds crds charts/mintaka/files/crds
+
+.PHONY: bench
+bench: bench-operator bench-ingest bench-mirror bench-sdk ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
+
+.PHONY: bench-operator
+bench-operator: cluster ## runs on fake nodes beside native Jobs and bare pods
+	@cluster/build kwok >/dev/null
+	@eval "$$(cluster/env)" && .venv/bin/python benchmarks/operator_runs.py $(or $(MODE),burst) $(if $(RUNS),--runs $(RUNS))
+
+.PHONY: bench-ingest
+bench-ingest: venv postgresql ## task runs per second into SQLite and PostgreSQL, and over HTTP
+	@.venv/bin/python benchmarks/ingest.py
+
+.PHONY: bench-mirror
+bench-mirror: venv postgresql ## transitions per second into SQLite and PostgreSQL, and the mirror's lag
+	@.venv/bin/python benchmarks/mirror.py
+
+.PHONY: bench-sdk
+bench-sdk: venv ## microseconds per task, import time
+	@.venv/bin/python benchmarks/sdk_tasks.py

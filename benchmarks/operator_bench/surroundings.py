@@ -14,7 +14,7 @@ from mintaka_kubernetes.client import open_session
 from mintaka_operator.cluster import ApiError, Cluster
 from operator_bench import subjects
 from operator_bench.operators import OperatorProcess
-from operator_bench.rounds import Bench, run_round
+from operator_bench.rounds import Bench, pace, run_round
 from shared.requests import RequestCount
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def surroundings(
         try:
             operator = await stack.enter_async_context(OperatorProcess(namespace, settings | kubeconfig))
             requests = RequestCount(lambda: _read_metrics(cluster))
-            bench = Bench(cluster, namespace, operator, requests)
+            bench = Bench(cluster, namespace, operator, requests, min(pace() for _ in range(100)))
             await run_round(bench, subjects.RUNS, 20, duration="100ms")
             if calibrate:
                 noise = await requests.calibrate(_QUIET_SECONDS)
