@@ -2,6 +2,10 @@
 
 Its cache hears of changes late, twice, out of order or never; a periodic relist heals that. Each call to the API server may
 be lost on the way there or on the way back. It may die between any two of its effects, and then knows nothing any more.
+
+Three habits of it are what the promises rest on: a write bears the version of the run it was decided from; after a call whose
+answer was lost the run is read anew; and the pod of the current attempt is only taken for gone when the API server says so,
+whatever state a run is in that has not ended.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from mintaka_core.reconciling import runs
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
 from mintaka_core.reconciling.runs import RunObservation
 from mintaka_core.resources import FlowTemplate
-from mintaka_core.states import CANCELLING, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
+from mintaka_core.states import CRASHED, FAILED, SCHEDULED
 from mintaka_core.workloads import Refusal
 from simulated.server import Conflict, Exists, Missing, OverQuota, Pod
 
@@ -71,6 +75,7 @@ class Operator:
         self._pods: dict[str, Pod] = {}
         self._queued: set[str] = set()
         self._working: set[str] = set()
+        self._doubtful: set[str] = set()
         self.alive = True
         self.effects: list[str] = []
         server.watchers.append(self._watch)
@@ -177,6 +182,7 @@ class Operator:
             self.wake(name, 0.02)
         except Lost:
             self._working.discard(name)
+            self._doubtful.add(name)
             self.wake(name, self._random.uniform(0.1, 2))
         else:
             if self._random.random() < self.weather.deadly:
@@ -185,6 +191,9 @@ class Operator:
                 self._later(self._random.uniform(0.001, 0.03), lambda: self._go_on(name, steps))
 
     def _reconcile(self, name: str) -> Iterator[None]:
+        if name in self._doubtful:  # a write may have been done whose answer was lost
+            self._keep_run(name, self._call(lambda: self._server.runs.get(name)), self._known_uid("run", name))
+            self._doubtful.discard(name)
         seen = self._gather(name)
         if seen is None:
             return
@@ -231,10 +240,11 @@ class Operator:
             return None
         status, settings = run.status, self.settings
         state = status.state.type if status.state else None
-        if state in {PENDING, RUNNING, CANCELLING} and status.pod_name and status.pod_name not in self._pods:
-            found = self._call(lambda: self._server.pods.get(status.pod_name or ""))
+        current = names.pod_name(name, status.attempt)
+        if status.attempt and not status.is_terminal and current not in self._pods:
+            found = self._call(lambda: self._server.pods.get(current))
             if found is not None:
-                self._keep_pod(status.pod_name, found)
+                self._keep_pod(current, found)
         template = settings.template
         if template is None and state in {None, SCHEDULED} and refusal is None:
             refusal = Refusal("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
