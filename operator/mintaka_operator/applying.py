@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
 from mintaka_core.errors import MintakaError
-from mintaka_core.reconciling.plans import AddFinalizer, CreateRun, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, StopWorkload
+from mintaka_core.reconciling.plans import CreateRun, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, StopWorkload
 from mintaka_core.resources.model import format_time
 from mintaka_core.states import CRASHED
 from mintaka_core.workloads import Refusal
@@ -40,8 +40,6 @@ async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect
             return await _create_pod(world, seen.run, seen.template, attempt) if seen.template else None
         case StopWorkload():
             await _stop_pod(world, seen.run.metadata.namespace, effect)
-        case AddFinalizer():
-            await _add_finalizer(world, seen.run)
         case ReleaseRun(tombstone):
             await _release(world, seen.run, tombstone=tombstone)
         case DeleteRun():
@@ -107,10 +105,11 @@ async def _stop_pod(world: World, namespace: str, effect: StopWorkload) -> None:
         world.pods.put(answer)
 
 
-async def _add_finalizer(world: World, run: FlowRun) -> None:
+async def add_finalizer(world: World, run: FlowRun) -> str:
+    """Hold a run in the cluster for the mirror; the resource version that made. Raises Stale."""
     metadata = run.metadata
-    body = {"metadata": {"resourceVersion": _version(world, run), "finalizers": [*metadata.finalizers, names.MIRROR_FINALIZER]}}
-    await _patch(world, world.runs, paths.flow_runs(metadata.namespace, metadata.name), body)
+    body = {"metadata": {"resourceVersion": metadata.resource_version, "finalizers": [*metadata.finalizers, names.MIRROR_FINALIZER]}}
+    return await _patch(world, world.runs, paths.flow_runs(metadata.namespace, metadata.name), body)
 
 
 async def _release(world: World, run: FlowRun, *, tombstone: bool) -> None:
@@ -119,7 +118,7 @@ async def _release(world: World, run: FlowRun, *, tombstone: bool) -> None:
         await _write_tombstone(world, run)
     kept = [finalizer for finalizer in metadata.finalizers if finalizer != names.MIRROR_FINALIZER]
     patch = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": _version(world, run)},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
         {"op": "replace", "path": "/metadata/finalizers", "value": kept},
     ]
     try:
@@ -212,35 +211,29 @@ async def _create_once(world: World, path: str, manifest: dict[str, Any]) -> dic
         raise
 
 
-async def write_status(world: World, store: ResourceStore, path: str, key: Name, old: Model, new: Model) -> None:
-    """Patch a status with the resource version it was decided from; what the new one lacks is removed. Raises Stale."""
+async def write_status(world: World, store: ResourceStore, path: str, version: str, old: Model, new: Model) -> None:
+    """Patch a status; what the new one lacks is removed. Raises Stale.
+
+    `version` is the resource version it was decided from, not the newest one known: what was heard since may say otherwise.
+    """
     # Only what differs is serialised: all of two statuses would cost more than deciding what they say.
     differing = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
     before, after = (status.model_dump(mode="json", by_alias=True, exclude_none=True, include=differing) for status in (old, new))
     changes: dict[str, Any] = {field: value for field, value in after.items() if before.get(field) != value}
     changes |= dict.fromkeys(before.keys() - after.keys())
-    entry = store.get(key)
-    if entry is None:
-        return
     if isinstance(changes.get("state"), dict) and isinstance(before.get("state"), dict):
         changes["state"] = {**dict.fromkeys(before["state"]), **changes["state"]}
-    await _patch(world, store, path, {"metadata": {"resourceVersion": str(entry.version)}, "status": changes})
+    await _patch(world, store, path, {"metadata": {"resourceVersion": version}, "status": changes})
 
 
-async def _patch(world: World, store: ResourceStore, path: str, body: dict[str, Any]) -> None:
+async def _patch(world: World, store: ResourceStore, path: str, body: dict[str, Any]) -> str:
     try:
         changed = await world.cluster.patch(path, body)
         store.put(changed)
         if store is world.runs:
             world.wrote(name_of(changed), version_of(changed))
     except ApiError as error:
-        if error.code == _CONFLICT:
-            raise Stale(path) from error
-        if error.code == _NOT_FOUND:
+        if error.code in {_CONFLICT, _NOT_FOUND}:
             raise Stale(path) from error
         raise
-
-
-def _version(world: World, run: FlowRun) -> str:
-    entry = world.runs.get((run.metadata.namespace, run.metadata.name))
-    return str(entry.version) if entry and entry.uid == run.metadata.uid else run.metadata.resource_version
+    return str(version_of(changed))

@@ -14,11 +14,12 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from mintaka_core import names
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
 from mintaka_core.reconciling.runs import RunObservation
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
-from mintaka_core.states import CANCELLING, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
+from mintaka_core.states import CRASHED, FAILED, PENDING, SCHEDULED
 from mintaka_core.workloads import Refusal, Trouble, Workload
 from mintaka_operator import paths
 from mintaka_operator.cluster import ApiError
@@ -86,10 +87,10 @@ async def _template(world: World, run: FlowRun) -> tuple[FlowTemplate | None, Re
 async def _workloads(world: World, run: FlowRun, template: FlowTemplate | None) -> dict[int, Workload]:
     key = (run.metadata.namespace, run.metadata.name)
     status = run.status
-    expected = status.state is not None and status.state.type in {PENDING, RUNNING, CANCELLING} and status.pod_name
     known = world.pods.of_run(key, run.metadata.uid)
-    if expected and status.pod_name and status.attempt not in known:
-        await _look_for_pod(world, (key[0], status.pod_name))
+    # In every state, also while it waits: a pod that was asked to stop, or whose creation was never answered, may live on.
+    if status.attempt and status.attempt not in known:
+        await _look_for_pod(world, (key[0], names.pod_name(key[1], status.attempt)))
         known = world.pods.of_run(key, run.metadata.uid)
     verdicts = template.verdicts if template else None
     workloads = {attempt: replace(seen, end=overridden(seen.end, verdicts)) if verdicts else seen for attempt, seen in known.items()}

@@ -13,7 +13,7 @@ from mintaka_core.reconciling import deployments, runs
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan
 from mintaka_operator import metrics, paths
 from mintaka_operator.announcing import announce, transition_event, warning_event
-from mintaka_operator.applying import Stale, apply_run_effect, create_run, delete_run, write_status
+from mintaka_operator.applying import Stale, add_finalizer, apply_run_effect, create_run, delete_run, write_status
 from mintaka_operator.cluster import ApiError
 from mintaka_operator.gathering import gather_deployment, gather_run
 
@@ -50,16 +50,22 @@ class Worker:
     def __init__(self, world: World, queue: WorkQueue[Key]) -> None:
         self._world = world
         self._queue = queue
+        #: What we know of these may be old: a decision was refused as such, or the answer to a write never came.
+        self._doubtful: set[Key] = set()
 
     async def work(self, key: Key) -> None:
         """Reconcile `key`; errors are logged and lead to another try."""
         started = time.monotonic()
         try:
+            if key in self._doubtful:
+                await self._refresh(key)
+                self._doubtful.discard(key)
             due = await (self._run(key) if key.kind == "run" else self._deployment(key))
         except Stale:
-            await self._refresh(key)
+            self._doubtful.add(key)
             self._queue.add_after(key, 0.02)
         except ApiError as error:
+            self._doubtful.add(key)
             metrics.RECONCILE_ERRORS.labels(key.kind).inc()
             seconds = self._queue.retry(key)
             _logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, seconds)
@@ -93,12 +99,12 @@ class Worker:
                     return None
                 seen, plan = again, runs.reconcile(again, datetime.now(UTC))
                 break
-        for effect in plan.effects:
-            if isinstance(effect, AddFinalizer):
-                await apply_run_effect(world, seen, effect)
+        version = seen.run.metadata.resource_version
+        if AddFinalizer() in plan.effects:
+            version = await add_finalizer(world, seen.run)
         if plan.status is not None:
             path = paths.flow_runs(key.namespace, key.name, "status")
-            await write_status(world, world.runs, path, key.pair, seen.run.status, plan.status)
+            await write_status(world, world.runs, path, version, seen.run.status, plan.status)
             await self._tell(seen, plan)
         # What is seen of an ended flow is written down before anything takes its pod away.
         for effect in plan.effects:
@@ -147,7 +153,9 @@ class Worker:
             await announce(world.cluster, warning_event(seen.deployment, "MissedSchedule", message))
         if plan.status is not None:
             path = paths.flow_deployments(key.namespace, key.name, "status")
-            await write_status(world, world.deployments, path, key.pair, seen.deployment.status, plan.status)
+            await write_status(
+                world, world.deployments, path, seen.deployment.metadata.resource_version, seen.deployment.status, plan.status
+            )
         return plan.due
 
     async def _refresh(self, key: Key) -> None:
@@ -158,8 +166,9 @@ class Worker:
         try:
             store.put(await world.cluster.get(path))
         except ApiError as error:
-            if error.code == _NOT_FOUND:
-                store.remove(key.pair)
+            if error.code != _NOT_FOUND:
+                raise
+            store.remove(key.pair)
 
 
 def _log(seen: RunObservation, transition: TransitionStatus) -> None:

@@ -63,6 +63,17 @@ class MemoryCluster:
             raise ApiError(409, "Conflict", f"{path} has been modified")
         return self.put(path, body)
 
+    async def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Merge a patch into one object, or its status, of the version that the patch names."""
+        await self._arrive("PATCH", path)
+        path = path.removesuffix("/status")
+        if path not in self.objects:
+            raise ApiError(404, "NotFound", f"{path} not found")
+        found = self.objects[path]
+        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", f"{path} has been modified")
+        return self.put(path, _merged(found, body))
+
     async def list(self, path: str, **_: Any) -> tuple[list[dict[str, Any]], str]:
         """All objects of a collection, of one namespace or of all."""
         await self._arrive("LIST", path)
@@ -74,3 +85,12 @@ class MemoryCluster:
     async def pages(self, path: str, **_: Any) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
         """The same, as a single page."""
         yield await self.list(path)
+
+
+def _merged(found: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    kept = found if isinstance(found, dict) else {}
+    merged = {key: _merged(kept.get(key), value) for key, value in patch.items() if value is not None}
+    return {**{key: value for key, value in kept.items() if key not in patch}, **merged}

@@ -1,0 +1,129 @@
+"""Three habits of the operator that the promises rest on (the simulation breaks without them), in the real operator."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from mintaka_operator import paths
+from mintaka_operator.applying import Stale, add_finalizer, write_status
+from mintaka_operator.cluster import ApiError, Cluster
+from mintaka_operator.gathering import gather_run
+from mintaka_operator.queueing import WorkQueue
+from mintaka_operator.settings import Settings
+from mintaka_operator.working import Key, Worker
+from mintaka_operator.world import World
+
+if TYPE_CHECKING:
+    from memory_cluster import MemoryCluster
+
+RUN = ("sales", "nightly")
+KEY = Key("run", *RUN)
+PATH = paths.flow_runs(*RUN)
+CREATED = "2026-03-04T05:00:00Z"
+
+
+def flow_run(state: str, **spec: Any) -> dict[str, Any]:
+    """A run in its first attempt; in the cluster, without a finalizer."""
+    status = {"state": {"type": state, "name": state.capitalize(), "time": CREATED}, "sequence": 3, "attempt": 1, "podName": "nightly-1"}
+    metadata = {"name": "nightly", "namespace": "sales", "uid": "9f1c"}
+    return {"metadata": metadata, "spec": {"template": {"entrypoint": "a:b"}, **spec}, "status": status}
+
+
+def pod(**status: Any) -> dict[str, Any]:
+    """The pod of the first attempt."""
+    owner = {"kind": "FlowRun", "name": "nightly", "uid": "9f1c"}
+    labels = {"mintaka.dev/attempt": "1"}
+    return {"metadata": {"uid": "p1", "creationTimestamp": CREATED, "labels": labels, "ownerReferences": [owner]}, "status": status}
+
+
+@pytest.fixture
+def world(cluster: MemoryCluster) -> World:
+    """An operator's knowledge of an empty cluster."""
+    return World(cast("Cluster", cluster), Settings())
+
+
+def test_a_status_bears_the_version_it_was_decided_from(cluster: MemoryCluster, world: World) -> None:
+    """Also when a newer one was heard of before it is written: what that says was not considered."""
+
+    async def story() -> None:
+        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING"))))
+        seen = await gather_run(world, RUN)
+        assert seen
+        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING", cancel=True))))
+        version = seen.run.metadata.resource_version
+        changed = seen.run.status.model_copy(update={"problem": "decided from the past"})
+        with pytest.raises(Stale):
+            await write_status(world, world.runs, paths.flow_runs(*RUN, "status"), version, seen.run.status, changed)
+
+    asyncio.run(story())
+    assert "problem" not in cluster.objects[PATH]["status"]
+
+
+def test_a_status_may_follow_the_finalizer(cluster: MemoryCluster, world: World) -> None:
+    """Our own write in between is no news."""
+
+    async def story() -> None:
+        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING"))))
+        seen = await gather_run(world, RUN)
+        assert seen
+        version = await add_finalizer(world, seen.run)
+        changed = seen.run.status.model_copy(update={"problem": "new"})
+        await write_status(world, world.runs, paths.flow_runs(*RUN, "status"), version, seen.run.status, changed)
+
+    asyncio.run(story())
+    assert cluster.objects[PATH]["status"]["problem"] == "new"
+    assert cluster.objects[PATH]["metadata"]["finalizers"] == ["mintaka.dev/mirror"]
+
+
+@pytest.mark.parametrize("state", ["SCHEDULED", "PAUSED", "PENDING", "RUNNING", "CANCELLING"])
+def test_a_pod_is_asked_for_in_every_state(cluster: MemoryCluster, world: World, state: str) -> None:
+    """A pod no watch has told of may live: another attempt beside it would be two."""
+
+    async def story() -> dict[int, Any]:
+        world.runs.put(dict(cluster.put(PATH, flow_run(state))))
+        cluster.put(paths.pods("sales", "nightly-1"), pod(phase="Running"))
+        seen = await gather_run(world, RUN)
+        assert seen
+        return dict(seen.workloads)
+
+    assert list(asyncio.run(story())) == [1]
+
+
+ANSWERS = {
+    "an answer that never came": ApiError(0, "Unreachable", "connection reset"),
+    "a refusal as stale": ApiError(409, "Conflict", "has been modified"),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
+def test_a_run_is_read_anew_after(cluster: MemoryCluster, world: World, answer: ApiError) -> None:
+    """What happened to a write is unknown until the run is read; while it cannot be, nothing is decided."""
+    queue = WorkQueue[Key]()
+    worker = Worker(world, queue)
+    ended = pod(
+        phase="Succeeded",
+        containerStatuses=[{"name": "flow", "state": {"terminated": {"exitCode": 0, "startedAt": CREATED, "finishedAt": CREATED}}}],
+    )
+
+    async def story() -> None:
+        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING"))))
+        cluster.put(paths.pods("sales", "nightly-1"), ended)
+        cluster.fault = lambda method, _path: answer if method == "PATCH" else None
+        await worker.work(KEY)
+        cluster.fault = lambda _method, _path: ApiError(503, "ServiceUnavailable", "starting")
+        cluster.requests.clear()
+        await worker.work(KEY)
+        assert cluster.requests == [("GET", PATH)]
+        cluster.fault = lambda _method, _path: None
+        cluster.requests.clear()
+        await worker.work(KEY)
+        assert cluster.requests[0] == ("GET", PATH)
+        cluster.requests.clear()
+        await worker.work(KEY)
+        assert ("GET", PATH) not in cluster.requests
+
+    asyncio.run(story())
+    assert cluster.objects[PATH]["status"]["state"]["type"] == "COMPLETED"
