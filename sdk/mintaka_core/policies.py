@@ -27,11 +27,13 @@ FLOW_RUN_POLICY: Policy = (
     rules.run_in_order,
 )
 
-#: The life of a task run, decided in the process that runs the flow.
+#: The life of a task run, decided in the process that runs the flow. A kept result comes last: it stands in for a run
+#: that would otherwise begin.
 TASK_RUN_POLICY: Policy = (
     rules.terminal_states_stay,
     rules.wait_for_scheduled_time,
     rules.retry_failed,
     rules.retry_crashed,
     rules.run_in_order,
+    rules.use_kept_result,
 )

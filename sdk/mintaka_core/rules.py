@@ -146,6 +146,19 @@ def _retry(transition: Transition, budget: Budget, used: int, what: str) -> Verd
     )
 
 
+def use_kept_result(transition: Transition) -> Verdict | None:
+    """PENDING → RUNNING becomes COMPLETED, named Cached, where a result is kept that is still good and none anew is asked for."""
+    kept = transition.kept
+    if kept is None or transition.refresh or transition.edge != (PENDING, RUNNING):
+        return None
+    if kept.expires is not None and kept.expires <= transition.now:
+        return None
+    return Redirect(
+        State(COMPLETED, "Cached", message=f"result of {kept.created:%Y-%m-%dT%H:%M:%SZ}, kept as {kept.key}"),
+        reason="a result is kept for this call" + (f" until {kept.expires:%Y-%m-%dT%H:%M:%SZ}" if kept.expires else ""),
+    )
+
+
 #: Which state types may follow which; a retry's way back leads through SCHEDULED.
 ORDER = frozenset(
     (before, after)

@@ -24,13 +24,23 @@ CLOCK_TOLERANCE = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
+class KeptResult:
+    """A result kept from an earlier run: its `key`, when it was `created` and until when it is good (None: for ever)."""
+
+    key: str
+    created: datetime
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """A proposed change of state, with every fact a rule may need.
 
     `attempt` is the attempt that proposes, `current_attempt` the one the run is in. `failures` and `crashes` count the
     retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is
     when the current state times out, `ended_time` when the workload ended (None: now). `stopped` says that somebody asked
-    the workload to stop before it ended. `jitter` in [0, 1) is drawn by the caller.
+    the workload to stop before it ended. `kept` is a result that could stand in for the run (None: there is none),
+    `refresh` asks for a new one all the same. `jitter` in [0, 1) is drawn by the caller.
     """
 
     current: State | None
@@ -50,6 +60,8 @@ class Transition:
     explicit: bool = False
     cancel_requested: bool = False
     suspend_requested: bool = False
+    kept: KeptResult | None = None
+    refresh: bool = False
     jitter: float = 0.0
 
     @property
@@ -114,6 +126,12 @@ class Decision:
     def accepted(self) -> bool:
         """True where the run enters a state, be it another than the proposed one."""
         return self.state is not None
+
+    @property
+    def expires_kept_result(self) -> bool:
+        """True where a run leaves a terminal state: what it came to no longer stands, nor does the result kept of it."""
+        current = self.transition.current
+        return self.accepted and current is not None and current.is_terminal
 
     @property
     def rule(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -26,11 +27,12 @@ from mintaka_core.states import (
     StateType,
     scheduled,
 )
-from mintaka_core.transitions import Abort, Redirect, Rule, Transition, Verdict, Wait, decide
+from mintaka_core.transitions import Abort, KeptResult, Redirect, Rule, Transition, Verdict, Wait, decide
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
+KEPT = KeptResult("key", NOW - HOUR)
 PLAIN = Backoff(delay_seconds=10, factor=2, max_seconds=600, jitter=0)
 
 
@@ -178,6 +180,15 @@ CASES: dict[Rule, dict[str, tuple[Transition, str]]] = {
         ),
         "a refused run is not tried again": (proposal(SCHEDULED, CRASHED, retries=retries(0, 1)), "pass"),
     },
+    rules.use_kept_result: {
+        "a result that is kept stands in for the run": (proposal(PENDING, RUNNING, kept=KEPT), "COMPLETED/Cached"),
+        "a result that is still good stands in": (proposal(PENDING, RUNNING, kept=replace(KEPT, expires=NOW + SECOND)), "COMPLETED/Cached"),
+        "an expired one does not": (proposal(PENDING, RUNNING, kept=replace(KEPT, expires=NOW)), "pass"),
+        "nor does one where a new one is asked for": (proposal(PENDING, RUNNING, kept=KEPT, refresh=True), "pass"),
+        "without one the run begins": (proposal(PENDING, RUNNING), "pass"),
+        "a failure is nothing to be stood in for": (proposal(RUNNING, FAILED, kept=KEPT), "pass"),
+        "nor is a retry": (proposal(SCHEDULED, PENDING, kept=KEPT), "pass"),
+    },
 }
 
 
@@ -320,6 +331,15 @@ def test_an_explicit_rerun_is_the_only_way_out_of_an_end() -> None:
         decision = decide(FLOW_RUN_POLICY, proposal(end, SCHEDULED, explicit=True))
         assert decision.state is not None
         assert decision.verdict == "Accept"
+
+
+def test_a_kept_result_expires_when_its_run_leaves_its_end() -> None:
+    """What is run again, or rolled back, takes its kept result with it; every other step leaves it alone."""
+    for end in TERMINAL:
+        assert decide(TASK_RUN_POLICY, proposal(end, SCHEDULED, explicit=True)).expires_kept_result
+        assert decide(TASK_RUN_POLICY, proposal(end, State(COMPLETED, "RolledBack"), explicit=True)).expires_kept_result
+        assert not decide(TASK_RUN_POLICY, proposal(end, SCHEDULED)).expires_kept_result
+    assert not decide(TASK_RUN_POLICY, proposal(RUNNING, COMPLETED)).expires_kept_result
 
 
 def test_the_trail_tells_every_opinion_in_order() -> None:
