@@ -19,7 +19,7 @@ from mintaka.annotations import allow_failure, quote, unmapped
 from mintaka.context import tags
 from mintaka.flows import Flow, flow
 from mintaka.futures import Future, FutureList, as_completed, wait
-from mintaka.logs import get_run_logger
+from mintaka.logging import get_run_logger
 from mintaka.retries import exponential_backoff
 from mintaka.states import Cancelled, Completed, Failed, State
 from mintaka.task_runners import ThreadPoolTaskRunner

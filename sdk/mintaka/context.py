@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mintaka.errors import MissingContext
+from mintaka.exceptions import MissingContextError
 from mintaka.lineage import Lineage
 from mintaka.recording import NullRecorder, Recorder
 from mintaka.runs import Run
@@ -116,12 +116,12 @@ def current_run(use: str) -> RunContext:
     """The innermost run; `use` names what needs it.
 
     Raises:
-        MissingContext: outside of every flow and task run.
+        MissingContextError: outside of every flow and task run.
     """
     context = CURRENT.get()
     if context is None:
         message = f"{use} only works inside a flow or task run: call it from a function under @flow or @task"
-        raise MissingContext(message)
+        raise MissingContextError(message)
     return context
 
 
@@ -129,12 +129,12 @@ def current_flow(use: str) -> FlowContext:
     """The innermost flow run; `use` names what needs it.
 
     Raises:
-        MissingContext: outside of every flow run.
+        MissingContextError: outside of every flow run.
     """
     context = CURRENT.get()
     if context is None or context.flow is None:
         message = f"{use} only works inside a flow run: call it from a function under @flow"
-        raise MissingContext(message)
+        raise MissingContextError(message)
     return context.flow
 
 

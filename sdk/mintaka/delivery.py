@@ -22,7 +22,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mintaka.bookkeeping import uninterrupted
-from mintaka.logs import UNRECORDED
+from mintaka.logging import UNRECORDED
 from mintaka.recording import Delivery
 from mintaka.runs import now_micros
 from mintaka.sending import Answer, Connection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
 from mintaka.engine import CALL, Await, Judge, Report, RunHooks, Sleep, run_protocol
-from mintaka.logs import printing_to_log, run_logger
+from mintaka.logging import printing_to_log, run_logger
 from mintaka.loops import run_coroutine
 from mintaka.stopping import STOP
 from mintaka.tracebacks import log_information

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.errors import Interruption, Terminated, TimedOut, UpstreamFailed
+from mintaka.exceptions import Interruption, Terminated, TimedOut, UpstreamFailed
 from mintaka.loops import is_cancellation
 from mintaka.outcomes import Outcome
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-from mintaka.errors import EntrypointNotFound, SourceUnreadable
+from mintaka.exceptions import EntrypointNotFound, SourceUnreadable
 from mintaka.flows import Flow
 
 if TYPE_CHECKING:

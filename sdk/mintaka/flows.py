@@ -11,7 +11,7 @@ from uuid import uuid4
 from mintaka.context import CURRENT, LAUNCH, FlowContext, Launch, RunContext, current_tags
 from mintaka.dependencies import Dependencies
 from mintaka.drivers import run_async, run_sync
-from mintaka.errors import Terminated
+from mintaka.exceptions import Terminated
 from mintaka.invocations import Invocation
 from mintaka.parameters import Parameters
 from mintaka.retries import RetryPlan

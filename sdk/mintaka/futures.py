@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.errors import UnfinishedRun
+from mintaka.exceptions import UnfinishedRun
 from mintaka.pool import wait_as_worker, worker_pool
 
 if TYPE_CHECKING:

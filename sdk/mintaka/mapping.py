@@ -6,7 +6,7 @@ from io import IOBase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.annotations import Annotation, quote, unmapped
-from mintaka.errors import MappingLengthMismatch, MappingMissingIterable
+from mintaka.exceptions import MappingLengthMismatch, MappingMissingIterable
 from mintaka.futures import Future
 from mintaka.states import State
 

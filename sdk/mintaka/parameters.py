@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mintaka.annotations import quote
-from mintaka.errors import ParameterBindError, ParameterTypeError
+from mintaka.exceptions import ParameterBindError, ParameterTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from mintaka.context import LAUNCH, Launch
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
-from mintaka.errors import EntrypointNotFound, ParameterError, SourceUnreadable
-from mintaka.logs import HistoryHandler
+from mintaka.exceptions import EntrypointNotFound, ParameterError, SourceUnreadable
+from mintaka.logging import HistoryHandler
 from mintaka.recording import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
 from mintaka.termination import Termination

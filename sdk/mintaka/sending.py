@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from mintaka.errors import LoadError
+from mintaka.exceptions import LoadError
 
 TIMEOUT_SECONDS = 10.0
 

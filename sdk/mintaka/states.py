@@ -6,36 +6,58 @@ Return one from a flow or task to choose how it ends: `return Completed(message=
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
-from mintaka.errors import CancelledRun, CrashedRun, FailedRun, UnfinishedRun
+from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun
 from mintaka_core import states as core
 from mintaka_core.states import StateType
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")  # its default, for those who write `State` alone, is a matter of type checkers until Python 3.13
+
 
 @dataclass(frozen=True, slots=True)
-class State(core.State):
+class State(core.State, Generic[R]):  # noqa: UP046 - a type parameter with a default
     """What a run is in, with `data` (its result) and `error` (the exception that ended it), each None where there is none."""
 
     data: Any = field(default=None, compare=False, repr=False)
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
-    def result(self, *, raise_on_failure: bool = True) -> Any:
+    @property
+    def timestamp(self) -> datetime | None:
+        """When the state began (aware, UTC); None while it is only proposed."""
+        return self.time
+
+    def result(self, *, raise_on_failure: bool = True) -> R:
         """The run's result; raises its exception where it failed (or returns that exception).
 
         Raises:
             UnfinishedRun: the state is not terminal.
+            PausedRun: the run waits to be resumed.
             FailedRun, CrashedRun, CancelledRun: the run ended so without an exception of its own.
         """
         if self.type == core.COMPLETED:
-            return self.data
+            value: R = self.data
+            return value
+        if self.type == core.PAUSED:
+            message = f"the run is {self.name}, so it has no result until it is resumed: {self.message}".rstrip(": ")
+            raise PausedRun(message)
         if not self.is_terminal:
             message = f"the run is {self.name}, so it has no result yet: wait for it"
             raise UnfinishedRun(message)
         error = self.exception()
         if raise_on_failure:
             raise error
-        return error
+        returned: Any = error
+        return returned  # type: ignore[no-any-return]  # asked for by raise_on_failure=False
 
     def exception(self) -> Exception:
         """The exception that tells how the run ended; only for terminal states other than COMPLETED."""
@@ -74,31 +96,98 @@ class State(core.State):
         """True while the run waits for its time."""
         return self.type == core.SCHEDULED
 
+    def is_paused(self) -> bool:
+        """True while the run waits to be resumed."""
+        return self.type == core.PAUSED
+
+    def is_cancelling(self) -> bool:
+        """True while the run is being cancelled."""
+        return self.type == core.CANCELLING
+
     def is_final(self) -> bool:
         """True where the run is over."""
         return self.is_terminal
 
 
-def Completed(*, message: str = "", name: str = "Completed", data: Any = None) -> State:  # noqa: N802 - Orion's name
+def Completed[T](*, message: str = "", name: str = "Completed", data: T = None) -> State[T]:  # type: ignore[assignment]  # noqa: N802 - Orion's name
     """An end that is good."""
     return State(StateType.COMPLETED, name, message=message, data=data)
 
 
-def Failed(*, message: str = "", name: str = "Failed", reason: str = "", data: Any = None) -> State:  # noqa: N802 - Orion's name
+def Failed(*, message: str = "", name: str = "Failed", reason: str = "", data: Any = None) -> State[Any]:  # noqa: N802 - Orion's name
     """An end that is the code's fault; `data` may be the exception."""
+    return _ended_by(StateType.FAILED, name, reason, message, data)
+
+
+def Crashed(*, message: str = "", name: str = "Crashed", reason: str = "", data: Any = None) -> State[Any]:  # noqa: N802 - Orion's name
+    """An end that is not the code's fault; `data` may be the exception."""
+    return _ended_by(StateType.CRASHED, name, reason, message, data)
+
+
+def Cancelled(*, message: str = "", name: str = "Cancelled", reason: str = "", data: Any = None) -> State[Any]:  # noqa: N802 - Orion's name
+    """An end that somebody asked for."""
+    return _ended_by(StateType.CANCELLED, name, reason, message, data)
+
+
+def _ended_by(kind: StateType, name: str, reason: str, message: str, data: Any) -> State[Any]:
     error = data if isinstance(data, BaseException) else None
     reason = reason or (type(error).__name__ if error else "")
-    return State(StateType.FAILED, name, reason, message or (str(error) if error else ""), data=data, error=error)
+    return State(kind, name, reason, message or (str(error) if error else ""), data=data, error=error)
 
 
-def Crashed(*, message: str = "", name: str = "Crashed", reason: str = "") -> State:  # noqa: N802 - Orion's name
-    """An end that is not the code's fault."""
-    return State(StateType.CRASHED, name, reason, message)
+def Scheduled(*, message: str = "", name: str = "Scheduled", scheduled_time: datetime | None = None) -> State[Any]:  # noqa: N802 - Orion's name
+    """Due at `scheduled_time` (aware; None: at once)."""
+    return State(StateType.SCHEDULED, name, message=message, scheduled_time=scheduled_time)
 
 
-def Cancelled(*, message: str = "", name: str = "Cancelled", reason: str = "") -> State:  # noqa: N802 - Orion's name
-    """An end that somebody asked for."""
-    return State(StateType.CANCELLED, name, reason, message)
+def AwaitingRetry(*, message: str = "", scheduled_time: datetime | None = None) -> State[Any]:  # noqa: N802 - Orion's name
+    """To be tried again at `scheduled_time` (aware; None: at once)."""
+    return Scheduled(message=message, name="AwaitingRetry", scheduled_time=scheduled_time)
 
 
-__all__ = ["Cancelled", "Completed", "Crashed", "Failed", "State", "StateType"]
+def Pending(*, message: str = "", name: str = "Pending") -> State[Any]:  # noqa: N802 - Orion's name
+    """Made, and not begun."""
+    return State(StateType.PENDING, name, message=message)
+
+
+def Running(*, message: str = "", name: str = "Running") -> State[Any]:  # noqa: N802 - Orion's name
+    """The code runs."""
+    return State(StateType.RUNNING, name, message=message)
+
+
+def Retrying(*, message: str = "") -> State[Any]:  # noqa: N802 - Orion's name
+    """The code runs once more."""
+    return Running(message=message, name="Retrying")
+
+
+def Paused(*, message: str = "", name: str = "Paused") -> State[Any]:  # noqa: N802 - Orion's name
+    """Waiting to be resumed."""
+    return State(StateType.PAUSED, name, name, message)
+
+
+def Suspended(*, message: str = "") -> State[Any]:  # noqa: N802 - Orion's name
+    """Waiting to be resumed, with nothing running meanwhile."""
+    return Paused(message=message, name="Suspended")
+
+
+def Cancelling(*, message: str = "", name: str = "Cancelling") -> State[Any]:  # noqa: N802 - Orion's name
+    """Asked to end."""
+    return State(StateType.CANCELLING, name, message=message)
+
+
+__all__ = [
+    "AwaitingRetry",
+    "Cancelled",
+    "Cancelling",
+    "Completed",
+    "Crashed",
+    "Failed",
+    "Paused",
+    "Pending",
+    "Retrying",
+    "Running",
+    "Scheduled",
+    "State",
+    "StateType",
+    "Suspended",
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 from mintaka.context import CURRENT, RunContext, current_flow, current_tags
 from mintaka.dependencies import LEAVES, Dependencies
 from mintaka.drivers import run_async, run_sync
-from mintaka.errors import Terminated
+from mintaka.exceptions import Terminated
 from mintaka.futures import Future, FutureList
 from mintaka.invocations import Invocation
 from mintaka.loops import run_coroutine
@@ -151,7 +151,7 @@ class Task[**P, R]:
         """Have it run by the flow's task runner, after everything it depends on; returns a Future at once.
 
         Raises:
-            MissingContext: outside of a flow.
+            MissingContextError: outside of a flow.
         """
         return_state = kwargs.pop("return_state", False)
         future = self._submitted(current_flow("submit()"), args, kwargs, kwargs.pop("wait_for", None), ())
@@ -165,7 +165,7 @@ class Task[**P, R]:
 
         Raises:
             MappingMissingIterable, MappingLengthMismatch: the arguments cannot be split.
-            MissingContext: outside of a flow.
+            MissingContextError: outside of a flow.
         """
         flow = current_flow("map()")
         mapped = mapped_calls(args, kwargs, flow.lineage)

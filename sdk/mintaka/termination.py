@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from mintaka.bookkeeping import in_bookkeeping
-from mintaka.errors import Fenced, Terminated
+from mintaka.exceptions import Fenced, Terminated
 from mintaka.states import Cancelled, Crashed, State
 from mintaka.stopping import STOP
 

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.bookkeeping import in_bookkeeping
-from mintaka.errors import Expired, TimedOut
+from mintaka.exceptions import Expired, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mintaka.entrypoints import load_flow, split_entrypoint
-from mintaka.errors import LoadError
+from mintaka.exceptions import LoadError
 from mintaka.tracebacks import tail
 from mintaka_core.errors import MintakaError
 

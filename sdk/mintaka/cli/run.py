@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mintaka.cli.parsing import flow_at, parameters_of
-from mintaka.errors import ParameterError
+from mintaka.exceptions import ParameterError
 from mintaka.runner import exit_code
 
 

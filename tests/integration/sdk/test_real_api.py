@@ -17,7 +17,7 @@ import pytest
 from mintaka import flow, get_run_logger, task
 from mintaka.context import LAUNCH, Launch
 from mintaka.delivery import ApiRecorder, DeliverySettings
-from mintaka.logs import HistoryHandler
+from mintaka.logging import HistoryHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

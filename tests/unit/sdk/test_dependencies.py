@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mintaka import allow_failure, flow, quote, task
-from mintaka.errors import UpstreamFailed
+from mintaka.exceptions import UpstreamFailed
 from mintaka.lineage import Lineage
 from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED, FAILED

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mintaka import exponential_backoff, flow, task
 from mintaka.context import RunContext
 from mintaka.engine import CALL, PLAIN_EDGES, Report, Sleep, run_protocol
-from mintaka.errors import Terminated
+from mintaka.exceptions import Terminated
 from mintaka.invocations import Invocation
 from mintaka.recording import NullRecorder
 from mintaka.retries import RetryPlan

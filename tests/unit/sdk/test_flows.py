@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mintaka import Cancelled, Completed, Failed, State, ThreadPoolTaskRunner, flow, task
-from mintaka.errors import FailedRun, ParameterBindError, ParameterTypeError
+from mintaka.exceptions import FailedRun, ParameterBindError, ParameterTypeError
 from mintaka.testing import recorded
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mintaka import allow_failure, flow, task, unmapped
-from mintaka.errors import MappingLengthMismatch, MappingMissingIterable
+from mintaka.exceptions import MappingLengthMismatch, MappingMissingIterable
 from mintaka.testing import recorded
 
 

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from mintaka.annotations import quote
-from mintaka.errors import ParameterBindError, ParameterTypeError
+from mintaka.exceptions import ParameterBindError, ParameterTypeError
 from mintaka.parameters import Parameters
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mintaka import Cancelled, Completed, Failed, State, ThreadPoolTaskRunner, flow, tags, task
-from mintaka.errors import CancelledRun, CrashedRun, FailedRun, MissingContext
+from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, MissingContextError
 from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, RUNNING
 
@@ -56,7 +56,7 @@ def test_a_task_outside_of_a_flow_can_call_tasks_inside() -> None:
 
 
 def test_submit_outside_of_a_flow_says_what_to_do() -> None:
-    with pytest.raises(MissingContext, match="only works inside a flow run"):
+    with pytest.raises(MissingContextError, match="only works inside a flow run"):
         add.submit(1)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mintaka import flow, task
-from mintaka.errors import TimedOut
+from mintaka.exceptions import TimedOut
 from mintaka.testing import recorded
 from mintaka_core.states import CANCELLED, FAILED
 

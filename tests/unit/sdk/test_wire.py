@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintaka.context import Launch
-from mintaka.errors import LoadError
+from mintaka.exceptions import LoadError
 from mintaka.recording import NullRecorder
 from mintaka.runs import Entry, Ledger
 from mintaka.sending import Answer, Connection, judged

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
-from mintaka.errors import MissingContext
-from mintaka.logs import HistoryHandler
+from mintaka.exceptions import MissingContextError
+from mintaka.logging import HistoryHandler
 from mintaka.testing import MemoryRecorder, recorded
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_endless_lines_lose_their_middle(history: MemoryRecorder) -> None:
 
 
 def test_there_is_no_run_logger_outside_of_runs() -> None:
-    with pytest.raises(MissingContext, match="get_run_logger"):
+    with pytest.raises(MissingContextError, match="get_run_logger"):
         get_run_logger()
 
 

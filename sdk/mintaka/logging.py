@@ -38,7 +38,7 @@ def get_run_logger() -> RunLogger:
     """The logger of the flow or task run that is running.
 
     Raises:
-        MissingContext: outside of every run.
+        MissingContextError: outside of every run.
     """
     return run_logger(current_run("get_run_logger()"))
 

@@ -1,4 +1,4 @@
-"""The exceptions of the SDK.
+"""The exceptions of the SDK; those that Prefect has too bear its names.
 
     MintakaError
     ├── RunFailure             a run that did not complete, where no exception of its own tells more
@@ -7,7 +7,8 @@
     │   ├── CancelledRun
     │   └── UpstreamFailed     a task that never ran because one it depends on did not complete
     ├── UnfinishedRun          a result asked of a run that is not over
-    ├── MissingContext         something that only works inside a flow or task run
+    │   └── PausedRun          … because it waits to be resumed
+    ├── MissingContextError    something that only works inside a flow or task run
     ├── ParameterError         arguments that do not fit a flow's signature
     │   ├── ParameterBindError
     │   └── ParameterTypeError
@@ -56,7 +57,11 @@ class UnfinishedRun(MintakaError):
     """A result was asked of a run that is not over."""
 
 
-class MissingContext(MintakaError):
+class PausedRun(UnfinishedRun):
+    """A result was asked of a run that waits to be resumed."""
+
+
+class MissingContextError(MintakaError):
     """Used outside of a flow or task run, where it has no meaning."""
 
 

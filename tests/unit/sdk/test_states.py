@@ -1,0 +1,70 @@
+"""States as a flow's author makes and reads them."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mintaka import states
+from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun
+from mintaka.states import State, StateType
+
+WHEN = datetime(2026, 11, 22, tzinfo=UTC)
+
+MADE: dict[str, tuple[State, StateType, str]] = {
+    "Scheduled": (states.Scheduled(scheduled_time=WHEN), StateType.SCHEDULED, "is_scheduled"),
+    "AwaitingRetry": (states.AwaitingRetry(scheduled_time=WHEN), StateType.SCHEDULED, "is_scheduled"),
+    "Pending": (states.Pending(), StateType.PENDING, "is_pending"),
+    "Running": (states.Running(), StateType.RUNNING, "is_running"),
+    "Retrying": (states.Retrying(), StateType.RUNNING, "is_running"),
+    "Completed": (states.Completed(data=5), StateType.COMPLETED, "is_completed"),
+    "Failed": (states.Failed(message="no"), StateType.FAILED, "is_failed"),
+    "Crashed": (states.Crashed(message="no"), StateType.CRASHED, "is_crashed"),
+    "Paused": (states.Paused(), StateType.PAUSED, "is_paused"),
+    "Suspended": (states.Suspended(), StateType.PAUSED, "is_paused"),
+    "Cancelling": (states.Cancelling(), StateType.CANCELLING, "is_cancelling"),
+    "Cancelled": (states.Cancelled(), StateType.CANCELLED, "is_cancelled"),
+}
+PREDICATES = {predicate for _, _, predicate in MADE.values()}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_each_constructor_makes_its_type_and_name_and_exactly_one_predicate_holds(name: str) -> None:
+    state, kind, predicate = MADE[name]
+    assert (state.type, state.name) == (kind, name)
+    assert {other for other in PREDICATES if getattr(state, other)()} == {predicate}
+    assert state.is_final() == state.type.is_terminal
+
+
+def test_every_type_has_a_constructor() -> None:
+    assert {kind for _, kind, _ in MADE.values()} == set(StateType)
+
+
+RAISED: dict[str, tuple[State, type[Exception]]] = {
+    "a failed state raises FailedRun": (states.Failed(), FailedRun),
+    "a crashed one CrashedRun": (states.Crashed(), CrashedRun),
+    "a cancelled one CancelledRun": (states.Cancelled(), CancelledRun),
+    "one with an exception raises that": (states.Failed(data=KeyError("k")), KeyError),
+    "a paused one PausedRun": (states.Paused(), PausedRun),
+    "one that runs UnfinishedRun": (states.Running(), UnfinishedRun),
+}
+
+
+@pytest.mark.parametrize(("state", "raised"), RAISED.values(), ids=RAISED)
+def test_the_result_of_a_state_without_one(state: State, raised: type[Exception]) -> None:
+    with pytest.raises(raised):
+        state.result()
+    if state.is_final():
+        assert isinstance(state.result(raise_on_failure=False), raised)
+
+
+def test_the_result_of_a_completed_state_is_its_data() -> None:
+    assert states.Completed(data=[1], name="Skipped").result() == [1]
+
+
+def test_a_state_can_be_pickled_with_its_result() -> None:
+    state: Any = pickle.loads(pickle.dumps(states.Completed(data={"a": 1})))  # noqa: S301 - our own
+    assert state.result() == {"a": 1}
