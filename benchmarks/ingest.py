@@ -1,6 +1,6 @@
 """How many task runs a second the API takes in, and how many bytes each one costs.
 
-Four ways, each a median of three: straight into PostgreSQL and SQLite through `mintaka_api.ingest` (reports already
+Four ways, each a median of three: straight into PostgreSQL and SQLite through `mintaka_history.ingest` (reports already
 decoded, one connection), and through HTTP (`python -m mintaka_api` with one uvicorn process, one client connection in
 sequence, then two). Each task run is trivial: three states, one upstream edge, one report of 1,000 in its final state,
 one commit per report. PostgreSQL is a private server with fsync on, in a temporary folder.
@@ -29,11 +29,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from sqlalchemy import text
 
-from mintaka_api.database import Database
-from mintaka_api.ingest import take_in
-from mintaka_api.migrating import migrate
-from mintaka_api.queries.names import Names
-from mintaka_api.reports import RunReport, decode
+from mintaka_history.database import Database
+from mintaka_history.ingest import take_in
+from mintaka_history.migrating import migrate
+from mintaka_history.queries.names import Names
+from mintaka_history.reports import RunReport, decode
 from postgres_server import PostgresServer
 
 if TYPE_CHECKING:

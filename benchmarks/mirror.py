@@ -33,12 +33,12 @@ from sqlalchemy import func, select
 
 from api_testing import ORDINARY, seen_run
 from mintaka_api.cluster import Cluster
-from mintaka_api.database import Database
 from mintaka_api.metrics import Metrics
-from mintaka_api.migrating import migrate
 from mintaka_api.mirror import Mirror
-from mintaka_api.queries.names import Names
-from mintaka_api.tables import flow_run_transitions
+from mintaka_history.database import Database
+from mintaka_history.migrating import migrate
+from mintaka_history.queries.names import Names
+from mintaka_history.tables import flow_run_transitions
 from mintaka_kubernetes import Credentials, Token
 from postgres_server import PostgresServer
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from mintaka_api import problems
-from mintaka_api.database import Database, DatabaseAway
 from mintaka_api.metrics import Metrics
-from mintaka_api.migrating import migrate
 from mintaka_api.observing import Observer
 from mintaka_api.permissions import AllowAnonymous, require_permissions
-from mintaka_api.queries.names import Names
 from mintaka_api.routes import ROUTERS
 from mintaka_api.services import Services
+from mintaka_history.database import Database, DatabaseAway
+from mintaka_history.migrating import migrate
+from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from mintaka_api.queries.flow_runs import RunKey
+    from mintaka_history.queries.flow_runs import RunKey
 
 
 @dataclass(frozen=True, slots=True)

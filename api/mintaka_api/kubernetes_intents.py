@@ -20,7 +20,7 @@ from mintaka_kubernetes import ClusterRefusal
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
     from mintaka_api.intents import RunWish
-    from mintaka_api.queries.flow_runs import RunKey
+    from mintaka_history.queries.flow_runs import RunKey
 
 _NOT_FOUND = 404
 _CHANGED = frozenset({409, 422})

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from mintaka_api.acknowledging import Acknowledger
 from mintaka_api.backlog import Backlog, Batch
 from mintaka_api.cluster import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS
-from mintaka_api.codes import NameKind
-from mintaka_api.database import DatabaseAway, DatabaseRefusal
 from mintaka_api.informer import Informer
 from mintaka_api.queries import mirrored
 from mintaka_api.sightings import deployment_row, run_rows, words_of_run
 from mintaka_api.sinks import DeploymentSink, RunSink, TombstoneSink
 from mintaka_core.names import LABEL_TOMBSTONE
+from mintaka_history.codes import NameKind
+from mintaka_history.database import DatabaseAway, DatabaseRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from mintaka_api.cluster import Cluster
-    from mintaka_api.database import Database
     from mintaka_api.metrics import Metrics
-    from mintaka_api.queries.names import Names
+    from mintaka_history.database import Database
+    from mintaka_history.queries.names import Names
 
 logger = logging.getLogger("mintaka.api.mirror")
 

@@ -9,7 +9,8 @@ from fastapi.openapi.utils import get_openapi
 
 from mintaka_api import answers
 from mintaka_api.examples import EXAMPLES
-from mintaka_api.reports import RunReport
+from mintaka_history import answers as history
+from mintaka_history.reports import RunReport
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -46,7 +47,7 @@ def _kinds() -> list[type[msgspec.Struct]]:
 
     structs = (
         kind
-        for kind in vars(answers).values()
+        for kind in {**vars(history), **vars(answers)}.values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )
     return [*structs, RunReport, NewFlowRun]

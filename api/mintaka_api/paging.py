@@ -1,4 +1,4 @@
-"""Pages by keyset: a cursor is the sort key of the last item, bound to the question it came from.
+"""Cursors of pages: a cursor is the sort key of the last item, bound to the question it came from.
 
 A page is found by walking an index from the cursor on, so the thousandth page costs as much as the first, and objects
 that appear meanwhile neither repeat nor hide others.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -19,23 +18,6 @@ from mintaka_api.problems import Problem
 _LARGEST = 2**63 - 1
 _CURSOR_LIMIT = 2000
 _DIGEST_LENGTH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which part of an ordered list is asked for: after the key `after` (None: from the start), at most `limit` items."""
-
-    limit: int
-    descending: bool
-    after: tuple[Any, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part[T]:
-    """Some items in order, and the key of the last one where more may follow (None: that was all)."""
-
-    items: list[T]
-    last: tuple[Any, ...] | None
 
 
 def encode_cursor(question: Any, key: tuple[Any, ...] | None) -> str | None:

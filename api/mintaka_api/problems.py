@@ -10,9 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from mintaka_api.database import DatabaseAway, DatabaseRefusal
 from mintaka_core.errors import MintakaError
 from mintaka_core.names import GROUP
+from mintaka_history.database import DatabaseAway, DatabaseRefusal
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
 
-from mintaka_api.database import Database
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
-from mintaka_api.queries.names import Names
+from mintaka_history.database import Database
+from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
     from mintaka_api.mirror import Mirror  # noqa: TC004 - start-up time: not without a cluster

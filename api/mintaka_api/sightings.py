@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from pydantic import ValidationError
 
-from mintaka_api.codes import STATE_CODES, TERMINAL_CODES, NameKind, stored_name
-from mintaka_api.instants import optional_microseconds, to_microseconds
 from mintaka_api.queries.mirrored import MirroredRun, vanished_state, vanished_transition
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.states import SCHEDULED
+from mintaka_history.codes import STATE_CODES, TERMINAL_CODES, NameKind, stored_name
+from mintaka_history.instants import optional_microseconds, to_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mintaka_api.queries.names import Word
+    from mintaka_history.queries.names import Word
 
 _LATEST_ACCEPTED = 2**31 - 1
 

@@ -7,9 +7,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from mintaka_api.instants import now_microseconds
 from mintaka_api.sightings import read_deployment, read_run
 from mintaka_core.errors import InvalidResource
+from mintaka_history.instants import now_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,8 +13,8 @@ import pytest
 from api_testing import Namespace
 from control_plane import ControlPlane
 from mintaka_api.cluster import Cluster
-from mintaka_api.database import Database
-from mintaka_api.migrating import migrate
+from mintaka_history.database import Database
+from mintaka_history.migrating import migrate
 from postgres_server import PostgresServer
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from mintaka_api.database import Database
-from mintaka_api.migrating import _FOLDER, HEAD, migrate, upgrade
-from mintaka_api.tables import metadata
+from mintaka_history.database import Database
+from mintaka_history.migrating import _FOLDER, HEAD, migrate, upgrade
+from mintaka_history.tables import metadata
 
 if TYPE_CHECKING:
     import pytest
@@ -64,8 +64,8 @@ def test_the_migrations_lead_to_the_same_schema_as_the_tables(database_url: str)
 
 def test_an_up_to_date_schema_is_left_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second start neither creates nor migrates."""
-    monkeypatch.setattr("mintaka_api.migrating.metadata", None)
-    monkeypatch.setattr("mintaka_api.migrating.upgrade", None)
+    monkeypatch.setattr("mintaka_history.migrating.metadata", None)
+    monkeypatch.setattr("mintaka_history.migrating.upgrade", None)
     migrate(database)
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from api_testing import API, ORDINARY, Namespace, eventually, running, seen_run, status
 from mintaka_api.cluster import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, OPENED, Cluster
-from mintaka_api.database import DatabaseAway
 from mintaka_api.settings import Settings
 from mintaka_core.names import API_VERSION, LABEL_TOMBSTONE
+from mintaka_history.database import DatabaseAway
 from mintaka_kubernetes import ClusterRefusal
 
 if TYPE_CHECKING:

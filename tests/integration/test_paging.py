@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from api_testing import API, ORDINARY, report, running, seen_run, status, task
-from mintaka_api.codes import STATE_CODES
-from mintaka_api.database import Database
-from mintaka_api.migrating import migrate
-from mintaka_api.paging import Page
-from mintaka_api.queries import flow_runs as queries
 from mintaka_api.queries import mirrored
-from mintaka_api.queries.names import Names
 from mintaka_api.settings import Settings
 from mintaka_api.sightings import read_run, run_rows, words_of_run
 from mintaka_core.states import StateType
+from mintaka_history.codes import STATE_CODES
+from mintaka_history.database import Database
+from mintaka_history.migrating import migrate
+from mintaka_history.paging import Page
+from mintaka_history.queries import flow_runs as queries
+from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
     import httpx

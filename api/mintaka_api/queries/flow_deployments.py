@@ -9,18 +9,18 @@ import msgspec
 from sqlalchemy import select
 
 from mintaka_api.answers import FlowDeploymentAnswer
-from mintaka_api.codes import NameKind
-from mintaka_api.instants import from_microseconds, optional_instant
-from mintaka_api.paging import Part
-from mintaka_api.queries import pages
-from mintaka_api.queries.dialects import contains_text
-from mintaka_api.tables import flow_deployments
+from mintaka_history.codes import NameKind
+from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history.paging import Part
+from mintaka_history.queries import pages
+from mintaka_history.queries.dialects import contains_text
+from mintaka_history.tables import flow_deployments
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-    from mintaka_api.paging import Page
-    from mintaka_api.queries.names import Names
+    from mintaka_history.paging import Page
+    from mintaka_history.queries.names import Names
 
 _d = flow_deployments.c
 ORDERS = {"name": (_d.name, _d.uid), "created": (_d.created, _d.uid)}

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, and_, bindparam, case, or_, select, update
 
-from mintaka_api.codes import STATE_CODES, TERMINAL_CODES
-from mintaka_api.queries import numbers
-from mintaka_api.queries.arrays import columns, unnested
-from mintaka_api.queries.dialects import insert, is_postgresql
-from mintaka_api.tables import flow_deployments, flow_run_tags, flow_run_transitions, flow_runs
 from mintaka_core.states import CANCELLED
+from mintaka_history.codes import STATE_CODES, TERMINAL_CODES
+from mintaka_history.queries import numbers
+from mintaka_history.queries.arrays import columns, unnested
+from mintaka_history.queries.dialects import insert, is_postgresql
+from mintaka_history.tables import flow_deployments, flow_run_tags, flow_run_transitions, flow_runs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

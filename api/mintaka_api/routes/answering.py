@@ -11,12 +11,12 @@ from starlette.responses import Response
 from mintaka_api.examples import EXAMPLES
 from mintaka_api.paging import encode_cursor
 from mintaka_api.problems import MEDIA_TYPE, PROBLEMS, Problem
-from mintaka_api.queries import flow_runs
+from mintaka_history.queries import flow_runs
 
 if TYPE_CHECKING:
-    from mintaka_api.paging import Part
-    from mintaka_api.queries.flow_runs import RunKey
     from mintaka_api.services import Services
+    from mintaka_history.paging import Part
+    from mintaka_history.queries.flow_runs import RunKey
 
 _encode = msgspec.json.Encoder().encode
 

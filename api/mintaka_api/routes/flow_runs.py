@@ -7,15 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from mintaka_api.answers import FlowRunAnswer, FlowRunPage, LogPage, TransitionPage
-from mintaka_api.instants import optional_microseconds
+from mintaka_api.answers import FlowRunPage, LogPage, TransitionPage
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.queries import flow_runs as queries
-from mintaka_api.queries import logs
 from mintaka_api.routes.answering import answer, canonical_uid, current_attempt, documented, known_run, page_answer
 from mintaka_api.routes.parameters import FlowRunQuery, LogQuery, NoQuery, Text, member_names
 from mintaka_api.services import Here
+from mintaka_history.answers import FlowRunAnswer
+from mintaka_history.instants import optional_microseconds
+from mintaka_history.queries import flow_runs as queries
+from mintaka_history.queries import logs
 
 router = APIRouter(prefix=PREFIX, tags=["flow runs"], dependencies=GUARDED)
 _MEMBERS = FlowRunAnswer.__struct_encode_fields__

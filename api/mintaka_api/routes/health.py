@@ -7,12 +7,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.database import DatabaseAway
 from mintaka_api.openapi import document
 from mintaka_api.permissions import GUARDED
-from mintaka_api.queries.health import answers
 from mintaka_api.routes.answering import answer
 from mintaka_api.services import Here
+from mintaka_history.database import DatabaseAway
+from mintaka_history.queries.health import answers
 
 router = APIRouter(include_in_schema=False, dependencies=GUARDED)
 

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.answers import FlowRunAnswer, IntentAnswer, StateAnswer
+from mintaka_api.answers import IntentAnswer
 from mintaka_api.bodies import read_body
 from mintaka_api.examples import EXAMPLES
-from mintaka_api.instants import LATEST_MICROSECONDS, to_microseconds
 from mintaka_api.intents import RunControl, RunWish
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
@@ -21,6 +20,8 @@ from mintaka_api.routes.answering import answer, documented, known_run
 from mintaka_api.routes.parameters import NoQuery, Text
 from mintaka_api.services import Here, Services
 from mintaka_core.states import SCHEDULED
+from mintaka_history.answers import FlowRunAnswer, StateAnswer
+from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
 
 router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
 _BODY_LIMIT = 256 * 1024

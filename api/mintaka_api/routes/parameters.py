@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from mintaka_api.instants import LATEST_MICROSECONDS, optional_microseconds
-from mintaka_api.paging import Page, decode_cursor
+from mintaka_api.paging import decode_cursor
 from mintaka_api.problems import Problem
 from mintaka_core.states import StateType
+from mintaka_history.instants import LATEST_MICROSECONDS, optional_microseconds
+from mintaka_history.paging import Page
 
 LIMIT = 200
 LOG_LIMIT = 1000

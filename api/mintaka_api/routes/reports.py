@@ -11,13 +11,13 @@ from starlette.responses import Response
 from mintaka_api.answers import ReportAnswer
 from mintaka_api.bodies import read_body
 from mintaka_api.examples import EXAMPLES
-from mintaka_api.ingest import take_in
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.reports import RunReport, decode
 from mintaka_api.routes.answering import answer, canonical_uid, documented
 from mintaka_api.routes.parameters import NoQuery
 from mintaka_api.services import Here, Services
+from mintaka_history.ingest import StaleAttempt, take_in
+from mintaka_history.reports import MalformedReport, OversizedReport, RunReport, decode
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 _BODY: dict[str, Any] = {
@@ -50,6 +50,13 @@ async def take_in_report(uid: str, request: Request, _query: Annotated[NoQuery, 
 
 
 def _store(here: Services, uid: str, body: bytes) -> RunReport:
-    report = decode(body)
-    take_in(here.database, here.names, uid, report)
+    try:
+        report = decode(body)
+        take_in(here.database, here.names, uid, report)
+    except StaleAttempt as stale:
+        raise Problem("stale-attempt", str(stale), attempt=stale.current) from stale
+    except MalformedReport as malformed:
+        raise Problem("malformed", str(malformed), errors=[{"path": malformed.place, "message": malformed.problem}]) from malformed
+    except OversizedReport as oversized:
+        raise Problem("too-large", str(oversized)) from oversized
     return report

@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from mintaka_api.answers import GraphAnswer, TaskRunAnswer, TaskRunPage
-from mintaka_api.instants import optional_microseconds
+from mintaka_api.answers import TaskRunPage
 from mintaka_api.permissions import GUARDED, PREFIX
-from mintaka_api.queries import task_runs as queries
 from mintaka_api.routes.answering import answer, current_attempt, documented, known_run, page_answer
 from mintaka_api.routes.parameters import AttemptQuery, TaskRunOfFlowRunQuery, TaskRunQuery, member_names
 from mintaka_api.services import Here
+from mintaka_history.answers import GraphAnswer, TaskRunAnswer
+from mintaka_history.instants import optional_microseconds
+from mintaka_history.queries import task_runs as queries
 
 router = APIRouter(prefix=PREFIX, tags=["task runs"], dependencies=GUARDED)
 _MEMBERS = TaskRunAnswer.__struct_encode_fields__

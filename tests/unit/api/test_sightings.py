@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from api_testing import ORDINARY, seen_run
-from mintaka_api.codes import STATE_CODES, NameKind
 from mintaka_api.queries.mirrored import VANISHED_RULE
 from mintaka_api.sightings import read_run, resource_version, run_rows, words_of_run
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED
+from mintaka_history.codes import STATE_CODES, NameKind
 
 IDS = {(NameKind.NAMESPACE, "ns"): 1, (NameKind.DEPLOYMENT, "d"): 2, (NameKind.TAG, "own"): 3, (NameKind.TAG, "inherited"): 4}
 

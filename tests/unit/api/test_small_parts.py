@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from mintaka_api.bodies import read_body
-from mintaka_api.codes import STATE_CODES, StateWord
-from mintaka_api.history import compact, expanded
-from mintaka_api.instants import from_microseconds, to_microseconds
 from mintaka_api.paging import decode_cursor, encode_cursor
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
-from mintaka_api.queries.numbers import first_number
-from mintaka_api.queries.pages import prefix_end
 from mintaka_api.settings import InvalidSetting, from_command_line, from_environment
 from mintaka_core.states import DEFAULT_NAMES, StateType
+from mintaka_history.codes import STATE_CODES, StateWord
+from mintaka_history.entries import compact, expanded
+from mintaka_history.instants import from_microseconds, to_microseconds
+from mintaka_history.queries.numbers import first_number
+from mintaka_history.queries.pages import prefix_end
 from mintaka_kubernetes.credentials import NoCluster, find_credentials
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mintaka_api.codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, STATE_OF_CODE
+from mintaka_history.codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, STATE_OF_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mintaka_api.codes import StateWord
+    from mintaka_history.codes import StateWord
 
 _encode = msgspec.json.Encoder().encode
 #: The beginning of a stored entry, by what is usual.

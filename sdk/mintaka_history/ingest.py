@@ -11,27 +11,39 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mintaka_api.codes import CODE_OF_WORD, STATE_CODES, NameKind
-from mintaka_api.history import compact
-from mintaka_api.instants import now_microseconds
-from mintaka_api.problems import Problem
-from mintaka_api.queries import reported
-from mintaka_api.reports import MESSAGE_LIMIT, NAME_LIMIT
+from mintaka_core.errors import MintakaError
 from mintaka_core.states import DEFAULT_NAMES, RUNNING
+from mintaka_history.codes import CODE_OF_WORD, STATE_CODES, NameKind
+from mintaka_history.entries import compact
+from mintaka_history.instants import now_microseconds
+from mintaka_history.queries import reported
+from mintaka_history.reports import MESSAGE_LIMIT, NAME_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mintaka_api.database import Database
-    from mintaka_api.queries.names import Names, Word
-    from mintaka_api.reports import RunReport, TaskReport
+    from mintaka_history.database import Database
+    from mintaka_history.queries.names import Names, Word
+    from mintaka_history.reports import RunReport, TaskReport
 
 _DEFAULT_NAMES: dict[str, str] = {state.value: name for state, name in DEFAULT_NAMES.items()}
 _UNMIRRORED = "its pod reports; what the cluster says of it has not been mirrored yet"
 
 
+class StaleAttempt(MintakaError):
+    """The report is of an attempt that attempt `current` has replaced; its writer should stop."""
+
+    def __init__(self, message: str, current: int) -> None:
+        super().__init__(message)
+        self.current = current
+
+
 def take_in(database: Database, names: Names, uid: str, report: RunReport) -> None:
-    """Store `report` of the flow run `uid`; a Problem for an attempt that was replaced. To be called in a writer's thread."""
+    """Store `report` of the flow run `uid`. To be called in a writer's thread.
+
+    Raises:
+        StaleAttempt: the attempt was replaced; nothing was written.
+    """
     tasks = _newest(report.tasks)
     ids = names.given(database, _words(report, tasks))
     namespace = ids[NameKind.NAMESPACE, report.flow_run.namespace]
@@ -69,8 +81,8 @@ def take_in(database: Database, names: Names, uid: str, report: RunReport) -> No
     with database.writing() as connection:
         current = reported.write(connection, heading, stub, reported.Rows(namespace, columns, tags, logs))
     if current is not None:
-        detail = f"attempt {report.attempt} was replaced by attempt {current}; stop"
-        raise Problem("stale-attempt", detail, attempt=current)
+        message = f"attempt {report.attempt} was replaced by attempt {current}; stop"
+        raise StaleAttempt(message, current)
 
 
 def _newest(tasks: tuple[TaskReport, ...]) -> list[TaskReport]:

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mintaka_api.codes import StateWord  # noqa: TC001 - msgspec reads the annotations
-from mintaka_api.instants import LATEST_MICROSECONDS
-from mintaka_api.problems import Problem
+from mintaka_core.errors import MintakaError
+from mintaka_history.codes import StateWord  # noqa: TC001 - msgspec reads the annotations
+from mintaka_history.instants import LATEST_MICROSECONDS
 
 #: Task runs and log lines together that one report may hold.
 ITEMS_LIMIT = 5000
@@ -26,6 +26,19 @@ _Small = Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)]
 _Offset = Annotated[int, msgspec.Meta(ge=-LATEST_MICROSECONDS, le=LATEST_MICROSECONDS)]
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+class MalformedReport(MintakaError):
+    """The report is not one; `place` names the member that is wrong, "" where it is the whole."""
+
+    def __init__(self, message: str, place: str = "", problem: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+        self.problem = problem or message
+
+
+class OversizedReport(MintakaError):
+    """More task runs and log lines than one report may hold."""
 
 
 class TaskReport(msgspec.Struct, frozen=True, gc=False):
@@ -85,9 +98,13 @@ _decoder = msgspec.json.Decoder(RunReport)
 
 
 def decode(body: bytes) -> RunReport:
-    """The report in `body`; a Problem where it is malformed or too large.
+    """The report in `body`.
 
     PostgreSQL cannot keep NUL in a text; it is replaced here, in the rare body that has one.
+
+    Raises:
+        MalformedReport: it is not a report.
+        OversizedReport: it holds too much.
     """
     if b"\\u0000" in body:
         body = body.replace(b"\\u0000", b"\\ufffd")
@@ -96,9 +113,11 @@ def decode(body: bytes) -> RunReport:
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
         place = path.removesuffix("`").removeprefix("$").removeprefix(".")
-        raise Problem("malformed", str(error), errors=[{"path": place, "message": text}]) from error
+        raise MalformedReport(str(error), place, text) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem("malformed", f"the body is not JSON: {error}", errors=[{"path": "", "message": str(error)}]) from error
+        message = f"the body is not JSON: {error}"
+        raise MalformedReport(message, problem=str(error)) from error
     if (items := len(report.tasks) + len(report.logs)) > ITEMS_LIMIT:
-        raise Problem("too-large", f"{items} task runs and log lines in one report; at most {ITEMS_LIMIT}: send several reports")
+        message = f"{items} task runs and log lines in one report; at most {ITEMS_LIMIT}: send several reports"
+        raise OversizedReport(message)
     return report

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import and_, or_, select
 
-from mintaka_api.answers import FlowRunAnswer, StateAnswer, TransitionAnswer
-from mintaka_api.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, NameKind
-from mintaka_api.instants import from_microseconds, optional_instant
-from mintaka_api.paging import Part
-from mintaka_api.queries import pages
-from mintaka_api.tables import flow_run_tags, flow_run_transitions, flow_runs
 from mintaka_core.states import COMPLETED, StateType
+from mintaka_history.answers import FlowRunAnswer, StateAnswer, TransitionAnswer
+from mintaka_history.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, NameKind
+from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history.paging import Part
+from mintaka_history.queries import pages
+from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
-    from mintaka_api.paging import Page
-    from mintaka_api.queries.names import Names
+    from mintaka_history.paging import Page
+    from mintaka_history.queries.names import Names
 
 _r = flow_runs.c
 _COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported"})

@@ -26,8 +26,8 @@ from sqlalchemy import (
     text,
 )
 
-from mintaka_api.codes import STATE_CODES
 from mintaka_core.states import COMPLETED
+from mintaka_history.codes import STATE_CODES
 
 metadata = MetaData(
     naming_convention={

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from mintaka_api.answers import GraphAnswer, NodeAnswer, TaskRunAnswer
-from mintaka_api.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, NameKind
-from mintaka_api.history import expanded
-from mintaka_api.instants import from_microseconds, optional_instant
-from mintaka_api.paging import Part
-from mintaka_api.queries import pages
-from mintaka_api.queries.flow_runs import state_called
-from mintaka_api.tables import flow_runs, task_run_tags, task_runs
 from mintaka_core.states import COMPLETED, StateType
+from mintaka_history.answers import GraphAnswer, NodeAnswer, TaskRunAnswer
+from mintaka_history.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, NameKind
+from mintaka_history.entries import expanded
+from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history.paging import Part
+from mintaka_history.queries import pages
+from mintaka_history.queries.flow_runs import state_called
+from mintaka_history.tables import flow_runs, task_run_tags, task_runs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
-    from mintaka_api.paging import Page
-    from mintaka_api.queries.flow_runs import RunKey
-    from mintaka_api.queries.names import Names
+    from mintaka_history.paging import Page
+    from mintaka_history.queries.flow_runs import RunKey
+    from mintaka_history.queries.names import Names
 
 _t = task_runs.c
 _HEAVY = {"history": _t.history, "upstream": _t.upstream, "message": _t.message}

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, tuple_
 
-from mintaka_api.queries.dialects import insert
-from mintaka_api.tables import names
+from mintaka_history.queries.dialects import insert
+from mintaka_history.tables import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-    from mintaka_api.codes import NameKind
-    from mintaka_api.database import Database
+    from mintaka_history.codes import NameKind
+    from mintaka_history.database import Database
 
 #: How many words are remembered before all are forgotten; about 20 MiB.
 _REMEMBERED = 100_000

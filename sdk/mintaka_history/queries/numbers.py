@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from mintaka_api.queries.arrays import columns, unnested
-from mintaka_api.queries.dialects import insert, is_postgresql
-from mintaka_api.tables import flow_runs
+from mintaka_history.queries.arrays import columns, unnested
+from mintaka_history.queries.dialects import insert, is_postgresql
+from mintaka_history.tables import flow_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, literal, literal_column, tuple_, union_all
 
-from mintaka_api.paging import Part
+from mintaka_history.paging import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sqlalchemy import Column, Connection, Row
 
-    from mintaka_api.paging import Page
+    from mintaka_history.paging import Page
 
 #: How many ranges are merged at most; more values than that are a filter.
 _RANGES = 32

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, or_, select, update
 
-from mintaka_api.queries import numbers
-from mintaka_api.queries.dialects import is_postgresql
-from mintaka_api.tables import flow_runs
+from mintaka_history.queries import numbers
+from mintaka_history.queries.dialects import is_postgresql
+from mintaka_history.tables import flow_runs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
-from mintaka_api.database import translated
-from mintaka_api.tables import metadata
+from mintaka_history.database import translated
+from mintaka_history.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
-    from mintaka_api.database import Database
+    from mintaka_history.database import Database
 
-logger = logging.getLogger("mintaka.api.migrating")
+logger = logging.getLogger("mintaka.history.migrating")
 
 #: The newest revision in `migrations/versions`.
 HEAD = "0001"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Concatenate
 
 from sqlalchemy import create_engine, event, exc, make_url
 
-from mintaka_api.tables import prepare_for_postgresql
 from mintaka_core.errors import MintakaError
+from mintaka_history.tables import prepare_for_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from mintaka_api.answers import LogAnswer
-from mintaka_api.instants import from_microseconds
-from mintaka_api.paging import Part
-from mintaka_api.queries import pages
-from mintaka_api.tables import logs
+from mintaka_history.answers import LogAnswer
+from mintaka_history.instants import from_microseconds
+from mintaka_history.paging import Part
+from mintaka_history.queries import pages
+from mintaka_history.tables import logs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from mintaka_api.paging import Page
-    from mintaka_api.queries.flow_runs import RunKey
-    from mintaka_api.queries.names import Names
+    from mintaka_history.paging import Page
+    from mintaka_history.queries.flow_runs import RunKey
+    from mintaka_history.queries.names import Names
 
 _l = logs.c
 KEY_TYPES: tuple[type, ...] = (int,)

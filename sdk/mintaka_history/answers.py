@@ -1,0 +1,130 @@
+"""What the queries answer with, ready to be encoded as JSON. Instants are aware datetimes in UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from typing import Any
+
+import msgspec
+
+from mintaka_core.states import StateType  # noqa: TC001
+
+
+class StateAnswer(msgspec.Struct):
+    """The state of a flow run; `time` is when it began."""
+
+    type: StateType
+    name: str
+    reason: str
+    message: str
+    time: datetime | None
+
+
+class FlowRunAnswer(msgspec.Struct):
+    """A flow run. `deployment` is null for a run with its own template; `deleted` is when it left the cluster.
+
+    `history_complete` is true once every task run and log of its current attempt was taken in and no transition is missing.
+    `task_counts` counts the task runs of its current attempt by state type.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    deployment: str | None
+    state: StateAnswer
+    sequence: int
+    attempt: int
+    failures: int
+    crashes: int
+    created: datetime
+    scheduled: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    tags: list[str]
+    parameters: dict[str, Any]
+    pod: str | None
+    history_complete: bool
+    deleted: datetime | None
+    task_counts: dict[str, int]
+
+
+class TransitionAnswer(msgspec.Struct):
+    """One transition of a flow run and the decision behind it; `from` is null for the first."""
+
+    sequence: int
+    from_: StateType | None = msgspec.field(name="from")
+    to: StateType
+    name: str
+    proposed: StateType
+    rule: str
+    verdict: str
+    reason: str
+    message: str
+    attempt: int
+    time: datetime
+
+
+class TaskRunAnswer(msgspec.Struct):
+    """One task run. `n` is its number in the attempt, `parent` that of the task run or subflow it was called in.
+
+    `history` holds `[state type, state name, µs since created, rule, reason]` for each state it was in; `upstream` the
+    numbers of the task runs whose results it was given.
+    """
+
+    flow_run: str
+    attempt: int
+    n: int
+    task: str
+    name: str
+    kind: str
+    state: StateType
+    state_name: str
+    reason: str
+    message: str
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    runs: int
+    parent: int | None
+    upstream: list[int]
+    tags: list[str]
+    history: list[tuple[str, str, int, str, str]]
+    namespace: str
+    sequence: int
+
+
+class NodeAnswer(msgspec.Struct):
+    """A task run as a node of the graph."""
+
+    n: int
+    task: str
+    name: str
+    kind: str
+    state: StateType
+    state_name: str
+    started: datetime | None
+    ended: datetime | None
+    parent: int | None
+
+
+class GraphAnswer(msgspec.Struct):
+    """The task runs of one attempt and which result went into which: `edges` are pairs (from, to) of node numbers.
+
+    `truncated` is true where the attempt has more task runs than are shown.
+    """
+
+    attempt: int
+    nodes: list[NodeAnswer]
+    edges: list[tuple[int, int]]
+    truncated: bool
+
+
+class LogAnswer(msgspec.Struct):
+    """A line of a log; `level` is Python's number (20 INFO, 30 WARNING, …), `n` the task run it belongs to."""
+
+    seq: int
+    time: datetime
+    level: int
+    logger: str
+    n: int | None
+    message: str

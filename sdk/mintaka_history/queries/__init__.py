@@ -1,0 +1,1 @@
+"""All SQL that asks for history."""
