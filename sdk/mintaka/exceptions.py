@@ -15,6 +15,12 @@
     ├── MappingError           arguments that cannot be mapped over
     │   ├── MappingLengthMismatch
     │   └── MappingMissingIterable
+    ├── ResultError            a result that is kept somewhere, or should be
+    │   ├── MissingResult      there is none
+    │   ├── CorruptResult      it is not what was written: truncated, or changed
+    │   ├── SerializationError it cannot be made bytes, or the bytes cannot be read
+    │   └── StorageError       the place cannot be reached, read or written
+    ├── ConfigurationError     settings that contradict each other
     ├── TimedOut               (also a TimeoutError) a body that ran longer than its `timeout_seconds`
     └── LoadError              a flow that could not be loaded
         ├── EntrypointNotFound
@@ -87,6 +93,30 @@ class MappingLengthMismatch(MappingError):
 
 class MappingMissingIterable(MappingError):
     """No argument of `.map()` is iterable."""
+
+
+class ResultError(MintakaError):
+    """A result cannot be kept, or one that is kept cannot be had."""
+
+
+class MissingResult(ResultError):
+    """There is no result under that key, or the run kept none."""
+
+
+class CorruptResult(ResultError):
+    """What is stored is not what was written: it is cut short, or its checksum does not fit."""
+
+
+class SerializationError(ResultError):
+    """A value cannot be made bytes by its serializer, or cannot be read back."""
+
+
+class StorageError(ResultError):
+    """The storage of results cannot be reached, read or written."""
+
+
+class ConfigurationError(MintakaError):
+    """Settings that contradict each other, or a word that is none of those known."""
 
 
 class TimedOut(MintakaError, TimeoutError):
