@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
-from mintaka.engine import CALL, Await, Judge, Report, RunHooks, Sleep, run_protocol
+from mintaka.engine import CALL, Await, Do, Judge, Report, RunHooks, Sleep, run_protocol
 from mintaka.logging import printing_to_log, run_logger
 from mintaka.loops import run_coroutine
 from mintaka.stopping import STOP
@@ -41,6 +41,8 @@ def run_sync(invocation: Invocation) -> Outcome:
         return outcome
     finally:
         CURRENT.reset(token)
+        if invocation.keeping is not None:
+            invocation.keeping.release()
 
 
 async def run_async(invocation: Invocation) -> Outcome:
@@ -64,6 +66,8 @@ async def run_async(invocation: Invocation) -> Outcome:
         return outcome
     finally:
         CURRENT.reset(token)
+        if invocation.keeping is not None:
+            invocation.keeping.release()
 
 
 def _call(invocation: Invocation) -> Any:
@@ -120,6 +124,8 @@ def _perform(invocation: Invocation, step: Step) -> Any:
             future.wait()
     elif isinstance(step, Sleep):
         STOP.sleep(max(step.seconds, 0))
+    elif isinstance(step, Do):
+        return step.work()
     elif isinstance(step, RunHooks):
         for hook in step.hooks:
             awaitable = _called_hook(hook, invocation, step)
@@ -139,6 +145,10 @@ async def _perform_async(invocation: Invocation, step: Step) -> Any:
         import asyncio  # noqa: PLC0415 - start-up time
 
         await asyncio.sleep(max(step.seconds, 0))
+    elif isinstance(step, Do):
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        return await asyncio.to_thread(step.work)
     elif isinstance(step, RunHooks):
         for hook in step.hooks:
             awaitable = _called_hook(hook, invocation, step)

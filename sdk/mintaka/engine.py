@@ -7,7 +7,7 @@ no rule of the policy has anything to say about them (`PLAIN_EDGES`, held equal 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mintaka.exceptions import Interruption, Terminated, TimedOut, UpstreamFailed
 from mintaka.loops import is_cancellation
@@ -36,10 +36,20 @@ class Call:
     """Call the body; send what it returns, or throw what it raises."""
 
 
+class Awaited(Protocol):
+    """Something that will be done, such as a future."""
+
+    def wait(self) -> None:
+        """Block until it is done."""
+
+    async def wait_async(self) -> None:
+        """Wait without blocking the event loop."""
+
+
 class Await(NamedTuple):
     """Wait until all of `futures` are done."""
 
-    futures: tuple[Future[Any], ...]
+    futures: tuple[Awaited, ...]
 
 
 class Sleep(NamedTuple):
@@ -61,6 +71,12 @@ class Judge(NamedTuple):
     error: BaseException
 
 
+class Do(NamedTuple):
+    """Call `work`, which may take its time over input or output but does not raise; send what it returns."""
+
+    work: Callable[[], Any]
+
+
 class Report(NamedTuple):
     """Tell the reader of the log about a failure or retry."""
 
@@ -69,7 +85,7 @@ class Report(NamedTuple):
     error: BaseException | None = None
 
 
-type Step = Call | Await | Sleep | RunHooks | Judge | Report
+type Step = Call | Await | Sleep | RunHooks | Judge | Do | Report
 type RunProtocol = Generator[Step, Any, Outcome]
 
 CALL = Call()
@@ -85,6 +101,10 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
     if STOP.requested:
         message = "the process was asked to stop before this run began"
         raise Terminated(message)
+    if invocation.keeping is not None:
+        found = yield from invocation.keeping.begin(invocation)
+        if found is not None:
+            return (yield from _completed_with(invocation, found))
     if not ledger.start(run):
         return Outcome(run)
     failures = 0
@@ -160,12 +180,25 @@ def _upstream_failure(future: Future[Any]) -> UpstreamFailed:
 def _completed(invocation: Invocation, value: Any) -> RunProtocol:
     """The body returned an ordinary value."""
     run = invocation.run
+    if invocation.keeping is not None:
+        outcome = yield from invocation.keeping.complete(invocation, value)
+        return (yield from _completed_with(invocation, outcome)) if outcome.ok else outcome
     if not invocation.ledger.complete(run):
         return Outcome(run, value)
     outcome = Outcome(run, value, ok=True)
     flow = invocation.context.flow
     if flow is not None and run.n >= 0:
         flow.lineage.remember(value, run.n)
+    if hooks := invocation.definition.hooks_for(_COMPLETED):
+        yield RunHooks(hooks, outcome.state)
+    return outcome
+
+
+def _completed_with(invocation: Invocation, outcome: Outcome) -> RunProtocol:
+    """The run ended COMPLETED by what keeps its result."""
+    run, flow = invocation.run, invocation.context.flow
+    if flow is not None and run.n >= 0:
+        flow.lineage.remember(outcome.value, run.n)
     if hooks := invocation.definition.hooks_for(_COMPLETED):
         yield RunHooks(hooks, outcome.state)
     return outcome

@@ -46,7 +46,7 @@ def _written(value: Any) -> bytes:
         return b"data:%s%s" % (_class(kind), _joined(part for f in fields(value) for part in (f.name, getattr(value, f.name))))
     if hasattr(kind, "__pydantic_fields__"):
         return b"model:%s%s" % (_class(kind), _mapping(value.__dict__))
-    if kind.__module__ == "numpy" and hasattr(value, "tobytes") and not getattr(value, "dtype", None) == object:
+    if kind.__module__ == "numpy" and hasattr(value, "tobytes") and value.dtype.kind != "O":
         return b"array:%s %s %s;" % (str(value.dtype).encode(), str(value.shape).encode(), value.tobytes())
     return b"pickle:%s;" % _pickled(value)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mintaka.dependencies import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from mintaka.context import FlowContext, RunContext
     from mintaka.dependencies import Dependencies
+    from mintaka.outcomes import Outcome
     from mintaka.retries import RetryPlan
     from mintaka.runs import Ledger, Run
     from mintaka.states import State
@@ -33,10 +34,26 @@ class Definition(Protocol):
         """False where trying again cannot help."""
 
 
+class Keeping(Protocol):
+    """What keeps a run's result, or finds one that stands in for it; the engine has none for runs nobody asked it for.
+
+    Its generators yield the engine's steps.
+    """
+
+    def begin(self, invocation: Invocation) -> Generator[Any, Any, Outcome | None]:
+        """Before the run starts: its outcome where a kept result ended it, None where the body is to run."""
+
+    def complete(self, invocation: Invocation, value: Any) -> Generator[Any, Any, Outcome]:
+        """The body returned `value`: keep it and end the run."""
+
+    def release(self) -> None:
+        """The run is over, however it ended: let go of what others wait for. Does not block or raise."""
+
+
 class Invocation:
     """See the module's words. `child` is the context of the flow run this is (None: a task)."""
 
-    __slots__ = ("args", "child", "context", "definition", "dependencies", "kwargs", "ledger", "needs_preparing", "run")
+    __slots__ = ("args", "child", "context", "definition", "dependencies", "keeping", "kwargs", "ledger", "needs_preparing", "run")
 
     def __init__(
         self,
@@ -50,6 +67,7 @@ class Invocation:
         child: FlowContext | None = None,
         *,
         needs_preparing: bool = False,
+        keeping: Keeping | None = None,
     ) -> None:
         self.definition = definition
         self.run = run
@@ -60,6 +78,7 @@ class Invocation:
         self.dependencies = dependencies
         self.child = child
         self.needs_preparing = needs_preparing
+        self.keeping = keeping
 
     def resolve(self) -> None:
         """Put results in the place of futures."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mintaka.errors import MissingResult, StorageError
+from mintaka.exceptions import MissingResult, StorageError
 
 if TYPE_CHECKING:
     from os import PathLike

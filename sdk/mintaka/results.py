@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.errors import CorruptResult, MissingResult, SerializationError
+from mintaka.exceptions import CorruptResult, MissingResult, SerializationError
 from mintaka.result_storage import ResultStorage, storage_of
 from mintaka.serializers import serializer_of
 

@@ -11,9 +11,10 @@ import importlib
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mintaka.errors import SerializationError
+from mintaka.exceptions import SerializationError
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Callable
 
 _COMPRESSIONS = ("zlib", "gzip", "bz2", "lzma")
@@ -23,12 +24,11 @@ class Serializer:
     """Turns a value into bytes and back; `type` is the name it is found by."""
 
     type: ClassVar[str] = ""
-    _known: ClassVar[dict[str, type[Serializer]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__dict__.get("type"):
-            Serializer._known[cls.type] = cls
+            _KNOWN[cls.type] = cls
 
     @property
     def name(self) -> str:
@@ -42,6 +42,9 @@ class Serializer:
     def loads(self, blob: bytes) -> Any:
         """The value that `dumps` was given."""
         raise NotImplementedError
+
+
+_KNOWN: dict[str, builtins.type[Serializer]] = {}
 
 
 class PickleSerializer(Serializer):
@@ -142,14 +145,14 @@ def serializer_of(given: Serializer | str) -> Serializer:
     if isinstance(given, Serializer):
         return given
     if isinstance(given, str):
-        if given in Serializer._known:
-            return Serializer._known[given]()
+        if given in _KNOWN:
+            return _KNOWN[given]()
         kind, _, inner = given.partition("/")
         kind, _, library = kind.partition(":")
         if kind == "compressed" and inner:
             return CompressedSerializer(inner, library or "zlib")
     message = (
-        f"there is no serializer {given!r}: give one of {', '.join(sorted(Serializer._known))}, "
+        f"there is no serializer {given!r}: give one of {', '.join(sorted(_KNOWN))}, "
         f"compressed/… of these, or a subclass of mintaka.serializers.Serializer"
     )
     raise SerializationError(message)
