@@ -131,7 +131,7 @@ def test_a_write_that_fails_halfway_leaves_the_old_record_and_no_litter(tmp_path
     store = ResultStore(tmp_path)
     store.write("old", "k")
 
-    def half(self: Any, path: str, value: bytes, **_: Any) -> None:
+    def half(_: Any, path: str, value: bytes, **__: Any) -> None:
         Path(path).write_bytes(value[: len(value) // 2])
         raise OSError(28, "No space left on device")
 
