@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
 from mintaka.engine import CALL, Await, Do, Judge, Report, RunHooks, Sleep, run_protocol
+from mintaka.exceptions import TimedOut
 from mintaka.logging import printing_to_log, run_logger
 from mintaka.loops import run_coroutine
 from mintaka.stopping import STOP
@@ -35,7 +36,7 @@ def run_sync(invocation: Invocation) -> Outcome:
                 else:
                     step = protocol.send(value)
             else:
-                step = protocol.send(_perform(invocation, step))
+                step = protocol.send(perform(invocation, step))
     except StopIteration as end:
         outcome: Outcome = end.value
         return outcome
@@ -60,7 +61,7 @@ async def run_async(invocation: Invocation) -> Outcome:
                 else:
                     step = protocol.send(value)
             else:
-                step = protocol.send(await _perform_async(invocation, step))
+                step = protocol.send(await perform_async(invocation, step))
     except StopIteration as end:
         outcome: Outcome = end.value
         return outcome
@@ -72,52 +73,62 @@ async def run_async(invocation: Invocation) -> Outcome:
 
 def _call(invocation: Invocation) -> Any:
     definition = invocation.definition
+    if invocation.context.log_prints or definition.timeout_seconds is not None:
+        return call(invocation, definition.body, invocation.args, invocation.kwargs)
+    return definition.body(*invocation.args, **invocation.kwargs)
+
+
+def call(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+    """Call what belongs to the run's body, with its settings for prints and time."""
     if invocation.context.log_prints:
         with printing_to_log():
-            return _timed(invocation)
-    if definition.timeout_seconds is not None:
-        return _timed(invocation)
-    return definition.fn(*invocation.args, **invocation.kwargs)
+            return _timed(invocation, fn, args, kwargs or {})
+    return _timed(invocation, fn, args, kwargs or {})
 
 
-def _timed(invocation: Invocation) -> Any:
-    definition = invocation.definition
-    if definition.timeout_seconds is None:
-        return definition.fn(*invocation.args, **invocation.kwargs)
+def _timed(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    seconds = invocation.definition.timeout_seconds
+    if seconds is None:
+        return fn(*args, **kwargs)
     from mintaka.timeouts import call_with_timeout  # noqa: PLC0415 - start-up time
 
-    return call_with_timeout(definition.timeout_seconds, definition.fn, invocation.args, invocation.kwargs)
+    invocation.late = TimedOut(seconds)
+    return call_with_timeout(invocation.late, fn, args, kwargs)
 
 
 async def _call_async(invocation: Invocation) -> Any:
     definition = invocation.definition
+    if invocation.context.log_prints or definition.timeout_seconds is not None:
+        return await call_async(invocation, definition.body, invocation.args, invocation.kwargs)
+    return await definition.body(*invocation.args, **invocation.kwargs)
+
+
+async def call_async(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+    """Await what belongs to the run's body, with its settings for prints and time."""
     if invocation.context.log_prints:
         with printing_to_log():
-            return await _timed_async(invocation)
-    if definition.timeout_seconds is not None:
-        return await _timed_async(invocation)
-    return await definition.fn(*invocation.args, **invocation.kwargs)
+            return await _timed_async(invocation, fn, args, kwargs or {})
+    return await _timed_async(invocation, fn, args, kwargs or {})
 
 
-async def _timed_async(invocation: Invocation) -> Any:
-    definition = invocation.definition
-    if definition.timeout_seconds is None:
-        return await definition.fn(*invocation.args, **invocation.kwargs)
+async def _timed_async(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    seconds = invocation.definition.timeout_seconds
+    if seconds is None:
+        return await fn(*args, **kwargs)
     import asyncio  # noqa: PLC0415 - start-up time
 
-    from mintaka.timeouts import timed_out  # noqa: PLC0415 - start-up time
-
-    clock = asyncio.timeout(definition.timeout_seconds)
+    clock = asyncio.timeout(seconds)
     try:
         async with clock:
-            return await definition.fn(*invocation.args, **invocation.kwargs)
+            return await fn(*args, **kwargs)
     except TimeoutError:
         if clock.expired():
-            raise timed_out(definition.timeout_seconds) from None
+            invocation.late = TimedOut(seconds)
+            raise invocation.late from None
         raise
 
 
-def _perform(invocation: Invocation, step: Step) -> Any:
+def perform(invocation: Invocation, step: Step) -> Any:
     """Do what the protocol asks for, blocking."""
     if isinstance(step, Await):
         for future in reversed(step.futures):  # the last one first: fewer wake-ups than waiting for each in turn
@@ -136,7 +147,7 @@ def _perform(invocation: Invocation, step: Step) -> Any:
     return None
 
 
-async def _perform_async(invocation: Invocation, step: Step) -> Any:
+async def perform_async(invocation: Invocation, step: Step) -> Any:
     """Do what the protocol asks for without blocking the event loop."""
     if isinstance(step, Await):
         for future in step.futures:

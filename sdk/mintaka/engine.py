@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from mintaka.exceptions import Interruption, Terminated, TimedOut, UpstreamFailed
+from mintaka.exceptions import Interruption, Terminated, UpstreamFailed
 from mintaka.loops import is_cancellation
 from mintaka.outcomes import Outcome
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
@@ -125,6 +125,8 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
 
 def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
     """One try of the body: the value it returned, or the state that it returned or that its exception amounts to."""
+    if invocation.definition.running_hooks:
+        yield RunHooks(invocation.definition.running_hooks, invocation.run.state)
     try:
         value = yield CALL
         if invocation.child is not None:
@@ -136,7 +138,7 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
             yield from _interrupted(invocation, error)
             message = "the process was asked to stop"
             raise Terminated(message) from error
-        return _failed(error)
+        return _failed(error, "TimedOut" if error is invocation.late else "Failed")
     except BaseException as error:
         yield from _interrupted(invocation, error)
         raise
@@ -220,7 +222,7 @@ def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None
     if child is None:
         return
     give_up(child, f"the flow ended {state.name} before this began")
-    while child.open and not isinstance(state.error, TimedOut):
+    while child.open and not (state.error is not None and state.error is invocation.late):
         yield Await(tuple(child.open.values()))
     for future in tuple(child.open.values()):
         future.finish(Outcome(future.run))
@@ -289,7 +291,7 @@ def _decide(invocation: Invocation, proposed: State, failures: int, current: cor
 
     definition, run = invocation.definition, invocation.run
     plan = definition.retry_plan
-    retriable = proposed.type == FAILED and failures < plan.limit and not STOP.requested
+    retriable = proposed.type == FAILED and failures < plan.limit and not STOP.requested and not invocation.handed_out
     return decide(
         TASK_RUN_POLICY,
         Transition(
@@ -309,9 +311,8 @@ def _not_an_end(state: State) -> State:
     return State(FAILED, reason="InvalidState", message=message)
 
 
-def _failed(error: Exception) -> State:
+def _failed(error: Exception, name: str) -> State:
     """The state that an exception of the body proposes."""
-    name = "TimedOut" if isinstance(error, TimedOut) else "Failed"
     return State(StateType.FAILED, name, _reason(error), str(error), error=error)
 
 

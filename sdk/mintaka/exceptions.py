@@ -120,7 +120,14 @@ class ConfigurationError(MintakaError):
 
 
 class TimedOut(MintakaError, TimeoutError):
-    """A task or flow ran longer than its `timeout_seconds`."""
+    """A task or flow ran longer than its `timeout_seconds`, which are `seconds`."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"it ran longer than timeout_seconds={self.seconds:g}"
 
 
 class LoadError(MintakaError):

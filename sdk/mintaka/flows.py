@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
-from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 from uuid import uuid4
 
+from mintaka.bodies import Decorated, named_by
 from mintaka.context import CURRENT, LAUNCH, FlowContext, Launch, RunContext, current_tags
 from mintaka.dependencies import Dependencies
 from mintaka.drivers import run_async, run_sync
 from mintaka.exceptions import Terminated
+from mintaka.generating import generate_async, generate_sync
 from mintaka.invocations import Invocation
-from mintaka.parameters import Parameters
 from mintaka.retries import RetryPlan
 from mintaka.runs import Ledger
 from mintaka.stopping import STOP
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Callable, Iterable
 
     from mintaka.outcomes import Outcome
+    from mintaka.retries import RetryDelay
     from mintaka.runs import Run
     from mintaka.states import State
     from mintaka.task_runners import TaskRunner
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _HOOKED = {"on_completion": COMPLETED, "on_failure": FAILED, "on_cancellation": CANCELLED, "on_crashed": CRASHED}
 
 
-class Flow[**P, R]:
+class Flow[**P, R](Decorated):
     """What `@flow` makes of a function. See `flow` for the settings."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Flow[**P, R]:
         tags: Iterable[str] = (),
         flow_run_name: str | Callable[..., str] | None = None,
         retries: int = 0,
-        retry_delay_seconds: float | None = None,
+        retry_delay_seconds: RetryDelay | None = None,
         timeout_seconds: float | None = None,
         validate_parameters: bool = True,
         task_runner: TaskRunner | None = None,
@@ -53,14 +53,11 @@ class Flow[**P, R]:
         on_failure: Iterable[Callable[..., Any]] = (),
         on_cancellation: Iterable[Callable[..., Any]] = (),
         on_crashed: Iterable[Callable[..., Any]] = (),
+        on_running: Iterable[Callable[..., Any]] = (),
     ) -> None:
-        if not callable(fn):
-            message = f"@flow goes on a function, not on {fn!r}"
-            raise TypeError(message)
-        self.fn = fn
-        own_name: str = getattr(fn, "__name__", type(fn).__name__)
-        self.name = name or own_name.replace("_", "-")
-        self.description = description or inspect.getdoc(fn)
+        super().__init__(fn, "flow")
+        self.name = name or self.own_name.replace("_", "-")
+        self.description = description or self.description
         self.version = version
         self.tags = tuple(sorted(set(tags)))
         self.flow_run_name = flow_run_name
@@ -75,23 +72,11 @@ class Flow[**P, R]:
             CANCELLED: tuple(on_cancellation),
             CRASHED: tuple(on_crashed),
         }
-        self.is_async = inspect.iscoroutinefunction(fn)
-        self.key = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', self.name)}"
-        update_wrapper(self, fn, updated=())
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The parameters of the function."""
-        return Parameters(self.fn, self.name)
+        self.running_hooks = tuple(on_running)
 
     def __get__(self, instance: object, owner: type | None = None) -> Flow[P, R]:
         """A flow on a method is bound to its instance, each on its own."""
-        if instance is None:
-            return self
-        bound = copy.copy(self)
-        bound.fn = self.fn.__get__(instance, owner)
-        bound.__dict__.pop("parameters", None)
-        return bound
+        return self.bound_to(instance, owner)
 
     def with_options(self, **changes: Any) -> Flow[P, R]:
         """The same function as a flow with other settings; what is not named stays as it is."""
@@ -102,14 +87,15 @@ class Flow[**P, R]:
             "tags": self.tags,
             "flow_run_name": self.flow_run_name,
             "retries": self.retry_plan.limit,
-            "retry_delay_seconds": self.retry_plan.delays[0],
+            "retry_delay_seconds": self.retry_plan.delays,
             "timeout_seconds": self.timeout_seconds,
             "validate_parameters": self.validate_parameters,
             "task_runner": self.task_runner,
             "log_prints": self.log_prints,
+            "on_running": self.running_hooks,
         }
         hooks = {word: self._hooks[state_type] for word, state_type in _HOOKED.items()}
-        return Flow(self.fn, **settings | hooks | changes)
+        return Flow(self.given, **settings | hooks | changes)
 
     def on_completion[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(flow, flow_run, state)` when a run completed."""
@@ -127,6 +113,11 @@ class Flow[**P, R]:
         """Decorator: call `hook(flow, flow_run, state)` when a run was ended by something other than its code."""
         return self._hook(CRASHED, hook)
 
+    def on_running[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(flow, flow_run, state)` each time the body is about to start."""
+        self.running_hooks = (*self.running_hooks, hook)
+        return hook
+
     def _hook[H: Callable[..., Any]](self, state_type: StateType, hook: H) -> H:
         self._hooks = {**self._hooks, state_type: (*self._hooks[state_type], hook)}
         return hook
@@ -136,7 +127,8 @@ class Flow[**P, R]:
     @overload
     def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the flow here: as a subflow inside of a flow, else as a flow run of its own. Async flows give a coroutine.
+        """Run the flow here: as a subflow inside of a flow, else as a flow run of its own. Async flows give a coroutine;
+        a generator hands out its items one by one, and begins when the first is asked for.
 
         `wait_for` and `return_state` (True: return the State, raise nothing) are taken out of the arguments.
 
@@ -157,6 +149,9 @@ class Flow[**P, R]:
         return self._started(self.parameters.bind_by_name(values), None, return_state=True)
 
     def _started(self, bound: inspect.BoundArguments, wait_for: Any, *, return_state: bool) -> Any:
+        if self.is_generator and not return_state:
+            generate: Any = generate_async if self.is_async else generate_sync
+            return generate(lambda: self._invocation(bound, wait_for), _close)
         if self.is_async:
             return self._run_async(bound, wait_for, return_state=return_state)
         invocation = self._invocation(bound, wait_for)
@@ -217,7 +212,7 @@ class Flow[**P, R]:
             invocation.child.parameters = dict(bound.arguments)
         template = self.flow_run_name
         if template is not None and not (invocation.run.n < 0 and invocation.child is not None and invocation.child.launch.name):
-            invocation.run.own_name = template() if callable(template) else template.format(**bound.arguments)
+            invocation.run.own_name = named_by(template, bound.arguments)
 
     def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
         """What is called when a run ends in `state`."""
@@ -251,7 +246,7 @@ def flow(
     tags: Iterable[str] = (),
     flow_run_name: str | Callable[..., str] | None = None,
     retries: int = 0,
-    retry_delay_seconds: float | None = None,
+    retry_delay_seconds: RetryDelay | None = None,
     timeout_seconds: float | None = None,
     validate_parameters: bool = True,
     task_runner: TaskRunner | None = None,
@@ -260,6 +255,7 @@ def flow(
     on_failure: Iterable[Callable[..., Any]] = (),
     on_cancellation: Iterable[Callable[..., Any]] = (),
     on_crashed: Iterable[Callable[..., Any]] = (),
+    on_running: Iterable[Callable[..., Any]] = (),
 ) -> _FlowDecorator: ...
 def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Make a flow of a function, sync or async: `@flow` or `@flow(name="etl", …)`.
@@ -268,13 +264,14 @@ def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
         fn: the function.
         **settings: any of
             `name` (default: the function's, with dashes), `description` (default: the docstring), `version`, `tags`;
-            `flow_run_name`: a template over the parameters or a callable without arguments;
+            `flow_run_name`: a template over the parameters or a callable that may take `parameters`;
             `retries`, `retry_delay_seconds`: tries within the same process (a deployment's `retries` start a new one);
             `timeout_seconds`: for each try on its own;
             `validate_parameters`: False passes arguments as they are;
             `task_runner`: where submitted tasks run, such as `ThreadPoolTaskRunner(max_workers=8)`;
             `log_prints`: True makes `print` a line of the log, also in its tasks;
-            `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: hooks called with (flow, flow_run, state).
+            `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`, `on_running`: hooks called with (flow,
+            flow_run, state).
     """
     if fn is not None:
         return Flow(fn, **settings)

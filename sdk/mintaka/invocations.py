@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from mintaka.context import FlowContext, RunContext
     from mintaka.dependencies import Dependencies
+    from mintaka.exceptions import TimedOut
     from mintaka.outcomes import Outcome
     from mintaka.retries import RetryPlan
     from mintaka.runs import Ledger, Run
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
 
 class Definition(Protocol):
-    """What the engine asks of a task or flow."""
+    """What the engine asks of a task or flow. `body` is called where `fn` would hand out items with nobody to take them."""
 
     fn: Callable[..., Any]
+    body: Callable[..., Any]
+    running_hooks: tuple[Callable[..., Any], ...]
     retry_plan: RetryPlan
     timeout_seconds: float | None
 
@@ -51,9 +54,24 @@ class Keeping(Protocol):
 
 
 class Invocation:
-    """See the module's words. `child` is the context of the flow run this is (None: a task)."""
+    """See the module's words. `child` is the context of the flow run this is (None: a task). `handed_out` says that
+    somebody has items of this run that another try would make again; `late` is what its own timeout raises, last time.
+    """
 
-    __slots__ = ("args", "child", "context", "definition", "dependencies", "keeping", "kwargs", "ledger", "needs_preparing", "run")
+    __slots__ = (
+        "args",
+        "child",
+        "context",
+        "definition",
+        "dependencies",
+        "handed_out",
+        "keeping",
+        "kwargs",
+        "late",
+        "ledger",
+        "needs_preparing",
+        "run",
+    )
 
     def __init__(
         self,
@@ -77,6 +95,8 @@ class Invocation:
         self.kwargs = kwargs
         self.dependencies = dependencies
         self.child = child
+        self.handed_out = False
+        self.late: TimedOut | None = None
         self.needs_preparing = needs_preparing
         self.keeping = keeping
 

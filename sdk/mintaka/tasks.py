@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 from contextvars import copy_context
-from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
+from mintaka.bodies import Decorated, named_by
 from mintaka.context import CURRENT, RunContext, current_flow, current_tags
 from mintaka.dependencies import LEAVES, Dependencies
 from mintaka.drivers import run_async, run_sync
 from mintaka.exceptions import Terminated
 from mintaka.futures import Future, FutureList
+from mintaka.generating import generate_async, generate_sync
 from mintaka.invocations import Invocation
 from mintaka.loops import run_coroutine
 from mintaka.mapping import mapped_calls
 from mintaka.outcomes import Outcome
-from mintaka.parameters import Parameters
 from mintaka.pool import Job
 from mintaka.recording import NullRecorder
 from mintaka.retries import RetryPlan
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from mintaka.states import State
 
 
-class Task[**P, R]:
+class Task[**P, R](Decorated):
     """What `@task` makes of a function: call it, `.submit()` it, or `.map()` it. See `task` for the settings."""
 
     def __init__(
@@ -53,14 +51,11 @@ class Task[**P, R]:
         log_prints: bool | None = None,
         on_completion: Iterable[Callable[..., Any]] = (),
         on_failure: Iterable[Callable[..., Any]] = (),
+        on_running: Iterable[Callable[..., Any]] = (),
     ) -> None:
-        if not callable(fn):
-            message = f"@task goes on a function, not on {fn!r}"
-            raise TypeError(message)
-        self.fn = fn
-        own_name: str = getattr(fn, "__name__", type(fn).__name__)
-        self.name = name or own_name
-        self.description = description or inspect.getdoc(fn)
+        super().__init__(fn, "task")
+        self.name = name or self.own_name
+        self.description = description or self.description
         self.tags = tuple(sorted(set(tags)))
         self.task_run_name = task_run_name
         self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor)
@@ -69,23 +64,11 @@ class Task[**P, R]:
         self.log_prints = log_prints
         self._on_completion = tuple(on_completion)
         self._on_failure = tuple(on_failure)
-        self.is_async = inspect.iscoroutinefunction(fn)
-        self.key = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', self.name)}"
-        update_wrapper(self, fn, updated=())
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The parameters of the function."""
-        return Parameters(self.fn, self.name)
+        self.running_hooks = tuple(on_running)
 
     def __get__(self, instance: object, owner: type | None = None) -> Task[P, R]:
         """A task on a method is bound to its instance, each on its own."""
-        if instance is None:
-            return self
-        bound = copy.copy(self)
-        bound.fn = self.fn.__get__(instance, owner)
-        bound.__dict__.pop("parameters", None)
-        return bound
+        return self.bound_to(instance, owner)
 
     def with_options(self, **changes: Any) -> Task[P, R]:
         """The same function as a task with other settings; what is not named stays as it is."""
@@ -103,8 +86,9 @@ class Task[**P, R]:
             "log_prints": self.log_prints,
             "on_completion": self._on_completion,
             "on_failure": self._on_failure,
+            "on_running": self.running_hooks,
         }
-        return Task(self.fn, **settings | changes)
+        return Task(self.given, **settings | changes)
 
     def on_completion[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(task, task_run, state)` when a run completed."""
@@ -116,18 +100,27 @@ class Task[**P, R]:
         self._on_failure = (*self._on_failure, hook)
         return hook
 
+    def on_running[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(task, task_run, state)` each time the body is about to start."""
+        self.running_hooks = (*self.running_hooks, hook)
+        return hook
+
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
     def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it here and return its value, or raise what it raised; an async task gives a coroutine of that.
+        """Run it here and return its value, or raise what it raised; an async task gives a coroutine of that. A generator
+        hands out its items one by one, and begins when the first is asked for.
 
         `wait_for` (futures to wait for first) and `return_state` (True: return the State, raise nothing) are taken out of
         the arguments.
         """
         return_state = kwargs.pop("return_state", False) if "return_state" in kwargs else False
         wait_for = kwargs.pop("wait_for", None) if "wait_for" in kwargs else None
+        if self.is_generator and not return_state:
+            generate: Any = generate_async if self.is_async else generate_sync
+            return generate(lambda: self._invocation(args, kwargs, wait_for))
         if self.is_async:
             return self._call_async(args, kwargs, wait_for, return_state=return_state)
         outcome = run_sync(self._invocation(args, kwargs, wait_for))
@@ -228,13 +221,9 @@ class Task[**P, R]:
 
     def prepare(self, invocation: Invocation) -> None:
         """Name the run from its arguments."""
-        template = self.task_run_name
-        if callable(template):
-            invocation.run.own_name = template()
-        elif template is not None:
-            bound = self.parameters.bind(invocation.args, invocation.kwargs)
-            bound.apply_defaults()
-            invocation.run.own_name = template.format(**bound.arguments)
+        bound = self.parameters.bind(invocation.args, invocation.kwargs)
+        bound.apply_defaults()
+        invocation.run.own_name = named_by(self.task_run_name, bound.arguments)
 
     def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
         """What is called when a run ends in `state`."""
@@ -272,20 +261,22 @@ def task(
     log_prints: bool | None = None,
     on_completion: Iterable[Callable[..., Any]] = (),
     on_failure: Iterable[Callable[..., Any]] = (),
+    on_running: Iterable[Callable[..., Any]] = (),
 ) -> _TaskDecorator: ...
 def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
-    """Make a task of a function, sync or async: `@task` or `@task(retries=3, …)`.
+    """Make a task of a function: `@task` or `@task(retries=3, …)`.
 
     Args:
-        fn: the function.
+        fn: the function or method, sync or async, which may be a generator; on a classmethod or staticmethod, put `@task`
+            outside.
         **settings: any of
             `name`, `description` (default: the docstring), `tags`;
-            `task_run_name`: a template over the parameters (`"clean {city}"`) or a callable without arguments;
+            `task_run_name`: a template over the parameters (`"clean {city}"`) or a callable that may take `parameters`;
             `retries` and `retry_delay_seconds` (a number, a list, or a callable such as `exponential_backoff(2)`),
             `retry_jitter_factor`, `retry_condition_fn(task, task_run, state)`;
             `timeout_seconds`: for each try on its own;
             `log_prints`: True makes `print` a line of the log, None takes the flow's setting;
-            `on_completion`, `on_failure`: hooks called with (task, task_run, state).
+            `on_completion`, `on_failure`, `on_running`: hooks called with (task, task_run, state).
     """
     if fn is not None:
         return Task(fn, **settings)

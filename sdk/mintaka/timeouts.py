@@ -16,36 +16,34 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.bookkeeping import in_bookkeeping
-from mintaka.exceptions import Expired, TimedOut
+from mintaka.exceptions import Expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from mintaka.exceptions import TimedOut
+
 _AGAIN_SECONDS = 0.001
 
 
-def call_with_timeout(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """`fn(*args, **kwargs)` for at most `seconds`.
+def call_with_timeout(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`fn(*args, **kwargs)` for at most `late.seconds`.
 
     Raises:
-        TimedOut: it was not done in time.
+        TimedOut: `late`, where it was not done in time.
     """
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
-        with _alarm(seconds):
+        with _alarm(late):
             return fn(*args, **kwargs)
-    return _call_in_thread(seconds, fn, args, kwargs)
-
-
-def timed_out(seconds: float) -> TimedOut:
-    """The exception of a body that took longer than `seconds`."""
-    return TimedOut(f"it ran longer than timeout_seconds={seconds:g}")
+    return _call_in_thread(late, fn, args, kwargs)
 
 
 @contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    """Raise in the main thread after `seconds`; an alarm around this one keeps its own, earlier or later, deadline."""
+def _alarm(late: TimedOut) -> Iterator[None]:
+    """Raise in the main thread after its seconds; an alarm around this one keeps its own, earlier or later, deadline."""
     mine = Expired()
+    seconds = late.seconds
     began = monotonic()
 
     def ring(_signal: int, frame: FrameType | None) -> None:
@@ -66,7 +64,7 @@ def _alarm(seconds: float) -> Iterator[None]:
     except Expired as error:
         if error is not mine:
             raise
-        raise timed_out(seconds) from None
+        raise late from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, outer_handler)
@@ -74,7 +72,7 @@ def _alarm(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(outer_left - (monotonic() - began), _AGAIN_SECONDS))
 
 
-def _call_in_thread(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call_in_thread(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     ended: list[tuple[Any, BaseException | None]] = []
     over = threading.Event()
 
@@ -88,9 +86,9 @@ def _call_in_thread(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...
 
     thread = threading.Thread(target=copy_context().run, args=(body,), name="mintaka-timed", daemon=True)
     thread.start()
-    if not over.wait(seconds):
+    if not over.wait(late.seconds):
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Expired))
-        raise timed_out(seconds)
+        raise late
     value, error = ended[0]
     if error is not None:
         raise error
