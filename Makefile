@@ -16,7 +16,7 @@ run: venv cluster images ## the main job, seen working: a flow applied with kube
 
 .PHONY: test
 test: lint cluster images postgresql ## everything: linters, types, unit, simulation, integration and real-cluster tests
-	@tools/test tests/unit tests/simulation tests/integration tests/cluster
+	@tools/test tests/unit tests/simulation tests/integration tests/compatibility tests/cluster
 
 .PHONY: test-unit
 test-unit: venv ## only the tests that need no cluster and no database
@@ -46,6 +46,14 @@ lock: venv ## write requirements.lock anew from pyproject.toml
 .PHONY: postgresql
 postgresql:
 	@tools/postgresql
+
+.PHONY: test-compatibility
+test-compatibility: venv ## flows written for Prefect, run under Prefect and Mintaka
+	@tools/test tests/compatibility
+
+.PHONY: compatibility-table
+compatibility-table: venv ## write the table of docs/coming-from-prefect.md anew from those flows
+	@.venv/bin/python tests/compatibility/table.py
 
 .PHONY: cluster
 cluster: ## a real one-node Kubernetes cluster of the project's own (CLUSTER=current: the one kubectl points at)
