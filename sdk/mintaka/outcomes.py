@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.states import State
 
 if TYPE_CHECKING:
+    from mintaka.results import ResultRecord
     from mintaka.runs import Run
 
 
@@ -30,3 +31,26 @@ class Outcome:
     def result(self, *, raise_on_failure: bool = True) -> Any:
         """The value; where the run did not complete, its exception is raised (or returned)."""
         return self.value if self.ok else self.state.result(raise_on_failure=raise_on_failure)
+
+
+class KeptOutcome(Outcome):
+    """The end of a run that completed and whose result is persisted: the state holds the reference to it."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, run: Run, record: ResultRecord) -> None:
+        self.run = run
+        self.error = None
+        self.ok = True
+        self.record = record
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]  # read where it is not held in memory
+        """The result; see `ResultRecord.result`."""
+        return self.record.result
+
+    @property
+    def state(self) -> State:
+        """The run's state with the reference in it."""
+        bare = self.run.state
+        return State(bare.type, bare.name, bare.reason, bare.message, bare.time, data=self.record)

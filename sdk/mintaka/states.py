@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
 from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun
+from mintaka.results import ResultRecord
 from mintaka_core import states as core
 from mintaka_core.states import StateType
 
@@ -26,7 +27,10 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class State(core.State, Generic[R]):  # noqa: UP046 - a type parameter with a default
-    """What a run is in, with `data` (its result) and `error` (the exception that ended it), each None where there is none."""
+    """What a run is in, with `data` (its result) and `error` (the exception that ended it), each None where there is none.
+
+    Where the result is persisted, `data` is the reference to it, a `mintaka.results.ResultRecord`.
+    """
 
     data: Any = field(default=None, compare=False, repr=False)
     error: BaseException | None = field(default=None, compare=False, repr=False)
@@ -45,7 +49,7 @@ class State(core.State, Generic[R]):  # noqa: UP046 - a type parameter with a de
             FailedRun, CrashedRun, CancelledRun: the run ended so without an exception of its own.
         """
         if self.type == core.COMPLETED:
-            value: R = self.data
+            value: R = self.data.result if type(self.data) is ResultRecord else self.data
             return value
         if self.type == core.PAUSED:
             message = f"the run is {self.name}, so it has no result until it is resumed: {self.message}".rstrip(": ")
