@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import copy
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from mintaka.exceptions import ConfigurationError
 from mintaka.fingerprints import NoFingerprint, fingerprint
+from mintaka.task_identity import lasting_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,10 +57,10 @@ class CachePolicy:
     key_storage: ResultStorage | str | PathLike[str] | None = None
     lock_manager: LockManager | None = None
     isolation_level: IsolationLevel | None = None
+    #: True for the policy under which no two calls are the same.
+    never: ClassVar[bool] = False
 
-    def compute_key(
-        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
-    ) -> str | None:
+    def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
         """The key of a call with the arguments `inputs`; None: do not cache it."""
         raise NotImplementedError
 
@@ -96,9 +97,9 @@ class CachePolicy:
     def __add__(self, other: CachePolicy) -> CachePolicy:
         if not isinstance(other, CachePolicy):
             return NotImplemented
-        if isinstance(other, _NoCache):
+        if other.never:
             return self
-        return other if isinstance(self, _NoCache) else CompoundCachePolicy((*self.parts(), *other.parts())).like(self, other)
+        return other if self.never else CompoundCachePolicy((*self.parts(), *other.parts())).like(self, other)
 
     def __sub__(self, name: str) -> CachePolicy:
         if not isinstance(name, str):
@@ -240,6 +241,8 @@ class RunId(CachePolicy):
 class _NoCache(CachePolicy):
     """Never the same."""
 
+    never = True
+
     def compute_key(
         self,
         task_ctx: TaskRunContext,  # noqa: ARG002 - the protocol's signature
@@ -258,7 +261,7 @@ def _key(context: TaskRunContext, kind: str, values: Mapping[str, Any]) -> str:
         NoCacheKey: one of `values` has no fingerprint; the message names it.
     """
     try:
-        return fingerprint(kind, context.task.key, dict(values))
+        return fingerprint(kind, lasting_key(context.task.key), dict(values))
     except NoFingerprint:
         for name, value in values.items():
             try:
@@ -284,7 +287,7 @@ def source_of(fn: Callable[..., Any]) -> str:
 def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
     """A `cache_key_fn`: the same task with the same code and arguments. None where the arguments have no fingerprint."""
     try:
-        return fingerprint(context.task.key, source_of(context.task.fn), arguments)
+        return fingerprint(lasting_key(context.task.key), source_of(context.task.fn), arguments)
     except NoFingerprint:
         return None
 

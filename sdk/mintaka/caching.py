@@ -17,16 +17,18 @@ from uuid import uuid4
 
 from mintaka.calls import calls_of
 from mintaka.engine import Await, Do, Report, Sleep
-from mintaka.exceptions import MissingResult, ResultError, Terminated
+from mintaka.exceptions import ConfigurationError, MissingResult, Terminated
 from mintaka.fingerprints import NoFingerprint
 from mintaka.flights import Wait, board
 from mintaka.locking.waiting import pauses
 from mintaka.loops import loop_is_running
 from mintaka.outcomes import KeptOutcome, Outcome
-from mintaka.results import ResultRecord, ResultStore, Sealed
+from mintaka.results import ResultRecord, ResultStore
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.states import State
 from mintaka.stopping import STOP
+from mintaka.task_identity import lasting_key
+from mintaka_core.errors import MintakaError
 from mintaka_core.policies import TASK_RUN_POLICY
 from mintaka_core.states import COMPLETED, PENDING, RUNNING
 from mintaka_core.transitions import KeptResult, Transition, decide
@@ -34,7 +36,6 @@ from mintaka_core.transitions import KeptResult, Transition, decide
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from mintaka.cache_policies import CachePolicy
     from mintaka.context import FlowContext
     from mintaka.engine import Step
     from mintaka.flights import Flight
@@ -79,7 +80,7 @@ class TaskKeeping:
         try:
             self._store = self._opened_store()
             key = self._key = self._keyed(invocation)
-        except ResultError as error:
+        except MintakaError as error:
             self._note(invocation, f"its result cannot be kept: {error}")
             yield Report(_WARNING, f"{invocation.run.name}: its result cannot be kept: {error}")
             return None
@@ -99,7 +100,7 @@ class TaskKeeping:
     def _stood_in(self, invocation: Invocation, found: ResultRecord) -> Outcome | None:
         """Ask the core whether what was found may stand in for the run."""
         run, known = invocation.run, found.metadata
-        refresh = self._task.caching.refreshes()
+        refresh = self._task.results.refreshes()
         decision = decide(
             TASK_RUN_POLICY,
             Transition(
@@ -129,7 +130,7 @@ class TaskKeeping:
                     self._note(invocation, "the same key is being worked on by a run that waits for this one")
                     break
                 yield Await((flight,))
-        manager = self._task.caching.locks()
+        manager = self._task.results.locks()
         if manager is not None:
             yield from self._locked(invocation, manager, key.text)
 
@@ -152,7 +153,7 @@ class TaskKeeping:
 
     def _opened_store(self) -> ResultStore:
         if self._store is None:
-            surroundings, own = self._surroundings, self._task.caching.key_storage()
+            surroundings, own = self._surroundings, self._task.results.key_storage()
             self._store = surroundings.store() if own is None else ResultStore(own, surroundings.serializer or "pickle")
         return self._store
 
@@ -166,7 +167,7 @@ class TaskKeeping:
         run_id = flow.launch.results_id if flow is not None else "outside-of-flows"
         try:
             if flow is not None and inputs is not None:
-                call = calls_of(flow).identify(self._task.lasting_key, inputs)
+                call = calls_of(flow).identify(lasting_key(self._task.key), inputs)
                 return Key(f"runs/{run_id}/{call}", shared=False, look=flow.takes_finished())
         except NoFingerprint as error:
             self._tell_once(f"its calls cannot be found again when a run is resumed, because they cannot be told apart: {error}")
@@ -175,11 +176,11 @@ class TaskKeeping:
     def _cache_key(self, invocation: Invocation, inputs: dict[str, Any] | None) -> str | None:
         from mintaka.cache_policies import TaskRunContext  # noqa: PLC0415 - start-up time
 
-        caching, flow = self._task.caching, self._flow
+        caching, flow = self._task.results, self._flow
         if inputs is None:
             return None
         if caching.storage_key is not None:
-            return caching.storage_key_of(invocation.run, flow, inputs)
+            return _filled_in(caching.storage_key, invocation.run.name, inputs)
         policy = caching.policy_where(asked=self._surroundings.asked)
         if policy is None:
             return None
@@ -224,18 +225,13 @@ class TaskKeeping:
             return _ended(invocation, value, "StorageError", "there is nowhere to keep it")
         if run.is_over:
             return Outcome(run, value)
-        lifetime = self._task.caching.expiration
+        lifetime = self._task.results.expiration
         expiration = datetime.now(UTC) + lifetime if lifetime is not None else None
-        sealed = yield Do(_quietly(store.seal, key.text, value, expiration))
-        failure = sealed if isinstance(sealed, Exception) else (yield Do(_quietly(store.put, sealed)))
-        if isinstance(failure, Exception):
-            yield Report(_ERROR, f"{run.name} completed, but its result is not persisted: {failure}")
-            return _ended(invocation, value, type(failure).__name__, str(failure))
-        return _ended(invocation, value, record=_record(sealed, store, value))
+        return (yield from _kept(invocation, store, key.text, value, expiration))
 
     def forget(self, outcome: Outcome) -> None:
         """Where the task's results are not to be held in memory, hold but the reference."""
-        if isinstance(outcome, KeptOutcome) and not self._task.result_settings.in_memory:
+        if isinstance(outcome, KeptOutcome) and not self._task.results.settings.in_memory:
             outcome.record.forget()
 
     def release(self) -> None:
@@ -251,8 +247,61 @@ class TaskKeeping:
             flight.land()
 
 
-def _record(sealed: Sealed, store: ResultStore, value: Any) -> ResultRecord:
-    return ResultRecord(sealed.metadata, store.storage, value)
+def _filled_in(template: str, run: str, inputs: dict[str, Any]) -> str:
+    """A `result_storage_key` with what it names in its places.
+
+    Raises:
+        ConfigurationError: it names something that is not there.
+    """
+    from mintaka import runtime  # noqa: PLC0415 - would be a cycle
+
+    try:
+        return template.format(flow_run=runtime.flow_run, task_run=runtime.task_run, deployment=runtime.deployment, parameters=inputs)
+    except (LookupError, AttributeError, ValueError) as error:
+        message = f"result_storage_key {template!r} cannot be filled in for {run}: {error!r}"
+        raise ConfigurationError(message) from error
+
+
+class FlowKeeping:
+    """Keeps the result of one flow or subflow run."""
+
+    __slots__ = ("_flow",)
+
+    def __init__(self, flow: FlowContext) -> None:
+        self._flow = flow
+
+    def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:  # noqa: ARG002 - the engine's protocol
+        """A flow always runs: it is its tasks that need not."""
+        yield from ()
+        return None
+
+    def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
+        """Keep the value, and end the run COMPLETED whether or not that worked."""
+        flow = self._flow
+        try:
+            path = calls_of(flow).path
+            store = flow.results.store()
+        except (MintakaError, NoFingerprint) as error:
+            yield Report(_ERROR, f"{invocation.run.name} completed, but its result is not persisted: {error}")
+            return _ended(invocation, value, type(error).__name__, str(error))
+        key = f"runs/{flow.launch.results_id}/{f'{path}-' if path else ''}result"
+        return (yield from _kept(invocation, store, key, value, None))
+
+    def forget(self, outcome: Outcome) -> None:
+        """Flows are not submitted."""
+
+    def release(self) -> None:
+        """Nobody waits for it."""
+
+
+def _kept(invocation: Invocation, store: ResultStore, key: str, value: Any, expiration: datetime | None) -> Generator[Step, Any, Outcome]:
+    """Write the value and end the run."""
+    sealed = yield Do(_quietly(store.seal, key, value, expiration))
+    failure = sealed if isinstance(sealed, Exception) else (yield Do(_quietly(store.put, sealed)))
+    if isinstance(failure, Exception):
+        yield Report(_ERROR, f"{invocation.run.name} completed, but its result is not persisted: {failure}")
+        return _ended(invocation, value, type(failure).__name__, str(failure))
+    return _ended(invocation, value, record=ResultRecord(sealed.metadata, store.storage, value))
 
 
 def _ended(invocation: Invocation, value: Any, reason: str = "", message: str = "", record: ResultRecord | None = None) -> Outcome:

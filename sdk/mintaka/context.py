@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.exceptions import MissingContextError
 from mintaka.lineage import Lineage
 from mintaka.recording import NullRecorder, Recorder
+from mintaka.result_settings import Surroundings, surroundings_of
 from mintaka.runs import Run
 from mintaka.states import State
 from mintaka.task_runners import ThreadPoolTaskRunner
@@ -22,6 +23,7 @@ from mintaka.task_runners import ThreadPoolTaskRunner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mintaka.calls import CallIndex
     from mintaka.flows import Flow
     from mintaka.futures import Future
     from mintaka.runs import Ledger
@@ -39,6 +41,7 @@ def _interrupted(error: BaseException) -> State:
 class Launch:
     """Which flow run this process is, and where its history goes: made by the runner, or empty for a script.
 
+    `resume_from` is the flow run whose finished tasks need not run again ("": this one's own, in its later attempts).
     `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began.
     """
 
@@ -48,15 +51,28 @@ class Launch:
     deployment: str = ""
     attempt: int = 1
     tags: tuple[str, ...] = ()
+    resume_from: str = ""
     recorder: Recorder = field(default_factory=NullRecorder)
     judge: Callable[[BaseException], State] = _interrupted
     run: Run | None = None
+
+    @property
+    def results_id(self) -> str:
+        """The flow run under whose id results are kept: a run that is resumed in another one shares them with it."""
+        return self.resume_from or self.flow_run_id
+
+    @property
+    def resumes(self) -> bool:
+        """True where some of the tasks may be finished already."""
+        return bool(self.resume_from) or self.attempt > 1
 
 
 class FlowContext:
     """One run of a flow: its record, the ledger and launch it shares with its subflows, and its open futures."""
 
-    __slots__ = ("_lock", "_runner", "failures", "flow", "launch", "ledger", "lineage", "open", "outer", "parameters", "run")
+    __slots__ = (
+        "_runner", "calls", "failures", "flow", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters", "results", "run",
+    )  # fmt: skip
 
     def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
         self.flow = flow
@@ -66,11 +82,14 @@ class FlowContext:
         self.outer = outer
         self.lineage: Lineage = outer.lineage if outer else Lineage()
         self.parameters: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._runner: TaskRunner | None = None
         #: Futures that are not done, and those that failed with nobody having looked at how.
         self.open: dict[int, Future[Any]] = {}
         self.failures: dict[int, Future[Any]] = {}
+        self.results: Surroundings = (outer.results if outer else surroundings_of(launch)).within(flow.result_settings)
+        #: The calls of this try whose results are kept; made when the first one comes.
+        self.calls: CallIndex | None = None
 
     @property
     def runner(self) -> TaskRunner:
@@ -78,11 +97,15 @@ class FlowContext:
         if self._runner is None:
             if self.outer is not None and self.flow.task_runner is None:
                 return self.outer.runner
-            with self._lock:
+            with self.lock:
                 if self._runner is None:
                     template = self.flow.task_runner
                     self._runner = ThreadPoolTaskRunner() if template is None else template.duplicate()
         return self._runner
+
+    def takes_finished(self) -> bool:
+        """True where tasks that finished in an earlier attempt or try of the flow run need not run again."""
+        return self.launch.resumes or self.run.run_count > 1 or (self.outer is not None and self.outer.takes_finished())
 
     def close(self) -> None:
         """The flow is over: let its task runner go."""

@@ -244,6 +244,8 @@ def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -
         raise Terminated(message)
     ledger.enter(run, Entry(PENDING, "Pending", now_micros()))
     ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
+    if invocation.child is not None:
+        invocation.child.calls = None
 
 
 def _ended(invocation: Invocation, proposed: State, decision: Decision | None = None) -> RunProtocol:

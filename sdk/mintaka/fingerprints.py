@@ -1,8 +1,9 @@
 """The same value, the same fingerprint: in every process, whatever the order of a set or a dict.
 
 JSON alone cannot tell (1, 2) from [1, 2] or {1: x} from {"1": x}, and a pickle depends on which equal objects are the same
-object. So values are written down in a notation of their own: kind by kind, sets and dicts in the order of what is
-written; only what is unknown is pickled by cloudpickle.
+object and, for a script's classes, on all that they mention. So values are written down in a notation of their own: kind
+by kind, sets and dicts in the order of what is written, objects by their class's name and what they would tell `pickle` of
+themselves. Functions that cannot be imported, and objects in a circle, are left to cloudpickle.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,10 +31,10 @@ def fingerprint(*values: Any) -> str:
     from hashlib import sha256  # noqa: PLC0415 - start-up time
 
     try:
-        return sha256(_written(values)).hexdigest()
-    except RecursionError as error:
-        message = "it contains itself, or is nested too deeply"
-        raise NoFingerprint(message) from error
+        written = _written(values)
+    except RecursionError:
+        written = _pickled(values)
+    return sha256(written).hexdigest()
 
 
 def _written(value: Any) -> bytes:
@@ -48,7 +50,31 @@ def _written(value: Any) -> bytes:
         return b"model:%s%s" % (_class(kind), _mapping(value.__dict__))
     if kind.__module__ == "numpy" and hasattr(value, "tobytes") and value.dtype.kind != "O":
         return b"array:%s %s %s;" % (str(value.dtype).encode(), str(value.shape).encode(), value.tobytes())
-    return b"pickle:%s;" % _pickled(value)
+    if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        return _named(value)
+    return b"object:%s" % _reduced(value)
+
+
+def _named(value: Any) -> bytes:
+    """A class or function: its name where it can be imported by it, else, for a function, its pickle."""
+    name = f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, FunctionType) and ("<" in name or value.__module__ == "__main__"):
+        return b"function:%s;" % _pickled(value)
+    return b"name:%s;" % name.encode()
+
+
+def _reduced(value: Any) -> bytes:
+    """What an object tells `pickle` of itself."""
+    try:
+        told = value.__reduce_ex__(4)
+    except Exception as error:
+        message = f"a {type(value).__name__} can be neither written as JSON nor pickled: {type(error).__name__}: {error}"
+        raise NoFingerprint(message) from error
+    if isinstance(told, str):
+        return f"{_class(type(value)).decode()}.{told}".encode()
+    parts: list[Any] = [*told, None, None, None]
+    make, args, state, items, pairs = parts[:5]
+    return _joined((make, args, state, list(items or ()), list(map(list, pairs or ()))))
 
 
 def _joined(values: Iterable[Any]) -> bytes:

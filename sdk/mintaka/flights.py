@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mintaka.bookkeeping import uninterrupted
 from mintaka.pool import wait_as_worker, worker_pool
@@ -98,7 +98,7 @@ class Wait:
                 for place in self._around:
                     _WAITS.setdefault(place, []).append(self._target)
 
-    def __enter__(self) -> Wait:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

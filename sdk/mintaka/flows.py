@@ -12,6 +12,7 @@ from mintaka.drivers import run_async, run_sync
 from mintaka.exceptions import Terminated
 from mintaka.generating import generate_async, generate_sync
 from mintaka.invocations import Invocation
+from mintaka.result_settings import ResultSettings
 from mintaka.retries import RetryPlan
 from mintaka.runs import Ledger
 from mintaka.stopping import STOP
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mintaka.outcomes import Outcome
+    from mintaka.result_settings import SerializerLike, StorageLike
     from mintaka.retries import RetryDelay
     from mintaka.runs import Run
     from mintaka.states import State
@@ -54,6 +56,10 @@ class Flow[**P, R](Decorated):
         on_cancellation: Iterable[Callable[..., Any]] = (),
         on_crashed: Iterable[Callable[..., Any]] = (),
         on_running: Iterable[Callable[..., Any]] = (),
+        persist_result: bool | None = None,
+        result_storage: StorageLike | None = None,
+        result_serializer: SerializerLike | None = None,
+        cache_result_in_memory: bool = True,
     ) -> None:
         super().__init__(fn, "flow")
         self.name = name or self.own_name.replace("_", "-")
@@ -73,6 +79,7 @@ class Flow[**P, R](Decorated):
             CRASHED: tuple(on_crashed),
         }
         self.running_hooks = tuple(on_running)
+        self.result_settings = ResultSettings(persist_result, result_storage, result_serializer, cache_result_in_memory)
 
     def __get__(self, instance: object, owner: type | None = None) -> Flow[P, R]:
         """A flow on a method is bound to its instance, each on its own."""
@@ -93,6 +100,10 @@ class Flow[**P, R](Decorated):
             "task_runner": self.task_runner,
             "log_prints": self.log_prints,
             "on_running": self.running_hooks,
+            "persist_result": self.result_settings.persist,
+            "result_storage": self.result_settings.storage,
+            "result_serializer": self.result_settings.serializer,
+            "cache_result_in_memory": self.result_settings.in_memory,
         }
         hooks = {word: self._hooks[state_type] for word, state_type in _HOOKED.items()}
         return Flow(self.given, **settings | hooks | changes)
@@ -195,7 +206,12 @@ class Flow[**P, R](Decorated):
         dependencies.find(bound.kwargs)
         dependencies.find(wait_for)
         run.upstream = tuple(dependencies.upstream)
-        return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True)
+        keeping = None
+        if child.results.persist:
+            from mintaka.caching import FlowKeeping  # noqa: PLC0415 - start-up time
+
+            keeping = FlowKeeping(child)
+        return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True, keeping=keeping)
 
     def prepare(self, invocation: Invocation) -> None:
         """Validate the parameters and name the run.
@@ -256,6 +272,10 @@ def flow(
     on_cancellation: Iterable[Callable[..., Any]] = (),
     on_crashed: Iterable[Callable[..., Any]] = (),
     on_running: Iterable[Callable[..., Any]] = (),
+    persist_result: bool | None = None,
+    result_storage: StorageLike | None = None,
+    result_serializer: SerializerLike | None = None,
+    cache_result_in_memory: bool = True,
 ) -> _FlowDecorator: ...
 def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Make a flow of a function, sync or async: `@flow` or `@flow(name="etl", …)`.

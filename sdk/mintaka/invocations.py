@@ -49,6 +49,9 @@ class Keeping(Protocol):
     def complete(self, invocation: Invocation, value: Any) -> Generator[Any, Any, Outcome]:
         """The body returned `value`: keep it and end the run."""
 
+    def forget(self, outcome: Outcome) -> None:
+        """The outcome goes into a future, which may live long: hold no value where none is wanted in memory."""
+
     def release(self) -> None:
         """The run is over, however it ended: let go of what others wait for. Does not block or raise."""
 

@@ -45,7 +45,7 @@ class KeptOutcome(Outcome):
         self.record = record
 
     @property
-    def value(self) -> Any:  # type: ignore[override]  # read where it is not held in memory
+    def value(self) -> Any:
         """The result; see `ResultRecord.result`."""
         return self.record.result
 

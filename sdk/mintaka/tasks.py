@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack, overload
 
 from mintaka.bodies import Decorated, named_by
 from mintaka.context import CURRENT, RunContext, current_flow, current_tags
@@ -21,6 +21,7 @@ from mintaka.recording import NullRecorder
 from mintaka.retries import RetryPlan
 from mintaka.runs import Ledger
 from mintaka.stopping import STOP
+from mintaka.task_results import TaskResults
 from mintaka_core.states import COMPLETED, FAILED
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mintaka.retries import RetryDelay
     from mintaka.runs import Run
     from mintaka.states import State
+    from mintaka.task_results import ResultWords
 
 
 class Task[**P, R](Decorated):
@@ -52,6 +54,7 @@ class Task[**P, R](Decorated):
         on_completion: Iterable[Callable[..., Any]] = (),
         on_failure: Iterable[Callable[..., Any]] = (),
         on_running: Iterable[Callable[..., Any]] = (),
+        **results: Unpack[ResultWords],
     ) -> None:
         super().__init__(fn, "task")
         self.name = name or self.own_name
@@ -65,6 +68,7 @@ class Task[**P, R](Decorated):
         self._on_completion = tuple(on_completion)
         self._on_failure = tuple(on_failure)
         self.running_hooks = tuple(on_running)
+        self.results = TaskResults(self.name, **results)
 
     def __get__(self, instance: object, owner: type | None = None) -> Task[P, R]:
         """A task on a method is bound to its instance, each on its own."""
@@ -87,6 +91,7 @@ class Task[**P, R](Decorated):
             "on_completion": self._on_completion,
             "on_failure": self._on_failure,
             "on_running": self.running_hooks,
+            **self.results.words,
         }
         return Task(self.given, **settings | changes)
 
@@ -190,7 +195,11 @@ class Task[**P, R](Decorated):
         if upstream:
             run.upstream = tuple(dict.fromkeys(upstream))
         context = RunContext(flow, ledger, run, self, log_prints=log_prints)
-        return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=self.task_run_name is not None)
+        keeping = None
+        if self.results.asked or (flow is not None and flow.results.persist):
+            keeping = self.results.keeping(self, flow)
+        needs_preparing = self.task_run_name is not None
+        return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=needs_preparing, keeping=keeping)
 
     def _submitted(
         self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...]
@@ -217,6 +226,8 @@ class Task[**P, R](Decorated):
             outcome = run_coroutine(run_async(invocation)) if self.is_async else run_sync(invocation)
         except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
             outcome = Outcome(invocation.run, error=error)
+        if invocation.keeping is not None:
+            invocation.keeping.forget(outcome)
         future.finish(outcome)
 
     def prepare(self, invocation: Invocation) -> None:
@@ -262,6 +273,7 @@ def task(
     on_completion: Iterable[Callable[..., Any]] = (),
     on_failure: Iterable[Callable[..., Any]] = (),
     on_running: Iterable[Callable[..., Any]] = (),
+    **results: Unpack[ResultWords],
 ) -> _TaskDecorator: ...
 def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Make a task of a function: `@task` or `@task(retries=3, …)`.
@@ -276,7 +288,11 @@ def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
             `retry_jitter_factor`, `retry_condition_fn(task, task_run, state)`;
             `timeout_seconds`: for each try on its own;
             `log_prints`: True makes `print` a line of the log, None takes the flow's setting;
-            `on_completion`, `on_failure`, `on_running`: hooks called with (task, task_run, state).
+            `on_completion`, `on_failure`, `on_running`: hooks called with (task, task_run, state);
+            `persist_result`, `result_storage` (a URL or folder), `result_serializer`, `result_storage_key` (a template over
+            `parameters`, `flow_run`, `task_run`), `cache_result_in_memory`;
+            `cache_policy` (of `mintaka.cache_policies`) or `cache_key_fn(context, parameters)`, `cache_expiration`,
+            `refresh_cache`.
     """
     if fn is not None:
         return Task(fn, **settings)
