@@ -60,6 +60,8 @@ class Surroundings:
 
     def within(self, settings: ResultSettings) -> Surroundings:
         """What holds for a definition in these surroundings."""
+        if settings.persist is None and settings.storage is None and settings.serializer is None:
+            return self
         return Surroundings(
             settings.asked or (self.persist and not settings.refused),
             settings.asked or (self.asked and not settings.refused),
