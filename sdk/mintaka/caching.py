@@ -20,6 +20,7 @@ from mintaka.engine import Await, Do, Report, Sleep
 from mintaka.exceptions import ConfigurationError, MissingResult, Terminated
 from mintaka.fingerprints import NoFingerprint
 from mintaka.flights import Wait, board
+from mintaka.keeping import ended_with, kept, quietly
 from mintaka.locking.waiting import pauses
 from mintaka.loops import loop_is_running
 from mintaka.outcomes import KeptOutcome, Outcome
@@ -42,9 +43,10 @@ if TYPE_CHECKING:
     from mintaka.invocations import Invocation
     from mintaka.locking import LockManager
     from mintaka.result_settings import Surroundings
+    from mintaka.results import Sealed
     from mintaka.tasks import Task
 
-_WARNING, _ERROR = 30, 40
+_WARNING = 30
 _RULE = "use_kept_result"
 
 #: Tasks whose keys could not be computed and that were told so.
@@ -62,7 +64,7 @@ class Key(NamedTuple):
 class TaskKeeping:
     """Keeps the result of one call of `task`."""
 
-    __slots__ = ("_flight", "_flow", "_key", "_lock", "_store", "_surroundings", "_task")
+    __slots__ = ("_flight", "_flow", "_key", "_lock", "_store", "_surroundings", "_task", "look", "put")
 
     def __init__(self, task: Task[Any, Any], flow: FlowContext | None, surroundings: Surroundings) -> None:
         self._task = task
@@ -72,6 +74,9 @@ class TaskKeeping:
         self._store: ResultStore | None = None
         self._flight: Flight | None = None
         self._lock: tuple[LockManager, str, str] | None = None
+        #: How a kept result is looked for, and written: at once, unless a transaction has a say.
+        self.look: Callable[[ResultStore, str], ResultRecord] = ResultStore.read
+        self.put: Callable[[ResultStore, Sealed], None] = ResultStore.put
 
     # -- before the run -----------------------------------------------------------------------------------------------
 
@@ -88,7 +93,7 @@ class TaskKeeping:
             yield from self._alone(invocation, key)
         if not key.look:
             return None
-        found = yield Do(_quietly(self._store.read, key.text))
+        found = yield Do(quietly(self.look, self._store, key.text))
         if isinstance(found, MissingResult):
             return None
         if not isinstance(found, ResultRecord):
@@ -138,7 +143,7 @@ class TaskKeeping:
         """Hold the key's lock, asking as long as it takes."""
         holder = uuid4().hex
         for seconds in pauses():
-            granted = yield Do(_quietly(manager.acquire_lock, key, holder, 0))
+            granted = yield Do(quietly(manager.acquire_lock, key, holder, 0))
             if isinstance(granted, Exception):
                 self._note(invocation, f"without a lock: {granted}")
                 yield Report(_WARNING, f"{invocation.run.name} runs without a lock, which cannot be had: {granted}")
@@ -222,12 +227,16 @@ class TaskKeeping:
         """Keep the value, and end the run COMPLETED whether or not that worked."""
         run, store, key = invocation.run, self._store, self._key
         if store is None or key is None:
-            return _ended(invocation, value, "StorageError", "there is nowhere to keep it")
+            return ended_with(invocation, value, "StorageError", "there is nowhere to keep it")
         if run.is_over:
             return Outcome(run, value)
         lifetime = self._task.results.expiration
         expiration = datetime.now(UTC) + lifetime if lifetime is not None else None
-        return (yield from _kept(invocation, store, key.text, value, expiration))
+        return (yield from kept(invocation, store, key.text, value, expiration, self.put))
+
+    def ended(self, *, ok: bool) -> Generator[Step, Any, None]:  # noqa: ARG002 - the engine's protocol
+        """Nothing is kept of a state that the body chose."""
+        yield from ()
 
     def forget(self, outcome: Outcome) -> None:
         """Where the task's results are not to be held in memory, hold but the reference."""
@@ -239,7 +248,7 @@ class TaskKeeping:
         lock, self._lock = self._lock, None
         if lock is not None:
             manager, key, holder = lock
-            error = _quietly(manager.release_lock, key, holder)()
+            error = quietly(manager.release_lock, key, holder)()
             if isinstance(error, Exception):
                 logging.getLogger("mintaka").warning("the lock of cache key %s cannot be released: %s", key, error)
         flight, self._flight = self._flight, None
@@ -260,66 +269,3 @@ def _filled_in(template: str, run: str, inputs: dict[str, Any]) -> str:
     except (LookupError, AttributeError, ValueError) as error:
         message = f"result_storage_key {template!r} cannot be filled in for {run}: {error!r}"
         raise ConfigurationError(message) from error
-
-
-class FlowKeeping:
-    """Keeps the result of one flow or subflow run."""
-
-    __slots__ = ("_flow",)
-
-    def __init__(self, flow: FlowContext) -> None:
-        self._flow = flow
-
-    def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:  # noqa: ARG002 - the engine's protocol
-        """A flow always runs: it is its tasks that need not."""
-        yield from ()
-        return None
-
-    def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
-        """Keep the value, and end the run COMPLETED whether or not that worked."""
-        flow = self._flow
-        try:
-            path = calls_of(flow).path
-            store = flow.results.store()
-        except (MintakaError, NoFingerprint) as error:
-            yield Report(_ERROR, f"{invocation.run.name} completed, but its result is not persisted: {error}")
-            return _ended(invocation, value, type(error).__name__, str(error))
-        key = f"runs/{flow.launch.results_id}/{f'{path}-' if path else ''}result"
-        return (yield from _kept(invocation, store, key, value, None))
-
-    def forget(self, outcome: Outcome) -> None:
-        """Flows are not submitted."""
-
-    def release(self) -> None:
-        """Nobody waits for it."""
-
-
-def _kept(invocation: Invocation, store: ResultStore, key: str, value: Any, expiration: datetime | None) -> Generator[Step, Any, Outcome]:
-    """Write the value and end the run."""
-    sealed = yield Do(_quietly(store.seal, key, value, expiration))
-    failure = sealed if isinstance(sealed, Exception) else (yield Do(_quietly(store.put, sealed)))
-    if isinstance(failure, Exception):
-        yield Report(_ERROR, f"{invocation.run.name} completed, but its result is not persisted: {failure}")
-        return _ended(invocation, value, type(failure).__name__, str(failure))
-    return _ended(invocation, value, record=ResultRecord(sealed.metadata, store.storage, value))
-
-
-def _ended(invocation: Invocation, value: Any, reason: str = "", message: str = "", record: ResultRecord | None = None) -> Outcome:
-    """End the run COMPLETED, as it should be or NotPersisted for that reason."""
-    run, ledger = invocation.run, invocation.ledger
-    if record is not None:
-        return KeptOutcome(run, record) if ledger.complete(run) else Outcome(run, value)
-    entered = ledger.end(run, Entry(COMPLETED, "NotPersisted", now_micros(), reason=reason, message=message))
-    return Outcome(run, value, ok=entered)
-
-
-def _quietly(work: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    """A call that returns what `work` raises."""
-
-    def call() -> Any:
-        try:
-            return work(*args)
-        except Exception as error:  # noqa: BLE001 - whoever asked looks at what came back
-            return error
-
-    return call

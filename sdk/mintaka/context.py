@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mintaka.runs import Ledger
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
+    from mintaka.transacting import Transaction
 
 
 def _interrupted(error: BaseException) -> State:
@@ -131,6 +132,9 @@ CURRENT: ContextVar[RunContext | None] = ContextVar("mintaka_run", default=None)
 
 #: What the next outermost flow run is launched as; None: a script of its own.
 LAUNCH: ContextVar[Launch | None] = ContextVar("mintaka_launch", default=None)
+
+#: The innermost transaction around the code; None outside of all.
+TRANSACTION: ContextVar[Transaction | None] = ContextVar("mintaka_transaction", default=None)
 
 _TAGS: ContextVar[frozenset[str]] = ContextVar("mintaka_tags", default=frozenset())
 

@@ -255,6 +255,8 @@ def _ended(invocation: Invocation, proposed: State, decision: Decision | None = 
     state = decision.state or proposed
     entered = invocation.ledger.end(run, entry_of(state, rule=decision.rule, decision=decision.reason))
     outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
+    if invocation.keeping is not None:
+        yield from invocation.keeping.ended(ok=outcome.ok)
     if entered:
         if state.type in (FAILED, CRASHED):
             told = proposed.error if not isinstance(proposed.error, MintakaError) else None

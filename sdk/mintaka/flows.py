@@ -208,7 +208,7 @@ class Flow[**P, R](Decorated):
         run.upstream = tuple(dependencies.upstream)
         keeping = None
         if child.results.persist:
-            from mintaka.caching import FlowKeeping  # noqa: PLC0415 - start-up time
+            from mintaka.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
 
             keeping = FlowKeeping(child)
         return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True, keeping=keeping)

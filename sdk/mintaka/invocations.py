@@ -49,6 +49,9 @@ class Keeping(Protocol):
     def complete(self, invocation: Invocation, value: Any) -> Generator[Any, Any, Outcome]:
         """The body returned `value`: keep it and end the run."""
 
+    def ended(self, *, ok: bool) -> Generator[Any, Any, None]:
+        """The run ended in a state that it returned, or without completing (not `ok`)."""
+
     def forget(self, outcome: Outcome) -> None:
         """The outcome goes into a future, which may live long: hold no value where none is wanted in memory."""
 

@@ -22,6 +22,7 @@ from mintaka.serializers import serializer_of
 if TYPE_CHECKING:
     from os import PathLike
 
+    from mintaka.locking import LockManager
     from mintaka.serializers import Serializer
 
 _MAGIC = b"mintaka-result 1 "
@@ -96,13 +97,30 @@ class Sealed(NamedTuple):
     metadata: ResultRecordMetadata
     blob: bytes
 
+    @property
+    def payload(self) -> bytes:
+        """The value's own bytes."""
+        return self.blob[-self.metadata.size :] if self.metadata.size else b""
+
 
 class ResultStore:
-    """Reads and writes results in one storage, new ones with one serializer."""
+    """Reads and writes results in one storage, new ones with one serializer.
 
-    def __init__(self, result_storage: ResultStorage | str | PathLike[str], serializer: Serializer | str = "pickle") -> None:
-        self.storage = storage_of(result_storage)
-        self.serializer = serializer_of(serializer)
+    Where none is named they are those of the code around; `lock_manager` is for transactions.
+    """
+
+    def __init__(
+        self,
+        result_storage: ResultStorage | str | PathLike[str] | None = None,
+        serializer: Serializer | str | None = None,
+        lock_manager: LockManager | None = None,
+    ) -> None:
+        if result_storage is None:
+            around: ResultStore = get_result_store()
+            result_storage, serializer = around.storage, serializer or around.serializer
+        self.storage: ResultStorage = storage_of(result_storage)
+        self.serializer: Serializer = serializer_of(serializer or "pickle")
+        self.lock_manager = lock_manager
 
     def seal(self, key: str, obj: Any, expiration: datetime | None = None) -> Sealed:
         """The record of `obj`, not yet written.
@@ -185,6 +203,15 @@ class ResultStore:
         return f"ResultStore({self.storage.url!r}, {self.serializer.name!r})"
 
 
+def get_result_store() -> ResultStore:
+    """Where the results of the code around go: of the flow run, or of a script as its environment says."""
+    from mintaka.context import CURRENT  # noqa: PLC0415 - would be a cycle
+    from mintaka.result_settings import surroundings_of  # noqa: PLC0415 - would be a cycle
+
+    around = CURRENT.get()
+    return (around.flow.results if around is not None and around.flow is not None else surroundings_of(None)).store()
+
+
 def unsealed(key: str, blob: bytes) -> tuple[ResultRecordMetadata, bytes]:
     """Metadata and payload of a record.
 
@@ -210,4 +237,4 @@ def unsealed(key: str, blob: bytes) -> tuple[ResultRecordMetadata, bytes]:
     return metadata, payload
 
 
-__all__ = ["ResultRecord", "ResultRecordMetadata", "ResultStorage", "ResultStore", "Sealed"]
+__all__ = ["ResultRecord", "ResultRecordMetadata", "ResultStorage", "ResultStore", "Sealed", "get_result_store"]

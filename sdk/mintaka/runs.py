@@ -159,6 +159,12 @@ class Ledger:
         return True
 
     @uninterrupted
+    def revise(self, run: Run, entry: Entry) -> None:
+        """Another end for a run that is over: what it did was undone, or turned out not to be kept."""
+        run.history.append(entry)
+        self._changed(run)
+
+    @uninterrupted
     def end_all(self, entry: Entry) -> list[Run]:
         """End every run that is not over, but the flow run itself, with `entry`; returns them."""
         return [run for run in tuple(self.live.values()) if run.n >= 0 and self.end(run, entry)]

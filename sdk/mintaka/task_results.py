@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from mintaka.context import TRANSACTION
 from mintaka.exceptions import ConfigurationError
 from mintaka.result_settings import ResultSettings, flag, surroundings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
     from mintaka.cache_policies import CachePolicy
-    from mintaka.caching import TaskKeeping
     from mintaka.context import FlowContext
+    from mintaka.invocations import Keeping
     from mintaka.locking import LockManager
     from mintaka.result_settings import SerializerLike, StorageLike
+    from mintaka.runs import Ledger, Run
     from mintaka.tasks import Task
 
 
@@ -32,15 +34,30 @@ class ResultWords(TypedDict, total=False):
     cache_key_fn: Callable[..., str | None] | None
     cache_expiration: timedelta | None
     refresh_cache: bool | None
+    on_commit: Iterable[Callable[..., Any]]
+    on_rollback: Iterable[Callable[..., Any]]
 
 
 class TaskResults:
-    """The words of `@task` about results, under their own names in `words`.
+    """The words of `@task` about results.
 
-    `asked` is True where the task wants its results persisted wherever it runs, `refused` where it wants them nowhere.
+    `asked` is True where the task wants its results persisted wherever it runs, `refused` where it wants them nowhere;
+    `asked_anything` also where it has hooks of transactions.
     """
 
-    __slots__ = ("asked", "expiration", "policy", "refresh", "refused", "settings", "storage_key", "words")
+    __slots__ = (
+        "_words",
+        "asked",
+        "asked_anything",
+        "expiration",
+        "on_commit",
+        "on_rollback",
+        "policy",
+        "refresh",
+        "refused",
+        "settings",
+        "storage_key",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -55,8 +72,10 @@ class TaskResults:
         cache_key_fn: Callable[..., str | None] | None = None,
         cache_expiration: timedelta | None = None,
         refresh_cache: bool | None = None,
+        on_commit: Iterable[Callable[..., Any]] = (),
+        on_rollback: Iterable[Callable[..., Any]] = (),
     ) -> None:
-        self.words: dict[str, Any] = {word: value for word, value in locals().items() if word not in ("self", "task_name")}
+        self._words: dict[str, Any] = {word: value for word, value in locals().items() if word not in ("self", "task_name")}
         self.settings = ResultSettings(persist_result, result_storage, result_serializer, cache_result_in_memory)
         self.policy = _policy(task_name, cache_policy, cache_key_fn)
         self.storage_key = result_storage_key
@@ -65,17 +84,36 @@ class TaskResults:
         reused = caches(self.policy) or result_storage_key is not None
         self.refused = persist_result is False
         self.asked = not self.refused and (self.settings.asked or reused)
+        self.on_commit: tuple[Callable[..., Any], ...] = ()
+        self.on_rollback: tuple[Callable[..., Any], ...] = ()
+        self.hooked(on_commit, on_rollback)
         if self.refused and reused:
             logging.getLogger("mintaka").warning("task %s has persist_result=False: its results are not cached either", task_name)
 
-    def keeping(self, task: Task[Any, Any], flow: FlowContext | None) -> TaskKeeping | None:
-        """What keeps the result of one call; None where it is not kept."""
-        outer = flow.results if flow is not None else surroundings_of(None)
-        if self.refused or not (self.asked or outer.persist):
-            return None
-        from mintaka.caching import TaskKeeping  # noqa: PLC0415 - start-up time
+    @property
+    def words(self) -> dict[str, Any]:
+        """The words again, with the hooks that came later."""
+        return self._words | {"on_commit": self.on_commit, "on_rollback": self.on_rollback}
 
-        return TaskKeeping(task, flow, outer.within(self.settings))
+    def hooked(self, on_commit: Iterable[Callable[..., Any]] = (), on_rollback: Iterable[Callable[..., Any]] = ()) -> None:
+        """Add hooks, which are called with the task's transaction."""
+        self.on_commit = (*self.on_commit, *on_commit)
+        self.on_rollback = (*self.on_rollback, *on_rollback)
+        self.asked_anything = self.asked or bool(self.on_commit or self.on_rollback)
+
+    def keeping(self, task: Task[Any, Any], run: Run, ledger: Ledger, flow: FlowContext | None) -> Keeping | None:
+        """What keeps the result of one call, or has it take part in a transaction; None where neither is so."""
+        outer = flow.results if flow is not None else surroundings_of(None)
+        keeping = None
+        if not self.refused and (self.asked or outer.persist):
+            from mintaka.caching import TaskKeeping  # noqa: PLC0415 - start-up time
+
+            keeping = TaskKeeping(task, flow, outer.within(self.settings))
+        if not self.on_commit and not self.on_rollback and TRANSACTION.get() is None:
+            return keeping
+        from mintaka.task_transactions import TaskTransaction, TransactionalKeeping  # noqa: PLC0415 - start-up time
+
+        return TransactionalKeeping(TaskTransaction(task, run, ledger), keeping)
 
     def policy_where(self, *, asked: bool) -> CachePolicy | None:
         """The policy that makes the keys; `asked`: the code wants results persisted. None: calls do not share results."""

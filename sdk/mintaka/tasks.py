@@ -6,7 +6,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack, overload
 
 from mintaka.bodies import Decorated, named_by
-from mintaka.context import CURRENT, RunContext, current_flow, current_tags
+from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
 from mintaka.dependencies import LEAVES, Dependencies
 from mintaka.drivers import run_async, run_sync
 from mintaka.exceptions import Terminated
@@ -110,6 +110,16 @@ class Task[**P, R](Decorated):
         self.running_hooks = (*self.running_hooks, hook)
         return hook
 
+    def on_commit[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(transaction)` when the transaction that a run was part of commits."""
+        self.results.hooked(on_commit=(hook,))
+        return hook
+
+    def on_rollback[H: Callable[..., Any]](self, hook: H) -> H:
+        """Decorator: call `hook(transaction)` when the transaction that a completed run was part of is rolled back."""
+        self.results.hooked(on_rollback=(hook,))
+        return hook
+
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
@@ -196,8 +206,8 @@ class Task[**P, R](Decorated):
             run.upstream = tuple(dict.fromkeys(upstream))
         context = RunContext(flow, ledger, run, self, log_prints=log_prints)
         keeping = None
-        if self.results.asked or (flow is not None and flow.results.persist):
-            keeping = self.results.keeping(self, flow)
+        if self.results.asked_anything or (flow is not None and flow.results.persist) or TRANSACTION.get() is not None:
+            keeping = self.results.keeping(self, run, ledger, flow)
         needs_preparing = self.task_run_name is not None
         return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=needs_preparing, keeping=keeping)
 
@@ -292,7 +302,7 @@ def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
             `persist_result`, `result_storage` (a URL or folder), `result_serializer`, `result_storage_key` (a template over
             `parameters`, `flow_run`, `task_run`), `cache_result_in_memory`;
             `cache_policy` (of `mintaka.cache_policies`) or `cache_key_fn(context, parameters)`, `cache_expiration`,
-            `refresh_cache`.
+            `refresh_cache`; `on_commit`, `on_rollback`: hooks called with the transaction (`mintaka.transactions`).
     """
     if fn is not None:
         return Task(fn, **settings)
