@@ -18,6 +18,7 @@ from mintaka.recording import NullRecorder, Recorder
 from mintaka.result_settings import Surroundings, surroundings_of
 from mintaka.runs import Run
 from mintaka.states import State
+from mintaka.stopping import STOP
 from mintaka.task_runners import ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 def _interrupted(error: BaseException) -> State:
     from mintaka.states import Crashed  # noqa: PLC0415 - would be a cycle
 
+    if STOP.requested:
+        return Crashed(reason="Terminated", message="the process was asked to end (SIGTERM)")
     return Crashed(reason=type(error).__name__, message=str(error) or "the process was interrupted")
 
 

@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
-from mintaka.engine import CALL, Await, Do, Judge, Report, RunHooks, Sleep, run_protocol
+from mintaka.engine import CALL, Await, Do, Halt, Judge, Report, RunHooks, Sleep, run_protocol
 from mintaka.exceptions import TimedOut
+from mintaka.futures import stop_jobs
 from mintaka.logging import printing_to_log, run_logger
 from mintaka.loops import run_coroutine
 from mintaka.stopping import STOP
@@ -134,7 +135,7 @@ def perform(invocation: Invocation, step: Step) -> Any:
         for future in reversed(step.futures):  # the last one first: fewer wake-ups than waiting for each in turn
             future.wait()
     elif isinstance(step, Sleep):
-        STOP.sleep(max(step.seconds, 0))
+        STOP.sleep(max(step.seconds, 0), lambda: invocation.run.is_over)
     elif isinstance(step, Do):
         return step.work()
     elif isinstance(step, RunHooks):
@@ -173,6 +174,8 @@ async def perform_async(invocation: Invocation, step: Step) -> Any:
 def _perform_at_once(invocation: Invocation, step: Step) -> Any:
     if isinstance(step, Report):
         run_logger(invocation.context).log(step.level, step.message, exc_info=log_information(step.error))
+    elif isinstance(step, Halt):
+        stop_jobs(invocation.ledger, step.runs, step.message)
     elif isinstance(step, Judge) and invocation.child is not None:
         return invocation.child.launch.judge(step.error)
     return None

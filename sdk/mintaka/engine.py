@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mintaka.context import FlowContext
     from mintaka.futures import Future
     from mintaka.invocations import Invocation
+    from mintaka.runs import Run
     from mintaka_core import states as core
     from mintaka_core.transitions import Decision
 
@@ -65,6 +66,13 @@ class RunHooks(NamedTuple):
     state: State
 
 
+class Halt(NamedTuple):
+    """Tell the threads that work on `runs`, which are over, to end."""
+
+    runs: list[Run]
+    message: str
+
+
 class Judge(NamedTuple):
     """Send the state that `error`, which interrupted the whole flow run, amounts to."""
 
@@ -85,7 +93,7 @@ class Report(NamedTuple):
     error: BaseException | None = None
 
 
-type Step = Call | Await | Sleep | RunHooks | Judge | Do | Report
+type Step = Call | Await | Sleep | RunHooks | Halt | Judge | Do | Report
 type RunProtocol = Generator[Step, Any, Outcome]
 
 CALL = Call()
@@ -112,15 +120,14 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
         value = yield from _tried(invocation)
         if type(value) is not State:
             return (yield from _completed(invocation, value))
-        proposed = value if value.is_terminal else _not_an_end(value)
-        if proposed.type != COMPLETED:
-            yield from _given_up(invocation, proposed)
+        proposed = yield from _proposed(invocation, value)
         decision = _decide(invocation, proposed, failures)
         if decision.state is None or decision.state.type != SCHEDULED:
             return (yield from _ended(invocation, proposed, decision))
         failures += 1
         yield Report(_WARNING, f"{run.name} {proposed.name}: {_told(proposed)}; {decision.reason}")
-        yield from _tried_again(invocation, decision, decision.state)
+        if not (yield from _tried_again(invocation, decision, decision.state)):
+            return Outcome(run)
 
 
 def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
@@ -130,7 +137,7 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
     try:
         value = yield CALL
         if invocation.child is not None:
-            value = yield from _settled(invocation.child, value)
+            value = yield from _settled(invocation, invocation.child, value)
     except GeneratorExit:
         raise
     except Exception as error:
@@ -209,11 +216,21 @@ def _completed_with(invocation: Invocation, outcome: Outcome) -> RunProtocol:
 _COMPLETED = State(COMPLETED)
 
 
-def _settled(child: FlowContext, value: Any) -> Generator[Step, Any, Any]:
+def _settled(invocation: Invocation, child: FlowContext, value: Any) -> Generator[Step, Any, Any]:
     """A flow's value once everything it submitted is over: itself, or the state that its parts add up to."""
     while child.open:
         yield Await(tuple(child.open.values()))
+    if child.outer is None and len(child.ledger.live) > 1:
+        yield Halt(*_left_behind(invocation, "before this did"))
     return settled_value(value, child.failures)
+
+
+def _proposed(invocation: Invocation, returned: State) -> Generator[Step, Any, State]:
+    """The end that a try proposes, once it has given up what it leaves undone."""
+    state = returned if returned.is_terminal else _not_an_end(returned)
+    if state.type != COMPLETED:
+        yield from _given_up(invocation, state)
+    return state
 
 
 def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None]:
@@ -227,13 +244,18 @@ def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None
     for future in tuple(child.open.values()):
         future.finish(Outcome(future.run))
     child.failures.clear()
-    invocation.ledger.end_below(
-        invocation.run, Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=f"the flow ended {state.name}")
-    )
+    yield Halt(*_left_behind(invocation, state.name))
 
 
-def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -> Generator[Step, Any, None]:
-    """Wait for the retry's time, then RUNNING again."""
+def _left_behind(invocation: Invocation, name: str) -> tuple[list[Run], str]:
+    """End whatever the flow did not wait for."""
+    message = f"the flow ended {name}"
+    entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=message)
+    return invocation.ledger.end_below(invocation.run, entry), message
+
+
+def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -> Generator[Step, Any, bool]:
+    """Wait for the retry's time, then RUNNING again; False where the run was ended meanwhile."""
     run, ledger = invocation.run, invocation.ledger
     ledger.enter(run, entry_of(state, rule=granted.rule, decision=granted.reason))
     decision = _decide(invocation, State(PENDING), 0, state)
@@ -242,10 +264,9 @@ def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -
     if STOP.requested:
         message = "the process was asked to stop before the retry"
         raise Terminated(message)
-    ledger.enter(run, Entry(PENDING, "Pending", now_micros()))
-    ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
     if invocation.child is not None:
         invocation.child.calls = None
+    return ledger.enter(run, Entry(PENDING, "Pending", now_micros())) and ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
 
 
 def _ended(invocation: Invocation, proposed: State, decision: Decision | None = None) -> RunProtocol:
@@ -273,8 +294,9 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
     run, ledger = invocation.run, invocation.ledger
     if run.n < 0:
         state: State = yield Judge(error)
-        ledger.end_all(entry_of(state))
+        ended = ledger.end_all(entry_of(state))
         ledger.end(run, entry_of(state))
+        yield Halt(ended, state.message)
         if hooks := invocation.definition.hooks_for(state):
             yield RunHooks(hooks, state)
         return

@@ -29,6 +29,7 @@
     Interruption               (a BaseException)
     ├── Terminated             the process was asked to end (SIGTERM)
     ├── Fenced                 a newer attempt of the same flow run has taken over
+    ├── Halted                 this run was cancelled, or what it is part of has ended
     └── Expired                a deadline passed; whoever set it turns it into TimedOut
 
 An interruption is a BaseException so that `except Exception` in a flow does not swallow it.
@@ -152,6 +153,10 @@ class Terminated(Interruption):
 
 class Fenced(Interruption):
     """A newer attempt of this flow run has taken over; this one has nothing more to say."""
+
+
+class Halted(Interruption):
+    """This run was cancelled while it ran, or the flow run it is part of has ended without it."""
 
 
 class Expired(Interruption):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from mintaka.generating import generate_async, generate_sync
 from mintaka.invocations import Invocation
 from mintaka.result_settings import ResultSettings
 from mintaka.retries import RetryPlan
+from mintaka.roots import Guard, close_root
 from mintaka.runs import Ledger
 from mintaka.stopping import STOP
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
@@ -162,13 +164,16 @@ class Flow[**P, R](Decorated):
     def _started(self, bound: inspect.BoundArguments, wait_for: Any, *, return_state: bool) -> Any:
         if self.is_generator and not return_state:
             generate: Any = generate_async if self.is_async else generate_sync
-            return generate(lambda: self._invocation(bound, wait_for), _close)
+            return generate(lambda: self._invocation(bound, wait_for), _close_generator)
         if self.is_async:
             return self._run_async(bound, wait_for, return_state=return_state)
         invocation = self._invocation(bound, wait_for)
         token = LAUNCH.set(None)
         try:
-            return _given(run_sync(invocation), return_state=return_state)
+            if invocation.run.n >= 0:
+                return _given(run_sync(invocation), return_state=return_state)
+            with Guard(invocation):
+                return _given(run_sync(invocation), return_state=return_state)
         finally:
             LAUNCH.reset(token)
             _close(invocation)
@@ -177,7 +182,10 @@ class Flow[**P, R](Decorated):
         invocation = self._invocation(bound, wait_for)
         token = LAUNCH.set(None)
         try:
-            return _given(await run_async(invocation), return_state=return_state)
+            if invocation.run.n >= 0:
+                return _given(await run_async(invocation), return_state=return_state)
+            with Guard(invocation):
+                return _given(await run_async(invocation), return_state=return_state)
         finally:
             LAUNCH.reset(token)
             _close(invocation)
@@ -249,6 +257,13 @@ def _given(outcome: Outcome, *, return_state: bool) -> Any:
 def _close(invocation: Invocation) -> None:
     if invocation.child is not None:
         invocation.child.close()
+
+
+def _close_generator(invocation: Invocation) -> None:
+    """The same for one that handed out its items; signals are its consumer's business."""
+    if invocation.run.n < 0:
+        close_root(invocation, sys.exception())
+    _close(invocation)
 
 
 @overload

@@ -16,16 +16,19 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.exceptions import UnfinishedRun
+from mintaka.bookkeeping import uninterrupted
+from mintaka.exceptions import Halted, UnfinishedRun
+from mintaka.outcomes import Outcome
 from mintaka.pool import wait_as_worker, worker_pool
+from mintaka.runs import Entry, now_micros
+from mintaka_core.states import CANCELLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from mintaka.context import FlowContext
-    from mintaka.outcomes import Outcome
     from mintaka.pool import Job
-    from mintaka.runs import Run
+    from mintaka.runs import Ledger, Run
     from mintaka.states import State
 
 
@@ -35,19 +38,21 @@ _LOCK = threading.Lock()
 class Future[R]:
     """A task run that was submitted."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_flow", "_outcome", "job", "run")
+    __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_flow", "_outcome", "job", "run")
 
     def __init__(self, run: Run, flow: FlowContext) -> None:
         self.run = run
         self.job: Job | None = None
         self._flow = flow
         self._outcome: Outcome | None = None
+        self._cancelled = False
         self._callbacks: list[Callable[[Future[R]], object]] | None = None
         flow.open[run.n] = self
 
+    @uninterrupted
     def finish(self, outcome: Outcome) -> None:
         """The run is over; the first call counts, be it from the thread that ran it or from a flow that gave it up."""
-        if not outcome.ok:
+        if not (outcome.ok or self._cancelled):
             self._flow.failures.setdefault(self.run.n, self)
         if self._flow.open.pop(self.run.n, None) is not None:
             self.job = None
@@ -98,6 +103,24 @@ class Future[R]:
         if self._outcome is None or not self._outcome.ok:
             self._flow.failures.pop(self.run.n, None)
 
+    def cancel(self) -> bool:
+        """End the run CANCELLED, with all that it submitted; False where it was over.
+
+        A body that runs is told to: it gets an exception at its next instruction, a coroutine at its next `await`. What it was
+        doing until then, such as a blocking call, nobody waits for.
+        """
+        message = "cancelled by its flow"
+        ledger = self._flow.ledger
+        entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message)
+        if self._outcome is not None or not ledger.end(self.run, entry):
+            return False
+        self._cancelled = True
+        job = self.job
+        if job is not None and not job.claim():
+            stop_jobs(ledger, [self.run, *ledger.end_below(self.run, entry)], message)
+        self.finish(Outcome(self.run))
+        return True
+
     def wait(self, timeout: float | None = None) -> None:
         """Block until the run is over, at most `timeout` seconds (None: for ever); does not raise when it passes."""
         if self._outcome is not None:
@@ -123,6 +146,7 @@ class Future[R]:
         value: R = self._outcome.result(raise_on_failure=raise_on_failure)
         return value
 
+    @uninterrupted
     def add_done_callback(self, callback: Callable[[Future[R]], object]) -> None:
         """Call `callback(self)` when the run is over, in the thread that ends it, or at once where it is."""
         with _LOCK:
@@ -159,6 +183,14 @@ class Future[R]:
 
     def __repr__(self) -> str:
         return f"<Future of {self.run!r}>"
+
+
+def stop_jobs(ledger: Ledger, runs: Iterable[Run], message: str) -> None:
+    """Tell the threads that work on `runs`, which are over, to end."""
+    for run in runs:
+        job = ledger.jobs.get(run.n)
+        if job is not None:
+            job.stop(Halted(message))
 
 
 class FutureList[R](list[Future[R]]):

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from mintaka.bookkeeping import uninterrupted
+from mintaka.halting import Scope
 from mintaka.loops import close_thread_loop, loop_is_running
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
     from contextvars import Context
 
@@ -30,13 +32,17 @@ if TYPE_CHECKING:
 _DEPTH = 16
 
 
-class Job:
-    """Something to be run once, in the context of whoever submitted it; `work` must not raise."""
+class Job(Scope):
+    """Something to be run once, in the context of whoever submitted it; `work` must not raise. `fn` is the user's function
+    in it, `needs_loop` says that it is a coroutine function, which then attaches the asyncio task it runs in.
+    """
 
-    __slots__ = ("context", "needs_loop", "pool", "taken", "work")
+    __slots__ = ("_loop_task", "context", "needs_loop", "pool", "taken", "work")
 
-    def __init__(self, work: Callable[[], None], context: Context, *, needs_loop: bool = False) -> None:
+    def __init__(self, work: Callable[[Job], None], context: Context, fn: Callable[..., Any], *, needs_loop: bool = False) -> None:
+        super().__init__(fn)
         self.work = work
+        self._loop_task: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self.context = context
         self.needs_loop = needs_loop
         self.taken = False
@@ -52,7 +58,28 @@ class Job:
 
     def run(self) -> None:
         """Run it in its context."""
-        self.context.run(self.work)
+        outer = self.enter()
+        try:
+            self.context.run(self.work, self)
+        finally:
+            self.leave(outer)
+
+    def attach(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        """It runs as `task` in `loop`, which is cancelled where the job is told to end."""
+        self._loop_task = loop, task
+        if self.error is not None:
+            task.cancel(str(self.error))
+
+    def stop(self, error: BaseException) -> None:
+        """Tell it to end with `error`; it does so as soon as it is in the user's code. Safe from any thread."""
+        if not self.needs_loop:
+            self.halt(error)
+            return
+        self.error = error
+        if self._loop_task is not None:
+            loop, task = self._loop_task
+            with suppress(RuntimeError):  # the loop is closed: the task is over
+                loop.call_soon_threadsafe(task.cancel, str(error))
 
 
 class _Worker(threading.local):

@@ -16,10 +16,12 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.bookkeeping import uninterrupted
+from mintaka.exceptions import Halted
 from mintaka.states import State
 from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
 
 if TYPE_CHECKING:
+    from mintaka.pool import Job
     from mintaka.recording import Recorder
 
 
@@ -101,16 +103,27 @@ class Run:
 class Ledger:
     """The runs of one attempt of a flow run: their numbers, which of them are not over, and where history goes."""
 
-    __slots__ = ("_numbers", "live", "recorder")
+    __slots__ = ("_numbers", "closed", "jobs", "live", "recorder")
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        #: True once the flow run is over: nothing begins any more.
+        self.closed = False
+        #: What threads of the task runners work on, by number of the run.
+        self.jobs: dict[int, Job] = {}
         self.live: dict[int, Run] = {}
         self._numbers = itertools.count()
 
     @uninterrupted
     def open(self, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> Run:
-        """A new run, PENDING."""
+        """A new run, PENDING.
+
+        Raises:
+            Halted: the flow run is over.
+        """
+        if self.closed:
+            message = f"the flow run is over, so {task} does not start"
+            raise Halted(message)
         run = Run(next(self._numbers), task, kind, parent, tags)
         self.live[run.n] = run
         return run
@@ -170,14 +183,16 @@ class Ledger:
         return [run for run in tuple(self.live.values()) if run.n >= 0 and self.end(run, entry)]
 
     @uninterrupted
-    def end_below(self, run: Run, entry: Entry) -> None:
-        """End every run inside of `run` that is not over."""
-        inside = {run.n}
+    def end_below(self, run: Run, entry: Entry) -> list[Run]:
+        """End every run inside of `run` that is not over; returns them."""
+        inside, ended = {run.n}, []
         for other in sorted(self.live.copy().values(), key=lambda other: other.n):
             parent = -1 if other.parent is None else other.parent
             if parent in inside and other.n >= 0:
                 inside.add(other.n)
-                self.end(other, entry)
+                if self.end(other, entry):
+                    ended.append(other)
+        return ended
 
     def _changed(self, run: Run) -> None:
         if run.n >= 0:

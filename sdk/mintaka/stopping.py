@@ -7,6 +7,10 @@ lock in Python code, which an exception there leaves locked.
 from __future__ import annotations
 
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SLICE_SECONDS = 0.05
 
@@ -23,10 +27,10 @@ class Stop:
         """From now on nothing new starts."""
         self.requested = True
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep, but hardly beyond the request to stop."""
+    def sleep(self, seconds: float, over: Callable[[], bool] = bool) -> None:
+        """Sleep, but hardly beyond the request to stop, or the time when `over()` holds."""
         until = monotonic() + seconds
-        while not self.requested and (left := until - monotonic()) > 0:
+        while not (self.requested or over()) and (left := until - monotonic()) > 0:
             sleep(min(left, _SLICE_SECONDS))
 
     def clear(self) -> None:

@@ -6,6 +6,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack, overload
 
 from mintaka.bodies import Decorated, named_by
+from mintaka.bookkeeping import uninterrupted
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
 from mintaka.dependencies import LEAVES, Dependencies
 from mintaka.drivers import run_async, run_sync
@@ -211,12 +212,13 @@ class Task[**P, R](Decorated):
         needs_preparing = self.task_run_name is not None
         return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=needs_preparing, keeping=keeping)
 
+    @uninterrupted
     def _submitted(
         self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...]
     ) -> Future[Any]:
         invocation = self._invocation(args, kwargs, wait_for, upstream)
         future: Future[Any] = Future(invocation.run, flow)
-        job = Job(lambda: self._work(invocation, future), copy_context(), needs_loop=self.is_async)
+        job = Job(lambda job: self._work(invocation, future, job), copy_context(), self.fn, needs_loop=self.is_async)
         future.job = job
         dependencies = invocation.dependencies
         waiting = [other for other in dependencies.futures if not other.done] if dependencies is not None else []
@@ -230,14 +232,17 @@ class Task[**P, R](Decorated):
             other.add_done_callback(lambda _: None if left.pop() else runner.submit(job))
         return future
 
-    def _work(self, invocation: Invocation, future: Future[Any]) -> None:
+    def _work(self, invocation: Invocation, future: Future[Any], job: Job) -> None:
         """Run a submitted call; whatever happens, its future is done afterwards."""
+        jobs, n = invocation.ledger.jobs, invocation.run.n
+        jobs[n] = job
         try:
-            outcome = run_coroutine(run_async(invocation)) if self.is_async else run_sync(invocation)
+            outcome = run_coroutine(_attached(job, invocation)) if self.is_async else run_sync(invocation)
         except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
             outcome = Outcome(invocation.run, error=error)
         if invocation.keeping is not None:
             invocation.keeping.forget(outcome)
+        jobs.pop(n, None)
         future.finish(outcome)
 
     def prepare(self, invocation: Invocation) -> None:
@@ -263,6 +268,15 @@ class Task[**P, R](Decorated):
 
     def __repr__(self) -> str:
         return f"<Task {self.key}>"
+
+
+async def _attached(job: Job, invocation: Invocation) -> Outcome:
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    task = asyncio.current_task()
+    if task is not None:
+        job.attach(asyncio.get_running_loop(), task)
+    return await run_async(invocation)
 
 
 @overload

@@ -1,22 +1,22 @@
 """Ending a sync body that runs too long.
 
 In the main thread a timer signal interrupts it wherever it is, also in a blocking call. Elsewhere nothing can interrupt
-a blocking call, so the body gets a thread of its own: at the deadline that thread is told to end (CPython raises in it at
-its next bytecode) and left alone, and the run is TimedOut at once, not when the call comes back.
+a blocking call, so the body gets a thread of its own: at the deadline that thread is told to end (`mintaka.halting`) and
+left alone, and the run is TimedOut at once, not when the call comes back.
 """
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.bookkeeping import in_bookkeeping
 from mintaka.exceptions import Expired
+from mintaka.halting import NestedScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,19 +75,22 @@ def _alarm(late: TimedOut) -> Iterator[None]:
 def _call_in_thread(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     ended: list[tuple[Any, BaseException | None]] = []
     over = threading.Event()
+    scope = NestedScope(fn)
 
     def body() -> None:
-        with suppress(Expired):  # which may come late, when the body is over
-            try:
-                ended.append((fn(*args, **kwargs), None))
-            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-                ended.append((None, error))
+        outer = scope.enter()
+        try:
+            ended.append((fn(*args, **kwargs), None))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            ended.append((None, error))
+        finally:
+            scope.leave(outer)
             over.set()
 
     thread = threading.Thread(target=copy_context().run, args=(body,), name="mintaka-timed", daemon=True)
     thread.start()
     if not over.wait(late.seconds):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Expired))
+        scope.halt(Expired())
         raise late
     value, error = ended[0]
     if error is not None:

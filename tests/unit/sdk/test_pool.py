@@ -19,11 +19,11 @@ def test_threads_are_made_on_demand_and_go_when_the_pool_closes() -> None:
     pool = SlotPool(4)
     done = threading.Semaphore(0)
     for _ in range(100):
-        pool.submit(Job(done.release, copy_context()))
+        pool.submit(Job(lambda _: done.release(), copy_context(), print))
     for _ in range(100):
         assert done.acquire(timeout=5)
     assert threading.active_count() <= before + 4
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("mintaka-")]
+    threads = [thread for thread in threading.enumerate() if thread.name.removeprefix("mintaka-").isdigit()]
     pool.close()
     for thread in threads:
         thread.join(5)
@@ -33,14 +33,14 @@ def test_threads_are_made_on_demand_and_go_when_the_pool_closes() -> None:
 def test_a_job_is_run_once_whoever_takes_it() -> None:
     pool = SlotPool(1)
     gate, ran = threading.Event(), []
-    pool.submit(Job(lambda: gate.wait(5) and None, copy_context()))
-    job = Job(lambda: ran.append(1), copy_context())
+    pool.submit(Job(lambda _: gate.wait(5) and None, copy_context(), print))
+    job = Job(lambda _: ran.append(1), copy_context(), print)
     pool.submit(job)
     assert job.claim()
     assert not job.claim()
     gate.set()
     last = threading.Event()
-    pool.submit(Job(last.set, copy_context()))
+    pool.submit(Job(lambda _: last.set(), copy_context(), print))
     assert last.wait(5)
     assert ran == []
     pool.close()
