@@ -27,6 +27,8 @@ lint: venv ## format, lint, types, borders
 	.venv/bin/ruff format --check $(PYTHON_FILES)
 	.venv/bin/ruff check $(PYTHON_FILES)
 	.venv/bin/mypy
+	.venv/bin/mypy tests/typing
+	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports
 
 .PHONY: format

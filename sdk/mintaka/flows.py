@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 from uuid import uuid4
 
 from mintaka.bodies import Decorated, named_by
@@ -17,17 +17,20 @@ from mintaka.result_settings import ResultSettings
 from mintaka.retries import RetryPlan
 from mintaka.roots import Guard, close_root
 from mintaka.runs import Ledger
+from mintaka.signatures import P, R_co, Typed, V_co
 from mintaka.stopping import STOP
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 
+    from mintaka.futures import Future, FutureList
     from mintaka.outcomes import Outcome
     from mintaka.result_settings import SerializerLike, StorageLike
     from mintaka.retries import RetryDelay
     from mintaka.runs import Run
+    from mintaka.signatures import FlowDecorator, FlowWords, Passed
     from mintaka.states import State
     from mintaka.task_runners import TaskRunner
     from mintaka_core.states import StateType
@@ -35,12 +38,12 @@ if TYPE_CHECKING:
 _HOOKED = {"on_completion": COMPLETED, "on_failure": FAILED, "on_cancellation": CANCELLED, "on_crashed": CRASHED}
 
 
-class Flow[**P, R](Decorated):
+class Flow(Decorated, Typed[P, R_co, V_co]):
     """What `@flow` makes of a function. See `flow` for the settings."""
 
     def __init__(
         self,
-        fn: Callable[P, R],
+        fn: Callable[P, R_co] | classmethod[Any, P, R_co],
         *,
         name: str | None = None,
         description: str | None = None,
@@ -49,6 +52,7 @@ class Flow[**P, R](Decorated):
         flow_run_name: str | Callable[..., str] | None = None,
         retries: int = 0,
         retry_delay_seconds: RetryDelay | None = None,
+        retry_jitter_factor: float | None = None,
         timeout_seconds: float | None = None,
         validate_parameters: bool = True,
         task_runner: TaskRunner | None = None,
@@ -69,7 +73,7 @@ class Flow[**P, R](Decorated):
         self.version = version
         self.tags = tuple(sorted(set(tags)))
         self.flow_run_name = flow_run_name
-        self.retry_plan = RetryPlan(retries, retry_delay_seconds)
+        self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor)
         self.timeout_seconds = timeout_seconds
         self.validate_parameters = validate_parameters
         self.task_runner = task_runner
@@ -83,11 +87,17 @@ class Flow[**P, R](Decorated):
         self.running_hooks = tuple(on_running)
         self.result_settings = ResultSettings(persist_result, result_storage, result_serializer, cache_result_in_memory)
 
-    def __get__(self, instance: object, owner: type | None = None) -> Flow[P, R]:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__[X, **Q](self: Flow[Concatenate[X, Q], R_co, V_co], instance: X, owner: type | None = None) -> Flow[Q, R_co, V_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         """A flow on a method is bound to its instance, each on its own."""
         return self.bound_to(instance, owner)
 
-    def with_options(self, **changes: Any) -> Flow[P, R]:
+    def with_options(self, **changes: Unpack[FlowWords]) -> Flow[P, R_co, V_co]:
         """The same function as a flow with other settings; what is not named stays as it is."""
         settings: dict[str, Any] = {
             "name": self.name,
@@ -97,6 +107,7 @@ class Flow[**P, R](Decorated):
             "flow_run_name": self.flow_run_name,
             "retries": self.retry_plan.limit,
             "retry_delay_seconds": self.retry_plan.delays,
+            "retry_jitter_factor": self.retry_plan.jitter_factor,
             "timeout_seconds": self.timeout_seconds,
             "validate_parameters": self.validate_parameters,
             "task_runner": self.task_runner,
@@ -108,7 +119,7 @@ class Flow[**P, R](Decorated):
             "cache_result_in_memory": self.result_settings.in_memory,
         }
         hooks = {word: self._hooks[state_type] for word, state_type in _HOOKED.items()}
-        return Flow(self.given, **settings | hooks | changes)
+        return Flow(self.given, **{**settings, **hooks, **changes})
 
     def on_completion[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(flow, flow_run, state)` when a run completed."""
@@ -136,9 +147,21 @@ class Flow[**P, R](Decorated):
         return hook
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
-    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State: ...
+    def __call__(
+        self: Flow[..., Coroutine[Any, Any, Any], V_co], *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, State[V_co]]: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State[V_co]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R_co: ...
+    @overload
+    def __call__(self, first: Passed, /, *args: Any, **kwargs: Any) -> R_co: ...
+    @overload
+    def __call__(self, first: Any, second: Passed, /, *args: Any, **kwargs: Any) -> R_co: ...
+    @overload
+    def __call__(self, **kwargs: Passed) -> R_co: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow here: as a subflow inside of a flow, else as a flow run of its own. Async flows give a coroutine;
         a generator hands out its items one by one, and begins when the first is asked for.
@@ -267,32 +290,24 @@ def _close_generator(invocation: Invocation) -> None:
 
 
 @overload
-def flow[**P, T](fn: Callable[P, T], /) -> Flow[P, T]: ...
+def flow[**Q, T](fn: Callable[Q, Coroutine[Any, Any, T]], /) -> Flow[Q, Coroutine[Any, Any, T], T]: ...
 @overload
-def flow(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    version: str | None = None,
-    tags: Iterable[str] = (),
-    flow_run_name: str | Callable[..., str] | None = None,
-    retries: int = 0,
-    retry_delay_seconds: RetryDelay | None = None,
-    timeout_seconds: float | None = None,
-    validate_parameters: bool = True,
-    task_runner: TaskRunner | None = None,
-    log_prints: bool | None = None,
-    on_completion: Iterable[Callable[..., Any]] = (),
-    on_failure: Iterable[Callable[..., Any]] = (),
-    on_cancellation: Iterable[Callable[..., Any]] = (),
-    on_crashed: Iterable[Callable[..., Any]] = (),
-    on_running: Iterable[Callable[..., Any]] = (),
-    persist_result: bool | None = None,
-    result_storage: StorageLike | None = None,
-    result_serializer: SerializerLike | None = None,
-    cache_result_in_memory: bool = True,
-) -> _FlowDecorator: ...
-def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+def flow[**Q, T, S, U](fn: Callable[Q, Generator[T, S, U]], /) -> Flow[Q, Generator[T, S, U], list[T]]: ...
+@overload
+def flow[**Q, T, S](fn: Callable[Q, AsyncGenerator[T, S]], /) -> Flow[Q, AsyncGenerator[T, S], list[T]]: ...
+@overload
+def flow[**Q, T](fn: Callable[Q, State[T] | Future[T]], /) -> Flow[Q, T]: ...
+@overload
+def flow[**Q, T](fn: Callable[Q, FutureList[T] | list[Future[T]]], /) -> Flow[Q, list[T]]: ...
+@overload
+def flow[**Q, T](fn: Callable[Q, T], /) -> Flow[Q, T]: ...
+@overload
+def flow[**Q, T](fn: classmethod[Any, Q, Coroutine[Any, Any, T]], /) -> Flow[Q, Coroutine[Any, Any, T], T]: ...
+@overload
+def flow[**Q, T](fn: classmethod[Any, Q, T], /) -> Flow[Q, T]: ...
+@overload
+def flow(**settings: Unpack[FlowWords]) -> FlowDecorator: ...
+def flow(fn: Any = None, /, **settings: Any) -> Any:
     """Make a flow of a function, sync or async: `@flow` or `@flow(name="etl", …)`.
 
     Args:
@@ -300,7 +315,7 @@ def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
         **settings: any of
             `name` (default: the function's, with dashes), `description` (default: the docstring), `version`, `tags`;
             `flow_run_name`: a template over the parameters or a callable that may take `parameters`;
-            `retries`, `retry_delay_seconds`: tries within the same process (a deployment's `retries` start a new one);
+            `retries`, `retry_delay_seconds`, `retry_jitter_factor`, as for tasks: tries within the same process (a deployment's `retries` start a new one);
             `timeout_seconds`: for each try on its own;
             `validate_parameters`: False passes arguments as they are;
             `task_runner`: where submitted tasks run, such as `ThreadPoolTaskRunner(max_workers=8)`;
@@ -311,10 +326,3 @@ def flow(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     if fn is not None:
         return Flow(fn, **settings)
     return lambda function: Flow(function, **settings)
-
-
-class _FlowDecorator(Protocol):
-    """What `flow(...)` with settings returns."""
-
-    def __call__[**P, T](self, fn: Callable[P, T], /) -> Flow[P, T]:
-        """Make a flow of `fn`."""

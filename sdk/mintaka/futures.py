@@ -14,7 +14,7 @@ import threading
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from mintaka.bookkeeping import uninterrupted
 from mintaka.exceptions import Halted, UnfinishedRun
@@ -91,7 +91,7 @@ class Future[R]:
         return self.run.name
 
     @property
-    def state(self) -> State:
+    def state(self) -> State[R]:
         """The state the run is in now; where it is over, its failure has been seen."""
         if self._outcome is None:
             return self.run.state
@@ -131,7 +131,11 @@ class Future[R]:
         self.add_done_callback(lambda _: latch.release())
         wait_as_worker(lambda: latch.acquire(timeout=-1 if timeout is None else timeout), self.job if timeout is None else None)
 
-    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> R:
+    @overload
+    def result(self, timeout: float | None = None, raise_on_failure: Literal[True] = True) -> R: ...
+    @overload
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool) -> R | Exception: ...
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R | Exception:
         """The task's return value, waiting for it at most `timeout` seconds (None: for ever).
 
         Raises:
@@ -200,7 +204,11 @@ class FutureList[R](list[Future[R]]):
         """Block until all are done, at most `timeout` seconds."""
         wait(self, timeout)
 
-    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> list[R]:
+    @overload
+    def result(self, timeout: float | None = None, raise_on_failure: Literal[True] = True) -> list[R]: ...
+    @overload
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool) -> list[R | Exception]: ...
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[Any]:
         """All results, in order; raises the first failure in that order.
 
         Raises:

@@ -6,7 +6,7 @@ Return one from a flow or task to choose how it ends: `return Completed(message=
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun
 from mintaka.results import ResultRecord
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    R = TypeVar("R", default=Any)
+    R_co = TypeVar("R_co", covariant=True, default=Any)
 else:
     from typing import TypeVar
 
-    R = TypeVar("R")  # its default, for those who write `State` alone, is a matter of type checkers until Python 3.13
+    R_co = TypeVar("R_co", covariant=True)  # its default, for those who write `State` alone, is a matter of type checkers until Python 3.13
 
 
 @dataclass(frozen=True, slots=True)
-class State(core.State, Generic[R]):  # noqa: UP046 - a type parameter with a default
+class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a default
     """What a run is in, with `data` (its result) and `error` (the exception that ended it), each None where there is none.
 
     Where the result is persisted, `data` is the reference to it, a `mintaka.results.ResultRecord`.
@@ -40,7 +40,11 @@ class State(core.State, Generic[R]):  # noqa: UP046 - a type parameter with a de
         """When the state began (aware, UTC); None while it is only proposed."""
         return self.time
 
-    def result(self, *, raise_on_failure: bool = True) -> R:
+    @overload
+    def result(self, raise_on_failure: Literal[True] = True) -> R_co: ...
+    @overload
+    def result(self, raise_on_failure: bool) -> R_co | Exception: ...
+    def result(self, raise_on_failure: bool = True) -> R_co | Exception:
         """The run's result; raises its exception where it failed (or returns that exception).
 
         Raises:
@@ -49,7 +53,7 @@ class State(core.State, Generic[R]):  # noqa: UP046 - a type parameter with a de
             FailedRun, CrashedRun, CancelledRun: the run ended so without an exception of its own.
         """
         if self.type == core.COMPLETED:
-            value: R = self.data.result if type(self.data) is ResultRecord else self.data
+            value: R_co = self.data.result if type(self.data) is ResultRecord else self.data
             return value
         if self.type == core.PAUSED:
             message = f"the run is {self.name}, so it has no result until it is resumed: {self.message}".rstrip(": ")
@@ -60,8 +64,7 @@ class State(core.State, Generic[R]):  # noqa: UP046 - a type parameter with a de
         error = self.exception()
         if raise_on_failure:
             raise error
-        returned: Any = error
-        return returned  # type: ignore[no-any-return]  # asked for by raise_on_failure=False
+        return error
 
     def exception(self) -> Exception:
         """The exception that tells how the run ended; only for terminal states other than COMPLETED."""

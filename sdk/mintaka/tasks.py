@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
 from mintaka.bodies import Decorated, named_by
 from mintaka.bookkeeping import uninterrupted
@@ -21,26 +21,28 @@ from mintaka.pool import Job
 from mintaka.recording import NullRecorder
 from mintaka.retries import RetryPlan
 from mintaka.runs import Ledger
+from mintaka.signatures import P, R_co, Typed, V_co
 from mintaka.stopping import STOP
 from mintaka.task_results import TaskResults
 from mintaka_core.states import COMPLETED, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 
     from mintaka.context import FlowContext
     from mintaka.retries import RetryDelay
     from mintaka.runs import Run
+    from mintaka.signatures import Passed, TaskDecorator, TaskWords
     from mintaka.states import State
     from mintaka.task_results import ResultWords
 
 
-class Task[**P, R](Decorated):
+class Task(Decorated, Typed[P, R_co, V_co]):
     """What `@task` makes of a function: call it, `.submit()` it, or `.map()` it. See `task` for the settings."""
 
     def __init__(
         self,
-        fn: Callable[P, R],
+        fn: Callable[P, R_co] | classmethod[Any, P, R_co],
         *,
         name: str | None = None,
         description: str | None = None,
@@ -49,7 +51,7 @@ class Task[**P, R](Decorated):
         retries: int = 0,
         retry_delay_seconds: RetryDelay | None = None,
         retry_jitter_factor: float | None = None,
-        retry_condition_fn: Callable[[Task[Any, Any], Run, State], bool] | None = None,
+        retry_condition_fn: Callable[[Task[..., Any], Run, State], bool] | None = None,
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
         on_completion: Iterable[Callable[..., Any]] = (),
@@ -71,11 +73,17 @@ class Task[**P, R](Decorated):
         self.running_hooks = tuple(on_running)
         self.results = TaskResults(self.name, **results)
 
-    def __get__(self, instance: object, owner: type | None = None) -> Task[P, R]:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__[X, **Q](self: Task[Concatenate[X, Q], R_co, V_co], instance: X, owner: type | None = None) -> Task[Q, R_co, V_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Self: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         """A task on a method is bound to its instance, each on its own."""
         return self.bound_to(instance, owner)
 
-    def with_options(self, **changes: Any) -> Task[P, R]:
+    def with_options(self, **changes: Unpack[TaskWords]) -> Task[P, R_co, V_co]:
         """The same function as a task with other settings; what is not named stays as it is."""
         plan = self.retry_plan
         settings: dict[str, Any] = {
@@ -94,7 +102,7 @@ class Task[**P, R](Decorated):
             "on_running": self.running_hooks,
             **self.results.words,
         }
-        return Task(self.given, **settings | changes)
+        return Task(self.given, **{**settings, **changes})
 
     def on_completion[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(task, task_run, state)` when a run completed."""
@@ -122,9 +130,23 @@ class Task[**P, R](Decorated):
         return hook
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
-    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State: ...
+    def __call__(
+        self: Task[..., Coroutine[Any, Any, Any], V_co], *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, State[V_co]]: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State[V_co]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R_co: ...
+    @overload
+    def __call__(self, first: Passed, /, *args: Any, **kwargs: Any) -> R_co: ...
+    @overload
+    def __call__(self, first: Any, second: Passed, /, *args: Any, **kwargs: Any) -> R_co: ...
+    @overload
+    def __call__(self, first: Any, second: Any, third: Passed, /, *args: Any, **kwargs: Any) -> R_co: ...
+    @overload
+    def __call__(self, **kwargs: Passed) -> R_co: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it here and return its value, or raise what it raised; an async task gives a coroutine of that. A generator
         hands out its items one by one, and begins when the first is asked for.
@@ -149,13 +171,19 @@ class Task[**P, R](Decorated):
         return outcome.state if return_state else outcome.result()
 
     @overload
-    def submit[**Q, V](self: Task[Q, Coroutine[Any, Any, V]], *args: Q.args, **kwargs: Q.kwargs) -> Future[V]: ...  # type: ignore[overload-overlap]
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[V_co]: ...
     @overload
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def submit(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State[V_co]: ...
     @overload
-    def submit(self, *args: Any, wait_for: Any = None, return_state: Literal[True], **kwargs: Any) -> State: ...
+    def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> Future[V_co]: ...
     @overload
-    def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> Future[Any]: ...
+    def submit(self, first: Passed, /, *args: Any, **kwargs: Any) -> Future[V_co]: ...
+    @overload
+    def submit(self, first: Any, second: Passed, /, *args: Any, **kwargs: Any) -> Future[V_co]: ...
+    @overload
+    def submit(self, first: Any, second: Any, third: Passed, /, *args: Any, **kwargs: Any) -> Future[V_co]: ...
+    @overload
+    def submit(self, **kwargs: Passed) -> Future[V_co]: ...
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Have it run by the flow's task runner, after everything it depends on; returns a Future at once.
 
@@ -169,7 +197,11 @@ class Task[**P, R](Decorated):
             return future.state
         return future
 
-    def map(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> FutureList[Any]:
+    @overload
+    def map(self, *args: Any, wait_for: Any = None, return_state: Literal[False] = False, **kwargs: Any) -> FutureList[V_co]: ...
+    @overload
+    def map(self, *args: Any, wait_for: Any = None, return_state: Literal[True], **kwargs: Any) -> list[State[V_co]]: ...
+    def map(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
         """Submit one call per element of the iterable arguments; `unmapped(x)` and single values go to every call.
 
         Raises:
@@ -181,7 +213,7 @@ class Task[**P, R](Decorated):
         futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.upstream) for each, named in mapped.calls)
         if return_state:
             futures.wait()
-        return [future.state for future in futures] if return_state else futures  # type: ignore[return-value]
+        return [future.state for future in futures] if return_state else futures
 
     def _invocation(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...] = ()) -> Invocation:
         around = CURRENT.get()
@@ -280,26 +312,22 @@ async def _attached(job: Job, invocation: Invocation) -> Outcome:
 
 
 @overload
-def task[**P, T](fn: Callable[P, T], /) -> Task[P, T]: ...
+def task[**Q, T](fn: Callable[Q, Coroutine[Any, Any, T]], /) -> Task[Q, Coroutine[Any, Any, T], T]: ...
 @overload
-def task(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    tags: Iterable[str] = (),
-    task_run_name: str | Callable[..., str] | None = None,
-    retries: int = 0,
-    retry_delay_seconds: RetryDelay | None = None,
-    retry_jitter_factor: float | None = None,
-    retry_condition_fn: Callable[[Task[Any, Any], Run, State], bool] | None = None,
-    timeout_seconds: float | None = None,
-    log_prints: bool | None = None,
-    on_completion: Iterable[Callable[..., Any]] = (),
-    on_failure: Iterable[Callable[..., Any]] = (),
-    on_running: Iterable[Callable[..., Any]] = (),
-    **results: Unpack[ResultWords],
-) -> _TaskDecorator: ...
-def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+def task[**Q, T, S, U](fn: Callable[Q, Generator[T, S, U]], /) -> Task[Q, Generator[T, S, U], list[T]]: ...
+@overload
+def task[**Q, T, S](fn: Callable[Q, AsyncGenerator[T, S]], /) -> Task[Q, AsyncGenerator[T, S], list[T]]: ...
+@overload
+def task[**Q, T](fn: Callable[Q, State[T]], /) -> Task[Q, T]: ...
+@overload
+def task[**Q, T](fn: Callable[Q, T], /) -> Task[Q, T]: ...
+@overload
+def task[**Q, T](fn: classmethod[Any, Q, Coroutine[Any, Any, T]], /) -> Task[Q, Coroutine[Any, Any, T], T]: ...
+@overload
+def task[**Q, T](fn: classmethod[Any, Q, T], /) -> Task[Q, T]: ...
+@overload
+def task(**settings: Unpack[TaskWords]) -> TaskDecorator: ...
+def task(fn: Any = None, /, **settings: Any) -> Any:
     """Make a task of a function: `@task` or `@task(retries=3, …)`.
 
     Args:
@@ -321,10 +349,3 @@ def task(fn: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     if fn is not None:
         return Task(fn, **settings)
     return lambda function: Task(function, **settings)
-
-
-class _TaskDecorator(Protocol):
-    """What `task(...)` with settings returns."""
-
-    def __call__[**P, T](self, fn: Callable[P, T], /) -> Task[P, T]:
-        """Make a task of `fn`."""
