@@ -123,10 +123,15 @@ def run(body: Any) -> BaseException | None:
     return None
 
 
-def check(history: MemoryRecorder) -> None:
+def workers() -> set[threading.Thread]:
+    """The threads that run tasks."""
+    return {thread for thread in threading.enumerate() if thread.name.removeprefix("mintaka-").isdigit()}
+
+
+def check(history: MemoryRecorder, before: set[threading.Thread]) -> None:
     """Every run has an end, only once, and history does not change afterwards."""
     until = monotonic() + 10
-    while any(thread.name.removeprefix("mintaka-").isdigit() for thread in threading.enumerate()) and monotonic() < until:
+    while workers() - before and monotonic() < until:
         sleep(0.001)
     for run in history.runs.values():
         assert [entry.type in TERMINAL for entry in run.history] == [False] * (len(run.history) - 1) + [True], run.history
@@ -140,9 +145,10 @@ def test_every_run_has_an_end_wherever_a_signal_hits(body: Any, *, point: int, n
     STOP.clear()
     if body.is_async and number == signal.SIGINT:
         point %= 1000  # asyncio's own handler: it cancels, too
+    before = workers()
     with recorded() as history, Interrupted(number, point) as interrupted:
         error = run(body)
-    check(history)
+    check(history, before)
     if interrupted.sent and body is lets_through:
         assert isinstance(error, (KeyboardInterrupt, Terminated)) or error is None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
