@@ -31,7 +31,7 @@ def run_sync(invocation: Invocation) -> Outcome:
         while True:
             if step is CALL:
                 try:
-                    value = _call(invocation)
+                    value = call_body(invocation)
                 except BaseException as error:  # noqa: BLE001 - the protocol decides what it means
                     step = protocol.throw(error)
                 else:
@@ -56,7 +56,7 @@ async def run_async(invocation: Invocation) -> Outcome:
         while True:
             if step is CALL:
                 try:
-                    value = await _call_async(invocation)
+                    value = await call_body_async(invocation)
                 except BaseException as error:  # noqa: BLE001 - the protocol decides what it means
                     step = protocol.throw(error)
                 else:
@@ -72,7 +72,8 @@ async def run_async(invocation: Invocation) -> Outcome:
             invocation.keeping.release()
 
 
-def _call(invocation: Invocation) -> Any:
+def call_body(invocation: Invocation) -> Any:
+    """Call the body of a run."""
     definition = invocation.definition
     if invocation.context.log_prints or definition.timeout_seconds is not None:
         return call(invocation, definition.body, invocation.args, invocation.kwargs)
@@ -97,7 +98,8 @@ def _timed(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...]
     return call_with_timeout(invocation.late, fn, args, kwargs)
 
 
-async def _call_async(invocation: Invocation) -> Any:
+async def call_body_async(invocation: Invocation) -> Any:
+    """Await the body of a run."""
     definition = invocation.definition
     if invocation.context.log_prints or definition.timeout_seconds is not None:
         return await call_async(invocation, definition.body, invocation.args, invocation.kwargs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from mintaka.exceptions import Interruption, Terminated, UpstreamFailed
+from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied
 from mintaka.loops import is_cancellation
 from mintaka.outcomes import Outcome
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
@@ -115,16 +115,16 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
             return (yield from _completed_with(invocation, found))
     if not ledger.start(run):
         return Outcome(run)
-    failures = 0
+    failures = crashes = 0
     while True:
         value = yield from _tried(invocation)
         if type(value) is not State:
             return (yield from _completed(invocation, value))
         proposed = yield from _proposed(invocation, value)
-        decision = _decide(invocation, proposed, failures)
+        decision = _decide(invocation, proposed, failures, crashes)
         if decision.state is None or decision.state.type != SCHEDULED:
             return (yield from _ended(invocation, proposed, decision))
-        failures += 1
+        failures, crashes = (failures, crashes + 1) if proposed.type == CRASHED else (failures + 1, crashes)
         yield Report(_WARNING, f"{run.name} {proposed.name}: {_told(proposed)}; {decision.reason}")
         if not (yield from _tried_again(invocation, decision, decision.state)):
             return Outcome(run)
@@ -145,6 +145,8 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
             yield from _interrupted(invocation, error)
             message = "the process was asked to stop"
             raise Terminated(message) from error
+        if isinstance(error, (WorkerDied, ClusterLost)):
+            return State(CRASHED, reason=_reason(error), message=str(error), error=error)
         return _failed(error, "TimedOut" if error is invocation.late else "Failed")
     except BaseException as error:
         yield from _interrupted(invocation, error)
@@ -258,7 +260,7 @@ def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -
     """Wait for the retry's time, then RUNNING again; False where the run was ended meanwhile."""
     run, ledger = invocation.run, invocation.ledger
     ledger.enter(run, entry_of(state, rule=granted.rule, decision=granted.reason))
-    decision = _decide(invocation, State(PENDING), 0, state)
+    decision = _decide(invocation, State(PENDING), current=state)
     if decision.until is not None:
         yield Sleep((decision.until - to_datetime(now_micros())).total_seconds())
     if STOP.requested:
@@ -272,7 +274,7 @@ def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -
 def _ended(invocation: Invocation, proposed: State, decision: Decision | None = None) -> RunProtocol:
     """Put the run into the terminal state `proposed`, or what the policy made of it."""
     run = invocation.run
-    decision = decision or _decide(invocation, proposed, 0)
+    decision = decision or _decide(invocation, proposed)
     state = decision.state or proposed
     entered = invocation.ledger.end(run, entry_of(state, rule=decision.rule, decision=decision.reason))
     outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
@@ -308,7 +310,7 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
         ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
 
 
-def _decide(invocation: Invocation, proposed: State, failures: int, current: core.State | None = None) -> Decision:
+def _decide(invocation: Invocation, proposed: State, failures: int = 0, crashes: int = 0, *, current: core.State | None = None) -> Decision:
     """Ask the core's policy about one transition of the run."""
     from random import random  # noqa: PLC0415 - start-up time: only failures come here
 
@@ -317,7 +319,9 @@ def _decide(invocation: Invocation, proposed: State, failures: int, current: cor
 
     definition, run = invocation.definition, invocation.run
     plan = definition.retry_plan
-    retriable = proposed.type == FAILED and failures < plan.limit and not STOP.requested and not invocation.handed_out
+    crashed = proposed.type == CRASHED
+    left = crashes < plan.crash_limit if crashed else proposed.type == FAILED and failures < plan.limit
+    retriable = left and not STOP.requested and not invocation.handed_out
     return decide(
         TASK_RUN_POLICY,
         Transition(
@@ -325,8 +329,9 @@ def _decide(invocation: Invocation, proposed: State, failures: int, current: cor
             proposed=proposed,
             now=to_datetime(now_micros()),
             failures=failures,
-            retries=plan.budgets(failures),
-            retriable=retriable and definition.may_retry(run, proposed),
+            crashes=crashes,
+            retries=plan.budgets(crashes if crashed else failures),
+            retriable=retriable and (crashed or definition.may_retry(run, proposed)),
             jitter=random(),  # noqa: S311 - spreads retries, guards no secret
         ),
     )

@@ -4,6 +4,8 @@
     ├── RunFailure             a run that did not complete, where no exception of its own tells more
     │   ├── FailedRun
     │   ├── CrashedRun
+    │   │   ├── WorkerDied     the process that ran a task's body died
+    │   │   └── ClusterLost    the cluster or executor that ran it is not there any more
     │   ├── CancelledRun
     │   └── UpstreamFailed     a task that never ran because one it depends on did not complete
     ├── UnfinishedRun          a result asked of a run that is not over
@@ -50,6 +52,14 @@ class FailedRun(RunFailure):
 
 class CrashedRun(RunFailure):
     """A run ended CRASHED: something that is not an `Exception` ended it."""
+
+
+class WorkerDied(CrashedRun):
+    """The process that ran a task's body died: killed, out of memory, or by `os._exit`."""
+
+
+class ClusterLost(CrashedRun):
+    """The cluster or executor that a task's body was handed to is not there any more, or never was."""
 
 
 class CancelledRun(RunFailure):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mintaka.bookkeeping import uninterrupted
 from mintaka.halting import Scope
@@ -28,8 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextvars import Context
 
+    from mintaka.futures import Future
+    from mintaka.invocations import Invocation
+
 #: How deep a worker goes in running the jobs it waits for, each inside the other, before it hands over its slot instead.
 _DEPTH = 16
+
+
+class Queue(Protocol):
+    """Where jobs wait until they begin."""
+
+    def take(self, job: Job) -> bool:
+        """Claim a job that has not begun; False where it has."""
 
 
 class Job(Scope):
@@ -37,17 +47,27 @@ class Job(Scope):
     in it, `needs_loop` says that it is a coroutine function, which then attaches the asyncio task it runs in.
     """
 
-    __slots__ = ("_loop_task", "context", "needs_loop", "pool", "taken", "work")
+    __slots__ = ("_loop_task", "call", "context", "needs_loop", "pool", "taken", "work")
 
-    def __init__(self, work: Callable[[Job], None], context: Context, fn: Callable[..., Any], *, needs_loop: bool = False) -> None:
+    def __init__(
+        self,
+        work: Callable[[Job], None],
+        context: Context,
+        fn: Callable[..., Any],
+        *,
+        needs_loop: bool = False,
+        call: tuple[Invocation, Future[Any]] | None = None,
+    ) -> None:
         super().__init__(fn)
         self.work = work
+        #: The call that `work` makes, for runners that make it in another way.
+        self.call = call
         self._loop_task: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self.context = context
         self.needs_loop = needs_loop
         self.taken = False
         #: Where it is queued; None until everything it depends on is done.
-        self.pool: SlotPool | None = None
+        self.pool: Queue | None = None
 
     def claim(self) -> bool:
         """Take it out of its queue, or never let it get there; False where somebody runs it."""

@@ -29,26 +29,28 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
 class RetryPlan:
     """How often a run is tried again, and after which waits."""
 
-    __slots__ = ("delays", "jitter_factor", "limit")
+    __slots__ = ("crash_limit", "delays", "jitter_factor", "limit")
 
-    def __init__(self, limit: int = 0, delay: RetryDelay | None = None, jitter_factor: float | None = None) -> None:
-        if limit < 0:
-            message = f"retries must not be negative, not {limit}"
+    def __init__(self, limit: int = 0, delay: RetryDelay | None = None, jitter_factor: float | None = None, crash_limit: int = 0) -> None:
+        if limit < 0 or crash_limit < 0:
+            message = f"retries and crash_retries must not be negative, not {min(limit, crash_limit)}"
             raise ValueError(message)
         if jitter_factor is not None and jitter_factor < 0:
             message = f"retry_jitter_factor must not be negative, not {jitter_factor}"
             raise ValueError(message)
         self.limit = limit
+        self.crash_limit = crash_limit
         self.jitter_factor = jitter_factor or 0.0
         self.delays = _delays(limit, delay)
 
-    def budgets(self, failures: int) -> Retries:
-        """The budgets with the wait for the retry after `failures` granted ones, as the rules understand them."""
+    def budgets(self, granted: int) -> Retries:
+        """The budgets with the wait for the retry after `granted` ones, as the rules understand them."""
         from mintaka_core.backoff import Backoff, Budget, Retries  # noqa: PLC0415 - start-up time: only failures need it
 
-        delay = self.delays[min(failures, len(self.delays) - 1)] * (1 + self.jitter_factor)
+        delay = self.delays[min(granted, len(self.delays) - 1)] * (1 + self.jitter_factor)
         share = self.jitter_factor / (1 + self.jitter_factor)
-        return Retries(on_failure=Budget(self.limit, Backoff(delay, factor=1.0, max_seconds=delay, jitter=share)))
+        backoff = Backoff(delay, factor=1.0, max_seconds=delay, jitter=share)
+        return Retries(on_failure=Budget(self.limit, backoff), on_crash=Budget(self.crash_limit, backoff))
 
 
 def _delays(limit: int, delay: RetryDelay | None) -> tuple[float, ...]:

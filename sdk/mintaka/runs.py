@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime
 from time import time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mintaka.bookkeeping import uninterrupted
 from mintaka.exceptions import Halted
@@ -21,7 +21,8 @@ from mintaka.states import State
 from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
 
 if TYPE_CHECKING:
-    from mintaka.pool import Job
+    from collections.abc import Iterable, Iterator
+
     from mintaka.recording import Recorder
 
 
@@ -45,6 +46,13 @@ class Entry(NamedTuple):
     decision: str = ""
     reason: str = ""
     message: str = ""
+
+
+class Stoppable(Protocol):
+    """What works on a run."""
+
+    def stop(self, error: BaseException) -> None:
+        """Tell it to end with `error`."""
 
 
 class Run:
@@ -105,14 +113,14 @@ class Ledger:
 
     __slots__ = ("_numbers", "closed", "jobs", "live", "recorder")
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, numbers: Iterator[int] | None = None) -> None:
         self.recorder = recorder
         #: True once the flow run is over: nothing begins any more.
         self.closed = False
         #: What threads of the task runners work on, by number of the run.
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, Stoppable] = {}
         self.live: dict[int, Run] = {}
-        self._numbers = itertools.count()
+        self._numbers = itertools.count() if numbers is None else numbers
 
     @uninterrupted
     def open(self, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> Run:
@@ -193,6 +201,19 @@ class Ledger:
                 if self.end(other, entry):
                     ended.append(other)
         return ended
+
+    def adopt(self, runs: Iterable[Run], inside: Run) -> None:
+        """Take over `runs`, which began and ended inside of `inside` in another process, under numbers of this ledger."""
+        numbers = {inside.n: inside.n}
+        for other in runs:
+            run = self.open(other.task, other.kind, numbers.get(inside.n if other.parent is None else other.parent, inside.n), other.tags)
+            numbers[other.n] = run.n
+            run.own_name = other.own_name
+            run.upstream = tuple(numbers[n] for n in other.upstream if n in numbers)
+            run.history = other.history
+            if run.is_over:
+                self.live.pop(run.n, None)
+            self._changed(run)
 
     def _changed(self, run: Run) -> None:
         if run.n >= 0:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         retries: int
         retry_delay_seconds: RetryDelay | None
         retry_jitter_factor: float | None
+        crash_retries: int
         retry_condition_fn: Callable[[Task[..., Any], Run, State[Any]], bool] | None
         timeout_seconds: float | None
         log_prints: bool | None

@@ -51,6 +51,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         retries: int = 0,
         retry_delay_seconds: RetryDelay | None = None,
         retry_jitter_factor: float | None = None,
+        crash_retries: int = 0,
         retry_condition_fn: Callable[[Task[..., Any], Run, State], bool] | None = None,
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
@@ -64,7 +65,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         self.description = description or self.description
         self.tags = tuple(sorted(set(tags)))
         self.task_run_name = task_run_name
-        self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor)
+        self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor, crash_retries)
         self.retry_condition_fn = retry_condition_fn
         self.timeout_seconds = timeout_seconds
         self.log_prints = log_prints
@@ -94,6 +95,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             "retries": plan.limit,
             "retry_delay_seconds": plan.delays,
             "retry_jitter_factor": plan.jitter_factor,
+            "crash_retries": plan.crash_limit,
             "retry_condition_fn": self.retry_condition_fn,
             "timeout_seconds": self.timeout_seconds,
             "log_prints": self.log_prints,
@@ -250,7 +252,9 @@ class Task(Decorated, Typed[P, R_co, V_co]):
     ) -> Future[Any]:
         invocation = self._invocation(args, kwargs, wait_for, upstream)
         future: Future[Any] = Future(invocation.run, flow)
-        job = Job(lambda job: self._work(invocation, future, job), copy_context(), self.fn, needs_loop=self.is_async)
+        job = Job(
+            lambda job: self._work(invocation, future, job), copy_context(), self.fn, needs_loop=self.is_async, call=(invocation, future)
+        )
         future.job = job
         dependencies = invocation.dependencies
         waiting = [other for other in dependencies.futures if not other.done] if dependencies is not None else []
@@ -338,6 +342,7 @@ def task(fn: Any = None, /, **settings: Any) -> Any:
             `task_run_name`: a template over the parameters (`"clean {city}"`) or a callable that may take `parameters`;
             `retries` and `retry_delay_seconds` (a number, a list, or a callable such as `exponential_backoff(2)`),
             `retry_jitter_factor`, `retry_condition_fn(task, task_run, state)`;
+            `crash_retries`: tries after a crash, such as the death of the worker process that ran it;
             `timeout_seconds`: for each try on its own;
             `log_prints`: True makes `print` a line of the log, None takes the flow's setting;
             `on_completion`, `on_failure`, `on_running`: hooks called with (task, task_run, state);

@@ -1,0 +1,78 @@
+"""Processes and Ray in the one shape that the standard library gives executors; each is imported when it is made."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import Executor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from mintaka.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+
+class ProcessExecutor(Executor):
+    """Processes started with "spawn". Unlike the standard library's, it survives the death of a worker: only what that one
+    ran is lost.
+    """
+
+    def __init__(self, max_workers: int) -> None:
+        from multiprocessing import get_context  # noqa: PLC0415 - start-up time
+
+        from pebble import ProcessPool  # noqa: PLC0415 - start-up time
+
+        self._pool: Any = ProcessPool(max_workers, initializer=_leave_interrupts_to_the_parent, context=get_context("spawn"))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have `fn` called in one of the processes."""
+        future: Future[Any] = self._pool.schedule(fn, args=args, kwargs=kwargs)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - what is left when a flow is over is unwanted
+        """End the processes, whatever they are doing."""
+        self._pool.stop()
+        self._pool.join()
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; what to make of it is the flow's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class RayExecutor(Executor):
+    """A Ray cluster: an existing one by its address, or a local one, which ends with the flow run."""
+
+    def __init__(self, address: str | None, init_kwargs: dict[str, Any]) -> None:
+        try:
+            import ray  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise not_installed(extra="ray") from error
+        self._ray = ray
+        self._own = not ray.is_initialized()
+        if self._own:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            local = {"_node_ip_address": "127.0.0.1"} if address is None else {}
+            settings = {"include_dashboard": False, "configure_logging": False, "log_to_driver": False}
+            ray.init(address=address, **settings | local | init_kwargs)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have `fn` called by a worker; a body whose worker dies is not run again by Ray."""
+        reference = self._ray.remote(max_retries=0)(fn).remote(*args, **kwargs)
+        future: Future[Any] = reference.future()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as above
+        """Leave the cluster where it was us who joined it."""
+        if self._own:
+            with suppress(Exception):
+                self._ray.shutdown()
+
+
+def not_installed(extra: str) -> ConfigurationError:
+    """What to do where an extra is missing."""
+    message = f"this task runner needs more than is installed: pip install 'mintaka[{extra}]'"
+    return ConfigurationError(message)

@@ -1,0 +1,180 @@
+"""Tasks in other processes and on clusters: real processes, Dask and Ray on this machine, two workers each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+from mintaka import flow, get_run_logger, task
+from mintaka.exceptions import ClusterLost, WorkerDied
+from mintaka.task_runners import DaskTaskRunner, ProcessPoolTaskRunner, RayTaskRunner
+from mintaka.testing import recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mintaka.task_runners import TaskRunner
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    # Both libraries leave sockets and loops to the garbage collector when their workers die.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
+
+@task
+def where(n: int) -> list[int]:
+    get_run_logger().warning("number %d", n)
+    return [n, os.getpid()]
+
+
+@task
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@task
+def dies() -> None:
+    os._exit(7)
+
+
+@task
+def dies_once(marks: str) -> str:
+    path = f"{marks}/mark"
+    if not os.path.exists(path):  # noqa: PTH110 - the smallest thing that a worker can do
+        os.close(os.open(path, os.O_CREAT))
+        os._exit(7)
+    return "alive"
+
+
+@task(timeout_seconds=0.3)
+def slow() -> None:
+    time.sleep(30)
+
+
+@pytest.fixture(scope="module")
+def dask_address() -> Iterator[str]:
+    """A Dask cluster for the tests that do not break it."""
+    import dask  # noqa: PLC0415 - only here
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster for all tests: it takes seconds to start."""
+    import ray  # noqa: PLC0415 - only here
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(params=["processes", "dask", "ray"])
+def runner(request: pytest.FixtureRequest) -> TaskRunner:
+    """Each runner on two workers."""
+    if request.param == "processes":
+        return ProcessPoolTaskRunner(max_workers=2)
+    if request.param == "dask":
+        return DaskTaskRunner(address=request.getfixturevalue("dask_address"))
+    request.getfixturevalue("ray_cluster")
+    return RayTaskRunner()
+
+
+def test_tasks_run_in_other_processes_with_edges_results_and_logs(runner: TaskRunner, caplog: pytest.LogCaptureFixture) -> None:
+    @flow(task_runner=runner)
+    def main() -> Any:
+        found = where.map([1, 2, 3]).result()
+        first = add.submit(1, 2)
+        return [[n for n, _ in found], {pid for _, pid in found}, add.submit(first, 4).result()]
+
+    with recorded() as history:
+        numbers, processes, total = main()
+    assert numbers == [1, 2, 3]
+    assert os.getpid() not in processes
+    assert total == 7
+    assert history.upstream_of("add-4") == {"add-3"}
+    assert sorted(message for message in caplog.messages if message.startswith("number")) == ["number 1", "number 2", "number 3"]
+
+
+def test_a_worker_that_dies_crashes_its_task_and_the_next_one_finds_another(runner: TaskRunner) -> None:
+    @flow(task_runner=runner)
+    def main() -> Any:
+        crashed = dies.submit()
+        crashed.wait()
+        assert isinstance(crashed.result(raise_on_failure=False), WorkerDied)
+        return [crashed.state.type, crashed.state.reason, add.submit(1, 2).result()]
+
+    assert main() == ["CRASHED", "WorkerDied", 3]
+
+
+def test_a_crash_budget_brings_the_task_through(runner: TaskRunner, tmp_path: Any) -> None:
+    patient = dies_once.with_options(crash_retries=1)
+
+    @flow(task_runner=runner)
+    def main() -> Any:
+        return patient.submit(str(tmp_path)).result()
+
+    with recorded() as history:
+        assert main() == "alive"
+    assert history.states_of("dies_once-0") == ["Pending", "Running", "AwaitingRetry", "Pending", "Retrying", "Completed"]
+
+
+def test_a_timeout_ends_a_body_that_blocks(runner: TaskRunner) -> None:
+    @flow(task_runner=runner)
+    def main() -> Any:
+        future = slow.submit()
+        future.wait()
+        return [future.state.name, add.submit(1, 1).result()]
+
+    assert main() == ["TimedOut", 2]
+
+
+def test_only_the_task_of_the_dead_process_crashes() -> None:
+    @task
+    def waits() -> str:
+        time.sleep(1)
+        return "fine"
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
+    def main() -> Any:
+        other, crashed = waits.submit(), dies.submit()
+        crashed.wait()
+        return [crashed.state.reason, other.result()]
+
+    assert main() == ["WorkerDied", "fine"]
+
+
+def test_a_cluster_that_is_lost_in_the_middle_crashes_what_it_ran() -> None:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+
+    @task
+    def waits() -> None:
+        time.sleep(60)
+
+    @flow(task_runner=DaskTaskRunner(address=cluster.scheduler_address, client_kwargs={"timeout": 5}))
+    def main() -> Any:
+        assert add.submit(1, 1).result() == 2
+        future = waits.submit()
+        with Client(cluster, set_as_default=False) as client:
+            while not any(client.processing().values()):  # until a worker has it
+                time.sleep(0.05)
+        cluster.close()
+        future.wait(60)
+        return [future.state.type, future.result(raise_on_failure=False)]
+
+    kind, error = main()
+    assert kind == "CRASHED"
+    assert isinstance(error, (ClusterLost, WorkerDied))  # whichever Dask notices first
