@@ -156,9 +156,7 @@ async def perform_async(invocation: Invocation, step: Step) -> Any:
         for future in step.futures:
             await future.wait_async()
     elif isinstance(step, Sleep):
-        import asyncio  # noqa: PLC0415 - start-up time
-
-        await asyncio.sleep(max(step.seconds, 0))
+        await STOP.sleep_async(max(step.seconds, 0))
     elif isinstance(step, Do):
         import asyncio  # noqa: PLC0415 - start-up time
 

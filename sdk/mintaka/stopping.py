@@ -18,10 +18,12 @@ _SLICE_SECONDS = 0.05
 class Stop:
     """Set once, never cleared but by tests."""
 
-    __slots__ = ("requested",)
+    __slots__ = ("requested", "skipped")
 
     def __init__(self) -> None:
         self.requested = False
+        #: In tests: where waits are noted, in seconds, instead of being waited for.
+        self.skipped: list[float] | None = None
 
     def request(self) -> None:
         """From now on nothing new starts."""
@@ -29,9 +31,21 @@ class Stop:
 
     def sleep(self, seconds: float, over: Callable[[], bool] = bool) -> None:
         """Sleep, but hardly beyond the request to stop, or the time when `over()` holds."""
+        if self.skipped is not None:
+            self.skipped.append(seconds)
+            return
         until = monotonic() + seconds
         while not (self.requested or over()) and (left := until - monotonic()) > 0:
             sleep(min(left, _SLICE_SECONDS))
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Sleep without blocking the event loop, which a request to stop ends in its own way."""
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        if self.skipped is not None:
+            self.skipped.append(seconds)
+            seconds = 0
+        await asyncio.sleep(seconds)
 
     def clear(self) -> None:
         """As if nobody had asked."""
