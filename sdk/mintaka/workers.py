@@ -124,6 +124,8 @@ def _surrounded(invocation: Invocation, logs: list[dict[str, Any]] | None) -> It
     try:
         yield
     finally:
+        if invocation.context.flow is not None:
+            invocation.context.flow.close()  # the threads of what was submitted inside
         _LOGS.reset(collecting)
         CURRENT.reset(current)
 
