@@ -29,8 +29,8 @@ async def fake_nodes(cluster: Cluster, pods: int) -> int:
     """See to it that there are fake nodes for so many pods; returns how many there were before."""
     nodes, _ = await cluster.list("/api/v1/nodes", labelSelector="type=kwok")
     wanted = max(2, math.ceil(pods / _PODS_PER_NODE))
-    if len(nodes) < wanted:
-        await asyncio.to_thread(_make_fake_nodes, wanted)
+    # Also where there are enough: somebody has to play them.
+    await asyncio.to_thread(_make_fake_nodes, max(wanted, len(nodes)))
     return len(nodes)
 
 
@@ -48,7 +48,8 @@ async def surroundings(
     async with contextlib.AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(Cluster(user_agent="mintaka-benchmark"))
         await fake_nodes(cluster, pods)
-        await cluster.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        metadata = {"name": namespace, "labels": {"mintaka.dev/leftover": "benchmark"}}
+        await cluster.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         try:
             operator = await stack.enter_async_context(OperatorProcess(namespace, settings | kubeconfig))
             requests = RequestCount(lambda: _read_metrics(cluster))
