@@ -1,5 +1,7 @@
 """The only kopf decorators: low-level event handlers that put a key into the work queue and nothing else.
 
+They hear of flow deployments; flow runs and pods come through our own informers (informing.py), which cost a tenth.
+
 kopf never writes here: progress and diffbase storages are null, no create/update/field handlers, timers, daemons or
 indices exist, so no annotation or finalizer of kopf's ever lands on a run. kopf runs in a thread with an event loop of
 its own, because on its way out it cancels every task of its loop; some watch errors end it, hence the supervision.
@@ -83,10 +85,6 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
         token = await asyncio.to_thread(credentials.token.current)
         session = open_session(credentials, user_agent="mintaka-operator (kopf)", authorization=f"Bearer {token}")
         return kopf.AiohttpSession(server=credentials.server, aiohttp_session=session)
-
-    @kopf.on.event(GROUP, VERSION, "flowruns", registry=registry)
-    async def on_flow_run(event: Any, **_: Any) -> None:
-        observe("flowruns", event["type"], event["object"])
 
     @kopf.on.event(GROUP, VERSION, "flowdeployments", registry=registry)
     async def on_flow_deployment(event: Any, **_: Any) -> None:

@@ -1,7 +1,7 @@
 """Keeping the pod store true: list, watch from there, list again when the watch is lost.
 
-kopf hears of our own resources; pods come through here, because each costs seven to nine events and kopf spends fifteen
-to forty times the CPU of this loop on each (measured).
+kopf hears of flow deployments; flow runs and pods come through here, because each run costs a dozen events and kopf spends
+fifteen to forty times the CPU of this loop on each (measured).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import asyncio
 import logging
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mintaka_core.names import LABEL_MANAGED_BY, MANAGED_BY
-from mintaka_operator import metrics, paths
+from mintaka_operator import metrics
 from mintaka_operator.cluster import ApiError, Cluster, sleep_after
-from mintaka_operator.stores import Name, PodStore, name_of, version_of
+from mintaka_operator.stores import PodStore, ResourceStore, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,15 +28,24 @@ _GONE = 410
 DEAF_SECONDS = 150.0
 
 
-class PodInformer:
-    """Watches the pods of one namespace (None: of all) and tells which runs they matter to, and as of which resource version."""
+class Informer:
+    """Watches a collection of one namespace (None: of all) and keeps its store true through `observe(event type, object)`."""
 
-    def __init__(self, cluster: Cluster, store: PodStore, namespace: str | None, tell: Callable[[Name, int], None]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        collection: Callable[[str | None], str],
+        namespace: str | None,
+        store: ResourceStore | PodStore,
+        observe: Callable[[str | None, dict[str, Any]], None],
+        **query: str,
+    ) -> None:
         self._cluster = cluster
-        self._store = store
-        self._path = paths.pods(namespace)
+        self._path = collection(namespace)
         self._namespace = namespace
-        self._tell = tell
+        self._store = store
+        self._observe = observe
+        self._query = query
         self._version = ""
         self.synced = asyncio.Event()
         self.heard_time = time.monotonic()
@@ -59,45 +68,33 @@ class PodInformer:
                 if error.code == _GONE:
                     self._version = ""
                     continue
-                _logger.warning("watching pods failed: %s", error)
+                _logger.warning("watching %s failed: %s", self._path, error)
                 await sleep_after(error, failures)
                 failures += 1
-            metrics.WATCH_RESTARTS.labels("pods").inc()
+            metrics.WATCH_RESTARTS.labels(self._path.rsplit("/", 1)[1]).inc()
 
     async def _list(self) -> None:
         seen = set()
         version = ""
-        async for pods, version in self._cluster.pages(self._path, labelSelector=OUR_PODS):  # noqa: B007 - the last one counts
-            for pod in pods:
-                seen.add(name_of(pod))
-                self._put(pod)
-        for key in self._store.names():
-            if key not in seen and self._namespace in {None, key[0]}:
-                self._remove(key)
+        async for page, version in self._cluster.pages(self._path, metadata_only=False, **self._query):  # noqa: B007 - the last one counts
+            for found in page:
+                seen.add(name_of(found))
+                self._observe(None, found)
+        for namespace, name in self._store.names():
+            if (namespace, name) not in seen and self._namespace in {None, namespace}:
+                self._observe("DELETED", {"metadata": {"namespace": namespace, "name": name}})
         self._version = version
         self.heard_time = time.monotonic()
         self.synced.set()
 
     async def _watch(self) -> None:
         seconds = 300 + random.randrange(300)  # noqa: S311 - spreads the load of many replicas
-        async for event in self._cluster.events(self._path, self._version, seconds=seconds, labelSelector=OUR_PODS):
+        async for event in self._cluster.events(self._path, self._version, seconds=seconds, **self._query):
             self.heard_time = time.monotonic()
-            pod = event["object"]
+            found = event["object"]
             match event["type"]:
-                case "ADDED" | "MODIFIED":
-                    self._put(pod)
-                case "DELETED":
-                    self._remove(name_of(pod), pod["metadata"].get("uid"))
+                case "ADDED" | "MODIFIED" | "DELETED":
+                    self._observe(event["type"], found)
                 case "ERROR":
-                    raise ApiError(pod.get("code") or 500, pod.get("reason") or "", pod.get("message") or "watch error")
-            self._version = pod["metadata"]["resourceVersion"]
-
-    def _put(self, pod: dict[str, object]) -> None:
-        run = self._store.put(pod)
-        if run:
-            self._tell(run, version_of(pod))
-
-    def _remove(self, key: Name, uid: str | None = None) -> None:
-        run = self._store.remove(key, uid)
-        if run:
-            self._tell(run, 0)
+                    raise ApiError(found.get("code") or 500, found.get("reason") or "", found.get("message") or "watch error")
+            self._version = found["metadata"]["resourceVersion"]

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mintaka_operator import metrics
+from mintaka_operator import metrics, paths
 from mintaka_operator.cluster import Cluster
 from mintaka_operator.handlers import KopfThread
-from mintaka_operator.informing import PodInformer
+from mintaka_operator.informing import OUR_PODS, Informer
 from mintaka_operator.leading import Leadership, LeaseLost
 from mintaka_operator.queueing import WorkQueue
 from mintaka_operator.relisting import Relister
@@ -39,16 +40,22 @@ class Operator:
         world.wrote = self._wrote
         self._loop = asyncio.get_running_loop()
         self._relister = Relister(world, self.observe, self._wake_run)
-        self._informers = [
-            PodInformer(world.cluster, world.pods, namespace, self._wake_run) for namespace in world.settings.namespaces or (None,)
-        ]
+        self._informers = [self._pod_informer(namespace) for namespace in world.settings.namespaces or (None,)]
+        self._run_informers = [self._run_informer(namespace) for namespace in world.settings.namespaces or (None,)]
         self._kopf: KopfThread | None = None
         self._leading = False
+
+    def _pod_informer(self, namespace: str | None) -> Informer:
+        return Informer(self._world.cluster, paths.pods, namespace, self._world.pods, partial(self.observe, "pods"), labelSelector=OUR_PODS)
+
+    def _run_informer(self, namespace: str | None) -> Informer:
+        return Informer(self._world.cluster, paths.flow_runs, namespace, self._world.runs, partial(self.observe, "flowruns"))
 
     def health(self) -> dict[str, str]:
         """What must be well for the process to be worth keeping."""
         return {
             "pods": "the pod watch is deaf" if any(informer.deaf for informer in self._informers) else "",
+            "runs": "the flow run watch is deaf" if any(informer.deaf for informer in self._run_informers) else "",
             "resources": "the resource watch is deaf: relisting finds what it missed" if self._relister.deaf else "",
         }
 
@@ -74,7 +81,7 @@ class Operator:
         if plural == "pods":
             run = self._world.pods.remove(key, uid) if kind == "DELETED" else self._world.pods.put(resource)
             if run:
-                self._wake_run(run)
+                self._wake_run(run, 0 if kind == "DELETED" else version_of(resource))
             return
         store = self._world.runs if plural == "flowruns" else self._world.deployments
         known = store.get(key)
@@ -110,6 +117,8 @@ class Operator:
                 for informer in self._informers:
                     await informer.synced.wait()
                 # Pods first: a run is judged by its pods, so none may be looked at before they are known.
+                for informer in self._run_informers:
+                    group.create_task(informer.run())
                 kopf.start()
                 group.create_task(self._relister.run())
                 group.create_task(self._queue.run(self._world.settings.workers, Worker(self._world, self._queue).work))
