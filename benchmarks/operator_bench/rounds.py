@@ -191,8 +191,8 @@ def _own(before: str, after: str, number: int) -> dict[str, float]:
     counters = {
         "operator's reconciles each": 'mintaka_operator_reconcile_seconds_count{kind="run"}',
         "operator's pod creates each": 'mintaka_operator_api_requests_total{code="201",resource="pods",verb="post"}',
-        "operator's status writes each": 'mintaka_operator_api_requests_total{code="200",resource="flowruns/status",verb="patch"}',
-        "operator's stale writes each": 'mintaka_operator_api_requests_total{code="409",resource="flowruns/status",verb="patch"}',
+        "operator's status writes each": 'mintaka_operator_api_requests_total{code="200",resource="flowruns/status",verb="put"}',
+        "operator's stale writes each": 'mintaka_operator_api_requests_total{code="409",resource="flowruns/status",verb="put"}',
         "operator's finalizer writes each": 'mintaka_operator_api_requests_total{code="200",resource="flowruns",verb="patch"}',
     }
     return {title: (read(after, name) - read(before, name)) / number for title, name in counters.items()}

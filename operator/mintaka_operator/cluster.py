@@ -39,6 +39,11 @@ class Cluster(Client):
         """Change one object."""
         return await self.request("PATCH", path, body=body, content_type=content_type)
 
+    async def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Replace one object, or its status, as of the resource version that `body` names."""
+        # What we send is ours: the search for fields the schema does not know is spared.
+        return await self.request("PUT", path, body=body, query={"fieldValidation": "Ignore"})
+
     async def delete(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Delete one object; `body` is a DeleteOptions."""
         return await self.request("DELETE", path, body=body)

@@ -147,6 +147,6 @@ class Leadership:
         }
         if self._lease:
             path = paths.leases(self._namespace, self._name)
-            self._lease = await self._cluster.request("PUT", path, body=lease)
+            self._lease = await self._cluster.replace(path, lease)
         else:
             self._lease = await self._cluster.create(paths.leases(self._namespace), lease)

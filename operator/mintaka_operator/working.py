@@ -103,8 +103,7 @@ class Worker:
         if AddFinalizer() in plan.effects:
             version = await add_finalizer(world, seen.run)
         if plan.status is not None:
-            path = paths.flow_runs(key.namespace, key.name, "status")
-            await write_status(world, world.runs, path, version, seen.run.status, plan.status)
+            await write_status(world, world.runs, version, seen.run, plan.status)
             await self._tell(seen, plan)
         # What is seen of an ended flow is written down before anything takes its pod away.
         for effect in plan.effects:
@@ -152,10 +151,7 @@ class Worker:
         for message in plan.missed:
             await announce(world.cluster, warning_event(seen.deployment, "MissedSchedule", message))
         if plan.status is not None:
-            path = paths.flow_deployments(key.namespace, key.name, "status")
-            await write_status(
-                world, world.deployments, path, seen.deployment.metadata.resource_version, seen.deployment.status, plan.status
-            )
+            await write_status(world, world.deployments, seen.deployment.metadata.resource_version, seen.deployment, plan.status)
         return plan.due
 
     async def _refresh(self, key: Key) -> None:

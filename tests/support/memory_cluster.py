@@ -54,9 +54,16 @@ class MemoryCluster:
             raise ApiError(409, "AlreadyExists", f"{path} already exists")
         return self.put(path, body)
 
-    async def request(self, method: str, path: str, *, body: dict[str, Any]) -> dict[str, Any]:
-        """Replace one object of the version that the body names."""
-        await self._arrive(method, path)
+    async def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Replace one object, or its status, of the version that the body names."""
+        await self._arrive("PUT", path)
+        if path.endswith("/status"):
+            path = path.removesuffix("/status")
+            body = {
+                **self.objects.get(path, {}),
+                **body,
+                "metadata": {**self.objects.get(path, {}).get("metadata", {}), **body["metadata"]},
+            }
         if path not in self.objects:
             raise ApiError(404, "NotFound", f"{path} not found")
         if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:

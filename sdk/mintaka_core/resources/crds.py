@@ -15,7 +15,7 @@ import yaml
 
 from mintaka_core.names import API_VERSION, GROUP, VERSION
 from mintaka_core.resources.deployments import FlowDeploymentSpec, FlowDeploymentStatus
-from mintaka_core.resources.model import cel
+from mintaka_core.resources.model import ATOMIC, cel
 from mintaka_core.resources.runs import FlowRunSpec, FlowRunStatus
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _crd(
                                 "kind": {"type": "string", "description": f"Always {kind}."},
                                 "metadata": {"type": "object"},
                                 "spec": structural(spec),
-                                "status": structural(status),
+                                "status": structural(status) | ATOMIC,  # its only writer is the operator
                             },
                         }
                     },

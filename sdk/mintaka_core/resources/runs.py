@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from mintaka_core.resources.model import AnyObject, Condition, Metadata, Model, ObjectName, Tag, Time, cel, validations
+from mintaka_core.resources.model import ATOMIC, AnyObject, Condition, Metadata, Model, ObjectName, Tag, Time, cel, validations
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import DEFAULT_NAMES, State, StateType
 
@@ -42,9 +42,9 @@ class FlowRunSpec(Model):
 
     deployment: ObjectName | None = None
     """The FlowDeployment of the same namespace to run."""
-    template: FlowTemplate | None = None
+    template: FlowTemplate | None = Field(default=None, json_schema_extra=ATOMIC)
     """What to run, written out, instead of naming a deployment."""
-    parameters: AnyObject | None = None
+    parameters: AnyObject | None = Field(default=None, json_schema_extra=ATOMIC)
     """Arguments of the flow, over those of the deployment; at most 16 KiB of JSON."""
     scheduled_time: Time | None = None
     """When to start; absent: as soon as possible."""

@@ -14,9 +14,9 @@ MINTAKA = "mintaka.dev"
 
 OPERATOR = {
     (MINTAKA, "flowdeployments"): {"get", "list", "watch"},
-    (MINTAKA, "flowdeployments/status"): {"patch"},
+    (MINTAKA, "flowdeployments/status"): {"update"},
     (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
-    (MINTAKA, "flowruns/status"): {"patch"},
+    (MINTAKA, "flowruns/status"): {"update"},
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
     ("", "pods"): {"get", "list", "watch", "create", "delete"},

@@ -56,7 +56,7 @@ def test_a_status_bears_the_version_it_was_decided_from(cluster: MemoryCluster, 
         version = seen.run.metadata.resource_version
         changed = seen.run.status.model_copy(update={"problem": "decided from the past"})
         with pytest.raises(Stale):
-            await write_status(world, world.runs, paths.flow_runs(*RUN, "status"), version, seen.run.status, changed)
+            await write_status(world, world.runs, version, seen.run, changed)
 
     asyncio.run(story())
     assert "problem" not in cluster.objects[PATH]["status"]
@@ -71,7 +71,7 @@ def test_a_status_may_follow_the_finalizer(cluster: MemoryCluster, world: World)
         assert seen
         version = await add_finalizer(world, seen.run)
         changed = seen.run.status.model_copy(update={"problem": "new"})
-        await write_status(world, world.runs, paths.flow_runs(*RUN, "status"), version, seen.run.status, changed)
+        await write_status(world, world.runs, version, seen.run, changed)
 
     asyncio.run(story())
     assert cluster.objects[PATH]["status"]["problem"] == "new"
