@@ -199,5 +199,9 @@ def _own(before: str, after: str, number: int) -> dict[str, float]:
 
 
 def _by_verb(counted: dict[tuple[str, str], float], number: int) -> dict[str, float]:
-    each = {f"  {verb} {resource}": count / number for (verb, resource), count in sorted(counted.items()) if verb in WRITES}
+    each = {
+        f"  {verb} {resource}": count / number
+        for (verb, resource), count in sorted(counted.items())
+        if verb.removeprefix("refused ") in WRITES
+    }
     return {key: value for key, value in each.items() if value >= 0.05}

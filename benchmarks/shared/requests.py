@@ -19,13 +19,17 @@ type Reading = Counter[tuple[str, str]]
 
 
 def parse(metrics: str) -> Reading:
-    """Requests by (verb, resource/subresource). Leases are left out: they go by time, not by load."""
+    """Requests by (verb, resource/subresource); those that were refused, which write nothing, under `refused VERB`.
+
+    Leases are left out: they go by time, not by load.
+    """
     counted: Reading = Counter()
     for labels, value in _LINE.findall(metrics):
         known = dict(_LABEL.findall(labels))
         resource = "/".join(part for part in (known["resource"], known["subresource"]) if part)
         if resource and resource != "leases":
-            counted[known["verb"], resource] += int(float(value))
+            refused = known.get("code", "").startswith(("4", "5"))
+            counted[f"refused {known['verb']}" if refused else known["verb"], resource] += int(float(value))
     return counted
 
 

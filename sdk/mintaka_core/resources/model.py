@@ -35,7 +35,7 @@ def validations(*rules: dict[str, str]) -> dict[str, Any]:
 
 def format_time(time: datetime) -> str:
     """RFC 3339 in UTC with microseconds, as Kubernetes writes a MicroTime."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 #: An instant with microseconds; aware.
