@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mintaka_kubernetes import JSON_PATCH, MERGE_PATCH, ApiError, Client, Credentials, find_credentials
@@ -10,6 +11,8 @@ from mintaka_operator import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from prometheus_client import Counter
 
 __all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "find_credentials", "sleep_after"]
 
@@ -82,7 +85,12 @@ class Cluster(Client):
 
 
 def _count(method: str, path: str, code: int) -> None:
-    metrics.API_REQUESTS.labels(method.lower(), _resource(path), str(code)).inc()
+    _counter(method, _resource(path), code).inc()
+
+
+@cache  # there are as many as there are series
+def _counter(method: str, resource: str, code: int) -> Counter:
+    return metrics.API_REQUESTS.labels(method.lower(), resource, str(code))
 
 
 def _resource(path: str) -> str:
