@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PYTHON_FILES := sdk operator api tests benchmarks examples tools charts
 export UV_NO_PROGRESS := 1
+# Empty: modules are compiled once, whatever the surroundings say; every process of every test starts faster for it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## this list
