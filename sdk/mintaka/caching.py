@@ -21,6 +21,7 @@ from mintaka.exceptions import ConfigurationError, MissingResult, Terminated
 from mintaka.fingerprints import NoFingerprint
 from mintaka.flights import Wait, board
 from mintaka.keeping import ended_with, kept, quietly
+from mintaka.kept_runs import keep_run
 from mintaka.locking.waiting import pauses
 from mintaka.loops import loop_is_running
 from mintaka.outcomes import KeptOutcome, Outcome
@@ -232,6 +233,10 @@ class TaskKeeping:
             return Outcome(run, value)
         lifetime = self._task.results.expiration
         expiration = datetime.now(UTC) + lifetime if lifetime is not None else None
+        if self._flow is not None:
+            unkept = yield Do(quietly(keep_run, self._flow))
+            if isinstance(unkept, Exception):
+                yield Report(_WARNING, f"the flow run cannot be resumed later: {unkept}")
         return (yield from kept(invocation, store, key.text, value, expiration, self.put))
 
     def ended(self, *, ok: bool) -> Generator[Step, Any, None]:  # noqa: ARG002 - the engine's protocol

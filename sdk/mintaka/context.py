@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mintaka.calls import CallIndex
     from mintaka.flows import Flow
     from mintaka.futures import Future
+    from mintaka.replaying import Replay  # noqa: TC004 - would be a cycle
     from mintaka.runs import Ledger
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
@@ -46,6 +47,7 @@ class Launch:
     """Which flow run this process is, and where its history goes: made by the runner, or empty for a script.
 
     `resume_from` is the flow run whose finished tasks need not run again ("": this one's own, in its later attempts).
+    `replay` is set where an earlier run is gone through again: its results are used, and nothing is recorded.
     `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began.
     """
 
@@ -56,6 +58,7 @@ class Launch:
     attempt: int = 1
     tags: tuple[str, ...] = ()
     resume_from: str = ""
+    replay: Replay | None = None
     recorder: Recorder = field(default_factory=NullRecorder)
     judge: Callable[[BaseException], State] = _interrupted
     run: Run | None = None
@@ -68,14 +71,14 @@ class Launch:
     @property
     def resumes(self) -> bool:
         """True where some of the tasks may be finished already."""
-        return bool(self.resume_from) or self.attempt > 1
+        return bool(self.resume_from) or self.attempt > 1 or self.replay is not None
 
 
 class FlowContext:
     """One run of a flow: its record, the ledger and launch it shares with its subflows, and its open futures."""
 
     __slots__ = (
-        "_runner", "calls", "failures", "flow", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters", "results", "run",
+        "_runner", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters", "results", "run",
     )  # fmt: skip
 
     def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
@@ -94,6 +97,8 @@ class FlowContext:
         self.results: Surroundings = (outer.results if outer else surroundings_of(launch)).within(flow.result_settings)
         #: The calls of this try whose results are kept; made when the first one comes.
         self.calls: CallIndex | None = None
+        #: Of the flow run itself: that it is on record beside its results.
+        self.kept = False
 
     @property
     def runner(self) -> TaskRunner:

@@ -40,6 +40,7 @@ class Environment:
     grace_seconds: float = 30.0
     history_grace_seconds: float = 30.0
     log_level: str = "INFO"
+    resume_from: str = ""
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
@@ -82,6 +83,7 @@ class Environment:
             grace_seconds=number("GRACE_SECONDS", float, 30.0),
             history_grace_seconds=number("HISTORY_GRACE_SECONDS", float, 30.0),
             log_level=text("LOG_LEVEL", "INFO").upper(),
+            resume_from=text("RESUME_FROM"),
         )
 
     def parsed_parameters(self) -> dict[str, Any]:

@@ -238,7 +238,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         dependencies.find(wait_for)
         run.upstream = tuple(dependencies.upstream)
         keeping = None
-        if child.results.persist:
+        if child.results.persist and not self.is_generator:
             from mintaka.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
 
             keeping = FlowKeeping(child)

@@ -87,14 +87,16 @@ def surroundings_of(launch: Launch | None) -> Surroundings:
     Raises:
         ConfigurationError: a variable is neither true nor false.
     """
+    if launch is not None and launch.replay is not None:
+        return launch.replay.surroundings
     by_default = flag("MINTAKA_RESULTS_PERSIST_BY_DEFAULT")
     if by_default is None:
         by_default = bool(launch and launch.deployment and os.environ.get("MINTAKA_RESULT_STORAGE"))
-    return _ON if by_default else _OFF
+    return ON if by_default else OFF
 
 
-_ON = Surroundings(persist=True, asked=False, storage=None, serializer=None)
-_OFF = Surroundings(persist=False, asked=False, storage=None, serializer=None)
+ON = Surroundings(persist=True, asked=False, storage=None, serializer=None)
+OFF = Surroundings(persist=False, asked=False, storage=None, serializer=None)
 
 
 def flag(name: str) -> bool | None:

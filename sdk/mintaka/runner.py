@@ -47,6 +47,7 @@ class Attempt:
             deployment=environment.deployment,
             attempt=environment.attempt,
             tags=environment.tags,
+            resume_from=environment.resume_from,
         )
         self._recorder: ApiRecorder | None = None
         ask = self._state_in_api if environment.api_url and environment.flow_run_uid else None

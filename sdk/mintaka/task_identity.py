@@ -1,4 +1,4 @@
-"""What a task is called beyond one process: a script's tasks are named after its file, not after `__main__`."""
+"""What a task is called beyond one process: named after its file where its module's name is not always the same."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 
 def lasting_key(key: str) -> str:
-    """The key of a task or flow as it is when its module is imported, also where that module runs as a script."""
+    """The key of a task or flow as it is when its module is imported, also where that module runs as a script, or was
+    loaded from a file under a name made up for it.
+    """
     module, dot, rest = key.partition(".")
-    if module != "__main__":
+    if module != "__main__" and not module.startswith("flow_"):
         return key
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    file = getattr(sys.modules.get(module), "__file__", None)
     return f"{Path(file).stem}{dot}{rest}" if file else key

@@ -104,6 +104,8 @@ class TaskResults:
     def keeping(self, task: Task[Any, Any], run: Run, ledger: Ledger, flow: FlowContext | None) -> Keeping | None:
         """What keeps the result of one call, or has it take part in a transaction; None where neither is so."""
         outer = flow.results if flow is not None else surroundings_of(None)
+        if flow is not None and flow.launch.replay is not None:
+            return flow.launch.replay.keeping(task, flow, outer.within(self.settings), kept=not self.refused)
         keeping = None
         if not self.refused and (self.asked or outer.persist):
             from mintaka.caching import TaskKeeping  # noqa: PLC0415 - start-up time

@@ -160,7 +160,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         wait_for = kwargs.pop("wait_for", None) if "wait_for" in kwargs else None
         if self.is_generator and not return_state:
             generate: Any = generate_async if self.is_async else generate_sync
-            return generate(lambda: self._invocation(args, kwargs, wait_for))
+            return generate(lambda: self._invocation(args, kwargs, wait_for, kept=False))
         if self.is_async:
             return self._call_async(args, kwargs, wait_for, return_state=return_state)
         outcome = run_sync(self._invocation(args, kwargs, wait_for))
@@ -217,7 +217,9 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             futures.wait()
         return [future.state for future in futures] if return_state else futures
 
-    def _invocation(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...] = ()) -> Invocation:
+    def _invocation(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...] = (), *, kept: bool = True
+    ) -> Invocation:
         around = CURRENT.get()
         if around is None:
             flow, ledger, parent, log_prints = None, Ledger(NullRecorder()), None, bool(self.log_prints)
@@ -241,7 +243,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             run.upstream = tuple(dict.fromkeys(upstream))
         context = RunContext(flow, ledger, run, self, log_prints=log_prints)
         keeping = None
-        if self.results.asked_anything or (flow is not None and flow.results.persist) or TRANSACTION.get() is not None:
+        if kept and (self.results.asked_anything or (flow is not None and flow.results.persist) or TRANSACTION.get() is not None):
             keeping = self.results.keeping(self, run, ledger, flow)
         needs_preparing = self.task_run_name is not None
         return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=needs_preparing, keeping=keeping)
