@@ -170,7 +170,7 @@ class TaskKeeping:
         if shared is not None:
             return Key(shared, shared=True, look=True)
         flow = self._flow
-        run_id = flow.launch.results_id if flow is not None else "outside-of-flows"
+        run_id = (flow.launch.results_id if flow is not None else "") or "outside-of-flows"
         try:
             if flow is not None and inputs is not None:
                 call = calls_of(flow).identify(lasting_key(self._task.key), inputs)

@@ -50,7 +50,7 @@ class FlowKeeping:
         except (MintakaError, NoFingerprint) as error:
             yield Report(_ERROR, f"{invocation.run.name} completed, but its result is not persisted: {error}")
             return ended_with(invocation, value, type(error).__name__, str(error))
-        key = f"runs/{flow.launch.results_id}/{f'{path}-' if path else ''}result"
+        key = f"runs/{flow.launch.results_id or 'outside-of-flows'}/{f'{path}-' if path else ''}result"
         return (yield from kept(invocation, store, key, value))
 
     def ended(self, *, ok: bool) -> Generator[Step, Any, None]:  # noqa: ARG002 - the engine's protocol

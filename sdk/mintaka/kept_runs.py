@@ -60,7 +60,7 @@ def keep_run(flow: FlowContext) -> None:
         if root.kept:
             return
         root.kept = True
-    if root.launch.replay is not None:
+    if root.launch.replay is not None or not root.launch.results_id:
         return
     launch = root.launch
     run = KeptRun(
