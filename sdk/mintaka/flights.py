@@ -54,6 +54,7 @@ class Flight:
         for callback in callbacks:
             callback()
 
+    @uninterrupted
     def _when_done(self, callback: Callable[[], object]) -> None:
         with _LOCK:
             if not self.done:
@@ -89,6 +90,7 @@ class Wait:
 
     __slots__ = ("_around", "_target", "allowed")
 
+    @uninterrupted
     def __init__(self, flight: Flight) -> None:
         self._around = _AROUND.get()
         self._target = flight.place
@@ -101,6 +103,7 @@ class Wait:
     def __enter__(self) -> Self:
         return self
 
+    @uninterrupted
     def __exit__(self, *_: object) -> None:
         if self.allowed:
             with _LOCK:

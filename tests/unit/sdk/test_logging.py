@@ -6,11 +6,13 @@ import asyncio
 import builtins
 import io
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
+from mintaka.bookkeeping import in_bookkeeping
 from mintaka.exceptions import MissingContextError
 from mintaka.logging import HistoryHandler
 from mintaka.testing import MemoryRecorder, recorded
@@ -172,3 +174,20 @@ def test_runtime_is_empty_outside_of_runs() -> None:
         None,
         [],
     )
+
+
+def test_an_interruption_cannot_leave_the_lock_of_a_handler_taken() -> None:
+    """A signal that hits inside of a handler is raised a moment later, when the lock is free."""
+    seen: list[bool] = []
+
+    class Looking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(in_bookkeeping(sys._getframe()) and record.name == "looked.at")
+
+    logger = logging.getLogger("looked.at")
+    handler = Looking()
+    logger.addHandler(handler)
+    logger.warning("now")
+    logger.removeHandler(handler)
+    assert seen == [True]
+    assert not in_bookkeeping(sys._getframe())
