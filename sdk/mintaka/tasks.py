@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overl
 
 from mintaka.bodies import Decorated, named_by
 from mintaka.bookkeeping import uninterrupted
+from mintaka.cache_policies import task_input_hash
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
 from mintaka.dependencies import LEAVES, Dependencies
 from mintaka.drivers import run_async, run_sync
@@ -19,7 +20,7 @@ from mintaka.mapping import mapped_calls
 from mintaka.outcomes import Outcome
 from mintaka.pool import Job
 from mintaka.recording import NullRecorder
-from mintaka.retries import RetryPlan
+from mintaka.retries import RetryPlan, exponential_backoff
 from mintaka.runs import Ledger
 from mintaka.signatures import P, R_co, Typed, V_co
 from mintaka.stopping import STOP
@@ -356,3 +357,6 @@ def task(fn: Any = None, /, **settings: Any) -> Any:
     if fn is not None:
         return Task(fn, **settings)
     return lambda function: Task(function, **settings)
+
+
+__all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
