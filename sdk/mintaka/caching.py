@@ -90,6 +90,10 @@ class TaskKeeping:
             self._note(invocation, f"its result cannot be kept: {error}")
             yield Report(_WARNING, f"{invocation.run.name}: its result cannot be kept: {error}")
             return None
+        if self._flow is not None and not self._flow.kept:
+            unkept = yield Do(quietly(keep_run, self._flow))
+            if isinstance(unkept, Exception):
+                yield Report(_WARNING, f"the flow run cannot be resumed later: {unkept}")
         if key.shared:
             yield from self._alone(invocation, key)
         if not key.look:
@@ -233,10 +237,6 @@ class TaskKeeping:
             return Outcome(run, value)
         lifetime = self._task.results.expiration
         expiration = datetime.now(UTC) + lifetime if lifetime is not None else None
-        if self._flow is not None:
-            unkept = yield Do(quietly(keep_run, self._flow))
-            if isinstance(unkept, Exception):
-                yield Report(_WARNING, f"the flow run cannot be resumed later: {unkept}")
         return (yield from kept(invocation, store, key.text, value, expiration, self.put))
 
     def ended(self, *, ok: bool) -> Generator[Step, Any, None]:  # noqa: ARG002 - the engine's protocol

@@ -48,6 +48,7 @@ class Launch:
 
     `resume_from` is the flow run whose finished tasks need not run again ("": this one's own, in its later attempts).
     `replay` is set where an earlier run is gone through again: its results are used, and nothing is recorded.
+    `results` says where results are and whether they are persisted, in place of the environment.
     `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began.
     """
 
@@ -59,6 +60,7 @@ class Launch:
     tags: tuple[str, ...] = ()
     resume_from: str = ""
     replay: Replay | None = None
+    results: Surroundings | None = None
     recorder: Recorder = field(default_factory=NullRecorder)
     judge: Callable[[BaseException], State] = _interrupted
     run: Run | None = None
@@ -97,7 +99,7 @@ class FlowContext:
         self.results: Surroundings = (outer.results if outer else surroundings_of(launch)).within(flow.result_settings)
         #: The calls of this try whose results are kept; made when the first one comes.
         self.calls: CallIndex | None = None
-        #: Of the flow run itself: that it is on record beside its results.
+        #: That the flow run is on record beside its results.
         self.kept = False
 
     @property

@@ -1,6 +1,6 @@
 """What is kept of a flow run beside the results of its tasks, so that it can be run again: which flow, with what.
 
-It lies with the results, as `runs/ID/run`, and is written when the first of them is kept; so a run that was in a cluster can
+It lies with the results, as `runs/ID/run`, and is written when the first of these is looked for; so a run that was in a cluster can
 be run again wherever its storage can be reached. Arguments are kept as they were, not as history shows them.
 """
 
@@ -28,17 +28,16 @@ _SERIALIZER = "pickle"
 class KeptRun:
     """One flow run.
 
-    `entrypoint` is `module:flow`, or `/path/file.py:flow` on the machine it ran on. `parameters` are pickled on their own, since
+    `results_id` is the run under whose id the results of its tasks are: itself, or the one that it resumed. `entrypoint` is `module:flow`, or `/path/file.py:flow` on the machine it ran on. `parameters` are pickled on their own, since
     what they are of can be imported only when the flow was; None where they could not be.
     """
 
     flow_run_id: str
+    results_id: str
     name: str
     flow: str
     entrypoint: str
     parameters: bytes | None
-    attempt: int
-    deployment: str
     tags: tuple[str, ...]
 
     @property
@@ -54,23 +53,22 @@ def keep_run(flow: FlowContext) -> None:
         ResultError: it could not be written.
     """
     root = flow
+    flow.kept = True
     while root.outer is not None:
         root = root.outer
-    with root.lock:
         if root.kept:
             return
-        root.kept = True
-    if root.launch.replay is not None or not root.launch.results_id:
+    root.kept = True
+    if root.launch.replay is not None or not root.launch.flow_run_id:
         return
     launch = root.launch
     run = KeptRun(
+        launch.flow_run_id,
         launch.results_id,
         root.run.name,
         root.flow.key,
         entrypoint_of(root.flow.fn, root.flow.key),
         _pickled(root.parameters),
-        launch.attempt,
-        launch.deployment,
         launch.tags,
     )
     ResultStore(root.results.store().storage, _SERIALIZER).write(run, run.key)

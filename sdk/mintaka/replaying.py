@@ -16,7 +16,7 @@ from mintaka.exceptions import Interruption
 from mintaka.keeping import quietly
 from mintaka.kept_runs import kept_run, parameters_of
 from mintaka.outcomes import KeptOutcome, Outcome
-from mintaka.result_settings import Surroundings
+from mintaka.result_settings import persisted_in
 from mintaka.results import ResultRecord
 from mintaka.runs import Entry, now_micros
 from mintaka_core.errors import MintakaError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mintaka.context import FlowContext
     from mintaka.engine import Step
     from mintaka.invocations import Invocation
-    from mintaka.result_settings import StorageLike
+    from mintaka.result_settings import StorageLike, Surroundings
     from mintaka.states import State
     from mintaka.tasks import Task
 
@@ -49,16 +49,12 @@ class Replay:
     """What to do with which task, and what was done.
 
     Args:
-        surroundings: where the results are.
         until: stop before the first call of this task (its name, or the end of its key).
         from_task: run for real from the first call of this task on.
         debug: where set, called with the body and its arguments at `until` instead of stopping there; returns its value.
     """
 
-    def __init__(
-        self, surroundings: Surroundings, *, until: str = "", from_task: str = "", debug: Callable[..., Any] | None = None
-    ) -> None:
-        self.surroundings = surroundings
+    def __init__(self, *, until: str = "", from_task: str = "", debug: Callable[..., Any] | None = None) -> None:
         self.until = until
         self.from_task = from_task
         self.debug = debug
@@ -161,9 +157,8 @@ def replay(
     run, store = kept_run(flow_run_id, storage)
     flow = load_flow(entrypoint or run.entrypoint)
     given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
-    surroundings = Surroundings(persist=True, asked=False, storage=store.storage, serializer=None)
-    going = Replay(surroundings, until=until, from_task=from_task, debug=debug)
-    launch = Launch(flow_run_id=run.flow_run_id, name=run.name, deployment=run.deployment, attempt=run.attempt, tags=run.tags, replay=going)
+    going = Replay(until=until, from_task=from_task, debug=debug)
+    launch = Launch(run.results_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))
     try:
         state: State | None = called(flow, given, launch)
     except ReplayStopped:

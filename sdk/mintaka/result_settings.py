@@ -81,14 +81,19 @@ class Surroundings:
         return ResultStore(storage, self.serializer or os.environ.get("MINTAKA_RESULT_SERIALIZER") or "pickle")
 
 
+def persisted_in(storage: ResultStorage) -> Surroundings:
+    """What holds for a run whose results are in `storage` already."""
+    return Surroundings(persist=True, asked=False, storage=storage, serializer=None)
+
+
 def surroundings_of(launch: Launch | None) -> Surroundings:
     """What the environment says, for the outermost flow run or a task on its own (None).
 
     Raises:
         ConfigurationError: a variable is neither true nor false.
     """
-    if launch is not None and launch.replay is not None:
-        return launch.replay.surroundings
+    if launch is not None and launch.results is not None:
+        return launch.results
     by_default = flag("MINTAKA_RESULTS_PERSIST_BY_DEFAULT")
     if by_default is None:
         by_default = bool(launch and launch.deployment and os.environ.get("MINTAKA_RESULT_STORAGE"))

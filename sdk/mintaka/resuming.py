@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 from mintaka.context import LAUNCH, Launch
 from mintaka.entrypoints import load_flow
 from mintaka.kept_runs import kept_run, parameters_of
-from mintaka.results import ResultStore
+from mintaka.result_settings import persisted_in
 
 if TYPE_CHECKING:
     from mintaka.flows import Flow
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from mintaka.states import State
 
 
+class Resumed(NamedTuple):
+    """The run that went on with another one, and the state it ended in."""
+
+    flow_run_id: str
+    state: State
+
+
 def resume(
     flow_run_id: str, *, storage: StorageLike | None = None, entrypoint: str = "", parameters: dict[str, Any] | None = None
-) -> State:
-    """Run a flow run again as its next attempt, and return the state it ends in.
+) -> Resumed:
+    """Go on with a flow run in a new one, which shares its results.
 
     Args:
         flow_run_id: the run; its results have to be persisted.
@@ -35,12 +42,8 @@ def resume(
     run, store = kept_run(flow_run_id, storage)
     flow = load_flow(entrypoint or run.entrypoint)
     given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
-    again = replace(run, attempt=run.attempt + 1)
-    ResultStore(store.storage, "pickle").write(again, again.key)
-    launch = Launch(
-        flow_run_id=run.flow_run_id, name=run.name, deployment=run.deployment, attempt=again.attempt, tags=run.tags, resume_from=flow_run_id
-    )
-    return called(flow, given, launch)
+    launch = Launch(str(uuid4()), tags=run.tags, resume_from=run.results_id, results=persisted_in(store.storage))
+    return Resumed(launch.flow_run_id, called(flow, given, launch))
 
 
 def called(flow: Flow[Any, Any], parameters: dict[str, Any], launch: Launch) -> State:

@@ -18,10 +18,10 @@ Parameter = Annotated[list[str] | None, typer.Option("--parameter", "-p", help="
 
 
 def command(run: Run, storage: Storage = None, entrypoint: Entrypoint = "", parameter: Parameter = None) -> None:
-    """Run a flow run again as its next attempt."""
-    state = resume(run, storage=storage, entrypoint=entrypoint, parameters=parameters_of(parameter or []))
+    """Go on with a flow run in a new one, which shares its results."""
+    again, state = resume(run, storage=storage, entrypoint=entrypoint, parameters=parameters_of(parameter or []))
     told = ": ".join(part for part in (state.name, state.reason, state.message) if part)
-    sys.stderr.write(f"flow run {run} ended {told}\n")
+    sys.stderr.write(f"flow run {again}, which resumed {run}, ended {told}\n")
     if state.is_completed() and (value := state.result()) is not None:
         sys.stdout.write(f"{value}\n")
     sys.exit(exit_code(state))

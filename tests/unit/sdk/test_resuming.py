@@ -221,15 +221,40 @@ def failed_run(script: Path) -> str:
 
 
 def test_a_run_is_resumed_with_its_parameters_in_another_process(script: Path) -> None:
-    """Its attempt is the next one; it can be resumed as often as it takes."""
+    """As often as it takes, and the run that resumed it can be resumed too."""
     run = failed_run(script)
-    assert resume(run, entrypoint=f"{script}:etl").message == "broken"
+    again, state = resume(run, entrypoint=f"{script}:etl")
+    assert (again != run, state.message) == (True, "broken")
     assert ran(script) == ["load"]
+    third, _ = resume(again, entrypoint=f"{script}:etl", parameters={"parts": 3})
+    assert ran(script) == ["extract 2", "load"]
     script.with_name("repaired").touch()
-    state = resume(run, entrypoint=f"{script}:etl")
-    assert state.result() == 2
+    assert resume(third, entrypoint=f"{script}:etl").state.result() == 3
     assert ran(script) == ["load"]
-    assert resume(run, entrypoint=f"{script}:etl", parameters={"parts": 3}).result() == 3
+    assert resume(run, entrypoint=f"{script}:etl").state.result() == 2
+    assert ran(script) == ["load"]
+
+
+def test_a_run_is_resumed_where_its_results_are_whatever_the_environment_says(
+    script: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storage that is named; nothing is persisted by default here."""
+    run = failed_run(script)
+    monkeypatch.delenv("MINTAKA_RESULTS_PERSIST_BY_DEFAULT")
+    monkeypatch.setenv("MINTAKA_RESULT_STORAGE", str(results / "elsewhere"))
+    assert resume(run, storage=results, entrypoint=f"{script}:etl").state.message == "broken"
+    assert ran(script) == ["load"]
+
+
+def test_a_run_that_went_well_is_resumed_without_running_anything(script: Path) -> None:
+    """Everything is finished."""
+    run = failed_run(script)
+    script.with_name("repaired").touch()
+    resume(run, entrypoint=f"{script}:etl")
+    ran(script)
+    assert resume(run, entrypoint=f"{script}:etl").state.result() == 2
+    assert ran(script) == []
+    assert resume(run, entrypoint=f"{script}:etl", parameters={"parts": 3}).state.result() == 3
     assert ran(script) == ["extract 2", "load"]
 
 
