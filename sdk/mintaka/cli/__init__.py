@@ -22,6 +22,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "deploy": Command("mintaka.cli.deploy", "Print the FlowDeployment of a flow, for kubectl apply."),
+    "diff": Command("mintaka.cli.diff", "Show what differs between two flow runs."),
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Run a flow run again, taking what is finished from its results."),
     "run": Command("mintaka.cli.run", "Run a flow here, in this process."),

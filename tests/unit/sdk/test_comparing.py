@@ -1,0 +1,97 @@
+"""What differs between two runs, and how it is shown."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import httpx
+import pytest
+
+from mintaka.cli import diff
+from mintaka.cli.parsing import BadArgument
+from mintaka.comparing import compared
+
+
+def run(state: str = "Completed", **parameters: Any) -> dict[str, Any]:
+    return {"state": {"type": state.upper(), "name": state}, "parameters": parameters}
+
+
+def task_run(n: int, task: str = "etl.load", state: str = "Completed", seconds: float = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "n": n,
+        "task": task,
+        "state": state.upper(),
+        "state_name": state,
+        "reason": "",
+        "message": "",
+        "started": "2026-11-22T10:00:00Z",
+        "ended": f"2026-11-22T10:00:{seconds:09.6f}Z",
+    } | more
+
+
+def test_runs_that_are_alike_do_not_differ() -> None:
+    """Small differences of time are none; nor is the number of a task run."""
+    tasks = [task_run(0), task_run(1, "etl.clean")]
+    others = [task_run(5, seconds=1.5), task_run(7, "etl.clean", ended=None)]
+    assert compared(run(day=1), run(day=1), tasks, others) == []
+
+
+def test_each_kind_of_difference_is_found() -> None:
+    """State, parameters, a failure with its cause, a task that is only in one, a duration."""
+    first = [task_run(0), task_run(1, seconds=1), task_run(2, "etl.clean")]
+    second = [task_run(0, state="Failed", reason="ValueError", message="no"), task_run(1, seconds=9), task_run(2, "etl.report")]
+    found = compared(run(day=1, region="south"), run("Failed", day=2, dry=True), first, second)
+    assert [tuple(each) for each in found] == [
+        ("state", "flow run", "Completed", "Failed"),
+        ("parameter", "day", "1", "2"),
+        ("parameter", "dry", "", "True"),
+        ("parameter", "region", "'south'", ""),
+        ("state", "load #1", "Completed", "Failed (ValueError: no)"),
+        ("duration", "load #2", "1.00 s", "9.00 s"),
+        ("task", "clean #1", "Completed", ""),
+        ("task", "report #1", "", "Completed"),
+    ]
+
+
+def served(request: httpx.Request) -> httpx.Response:
+    """An API with two runs; the second one's task runs come in two pages."""
+    uid, _, rest = request.url.path.removeprefix("/api/v1/flow-runs/").partition("/")
+    if uid not in ("a", "b"):
+        return httpx.Response(404, json={"title": "not found"})
+    if not rest:
+        return httpx.Response(200, json=run(day=1))
+    if uid == "a":
+        return httpx.Response(200, json={"items": [task_run(0), task_run(1)], "next": None})
+    if "cursor" not in request.url.params:
+        return httpx.Response(200, json={"items": [task_run(0)], "next": "more"})
+    return httpx.Response(200, json={"items": [task_run(1, state="Cached")], "next": None})
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx, "Client", functools.partial(httpx.Client, transport=httpx.MockTransport(served)))
+    monkeypatch.setenv("MINTAKA_API_URL", "http://api.test")
+
+
+@pytest.mark.usefixtures("api")
+def test_the_command_asks_the_api_and_says_by_its_exit_code_whether_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    """Like diff: 0 for the same, 1 for different."""
+    with pytest.raises(SystemExit) as ended:
+        diff.command("a", "b")
+    assert ended.value.code == 1
+    assert capsys.readouterr().out == "state load #2  Completed  →  Cached\n"
+    with pytest.raises(SystemExit) as ended:
+        diff.command("a", "a")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "no difference\n"
+
+
+@pytest.mark.usefixtures("api")
+def test_a_run_that_is_not_known_and_an_api_that_is_not_named_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line each."""
+    with pytest.raises(BadArgument, match="404"):
+        diff.command("a", "nobody")
+    monkeypatch.delenv("MINTAKA_API_URL")
+    with pytest.raises(BadArgument, match="Give --api URL"):
+        diff.command("a", "b")
