@@ -13,6 +13,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mintaka.bookkeeping import uninterrupted
 from mintaka.context import CURRENT, current_run
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ LINE_LIMIT = 32768
 
 #: Our own words about delivering history are not history, else each failure would make more to deliver.
 UNRECORDED = "mintaka.history"
+
+# An exception from a signal handler in the few lines around these locks would leave them locked, and every thread that logs
+# would wait for ever.
+for _locking in (logging.Handler.handle, logging.Handler.acquire, logging.Logger.isEnabledFor, logging.Manager.getLogger):
+    uninterrupted(_locking)
 
 type RunLogger = logging.LoggerAdapter[logging.Logger]
 
