@@ -17,6 +17,7 @@ and logs go to the API. `import mintaka` loads nothing heavy: pydantic, asyncio 
 from mintaka import runtime, states
 from mintaka.annotations import allow_failure, quote, unmapped
 from mintaka.context import tags
+from mintaka.flow_runs import pause_flow_run, resume_flow_run
 from mintaka.flows import Flow, flow
 from mintaka.futures import Future, FutureList, as_completed, wait
 from mintaka.logging import get_run_logger
@@ -42,7 +43,9 @@ __all__ = [
     "exponential_backoff",
     "flow",
     "get_run_logger",
+    "pause_flow_run",
     "quote",
+    "resume_flow_run",
     "runtime",
     "states",
     "tags",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import MissingContextError
 from mintaka.lineage import Lineage
+from mintaka.pausing import Mailbox
 from mintaka.recording import NullRecorder, Recorder
 from mintaka.result_settings import Surroundings, surroundings_of
 from mintaka.runs import Run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mintaka.calls import CallIndex
     from mintaka.flows import Flow
     from mintaka.futures import Future
+    from mintaka.pausing import Answer
     from mintaka.replaying import Replay  # noqa: TC004 - would be a cycle
     from mintaka.runs import Ledger
     from mintaka.task_runners import TaskRunner
@@ -50,6 +52,7 @@ class Launch:
     `replay` is set where an earlier run is gone through again: its results are used, and nothing is recorded.
     `results` says where results are and whether they are persisted, in place of the environment.
     `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began.
+    `mailbox` is how those outside of this process resume it where it pauses.
     """
 
     flow_run_id: str = ""
@@ -64,6 +67,7 @@ class Launch:
     recorder: Recorder = field(default_factory=NullRecorder)
     judge: Callable[[BaseException], State] = _interrupted
     run: Run | None = None
+    mailbox: Mailbox | None = None
 
     @property
     def results_id(self) -> str:
@@ -80,7 +84,8 @@ class FlowContext:
     """One run of a flow: its record, the ledger and launch it shares with its subflows, and its open futures."""
 
     __slots__ = (
-        "_runner", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters", "results", "run",
+        "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters",
+        "results", "run",
     )  # fmt: skip
 
     def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
@@ -101,6 +106,8 @@ class FlowContext:
         self.calls: CallIndex | None = None
         #: That the flow run is on record beside its results.
         self.kept = False
+        #: What pauses with a key were answered, for further tries.
+        self.answers: dict[str, Answer] = {}
 
     @property
     def runner(self) -> TaskRunner:

@@ -1,11 +1,12 @@
 """What a call depends on: futures in its arguments and in `wait_for`, and results of other runs known by identity.
 
-Futures are looked for in lists, tuples, sets, dicts and dataclasses, nested as they may be; inside `quote(...)` nothing
+Futures are looked for in lists, tuples, sets, dicts, dataclasses and pydantic models, nested as they may be; inside `quote(...)` nothing
 is looked at. Where there is none, the arguments pass through untouched, the same objects.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from mintaka.lineage import SCALARS
 from mintaka.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mintaka.lineage import Lineage
 
@@ -64,12 +65,14 @@ class Dependencies:
 
     def _find_inside(self, value: Any, kind: type, *, tolerant: bool) -> None:
         parts: Iterable[Any]
-        if kind is dict:
+        if issubclass(kind, dict):
             parts = value.values()
         elif issubclass(kind, (list, tuple, set, frozenset)):
             parts = value
         elif is_dataclass(value):
             parts = (getattr(value, part.name, None) for part in fields(value))
+        elif hasattr(kind, "__pydantic_fields__"):
+            parts = vars(value).values()
         else:
             return
         if kind in (list, tuple, set, frozenset, dict) and LEAVES.issuperset(map(type, parts)):
@@ -83,41 +86,51 @@ class Dependencies:
         return (*self.needed, *self.tolerated)
 
 
-def resolved(value: Any) -> Any:
-    """`value` with each future in it replaced by its result (tolerated ones that failed: by their exception)."""
+def _as_argument(passed: Future[Any] | State[Any]) -> Any:
+    """What a body gets for it: the result, or the exception of one that failed and was tolerated."""
+    outcome = passed.outcome if isinstance(passed, Future) else passed
+    return outcome.result(raise_on_failure=False)
+
+
+def resolved(value: Any, put: Callable[[Any], Any] = _as_argument) -> Any:
+    """`value` with `put(it)` in the place of each future and state in it; new containers only where something changes."""
     kind = type(value)
     if kind in LEAVES:
         return value
-    if kind is Future:
-        return value.outcome.result(raise_on_failure=False)
-    if kind is State:
-        return value.result(raise_on_failure=False)
+    if kind is Future or kind is State:
+        return put(value)
     if kind is quote:
         return value.value
     if isinstance(value, Annotation):
-        return resolved(value.value)
-    return _resolved_inside(value, kind)
+        return resolved(value.value, put)
+    return _resolved_inside(value, kind, put)
 
 
-def _resolved_inside(value: Any, kind: type) -> Any:
+def _resolved_inside(value: Any, kind: type, put: Callable[[Any], Any]) -> Any:
     """The same container where nothing in it changes, else a new one of its kind."""
-    if kind is dict:
-        parts = {key: resolved(part) for key, part in value.items()}
-        return value if all(parts[key] is value[key] for key in parts) else parts
+    if issubclass(kind, dict):
+        changed = {key: new for key, part in value.items() if (new := resolved(part, put)) is not part}
+        return _updated(value, changed) if changed else value
     if kind is FutureList:
-        return [resolved(part) for part in value]
+        return [resolved(part, put) for part in value]
     if kind in (list, tuple, set, frozenset) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         if LEAVES.issuperset(map(type, value)):
             return value
-        items = [resolved(part) for part in value]
+        items = [resolved(part, put) for part in value]
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
-    if is_dataclass(value) and not isinstance(value, type):
-        changed = {
-            part.name: new
-            for part in fields(value)
-            if part.init and (new := resolved(getattr(value, part.name))) is not getattr(value, part.name)
-        }
-        return replace(value, **changed) if changed else value
+    if is_dataclass(value):
+        names = [part.name for part in fields(value) if part.init]
+        changed = {name: new for name in names if (new := resolved(getattr(value, name), put)) is not getattr(value, name)}
+        return replace(value, **changed) if changed else value  # type: ignore[type-var]
+    if hasattr(kind, "__pydantic_fields__"):
+        changed = {name: new for name, part in vars(value).items() if (new := resolved(part, put)) is not part}
+        return value.model_copy(update=changed) if changed else value
     return value
+
+
+def _updated(value: dict[Any, Any], changed: dict[Any, Any]) -> dict[Any, Any]:
+    new = copy(value)  # keeps the class, be it a defaultdict
+    new.update(changed)
+    return new

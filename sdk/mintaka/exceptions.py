@@ -10,6 +10,8 @@
     │   └── UpstreamFailed     a task that never ran because one it depends on did not complete
     ├── UnfinishedRun          a result asked of a run that is not over
     │   └── PausedRun          … because it waits to be resumed
+    ├── FlowPauseTimeout       (also a TimeoutError) a pause that nobody ended in time
+    ├── NotPausedError         a run asked to resume that waits for nothing
     ├── MissingContextError    something that only works inside a flow or task run
     ├── ParameterError         arguments that do not fit a flow's signature
     │   ├── ParameterBindError
@@ -76,6 +78,14 @@ class UnfinishedRun(MintakaError):
 
 class PausedRun(UnfinishedRun):
     """A result was asked of a run that waits to be resumed."""
+
+
+class FlowPauseTimeout(MintakaError, TimeoutError):
+    """A flow paused, and nobody resumed it in time."""
+
+
+class NotPausedError(MintakaError):
+    """A flow run was asked to resume that does not wait for it, as far as this process knows."""
 
 
 class MissingContextError(MintakaError):

@@ -91,6 +91,12 @@ class Future[R]:
         return self.run.name
 
     @property
+    def task_run_id(self) -> str:
+        """What `runtime.task_run.id` is inside of it: the flow run's uid, the attempt, the run's number."""
+        launch = self._flow.launch
+        return f"{launch.flow_run_id}/{launch.attempt}/{self.run.n}"
+
+    @property
     def state(self) -> State[R]:
         """The state the run is in now; where it is over, its failure has been seen."""
         if self._outcome is None:
@@ -268,3 +274,32 @@ def as_completed[R](futures: Iterable[Future[R]], timeout: float | None = None) 
                 message = f"not all of {left} task runs are over after {timeout} s"
                 raise TimeoutError(message) from None
         yield future
+
+
+def resolve_futures_to_results(value: Any) -> Any:
+    """`value` with each future and state in it, nested as they may be, replaced by its result, waiting for it.
+
+    Raises:
+        Exception: that of the first run that failed.
+    """
+    from mintaka.dependencies import resolved  # noqa: PLC0415 - would be a cycle
+
+    return resolved(value, lambda passed: passed.result())
+
+
+def resolve_futures_to_states(value: Any) -> Any:
+    """`value` with each future in it, nested as they may be, replaced by the state it ended in, waiting for it."""
+    from mintaka.dependencies import resolved  # noqa: PLC0415 - would be a cycle
+
+    def state(passed: Any) -> Any:
+        if not isinstance(passed, Future):
+            return passed
+        passed.wait()
+        return passed.state
+
+    return resolved(value, state)
+
+
+#: The names that Prefect has for them.
+PrefectFuture = Future
+PrefectFutureList = FutureList

@@ -1,0 +1,234 @@
+"""Flows that wait for somebody."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mintaka import flow, pause_flow_run, resume_flow_run, task
+from mintaka.exceptions import FlowPauseTimeout, MissingContextError, NotPausedError, ParameterTypeError
+from mintaka.input import RunInput
+from mintaka.pausing import Answer
+from mintaka.testing import recorded
+from mintaka_core.states import FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mintaka.pausing import Pause
+
+
+class Approval(RunInput):
+    approved: bool
+    comment: str = ""
+
+
+def soon(resume: Callable[[], object]) -> threading.Thread:
+    """Resume from another thread as soon as there is something to resume."""
+
+    def insist() -> None:
+        for _ in range(2000):
+            try:
+                resume()
+            except NotPausedError:
+                sleep(0.002)
+            else:
+                return
+
+    thread = threading.Thread(target=insist)
+    thread.start()
+    return thread
+
+
+PAUSES: dict[str, tuple[Any, Any, Any]] = {
+    "without input": (None, None, None),
+    "a number": (int, "7", 7),
+    "a model from a dict": (Approval, {"approved": "yes"}, Approval(approved=True)),
+    "a model from an instance": (Approval, Approval(approved=False), Approval(approved=False)),
+    "a list": (list[int], ["1", 2], [1, 2]),
+    "a model with nothing but defaults": (Approval.with_initial_data(approved=True, comment="fine"), None, True),
+}
+
+
+@pytest.mark.parametrize(("wanted", "given", "expected"), PAUSES.values(), ids=PAUSES)
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_paused_flow_goes_on_with_its_input(*, wanted: Any, given: Any, expected: Any, is_async: bool) -> None:
+    @flow
+    def waits() -> Any:
+        return pause_flow_run(wanted, timeout=10)
+
+    @flow
+    async def waits_async() -> Any:
+        return await pause_flow_run(wanted, timeout=10)
+
+    with recorded(flow_run_id="uid"):
+        thread = soon(lambda: resume_flow_run("uid", given))
+        got = asyncio.run(waits_async()) if is_async else waits()
+        thread.join()
+    assert (got.approved if expected is True else got) == expected
+
+
+def test_the_history_of_a_pause_leads_back_to_running_by_the_rules() -> None:
+    @flow
+    def waits() -> None:
+        thread = soon(lambda: resume_flow_run("uid"))
+        pause_flow_run(timeout=10)
+        thread.join()
+
+    @flow
+    def outer() -> None:
+        waits()
+
+    with recorded(flow_run_id="uid") as history:
+        outer()
+    states = history.states_of(next(run.name for run in history.runs.values()))
+    assert states == ["Pending", "Running", "Paused", "Resuming", "Pending", "Running", "Completed"]
+
+
+def test_a_pause_that_nobody_ends_fails_the_flow_and_says_so() -> None:
+    @flow
+    def waits() -> None:
+        pause_flow_run(timeout=0.02)
+
+    state = waits(return_state=True)
+    assert (state.type, state.reason) == (FAILED, "FlowPauseTimeout")
+    assert "nobody resumed it within 0.02 s" in state.message
+
+
+def test_the_flow_may_catch_that_nobody_came() -> None:
+    @flow
+    def waits() -> str:
+        try:
+            pause_flow_run(timeout=0.02)
+        except FlowPauseTimeout:
+            return "went on"
+        return "resumed"
+
+    assert waits() == "went on"
+
+
+def test_a_wrong_input_is_refused_and_the_flow_goes_on_waiting() -> None:
+    refused: list[str] = []
+
+    def answer() -> None:
+        try:
+            resume_flow_run("uid", {"approved": "perhaps"})
+        except ParameterTypeError as error:
+            refused.append(str(error))
+            resume_flow_run("uid", {"approved": True})
+
+    @flow
+    def waits() -> bool:
+        return pause_flow_run(Approval, timeout=10).approved
+
+    with recorded(flow_run_id="uid"):
+        thread = soon(answer)
+        assert waits()
+        thread.join()
+    assert "approved: " in refused[0]
+
+
+def test_those_outside_of_the_process_are_asked_through_the_mailbox() -> None:
+    class Box:
+        def __init__(self) -> None:
+            self.schemas: list[Any] = []
+            self.answers = [None, Answer({"approved": 17}), Answer({"approved": True})]
+            self.refusals: list[str] = []
+
+        def paused(self, pause: Pause) -> None:
+            self.schemas.append(pause.schema())
+
+        def answer(self, _pause: Pause) -> Answer | None:
+            return self.answers.pop(0)
+
+        def refused(self, _pause: Pause, why: str) -> None:
+            self.refusals.append(why)
+
+    box = Box()
+
+    @flow
+    def waits() -> bool:
+        return pause_flow_run(Approval, timeout=10, poll_interval=0.001).approved
+
+    with recorded(mailbox=box):
+        assert waits()
+    assert box.schemas[0]["properties"]["approved"]["type"] == "boolean"
+    assert len(box.refusals) == 1
+
+
+def test_a_pause_with_a_key_is_not_repeated_by_a_further_try() -> None:
+    tries: list[Any] = []
+
+    @flow(retries=1)
+    def waits() -> int:
+        tries.append(pause_flow_run(int, timeout=10, key="once"))
+        if len(tries) == 1:
+            raise ValueError("after the pause")
+        return len(tries)
+
+    with recorded(flow_run_id="uid"):
+        thread = soon(lambda: resume_flow_run("uid", 5))
+        assert waits() == 2
+        thread.join()
+    assert tries == [5, 5]
+
+
+def test_tasks_run_on_while_their_flow_is_paused() -> None:
+    @task
+    def approves() -> None:
+        soon(lambda: resume_flow_run("uid", run_input=True)).join()
+
+    @flow
+    def waits() -> bool:
+        approves.submit()
+        return pause_flow_run(bool, timeout=10)
+
+    with recorded(flow_run_id="uid"):
+        assert waits()
+
+
+def test_a_task_cannot_be_paused() -> None:
+    @task
+    def pauses() -> None:
+        pause_flow_run()
+
+    with pytest.raises(MissingContextError, match="only a flow can be paused"):
+        flow(pauses)()
+    with pytest.raises(MissingContextError, match="pause_flow_run"):
+        pause_flow_run()
+
+
+def test_a_run_that_is_not_paused_cannot_be_resumed() -> None:
+    with pytest.raises(NotPausedError, match="nobody-knows-it is not paused"):
+        resume_flow_run("nobody-knows-it")
+
+
+def test_an_interrupted_pause_ends_the_flow() -> None:
+    @flow
+    def waits() -> None:
+        raiser = threading.Timer(0.05, lambda: signal.raise_signal(signal.SIGINT))
+        raiser.start()
+        pause_flow_run(timeout=10)
+
+    import signal  # noqa: PLC0415 - only here
+
+    with recorded() as history, pytest.raises(KeyboardInterrupt):
+        waits()
+    assert history.runs == {}
+
+
+def test_a_paused_flow_that_times_out_ends() -> None:
+    @flow(timeout_seconds=0.05)
+    def waits() -> None:
+        pause_flow_run(timeout=10)
+
+    assert waits(return_state=True).name == "TimedOut"
+
+
+def test_initial_data_must_belong_to_a_field() -> None:
+    with pytest.raises(ValueError, match="no field nothing"):
+        Approval.with_initial_data(nothing=1)
