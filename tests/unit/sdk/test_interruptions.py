@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
@@ -129,12 +130,23 @@ def workers() -> set[threading.Thread]:
 
 
 def check(history: MemoryRecorder, before: set[threading.Thread]) -> None:
-    """Every run has an end, only once, and history does not change afterwards."""
+    """Every run has an end, and only one, and the lock of logging is free."""
+    for handler in logging.getLogger().handlers:
+        assert handler.lock is None or _is_free(handler.lock)
     until = monotonic() + 10
     while workers() - before and monotonic() < until:
         sleep(0.001)
     for run in history.runs.values():
         assert [entry.type in TERMINAL for entry in run.history] == [False] * (len(run.history) - 1) + [True], run.history
+
+
+def _is_free(lock: Any) -> bool:
+    """True where another thread can take `lock`."""
+    taken: list[bool] = []
+    thread = threading.Thread(target=lambda: taken.append(lock.acquire(timeout=2) and not lock.release()))
+    thread.start()
+    thread.join()
+    return taken[0]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a signal may hit in a callback of the collector
