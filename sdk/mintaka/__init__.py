@@ -15,7 +15,7 @@ and logs go to the API. `import mintaka` loads nothing heavy: pydantic, asyncio 
 """
 
 from mintaka import runtime, states
-from mintaka.annotations import allow_failure, quote, unmapped
+from mintaka.annotations import allow_failure, opaque, quote, unmapped
 from mintaka.context import tags
 from mintaka.flow_runs import pause_flow_run, resume_flow_run
 from mintaka.flows import Flow, flow
@@ -43,6 +43,7 @@ __all__ = [
     "exponential_backoff",
     "flow",
     "get_run_logger",
+    "opaque",
     "pause_flow_run",
     "quote",
     "resume_flow_run",

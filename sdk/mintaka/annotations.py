@@ -25,5 +25,9 @@ class allow_failure(Annotation):  # noqa: N801 - reads as a word at the call
     """Run even if this upstream did not complete; its exception is passed in place of its result."""
 
 
+class opaque(Annotation):  # noqa: N801 - reads as a word at the call
+    """Resolve the value itself, be it a future, but look at nothing inside: for large structures without futures."""
+
+
 class quote(Annotation):  # noqa: N801 - reads as a word at the call
     """Pass the value as it is: nothing inside is looked at, no future in it is awaited, no edge is recorded."""

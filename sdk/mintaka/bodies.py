@@ -17,11 +17,14 @@ from mintaka.parameters import Parameters
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mintaka.retries import RetryPlan
+
 
 class Decorated:
     """What tasks and flows have in common: `given` is what was decorated, `fn` the function in it, `body` what a run calls."""
 
     name: str
+    retry_plan: RetryPlan
 
     def __init__(self, given: Any, decorator: str) -> None:
         self.given = given
@@ -58,6 +61,21 @@ class Decorated:
         bound._take(bound.given)  # noqa: SLF001 - its own class
         bound.__dict__.pop("parameters", None)
         return bound
+
+    @property
+    def retries(self) -> int:
+        """How often a failed run is tried again."""
+        return self.retry_plan.limit
+
+    @property
+    def retry_delay_seconds(self) -> tuple[float, ...]:
+        """The waits before each retry, in seconds; the last one repeats."""
+        return self.retry_plan.delays
+
+    @property
+    def retry_jitter_factor(self) -> float:
+        """By what share of itself a wait may be longer."""
+        return self.retry_plan.jitter_factor
 
     @cached_property
     def parameters(self) -> Parameters:

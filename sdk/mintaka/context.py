@@ -134,7 +134,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("flow", "ledger", "log_prints", "run", "task")
+    __slots__ = ("args", "flow", "kwargs", "ledger", "log_prints", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -142,6 +142,17 @@ class RunContext:
         self.run = run
         self.task = task
         self.log_prints = log_prints
+        #: What a task was called with, results in the place of futures.
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+
+    def arguments(self) -> dict[str, Any]:
+        """What a task was called with, by name, defaults included."""
+        if self.task is None:
+            return {}
+        bound = self.task.parameters.bind(self.args, self.kwargs)
+        bound.apply_defaults()
+        return bound.arguments
 
 
 #: The innermost run; None outside of every flow and task.

@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mintaka.annotations import Annotation, allow_failure, quote
+from mintaka.annotations import Annotation, allow_failure, opaque, quote
 from mintaka.futures import Future, FutureList
 from mintaka.lineage import SCALARS
 from mintaka.states import State
@@ -40,10 +40,19 @@ class Dependencies:
         self.upstream: dict[int, None] = {}
         self.replaced = False
 
+    def find_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note everything in the arguments of a call that is a dependency."""
+        for value in args:
+            self.find(value)
+        for value in kwargs.values():
+            self.find(value)
+
     def find(self, value: Any, *, tolerant: bool = False) -> None:
         """Note everything in `value` that is a dependency."""
         kind = type(value)
         if kind in LEAVES:
+            if self.lineage is not None and self.lineage.constants and (origin := self.lineage.origin_of_constant(value)) is not None:
+                self.upstream[origin] = None
             return
         if kind is Future:
             self._future(value, tolerant=tolerant)
@@ -51,7 +60,10 @@ class Dependencies:
             self.replaced = True
         elif isinstance(value, Annotation):
             self.replaced = True
-            if kind is not quote:
+            if kind is opaque:
+                if isinstance(value.value, (Future, State)):
+                    self.find(value.value, tolerant=tolerant)
+            elif kind is not quote:
                 self.find(value.value, tolerant=tolerant or kind is allow_failure)
         else:
             if self.lineage is not None and (origin := self.lineage.origin(value)) is not None:
@@ -99,7 +111,7 @@ def resolved(value: Any, put: Callable[[Any], Any] = _as_argument) -> Any:
         return value
     if kind is Future or kind is State:
         return put(value)
-    if kind is quote:
+    if kind is quote or (kind is opaque and not isinstance(value.value, (Future, State))):
         return value.value
     if isinstance(value, Annotation):
         return resolved(value.value, put)

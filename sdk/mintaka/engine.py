@@ -105,7 +105,8 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
     run, ledger = invocation.run, invocation.ledger
     refusal = yield from _prepared(invocation)
     if refusal is not None:
-        return (yield from _ended(invocation, State(FAILED, reason=_reason(refusal), message=str(refusal), error=refusal)))
+        name = "UpstreamFailed" if isinstance(refusal, UpstreamFailed) else ""
+        return (yield from _ended(invocation, State(FAILED, name, reason=_reason(refusal), message=str(refusal), error=refusal)))
     if STOP.requested:
         message = "the process was asked to stop before this run began"
         raise Terminated(message)

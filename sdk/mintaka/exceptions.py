@@ -13,6 +13,7 @@
     ├── FlowPauseTimeout       (also a TimeoutError) a pause that nobody ended in time
     ├── NotPausedError         a run asked to resume that waits for nothing
     ├── MissingContextError    something that only works inside a flow or task run
+    ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── ParameterError         arguments that do not fit a flow's signature
     │   ├── ParameterBindError
     │   └── ParameterTypeError
@@ -90,6 +91,10 @@ class NotPausedError(MintakaError):
 
 class MissingContextError(MintakaError):
     """Used outside of a flow or task run, where it has no meaning."""
+
+
+class ReservedArgumentError(MintakaError, ValueError):
+    """A function has a parameter whose name calls of flows and tasks use themselves."""
 
 
 class ParameterError(MintakaError):
@@ -181,3 +186,8 @@ class Halted(Interruption):
 
 class Expired(Interruption):
     """A `timeout_seconds` passed; ends what runs inside, and becomes `TimedOut` where the timeout was set."""
+
+
+#: The names that Prefect has for them.
+PrefectException = MintakaError
+TerminationSignal = Terminated

@@ -231,10 +231,10 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}".rstrip("-")
             launch.run = run
         child = FlowContext(self, run, ledger, launch, outer)
+        child.lineage.disregard(self.fn)
         context = RunContext(child, ledger, run, None, log_prints=inherited if self.log_prints is None else self.log_prints)
         dependencies = Dependencies(outer.lineage if outer else None)
-        dependencies.find(bound.args)
-        dependencies.find(bound.kwargs)
+        dependencies.find_arguments(bound.args, bound.kwargs)
         dependencies.find(wait_for)
         run.upstream = tuple(dependencies.upstream)
         keeping = None

@@ -110,6 +110,7 @@ class Invocation:
         """Put results in the place of futures."""
         self.args = resolved_arguments(self.args)
         self.kwargs = {key: resolved(value) for key, value in self.kwargs.items()}
+        self.context.args, self.context.kwargs = self.args, self.kwargs
 
 
 def resolved_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:

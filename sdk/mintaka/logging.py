@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from mintaka.context import RunContext
 
-FLOW_LOGGER = "mintaka.flow"
-TASK_LOGGER = "mintaka.task"
+FLOW_LOGGER = "mintaka.flow_runs"
+TASK_LOGGER = "mintaka.task_runs"
 CONSOLE_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
 CONSOLE_TIME = "%H:%M:%S"
 
@@ -132,3 +132,8 @@ def printing_to_log() -> Iterator[None]:
             _print_users -= 1
             if _print_users == 0:
                 builtins.print = _real_print
+
+
+def get_logger(name: str | None = None) -> logging.Logger:
+    """The logger `mintaka.NAME`, or `mintaka` itself; what is logged inside of a run belongs to it."""
+    return logging.getLogger(f"mintaka.{name}" if name else "mintaka")

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mintaka.annotations import quote
-from mintaka.exceptions import ParameterBindError, ParameterTypeError
+from mintaka.exceptions import ParameterBindError, ParameterTypeError, ReservedArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class Parameters:
             message = (
                 f"{owner} has a parameter named {', '.join(sorted(taken))}, a word that calls of flows and tasks use: give it another name"
             )
-            raise ValueError(message)
+            raise ReservedArgumentError(message)
 
     @cached_property
     def annotations(self) -> dict[str, Any]:

@@ -59,6 +59,12 @@ class _FlowRun:
         return flow.launch.attempt if flow else None
 
     @property
+    def parent_flow_run_id(self) -> str | None:
+        """The id of the flow run around this one, which has the same: subflow runs are part of it. None where there is none."""
+        flow = _flow()
+        return flow.launch.flow_run_id if flow and flow.outer else None
+
+    @property
     def run_count(self) -> int:
         """How often the flow's body was started in this process."""
         flow = _flow()
@@ -112,6 +118,12 @@ class _TaskRun:
         """Which try this is, from 1."""
         context = _task()
         return context.run.run_count if context else 0
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The arguments of the task by name, with results in the place of futures."""
+        context = _task()
+        return dict(context.arguments()) if context else {}
 
     @property
     def start_time(self) -> datetime | None:

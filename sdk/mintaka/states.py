@@ -66,6 +66,10 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
             raise error
         return error
 
+    async def aresult(self, raise_on_failure: bool = True) -> R_co | Exception:
+        """The same for code that awaits it, as in Prefect; nothing has to be waited for."""
+        return self.result(raise_on_failure=raise_on_failure)
+
     def exception(self) -> Exception:
         """The exception that tells how the run ended; only for terminal states other than COMPLETED."""
         if isinstance(self.error, Exception):
@@ -152,6 +156,16 @@ def AwaitingRetry(*, message: str = "", scheduled_time: datetime | None = None) 
     return Scheduled(message=message, name="AwaitingRetry", scheduled_time=scheduled_time)
 
 
+def Late(*, message: str = "", scheduled_time: datetime | None = None) -> State[Any]:  # noqa: N802 - Orion's name
+    """Due, and not begun for longer than usual."""
+    return Scheduled(message=message, name="Late", scheduled_time=scheduled_time)
+
+
+def AwaitingConcurrencySlot(*, message: str = "", scheduled_time: datetime | None = None) -> State[Any]:  # noqa: N802 - Orion's name
+    """Due, and waiting for others to end."""
+    return Scheduled(message=message, name="AwaitingConcurrencySlot", scheduled_time=scheduled_time)
+
+
 def Pending(*, message: str = "", name: str = "Pending") -> State[Any]:  # noqa: N802 - Orion's name
     """Made, and not begun."""
     return State(StateType.PENDING, name, message=message)
@@ -183,12 +197,14 @@ def Cancelling(*, message: str = "", name: str = "Cancelling") -> State[Any]:  #
 
 
 __all__ = [
+    "AwaitingConcurrencySlot",
     "AwaitingRetry",
     "Cancelled",
     "Cancelling",
     "Completed",
     "Crashed",
     "Failed",
+    "Late",
     "Paused",
     "Pending",
     "Retrying",

@@ -234,15 +234,20 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         tags = tuple(sorted(more.union(self.tags))) if more else self.tags
         run = ledger.open(self.key, "task", None if parent is None or parent < 0 else parent, tags)
         dependencies = None
-        if wait_for is not None or not LEAVES.issuperset(map(type, args)) or (kwargs and not LEAVES.issuperset(map(type, kwargs.values()))):
+        if (
+            wait_for is not None
+            or not LEAVES.issuperset(map(type, args))
+            or (kwargs and not LEAVES.issuperset(map(type, kwargs.values())))
+            or (flow is not None and flow.lineage.constants)
+        ):
             dependencies = Dependencies(flow.lineage if flow else None)
-            dependencies.find(args)
-            dependencies.find(kwargs)
+            dependencies.find_arguments(args, kwargs)
             dependencies.find(wait_for)
             upstream = (*upstream, *dependencies.upstream)
         if upstream:
             run.upstream = tuple(dict.fromkeys(upstream))
         context = RunContext(flow, ledger, run, self, log_prints=log_prints)
+        context.args, context.kwargs = args, kwargs
         keeping = None
         if kept and (self.results.asked_anything or (flow is not None and flow.results.persist) or TRANSACTION.get() is not None):
             keeping = self.results.keeping(self, run, ledger, flow)

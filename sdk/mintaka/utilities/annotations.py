@@ -1,5 +1,5 @@
-"""`unmapped`, `allow_failure` and `quote`, where Prefect's users look for them."""
+"""`unmapped`, `allow_failure`, `opaque` and `quote`, where Prefect's users look for them."""
 
-from mintaka.annotations import allow_failure, quote, unmapped
+from mintaka.annotations import allow_failure, opaque, quote, unmapped
 
-__all__ = ["allow_failure", "quote", "unmapped"]
+__all__ = ["allow_failure", "opaque", "quote", "unmapped"]

@@ -54,10 +54,10 @@ def test_lines_carry_the_run_they_were_logged_in(history: MemoryRecorder) -> Non
 
     main()
     assert lines(history) == [
-        (20, "mintaka.flow", None, "begin"),
-        (20, "mintaka.task", 0, "said a"),
+        (20, "mintaka.flow_runs", None, "begin"),
+        (20, "mintaka.task_runs", 0, "said a"),
         (30, "library", 0, "heard a"),
-        (20, "mintaka.task", 1, "said b"),
+        (20, "mintaka.task_runs", 1, "said b"),
         (30, "library", 1, "heard b"),
     ]
 
@@ -73,8 +73,8 @@ def test_log_prints_makes_print_a_line_in_the_flow_and_its_tasks(history: Memory
 
     main()
     assert [line for line in lines(history) if "printed" in line[3] or "flow" in line[3]] == [
-        (20, "mintaka.flow", None, "flow 1"),
-        (20, "mintaka.task", 0, "printed-a"),
+        (20, "mintaka.flow_runs", None, "flow 1"),
+        (20, "mintaka.task_runs", 0, "printed-a"),
     ]
     assert capsys.readouterr().out == "printed-b\n"
     assert builtins.print is real
@@ -102,7 +102,7 @@ def test_a_failed_task_leaves_its_traceback_in_the_log_without_our_frames(histor
 
     main()
     (line,) = lines(history)
-    assert line[:3] == (40, "mintaka.task", 0)
+    assert line[:3] == (40, "mintaka.task_runs", 0)
     assert line[3].startswith("breaks-0 ended Failed: LookupError: lost\nTraceback (most recent call last):\n  File ")
     assert "engine.py" not in line[3]
     assert line[3].endswith("LookupError: lost")

@@ -60,7 +60,7 @@ def test_a_row_has_what_the_contract_names() -> None:
 
 def test_a_report_is_one_line_of_json_around_rows_and_lines() -> None:
     launch = Launch(name="r", namespace="team", deployment="d", attempt=2)
-    line = LogLine(0, 5, 20, "mintaka.flow", None, "hello\nthere").encode()
+    line = LogLine(0, 5, 20, "mintaka.flow_runs", None, "hello\nthere").encode()
     body = report_of(launch, 7, ['{"n": 0}'], [line], {"COMPLETED": 1, "FAILED": 0}, final=True)
     assert body.count(b"\n") == 1
     assert json.loads(body) == {
@@ -70,7 +70,7 @@ def test_a_report_is_one_line_of_json_around_rows_and_lines() -> None:
         "counts": {"COMPLETED": 1},
         "final": True,
         "tasks": [{"n": 0}],
-        "logs": [{"seq": 0, "time": 5, "level": 20, "logger": "mintaka.flow", "n": None, "message": "hello\nthere"}],
+        "logs": [{"seq": 0, "time": 5, "level": 20, "logger": "mintaka.flow_runs", "n": None, "message": "hello\nthere"}],
     }
 
 
