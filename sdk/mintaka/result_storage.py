@@ -7,6 +7,7 @@ begins with a dot and ends with `.part`, which nobody looks at.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -154,6 +155,12 @@ def storage_of(given: ResultStorage | str | PathLike[str]) -> ResultStorage:
     if isinstance(given, ResultStorage):
         return given
     if isinstance(given, str) or hasattr(given, "__fspath__"):
-        return ResultStorage(given)
+        return _at(str(given))
     message = f"result_storage is a URL, a folder or a mintaka.results.ResultStorage, not {type(given).__name__}"
     raise StorageError(message)
+
+
+@lru_cache(maxsize=64)
+def _at(url: str) -> ResultStorage:
+    """The storage of a URL: opening one costs as much as writing a small result."""
+    return ResultStorage(url)

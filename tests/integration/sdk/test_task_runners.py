@@ -11,12 +11,15 @@ import pytest
 from distributed import Client, LocalCluster
 
 from mintaka import flow, get_run_logger, task
+from mintaka.cache_policies import INPUTS
 from mintaka.exceptions import ClusterLost, WorkerDied
 from mintaka.task_runners import DaskTaskRunner, ProcessPoolTaskRunner, RayTaskRunner
 from mintaka.testing import recorded
+from mintaka.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mintaka.task_runners import TaskRunner
 
@@ -178,3 +181,28 @@ def test_a_cluster_that_is_lost_in_the_middle_crashes_what_it_ran() -> None:
     kind, error = main()
     assert kind == "CRASHED"
     assert isinstance(error, (ClusterLost, WorkerDied))  # whichever Dask notices first
+
+
+@task
+def pid_of(n: int) -> int:
+    return n * 0 + os.getpid()
+
+
+def test_results_are_cached_and_rolled_back_whatever_process_made_them(tmp_path: Path) -> None:
+    """The flow's process looks, keeps and undoes; only the bodies run elsewhere."""
+    cached = pid_of.with_options(cache_policy=INPUTS, result_storage=tmp_path)
+    undone: list[str] = []
+    hooked = pid_of.with_options(on_rollback=[lambda txn: undone.append(txn.state)])
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
+    def main() -> None:
+        first = cached.map([1, 1, 2]).result()
+        assert first[0] == first[1]
+        assert os.getpid() not in first
+        assert cached.map([1, 2]).result() == first[1:]
+        with transaction():
+            hooked.submit(1).result()
+            raise KeyError
+
+    assert main(return_state=True).error.__class__ is KeyError
+    assert undone == ["ROLLED_BACK"]
