@@ -24,7 +24,7 @@ from mintaka_history.instants import optional_microseconds, to_microseconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mintaka_history.queries.names import Word
+    from mintaka_history.writing.words import Word
 
 _LATEST_ACCEPTED = 2**31 - 1
 

@@ -33,6 +33,7 @@ class NameKind(IntEnum):
     TASK = 3
     TAG = 4
     LOGGER = 5
+    FLOW = 6
 
 
 #: The type of a state off the wire: as strict as the enum, and a plain string.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from mintaka_history.database import translated
+from mintaka_history.schemas import HEAD
 from mintaka_history.tables import metadata
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mintaka.history.migrating")
 
-#: The newest revision in `migrations/versions`.
-HEAD = "0001"
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x6D696E74  # "mint", the key of PostgreSQL's advisory lock
 

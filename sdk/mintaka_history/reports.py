@@ -6,7 +6,8 @@ that is refused is sent again and again.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from uuid import UUID  # noqa: TC003 - msgspec reads the annotations
 
 import msgspec
 
@@ -38,7 +39,7 @@ class MalformedReport(MintakaError):
 
 
 class OversizedReport(MintakaError):
-    """More task runs and log lines than one report may hold."""
+    """More task runs, log lines and artifacts than one report may hold."""
 
 
 class TaskReport(msgspec.Struct, frozen=True, gc=False):
@@ -74,12 +75,41 @@ class LogReport(msgspec.Struct, frozen=True, gc=False):
     n: _Number | None = None
 
 
+class ArtifactReport(msgspec.Struct, frozen=True):
+    """One artifact as it is now; `seq` counts its versions. `data` is any JSON value, of the shape that `kind` calls for."""
+
+    id: UUID
+    seq: _Positive
+    kind: Literal["markdown", "table", "link", "image", "progress"]
+    created: _Instant
+    updated: _Instant
+    data: msgspec.Raw
+    key: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    description: str | None = None
+    n: _Number | None = None
+
+
+class LocalRun(msgspec.Struct, frozen=True):
+    """What the process itself says of a flow run that is no resource of any cluster.
+
+    `parameters` are the flow's arguments by name. `transitions` holds all of them, oldest first:
+    `[number from 1, state type, state name, µs since the epoch, rule, why it decided so, the state's reason, its message]`.
+    """
+
+    flow: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    created: _Instant
+    parameters: dict[str, Any] = {}
+    tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
+    transitions: tuple[tuple[_Positive, StateWord, str, _Instant, str, str, str, str], ...] = ()
+
+
 class ReportedRun(msgspec.Struct, frozen=True):
     """Which flow run the report is about, for a database that has not heard of it yet."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
     namespace: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
     deployment: Annotated[str, msgspec.Meta(max_length=253)] | None = None
+    local: LocalRun | None = None
 
 
 class RunReport(msgspec.Struct, frozen=True):
@@ -90,6 +120,7 @@ class RunReport(msgspec.Struct, frozen=True):
     flow_run: ReportedRun
     tasks: tuple[TaskReport, ...] = ()
     logs: tuple[LogReport, ...] = ()
+    artifacts: tuple[ArtifactReport, ...] = ()
     counts: dict[StateWord, _Number] | None = None
     final: bool = False
 
@@ -117,7 +148,7 @@ def decode(body: bytes) -> RunReport:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"the body is not JSON: {error}"
         raise MalformedReport(message, problem=str(error)) from error
-    if (items := len(report.tasks) + len(report.logs)) > ITEMS_LIMIT:
-        message = f"{items} task runs and log lines in one report; at most {ITEMS_LIMIT}: send several reports"
+    if (items := len(report.tasks) + len(report.logs) + len(report.artifacts)) > ITEMS_LIMIT:
+        message = f"{items} task runs, log lines and artifacts in one report; at most {ITEMS_LIMIT}: send several reports"
         raise OversizedReport(message)
     return report

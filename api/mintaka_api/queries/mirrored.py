@@ -33,7 +33,8 @@ _CHUNK = 500
 _UPDATED = tuple(
     column.name
     for column in flow_runs.c
-    if column.name not in {"no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt"}
+    if column.name
+    not in {"no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt", "flow", "holder"}
 )
 _SENT = ("uid", *_UPDATED, "deleted", "gap", "tags")
 _TRANSITION = tuple(column.name for column in flow_run_transitions.c)

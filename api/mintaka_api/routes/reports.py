@@ -16,14 +16,15 @@ from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, canonical_uid, documented
 from mintaka_api.routes.parameters import NoQuery
 from mintaka_api.services import Here, Services
-from mintaka_history.ingest import StaleAttempt, take_in
+from mintaka_history.ingest import take_in
+from mintaka_history.parcels import StaleAttempt
 from mintaka_history.reports import MalformedReport, OversizedReport, RunReport, decode
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "At most 4 MiB unpacked and 5,000 task runs and log lines; `Content-Encoding: gzip` is welcome.",
+        "description": "At most 4 MiB unpacked and 5,000 task runs, log lines and artifacts; `Content-Encoding: gzip` is welcome.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RunReport"}, "example": EXAMPLES["RunReport"]}},
     }
 }

@@ -8,6 +8,8 @@ from sqlalchemy import ColumnElement, func
 from sqlalchemy.dialects import sqlite
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection, Table
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
@@ -31,3 +33,24 @@ def contains_text(connection: Connection, column: ColumnElement[Any], text: str)
     """Whether `column` contains `text`, letter by letter."""
     position = func.strpos(column, text) if is_postgresql(connection) else func.instr(column, text)
     return position > 0
+
+
+class SqlalchemySession:
+    """SQLAlchemy's transaction as `mintaka_history.writing` takes it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.postgresql = is_postgresql(connection)
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run a statement with `?` for values; its rows."""
+        result = self._connection.exec_driver_sql(statement.replace("?", "%s") if self.postgresql else statement, tuple(values))
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    def run_native(self, statement: str, values: Sequence[Any]) -> None:
+        """Run a statement in the driver's own language."""
+        self._connection.exec_driver_sql(statement, tuple(values))
+
+    def uid(self, text: str) -> str:
+        """PostgreSQL has a type for UUIDs; SQLAlchemy keeps them in SQLite as 32 digits."""
+        return text if self.postgresql else text.replace("-", "")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
-from mintaka_history.queries.dialects import insert
+from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.tables import names
+from mintaka_history.writing.words import find, give
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 
     from mintaka_history.codes import NameKind
     from mintaka_history.database import Database
+    from mintaka_history.writing.words import Word
 
 #: How many words are remembered before all are forgotten; about 20 MiB.
 _REMEMBERED = 100_000
 _CHUNK = 500
-
-type Word = tuple[NameKind, str]
 
 
 class Names:
@@ -48,15 +48,7 @@ class Names:
         missing = sorted(word for word in wanted if word not in ids)
         if missing:
             with database.writing() as connection:
-                found: dict[tuple[int, str], int] = {}
-                for start in range(0, len(missing), _CHUNK):
-                    chunk = missing[start : start + _CHUNK]
-                    found |= _found(connection, chunk)
-                    if new := [word for word in chunk if word not in found]:
-                        connection.execute(
-                            insert(connection, names).on_conflict_do_nothing(), [{"kind": int(kind), "value": value} for kind, value in new]
-                        )
-                        found |= _found(connection, new)
+                found = give(SqlalchemySession(connection), missing)
             self._remember(found)
             ids = ids | found
         return {word: ids[word] for word in wanted}
@@ -66,7 +58,7 @@ class Names:
         remembered = self._ids.get((kind, value))
         if remembered is not None:
             return remembered
-        found = _found(connection, [(kind, value)])
+        found = find(SqlalchemySession(connection), [(kind, value)])
         self._remember(found)
         return found.get((kind, value))
 
@@ -91,9 +83,3 @@ class Names:
         for word, number in found.items():
             self._ids[word] = number
             self._values[number] = word[1]
-
-
-def _found(connection: Connection, words: list[tuple[NameKind, str]] | list[Word]) -> dict[tuple[int, str], int]:
-    pairs = [(int(kind), value) for kind, value in words]
-    rows = connection.execute(select(names.c.kind, names.c.value, names.c.id).where(tuple_(names.c.kind, names.c.value).in_(pairs)))
-    return {(kind, value): number for kind, value, number in rows}

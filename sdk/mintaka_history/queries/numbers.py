@@ -1,12 +1,7 @@
-"""Numbers of flow runs: time-ordered, never shown outside.
-
-A number is `milliseconds since the epoch << 20 | 20 bits of the uid's digest`, taken when the run is first heard of. Any
-replica can give one out: the unique uid decides who was first, and a number already taken makes way to the next.
-"""
+"""Numbers of flow runs (`mintaka_history.writing.runs`), many at once; never shown outside."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -14,20 +9,14 @@ from sqlalchemy import select
 from mintaka_history.queries.arrays import columns, unnested
 from mintaka_history.queries.dialects import insert, is_postgresql
 from mintaka_history.tables import flow_runs
+from mintaka_history.writing.runs import first_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-_DIGEST_BITS = 20
 _TRIES = 8
-
-
-def first_number(uid: str, created_microseconds: int) -> int:
-    """The number that a run asks for first."""
-    digest = int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=4).digest()) & ((1 << _DIGEST_BITS) - 1)
-    return (created_microseconds // 1000) << _DIGEST_BITS | digest
 
 
 def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Any]:

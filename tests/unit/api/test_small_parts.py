@@ -21,8 +21,8 @@ from mintaka_core.states import DEFAULT_NAMES, StateType
 from mintaka_history.codes import STATE_CODES, StateWord
 from mintaka_history.entries import compact, expanded
 from mintaka_history.instants import from_microseconds, to_microseconds
-from mintaka_history.queries.numbers import first_number
 from mintaka_history.queries.pages import prefix_end
+from mintaka_history.writing.runs import first_number
 from mintaka_kubernetes.credentials import NoCluster, find_credentials
 
 if TYPE_CHECKING:

@@ -1,0 +1,209 @@
+"""A report as rows: what is the same wherever it comes from and whichever database it goes to.
+
+A report moves its flow run's row first: that takes the row's lock, refuses attempts that were replaced, and keeps the
+newest counts. Then task runs are upserted where their `seq` is higher than what is stored, tags, logs and artifacts where
+they are new. Rows are written in the order of their keys, each key once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mintaka_core.errors import MintakaError
+from mintaka_core.states import DEFAULT_NAMES, RUNNING
+from mintaka_history.codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind
+from mintaka_history.entries import compact
+from mintaka_history.instants import now_microseconds
+from mintaka_history.reports import MESSAGE_LIMIT, NAME_LIMIT
+from mintaka_history.writing import reports
+from mintaka_history.writing.reports import Rows
+from mintaka_history.writing.runs import Heading, Movement, TransitionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mintaka_history.reports import LocalRun, RunReport, TaskReport
+    from mintaka_history.writing.sessions import Session
+    from mintaka_history.writing.words import Word
+
+_DEFAULT_NAMES: dict[str, str] = {state.value: name for state, name in DEFAULT_NAMES.items()}
+_RUNNING = STATE_CODES[RUNNING]
+_UNMIRRORED = "its pod reports; what the cluster says of it has not been mirrored yet"
+_json = msgspec.json.Encoder().encode
+
+
+class StaleAttempt(MintakaError):
+    """The report is of an attempt that attempt `current` has replaced; its writer should stop."""
+
+    def __init__(self, message: str, current: int) -> None:
+        super().__init__(message)
+        self.current = current
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Everything that one report writes."""
+
+    heading: Heading
+    stub: dict[str, Any]
+    rows: Rows
+    movement: Movement | None
+
+    def store(self, session: Session) -> None:
+        """Write it.
+
+        Raises:
+            StaleAttempt: the attempt was replaced; nothing was written.
+        """
+        current = reports.write(session, self.heading, self.stub, self.rows, self.movement)
+        if current is not None:
+            message = f"attempt {self.heading.attempt} was replaced by attempt {current}; stop"
+            raise StaleAttempt(message, current)
+
+
+def words_of(report: RunReport) -> set[Word]:
+    """The words that `report` needs the ids of."""
+    words: set[Word] = {(NameKind.TASK, key) for key in {task.task for task in report.tasks}}
+    words |= {(NameKind.TAG, tag) for tag in {tag for task in report.tasks for tag in task.tags}}
+    words |= {(NameKind.LOGGER, logger) for logger in {line.logger[:NAME_LIMIT] for line in report.logs} if logger}
+    words.add((NameKind.NAMESPACE, report.flow_run.namespace))
+    if report.flow_run.deployment:
+        words.add((NameKind.DEPLOYMENT, report.flow_run.deployment))
+    if report.flow_run.local is not None:
+        words.add((NameKind.FLOW, report.flow_run.local.flow))
+        words |= {(NameKind.TAG, tag) for tag in report.flow_run.local.tags}
+    return words
+
+
+def parcel_of(uid: str, report: RunReport, ids: Mapping[Word, int], holder: int | None = None) -> Parcel:
+    """The rows of `report` of the flow run `uid`; `ids` knows `words_of` it, `holder` is what the run's process holds."""
+    tasks = _newest(report.tasks)
+    local = report.flow_run.local
+    heading = Heading(
+        uid=uid,
+        attempt=report.attempt,
+        report=report.report,
+        final=report.final,
+        counts=_json(report.counts).decode() if report.counts is not None else None,
+    )
+    stub: dict[str, Any] = {
+        "uid": uid,
+        "created": min((task.created for task in tasks if task.created), default=None) or now_microseconds(),
+        "ns": ids[NameKind.NAMESPACE, report.flow_run.namespace],
+        "deployment": ids[NameKind.DEPLOYMENT, report.flow_run.deployment] if report.flow_run.deployment else None,
+        "name": report.flow_run.name,
+        "state": _RUNNING,
+        "message": _UNMIRRORED,
+    }
+    if local is not None:
+        stub |= _local_columns(local, ids) | {"holder": holder}
+    loggers = {value: number for (kind, value), number in ids.items() if kind == NameKind.LOGGER}
+    lines = {line.seq: line for line in report.logs}
+    artifacts = {artifact.id: artifact for artifact in sorted(report.artifacts, key=lambda artifact: artifact.seq)}
+    rows = Rows(
+        namespace=stub["ns"],
+        tasks=_task_rows(tasks, ids),
+        tags=[(ids[NameKind.TAG, tag], task.created, task.n) for task in tasks for tag in task.tags],
+        logs=[
+            (line.seq, line.time, line.level, loggers.get(line.logger[:NAME_LIMIT]), line.n, line.message[:MESSAGE_LIMIT])
+            for _, line in sorted(lines.items())
+        ],
+        artifacts=[
+            (
+                *(str(one.id), one.created, one.updated, one.n, one.seq, one.kind, one.key or None, one.description or None),
+                bytes(one.data).decode(),
+            )
+            for one in artifacts.values()
+        ],
+    )
+    return Parcel(heading, stub, rows, _movement(report, local, ids) if local is not None and local.transitions else None)
+
+
+def _local_columns(local: LocalRun, ids: Mapping[Word, int]) -> dict[str, Any]:
+    """What is known of a run outside of clusters from the start. It counts as gone from the cluster: nothing there is it."""
+    return {
+        "created": local.created,
+        "deleted": local.created,
+        "flow": ids[NameKind.FLOW, local.flow],
+        "message": None,
+        "tags": _json(local.tags).decode() if local.tags else None,
+        "parameters": _json(local.parameters).decode() if local.parameters else None,
+    }
+
+
+def _movement(report: RunReport, local: LocalRun, ids: Mapping[Word, int]) -> Movement:
+    rows: list[TransitionRow] = []
+    started = ended = None
+    reason = message = ""
+    for seq, word, name, at, rule, decision, reason, message in local.transitions:
+        code = CODE_OF_WORD[word]
+        before = rows[-1].to_state if rows else None
+        rows.append(
+            TransitionRow(
+                seq=seq,
+                at=at,
+                attempt=report.attempt,
+                from_state=before,
+                to_state=code,
+                proposed=code,
+                name=None if not name or name == _DEFAULT_NAMES[word] else name[:NAME_LIMIT],
+                rule=rule or None,
+                verdict="Redirect" if rule else "Accept",
+                reason=decision[:MESSAGE_LIMIT] or None,
+                message=_told(reason, message) or None,
+            )
+        )
+        if code == _RUNNING and started is None:
+            started = at
+        ended = at if STATE_OF_CODE[code].is_terminal else None
+    return Movement(
+        transitions=rows,
+        state_reason=reason[:NAME_LIMIT] or None,
+        state_message=message[:MESSAGE_LIMIT] or None,
+        started=started,
+        ended=ended,
+        name=report.flow_run.name,
+        created=local.created,
+        tags=[ids[NameKind.TAG, tag] for tag in local.tags],
+    )
+
+
+def _told(reason: str, message: str) -> str:
+    return ": ".join(part for part in (reason, message) if part)[:MESSAGE_LIMIT]
+
+
+def _newest(tasks: tuple[TaskReport, ...]) -> list[TaskReport]:
+    """Each task run once, with the highest `seq`, in the order of keys."""
+    newest: dict[int, TaskReport] = {}
+    for task in tasks:
+        if (other := newest.get(task.n)) is None or other.seq < task.seq:
+            newest[task.n] = task
+    return [newest[n] for n in sorted(newest)]
+
+
+def _task_rows(tasks: list[TaskReport], ids: Mapping[Word, int]) -> list[tuple[Any, ...]]:
+    """The rows of task runs, made by column, which is faster; the order is that of `TASK_COLUMNS`."""
+    numbers = {value: number for (kind, value), number in ids.items() if kind == NameKind.TASK}
+    columns = (
+        [task.n for task in tasks],
+        [task.created for task in tasks],
+        [task.started for task in tasks],
+        [task.ended for task in tasks],
+        [numbers[task.task] for task in tasks],
+        [task.seq for task in tasks],
+        [task.parent for task in tasks],
+        [task.runs for task in tasks],
+        [CODE_OF_WORD[task.state] for task in tasks],
+        [task.kind == "subflow" for task in tasks],
+        [None if not task.state_name or task.state_name == _DEFAULT_NAMES[task.state] else task.state_name[:NAME_LIMIT] for task in tasks],
+        [task.name[:NAME_LIMIT] if task.name else None for task in tasks],
+        [task.reason[:NAME_LIMIT] or None for task in tasks],
+        [task.message[:MESSAGE_LIMIT] or None for task in tasks],
+        [f"[{','.join(map(str, task.upstream))}]" if task.upstream else None for task in tasks],
+        [msgspec.json.encode(task.tags).decode() if task.tags else None for task in tasks],
+        [compact(task.history) for task in tasks],
+    )
+    return list(zip(*columns, strict=True))

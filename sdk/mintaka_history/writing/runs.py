@@ -1,0 +1,143 @@
+"""Rows of flow runs: the number a run gets, its row when it is first heard of, and what its own process says of it.
+
+A number is `milliseconds since the epoch << 20 | 20 bits of the uid's digest`, taken when the run is first heard of. Any
+writer can give one out: the unique uid decides who was first, and a number already taken makes way to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mintaka_history.writing.sessions import Session
+
+_DIGEST_BITS = 20
+_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Which part of whose history; `counts` is JSON or None."""
+
+    uid: str
+    attempt: int
+    report: int
+    final: bool
+    counts: str | None
+
+
+class TransitionRow(NamedTuple):
+    """One transition of a flow run, its columns in the table's words; `at` in microseconds, states as codes."""
+
+    seq: int
+    at: int
+    attempt: int
+    from_state: int | None
+    to_state: int
+    proposed: int
+    name: str | None
+    rule: str | None
+    verdict: str | None
+    reason: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What a process says of a flow run that is in no cluster: transitions, oldest first, and the state they led to.
+
+    `tags` are ids of names, `created` is the run's.
+    """
+
+    transitions: Sequence[TransitionRow]
+    state_reason: str | None
+    state_message: str | None
+    started: int | None
+    ended: int | None
+    name: str
+    created: int
+    tags: Sequence[int] = ()
+
+
+_ADVANCE = """
+UPDATE flow_runs SET
+  counts = CASE WHEN reported_attempt < ? THEN ? WHEN reported_attempt = ? AND reported < ? THEN COALESCE(?, counts) ELSE counts END,
+  reported = CASE WHEN reported_attempt < ? OR reported_attempt = ? AND reported < ? THEN ? ELSE reported END,
+  final_attempt = CASE WHEN ? = 1 THEN ? ELSE final_attempt END,
+  reported_attempt = ?
+WHERE uid = ? AND attempt <= ? AND reported_attempt <= ?
+RETURNING no
+"""
+_TRANSITION_COLUMNS = ", ".join(TransitionRow._fields)
+_MOVE = """
+UPDATE flow_runs SET
+  state = ?, state_name = ?, reason = ?, message = ?, state_time = ?, started = COALESCE(started, ?), ended = ?, sequence = ?,
+  attempt = ?, name = ?
+WHERE no = ? AND resource_version = 0 AND sequence < ?
+"""
+
+
+def first_number(uid: str, created_microseconds: int) -> int:
+    """The number that a run asks for first."""
+    digest = int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=4).digest()) & ((1 << _DIGEST_BITS) - 1)
+    return (created_microseconds // 1000) << _DIGEST_BITS | digest
+
+
+def advance(session: Session, heading: Heading) -> int | None:
+    """Move the flow run's row to this report; its number, or None where it is unknown or in a newer attempt."""
+    attempt, report, counts = heading.attempt, heading.report, heading.counts
+    values = (
+        *(attempt, counts, attempt, report, counts),
+        *(attempt, attempt, report, report),
+        *(int(heading.final), attempt, attempt),
+        *(session.uid(heading.uid), attempt, attempt),
+    )
+    rows = session.run(_ADVANCE, values)
+    return rows[0][0] if rows else None
+
+
+def insert_new(session: Session, row: Mapping[str, Any]) -> None:
+    """Insert a flow run (with uid, created, …, without no), unless its uid is known."""
+    uid, number = session.uid(row["uid"]), first_number(row["uid"], row["created"])
+    columns = (*row, "no")
+    statement = (
+        f"INSERT INTO flow_runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608 - our own column names
+        "ON CONFLICT DO NOTHING RETURNING no"
+    )
+    for attempt in range(_TRIES):
+        if session.run(statement, (*(uid if name == "uid" else value for name, value in row.items()), number + attempt)):
+            return
+        if session.run("SELECT no FROM flow_runs WHERE uid = ?", (uid,)):
+            return
+
+
+def current_attempt(session: Session, uid: str) -> int | None:
+    """The newest attempt of a flow run that anybody spoke of; None where the run is unknown."""
+    rows = session.run("SELECT attempt, reported_attempt FROM flow_runs WHERE uid = ?", (session.uid(uid),))
+    return max(rows[0]) if rows else None
+
+
+def move(session: Session, number: int, movement: Movement) -> None:
+    """Write the transitions that are new, and the state they led to; nothing where the operator speaks for the run."""
+    last = movement.transitions[-1]
+    session.run(
+        _MOVE,
+        (
+            *(last.to_state, last.name, movement.state_reason, movement.state_message, last.at, movement.started, movement.ended, last.seq),
+            *(last.attempt, movement.name, number, last.seq),
+        ),
+    )
+    rows = ", ".join([f"(?, {', '.join('?' * len(TransitionRow._fields))})"] * len(movement.transitions))
+    session.run(
+        f"INSERT INTO flow_run_transitions (flow_run, {_TRANSITION_COLUMNS}) VALUES {rows} ON CONFLICT DO NOTHING",  # noqa: S608
+        [value for transition in movement.transitions for value in (number, *transition)],
+    )
+    for tag in movement.tags if movement.transitions[0].seq == 1 else ():
+        session.run(
+            "INSERT INTO flow_run_tags (tag, created, flow_run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (tag, movement.created, number)
+        )
