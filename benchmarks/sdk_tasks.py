@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka import ThreadPoolTaskRunner, flow, task
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import ApiRecorder, DeliverySettings
+from mintaka.delivery import DeliverySettings, HistoryRecorder
 from mintaka.recording import NullRecorder
+from mintaka.sinks import ApiSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,7 @@ def main(n: int = 20_000, rounds: int = 5) -> None:
     url = f"http://127.0.0.1:{ports.get()}"
     with tempfile.TemporaryDirectory() as folder:
         settings = DeliverySettings(spool_folder=Path(folder))
-        measure("History goes to an HTTP server", n, rounds, lambda launch: ApiRecorder(url, launch, settings))
+        measure("History goes to an HTTP server", n, rounds, lambda launch: HistoryRecorder(ApiSink(url), launch, settings))
     process.terminate()
     print(f"\nload at the end {os.getloadavg()[0]:.1f}")
 

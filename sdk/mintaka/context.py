@@ -53,6 +53,8 @@ class Launch:
     `results` says where results are and whether they are persisted, in place of the environment.
     `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began.
     `mailbox` is how those outside of this process resume it where it pauses.
+    `local` is True where the run is no resource of any cluster, so that the process itself reports its states, with the
+    `flow` it is of and its `parameters` (JSON values). `owned` is True where the call of the flow closes the recorder.
     """
 
     flow_run_id: str = ""
@@ -68,6 +70,10 @@ class Launch:
     judge: Callable[[BaseException], State] = _interrupted
     run: Run | None = None
     mailbox: Mailbox | None = None
+    local: bool = False
+    owned: bool = False
+    flow: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def results_id(self) -> str:

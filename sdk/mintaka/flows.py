@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
-from uuid import uuid4
 
 from mintaka.bodies import Decorated, named_by
-from mintaka.context import CURRENT, LAUNCH, FlowContext, Launch, RunContext, current_tags
+from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
 from mintaka.dependencies import Dependencies
 from mintaka.drivers import run_async, run_sync
 from mintaka.exceptions import Terminated
 from mintaka.generating import generate_async, generate_sync
 from mintaka.invocations import Invocation
+from mintaka.launching import described, finished, launched
 from mintaka.result_settings import ResultSettings
 from mintaka.retries import RetryPlan
 from mintaka.roots import Guard, close_root
@@ -225,7 +225,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             run = ledger.open(self.key, "subflow", around.run.n if around.run.n >= 0 else None, tags)
             inherited = around.log_prints
         else:
-            launch = LAUNCH.get() or Launch(flow_run_id=str(uuid4()))
+            launch = LAUNCH.get() or launched(self.name)
             ledger, inherited = Ledger(launch.recorder), False
             run = ledger.root(self.key, tuple(sorted({*tags, *launch.tags})))
             run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}".rstrip("-")
@@ -257,6 +257,8 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         bound.apply_defaults()
         if invocation.child is not None:
             invocation.child.parameters = dict(bound.arguments)
+            if invocation.run.n < 0 and invocation.child.launch.local:
+                invocation.child.launch.parameters = described(bound.arguments)
         template = self.flow_run_name
         if template is not None and not (invocation.run.n < 0 and invocation.child is not None and invocation.child.launch.name):
             invocation.run.own_name = named_by(template, bound.arguments)
@@ -278,8 +280,11 @@ def _given(outcome: Outcome, *, return_state: bool) -> Any:
 
 
 def _close(invocation: Invocation) -> None:
-    if invocation.child is not None:
-        invocation.child.close()
+    child = invocation.child
+    if child is not None:
+        child.close()
+        if child.outer is None:
+            finished(child.launch)
 
 
 def _close_generator(invocation: Invocation) -> None:

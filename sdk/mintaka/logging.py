@@ -57,24 +57,39 @@ def run_logger(context: RunContext) -> RunLogger:
 
 
 class HistoryHandler(logging.Handler):
-    """Hands each record to the ledger of the run it was logged in; records outside of runs go to `launch`'s flow run."""
+    """Hands each record to `recorder`; None: to that of the run it was logged in, and those outside of runs to nobody."""
 
-    def __init__(self, recorder: Any) -> None:
+    def __init__(self, recorder: Any = None) -> None:
         super().__init__()
         self._recorder = recorder
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record."""
-        if record.name.startswith(UNRECORDED):
+        context = CURRENT.get()
+        recorder = self._recorder if context is None or self._recorder is not None else context.ledger.recorder
+        if recorder is None or record.name.startswith(UNRECORDED):
             return
         try:
             message = self.format(record)
         except Exception:  # noqa: BLE001 - a bad format string must not end the flow; logging shows where it is
             self.handleError(record)
             return
-        context = CURRENT.get()
         n = context.run.n if context is not None and context.run.n >= 0 else None
-        self._recorder.log(record.levelno, record.name, n, shortened(message))
+        recorder.log(record.levelno, record.name, n, shortened(message))
+
+
+_recording_lock = threading.Lock()
+_recorded = False
+
+
+def record_run_loggers() -> None:
+    """From now on what is logged by run loggers is history of their runs; for scripts, once per process."""
+    global _recorded  # noqa: PLW0603 - the logging tree is global as well
+    if not _recorded:
+        with _recording_lock:
+            if not _recorded:
+                logging.getLogger("mintaka").addHandler(HistoryHandler())
+                _recorded = True
 
 
 def shortened(text: str, limit: int = LINE_LIMIT) -> str:
@@ -92,7 +107,7 @@ def _show_on_console() -> None:
     if _console_asked:
         return
     with _console_lock:
-        if not _console_asked and not logging.getLogger().handlers and not logging.getLogger("mintaka").handlers:
+        if not _console_asked and not logging.getLogger().handlers and not _shown_elsewhere():
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter(CONSOLE_FORMAT, CONSOLE_TIME))
             logger = logging.getLogger("mintaka")
@@ -100,6 +115,10 @@ def _show_on_console() -> None:
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.INFO)
         _console_asked = True
+
+
+def _shown_elsewhere() -> bool:
+    return any(not isinstance(handler, HistoryHandler) for handler in logging.getLogger("mintaka").handlers)
 
 
 _print_lock = threading.Lock()

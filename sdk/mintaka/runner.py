@@ -27,7 +27,7 @@ from mintaka_core.reports import ExitCode, Report
 from mintaka_core.states import COMPLETED, RUNNING, StateType
 
 if TYPE_CHECKING:
-    from mintaka.delivery import ApiRecorder
+    from mintaka.delivery import HistoryRecorder
     from mintaka.flows import Flow
 
 logger = logging.getLogger("mintaka.runner")
@@ -49,7 +49,7 @@ class Attempt:
             tags=environment.tags,
             resume_from=environment.resume_from,
         )
-        self._recorder: ApiRecorder | None = None
+        self._recorder: HistoryRecorder | None = None
         ask = self._state_in_api if environment.api_url and environment.flow_run_uid else None
         self.termination = Termination(ask, environment.grace_seconds, self._foretell, self._hurry)
         self.launch.judge = self.termination.judge
@@ -144,12 +144,13 @@ class Attempt:
         if not (environment.api_url and environment.flow_run_uid):
             self.launch.recorder = NullRecorder()
             return
-        from mintaka.delivery import SPOOL_LIMIT_BYTES, ApiRecorder, DeliverySettings  # noqa: PLC0415 - start-up time
+        from mintaka.delivery import SPOOL_LIMIT_BYTES, DeliverySettings, HistoryRecorder  # noqa: PLC0415 - start-up time
+        from mintaka.sinks import ApiSink  # noqa: PLC0415 - start-up time
 
         settings = DeliverySettings(
             spool_folder=environment.spool_dir, spool_limit_bytes=environment.spool_limit_bytes or SPOOL_LIMIT_BYTES
         )
-        self._recorder = ApiRecorder(environment.api_url, self.launch, settings, self.termination.fence)
+        self._recorder = HistoryRecorder(ApiSink(environment.api_url), self.launch, settings, self.termination.fence)
         self.launch.recorder = self._recorder
         logging.getLogger().addHandler(HistoryHandler(self._recorder))
 

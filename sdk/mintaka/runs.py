@@ -138,7 +138,7 @@ class Ledger:
 
     @uninterrupted
     def root(self, task: str, tags: tuple[str, ...] = ()) -> Run:
-        """The flow run itself: it has no row, its end is told by the process."""
+        """The flow run itself; in a pod it has no row, its end is told by the process."""
         run = Run(-1, task, "flow", None, tags)
         self.live[-1] = run
         return run
@@ -149,7 +149,7 @@ class Ledger:
         if run.n not in self.live:
             return False
         run.history.append(entry)
-        self._changed(run)
+        self.recorder.changed(run)
         return True
 
     @uninterrupted
@@ -158,7 +158,7 @@ class Ledger:
         if run.n not in self.live:
             return False
         run.history.append(Entry(RUNNING, "Running", time_ns() // 1000))
-        self._changed(run)
+        self.recorder.changed(run)
         return True
 
     @uninterrupted
@@ -167,7 +167,7 @@ class Ledger:
         if self.live.pop(run.n, None) is None:
             return False
         run.history.append(Entry(COMPLETED, "Completed", time_ns() // 1000))
-        self._changed(run)
+        self.recorder.changed(run)
         return True
 
     @uninterrupted
@@ -176,14 +176,14 @@ class Ledger:
         if self.live.pop(run.n, None) is None:
             return False
         run.history.append(entry)
-        self._changed(run)
+        self.recorder.changed(run)
         return True
 
     @uninterrupted
     def revise(self, run: Run, entry: Entry) -> None:
         """Another end for a run that is over: what it did was undone, or turned out not to be kept."""
         run.history.append(entry)
-        self._changed(run)
+        self.recorder.changed(run)
 
     @uninterrupted
     def end_all(self, entry: Entry) -> list[Run]:
@@ -213,10 +213,6 @@ class Ledger:
             run.history = other.history
             if run.is_over:
                 self.live.pop(run.n, None)
-            self._changed(run)
-
-    def _changed(self, run: Run) -> None:
-        if run.n >= 0:
             self.recorder.changed(run)
 
     @uninterrupted

@@ -23,6 +23,8 @@ class Answer(Enum):
     REFUSED = "refused"
     #: A newer attempt has taken over.
     FENCED = "fenced"
+    #: Nothing can be delivered here, now or later: everything is kept on disk.
+    HOPELESS = "hopeless"
 
 
 class Connection:

@@ -1,17 +1,20 @@
-"""History as the API takes it: rows of task runs, lines of logs, and the report that carries them.
+"""History as it is reported: what the API takes over the wire and the embedded database in the same process.
 
 A row is made from one snapshot of a run's history, so it is consistent whatever the run does meanwhile.
 """
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from mintaka_core.states import RUNNING
+from mintaka_history.reports import ArtifactReport, LocalRun, LogReport, ReportedRun, RunReport, TaskReport
 
 if TYPE_CHECKING:
+    from mintaka.artifacts import ArtifactVersion
     from mintaka.context import Launch
     from mintaka.runs import Entry, Run
 
@@ -19,8 +22,14 @@ if TYPE_CHECKING:
 _TEXT_LIMIT = 4096
 #: A run that was tried so often keeps the beginning and the end of its history.
 _HISTORY_LIMIT = 1000
-#: Texts up to this many characters are remembered in their quoted form.
+#: Texts up to this many characters are remembered once they were looked at.
 _SHORT = 100
+_NAME_LIMIT = 200
+_KEY_LIMIT = 500
+_TAG_LIMIT = 100
+_TAGS_LIMIT = 50
+
+encode = msgspec.json.Encoder().encode
 
 
 class LogLine(NamedTuple):
@@ -33,91 +42,125 @@ class LogLine(NamedTuple):
     n: int | None
     message: str
 
-    def encode(self) -> str:
-        """The line as JSON."""
-        return json.dumps(
-            {
-                "seq": self.seq,
-                "time": self.time,
-                "level": self.level,
-                "logger": clean(self.logger),
-                "n": self.n,
-                "message": clean(self.message),
-            }
-        )
+    def report(self) -> LogReport:
+        """The line as it is reported."""
+        return LogReport(self.seq, self.time, clean(self.message), self.level, _cleaned(self.logger), self.n)
 
 
-class Row(NamedTuple):
-    """One task run as JSON, with what the sender counts by."""
-
-    n: int
-    seq: int
-    type: str
-    is_over: bool
-    text: str
-
-
-def row_of(run: Run) -> Row:
-    """The row of `run` as it is now.
-
-    Written by hand rather than through a dictionary: this is most of what recording a task costs. Every text in it goes
-    through `_quoted`, which remembers the short ones, since almost all of them come again and again.
-    """
+def task_report(run: Run) -> TaskReport:
+    """The row of `run` as it is now."""
     history = tuple(run.history)
     first, last = history[0], history[-1]
     created = first.time
-    over = last.type.is_terminal
-    started = next((entry.time for entry in history if entry.type == RUNNING), None)
-    text = (
-        f'{{"n": {run.n}, "task": {_quoted(run.task)}, "name": {"null" if run.own_name is None else _quoted(run.own_name)}, '
-        f'"state": "{last.type}", "state_name": {_quoted(last.name)}, "reason": {_quoted(last.reason)}, "message": {_quoted(last.message)}, '
-        f'"seq": {len(history)}, "started": {"null" if started is None else started}, "ended": {last.time if over else "null"}, '
-        f'"runs": {sum(entry.type == RUNNING for entry in history)}, "upstream": {list(run.upstream)}, '
-        f'"tags": [{", ".join(map(_quoted, run.tags))}], "parent": {"null" if run.parent is None else run.parent}, "kind": "{run.kind}", '
-        f'"history": [{_lines(history, created)}], "created": {created}}}'
+    runs, started = 0, None
+    for entry in history:
+        if entry.type is RUNNING:
+            runs += 1
+            if started is None:
+                started = entry.time
+    return TaskReport(
+        run.n,
+        _cleaned(run.task, _KEY_LIMIT),
+        last.type._value_,  # type: ignore[arg-type]  # the plain attribute: `value` is a property in Python
+        len(history),
+        created,
+        None if run.own_name is None else _cleaned(run.own_name),
+        _cleaned(last.name),
+        _cleaned(last.reason),
+        _cleaned(last.message),
+        started,
+        last.time if last.type.is_terminal else None,
+        runs,
+        run.upstream,
+        _tags(run.tags) if run.tags else (),
+        run.parent,
+        run.kind,  # type: ignore[arg-type]
+        _entries(history, created),
     )
-    return Row(run.n, len(history), last.type, over, text)
 
 
-def _lines(history: tuple[Entry, ...], created: int) -> str:
+def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:
     if len(history) > _HISTORY_LIMIT:
         history = history[: _HISTORY_LIMIT // 2] + history[-_HISTORY_LIMIT // 2 :]
-    return ", ".join(
+    return tuple(
         [
-            f'["{entry.type}", {_quoted(entry.name)}, {entry.time - created}, {_quoted(entry.rule)}, {_quoted(entry.decision)}]'
+            (entry.type._value_, _cleaned(entry.name), entry.time - created, entry.rule, _cleaned(entry.decision))  # noqa: SLF001
             for entry in history
         ]
     )
 
 
-def _quoted(text: str) -> str:
-    """`text` as a JSON string."""
-    return _remembered(text) if len(text) <= _SHORT else json.dumps(clean(text))
+def local_run(launch: Launch, run: Run) -> LocalRun:
+    """What is said of a flow run that is no resource of any cluster."""
+    history = tuple(run.history)
+    return LocalRun(
+        flow=_cleaned(launch.flow or run.task, _KEY_LIMIT),
+        created=history[0].time,
+        parameters=launch.parameters,
+        tags=_tags(run.tags),
+        transitions=tuple(
+            (
+                *(number, entry.type._value_, _cleaned(entry.name), entry.time),  # noqa: SLF001
+                *(entry.rule, _cleaned(entry.decision), _cleaned(entry.reason), _cleaned(entry.message)),
+            )
+            for number, entry in enumerate(history, 1)
+        ),  # type: ignore[arg-type]  # the state's word is one of those
+    )
+
+
+def artifact_report(artifact: ArtifactVersion) -> ArtifactReport:
+    """An artifact as it is reported."""
+    return ArtifactReport(
+        *(artifact.id, artifact.seq, artifact.kind, artifact.created, artifact.updated, msgspec.Raw(artifact.data)),
+        *(artifact.key, None if artifact.description is None else clean(artifact.description), artifact.n),
+    )
+
+
+def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_cleaned(tag, _TAG_LIMIT) for tag in tags[:_TAGS_LIMIT] if tag)
+
+
+def _cleaned(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """`clean`, remembering the short texts, since almost all of them come again and again."""
+    return _remembered(text) if len(text) <= _SHORT else clean(text, limit)
 
 
 @lru_cache(maxsize=4096)
 def _remembered(text: str) -> str:
-    return json.dumps(clean(text))
+    return clean(text)
 
 
 def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
     """`text` as every database and JSON parser takes it: no NUL, no lone surrogate, not endless."""
     if len(text) > limit:
-        text = f"{text[: limit // 2]} […] {text[-limit // 2 :]}"
+        text = f"{text[: limit // 2 - 2]} […] {text[-limit // 2 + 3 :]}"
     if text.isascii():
         return text.replace("\0", "\ufffd") if "\0" in text else text
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def report_of(launch: Launch, number: int, rows: list[str], lines: list[str], counts: dict[str, int], *, final: bool) -> bytes:
-    """The body of report `number`, as one line of JSON."""
-    head = json.dumps(
-        {
-            "attempt": launch.attempt,
-            "report": number,
-            "flow_run": {"name": launch.name, "namespace": launch.namespace, "deployment": launch.deployment},
-            "counts": {name: count for name, count in counts.items() if count},
-            "final": final,
-        }
+class Contents(NamedTuple):
+    """What one report carries; `local` is the flow run itself where it is no resource of any cluster."""
+
+    tasks: list[TaskReport]
+    logs: list[LogReport]
+    artifacts: list[ArtifactReport]
+    counts: dict[str, int]
+    local: LocalRun | None
+    final: bool = False
+
+
+def run_report(launch: Launch, number: int, contents: Contents) -> RunReport:
+    """Report `number` of `launch`'s flow run."""
+    run = launch.run
+    name = launch.name or (run.name if run is not None else launch.flow_run_id)
+    return RunReport(
+        attempt=launch.attempt,
+        report=number,
+        flow_run=ReportedRun(clean(name, _NAME_LIMIT), launch.namespace, launch.deployment, contents.local),
+        tasks=tuple(contents.tasks),
+        logs=tuple(contents.logs),
+        artifacts=tuple(contents.artifacts),
+        counts={name: count for name, count in contents.counts.items() if count},  # type: ignore[misc]
+        final=contents.final,
     )
-    return f'{head[:-1]}, "tasks": [{", ".join(rows)}], "logs": [{", ".join(lines)}]}}\n'.encode()

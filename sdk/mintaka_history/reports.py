@@ -103,7 +103,7 @@ class LocalRun(msgspec.Struct, frozen=True):
     transitions: tuple[tuple[_Positive, StateWord, str, _Instant, str, str, str, str], ...] = ()
 
 
-class ReportedRun(msgspec.Struct, frozen=True):
+class ReportedRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which flow run the report is about, for a database that has not heard of it yet."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import LAUNCH, Launch
 from mintaka.recording import Delivery
-from mintaka.wire import LogLine, row_of
+from mintaka.wire import LogLine, encode, task_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
+    from mintaka.artifacts import ArtifactVersion
     from mintaka.runs import Run
 
 
@@ -27,14 +29,20 @@ class MemoryRecorder:
     def __init__(self) -> None:
         self.runs: dict[int, Run] = {}
         self.lines: list[LogLine] = []
+        self.artifacts: dict[UUID, ArtifactVersion] = {}
 
     def changed(self, run: Run) -> None:
-        """Keep `run`."""
-        self.runs[run.n] = run
+        """Keep `run`; the flow run itself has no row."""
+        if run.n >= 0:
+            self.runs[run.n] = run
 
     def log(self, level: int, logger: str, n: int | None, message: str) -> None:
         """Keep one line; its time is not recorded."""
         self.lines.append(LogLine(len(self.lines), 0, level, logger, n, message))
+
+    def keep(self, artifact: ArtifactVersion) -> None:
+        """Keep the newest version of an artifact."""
+        self.artifacts[artifact.id] = artifact
 
     def close(self, deadline: float) -> Delivery:  # noqa: ARG002 - the protocol's signature
         """Everything is here."""
@@ -46,7 +54,7 @@ class MemoryRecorder:
 
     def row(self, name: str) -> dict[str, Any]:
         """The run of that name as the API would get it."""
-        row: dict[str, Any] = json.loads(row_of(self.run(name)).text)
+        row: dict[str, Any] = json.loads(encode(task_report(self.run(name))))
         return row
 
     def states_of(self, name: str) -> list[str]:

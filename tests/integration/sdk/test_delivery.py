@@ -14,8 +14,9 @@ import pytest
 
 from mintaka import flow, get_run_logger, task
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import ApiRecorder, DeliverySettings
+from mintaka.delivery import DeliverySettings, HistoryRecorder
 from mintaka.runs import Ledger
+from mintaka.sinks import ApiSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ class Delivered:
 
     def __init__(self, api: Any, tmp_path: Path, on_fenced: Callable[[], object] = lambda: None, **settings: Any) -> None:
         self.launch = Launch(flow_run_id="uid", name="run-1", namespace="team", deployment="daily")
-        self.recorder = ApiRecorder(api.url, self.launch, DeliverySettings(**QUICK | {"spool_folder": tmp_path} | settings), on_fenced)
+        self.recorder = HistoryRecorder(ApiSink(api.url), self.launch, DeliverySettings(**QUICK | {"spool_folder": tmp_path} | settings), on_fenced)
         self.launch.recorder = self.recorder
 
     def run(self, body: Callable[[], Any]) -> Any:

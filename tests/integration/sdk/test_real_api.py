@@ -16,8 +16,9 @@ import pytest
 
 from mintaka import flow, get_run_logger, task
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import ApiRecorder, DeliverySettings
+from mintaka.delivery import DeliverySettings, HistoryRecorder
 from mintaka.logging import HistoryHandler
+from mintaka.sinks import ApiSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def test_a_run_with_the_api_killed_and_started_again_is_there_in_full(real_api: 
     settings = DeliverySettings(
         flush_seconds=0.05, retry_seconds=0.05, retry_max_seconds=0.5, spool_folder=tmp_path / "spool", batch_items=100
     )
-    recorder = ApiRecorder(real_api.url, launch, settings)
+    recorder = HistoryRecorder(ApiSink(real_api.url), launch, settings)
     launch.recorder = recorder
     handler = HistoryHandler(recorder)
 

@@ -1,0 +1,36 @@
+"""A flow's arguments as its history shows them: JSON values, of limited size, made when the run begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+#: An argument that takes more bytes as JSON is shown by its type alone.
+_LIMIT_BYTES = 4096
+_ITEMS_LIMIT = 1000
+_PLAIN = (bool, int, float, type(None))
+
+_encode = msgspec.json.Encoder(enc_hook=lambda value: _named(value)).encode
+_decode = msgspec.json.Decoder().decode
+
+
+def shown(value: Any) -> Any:
+    """`value` as JSON where it is that and not long; else a word about it. A secret's own representation hides it."""
+    if isinstance(value, _PLAIN):
+        return value
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _ITEMS_LIMIT:
+        return f"<{type(value).__name__} of {len(value)}>"
+    if isinstance(value, str) and len(value) > _LIMIT_BYTES:
+        return f"{value[:_LIMIT_BYTES]} […]"
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return _named(value)
+    return _decode(text) if len(text) <= _LIMIT_BYTES else _named(value)
+
+
+def _named(value: Any) -> str:
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"

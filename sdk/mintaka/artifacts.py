@@ -1,0 +1,192 @@
+"""Artifacts: what a run wants people to see, kept with its history.
+
+    from mintaka.artifacts import create_markdown_artifact
+
+    create_markdown_artifact("# Yield\n\n92 %", key="yield", description="of the day")
+
+Each belongs to the flow run, and the task run, that makes it. Artifacts of one `key` (small letters, digits, dashes) are
+versions of the same thing across runs. Every function returns the artifact's id at once; it is written with the rest of
+the history. The functions with `a` in front are the same for `await`: nothing here waits for anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from mintaka.context import current_run
+from mintaka.exceptions import MissingContextError
+from mintaka.runs import now_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from mintaka.context import RunContext
+
+_KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,198}[a-z0-9])?")
+_DATA_LIMIT_BYTES = 512 * 1024
+_WHOLE = 100.0
+#: Artifacts that a process changed and may change again: the progress of what is under way.
+_REMEMBERED = 1000
+_progresses: dict[UUID, ArtifactVersion] = {}
+
+
+class ArtifactVersion(NamedTuple):
+    """An artifact as it is now: `seq` counts its versions, `data` is JSON, instants are µs since the epoch."""
+
+    id: UUID
+    seq: int
+    kind: str
+    created: int
+    updated: int
+    data: bytes
+    key: str | None = None
+    description: str | None = None
+    n: int | None = None
+
+
+def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
+    """Keep a text in Markdown.
+
+    Raises:
+        MissingContextError: outside of a flow run.
+        ValueError: the key is none, or the artifact is too large (512 KiB as JSON).
+    """
+    return _created("markdown", markdown, key, description)
+
+
+def create_table_artifact(
+    table: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[Sequence[Any]],
+    key: str | None = None,
+    description: str | None = None,
+) -> UUID:
+    """Keep a table: columns by name, rows as mappings, or rows as lists; errors as for `create_markdown_artifact`.
+
+    What JSON cannot say is kept as text, NaN as null.
+    """
+    return _created("table", table, key, description)
+
+
+def create_link_artifact(link: str, link_text: str | None = None, key: str | None = None, description: str | None = None) -> UUID:
+    """Keep a link, shown as `link_text`; errors as for `create_markdown_artifact`."""
+    return _created("link", {"link": link, "link_text": link_text or link}, key, description)
+
+
+def create_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
+    """Keep the address of an image; errors as for `create_markdown_artifact`."""
+    return _created("image", {"image_url": image_url}, key, description)
+
+
+def create_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
+    """Keep how far something is, in percent; errors as for `create_markdown_artifact`.
+
+    Raises:
+        ValueError: it is not between 0 and 100.
+    """
+    return _created("progress", _percent(progress), key, description)
+
+
+def update_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
+    """Say how far it is now, in percent; None leaves the description as it is. Only in the process that made the artifact.
+
+    Raises:
+        ValueError: the percentage is not between 0 and 100, or this process made no such artifact.
+    """
+    before = _progresses.get(artifact_id)
+    if before is None:
+        message = f"no progress artifact {artifact_id} was made in this process (or more than {_REMEMBERED} since)"
+        raise ValueError(message)
+    version = before._replace(
+        seq=before.seq + 1,
+        updated=now_micros(),
+        data=_encoded(_percent(progress)),
+        description=before.description if description is None else description,
+    )
+    _progresses[artifact_id] = version
+    _context().ledger.recorder.keep(version)
+    return artifact_id
+
+
+async def acreate_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_markdown_artifact` for `await`."""
+    return create_markdown_artifact(markdown, key, description)
+
+
+async def acreate_table_artifact(table: Any, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_table_artifact` for `await`."""
+    return create_table_artifact(table, key, description)
+
+
+async def acreate_link_artifact(link: str, link_text: str | None = None, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_link_artifact` for `await`."""
+    return create_link_artifact(link, link_text, key, description)
+
+
+async def acreate_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_image_artifact` for `await`."""
+    return create_image_artifact(image_url, key, description)
+
+
+async def acreate_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_progress_artifact` for `await`."""
+    return create_progress_artifact(progress, key, description)
+
+
+async def aupdate_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
+    """`update_progress_artifact` for `await`."""
+    return update_progress_artifact(artifact_id, progress, description)
+
+
+def _created(kind: str, value: Any, key: str | None, description: str | None) -> UUID:
+    context = _context()
+    if key is not None and not _KEY.fullmatch(key):
+        message = f"an artifact's key has small letters, digits and dashes, at most 200, not {key!r}"
+        raise ValueError(message)
+    now = now_micros()
+    n = context.run.n if context.run.n >= 0 else None
+    version = ArtifactVersion(uuid.uuid4(), 1, kind, now, now, _encoded(value), key, description, n)
+    if kind == "progress":
+        if len(_progresses) >= _REMEMBERED:
+            _progresses.pop(next(iter(_progresses)), None)
+        _progresses[version.id] = version
+    context.ledger.recorder.keep(version)
+    return version.id
+
+
+def _context() -> RunContext:
+    context = current_run("an artifact")
+    if context.flow is None:
+        message = "an artifact belongs to a flow run: make it in a function under @flow, or in a task that a flow calls"
+        raise MissingContextError(message)
+    return context
+
+
+def _percent(progress: float) -> float:
+    if not 0 <= progress <= _WHOLE:
+        message = f"progress is a percentage between 0 and 100, not {progress}"
+        raise ValueError(message)
+    return float(progress)
+
+
+def _encoded(value: Any) -> bytes:
+    data = json.dumps(_plain(value), default=str).replace("\\u0000", "\\ufffd").encode()
+    if len(data) > _DATA_LIMIT_BYTES:
+        message = f"an artifact may have {_DATA_LIMIT_BYTES} bytes as JSON, not {len(data)}: keep it elsewhere and make a link artifact"
+        raise ValueError(message)
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """`value` with null for what is not a number: JSON has no NaN."""
+    if isinstance(value, float) and value not in (float("inf"), float("-inf")):
+        return value if value == value else None  # noqa: PLR0124 - NaN is the one that differs from itself
+    if isinstance(value, float):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value

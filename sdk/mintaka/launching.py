@@ -1,0 +1,81 @@
+"""A flow that a script just calls: which run it is, where its history goes, and that it is durable when the call returns."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from mintaka.context import Launch
+from mintaka.homes import Home, home
+from mintaka.logging import UNRECORDED, record_run_loggers
+from mintaka.recording import NullRecorder
+
+if TYPE_CHECKING:
+    from mintaka.recording import Recorder
+    from mintaka.sinks import EmbeddedSink
+
+logger = logging.getLogger(UNRECORDED)
+
+#: The namespace of runs that are in no cluster.
+NAMESPACE = "local"
+#: How long a flow's end waits for its history, where nothing else is said in MINTAKA_HISTORY_GRACE_SECONDS.
+_GRACE_SECONDS = 10.0
+
+_lock = threading.Lock()
+_databases: dict[tuple[int, str], EmbeddedSink] = {}
+
+
+def launched(flow: str) -> Launch:
+    """A launch for a run of the flow called `flow` that nobody else has launched.
+
+    Raises:
+        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file.
+    """
+    launch = Launch(flow_run_id=str(uuid4()), namespace=NAMESPACE, local=True, flow=flow, owned=True)
+    where = home()
+    if where.api_url or where.database is not None:
+        launch.recorder = _recorder(where, launch)
+        record_run_loggers()
+    return launch
+
+
+def finished(launch: Launch) -> None:
+    """The flow is over: wait until its history is durable, and say so where it could not be made so."""
+    if not launch.owned:
+        return
+    delivery = launch.recorder.close(monotonic() + float(os.environ.get("MINTAKA_HISTORY_GRACE_SECONDS") or _GRACE_SECONDS))
+    if not delivery.complete:
+        kept = f"what was not delivered is in {delivery.spool} and is taken in later" if delivery.spool else "nothing is left to deliver"
+        logger.error("the history of flow run %s is incomplete: %d lost; %s", launch.flow_run_id, delivery.lost, kept)
+
+
+def _recorder(where: Home, launch: Launch) -> Recorder:
+    from mintaka.delivery import DeliverySettings, HistoryRecorder  # noqa: PLC0415 - start-up time: not before the first flow run
+    from mintaka.sinks import ApiSink  # noqa: PLC0415
+
+    settings = DeliverySettings(spool_folder=where.spool)
+    sink = ApiSink(where.api_url, settings.timeout_seconds) if where.api_url else _embedded(where)
+    return HistoryRecorder(sink, launch, settings)
+
+
+def _embedded(where: Home) -> EmbeddedSink:
+    """The one connection of this process to that file."""
+    from mintaka.sinks import EmbeddedSink  # noqa: PLC0415 - start-up time
+
+    key = (os.getpid(), str(where.database))
+    with _lock:
+        sink = _databases.get(key)
+        if sink is None and where.database is not None:
+            sink = _databases[key] = EmbeddedSink(where.database)
+    return sink  # type: ignore[return-value]
+
+
+def described(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A flow's arguments as history keeps them: what JSON cannot say, or what is long, by its type alone."""
+    from mintaka.arguments import shown  # noqa: PLC0415 - start-up time
+
+    return {name: shown(value) for name, value in arguments.items()}

@@ -1,0 +1,208 @@
+"""A SQLite file that many processes write at once, through nothing but the standard library.
+
+WAL, so that readers and the writer do not wait for each other; BEGIN IMMEDIATE, so that a transaction that has begun can
+be finished; a long busy timeout, so that writers queue. `synchronous=NORMAL`: what is committed survives any end of the
+process; a power cut may take the last transactions with it, but leaves the file whole.
+
+A new file gets the schema from a generated text (`schema.sql`); an older one is migrated by alembic, once.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from mintaka_core.errors import MintakaError
+from mintaka_history import holders
+from mintaka_history.parcels import parcel_of, words_of
+from mintaka_history.schemas import HEAD, PATH
+from mintaka_history.writing import words
+from mintaka_history.writing.crashes import crash_abandoned
+from mintaka_history.writing.sessions import SqliteSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mintaka_history.reports import RunReport
+    from mintaka_history.writing.words import Word
+
+_BUSY_SECONDS = 30.0
+_OPENING_SECONDS = 30.0
+_STEP_SECONDS = 0.02
+_PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192", "journal_size_limit=67108864")
+#: The primary part of SQLite's result codes, and those of them that pass.
+_PRIMARY = 0xFF
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+#: How many words are remembered before all are forgotten.
+_REMEMBERED = 100_000
+
+
+class HistoryUnreadable(MintakaError):
+    """The file is no database of ours, or damaged: it has to be moved away or repaired by its owner."""
+
+
+class HistoryBusy(MintakaError):
+    """The database cannot be written; nothing was. `passing` is True where it may be possible again soon (locked, disk full)."""
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+class EmbeddedDatabase:
+    """The history in the file `path`; one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, make or migrate its schema, and record as crashed what nobody runs any more.
+
+        Raises:
+            HistoryBusy: the file cannot be opened or written now.
+            HistoryUnreadable: it is not a database, damaged, or not of Mintaka.
+        """
+        self.path = path
+        self._ids: dict[tuple[int, str], int] = {}
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            try:
+                _prepare(self._connection)
+                if (present := _revision(self._connection)) is None:
+                    self._create()
+                elif present < HEAD:
+                    _migrate(path)
+                self.holder = holders.own_number(f"{path}-holders")
+                crash_abandoned(self, f"{path}-holders")
+            except BaseException:
+                self._connection.close()
+                raise
+
+    @contextmanager
+    def writing(self) -> Iterator[SqliteSession]:
+        """A transaction, committed at the end of the block.
+
+        Raises:
+            HistoryBusy: it could not be begun or committed.
+            HistoryUnreadable: the file is damaged.
+        """
+        with _translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield SqliteSession(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def reading(self) -> SqliteSession:
+        """For single SELECTs."""
+        return SqliteSession(self._connection)
+
+    def take_in(self, uid: str, report: RunReport) -> None:
+        """Store a report of the flow run `uid`; it is durable when this returns.
+
+        Raises:
+            HistoryBusy: it could not be written now.
+            HistoryUnreadable: the file is damaged.
+            StaleAttempt: a newer attempt of the run has taken over.
+        """
+        wanted = words_of(report)
+        ids = self._ids
+        missing = sorted(word for word in wanted if word not in ids)
+        if missing:
+            ids = self._given(missing)
+        parcel = parcel_of(uid, report, ids_of(wanted, ids), self.holder)
+        with self.writing() as session:
+            parcel.store(session)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _given(self, missing: list[Word]) -> dict[tuple[int, str], int]:
+        """All remembered words and `missing`, which are committed first: what is remembered is always there."""
+        with self.writing() as session:
+            new = words.give(session, missing)
+        if len(self._ids) > _REMEMBERED:
+            self._ids = {}
+        self._ids |= new
+        return self._ids
+
+    def _create(self) -> None:
+        """Make the schema, unless another process has meanwhile."""
+        with self.writing() as session:
+            if _revision(self._connection) is None:
+                for statement in PATH.read_text(encoding="utf-8").split(";\n"):
+                    if statement.strip():
+                        session.run(statement)
+
+
+def ids_of(wanted: set[Word], ids: dict[tuple[int, str], int]) -> dict[Word, int]:
+    """The ids of `wanted` alone."""
+    return {word: ids[word] for word in wanted}
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Set the connection up. Who changes the file to WAL needs it alone, and SQLite does not wait for that by itself."""
+    until = time.monotonic() + _OPENING_SECONDS
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= until:
+                raise
+            time.sleep(_STEP_SECONDS)
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    """The schema's revision; None in an empty file."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "alembic_version" not in tables:
+        if tables:
+            message = "it is a database, but not one of Mintaka"
+            raise sqlite3.DatabaseError(message)
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _migrate(path: Path) -> None:
+    """Bring an older file up to date: with SQLAlchemy and alembic, once in its life for each release."""
+    from mintaka_history.database import Database, DatabaseAway  # noqa: PLC0415 - start-up time: rarely needed
+    from mintaka_history.migrating import migrate  # noqa: PLC0415
+
+    database = Database(f"sqlite:///{path}")
+    try:
+        migrate(database)
+    except DatabaseAway as away:
+        raise HistoryBusy(str(away), passing=True) from away
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours, with the file's name and what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        message = f"history database {path}: {error}"
+        raise HistoryBusy(message, passing=getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _PASSING) from error
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)):
+            raise
+        message = f"history database {path}: {error}; move the file away, or name another one in MINTAKA_DATABASE_URL"
+        raise HistoryUnreadable(message) from error
+    except OSError as error:
+        message = f"history database {path}: {error}"
+        raise HistoryBusy(message, passing=error.errno == errno.ENOSPC) from error
