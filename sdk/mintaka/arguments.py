@@ -11,7 +11,12 @@ _LIMIT_BYTES = 4096
 _ITEMS_LIMIT = 1000
 _PLAIN = (bool, int, float, type(None))
 
-_encode = msgspec.json.Encoder(enc_hook=lambda value: _named(value)).encode
+
+def _named(value: Any) -> str:
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+_encode = msgspec.json.Encoder(enc_hook=_named).encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -30,7 +35,3 @@ def shown(value: Any) -> Any:
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         return _named(value)
     return _decode(text) if len(text) <= _LIMIT_BYTES else _named(value)
-
-
-def _named(value: Any) -> str:
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"

@@ -1,4 +1,4 @@
-"""Artifacts: what a run wants people to see, kept with its history.
+r"""Artifacts: what a run wants people to see, kept with its history.
 
     from mintaka.artifacts import create_markdown_artifact
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mintaka.context import current_run
 from mintaka.exceptions import MissingContextError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from mintaka.context import RunContext
+
+type Kind = Literal["markdown", "table", "link", "image", "progress"]
 
 _KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,198}[a-z0-9])?")
 _DATA_LIMIT_BYTES = 512 * 1024
@@ -39,7 +41,7 @@ class ArtifactVersion(NamedTuple):
 
     id: UUID
     seq: int
-    kind: str
+    kind: Kind
     created: int
     updated: int
     data: bytes
@@ -140,7 +142,7 @@ async def aupdate_progress_artifact(artifact_id: UUID, progress: float, descript
     return update_progress_artifact(artifact_id, progress, description)
 
 
-def _created(kind: str, value: Any, key: str | None, description: str | None) -> UUID:
+def _created(kind: Kind, value: Any, key: str | None, description: str | None) -> UUID:
     context = _context()
     if key is not None and not _KEY.fullmatch(key):
         message = f"an artifact's key has small letters, digits and dashes, at most 200, not {key!r}"
@@ -186,7 +188,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return None
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in cast("dict[Any, Any]", value).items()}
+        return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     return value

@@ -29,6 +29,7 @@ from mintaka.runs import now_micros
 from mintaka.sending import Answer
 from mintaka.spool import Spool
 from mintaka.wire import Contents, LogLine, artifact_report, encode, local_run, run_report, task_report
+from mintaka_history.reports import RunReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from mintaka.context import Launch
     from mintaka.runs import Run
     from mintaka.sinks import Sink
-    from mintaka_history.reports import RunReport, TaskReport
+    from mintaka_history.reports import LocalRun, TaskReport
 
 logger = logging.getLogger(UNRECORDED)
 
@@ -264,7 +265,9 @@ class HistoryRecorder:
         items += len(contents.artifacts)
         if not items and not about_itself:
             return None
-        contents = contents._replace(counts=self._counts(), local=self._local())
+        all_of_it = self._deadline is not None and not (self._runs or self._lines or self._artifacts or self._spooled or self.lost)
+        self._said_all = self._said_all or all_of_it
+        contents = contents._replace(counts=self._counts(), local=self._local(), final=all_of_it)
         return self._parcel(contents, weight + len(contents.logs) + len(contents.artifacts))
 
     def _counted(self, row: TaskReport) -> bool:

@@ -42,6 +42,7 @@ class Historian:
                 self._thread = threading.Thread(target=self._work, name="mintaka-history", daemon=True)
                 self._thread.start()
                 atexit.register(self._leave)
+        self._wake.set()  # it may be asleep for want of recorders
 
     @property
     def wake(self) -> threading.Event:

@@ -12,7 +12,6 @@ from uuid import uuid4
 from mintaka.context import Launch
 from mintaka.homes import Home, home
 from mintaka.logging import UNRECORDED, record_run_loggers
-from mintaka.recording import NullRecorder
 
 if TYPE_CHECKING:
     from mintaka.recording import Recorder

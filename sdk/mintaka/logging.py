@@ -57,7 +57,7 @@ def run_logger(context: RunContext) -> RunLogger:
 
 
 class HistoryHandler(logging.Handler):
-    """Hands each record to `recorder`; None: to that of the run it was logged in, and those outside of runs to nobody."""
+    """Hands each record to `recorder`; None: to that of the script's run it was logged in, if any."""
 
     def __init__(self, recorder: Any = None) -> None:
         super().__init__()
@@ -66,7 +66,9 @@ class HistoryHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record."""
         context = CURRENT.get()
-        recorder = self._recorder if context is None or self._recorder is not None else context.ledger.recorder
+        recorder = self._recorder
+        if recorder is None and context is not None and context.flow is not None and context.flow.launch.owned:
+            recorder = context.ledger.recorder
         if recorder is None or record.name.startswith(UNRECORDED):
             return
         try:
@@ -83,12 +85,15 @@ _recorded = False
 
 
 def record_run_loggers() -> None:
-    """From now on what is logged by run loggers is history of their runs; for scripts, once per process."""
+    """From now on what is logged by run loggers, from INFO on, is history of their runs; for scripts, once per process."""
     global _recorded  # noqa: PLW0603 - the logging tree is global as well
     if not _recorded:
         with _recording_lock:
             if not _recorded:
-                logging.getLogger("mintaka").addHandler(HistoryHandler())
+                logger = logging.getLogger("mintaka")
+                logger.addHandler(HistoryHandler())
+                if logger.level == logging.NOTSET:
+                    logger.setLevel(logging.INFO)
                 _recorded = True
 
 

@@ -25,7 +25,10 @@ class Sink(Protocol):
     """See the module's words. `name` is what it is called in the log."""
 
     name: str
-    problem: str
+
+    @property
+    def problem(self) -> str:
+        """Why the last report was not accepted."""
 
     def deliver(self, flow_run_id: str, report: RunReport, timeout_seconds: float) -> Answer:
         """Deliver a report, within about `timeout_seconds`."""

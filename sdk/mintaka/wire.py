@@ -61,7 +61,7 @@ def task_report(run: Run) -> TaskReport:
     return TaskReport(
         run.n,
         _cleaned(run.task, _KEY_LIMIT),
-        last.type._value_,  # type: ignore[arg-type]  # the plain attribute: `value` is a property in Python
+        last.type._value_,
         len(history),
         created,
         None if run.own_name is None else _cleaned(run.own_name),
@@ -83,10 +83,7 @@ def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:
     if len(history) > _HISTORY_LIMIT:
         history = history[: _HISTORY_LIMIT // 2] + history[-_HISTORY_LIMIT // 2 :]
     return tuple(
-        [
-            (entry.type._value_, _cleaned(entry.name), entry.time - created, entry.rule, _cleaned(entry.decision))  # noqa: SLF001
-            for entry in history
-        ]
+        [(entry.type._value_, _cleaned(entry.name), entry.time - created, entry.rule, _cleaned(entry.decision)) for entry in history]
     )
 
 
@@ -100,11 +97,11 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
         tags=_tags(run.tags),
         transitions=tuple(
             (
-                *(number, entry.type._value_, _cleaned(entry.name), entry.time),  # noqa: SLF001
+                *(number, entry.type._value_, _cleaned(entry.name), entry.time),
                 *(entry.rule, _cleaned(entry.decision), _cleaned(entry.reason), _cleaned(entry.message)),
             )
             for number, entry in enumerate(history, 1)
-        ),  # type: ignore[arg-type]  # the state's word is one of those
+        ),
     )
 
 

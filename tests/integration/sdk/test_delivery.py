@@ -37,7 +37,9 @@ class Delivered:
 
     def __init__(self, api: Any, tmp_path: Path, on_fenced: Callable[[], object] = lambda: None, **settings: Any) -> None:
         self.launch = Launch(flow_run_id="uid", name="run-1", namespace="team", deployment="daily")
-        self.recorder = HistoryRecorder(ApiSink(api.url), self.launch, DeliverySettings(**QUICK | {"spool_folder": tmp_path} | settings), on_fenced)
+        self.recorder = HistoryRecorder(
+            ApiSink(api.url), self.launch, DeliverySettings(**QUICK | {"spool_folder": tmp_path} | settings), on_fenced
+        )
         self.launch.recorder = self.recorder
 
     def run(self, body: Callable[[], Any]) -> Any:

@@ -14,7 +14,7 @@ from mintaka.exceptions import LoadError
 from mintaka.recording import NullRecorder
 from mintaka.runs import Entry, Ledger
 from mintaka.sending import Answer, Connection, judged
-from mintaka.wire import LogLine, clean, report_of, row_of
+from mintaka.wire import Contents, LogLine, clean, encode, run_report, task_report
 from mintaka_core.states import FAILED, RUNNING, SCHEDULED
 
 
@@ -30,7 +30,7 @@ def test_a_row_has_what_the_contract_names() -> None:
         Entry(FAILED, "Failed", created + 40, "", "", "ValueError", "still no"),
     ):
         run.history.append(entry)
-    row = json.loads(row_of(run).text)
+    row = json.loads(encode(task_report(run)))
     assert row == {
         "n": 0,
         "task": "etl.clean",
@@ -60,17 +60,19 @@ def test_a_row_has_what_the_contract_names() -> None:
 
 def test_a_report_is_one_line_of_json_around_rows_and_lines() -> None:
     launch = Launch(name="r", namespace="team", deployment="d", attempt=2)
-    line = LogLine(0, 5, 20, "mintaka.flow_runs", None, "hello\nthere").encode()
-    body = report_of(launch, 7, ['{"n": 0}'], [line], {"COMPLETED": 1, "FAILED": 0}, final=True)
-    assert body.count(b"\n") == 1
+    row = task_report(Ledger(NullRecorder()).open("t", "task", None))
+    line = LogLine(0, 5, 20, "mintaka.flow_runs", None, "hello\nthere").report()
+    body = encode(run_report(launch, 7, Contents([row], [line], [], {"COMPLETED": 1, "FAILED": 0}, None, final=True)))
+    assert b"\n" not in body
     assert json.loads(body) == {
         "attempt": 2,
         "report": 7,
         "flow_run": {"name": "r", "namespace": "team", "deployment": "d"},
         "counts": {"COMPLETED": 1},
         "final": True,
-        "tasks": [{"n": 0}],
+        "tasks": [json.loads(encode(row))],
         "logs": [{"seq": 0, "time": 5, "level": 20, "logger": "mintaka.flow_runs", "n": None, "message": "hello\nthere"}],
+        "artifacts": [],
     }
 
 
@@ -87,8 +89,8 @@ def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
     run = Ledger(NullRecorder()).open("t", "task", None)
     for n in range(20_000):
         run.history.append(Entry(RUNNING, "Retrying", n, "retry_failed", "x" * 100))
-    row = row_of(run)
-    assert (row.seq, len(row.text) < 500_000) == (20_001, True)
+    row = task_report(run)
+    assert (row.seq, len(encode(row)) < 500_000) == (20_001, True)
 
 
 ANSWERS: dict[str, tuple[int, Any, Answer]] = {
