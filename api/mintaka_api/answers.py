@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mintaka_history.answers import FlowRunAnswer, LogAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
+from mintaka_history.answers import ArtifactAnswer, FlowRunAnswer, LogAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
 
 
 class FlowDeploymentAnswer(msgspec.Struct):
@@ -94,4 +94,11 @@ class LogPage(msgspec.Struct):
     """A page of log lines, oldest first."""
 
     items: list[LogAnswer]
+    next: str | None
+
+
+class ArtifactPage(msgspec.Struct):
+    """The artifacts of a flow run, oldest first; `next` is always null."""
+
+    items: list[ArtifactAnswer]
     next: str | None

@@ -30,6 +30,7 @@ _RUN: dict[str, Any] = {
     "history_complete": True,
     "deleted": None,
     "task_counts": {"COMPLETED": 10, "RUNNING": 1},
+    "flow": None,
 }
 _TASK: dict[str, Any] = {
     "flow_run": _RUN["uid"],
@@ -89,6 +90,19 @@ _DEPLOYMENT: dict[str, Any] = {
     "created": "2026-10-01T08:00:00Z",
     "deleted": None,
 }
+_ARTIFACT: dict[str, Any] = {
+    "id": "5b1d3c1e-2f0e-4c0e-8d0a-6f6d0c9b7a10",
+    "flow_run": _RUN["uid"],
+    "attempt": 1,
+    "n": 3,
+    "kind": "markdown",
+    "key": "yield",
+    "description": "of the day",
+    "data": "# Yield",
+    "version": 1,
+    "created": "2026-11-22T03:00:04Z",
+    "updated": "2026-11-22T03:00:04Z",
+}
 _LOG: dict[str, Any] = {
     "seq": 0,
     "time": "2026-11-22T03:00:03Z",
@@ -107,6 +121,8 @@ EXAMPLES: dict[str, Any] = {
     "TransitionPage": {"items": [_TRANSITION], "next": None},
     "TaskRunPage": {"items": [_TASK], "next": _NEXT},
     "GraphAnswer": {"attempt": 1, "nodes": [_NODE], "edges": [[0, 3], [2, 3]], "truncated": False},
+    "ArtifactAnswer": _ARTIFACT,
+    "ArtifactPage": {"items": [_ARTIFACT], "next": None},
     "LogPage": {"items": [_LOG], "next": None},
     "FlowDeploymentAnswer": _DEPLOYMENT,
     "FlowDeploymentPage": {"items": [_DEPLOYMENT], "next": None},

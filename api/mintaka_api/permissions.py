@@ -53,6 +53,7 @@ PERMISSIONS: dict[str, Permission] = {
     "list_task_runs": Permission("list", "flowruns/taskruns"),
     "get_graph": Permission("get", "flowruns/taskruns"),
     "list_logs": Permission("get", "flowruns/log"),
+    "list_artifacts": Permission("get", "flowruns/artifacts"),
     "take_in_report": Permission("create", "flowruns/reports"),
     "create_flow_run": Permission("create", "flowruns"),
     "cancel_flow_run": Permission("create", "flowruns/cancel"),

@@ -24,7 +24,8 @@ class FlowRunAnswer(msgspec.Struct):
     """A flow run. `deployment` is null for a run with its own template; `deleted` is when it left the cluster.
 
     `history_complete` is true once every task run and log of its current attempt was taken in and no transition is missing.
-    `task_counts` counts the task runs of its current attempt by state type.
+    `task_counts` counts the task runs of its current attempt by state type. `flow` is the name of the flow where the run's own
+    process reported it: of runs outside of clusters.
     """
 
     uid: str
@@ -46,6 +47,7 @@ class FlowRunAnswer(msgspec.Struct):
     history_complete: bool
     deleted: datetime | None
     task_counts: dict[str, int]
+    flow: str | None = None
 
 
 class TransitionAnswer(msgspec.Struct):
@@ -128,3 +130,23 @@ class LogAnswer(msgspec.Struct):
     logger: str
     n: int | None
     message: str
+
+
+class ArtifactAnswer(msgspec.Struct):
+    """What a run made for people to see. `n` is the task run that made it (null: the flow run itself), `version` counts its changes.
+
+    `data` by `kind`: markdown, a text; table, a list of rows or an object of columns; link, `link` and `link_text`; image,
+    `image_url`; progress, a percentage.
+    """
+
+    id: str
+    flow_run: str
+    attempt: int
+    n: int | None
+    kind: str
+    key: str | None
+    description: str | None
+    data: Any
+    version: int
+    created: datetime
+    updated: datetime

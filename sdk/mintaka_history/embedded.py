@@ -121,6 +121,11 @@ class EmbeddedDatabase:
         with self.writing() as session:
             parcel.store(session)
 
+    def crash_abandoned(self) -> int:
+        """Record as CRASHED every run whose process is gone; how many there were. Errors as for `writing`."""
+        with _translated(self.path):
+            return crash_abandoned(self, f"{self.path}-holders")
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

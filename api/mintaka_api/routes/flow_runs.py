@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from mintaka_api.answers import FlowRunPage, LogPage, TransitionPage
+from mintaka_api.answers import ArtifactPage, FlowRunPage, LogPage, TransitionPage
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, canonical_uid, current_attempt, documented, known_run, page_answer
@@ -15,8 +15,8 @@ from mintaka_api.routes.parameters import FlowRunQuery, LogQuery, NoQuery, Text,
 from mintaka_api.services import Here
 from mintaka_history.answers import FlowRunAnswer
 from mintaka_history.instants import optional_microseconds
+from mintaka_history.queries import artifacts, logs
 from mintaka_history.queries import flow_runs as queries
-from mintaka_history.queries import logs
 
 router = APIRouter(prefix=PREFIX, tags=["flow runs"], dependencies=GUARDED)
 _MEMBERS = FlowRunAnswer.__struct_encode_fields__
@@ -75,3 +75,10 @@ async def list_logs(uid: str, query: Annotated[LogQuery, Query()], here: Here) -
     attempt = current_attempt(run, query.attempt)
     part = await here.database.page(logs.page, here.names, run, attempt, page, level=query.level, after=query.after)
     return page_answer(part, query.question(uid), None)
+
+
+@router.get("/flow-runs/{uid}/artifacts", responses=documented(ArtifactPage, "invalid-parameter", "not-found"))
+async def list_artifacts(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """What the runs of a flow run made for people to see, oldest first, each in its newest version."""
+    run = await known_run(here, uid)
+    return answer(ArtifactPage(await here.database.read(artifacts.of_run, run), None))

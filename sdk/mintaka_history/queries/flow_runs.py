@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mintaka_history.queries.names import Names
 
 _r = flow_runs.c
-_COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported"})
+_COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported", "holder"})
 #: What need not be read where the answer leaves it out.
 _HEAVY = {"parameters": _r.parameters, "task_counts": _r.counts, "tags": _r.tags}
 
@@ -88,7 +88,7 @@ def page(
         columns = (flow_run_tags.c.created, flow_run_tags.c.flow_run)
         query = query.add_columns(flow_run_tags.c.flow_run)
     rows, last = pages.fetch(connection, query, columns, page, choices)
-    words = names.values(connection, [*(row.ns for row in rows), *(row.deployment for row in rows)])
+    words = names.values(connection, [number for row in rows for number in (row.ns, row.deployment, row.flow)])
     return Part([_answer(row, words) for row in rows], last)
 
 
@@ -102,6 +102,12 @@ def newest(connection: Connection, names: Names, namespace: str, name: str) -> F
     number = names.known(connection, NameKind.NAMESPACE, namespace)
     query = select(*_COLUMNS).where(_r.name == name, _r.ns == number)
     return None if number is None else _single(connection, names, query.order_by(_r.created.desc(), _r.no.desc()).limit(1))
+
+
+def newest_of_name(connection: Connection, names: Names, name: str) -> FlowRunAnswer | None:
+    """The newest flow run of this name in any namespace."""
+    query = select(*_COLUMNS).where(_r.name == name)
+    return _single(connection, names, query.order_by(_r.created.desc(), _r.no.desc()).limit(1))
 
 
 def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
@@ -131,7 +137,7 @@ def state_called(name: str, state: ColumnElement[Any], state_name: ColumnElement
 
 def _single(connection: Connection, names: Names, query: Select[Any]) -> FlowRunAnswer | None:
     row = connection.execute(query).first()
-    return None if row is None else _answer(row, names.values(connection, [row.ns, row.deployment]))
+    return None if row is None else _answer(row, names.values(connection, [row.ns, row.deployment, row.flow]))
 
 
 def _left_out(column: ColumnElement[Any], fields: frozenset[str]) -> bool:
@@ -192,6 +198,7 @@ def _answer(row: Row[Any], words: dict[int, str]) -> FlowRunAnswer:
         history_complete=_history_complete(row),
         deleted=optional_instant(row.deleted),
         task_counts=msgspec.json.decode(counts) if counts else {},
+        flow=words[row.flow] if row.flow is not None else None,
     )
 
 

@@ -1,0 +1,79 @@
+"""Reading history: of the embedded database or of an API, asked and answered alike.
+
+Every answer is a document of the shape that the API's OpenAPI description gives, as plain dictionaries and lists: instants
+are RFC 3339 texts. `history()` gives the one that the environment names, as for writing (`mintaka.homes`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from mintaka.homes import Home
+
+type Document = dict[str, Any]
+
+
+class HistoryError(MintakaError):
+    """History could not be read; the message says from where and why."""
+
+
+class FlowRunNotFound(HistoryError):
+    """There is no such flow run."""
+
+
+class History(Protocol):
+    """Where history is read from. Use it as a context manager, or `close` it. Every method raises `HistoryError`."""
+
+    def flow_runs(self, *, limit: int = 50, states: Sequence[str] = (), name: str | None = None) -> list[Document]:
+        """The newest flow runs, newest first; of these state types, and with this beginning of their name."""
+
+    def flow_run(self, run: str) -> Document:
+        """One flow run, by uid, or the newest of that name; raises FlowRunNotFound."""
+
+    def transitions(self, uid: str) -> list[Document]:
+        """Its transitions with the decisions behind them, oldest first."""
+
+    def task_runs(self, uid: str, *, attempt: int | None = None) -> Iterator[Document]:
+        """The task runs of an attempt (None: the current one), by number."""
+
+    def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
+        """Lines of an attempt's log, oldest first: those after line number `after`, of at least `level` (20 INFO, 30 WARNING)."""
+
+    def artifacts(self, uid: str) -> list[Document]:
+        """The artifacts of a flow run, oldest first."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+    def __enter__(self) -> Self:
+        """For `with`."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """Close."""
+
+
+def history(where: Home | None = None) -> History:
+    """The history of `where` (None: what the environment says).
+
+    Raises:
+        HistoryError: history is switched off, or its database cannot be opened.
+    """
+    from mintaka.homes import home  # noqa: PLC0415 - start-up time
+
+    where = where or home()
+    if where.api_url:
+        from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+
+        return RemoteHistory(where.api_url)
+    if where.database is None:
+        message = "history is switched off (MINTAKA_HISTORY=off), so there is none to read"
+        raise HistoryError(message)
+    from mintaka.local_history import LocalHistory  # noqa: PLC0415 - start-up time: SQLAlchemy
+
+    return LocalHistory(where.database)

@@ -1,0 +1,133 @@
+"""History of the embedded database, through the API's own queries."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+import msgspec
+
+from mintaka.histories import FlowRunNotFound, HistoryError
+from mintaka_core.states import StateType
+from mintaka_history.database import Database, DatabaseAway
+from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
+from mintaka_history.paging import Page, Part
+from mintaka_history.queries import artifacts, flow_runs, logs, task_runs
+from mintaka_history.queries.names import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from mintaka.histories import Document
+    from mintaka_history.queries.flow_runs import RunKey
+
+_PAGE = 500
+
+
+class LocalHistory:
+    """The history in the file `path`; runs whose process is gone are recorded as crashed when it is opened and listed."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, making or migrating its schema where needed.
+
+        Raises:
+            HistoryError: it cannot be opened.
+        """
+        try:
+            self._embedded = EmbeddedDatabase(path)
+        except (HistoryBusy, HistoryUnreadable) as error:
+            raise HistoryError(str(error)) from error
+        self._database = Database(f"sqlite:///{path}", read_connections=1)
+        self._database.migrated = True
+        self._names = Names()
+
+    def flow_runs(self, *, limit: int = 50, states: Sequence[str] = (), name: str | None = None) -> list[Document]:
+        """The newest flow runs, newest first."""
+        self._look()
+        wanted = flow_runs.FlowRunFilter(states=tuple(StateType(state) for state in states), name=name)
+        page = Page(limit, descending=True)
+        return [_document(run) for run in self._ask(flow_runs.page, self._names, wanted, "created", page, None).items]
+
+    def flow_run(self, run: str) -> Document:
+        """One flow run, by uid, or the newest of that name; raises FlowRunNotFound."""
+        self._look()
+        try:
+            found = self._ask(flow_runs.one, self._names, str(UUID(run)))
+        except ValueError:
+            found = self._ask(flow_runs.newest_of_name, self._names, run)
+        if found is None:
+            message = f"there is no flow run {run} in {self._embedded.path}"
+            raise FlowRunNotFound(message)
+        return _document(found)
+
+    def transitions(self, uid: str) -> list[Document]:
+        """Its transitions, oldest first."""
+        return [_document(transition) for transition in self._ask(flow_runs.transitions, self._key(uid).no)]
+
+    def task_runs(self, uid: str, *, attempt: int | None = None) -> Iterator[Document]:
+        """The task runs of an attempt, by number."""
+        run = self._key(uid)
+        number = attempt or max(run.attempt, run.reported_attempt, 1)
+        every = task_runs.TaskRunFilter()
+        return self._pages(lambda page: self._ask(task_runs.page_of_run, self._names, run, number, every, "n", page, None))
+
+    def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
+        """Lines of an attempt's log, oldest first."""
+        run = self._key(uid)
+        number = attempt or max(run.attempt, run.reported_attempt, 1)
+        return self._pages(lambda page: self._ask(logs.page, self._names, run, number, page, level=level, after=after))
+
+    def artifacts(self, uid: str) -> list[Document]:
+        """The artifacts of a flow run, oldest first."""
+        return [_document(artifact) for artifact in self._ask(artifacts.of_run, self._key(uid))]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._embedded.close()
+        self._database.dispose()
+
+    def __enter__(self) -> Self:
+        """For `with`."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def _look(self) -> None:
+        """See whose process is gone; a file that cannot be written now can still be read."""
+        with suppress(HistoryBusy):
+            self._embedded.crash_abandoned()
+
+    def _ask[T](self, query: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        try:
+            with self._database.reading() as connection:
+                return query(connection, *args, **kwargs)
+        except DatabaseAway as error:
+            raise HistoryError(str(error)) from error
+
+    def _key(self, uid: str) -> RunKey:
+        run = self._ask(flow_runs.key, self._names, str(UUID(uid)))
+        if run is None:
+            message = f"there is no flow run {uid} in {self._embedded.path}"
+            raise FlowRunNotFound(message)
+        return run
+
+    @staticmethod
+    def _pages(part_of: Callable[[Page], Part[Any]]) -> Iterator[Document]:
+        after: tuple[Any, ...] | None = None
+        while True:
+            part = part_of(Page(_PAGE, descending=False, after=after))
+            yield from map(_document, part.items)
+            if part.last is None:
+                return
+            after = part.last
+
+
+def _document(answer: Any) -> Document:
+    """The answer as it would come out of the API."""
+    document: Document = msgspec.to_builtins(answer)
+    return document
