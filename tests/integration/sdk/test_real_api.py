@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, get_run_logger, task
+from mintaka.artifacts import create_markdown_artifact
 from mintaka.context import LAUNCH, Launch
 from mintaka.delivery import DeliverySettings, HistoryRecorder
+from mintaka.histories import FlowRunNotFound, HistoryError, history
 from mintaka.logging import HistoryHandler
+from mintaka.remote_history import RemoteHistory
 from mintaka.sinks import ApiSink
 
 if TYPE_CHECKING:
@@ -148,3 +151,45 @@ def test_a_run_with_the_api_killed_and_started_again_is_there_in_full(real_api: 
     run = real_api.get(f"/flow-runs/{UID}")
     assert run["history_complete"] is True
     assert run["task_counts"]["COMPLETED"] == 1004
+
+
+def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(
+    real_api: RealApi, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @flow(tags=["nightly"])
+    def script(n: int) -> int:
+        create_markdown_artifact("# Sums", key="sums")
+        return total([double(number) for number in range(n)])
+
+    monkeypatch.setenv("MINTAKA_HISTORY", "on")
+    monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
+    seen = []
+    for url in (real_api.url, ""):
+        monkeypatch.setenv("MINTAKA_API_URL", url)
+        script(3)
+        with history() as reading:
+            (run,) = reading.flow_runs(states=["COMPLETED"], name="script-")
+            assert reading.flow_run(run["name"]) == reading.flow_run(run["uid"]) == run
+            with pytest.raises(FlowRunNotFound):
+                reading.flow_run("nothing")
+            uid = run["uid"]
+            seen.append(
+                {
+                    "run": [run[key] for key in ("flow", "namespace", "tags", "parameters", "history_complete", "task_counts", "sequence")],
+                    "transitions": [(each["from"], each["to"], each["verdict"]) for each in reading.transitions(uid)],
+                    "tasks": [(each["n"], each["task"], each["state"], len(each["history"])) for each in reading.task_runs(uid)],
+                    "logs": [(each["seq"], each["n"], each["message"]) for each in reading.logs(uid, level=30, after=0)],
+                    "artifacts": [(each["kind"], each["key"], each["data"]) for each in reading.artifacts(uid)],
+                }
+            )
+            assert run.keys() >= {"state", "created", "started", "ended"}
+    over_http, from_file = seen
+    assert over_http == from_file
+    assert from_file["run"] == ["script", "local", ["nightly"], {"n": 3}, True, {"COMPLETED": 4}, 3]
+    assert [message for _, _, message in from_file["logs"]] == ["doubling 1", "doubling 2"]
+    assert from_file["artifacts"] == [("markdown", "sums", "# Sums")]
+
+
+def test_an_api_that_is_away_says_so() -> None:
+    with RemoteHistory("http://127.0.0.1:9") as reading, pytest.raises(HistoryError, match="cannot be asked"):
+        reading.flow_runs()
