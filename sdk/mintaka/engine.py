@@ -269,7 +269,9 @@ def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -
         raise Terminated(message)
     if invocation.child is not None:
         invocation.child.calls = None
-    return ledger.enter(run, Entry(PENDING, "Pending", now_micros())) and ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
+    # What made it wait is part of the record: the rule's name and its reason, as for what it was redirected to.
+    pending = Entry(PENDING, "Pending", now_micros(), decision.rule, decision.reason)
+    return ledger.enter(run, pending) and ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
 
 
 def _ended(invocation: Invocation, proposed: State, decision: Decision | None = None) -> RunProtocol:

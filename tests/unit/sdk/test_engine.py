@@ -122,7 +122,7 @@ def test_nothing_starts_once_the_process_was_asked_to_stop() -> None:
 def test_the_trail_of_a_retry_is_in_the_history() -> None:
     tries: list[int] = []
 
-    @task(retries=2, retry_delay_seconds=[0.001, 0.002])
+    @task(retries=2, retry_delay_seconds=[0.02, 0.03])
     def flaky() -> int:
         tries.append(1)
         if len(tries) < 3:
@@ -140,10 +140,10 @@ def test_the_trail_of_a_retry_is_in_the_history() -> None:
         ("PENDING", "Pending", ""),
         ("RUNNING", "Running", ""),
         ("SCHEDULED", "AwaitingRetry", "retry_failed"),
-        ("PENDING", "Pending", ""),
+        ("PENDING", "Pending", "wait_for_scheduled_time"),
         ("RUNNING", "Retrying", ""),
         ("SCHEDULED", "AwaitingRetry", "retry_failed"),
-        ("PENDING", "Pending", ""),
+        ("PENDING", "Pending", "wait_for_scheduled_time"),
         ("RUNNING", "Retrying", ""),
         ("COMPLETED", "Completed", ""),
     ]
