@@ -13,11 +13,13 @@ from mintaka_core.resources.model import Condition, set_condition
 
 #: Ends of a run that say that the deployment itself is at fault, so that its next run would end the same way.
 FAULTS_OF_THE_DEPLOYMENT = frozenset({
-    "EntrypointNotFound", "SourceUnreadable", "ConfigMapNotFound", "PodRejected", "ImagePullBackOff", "InvalidImageName",
+    "EntrypointNotFound", "SourceUnreadable", "PodRejected", "ImagePullBackOff", "InvalidImageName",
     "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed", "CreateContainerConfigError", "CreateContainerError",
     "RunContainerError", "StartError",
 })  # fmt: skip
 
+#: How soon to look again for what a deployment lacks: nobody tells when a ConfigMap appears.
+_LOOK_AGAIN = timedelta(seconds=30)
 #: How many missed times are counted one by one; a schedule of every second, away for a month, has millions.
 _COUNTED = 1000
 _CLOSE = timedelta(milliseconds=1)
@@ -76,7 +78,8 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
         if run:
             create.append(run)
     status = _status(seen, tuple(entries), create, problem, now)
-    due = min((entry.next_time for entry in entries if entry.next_time), default=None)
+    moments = [entry.next_time for entry in entries if entry.next_time]
+    due = min([*moments, now + _LOOK_AGAIN] if seen.problem else moments, default=None)
     return DeploymentPlan(tuple(create), _retired(seen, create), status if status != deployment.status else None, due, tuple(missed))
 
 

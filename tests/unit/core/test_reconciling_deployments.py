@@ -206,6 +206,8 @@ def test_a_problem_that_can_be_seen_lasts_as_long_as_it_is_there() -> None:
     stage.problem = Problem("ConfigMapNotFound", "no such ConfigMap")
     assert stage.pass_time(HOUR).ready == "False ConfigMapNotFound"
     assert stage.times == ["13:00"]
+    assert stage.due == stage.now + timedelta(seconds=30)
+    stage.last_end = (stage.now, stage.problem)
     stage.problem = None
     assert stage.settle().ready == "True Ready"
 
