@@ -2,7 +2,7 @@
 
 A task takes what its flow says, a subflow what the flow around it says, a flow what the environment says:
 
-- `MINTAKA_RESULT_STORAGE`: a URL; else the folder `results` in `MINTAKA_HOME` (`~/.mintaka`)
+- `MINTAKA_RESULT_STORAGE`: a URL; else the folder `results` beside the history (`mintaka.homes`)
 - `MINTAKA_RESULT_SERIALIZER`: `pickle` where it is not set
 - `MINTAKA_RESULTS_PERSIST_BY_DEFAULT`: `true` or `false`; where it is not set, deployed runs persist if they have a storage
 - `MINTAKA_TASKS_REFRESH_CACHE`: `true` lets no cached result stand in for a run
@@ -14,10 +14,10 @@ import logging
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mintaka.exceptions import ConfigurationError
+from mintaka.homes import home
 
 if TYPE_CHECKING:
     from mintaka.context import Launch
@@ -126,7 +126,7 @@ def _own_folder() -> str:
     """The folder for those who named none."""
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         _warn_of_losing_results()
-    return str(Path(os.environ.get("MINTAKA_HOME") or "~/.mintaka").expanduser() / "results")
+    return str(home().folder / "results")
 
 
 @lru_cache(maxsize=1)

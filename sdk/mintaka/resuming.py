@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
-from mintaka.context import LAUNCH, Launch
+from mintaka.context import LAUNCH
 from mintaka.entrypoints import load_flow
 from mintaka.kept_runs import kept_run, parameters_of
+from mintaka.launching import launched
 from mintaka.result_settings import persisted_in
 
 if TYPE_CHECKING:
+    from mintaka.context import Launch
     from mintaka.flows import Flow
     from mintaka.result_settings import StorageLike
     from mintaka.states import State
@@ -42,7 +43,8 @@ def resume(
     run, store = kept_run(flow_run_id, storage)
     flow = load_flow(entrypoint or run.entrypoint)
     given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
-    launch = Launch(str(uuid4()), tags=run.tags, resume_from=run.results_id, results=persisted_in(store.storage))
+    launch = launched(flow.name)
+    launch.tags, launch.resume_from, launch.results = run.tags, run.results_id, persisted_in(store.storage)
     return Resumed(launch.flow_run_id, called(flow, given, launch))
 
 
