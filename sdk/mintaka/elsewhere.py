@@ -246,11 +246,14 @@ class Errand:
         return self._protocol.throw(value)
 
     def _record(self, returned: Returned) -> None:
-        """Take over what was recorded in the worker: when the body really began, logs, runs inside."""
+        """Take over what was recorded in the worker: when the body really began, logs, runs inside, artifacts."""
         run = self._invocation.run
         entry = run.history[-1]
         run.history[-1] = entry._replace(time=max(entry.time, now_micros() - int(returned.seconds * 1e6)))
-        self._invocation.ledger.adopt(returned.runs, run)
+        numbers = self._invocation.ledger.adopt(returned.runs, run)
+        for artifact in returned.artifacts:
+            n = artifact.n if artifact.n is None else numbers.get(artifact.n, run.n)
+            self._invocation.ledger.recorder.keep(artifact._replace(n=n))
         if returned.logs:
             run_logger(self._invocation.context)  # shows lines on the console, where nobody configured logging
         for kept in returned.logs:

@@ -202,8 +202,10 @@ class Ledger:
                     ended.append(other)
         return ended
 
-    def adopt(self, runs: Iterable[Run], inside: Run) -> None:
-        """Take over `runs`, which began and ended inside of `inside` in another process, under numbers of this ledger."""
+    def adopt(self, runs: Iterable[Run], inside: Run) -> dict[int, int]:
+        """Take over `runs`, which began and ended inside of `inside` in another process, under numbers of this ledger; gives
+        the new number of each by the old one.
+        """
         numbers = {inside.n: inside.n}
         for other in runs:
             run = self.open(other.task, other.kind, numbers.get(inside.n if other.parent is None else other.parent, inside.n), other.tags)
@@ -214,6 +216,7 @@ class Ledger:
             if run.is_over:
                 self.live.pop(run.n, None)
             self.recorder.changed(run)
+        return numbers
 
     @uninterrupted
     def log(self, level: int, logger: str, n: int | None, message: str) -> None:

@@ -18,6 +18,7 @@ from mintaka.exceptions import SerializationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mintaka.artifacts import ArtifactVersion
     from mintaka.context import FlowContext
     from mintaka.invocations import Invocation
     from mintaka.runs import Run
@@ -64,6 +65,7 @@ class Returned(NamedTuple):
     seconds: float
     logs: list[dict[str, Any]]
     runs: list[Run]
+    artifacts: list[ArtifactVersion]
 
 
 def pickled(value: Any, what: Callable[[], str]) -> bytes:

@@ -32,7 +32,9 @@ from mintaka.shipping import Returned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
+    from mintaka.artifacts import ArtifactVersion
     from mintaka.runs import Run
     from mintaka.shipping import Parcel, Surroundings
 
@@ -40,14 +42,19 @@ _LOGS: ContextVar[list[dict[str, Any]] | None] = ContextVar("mintaka_worker_logs
 
 
 class RunKeeper(NullRecorder):
-    """Keeps the runs that begin in the worker."""
+    """Keeps the runs that begin in the worker, and the artifacts that are made there."""
 
     def __init__(self) -> None:
         self.runs: dict[int, Run] = {}
+        self.artifacts: dict[UUID, ArtifactVersion] = {}
 
     def changed(self, run: Run) -> None:
         """Keep `run`."""
         self.runs[run.n] = run
+
+    def keep(self, artifact: ArtifactVersion) -> None:
+        """Keep the newest version of an artifact."""
+        self.artifacts[artifact.id] = artifact
 
 
 class _Collecting(logging.Handler):
@@ -83,7 +90,9 @@ def run_parcel(data: bytes, home: int) -> bytes:
         ok, kept = False, _pickled_error(error)
     if os.getpid() == home:
         close_thread_loop()  # threads of an executor of the user's end without us
-    return pickle.dumps(Returned(ok, kept, late, monotonic() - began, logs, [keeper.runs[n] for n in sorted(keeper.runs)]))
+    return pickle.dumps(
+        Returned(ok, kept, late, monotonic() - began, logs, [keeper.runs[n] for n in sorted(keeper.runs)], [*keeper.artifacts.values()])
+    )
 
 
 def _unpacked(parcel: Parcel, keeper: RunKeeper) -> Invocation:

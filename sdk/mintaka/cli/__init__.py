@@ -21,11 +21,20 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "apply": Command("mintaka.cli.apply", "Apply a flow's deployment, its source inline, or manifests."),
+    "cancel": Command("mintaka.cli.cancel", "Cancel a flow run."),
+    "completion": Command("mintaka.cli.completion", "Print a completion script: source <(mintaka completion bash)."),
     "deploy": Command("mintaka.cli.deploy", "Print the FlowDeployment of a flow, for kubectl apply."),
     "diff": Command("mintaka.cli.diff", "Show what differs between two flow runs."),
+    "doctor": Command("mintaka.cli.doctor", "Look whether everything is there; exit code 1 where something is wrong."),
+    "explain": Command("mintaka.cli.explain", "Tell why a flow run is where it is."),
+    "get": Command("mintaka.cli.get", "Show flow runs, or one of them with its task runs."),
+    "logs": Command("mintaka.cli.logs", "Print the log of a flow run."),
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
-    "resume": Command("mintaka.cli.resume", "Run a flow run again, taking what is finished from its results."),
+    "resume": Command("mintaka.cli.resume", "Run a flow run again, finished tasks from their results; let a suspended one go on."),
     "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
+    "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
+    "watch": Command("mintaka.cli.watch", "Show a flow run live until it is over; the exit code says how it ended."),
 }
 
 

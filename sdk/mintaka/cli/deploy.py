@@ -7,13 +7,16 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mintaka.cli.parsing import BadArgument, flow_at, parameters_of
+from mintaka.cli.parsing import BadArgument, JsonOption, flow_at, parameters_of
 from mintaka.entrypoints import split_entrypoint
 from mintaka.manifests import as_json, as_yaml, checked_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INLINE_LIMIT_BYTES = 65536
 
@@ -38,11 +41,43 @@ def command(
     time_zone: Annotated[str, typer.Option(help="Time zone of the schedules.")] = "UTC",
     tag: Annotated[list[str] | None, typer.Option(help="A word to find runs by.")] = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="Format.")] = Output.YAML,
+    json: JsonOption = False,
 ) -> None:
     """Print the FlowDeployment of a flow, for kubectl apply."""
+    manifest = deployment_of(
+        entrypoint,
+        name=name,
+        namespace=namespace,
+        image=image,
+        inline=inline,
+        config_map=config_map,
+        parameters=parameters_of(parameter or []),
+        schedules=_schedules(cron or [], interval or [], time_zone),
+        tags=tag or [],
+        now=datetime.now(UTC),
+    )
+    sys.stdout.write(as_json(manifest) if output == Output.JSON or json else as_yaml(manifest))
+
+
+def deployment_of(
+    entrypoint: str,
+    *,
+    name: str | None = None,
+    namespace: str | None = None,
+    image: str | None = None,
+    inline: bool = False,
+    config_map: str | None = None,
+    parameters: dict[str, Any] | None = None,
+    schedules: Sequence[dict[str, Any]] = (),
+    tags: Sequence[str] = (),
+    now: datetime,
+) -> dict[str, Any]:
+    """The FlowDeployment of the flow at `entrypoint`, checked as the API server would at `now`.
+
+    Raises:
+        MintakaError: the flow cannot be loaded, or the deployment would be refused.
+    """
     flow = flow_at(entrypoint)
-    schedules = _schedules(cron or [], interval or [], time_zone)
-    parameters = parameters_of(parameter or [])
     source = _source(entrypoint, inline=inline, config_map=config_map)
     place, function = split_entrypoint(entrypoint)
     spec: dict[str, Any] = {
@@ -51,14 +86,12 @@ def command(
         "image": image,
         "parameters": parameters or None,
         "parameterSchema": flow.parameters.schema(),
-        "schedules": schedules or None,
-        "tags": sorted({*flow.tags, *(tag or [])}) or None,
+        "schedules": list(schedules) or None,
+        "tags": sorted({*flow.tags, *tags}) or None,
         "version": flow.version,
         "description": flow.description,
     }
-    metadata = {"name": name or _object_name(flow.name), "namespace": namespace}
-    manifest = checked_manifest(metadata, spec, now=datetime.now(UTC))
-    sys.stdout.write(as_json(manifest) if output == Output.JSON else as_yaml(manifest))
+    return checked_manifest({"name": name or _object_name(flow.name), "namespace": namespace}, spec, now=now)
 
 
 def _schedules(crons: list[str], intervals: list[str], time_zone: str) -> list[dict[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from mintaka.entrypoints import load_flow, split_entrypoint
 from mintaka.exceptions import LoadError
@@ -12,6 +14,9 @@ from mintaka_core.errors import MintakaError
 
 if TYPE_CHECKING:
     from mintaka.flows import Flow
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class BadArgument(MintakaError):

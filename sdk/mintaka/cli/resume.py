@@ -1,4 +1,6 @@
-"""`mintaka resume`: a flow run starts again here, and takes what is finished from its persisted results."""
+"""`mintaka resume`: a flow run starts again here, and takes what is finished from its persisted results; one that is
+suspended in a cluster goes on there.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ from typing import Annotated
 
 import typer
 
-from mintaka.cli.parsing import parameters_of
+from mintaka.cli.parsing import JsonOption, parameters_of
+from mintaka.cli.places import ClusterOption, in_cluster, intend
+from mintaka.cli.showing import console, print_json
+from mintaka.homes import home
 from mintaka.resuming import resume
 from mintaka.runner import exit_code
 
@@ -17,9 +22,28 @@ Entrypoint = Annotated[str, typer.Option("--entrypoint", help="The flow, where i
 Parameter = Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value, in place of what the run had.")]
 
 
-def command(run: Run, storage: Storage = None, entrypoint: Entrypoint = "", parameter: Parameter = None) -> None:
-    """Go on with a flow run in a new one, which shares its results."""
+def command(
+    run: Run,
+    storage: Storage = None,
+    entrypoint: Entrypoint = "",
+    parameter: Parameter = None,
+    json: JsonOption = False,
+    cluster: ClusterOption = False,
+) -> None:
+    """Go on with a flow run: here, in a new one that shares its results; where it is a cluster's, in its own place."""
+    here = storage or entrypoint or parameter
+    if not here and (in_cluster(cluster) or home().api_url):
+        found = intend(run, "resume", cluster=cluster)
+        if json:
+            print_json({"uid": found["uid"], "name": found["name"], "asked": "resume"})
+        else:
+            console().print(f"{found['name']}: asked to resume")
+        return
     again, state = resume(run, storage=storage, entrypoint=entrypoint, parameters=parameters_of(parameter or []))
+    if json:
+        ended = {"type": state.type, "name": state.name, "reason": state.reason, "message": state.message}
+        print_json({"uid": again, "resumed": run, "state": ended, "result": state.result() if state.is_completed() else None})
+        sys.exit(exit_code(state))
     told = ": ".join(part for part in (state.name, state.reason, state.message) if part)
     sys.stderr.write(f"flow run {again}, which resumed {run}, ended {told}\n")
     if state.is_completed() and (value := state.result()) is not None:

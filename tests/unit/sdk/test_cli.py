@@ -148,7 +148,7 @@ WRONG = {
     "a parameter that is missing": (["run", "survey_flow.py:daily_survey"], "missing a required argument: 'day'"),
     "a parameter that does not fit": (["run", "survey_flow.py:daily_survey", "-p", "day=x"], "day: Input should be a valid date"),
     "an option that is not there": (["deploy", "survey_flow.py:daily_survey", "--nix"], "No such option: --nix"),
-    "a command that is not there": (["nix"], "there is no command 'nix': use one of deploy, diff, replay, resume, run"),
+    "a command that is not there": (["nix"], "there is no command 'nix': use one of apply, cancel"),
 }
 
 

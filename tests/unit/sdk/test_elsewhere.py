@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, get_run_logger, runtime, task, unmapped
+from mintaka.artifacts import create_markdown_artifact
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied
 from mintaka.states import Completed
 from mintaka.task_runners import DaskTaskRunner, ExecutorTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner
@@ -350,3 +351,18 @@ def test_logs_of_the_body_reach_the_run(caplog: pytest.LogCaptureFixture) -> Non
 
     main()
     assert "told so" in caplog.messages
+
+
+def test_artifacts_made_there_are_the_run_s() -> None:
+    @task
+    def makes() -> None:
+        create_markdown_artifact("# told", key="report")
+
+    @flow(task_runner=THREADS)
+    def main() -> None:
+        makes.submit().result()
+
+    with recorded() as history:
+        main()
+    (artifact,) = history.artifacts.values()
+    assert (artifact.key, artifact.n) == ("report", history.run("makes-0").n)

@@ -1,0 +1,16 @@
+"""`mintaka cancel`: set the intent; the operator acts on it."""
+
+from __future__ import annotations
+
+from mintaka.cli.parsing import JsonOption
+from mintaka.cli.places import ClusterOption, RunArgument, intend
+from mintaka.cli.showing import console, print_json
+
+
+def command(run: RunArgument, json: JsonOption = False, cluster: ClusterOption = False) -> None:
+    """Cancel a flow run."""
+    found = intend(run, "cancel", cluster=cluster)
+    if json:
+        print_json({"uid": found["uid"], "name": found["name"], "asked": "cancel"})
+    else:
+        console().print(f"{found['name']}: asked to cancel")

@@ -1,0 +1,123 @@
+"""What commands print: tables and lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mintaka.histories import Document
+
+_COLOURS = {
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CRASHED": "magenta",
+    "CANCELLED": "yellow",
+    "CANCELLING": "yellow",
+    "RUNNING": "blue",
+    "PAUSED": "cyan",
+}
+_ENDS = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def console() -> Console:
+    """Standard output; colours only where it is a terminal."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def is_over(run: Document) -> bool:
+    """True where the flow run has ended."""
+    return run["state"]["type"] in _ENDS
+
+
+def state_text(kind: str, name: str) -> Text:
+    """A state's name in the colour of its type."""
+    return Text(name, style=_COLOURS.get(kind, ""))
+
+
+def runs_table(runs: Iterable[Document]) -> Table:
+    """Flow runs, one a line."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "FLOW", "STATE", "ATTEMPT", "REASON", "TASKS", "TOOK", "AGE"):
+        table.add_column(title, no_wrap=True)
+    for run in runs:
+        state = run["state"]
+        table.add_row(
+            run["name"],
+            run.get("flow") or run["deployment"] or "",
+            state_text(state["type"], state["name"]),
+            str(run["attempt"]),
+            state["reason"],
+            counts_text(run["task_counts"]),
+            _took(run["started"], run["ended"]),
+            _lasting(_instant(run["created"]), datetime.now(UTC)),
+        )
+    return table
+
+
+def tasks_table(tasks: Iterable[Document]) -> Table:
+    """Task runs, one a line."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("N", "NAME", "STATE", "RUNS", "TOOK", "UPSTREAM", "REASON"):
+        table.add_column(title, no_wrap=title != "REASON")
+    for task in tasks:
+        told = ": ".join(part for part in (task["reason"], task["message"]) if part)
+        upstream = ",".join(map(str, task["upstream"]))
+        took = _took(task["started"], task["ended"])
+        table.add_row(str(task["n"]), task["name"], state_text(task["state"], task["state_name"]), str(task["runs"]), took, upstream, told)
+    return table
+
+
+def counts_text(counts: dict[str, int]) -> str:
+    """How many task runs are in which state."""
+    return " ".join(f"{count} {kind.lower()}" for kind, count in counts.items() if count)
+
+
+def run_line(run: Document) -> Text:
+    """A flow run in one line."""
+    state = run["state"]
+    told = ": ".join(part for part in (state["reason"], state["message"]) if part)
+    text = Text(f"{run['name']} ").append(state_text(state["type"], state["name"]))
+    return text.append(f" {told}" if told else "").append(f"  {counts_text(run['task_counts'])}".rstrip())
+
+
+def sentence(transition: Document) -> str:
+    """A transition and the decision behind it."""
+    state = transition.get("name") or transition["to"]
+    decision = " ".join(part for part in (transition.get("rule") or "", transition.get("verdict") or "") if part)
+    why = ": ".join(part for part in (decision, transition.get("reason") or "", transition.get("message") or "") if part)
+    return f"{transition['time']}  {transition.get('from') or 'new'} → {state}" + (f"  {why}" if why else "")
+
+
+def _instant(text: str | datetime) -> datetime:
+    return text if isinstance(text, datetime) else datetime.fromisoformat(text)
+
+
+def _took(started: str | None, ended: str | None) -> str:
+    if not started:
+        return ""
+    return _lasting(_instant(started), _instant(ended) if ended else datetime.now(UTC))
+
+
+def _lasting(begin: datetime, end: datetime) -> str:
+    seconds = max((end - begin).total_seconds(), 0.0)
+    if seconds < _MINUTE:
+        return f"{seconds:.1f}s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f}m{seconds % _MINUTE:.0f}s"
+    return f"{seconds // _HOUR:.0f}h" if seconds < _DAY else f"{seconds // _DAY:.0f}d"

@@ -1,0 +1,242 @@
+"""Commands that read history and ask for intents: local history, an API, a cluster through kubectl."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from mintaka import cli, flow, get_run_logger, task
+from mintaka.cli import COMMANDS
+from mintaka.cli.completion import Shell, script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@task(retries=1)
+def load(n: int) -> int:
+    get_run_logger().warning("loading %d", n)
+    if n == 2:
+        raise ValueError("two is bad")
+    return n
+
+
+@flow(flow_run_name="survey-run")
+def survey(n: int = 1) -> int:
+    return load(n)
+
+
+RESOURCE = {
+    "metadata": {"uid": "u-1", "name": "etl-1", "namespace": "ns", "creationTimestamp": "2026-11-22T10:00:00Z"},
+    "spec": {"deployment": "etl", "parameters": {"a": 1}},
+    "status": {
+        "state": {"type": "CRASHED", "name": "Crashed", "reason": "OOMKilled", "message": "out of memory", "time": "2026-11-22T10:00:05Z"},
+        "attempt": 1,
+        "sequence": 3,
+        "podName": "etl-1-1",
+        "startTime": "2026-11-22T10:00:01Z",
+        "endTime": "2026-11-22T10:00:05Z",
+        "transitions": [
+            {"sequence": 3, "from": "RUNNING", "to": "CRASHED", "name": "Crashed", "rule": "", "verdict": "Accept", "reason": "OOMKilled",
+             "time": "2026-11-22T10:00:05Z"},
+        ],
+    },
+}  # fmt: skip
+
+
+class Terminal:
+    """Runs a command as the shell would: its exit code, and what it printed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._patch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, program: str = "mintaka") -> tuple[int, str, str]:
+        self._patch.setattr(sys, "argv", [program, *arguments])
+        self._capsys.readouterr()
+        try:
+            cli.main()
+            code: Any = 0
+        except SystemExit as end:
+            code = end.code or 0
+        printed = self._capsys.readouterr()
+        return int(code), printed.out, printed.err
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mintaka_home: str) -> Terminal:
+    """A terminal whose local history is empty."""
+    assert mintaka_home
+    return Terminal(monkeypatch, capsys)
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kubectl that answers with RESOURCE and keeps what it was asked, in the file that is returned."""
+    asked = tmp_path / "asked"
+    (tmp_path / "resource.json").write_text(json.dumps(RESOURCE))
+    (tmp_path / "list.json").write_text(json.dumps({"items": [RESOURCE]}))
+    program = tmp_path / "kubectl"
+    program.write_text(
+        f"""#!/bin/sh
+echo "$@" >> {asked}
+case "$*" in
+  "get flowruns.mintaka.dev --output json") cat {tmp_path}/list.json ;;
+  "get flowruns.mintaka.dev etl-1 --output json") cat {tmp_path}/resource.json ;;
+  get*) echo 'Error from server (NotFound): flowruns "x" not found' >&2; exit 1 ;;
+  logs*) echo "2026-11-22T10:00:01Z hello" ;;
+  apply*) cat > {tmp_path}/applied; echo applied ;;
+esac
+"""
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return asked
+
+
+def test_a_script_s_run_is_listed_shown_and_explained(terminal: Terminal) -> None:
+    survey(1)
+    code, out, _ = terminal("get")
+    assert code == 0
+    assert "survey-run" in out
+    assert "Completed" in out
+    code, out, _ = terminal("get", "survey-run", "--json")
+    document = json.loads(out)
+    assert document["state"]["type"] == "COMPLETED"
+    assert [each["name"] for each in document["task_runs"]] == ["load-0"]
+    code, out, _ = terminal("explain", "survey-run")
+    assert code == 0
+    assert "COMPLETED" in out or "Completed" in out
+
+
+def test_explaining_a_failed_run_names_the_task_that_failed(terminal: Terminal) -> None:
+    survey(2, return_state=True)
+    _, out, _ = terminal("explain", "survey-run")
+    assert "load-0" in out
+    assert "two is bad" in out
+    _, out, _ = terminal("explain", "survey-run", "--json")
+    assert [each["name"] for each in json.loads(out)["task_runs"]] == ["load-0"]
+
+
+def test_the_log_of_a_run_is_printed_from_the_level_asked_for(terminal: Terminal) -> None:
+    survey(1)
+    _, out, _ = terminal("logs", "survey-run", "--level", "warning", "--follow")
+    assert "loading 1" in out
+    _, out, _ = terminal("logs", "survey-run", "--level", "error")
+    assert out == ""
+    code, _, error = terminal("logs", "survey-run", "--level", "loud")
+    assert code == 2
+    assert "--level takes" in error
+
+
+def test_watching_ends_with_the_run_s_own_exit_code(terminal: Terminal) -> None:
+    survey(2, return_state=True)
+    code, out, _ = terminal("watch", "survey-run", "--json")
+    assert code == 1
+    assert json.loads(out.splitlines()[-1])["state"]["type"] == "FAILED"
+    survey(1)
+    assert terminal("watch", "survey-run")[0] == 0
+
+
+def test_runs_are_filtered_by_state(terminal: Terminal) -> None:
+    survey(1)
+    survey(2, return_state=True)
+    _, out, _ = terminal("get", "--state", "failed", "--json")
+    assert [run["state"]["type"] for run in json.loads(out)] == ["FAILED"]
+
+
+def test_a_run_that_is_not_there_is_one_line_and_exit_code_2(terminal: Terminal) -> None:
+    code, out, error = terminal("get", "nothing")
+    assert (code, out) == (2, "")
+    assert "there is no flow run nothing" in error
+    assert error.count("\n") == 1
+
+
+def test_a_local_run_cannot_be_cancelled_from_elsewhere_and_that_is_said(terminal: Terminal) -> None:
+    survey(1)
+    code, _, error = terminal("cancel", "survey-run")
+    assert code == 2
+    assert "Ctrl-C" in error
+
+
+def test_the_cluster_is_asked_through_kubectl(terminal: Terminal, kubectl: Path) -> None:
+    _, out, _ = terminal("get", "--cluster", "--json")
+    assert [run["name"] for run in json.loads(out)] == ["etl-1"]
+    _, out, _ = terminal("explain", "etl-1", program="/usr/bin/kubectl-mintaka")
+    assert "OOMKilled" in out
+    _, out, _ = terminal("logs", "etl-1", "--cluster")
+    assert "hello" in out
+    assert terminal("watch", "etl-1", "--cluster")[0] == 4
+    assert "logs etl-1-1 --namespace ns --timestamps" in kubectl.read_text()
+
+
+@pytest.mark.parametrize(
+    ("action", "spec"), [("cancel", '{"cancel": true}'), ("suspend", '{"suspend": true}'), ("resume", '{"suspend": false}')]
+)
+def test_intents_are_patches_of_the_spec_in_a_cluster(terminal: Terminal, kubectl: Path, action: str, spec: str) -> None:
+    assert terminal(action, "etl-1", "--cluster")[0] == 0
+    assert f'patch flowruns.mintaka.dev etl-1 --namespace ns --type merge --patch {{"spec": {spec}}}' in kubectl.read_text()
+
+
+def test_what_kubectl_says_is_the_error(terminal: Terminal, kubectl: Path) -> None:
+    code, _, error = terminal("get", "gone", "--cluster")
+    assert code == 2
+    assert "NotFound" in error
+    assert kubectl.exists()
+
+
+def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINTAKA_API_URL", "http://api.invalid")
+    uid = "00000000-0000-0000-0000-000000000001"
+    asked: list[str] = []
+
+    def get(_client: object, url: str, **_: object) -> httpx.Response:
+        return httpx.Response(200, json={"uid": uid, "name": "etl-1"}, request=httpx.Request("GET", url))
+
+    def post(url: str, **_: object) -> httpx.Response:
+        asked.append(url)
+        return httpx.Response(202, request=httpx.Request("POST", url))
+
+    monkeypatch.setattr(httpx.Client, "get", get)
+    monkeypatch.setattr(httpx, "post", post)
+    code, out, _ = terminal("suspend", uid, "--json")
+    assert (code, json.loads(out)["asked"]) == (0, "suspend")
+    assert asked == [f"http://api.invalid/api/v1/flow-runs/{uid}/suspend"]
+
+
+def test_apply_hands_a_flow_s_deployment_to_kubectl(terminal: Terminal, kubectl: Path, tmp_path: Path) -> None:
+    (tmp_path / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main():\n    return 1\n")
+    code, out, _ = terminal("apply", f"{tmp_path}/etl.py:main", "--namespace", "ns")
+    assert (code, out) == (0, "applied\n")
+    assert "apply --filename - --namespace ns" in kubectl.read_text()
+    applied = json.loads((tmp_path / "applied").read_text())
+    assert applied["kind"] == "FlowDeployment"
+    assert "def main" in applied["spec"]["source"]["inline"]
+
+
+def test_the_doctor_tells_what_is_there_and_what_is_ill(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    code, out, _ = terminal("doctor", "--json")
+    assert code == 0
+    assert [finding["well"] for finding in json.loads(out)] == [True, True, None]
+    monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:1")
+    code, out, _ = terminal("doctor")
+    assert code == 1
+    assert "ill" in out
+
+
+@pytest.mark.parametrize("shell", list(Shell))
+def test_completion_knows_every_command(shell: Shell) -> None:
+    text = script(shell)
+    assert all(name in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"completion", "diff", "replay"}))
+def test_every_command_speaks_json_and_has_the_help_of_the_table(terminal: Terminal, name: str) -> None:
+    code, out, _ = terminal(name, "--help")
+    assert code == 0
+    assert "--json" in out
