@@ -31,7 +31,7 @@ COMMANDS = {
     "get": Command("mintaka.cli.get", "Show flow runs, or one of them with its task runs."),
     "logs": Command("mintaka.cli.logs", "Print the log of a flow run."),
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
-    "resume": Command("mintaka.cli.resume", "Run a flow run again, finished tasks from their results; let a suspended one go on."),
+    "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
     "watch": Command("mintaka.cli.watch", "Show a flow run live until it is over; the exit code says how it ended."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mintaka.cli.parsing import BadArgument, parameters_of
-from mintaka.cli.resume import Entrypoint, Parameter, Run, Storage  # noqa: TC001 - typer reads the annotations
+from mintaka.cli.resume import Entrypoint, Parameter, Run, Storage
 from mintaka.replaying import replay
 from mintaka.runner import exit_code
 
