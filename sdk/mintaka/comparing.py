@@ -58,8 +58,9 @@ def _called(tasks: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], Mapping
     counts: Counter[str] = Counter()
     found = {}
     for run in sorted(tasks, key=lambda run: int(run["n"])):
-        found[run["task"], counts[run["task"]]] = run
-        counts[run["task"]] += 1
+        task = str(run["task"]).rpartition(".")[2]  # a script's module has another name when it is imported
+        found[task, counts[task]] = run
+        counts[task] += 1
     return found
 
 
@@ -67,7 +68,7 @@ def _tasks(first: dict[tuple[str, int], Mapping[str, Any]], second: dict[tuple[s
     found = []
     for task, count in {**first, **second}:
         one, other = first.get((task, count)), second.get((task, count))
-        what = f"{task.rpartition('.')[2]} #{count + 1}"
+        what = f"{task} #{count + 1}"
         if one is None or other is None:
             found.append(Difference("task", what, _ended(one), _ended(other)))
         elif _ended(one) != _ended(other):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+from typing import Any, Self
 
-import httpx
 import pytest
 
 from mintaka.cli import diff
-from mintaka.cli.parsing import BadArgument
 from mintaka.comparing import compared
 
 
@@ -54,29 +51,25 @@ def test_each_kind_of_difference_is_found() -> None:
     ]
 
 
-def served(request: httpx.Request) -> httpx.Response:
-    """An API with two runs; the second one's task runs come in two pages."""
-    uid, _, rest = request.url.path.removeprefix("/api/v1/flow-runs/").partition("/")
-    if uid not in ("a", "b"):
-        return httpx.Response(404, json={"title": "not found"})
-    if not rest:
-        return httpx.Response(200, json=run(day=1))
-    if uid == "a":
-        return httpx.Response(200, json={"items": [task_run(0), task_run(1)], "next": None})
-    if "cursor" not in request.url.params:
-        return httpx.Response(200, json={"items": [task_run(0)], "next": "more"})
-    return httpx.Response(200, json={"items": [task_run(1, state="Cached")], "next": None})
+class Source:
+    """A history with two runs."""
+
+    def flow_run(self, run_id: str) -> dict[str, Any]:
+        return {"uid": run_id, **run(day=1)}
+
+    def task_runs(self, uid: str) -> list[dict[str, Any]]:
+        return [task_run(0), task_run(1, state="Completed" if uid == "a" else "Cached")]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(httpx, "Client", functools.partial(httpx.Client, transport=httpx.MockTransport(served)))
-    monkeypatch.setenv("MINTAKA_API_URL", "http://api.test")
-
-
-@pytest.mark.usefixtures("api")
-def test_the_command_asks_the_api_and_says_by_its_exit_code_whether_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_by_its_exit_code_whether_they_differ(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Like diff: 0 for the same, 1 for different."""
+    monkeypatch.setattr(diff, "history", Source)
     with pytest.raises(SystemExit) as ended:
         diff.command("a", "b")
     assert ended.value.code == 1
@@ -85,13 +78,3 @@ def test_the_command_asks_the_api_and_says_by_its_exit_code_whether_they_differ(
         diff.command("a", "a")
     assert ended.value.code == 0
     assert capsys.readouterr().out == "no difference\n"
-
-
-@pytest.mark.usefixtures("api")
-def test_a_run_that_is_not_known_and_an_api_that_is_not_named_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one line each."""
-    with pytest.raises(BadArgument, match="404"):
-        diff.command("a", "nobody")
-    monkeypatch.delenv("MINTAKA_API_URL")
-    with pytest.raises(BadArgument, match="Give --api URL"):
-        diff.command("a", "b")
