@@ -1,7 +1,9 @@
 """What a task call costs inside a flow: `python benchmarks/sdk_tasks.py [tasks] [rounds]`.
 
-Plain calls, submits, maps and async calls of a trivial task, with history going nowhere, and with history going to an
-HTTP server in another process (reports gzipped, acknowledged, complete before the clock stops). Budget: 50 µs a task.
+Plain calls, submits, maps and async calls of a trivial task, with history going nowhere, into the embedded SQLite file
+(durable before the clock stops, the rows counted afterwards), and to an HTTP server in another process (reports gzipped,
+acknowledged, complete before the clock stops). Budget: 50 µs a call, 100 µs a submit. Then the memory that 100,000
+finished calls leave behind, and what a trivial flow costs as a script calls it.
 Also start-up times of `import mintaka` and `mintaka --help`, beside that of Python itself.
 """
 
@@ -12,20 +14,23 @@ import gzip
 import json
 import multiprocessing
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from mintaka import ThreadPoolTaskRunner, flow, task
 from mintaka.context import LAUNCH, Launch
 from mintaka.delivery import DeliverySettings, HistoryRecorder
 from mintaka.recording import NullRecorder
-from mintaka.sinks import ApiSink
+from mintaka.sinks import ApiSink, EmbeddedSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +106,7 @@ class Sink(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Acknowledge one report."""
         body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
-        text = json.dumps({"report": json.loads(body[: body.index(b', "tasks"')] + b"}")["report"]}).encode()
+        text = json.dumps({"report": json.loads(body[: body.index(b',"tasks"')] + b"}")["report"]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -141,10 +146,39 @@ def measure(title: str, n: int, rounds: int, recorder_of: Callable[[Launch], Any
     for name, body in CASES.items():
         figures = []
         for index in range(rounds):
-            launch = Launch(flow_run_id=f"benchmark-{name}-{index}", name="benchmark")
+            launch = Launch(flow_run_id=str(uuid4()), name=f"benchmark-{index}", namespace="local", local=True)
             figures.append(timed(body, n, recorder_of(launch), launch))
         walls, cpus = [figure[0] for figure in figures], [figure[1] for figure in figures]
         print(f"{name:16}{min(walls):8.1f}{median(walls):8.1f}{min(cpus):8.1f}{median(cpus):8.1f}")
+
+
+def embedded(n: int, rounds: int, folder: Path) -> None:
+    """The embedded SQLite file: time, rows, memory, a trivial flow."""
+    database = folder / "history.db"
+    sink = EmbeddedSink(database)
+    settings = DeliverySettings(spool_folder=folder)
+    measure("History goes into SQLite", n, rounds, lambda launch: HistoryRecorder(sink, launch, settings))
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT count(*) FROM task_runs WHERE state = 4").fetchone()[0]
+        runs = connection.execute("SELECT count(*) FROM flow_runs WHERE state = 4 AND final_attempt = 1").fetchone()[0]
+    print(f"{rows:,} completed task runs of {n * rounds * len(CASES):,} in the file, {runs} completed flow runs of {rounds * len(CASES)}")
+    print(f"{database.stat().st_size / rows:.0f} bytes of the file a task run")
+    launch = Launch(flow_run_id=str(uuid4()), name="memory", namespace="local", local=True)
+    before = resident_bytes()
+    timed(calls, 100_000, HistoryRecorder(sink, launch, settings), launch)
+    print(f"{(resident_bytes() - before) / 100_000:.0f} bytes of memory a call, after 100,000")
+    os.environ |= {"MINTAKA_HOME": str(folder), "MINTAKA_HISTORY": "on"}
+    figures = []
+    for _ in range(200):
+        began = time.perf_counter()
+        calls(0)
+        figures.append((time.perf_counter() - began) * 1e3)
+    print(f"a flow without tasks: {min(figures):.2f} ms at best, {median(figures):.2f} ms in the median of 200")
+
+
+def resident_bytes() -> int:
+    """The memory of this process."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def start_up(title: str, *command: str) -> None:
@@ -164,6 +198,8 @@ def main(n: int = 20_000, rounds: int = 5) -> None:
     start_up("import mintaka", sys.executable, "-c", "import mintaka")
     start_up("mintaka --help", str(Path(sys.executable).with_name("mintaka")), "--help")
     measure("History goes nowhere", n, rounds, lambda _: NullRecorder())
+    with tempfile.TemporaryDirectory() as folder:
+        embedded(n, rounds, Path(folder))
     ports: Any = multiprocessing.Queue()
     process = multiprocessing.Process(target=serve, args=(ports,), daemon=True)
     process.start()

@@ -48,7 +48,7 @@ def finished(launch: Launch) -> None:
         return
     delivery = launch.recorder.close(monotonic() + float(os.environ.get("MINTAKA_HISTORY_GRACE_SECONDS") or _GRACE_SECONDS))
     if not delivery.complete:
-        kept = f"what was not delivered is in {delivery.spool} and is taken in later" if delivery.spool else "nothing is left to deliver"
+        kept = f"what was not delivered is in {delivery.spool}" if delivery.spool else "nothing is left to deliver"
         logger.error("the history of flow run %s is incomplete: %d lost; %s", launch.flow_run_id, delivery.lost, kept)
 
 
