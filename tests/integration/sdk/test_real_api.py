@@ -19,7 +19,7 @@ from mintaka.artifacts import create_markdown_artifact
 from mintaka.context import LAUNCH, Launch
 from mintaka.delivery import DeliverySettings, HistoryRecorder
 from mintaka.histories import FlowRunNotFound, HistoryError, history
-from mintaka.logging import HistoryHandler
+from mintaka.logging import TASK_LOGGER, HistoryHandler
 from mintaka.remote_history import RemoteHistory
 from mintaka.sinks import ApiSink
 
@@ -129,13 +129,13 @@ def test_a_run_with_the_api_killed_and_started_again_is_there_in_full(real_api: 
 
     import logging  # noqa: PLC0415 - the handler is for this test alone
 
-    logging.getLogger("mintaka.task").addHandler(handler)
+    logging.getLogger(TASK_LOGGER).addHandler(handler)
     token = LAUNCH.set(launch)
     try:
         assert main() == 4 * sum(range(500)) + 1 + 6
     finally:
         LAUNCH.reset(token)
-        logging.getLogger("mintaka.task").removeHandler(handler)
+        logging.getLogger(TASK_LOGGER).removeHandler(handler)
     assert recorder.close(time.monotonic() + 60).complete
 
     rows = real_api.all_of(f"/flow-runs/{UID}/task-runs")
