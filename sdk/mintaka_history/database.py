@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate
 from sqlalchemy import create_engine, event, exc, make_url
 
 from mintaka_core.errors import MintakaError
+from mintaka_history.journaling import keep_write_ahead_log
 from mintaka_history.tables import prepare_for_postgresql
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _PAGE_SETTINGS = (
     "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true), "
     "set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)"
 )
-_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-8192", "temp_store=MEMORY")
+_SQLITE_PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-8192", "temp_store=MEMORY")
 _READ_TIMEOUT_MILLISECONDS = 2000
 _WRITE_TIMEOUT_MILLISECONDS = 30000
 
@@ -179,6 +180,7 @@ def _normal(text: str) -> URL:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
+    keep_write_ahead_log(connection)
     for pragma in _SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mintaka_core.errors import MintakaError
 from mintaka_history import holders
+from mintaka_history.journaling import keep_write_ahead_log
 from mintaka_history.parcels import parcel_of, words_of
 from mintaka_history.schemas import HEAD, PATH
 from mintaka_history.writing import words
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from mintaka_history.writing.words import Word
 
 _BUSY_SECONDS = 30.0
-_OPENING_SECONDS = 30.0
-_STEP_SECONDS = 0.02
 _PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192", "journal_size_limit=67108864")
 #: The primary part of SQLite's result codes, and those of them that pass.
 _PRIMARY = 0xFF
@@ -154,17 +152,7 @@ def ids_of(wanted: set[Word], ids: dict[tuple[int, str], int]) -> dict[Word, int
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Set the connection up. Who changes the file to WAL needs it alone, and SQLite does not wait for that by itself."""
-    until = time.monotonic() + _OPENING_SECONDS
-    while True:
-        try:
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                connection.execute("PRAGMA journal_mode=WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() >= until:
-                raise
-            time.sleep(_STEP_SECONDS)
+    keep_write_ahead_log(connection)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

@@ -385,7 +385,7 @@ def test_history_and_logs_reach_the_api(tmp_path: Path, api: Any) -> None:
     messages = [line["message"] for _, line in sorted(api.logs.items())]
     assert messages == ["flow run run-1: flow good, attempt 2", "working 50", "attempt 2 of run-1"]
     assert all(report["attempt"] == 2 for report in api.reports)
-    assert "INFO    mintaka.flow: working 50" in output
+    assert "INFO    mintaka.flow_runs: working 50" in output
     assert output.splitlines()[0].split()[0].endswith("Z")
 
 

@@ -1,0 +1,27 @@
+"""SQLite's write-ahead log: readers and the writer do not stand in each other's way."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+_OPENING_SECONDS = 30.0
+_STEP_SECONDS = 0.01
+
+
+def keep_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Have the file in WAL mode; raises sqlite3.OperationalError where it stays locked.
+
+    Who changes the mode needs the file alone, and SQLite's own waiting (`busy_timeout`) does not cover that.
+    """
+    until = time.monotonic() + _OPENING_SECONDS
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= until:
+                raise
+            time.sleep(_STEP_SECONDS)
+        else:
+            return
