@@ -1,4 +1,4 @@
-"""Keeping the pod store true: list, watch from there, list again when the watch is lost.
+"""Keeping a store true: list, watch from there, list again when the watch is lost.
 
 kopf hears of flow deployments; flow runs and pods come through here, because each run costs a dozen events and kopf spends
 fifteen to forty times the CPU of this loop on each (measured).

@@ -13,6 +13,7 @@ own makes (`cache_key_fn`) is taken as it is, so two tasks may share it.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -51,7 +52,7 @@ class NoCacheKey(Exception):
     """A key cannot be computed for a call; the message says why and what to do."""
 
 
-class CachePolicy:
+class CachePolicy(ABC):
     """Makes a key of a call. Subclass it and give `compute_key`; `configure` and `+` come with it."""
 
     key_storage: ResultStorage | str | PathLike[str] | None = None
@@ -60,9 +61,9 @@ class CachePolicy:
     #: True for the policy under which no two calls are the same.
     never: ClassVar[bool] = False
 
+    @abstractmethod
     def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
         """The key of a call with the arguments `inputs`; None: do not cache it."""
-        raise NotImplementedError
 
     @classmethod
     def from_cache_key_fn(cls, cache_key_fn: Callable[[TaskRunContext, dict[str, Any]], str | None]) -> CacheKeyFnPolicy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mintaka.exceptions import SerializationError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _COMPRESSIONS = ("zlib", "gzip", "bz2", "lzma")
 
 
-class Serializer:
+class Serializer(ABC):
     """Turns a value into bytes and back; `type` is the name it is found by."""
 
     type: ClassVar[str] = ""
@@ -35,13 +36,13 @@ class Serializer:
         """What a result remembers of its serializer."""
         return self.type
 
+    @abstractmethod
     def dumps(self, obj: Any) -> bytes:
         """The value as bytes; raises whatever keeps it from being that."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loads(self, blob: bytes) -> Any:
         """The value that `dumps` was given."""
-        raise NotImplementedError
 
 
 _KNOWN: dict[str, builtins.type[Serializer]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mintaka.exceptions import MissingContextError
@@ -66,7 +67,7 @@ class ThreadPoolTaskRunner:
         return f"ThreadPoolTaskRunner(max_workers={self.max_workers})"
 
 
-class RemoteTaskRunner:
+class RemoteTaskRunner(ABC):
     """What runs the bodies of tasks elsewhere, on the executor that `make_executor` gives; the rest stays in the flow's process.
 
     Functions and arguments are pickled by cloudpickle. The executor is made when the first task of a flow run comes, and
@@ -76,9 +77,9 @@ class RemoteTaskRunner:
     limit: int | None = None
     _dispatcher: Dispatcher | None = None
 
+    @abstractmethod
     def make_executor(self) -> Executor:
         """The executor of one flow run."""
-        raise NotImplementedError
 
     def duplicate(self) -> Self:
         """A runner with an executor of its own for one flow run."""
