@@ -15,26 +15,6 @@ CREATE TABLE artifacts (
 CREATE INDEX ix_artifacts_created_id ON artifacts (created, id);
 CREATE INDEX ix_artifacts_flow_run_created_id ON artifacts (flow_run, created, id);
 CREATE INDEX ix_artifacts_key ON artifacts ("key", created, id);
-CREATE TABLE concurrency_leases (
-	id CHAR(32) NOT NULL,
-	acquired INTEGER NOT NULL,
-	expires INTEGER NOT NULL,
-	holder INTEGER,
-	slots INTEGER NOT NULL,
-	name TEXT NOT NULL,
-	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id)
-);
-CREATE INDEX ix_concurrency_leases_name_expires ON concurrency_leases (name, expires);
-CREATE TABLE concurrency_limits (
-	name TEXT NOT NULL,
-	created INTEGER NOT NULL,
-	updated INTEGER NOT NULL,
-	slots INTEGER NOT NULL,
-	decay_per_second DOUBLE DEFAULT '0' NOT NULL,
-	taken DOUBLE DEFAULT '0' NOT NULL,
-	taken_time INTEGER DEFAULT '0' NOT NULL,
-	CONSTRAINT pk_concurrency_limits PRIMARY KEY (name)
-);
 CREATE TABLE flow_deployments (
 	uid CHAR(32) NOT NULL,
 	ns INTEGER NOT NULL,
@@ -171,13 +151,5 @@ CREATE INDEX ix_task_runs_named ON task_runs (name) WHERE name IS NOT NULL;
 CREATE INDEX ix_task_runs_ns_created ON task_runs (ns, created);
 CREATE INDEX ix_task_runs_task_created ON task_runs (task, created);
 CREATE INDEX ix_task_runs_unfinished ON task_runs (state, created) WHERE state <> 4;
-CREATE TABLE variables (
-	name TEXT NOT NULL,
-	created INTEGER NOT NULL,
-	updated INTEGER NOT NULL,
-	value TEXT NOT NULL,
-	tags TEXT,
-	CONSTRAINT pk_variables PRIMARY KEY (name)
-);
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
 INSERT INTO alembic_version (version_num) VALUES ('0002');

@@ -13,7 +13,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Double,
     Identity,
     Index,
     Integer,
@@ -217,42 +216,6 @@ artifacts = Table(
     Index(None, "created", "id"),
     Index(None, "flow_run", "created", "id"),
     Index("ix_artifacts_key", "key", "created", "id"),
-)
-
-variables = Table(
-    "variables",
-    metadata,
-    Column("name", Name, primary_key=True),
-    Column("created", Big, nullable=False),
-    Column("updated", Big, nullable=False),
-    Column("value", Text, nullable=False),
-    Column("tags", Text),
-)
-
-concurrency_limits = Table(
-    "concurrency_limits",
-    metadata,
-    Column("name", Name, primary_key=True),
-    Column("created", Big, nullable=False),
-    Column("updated", Big, nullable=False),
-    Column("slots", Integer, nullable=False),
-    #: Slots that come back by themselves each second (rate limits); 0: they come back when they are released.
-    Column("decay_per_second", Double, nullable=False, server_default="0"),
-    #: For rate limits: how many slots were taken at `taken_time`.
-    Column("taken", Double, nullable=False, server_default="0"),
-    Column("taken_time", Big, nullable=False, server_default="0"),
-)
-
-concurrency_leases = Table(
-    "concurrency_leases",
-    metadata,
-    Column("id", Uuid(as_uuid=False), primary_key=True),
-    Column("acquired", Big, nullable=False),
-    Column("expires", Big, nullable=False),
-    Column("holder", Big),
-    Column("slots", Integer, nullable=False),
-    Column("name", Name, nullable=False),
-    Index(None, "name", "expires"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Runs outside of clusters, artifacts, variables, concurrency limits."""
+"""Runs outside of clusters, artifacts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,43 +33,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_artifacts_created_id"), "artifacts", ["created", "id"], unique=False)
     op.create_index(op.f("ix_artifacts_flow_run_created_id"), "artifacts", ["flow_run", "created", "id"], unique=False)
     op.create_index("ix_artifacts_key", "artifacts", ["key", "created", "id"], unique=False)
-    op.create_table(
-        "variables",
-        sa.Column("name", _NAME, nullable=False),
-        sa.Column("created", _BIG, nullable=False),
-        sa.Column("updated", _BIG, nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.Column("tags", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_variables")),
-    )
-    op.create_table(
-        "concurrency_limits",
-        sa.Column("name", _NAME, nullable=False),
-        sa.Column("created", _BIG, nullable=False),
-        sa.Column("updated", _BIG, nullable=False),
-        sa.Column("slots", sa.Integer(), nullable=False),
-        sa.Column("decay_per_second", sa.Double(), server_default="0", nullable=False),
-        sa.Column("taken", sa.Double(), server_default="0", nullable=False),
-        sa.Column("taken_time", _BIG, server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_concurrency_limits")),
-    )
-    op.create_table(
-        "concurrency_leases",
-        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
-        sa.Column("acquired", _BIG, nullable=False),
-        sa.Column("expires", _BIG, nullable=False),
-        sa.Column("holder", _BIG, nullable=True),
-        sa.Column("slots", sa.Integer(), nullable=False),
-        sa.Column("name", _NAME, nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_concurrency_leases")),
-    )
-    op.create_index(op.f("ix_concurrency_leases_name_expires"), "concurrency_leases", ["name", "expires"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_table("concurrency_leases")
-    op.drop_table("concurrency_limits")
-    op.drop_table("variables")
     op.drop_table("artifacts")
     op.drop_column("flow_runs", "holder")
     op.drop_column("flow_runs", "flow")
