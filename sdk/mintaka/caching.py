@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from mintaka.calls import calls_of
-from mintaka.engine import Await, Do, Report, Sleep
 from mintaka.exceptions import ConfigurationError, MissingResult, Terminated
 from mintaka.fingerprints import NoFingerprint
 from mintaka.flights import Wait, board
@@ -28,6 +27,7 @@ from mintaka.outcomes import KeptOutcome, Outcome
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.states import State
+from mintaka.steps import Await, Do, Report, Sleep
 from mintaka.stopping import STOP
 from mintaka.task_identity import lasting_key
 from mintaka_core.errors import MintakaError
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from mintaka.context import FlowContext
-    from mintaka.engine import Step
     from mintaka.flights import Flight
     from mintaka.invocations import Invocation
     from mintaka.locking import LockManager
     from mintaka.result_settings import Surroundings
     from mintaka.results import Sealed
+    from mintaka.steps import Step
     from mintaka.tasks import Task
 
 _WARNING = 30

@@ -6,20 +6,21 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
-from mintaka.engine import CALL, Await, Do, Halt, Judge, Report, RunHooks, Sleep, run_protocol
+from mintaka.engine import run_protocol
 from mintaka.exceptions import TimedOut
 from mintaka.futures import stop_jobs
 from mintaka.logging import printing_to_log, run_logger
 from mintaka.loops import run_coroutine
+from mintaka.steps import CALL, Await, Do, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.stopping import STOP
 from mintaka.tracebacks import log_information
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from mintaka.engine import Step
     from mintaka.invocations import Invocation
     from mintaka.outcomes import Outcome
+    from mintaka.steps import Step
 
 
 def run_sync(invocation: Invocation) -> Outcome:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
 from mintaka.drivers import perform
-from mintaka.engine import CALL, run_protocol
+from mintaka.engine import run_protocol
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied
 from mintaka.logging import run_logger
 from mintaka.outcomes import Outcome
 from mintaka.pool import Job, SlotPool
 from mintaka.runs import now_micros
 from mintaka.shipping import Packer
+from mintaka.steps import CALL
 from mintaka.workers import run_parcel
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from concurrent.futures import Future as Handle
 
-    from mintaka.engine import Step
     from mintaka.futures import Future
     from mintaka.invocations import Invocation
     from mintaka.shipping import Returned
+    from mintaka.steps import Step
 
 #: Threads that take runs from one body to the next: they also run hooks and wait for retries.
 LOCAL_THREADS = 16

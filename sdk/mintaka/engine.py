@@ -7,7 +7,7 @@ no rule of the policy has anything to say about them (`PLAIN_EDGES`, held equal 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied
 from mintaka.loops import is_cancellation
@@ -15,17 +15,19 @@ from mintaka.outcomes import Outcome
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.settling import give_up, settled_value
 from mintaka.states import State
+from mintaka.steps import CALL, Await, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.stopping import STOP
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from mintaka.context import FlowContext
     from mintaka.futures import Future
     from mintaka.invocations import Invocation
     from mintaka.runs import Run
+    from mintaka.steps import RunProtocol, Step
     from mintaka_core import states as core
     from mintaka_core.transitions import Decision
 
@@ -33,70 +35,6 @@ if TYPE_CHECKING:
 PLAIN_EDGES = frozenset({(PENDING, RUNNING), (RUNNING, COMPLETED)})
 
 
-class Call:
-    """Call the body; send what it returns, or throw what it raises."""
-
-
-class Awaited(Protocol):
-    """Something that will be done, such as a future."""
-
-    def wait(self) -> None:
-        """Block until it is done."""
-
-    async def wait_async(self) -> None:
-        """Wait without blocking the event loop."""
-
-
-class Await(NamedTuple):
-    """Wait until all of `futures` are done."""
-
-    futures: tuple[Awaited, ...]
-
-
-class Sleep(NamedTuple):
-    """Wait for `seconds`, less where the process is asked to stop."""
-
-    seconds: float
-
-
-class RunHooks(NamedTuple):
-    """Call the hooks with the definition, the run and `state`; what they raise is logged, no more."""
-
-    hooks: tuple[Callable[..., Any], ...]
-    state: State
-
-
-class Halt(NamedTuple):
-    """Tell the threads that work on `runs`, which are over, to end."""
-
-    runs: list[Run]
-    message: str
-
-
-class Judge(NamedTuple):
-    """Send the state that `error`, which interrupted the whole flow run, amounts to."""
-
-    error: BaseException
-
-
-class Do(NamedTuple):
-    """Call `work`, which may take its time over input or output but does not raise; send what it returns."""
-
-    work: Callable[[], Any]
-
-
-class Report(NamedTuple):
-    """Tell the reader of the log about a failure or retry."""
-
-    level: int
-    message: str
-    error: BaseException | None = None
-
-
-type Step = Call | Await | Sleep | RunHooks | Halt | Judge | Do | Report
-type RunProtocol = Generator[Step, Any, Outcome]
-
-CALL = Call()
 _WARNING, _ERROR = 30, 40
 
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
 from mintaka.drivers import call, call_async, perform, perform_async
-from mintaka.engine import CALL, run_protocol
+from mintaka.engine import run_protocol
+from mintaka.steps import CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
-    from mintaka.engine import RunProtocol
     from mintaka.invocations import Invocation
     from mintaka.outcomes import Outcome
+    from mintaka.steps import RunProtocol
 
 
 def generate_sync(begin: Callable[[], Invocation], over: Callable[[Invocation], object] | None = None) -> Generator[Any, Any, Any]:

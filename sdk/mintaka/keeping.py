@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka.calls import calls_of
-from mintaka.engine import Do, Report
 from mintaka.fingerprints import NoFingerprint
 from mintaka.outcomes import KeptOutcome, Outcome
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.runs import Entry, now_micros
+from mintaka.steps import Do, Report
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import COMPLETED
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mintaka.context import FlowContext
-    from mintaka.engine import Step
     from mintaka.invocations import Invocation
     from mintaka.results import Sealed
+    from mintaka.steps import Step
 
 _ERROR = 40
 

@@ -10,7 +10,6 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.caching import TaskKeeping
-from mintaka.engine import Do
 from mintaka.entrypoints import load_flow
 from mintaka.exceptions import Interruption
 from mintaka.keeping import quietly
@@ -19,6 +18,7 @@ from mintaka.outcomes import KeptOutcome, Outcome
 from mintaka.result_settings import persisted_in
 from mintaka.results import ResultRecord
 from mintaka.runs import Entry, now_micros
+from mintaka.steps import Do
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import COMPLETED
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from mintaka.context import FlowContext
-    from mintaka.engine import Step
     from mintaka.invocations import Invocation
     from mintaka.result_settings import StorageLike, Surroundings
     from mintaka.states import State
+    from mintaka.steps import Step
     from mintaka.tasks import Task
 
 

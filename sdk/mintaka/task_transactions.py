@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import TRANSACTION
-from mintaka.engine import Do
 from mintaka.exceptions import ResultError
 from mintaka.keeping import quietly
 from mintaka.outcomes import Outcome
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.states import State
+from mintaka.steps import Do
 from mintaka.transacting import Transaction, TransactionState
 from mintaka_core.policies import TASK_RUN_POLICY
 from mintaka_core.states import COMPLETED
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from mintaka.caching import TaskKeeping
-    from mintaka.engine import Step
     from mintaka.invocations import Invocation
     from mintaka.results import Sealed
     from mintaka.runs import Ledger, Run
+    from mintaka.steps import Step
     from mintaka.tasks import Task
 
 

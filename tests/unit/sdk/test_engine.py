@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from mintaka import exponential_backoff, flow, task
 from mintaka.context import RunContext
-from mintaka.engine import CALL, PLAIN_EDGES, Report, Sleep, run_protocol
+from mintaka.engine import PLAIN_EDGES, run_protocol
 from mintaka.exceptions import Terminated
 from mintaka.invocations import Invocation
 from mintaka.recording import NullRecorder
 from mintaka.retries import RetryPlan
 from mintaka.runs import Entry, Ledger, now_micros
+from mintaka.steps import CALL, Report, Sleep
 from mintaka.stopping import STOP
 from mintaka.testing import recorded
 from mintaka_core.backoff import Backoff, Budget, Retries
