@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
 from mintaka.bodies import Decorated, named_by
@@ -12,18 +11,16 @@ from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, curr
 from mintaka.dependencies import LEAVES, Dependencies
 from mintaka.drivers import run_async, run_sync
 from mintaka.exceptions import Terminated
-from mintaka.futures import Future, FutureList
+from mintaka.futures import FutureList
 from mintaka.generating import generate_async, generate_sync
 from mintaka.invocations import Invocation
-from mintaka.loops import run_coroutine
 from mintaka.mapping import mapped_calls
-from mintaka.outcomes import Outcome
-from mintaka.pool import Job
 from mintaka.recording import NullRecorder
 from mintaka.retries import RetryPlan, exponential_backoff
 from mintaka.runs import Ledger
 from mintaka.signatures import P, R_co, Typed, V_co
 from mintaka.stopping import STOP
+from mintaka.submitting import submitted
 from mintaka.task_results import TaskResults
 from mintaka_core.states import COMPLETED, FAILED
 
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 
     from mintaka.context import FlowContext
+    from mintaka.futures import Future
     from mintaka.retries import RetryDelay
     from mintaka.runs import Run
     from mintaka.signatures import Passed, TaskDecorator, TaskWords
@@ -258,36 +256,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
     def _submitted(
         self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...]
     ) -> Future[Any]:
-        invocation = self._invocation(args, kwargs, wait_for, upstream)
-        future: Future[Any] = Future(invocation.run, flow)
-        job = Job(
-            lambda job: self._work(invocation, future, job), copy_context(), self.fn, needs_loop=self.is_async, call=(invocation, future)
-        )
-        future.job = job
-        dependencies = invocation.dependencies
-        waiting = [other for other in dependencies.futures if not other.done] if dependencies is not None else []
-        runner = flow.runner
-        if not waiting:
-            runner.submit(job)
-            return future
-        # The last of these to be taken out is False; list.pop is atomic, so exactly one callback gets it.
-        left = [False, *(True for _ in waiting[1:])]
-        for other in waiting:
-            other.add_done_callback(lambda _: None if left.pop() else runner.submit(job))
-        return future
-
-    def _work(self, invocation: Invocation, future: Future[Any], job: Job) -> None:
-        """Run a submitted call; whatever happens, its future is done afterwards."""
-        jobs, n = invocation.ledger.jobs, invocation.run.n
-        jobs[n] = job
-        try:
-            outcome = run_coroutine(_attached(job, invocation)) if self.is_async else run_sync(invocation)
-        except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
-            outcome = Outcome(invocation.run, error=error)
-        if invocation.keeping is not None:
-            invocation.keeping.forget(outcome)
-        jobs.pop(n, None)
-        future.finish(outcome)
+        return submitted(self._invocation(args, kwargs, wait_for, upstream), flow)
 
     def prepare(self, invocation: Invocation) -> None:
         """Name the run from its arguments."""
@@ -312,15 +281,6 @@ class Task(Decorated, Typed[P, R_co, V_co]):
 
     def __repr__(self) -> str:
         return f"<Task {self.key}>"
-
-
-async def _attached(job: Job, invocation: Invocation) -> Outcome:
-    import asyncio  # noqa: PLC0415 - start-up time
-
-    task = asyncio.current_task()
-    if task is not None:
-        job.attach(asyncio.get_running_loop(), task)
-    return await run_async(invocation)
 
 
 @overload
