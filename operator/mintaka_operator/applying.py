@@ -39,7 +39,7 @@ async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect
     """Carry one effect out; a Refusal where no pod can be created. Raises ApiError, Stale."""
     match effect:
         case CreateWorkload(attempt):
-            return await _create_pod(world, seen.run, seen.template, attempt) if seen.template else None
+            return await _create_pod(world, seen, seen.template, attempt) if seen.template else None
         case StopWorkload():
             await _stop_pod(world, seen.run.metadata.namespace, effect)
         case ReleaseRun(tombstone):
@@ -49,8 +49,9 @@ async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect
     return None
 
 
-async def _create_pod(world: World, run: FlowRun, template: FlowTemplate, attempt: int) -> Refusal | None:
-    pod = build_pod(run, template, attempt, world.pod_defaults)
+async def _create_pod(world: World, seen: RunObservation, template: FlowTemplate, attempt: int) -> Refusal | None:
+    run = seen.run
+    pod = build_pod(run, template, attempt, world.pod_defaults, seen.resumed_from)
     namespace = run.metadata.namespace
     try:
         created = await world.cluster.create(paths.pods(namespace), pod)
@@ -151,19 +152,29 @@ async def _write_tombstone(world: World, run: FlowRun) -> None:
 
 
 async def delete_run(world: World, effect: DeleteRun) -> None:
-    """Delete a finished run; its pods follow it."""
-    options = {"preconditions": {"uid": effect.uid}, "propagationPolicy": "Background"}
+    """Delete a finished run; its pods follow it. Raises Stale where it has changed: somebody may want it to run again."""
+    key = (effect.namespace, effect.name)
+    entry = world.runs.get(key)
+    if entry is None or entry.uid != effect.uid:
+        return
+    if not entry.finished:
+        raise Stale(effect.name)
+    preconditions = {"uid": effect.uid, "resourceVersion": str(entry.version)}
+    options = {"preconditions": preconditions, "propagationPolicy": "Background"}
     try:
         answer = await world.cluster.delete(paths.flow_runs(effect.namespace, effect.name), options)
     except ApiError as error:
-        if error.code not in {_NOT_FOUND, _CONFLICT}:
+        if error.code == _CONFLICT:
+            world.runs.put(await world.cluster.get(paths.flow_runs(*key)))
+            raise Stale(effect.name) from error
+        if error.code != _NOT_FOUND:
             raise
-        world.runs.remove((effect.namespace, effect.name), effect.uid)
+        world.runs.remove(key, effect.uid)
         return
     if answer.get("kind") == "FlowRun":
         world.runs.put(answer)
     else:
-        world.runs.remove((effect.namespace, effect.name), effect.uid)
+        world.runs.remove(key, effect.uid)
 
 
 async def create_run(world: World, deployment: FlowDeployment, effect: CreateRun) -> Name | None:

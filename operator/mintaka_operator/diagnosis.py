@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.reports import ExitCode
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State, StateType, timed_out
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State, StateType, timed_out
 from mintaka_core.workloads import Phase, Trouble, Workload
 from mintaka_operator.podview import PodView, parse_time
 
@@ -37,6 +37,7 @@ _HONEST = {
     FAILED: {ExitCode.FAILED},
     CANCELLED: {ExitCode.CANCELLED, ExitCode.TERMINATED},
     CRASHED: {ExitCode.CRASHED, ExitCode.TERMINATED, ExitCode.FENCED},
+    PAUSED: {ExitCode.SUSPENDED},
 }
 
 #: What the kubelet's rejections begin with; older ones are known by their reasons.
@@ -317,6 +318,8 @@ def diagnose(pod: Mapping[str, Any]) -> Workload:
         exit_code=view.exit_code,
         history_complete=report.history_complete if report else (False if ended and view.reports and started else None),
         spool=report.spool if report else "",
+        suspension=report.suspension if report and end is report.state else "",
+        resume_by=report.resume_by if report and end is report.state else None,
     )
 
 

@@ -19,11 +19,12 @@ from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, Deplo
 from mintaka_core.reconciling.runs import RunObservation
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
-from mintaka_core.states import CRASHED, FAILED, PENDING, SCHEDULED
+from mintaka_core.states import CRASHED, FAILED, PAUSED, PENDING, SCHEDULED
 from mintaka_core.workloads import Refusal, Trouble, Workload
 from mintaka_operator import paths
 from mintaka_operator.cluster import ApiError
 from mintaka_operator.diagnosis import overridden
+from mintaka_operator.resuming import resolved
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowTemplate
@@ -41,22 +42,36 @@ async def gather_run(world: World, key: Name, refusal: Refusal | None = None) ->
     if entry is None:
         return None
     run = FlowRun.model_validate_json(entry.raw)
-    if run.status.is_terminal:
+    if run.status.is_terminal and not run.rerun_wanted:
         return _observation(world, run, None, world.pods.of_run(key, run.metadata.uid), None)
     template, missing = await _template(world, run)
     workloads = await _workloads(world, run, template)
     state = run.status.state.type if run.status.state else None
-    if state in {None, SCHEDULED} and refusal is None:
-        refusal = missing or await _refusal(world, run, template)
-    return _observation(world, run, template, workloads, refusal)
+    resumed_from = ""
+    if state in {None, SCHEDULED, PAUSED} or run.rerun_wanted:
+        resumed_from, unresolved = await resolved(world, run)
+        refusal = refusal or missing or unresolved or await _refusal(world, run, template)
+    return _observation(world, run, template, workloads, refusal, resumed_from)
 
 
 def _observation(
-    world: World, run: FlowRun, template: FlowTemplate | None, workloads: dict[int, Workload], refusal: Refusal | None
+    world: World,
+    run: FlowRun,
+    template: FlowTemplate | None,
+    workloads: dict[int, Workload],
+    refusal: Refusal | None,
+    resumed_from: str = "",
 ) -> RunObservation:
     settings = world.settings
     return RunObservation(
-        run, template, workloads, refusal, ttl=_ttl(world, run), mirrored=settings.mirrored, mirror_patience=settings.mirror_patience
+        run,
+        template,
+        workloads,
+        refusal,
+        resumed_from,
+        ttl=_ttl(world, run),
+        mirrored=settings.mirrored,
+        mirror_patience=settings.mirror_patience,
     )
 
 

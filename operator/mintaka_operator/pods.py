@@ -28,9 +28,12 @@ class PodDefaults:
     api_url: str = ""
 
 
-def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, Any]:
-    """The manifest of the pod of one attempt."""
-    merged = strategic_merge(_default_pod(run, template, attempt, defaults), template.pod_template or {})
+def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, resumed_from: str = "") -> dict[str, Any]:
+    """The manifest of the pod of one attempt; `resumed_from` is the uid of the run whose finished tasks it takes ("": its own)."""
+    # Another attempt of a run that suspended itself begins only because it was resumed.
+    over = [*run.status.resumed, *filter(None, (run.status.suspension,))]
+    continued = {"MINTAKA_RESUME_FROM": resumed_from, "MINTAKA_RESUMED": json.dumps(over) if over else ""}
+    merged = strategic_merge(_default_pod(run, template, attempt, defaults, continued), template.pod_template or {})
     metadata, spec = _part(merged, "metadata"), _part(merged, "spec")
     return {
         "apiVersion": "v1",
@@ -86,14 +89,18 @@ def _labels(run: FlowRun, template: FlowTemplate, attempt: int) -> dict[str, str
     return labels
 
 
-def _default_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, Any]:
+def _default_pod(
+    run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, continued: dict[str, str]
+) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": names.FLOW_CONTAINER,
         "image": template.image or defaults.image,
-        "env": _environment(run, template, attempt, defaults),
+        "env": _environment({**_known(run, template, attempt, defaults), **continued}),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     volumes: list[dict[str, Any]] = []
+    if template.result_storage and template.result_storage.secret_ref:
+        container["envFrom"] = [{"secretRef": {"name": template.result_storage.secret_ref.name}}]
     if template.entrypoint:
         container["command"] = ["python", "-m", "mintaka.runner"]
     if template.source and template.source.config_map:
@@ -119,7 +126,11 @@ def _brings_its_image(template: FlowTemplate) -> bool:
     return bool(template.image or any(part.get("image") for part in named))
 
 
-def _environment(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> list[dict[str, Any]]:
+def _environment(variables: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": _literal(value)} for name, value in variables.items() if value]
+
+
+def _known(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, str]:
     known = {
         "MINTAKA_FLOW_RUN": run.metadata.name,
         "MINTAKA_FLOW_RUN_UID": run.metadata.uid,
@@ -137,7 +148,9 @@ def _environment(run: FlowRun, template: FlowTemplate, attempt: int, defaults: P
         known["MINTAKA_SOURCE_INLINE"] = template.source.inline
     if template.source and template.source.config_map:
         known["MINTAKA_SOURCE_DIR"] = _SOURCE_DIR
-    return [{"name": name, "value": _literal(value)} for name, value in known.items() if value]
+    if template.result_storage:
+        known |= {"MINTAKA_RESULT_STORAGE": template.result_storage.url, "MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"}
+    return known
 
 
 def _grace_seconds(template: FlowTemplate) -> int:

@@ -47,11 +47,17 @@ class Entry:
     state: str = ""
     end_time: datetime | None = None
     end_reason: str = ""
+    rerun_wanted: bool = False
 
     @property
     def finished(self) -> bool:
-        """True for a flow run that is over."""
-        return bool(self.state) and StateType(self.state) in TERMINAL
+        """True for a flow run that is over, and that nobody wants to run again."""
+        return bool(self.state) and StateType(self.state) in TERMINAL and not self.rerun_wanted
+
+
+def _rerun_wanted(metadata: dict[str, Any], spec: dict[str, Any], status: dict[str, Any]) -> bool:
+    """`FlowRun.rerun_wanted`, without reading the whole object."""
+    return (spec.get("reruns") or 0) > (status.get("reruns") or 0) and not (spec.get("cancel") or metadata.get("deletionTimestamp"))
 
 
 class ResourceStore:
@@ -81,6 +87,7 @@ class ResourceStore:
             state=state.get("type") or "",
             end_time=datetime.fromisoformat(end) if end else None,
             end_reason=state.get("reason") or "",
+            rerun_wanted=_rerun_wanted(resource["metadata"], spec, status),
         )
         self._entries[key] = entry
         self.states[entry.state] += 1

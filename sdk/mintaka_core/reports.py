@@ -6,7 +6,9 @@ Kubernetes hands over up to 4,096 bytes of a container's termination message fil
     {"mintaka": 1, "attempt": 1, "type": "FAILED", "name": "Failed", "reason": "ValueError", "message": "…",
      "retriable": true, "historyComplete": true, "spool": ""}
 
-`historyComplete` false says that task runs or logs could not be delivered; `spool` says where they are.
+`historyComplete` false says that task runs or logs could not be delivered; `spool` says where they are. A flow that
+suspended itself is PAUSED, with `"suspension": "…"`, which of its suspensions it is, and `"resumeBy": "…"` (RFC 3339) where it
+waits for so long only.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 
 from mintaka_core.states import COMPLETED, State, StateType
@@ -33,19 +36,25 @@ class ExitCode(IntEnum):
     USAGE = 2
     CANCELLED = 3
     CRASHED = 4
+    SUSPENDED = 5
     FENCED = 75
     TERMINATED = 143
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How one attempt of a flow run ended, in the words of its own process."""
+    """How one attempt of a flow run ended, in the words of its own process.
+
+    `suspension` names the suspension that a PAUSED run waits in, `resume_by` is until when (aware; None: for ever).
+    """
 
     attempt: int
     state: State
     retriable: bool = True
     history_complete: bool = True
     spool: str = ""
+    suspension: str = ""
+    resume_by: datetime | None = None
 
     def encode(self) -> str:
         """The report as JSON of at most `LIMIT_BYTES` bytes of UTF-8; a long message loses its middle."""
@@ -60,6 +69,10 @@ class Report:
             "historyComplete": self.history_complete,
             "spool": _fitting(self.spool, _SPOOL_BYTES),
         }
+        if self.suspension:
+            fields["suspension"] = _fitting(self.suspension, _WORD_BYTES)
+        if self.resume_by is not None:
+            fields["resumeBy"] = self.resume_by.astimezone(UTC).isoformat()
         room = LIMIT_BYTES - len(_json(fields).encode())
         return _json(fields | {"message": _fitting(self.state.message, room)})
 
@@ -105,7 +118,9 @@ def decode_report(text: str) -> Report | None:
         # Half of a surrogate pair, as Python writes it for an undecodable file name, fits into no resource.
         name, reason, message, spool = (_clean(str(data[field])) for field in ("name", "reason", "message", "spool"))
         state = State(state_type, name, reason, message)
-        return Report(int(data["attempt"]), state, bool(data["retriable"]), bool(data["historyComplete"]), spool)
+        suspension, resume_by = _clean(str(data.get("suspension", ""))), data.get("resumeBy")
+        due = None if resume_by is None else datetime.fromisoformat(resume_by).astimezone(UTC)
+        return Report(int(data["attempt"]), state, bool(data["retriable"]), bool(data["historyComplete"]), spool, suspension, due)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 

@@ -91,6 +91,15 @@ def suspended(message: str = "") -> State:
     return State(PAUSED, "Suspended", "Suspended", message)
 
 
+#: The reason of a run that its own code suspended; only a rerun lets it go on.
+SUSPENDED_ITSELF = "SuspendedItself"
+
+
+def suspended_itself(message: str = "") -> State:
+    """Its code asked to be stopped until somebody resumes it; nothing runs."""
+    return State(PAUSED, "Suspended", SUSPENDED_ITSELF, message)
+
+
 def timed_out(message: str) -> State:
     """FAILED because it ran longer than its timeout."""
     return State(FAILED, "TimedOut", "TimedOut", message)

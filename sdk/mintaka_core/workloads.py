@@ -40,6 +40,7 @@ class Workload:
     stop (None: nobody did), including the time it was given. `end` is the state its end amounts to (None while it goes
     on); `retriable` False where trying again cannot help; `never_ran` True where it was turned away before any code ran.
     `history_complete` is what its own report said of its task runs (None: it left none), `spool` where the rest lies.
+    `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` until when that may last (None: for ever).
     """
 
     name: str
@@ -58,6 +59,8 @@ class Workload:
     exit_code: int | None = None
     history_complete: bool | None = None
     spool: str = ""
+    suspension: str = ""
+    resume_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

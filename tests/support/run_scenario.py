@@ -16,7 +16,7 @@ from mintaka_core.reconciling.runs import RunObservation, reconcile
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, TransitionStatus
 from mintaka_core.rules import ORDER
-from mintaka_core.states import COMPLETED, CRASHED, FAILED, State, StateType
+from mintaka_core.states import COMPLETED, CRASHED, FAILED, SCHEDULED, TERMINAL, State, StateType
 from mintaka_core.workloads import Phase, Refusal, Trouble, Workload
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -44,6 +44,7 @@ class Stage:
         self.run = FlowRun.model_validate({"metadata": metadata, "spec": {"deployment": "d", **(spec or {})}})
         self.workloads: dict[int, Workload] = {}
         self.refusal: Refusal | None = None
+        self.resumed_from = ""
         self.mirrored = mirrored
         self.ttl = timedelta(days=7)
         self.history: list[TransitionStatus] = []
@@ -151,7 +152,7 @@ class Stage:
 
     def plan(self) -> RunPlan:
         """What the reconciler wants now."""
-        seen = RunObservation(self.run, self.template, dict(self.workloads), self.refusal, ttl=self.ttl, mirrored=self.mirrored)
+        seen = RunObservation(self.run, self.template, dict(self.workloads), self.refusal, self.resumed_from, ttl=self.ttl, mirrored=self.mirrored)
         plan = reconcile(seen, self.now)
         assert plan == reconcile(seen, self.now)
         return plan
@@ -205,7 +206,7 @@ class Stage:
         before: StateType | None = None
         for transition in self.history:
             assert transition.from_type == before
-            assert (before, transition.to) in ORDER
+            assert (before, transition.to) in ORDER or (before in TERMINAL and transition.proposed == SCHEDULED)
             before = transition.to
         assert len([workload for workload in self.workloads.values() if workload.alive and workload.stopping_time is None]) <= 1
         assert status.is_terminal == (status.end_time is not None)

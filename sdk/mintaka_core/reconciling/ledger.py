@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mintaka_core.resources.runs import FlowRun
 
 _SUSPENDING = "Suspending"
+#: What is said of a run that is over, and no longer holds once it runs again.
+_OF_THE_END = frozenset({"Finished", "Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
 
 
@@ -137,6 +139,9 @@ class Ledger:
         self._mark(kept)
 
     def _mark(self, kept: StateStatus) -> None:
+        if self.status.end_time is not None and not kept.type.is_terminal:
+            standing = tuple(condition for condition in self.status.conditions if condition.type not in _OF_THE_END)
+            self.update(end_time=None, conditions=standing)
         if kept.type.is_terminal:
             self.update(end_time=kept.time, next_time=None)
             self.condition(_END_CONDITIONS[kept.type], holds=True, reason=kept.reason or kept.name, message=kept.message[:1024])

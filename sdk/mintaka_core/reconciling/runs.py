@@ -16,10 +16,24 @@ from mintaka_core.backoff import Retries
 from mintaka_core.reconciling.ends import after_the_end, delivery
 from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunEffect, RunPlan, StopWorkload
-from mintaka_core.resources.runs import FlowRun, FlowRunStatus
+from mintaka_core.resources.runs import RESUMED_LIMIT, FlowRun, FlowRunStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.rules import PENDING_TIMEOUT
-from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, State, scheduled
+from mintaka_core.states import (
+    CANCELLED,
+    CANCELLING,
+    COMPLETED,
+    CRASHED,
+    FAILED,
+    PAUSED,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+    SUSPENDED_ITSELF,
+    State,
+    scheduled,
+    suspended_itself,
+)
 from mintaka_core.transitions import CLOCK_TOLERANCE
 from mintaka_core.workloads import Refusal, Workload
 
@@ -35,7 +49,7 @@ _STEPS = 8
 class RunObservation:
     """Everything the reconciler may know about a run.
 
-    `workloads` are those that exist, by attempt; whoever observes has made sure that an attempt missing there does not
+    `resumed_from` is the uid under which the results of finished tasks are kept, where that is another run's. `workloads` are those that exist, by attempt; whoever observes has made sure that an attempt missing there does not
     exist. `refusal` says why none can be created; `template` is None when it is not known what to run. `mirrored`: an API
     keeps the history, and the finalizer waits for it; `mirror_patience` is how long a deleted run waits.
     """
@@ -44,6 +58,7 @@ class RunObservation:
     template: FlowTemplate | None
     workloads: Mapping[int, Workload] = field(default_factory=lambda: MappingProxyType({}))
     refusal: Refusal | None = None
+    resumed_from: str = ""
     ttl: timedelta = timedelta(days=7)
     mirrored: bool = True
     mirror_patience: timedelta = timedelta(hours=1)
@@ -86,10 +101,11 @@ class _Pass:
     def step(self) -> bool:
         state = self.ledger.state
         if state is None:
-            due = self.seen.run.spec.scheduled_time
-            return self.ledger.propose(scheduled(due)).accepted
+            spec = self.seen.run.spec
+            self.ledger.update(reruns=spec.reruns)  # what it is created with asks for nothing
+            return self.ledger.propose(scheduled(spec.scheduled_time)).accepted
         if state.is_terminal:
-            return False
+            return self._wanted_again and self._run_again("Rerun")
         if self._adopt(state):
             return True
         self._stop_replaced()
@@ -103,8 +119,21 @@ class _Pass:
             case t if t == CANCELLING:
                 return self._cancel()
             case t if t == PAUSED:
-                return self._resume()
+                return self._wait_for_itself() if state.reason == SUSPENDED_ITSELF else self._resume()
         return False
+
+    @property
+    def _wanted_again(self) -> bool:
+        return self.seen.run.spec.reruns > self.ledger.status.reruns and not self.ledger.cancel_requested
+
+    def _run_again(self, reason: str) -> bool:
+        """Start it once more, because its owner raised spec.reruns; the suspension it waited in, if any, is over."""
+        status, reruns = self.ledger.status, self.seen.run.spec.reruns
+        again = scheduled(reason=reason, message=f"spec.reruns was raised to {reruns}")
+        accepted = self.ledger.propose(again, explicit=True).accepted
+        if accepted:
+            self.ledger.update(reruns=reruns, suspension="", resumed=(*status.resumed, *filter(None, (status.suspension,))))
+        return accepted
 
     def _why_cancelled(self) -> str:
         return "spec.cancel was set" if self.seen.run.spec.cancel else "the FlowRun was deleted"
@@ -125,6 +154,8 @@ class _Pass:
         if accepted is None or accepted.type != PENDING:
             return accepted is not None
         self.ledger.update(pod_name=names.pod_name(self.seen.run.metadata.name, attempt), next_time=self._pending_deadline(self.now))
+        if self.seen.resumed_from:
+            self.ledger.update(resumed_from=self.seen.resumed_from)
         return True
 
     def _pending_deadline(self, since: datetime) -> datetime:
@@ -255,7 +286,7 @@ class _Pass:
             return False
         self.stop(workload, "the flow ended")
         accepted = self.ledger.propose(
-            workload.end,
+            self._suspended(workload.end) if workload.end.type == PAUSED else workload.end,
             attempt=workload.attempt,
             retriable=workload.retriable,
             never_ran=workload.never_ran,
@@ -264,7 +295,31 @@ class _Pass:
         ).accepted
         if accepted and workload.history_complete is not None:
             self.ledger.condition("HistoryComplete", holds=workload.history_complete, **delivery(workload))
+        if self.ledger.state is not None and self.ledger.state.type == PAUSED and workload.end.type == PAUSED:
+            self.ledger.update(suspension=workload.suspension[:200], next_time=workload.resume_by)
         return accepted
+
+    def _suspended(self, end: State) -> State:
+        """What the end of a flow that suspended itself amounts to."""
+        if len(self.ledger.status.resumed) >= RESUMED_LIMIT:
+            return State(FAILED, reason="TooManySuspensions", message=f"it suspended itself more than {RESUMED_LIMIT} times")
+        return suspended_itself(end.message)
+
+    def _wait_for_itself(self) -> bool:
+        """PAUSED by its own code: until its owner raises spec.reruns, or its patience is over."""
+        for workload in self.seen.workloads.values():
+            if workload.attempt <= self.ledger.status.attempt:
+                self.stop(workload, "the run is suspended")
+        deadline = self.ledger.status.next_time
+        if self._wanted_again:
+            return not self.seen.run.spec.suspend and self._run_again("Resumed")
+        if deadline is not None and self.now >= deadline:
+            self.ledger.update(suspension="")
+            late = State(FAILED, "TimedOut", "SuspensionTimedOut", f"nobody resumed it until {deadline:%Y-%m-%dT%H:%M:%SZ}")
+            return self.ledger.propose(late).accepted
+        if deadline is not None:
+            self.due.append(deadline)
+        return False
 
     def _cancel(self) -> bool:
         workload = self.workload
@@ -297,7 +352,7 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     """What to do about the run at `now` (aware, UTC); doing it and asking again ends in the same place."""
     going = _Pass(seen, now)
     metadata = seen.run.metadata
-    if seen.run.status.is_terminal:
+    if seen.run.status.is_terminal and not seen.run.rerun_wanted:
         after_the_end(seen, going, now)
         return _plan(going, None)
     for _ in range(_STEPS):

@@ -31,6 +31,12 @@ _DROPPED = {"title", "$defs"}
 _NAME_RULE = cel("size(self.metadata.name) <= 200", "metadata.name takes at most 200 characters: pods are named after it")
 
 
+_RESUME_RULE = cel(
+    "!has(self.spec.resumeFrom) || self.spec.resumeFrom != self.metadata.name",
+    "a run cannot resume from itself: raise spec.reruns to run it again",
+)
+
+
 def structural(model: type[BaseModel]) -> dict[str, Any]:
     """The structural schema of `model`, its docstring as description."""
     schema = model.model_json_schema(by_alias=True)
@@ -91,6 +97,7 @@ def _crd(
     status: type[BaseModel],
     columns: list[dict[str, Any]],
     selectable: list[str],
+    rules: list[dict[str, str]],
 ) -> dict[str, Any]:
     plural = kind.lower() + "s"
     return {
@@ -121,7 +128,7 @@ def _crd(
                             "type": "object",
                             "description": description,
                             "required": ["spec"],
-                            "x-kubernetes-validations": [_NAME_RULE],
+                            "x-kubernetes-validations": rules,
                             "properties": {
                                 "apiVersion": {"type": "string", "description": f"Always {API_VERSION}."},
                                 "kind": {"type": "string", "description": f"Always {kind}."},
@@ -158,6 +165,7 @@ def crds() -> dict[str, dict[str, Any]]:
                 age,
             ],
             [".spec.suspend"],
+            [_NAME_RULE],
         ),
         "flowruns.yaml": _crd(
             "FlowRun",
@@ -176,6 +184,7 @@ def crds() -> dict[str, dict[str, Any]]:
                 _column("Message", ".status.state.message", "Why, for people", priority=1),
             ],
             [".status.state.type", ".spec.deployment"],
+            [_NAME_RULE, _RESUME_RULE],
         ),
     }
 

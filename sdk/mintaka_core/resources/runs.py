@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field
 
 from mintaka_core.resources.model import ATOMIC, AnyObject, Condition, Metadata, Model, ObjectName, Tag, Time, cel, validations
@@ -11,6 +13,9 @@ from mintaka_core.states import DEFAULT_NAMES, State, StateType
 #: How many transitions a FlowRun keeps of itself. The mirror can be away for that many without a gap in the database:
 #: ten attempts' worth, about 6 KiB.
 TRANSITIONS_KEPT = 32
+
+#: How often a run may suspend itself.
+RESUMED_LIMIT = 200
 
 #: The most bytes of JSON that the parameters of a run may take; larger inputs belong into a file or an object store.
 PARAMETERS_LIMIT_BYTES = 16384
@@ -31,7 +36,14 @@ _RUN_RULES = validations(
     _immutable("parameters"),
     _immutable("scheduledTime"),
     _immutable("tags"),
+    _immutable("resumeFrom"),
     cel("!oldSelf.cancel || self.cancel", "cancel cannot be taken back: create another FlowRun", reason="FieldValueForbidden"),
+    cel("self.reruns >= oldSelf.reruns", "reruns can only grow: each rise starts the run again", reason="FieldValueForbidden"),
+    cel(
+        "!oldSelf.cancel || self.reruns == oldSelf.reruns",
+        "a run whose cancel is set does not run again: create another FlowRun with resumeFrom",
+        reason="FieldValueForbidden",
+    ),
 )
 
 
@@ -52,6 +64,13 @@ class FlowRunSpec(Model):
     """True: does not start, or is stopped if it runs (state PAUSED); false again: starts anew."""
     cancel: bool = False
     """True: the run is stopped and ends CANCELLED. Cannot be taken back."""
+    reruns: int = Field(default=0, ge=0, le=1000000)
+    """Raise it (it can only grow) to start a run again, in another attempt, that has finished or suspended itself; finished
+    tasks are taken from persisted results. While the run goes on, a rise waits for its end. A run that is to be cancelled
+    or deleted does not run again."""
+    resume_from: ObjectName | None = None
+    """A finished FlowRun of the same namespace and flow whose finished tasks need not run again: their results are taken
+    from the result storage, which both runs must share."""
     tags: tuple[Tag, ...] = Field(default=(), max_length=50)
     """Free words to find the run by, in addition to those of the deployment."""
 
@@ -142,6 +161,14 @@ class FlowRunStatus(Model):
     """Completed, Failed, Crashed, Cancelled, Suspended (for `kubectl wait`), HistoryComplete."""
     observed_generation: int = 0
     """The `metadata.generation` this status speaks of."""
+    reruns: int = 0
+    """How much of `spec.reruns` has been acted upon."""
+    resumed_from: str = Field(default="", max_length=100)
+    """The uid under which the results of finished tasks are kept, where `spec.resumeFrom` made it another run's."""
+    suspension: str = Field(default="", max_length=200)
+    """Which of its suspensions a run waits in that suspended itself."""
+    resumed: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=RESUMED_LIMIT)
+    """The suspensions of its own that are over: further attempts go past them."""
     problem: str = Field(default="", max_length=200)
     """What is not well, in a word: empty for a run that waits, runs or completed as it should."""
 
@@ -159,3 +186,8 @@ class FlowRun(Model):
     metadata: Metadata
     spec: FlowRunSpec
     status: FlowRunStatus = FlowRunStatus()
+
+    @property
+    def rerun_wanted(self) -> bool:
+        """True where `spec.reruns` was raised since the run last started again, and nobody wants it to end."""
+        return self.spec.reruns > self.status.reruns and not self.spec.cancel and self.metadata.deletion_timestamp is None

@@ -78,6 +78,23 @@ class Source(Model):
     """A ConfigMap whose keys are mounted as files beside each other."""
 
 
+class SecretReference(Model):
+    """A Secret of the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class ResultStorage(Model):
+    """Where results of tasks are persisted."""
+
+    url: str = Field(min_length=1, max_length=2000)
+    """A URL that fsspec understands, such as s3://bucket/folder; every attempt of a run has to reach it."""
+    secret_ref: SecretReference | None = None
+    """A Secret whose keys become environment variables of the flow's container: the storage's credentials, by the names
+    that its library reads, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
+
+
 _TEMPLATE_RULES = validations(
     cel(
         "has(self.entrypoint) || has(self.podTemplate)",
@@ -128,6 +145,9 @@ class FlowTemplate(Model):
     the reason that held it back."""
     verdicts: dict[str, Literal["FAILED", "CRASHED"]] | None = Field(default=None, max_length=50)
     """Overrides the verdict of the failure table for a reason, such as `OOMKilled: FAILED`."""
+    result_storage: ResultStorage | None = None
+    """Where results of tasks are persisted, which they are by default where this is set: retries, reruns and runs with
+    resumeFrom then take finished tasks from there."""
     pod_template: AnyObject | None = None
     """A partial PodTemplateSpec, merged strategically over the operator's own; the container named `flow` is the flow's."""
     tags: tuple[Tag, ...] = Field(default=(), max_length=50)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
 from mintaka_core.workloads import Phase, Trouble
 from simulated.server import Pod
 
@@ -36,6 +36,7 @@ _ENDS: tuple[tuple[State, bool, int], ...] = (
     (_crash("Evicted"), True, 1),
     (_crash("Preempted"), True, 1),
     (State(CANCELLED), True, 1),
+    (State(PAUSED, "Suspended", message="waits for approval"), True, 3),
 )
 
 
@@ -105,7 +106,12 @@ class Kubelet:
     def _end_by_itself(self, name: str, uid: str) -> None:
         end, retriable, _ = self._random.choices(_ENDS, [weight for *_, weight in _ENDS])[0]
         company = end.type != CRASHED and self._random.random() < 0.25
-        self._end(name, uid, end, alive=company, retriable=retriable, history_complete=self._random.choice([True, True, False, None]))
+        waiting: dict[str, Any] = {}
+        if end.type == PAUSED:
+            patience = self._random.choice([None, timedelta(seconds=self._random.uniform(1, 60))])
+            waiting = {"suspension": uid, "resume_by": self._clock() + patience if patience else None}
+        complete = self._random.choice([True, True, False, None])
+        self._end(name, uid, end, alive=company, retriable=retriable, history_complete=complete, **waiting)
 
     def _end(self, name: str, uid: str, end: State, **changes: Any) -> None:
         values = {"phase": Phase.ENDED, "alive": False, "ended_time": self._clock(), "trouble": None, "end": end, **changes}

@@ -19,7 +19,7 @@ from mintaka_core.reconciling import runs
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
 from mintaka_core.reconciling.runs import RunObservation
 from mintaka_core.resources import FlowTemplate
-from mintaka_core.states import CRASHED, FAILED, SCHEDULED
+from mintaka_core.states import CRASHED, FAILED, PAUSED, SCHEDULED
 from mintaka_core.workloads import Refusal
 from simulated.server import Conflict, Exists, Missing, OverQuota, Pod
 
@@ -241,12 +241,12 @@ class Operator:
         status, settings = run.status, self.settings
         state = status.state.type if status.state else None
         current = names.pod_name(name, status.attempt)
-        if status.attempt and not status.is_terminal and current not in self._pods:
+        if status.attempt and (not status.is_terminal or run.rerun_wanted) and current not in self._pods:
             found = self._call(lambda: self._server.pods.get(current))
             if found is not None:
                 self._keep_pod(current, found)
         template = settings.template
-        if template is None and state in {None, SCHEDULED} and refusal is None:
+        if template is None and (state in {None, SCHEDULED, PAUSED} or run.rerun_wanted) and refusal is None:
             refusal = Refusal("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
         workloads = {pod.workload.attempt: pod.workload for pod in self._pods.values() if pod.owner_uid == run.metadata.uid}
         return RunObservation(
@@ -274,7 +274,7 @@ class Operator:
             case ReleaseRun():
                 self._call(lambda: self._server.set_finalizers(name, version, ()))
             case DeleteRun(_, _, uid):
-                self._call(lambda: self._server.delete_run(name, uid))
+                self._call(lambda: self._server.delete_run(name, uid, version))
         return None
 
     def _create(self, run: FlowRun, attempt: int) -> Refusal | None:

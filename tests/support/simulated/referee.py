@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus
 from mintaka_core.rules import ORDER
-from mintaka_core.states import CANCELLED, COMPLETED, PAUSED, RUNNING, State
+from mintaka_core.states import CANCELLED, COMPLETED, PAUSED, RUNNING, SCHEDULED, SUSPENDED_ITSELF, TERMINAL, State
 from simulated.server import Pod
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Referee:
         self.last_known: FlowRun | None = None
         self.pods_by_run: dict[str, set[str]] = {}
         self.resumed = 0
+        self.reruns = 0
         self._suspended_at = 0.0
         self.stopped_by_people: set[tuple[str, int]] = set()
         server.watchers.append(self._watch)
@@ -73,7 +74,8 @@ class Referee:
         run = next((run for run in self._server.runs.values() if run.metadata.uid == pod.owner_uid), None)
         if run is None or self._overlapping:
             return
-        self._demand(not run.status.is_terminal, f"{name} was created for a run that is over")
+        wanted = self.reruns > run.status.reruns
+        self._demand(not run.status.is_terminal or wanted, f"{name} was created for a run that is over")
         self._demand(run.status.attempt + 1 == pod.workload.attempt, f"{name} was created in attempt {run.status.attempt}")
         since = self._agenda.seconds - self._suspended_at
         self._demand(not run.spec.suspend or since < _NOTICED_SECONDS, f"{name} was created {since:.0f} s after the run was suspended")
@@ -96,7 +98,10 @@ class Referee:
         old, new = before.status if before else FlowRunStatus(), run.status
         if old == new:
             return
-        if old.is_terminal:
+        if old.is_terminal and new.reruns > old.reruns:
+            self._demand(new.reruns <= run.spec.reruns, f"{name} runs again, and nobody wanted it")
+            self._demand(not run.spec.cancel, f"{name} runs again, though it was cancelled")
+        elif old.is_terminal:
             self._demand(old.state == new.state and old.sequence == new.sequence, f"{name} left its end {old.state}")
         self._transitions(name, old, new)
         self._budgets(run)
@@ -114,7 +119,8 @@ class Referee:
         self._demand(not kept or list(old.transitions)[-len(kept) :] == kept, f"{name}: the past was rewritten")
         type_, time = (old.state.type, old.state.time) if old.state else (None, None)
         for transition in fresh:
-            self._demand(transition.from_type == type_ and (type_, transition.to) in ORDER, f"{name}: {type_} to {transition.to}")
+            in_order = (type_, transition.to) in ORDER or (type_ in TERMINAL and transition.proposed == SCHEDULED)
+            self._demand(transition.from_type == type_ and in_order, f"{name}: {type_} to {transition.to}")
             self._demand(time is None or transition.time >= time, f"{name}: time went back")
             type_, time = transition.to, transition.time
         if fresh:
@@ -130,7 +136,7 @@ class Referee:
         failures, crashes = (retries.on_failure.limit, retries.on_crash.limit) if retries else (0, 0)
         self._demand(status.failures <= failures and status.crashes <= crashes and status.rejections <= 5, f"over budget: {status}")
         pauses = len([transition for transition in self.history[run.metadata.name] if transition.to == PAUSED])
-        allowed = 1 + status.failures + status.crashes + status.rejections + pauses + self.resumed
+        allowed = 1 + status.failures + status.crashes + status.rejections + pauses + self.resumed + status.reruns
         self._demand(status.attempt <= allowed, f"attempt {status.attempt} where {allowed} are accounted for")
 
     def _end(self, run: FlowRun) -> None:
@@ -170,7 +176,8 @@ class Referee:
                 continue
             pods = [pod.workload for pod in self._server.pods.values() if pod.owner_uid == run.metadata.uid]
             going_on = [workload for workload in pods if workload.alive and workload.end is None]
-            self._demand(bool(going_on), f"{run.metadata.name} waits for nothing in {run.status.state}, {pods}")
+            waits_for_its_owner = run.status.state is not None and run.status.state.reason == SUSPENDED_ITSELF
+            self._demand(bool(going_on) or waits_for_its_owner, f"{run.metadata.name} waits for nothing in {run.status.state}, {pods}")
 
     def nothing_lives(self) -> None:
         """In the end: no run without an end, no live pod."""

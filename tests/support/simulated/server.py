@@ -96,11 +96,13 @@ class Server:
             return None
         return self._put_run(run.model_copy(update={"metadata": metadata}))
 
-    def delete_run(self, name: str, uid: str) -> FlowRun | None:
-        """Mark it, or let it go where nothing holds it."""
+    def delete_run(self, name: str, uid: str, version: int | None = None) -> FlowRun | None:
+        """Mark it, or let it go where nothing holds it; where it still is of that version (None: whichever it is)."""
         run = self.runs.get(name)
         if run is None or run.metadata.uid != uid:
             raise Missing
+        if version is not None and int(run.metadata.resource_version) != version:
+            raise Conflict
         if not run.metadata.finalizers:
             self._vanish(name)
             return None

@@ -167,14 +167,14 @@ class Story:
 
     def _meddle(self) -> None:
         """One thing that people do."""
-        self.random.choices([self._cancel, self._suspend, self._resume, self._delete, self._kill_pod], [2, 4, 4, 1, 4])[0]()
+        self.random.choices([self._cancel, self._suspend, self._resume, self._delete, self._kill_pod, self._rerun], [2, 4, 4, 1, 4, 4])[0]()
 
     def _in_the_way(self, kind: str, _: str, found: Any) -> None:
         """At the very moment at which a pod is made, its end is written or a wish is heard, something else happens."""
         random = self.random
         if found is None or self.agenda.seconds > _TROUBLED_SECONDS or random.random() > (0.1 if kind == "pod" else 0.04):
             return
-        action = random.choices([self._meddle, self._kill_operator, self._suspend, self._resume], [4, 2, 1, 3])[0]
+        action = random.choices([self._meddle, self._kill_operator, self._suspend, self._resume, self._rerun], [4, 2, 1, 3, 2])[0]
         self.agenda.after(random.choice([random.uniform(0, 0.1), random.uniform(0, 5)]), lambda: self._while_troubled(action))
 
     def _while_troubled(self, action: Callable[[], None]) -> None:
@@ -200,6 +200,10 @@ class Story:
         self.referee.resumed += 1
         self._suspended_since += 1
         self._wish(lambda spec: spec.model_copy(update={"suspend": False}))
+
+    def _rerun(self) -> None:
+        self.referee.reruns += 1
+        self._wish(lambda spec: spec if spec.cancel else spec.model_copy(update={"reruns": self.referee.reruns}))
 
     def _check_suspension(self, number: int) -> None:
         if number == self._suspended_since:

@@ -13,7 +13,7 @@ from mintaka_core.backoff import NEVER_RAN
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun
 from mintaka_core.reconciling.runs import FORCE_AFTER, TRY_AGAIN, RunObservation, reconcile
 from mintaka_core.resources import FlowRun
-from mintaka_core.resources.runs import TRANSITIONS_KEPT
+from mintaka_core.resources.runs import RESUMED_LIMIT, TRANSITIONS_KEPT
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
 from mintaka_core.workloads import Phase, Refusal, Trouble
 from run_scenario import GRACE, START, Stage, crashed, failed
@@ -800,3 +800,121 @@ def test_the_finalizer_is_asked_for_once() -> None:
     other.delete()
     assert AddFinalizer() not in other.effects
     assert other.state == "CANCELLED Cancelled"
+
+# Reruns, and flows that suspend themselves.
+
+WAITS = State(PAUSED, "Suspended", message="waits for approval")
+
+
+@pytest.mark.parametrize("end", [failed(), crashed("OOMKilled"), State(COMPLETED)], ids=["failed", "crashed", "completed"])
+def test_a_raised_count_of_reruns_starts_a_finished_run_again(end: State) -> None:
+    """In another attempt, once; what was said of the end no longer holds."""
+    stage = running().end(end, history_complete=True).pass_time(60)
+    stage.ask(reruns=1)
+    assert (stage.state, stage.run.status.attempt, stage.run.status.end_time) == ("PENDING", 2, None)
+    assert (stage.condition("Finished"), stage.condition(end.name), stage.condition("HistoryComplete")) == ("", "", "")
+    assert stage.history[-2].message == "spec.reruns was raised to 1"
+    stage.start().end()
+    assert (stage.state, stage.condition("Finished")) == ("COMPLETED", "True Completed")
+
+
+def test_a_rise_while_the_run_goes_on_waits_for_its_end_and_counts_once_however_high() -> None:
+    """Two who resume at once start it once."""
+    stage = running().ask(reruns=1).ask(reruns=3)
+    assert stage.run.status.attempt == 1
+    stage.end(failed())
+    assert (stage.state, stage.run.status.attempt, stage.run.status.reruns) == ("PENDING", 2, 3)
+    stage.start().end()
+    assert stage.state == "COMPLETED"
+
+
+def test_the_count_that_a_run_is_created_with_asks_for_nothing() -> None:
+    """As where manifests of old runs are applied to a new cluster."""
+    stage = Stage(spec={"reruns": 4}).pass_time(1).start().end()
+    assert (stage.state, stage.run.status.reruns) == ("COMPLETED", 4)
+
+
+@pytest.mark.parametrize("way", ["cancel", "delete"])
+def test_who_ends_a_run_wins_over_who_wants_it_again(way: str) -> None:
+    """It stays as it ended, also where both were wished at once; what is waiting ends CANCELLED."""
+    stage = running().end(failed())
+    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1, "cancel": way == "cancel"}))  # noqa: SLF001 - both in one write
+    if way == "delete":
+        stage.delete()
+    assert stage.settle().state == "FAILED ValueError"
+    waiting = running().end(WAITS, suspension="s")
+    waiting = waiting.ask(cancel=True, reruns=1) if way == "cancel" else waiting.delete()
+    assert waiting.state == "CANCELLED Cancelled"
+
+
+def test_a_rerun_comes_before_the_end_of_its_time_to_live() -> None:
+    """Who asked in time is not cleaned up."""
+    stage = running().end(failed())
+    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1}))  # noqa: SLF001 - not looked at before its time is over
+    stage.pass_time(8 * 86400)
+    assert stage.state == "PENDING"
+    assert not [effect for effect in stage.effects if isinstance(effect, DeleteRun)]
+
+
+def test_a_suspended_run_that_is_wanted_again_waits_for_its_owner() -> None:
+    """spec.suspend holds it back; the rerun is not forgotten."""
+    stage = running().end(failed()).ask(suspend=True).ask(reruns=1)
+    assert (stage.state, stage.run.status.attempt) == ("PAUSED/Suspended Suspended", 1)
+    stage.ask(suspend=False)
+    assert (stage.state, stage.run.status.attempt) == ("PENDING", 2)
+
+
+def test_reruns_grant_no_retries() -> None:
+    """Budgets are for the life of a run."""
+    stage = running(retries=retries(failures=1)).end(failed()).pass_time(10).start().end(failed())
+    assert stage.state == "FAILED ValueError"
+    stage.ask(reruns=1).start().end(failed())
+    assert (stage.state, stage.run.status.attempt, stage.run.status.failures) == ("FAILED ValueError", 3, 1)
+
+
+def test_a_flow_that_suspends_itself_waits_without_a_workload_until_it_is_wanted_again() -> None:
+    """PAUSED, and left so; the suspension is over in the attempt after it."""
+    stage = running().end(WAITS, suspension="approve", history_complete=True)
+    assert (stage.state, stage.run.status.suspension) == ("PAUSED/Suspended SuspendedItself", "approve")
+    assert (stage.condition("Suspended"), stage.due) == ("True SuspendedItself", None)
+    stage.ask(suspend=True).ask(suspend=False).pass_time(86400)
+    assert stage.state == "PAUSED/Suspended SuspendedItself"
+    stage.ask(reruns=1)
+    assert (stage.state, stage.run.status.attempt, stage.run.status.resumed) == ("PENDING", 2, ("approve",))
+    assert (stage.run.status.suspension, stage.condition("Suspended")) == ("", "False Resumed")
+
+
+def test_a_suspension_that_nobody_ends_in_time_fails_the_run() -> None:
+    """The operator looks again by itself; whoever reruns it is asked once more."""
+    late = START + HOUR
+    stage = running().end(WAITS, suspension="approve", resume_by=late)
+    assert stage.due == stage.run.status.next_time == late
+    stage.pass_time(to=late)
+    assert stage.state == "FAILED/TimedOut SuspensionTimedOut"
+    stage.ask(reruns=1)
+    assert (stage.state, stage.run.status.resumed) == ("PENDING", ())
+
+
+def test_who_resumes_a_suspension_that_the_operator_finds_overdue_was_in_time() -> None:
+    """The wish is on record; when it came nobody can tell."""
+    stage = running().end(WAITS, suspension="approve", resume_by=START + HOUR)
+    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1}))  # noqa: SLF001 - while the operator was away
+    stage.pass_time(to=START + 2 * HOUR)
+    assert stage.state == "PENDING"
+
+
+def test_a_flow_cannot_suspend_itself_for_ever() -> None:
+    """The list of what is over has an end."""
+    stage = running()
+    for number in range(RESUMED_LIMIT):
+        stage.end(WAITS, suspension=f"s{number}").ask(reruns=number + 1).pass_time(1).start()
+    stage.end(WAITS, suspension="one too many")
+    assert stage.state == "FAILED TooManySuspensions"
+
+
+def test_a_resumed_run_keeps_under_whose_uid_its_results_are() -> None:
+    """The run it came from may leave the cluster afterwards."""
+    stage = Stage(settled=False, spec={"resumeFrom": "other"})
+    stage.resumed_from = "uid-of-other"
+    stage.settle()
+    assert stage.run.status.resumed_from == "uid-of-other"

@@ -258,7 +258,7 @@ RUNNING      y         n       n       y         y         y         y         y
 COMPLETED    n         n       n       n         n         n         n         n          n
 FAILED       n         n       n       n         n         n         n         n          n
 CRASHED      n         n       n       n         n         n         n         n          n
-PAUSED       y         n       n       n         n         n         n         y          y
+PAUSED       y         n       n       n         y         n         n         y          y
 CANCELLING   n         n       n       CANCELLED CANCELLED CANCELLED CANCELLED n          y
 CANCELLED    n         n       n       n         n         n         n         n          n
 """
