@@ -89,9 +89,7 @@ def _labels(run: FlowRun, template: FlowTemplate, attempt: int) -> dict[str, str
     return labels
 
 
-def _default_pod(
-    run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, continued: dict[str, str]
-) -> dict[str, Any]:
+def _default_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, continued: dict[str, str]) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": names.FLOW_CONTAINER,
         "image": template.image or defaults.image,

@@ -152,7 +152,9 @@ class Stage:
 
     def plan(self) -> RunPlan:
         """What the reconciler wants now."""
-        seen = RunObservation(self.run, self.template, dict(self.workloads), self.refusal, self.resumed_from, ttl=self.ttl, mirrored=self.mirrored)
+        seen = RunObservation(
+            self.run, self.template, dict(self.workloads), self.refusal, self.resumed_from, ttl=self.ttl, mirrored=self.mirrored
+        )
         plan = reconcile(seen, self.now)
         assert plan == reconcile(seen, self.now)
         return plan

@@ -801,6 +801,7 @@ def test_the_finalizer_is_asked_for_once() -> None:
     assert AddFinalizer() not in other.effects
     assert other.state == "CANCELLED Cancelled"
 
+
 # Reruns, and flows that suspend themselves.
 
 WAITS = State(PAUSED, "Suspended", message="waits for approval")
@@ -838,7 +839,7 @@ def test_the_count_that_a_run_is_created_with_asks_for_nothing() -> None:
 def test_who_ends_a_run_wins_over_who_wants_it_again(way: str) -> None:
     """It stays as it ended, also where both were wished at once; what is waiting ends CANCELLED."""
     stage = running().end(failed())
-    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1, "cancel": way == "cancel"}))  # noqa: SLF001 - both in one write
+    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1, "cancel": way == "cancel"}))
     if way == "delete":
         stage.delete()
     assert stage.settle().state == "FAILED ValueError"
@@ -850,7 +851,7 @@ def test_who_ends_a_run_wins_over_who_wants_it_again(way: str) -> None:
 def test_a_rerun_comes_before_the_end_of_its_time_to_live() -> None:
     """Who asked in time is not cleaned up."""
     stage = running().end(failed())
-    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1}))  # noqa: SLF001 - not looked at before its time is over
+    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1}))
     stage.pass_time(8 * 86400)
     assert stage.state == "PENDING"
     assert not [effect for effect in stage.effects if isinstance(effect, DeleteRun)]
@@ -898,7 +899,7 @@ def test_a_suspension_that_nobody_ends_in_time_fails_the_run() -> None:
 def test_who_resumes_a_suspension_that_the_operator_finds_overdue_was_in_time() -> None:
     """The wish is on record; when it came nobody can tell."""
     stage = running().end(WAITS, suspension="approve", resume_by=START + HOUR)
-    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1}))  # noqa: SLF001 - while the operator was away
+    stage._change(spec=stage.run.spec.model_copy(update={"reruns": 1}))
     stage.pass_time(to=START + 2 * HOUR)
     assert stage.state == "PENDING"
 
