@@ -92,5 +92,9 @@ bench-mirror: venv postgresql ## transitions per second into SQLite and PostgreS
 	@.venv/bin/python benchmarks/mirror.py
 
 .PHONY: bench-sdk
-bench-sdk: venv ## microseconds per task, import time
-	@.venv/bin/python benchmarks/sdk_tasks.py
+bench-sdk: venv postgresql ## microseconds per task and flow, start-up, task runners, to an API; beside Prefect
+	@.venv/bin/python benchmarks/sdk/start_up.py
+	@.venv/bin/python benchmarks/sdk/overhead.py
+	@.venv/bin/python benchmarks/sdk/to_api.py
+	@.venv/bin/python benchmarks/sdk/task_runners.py
+	@.venv/bin/python benchmarks/sdk/beside_prefect.py

@@ -128,6 +128,9 @@ class SlotPool:
         self._idle = 0
         self._running = 0
         self._blocked = 0
+        #: That a thread was woken or started and has not come for a job yet. It finds the next one a thread when it does:
+        #: a burst of short jobs wakes no more threads than it keeps busy.
+        self._coming = False
         self._closed = False
 
     @uninterrupted
@@ -178,14 +181,17 @@ class SlotPool:
 
     def _offer(self) -> None:
         """Find a thread for the first job in the queue where a slot is free; the lock is held."""
-        if not self._queue or self._running >= self.max_workers:
+        if self._coming or not self._queue or self._running >= self.max_workers:
             return
         if self._idle:
             self._idle -= 1
             self._available.notify()
         elif self._threads - self._blocked < self.max_workers:
+            threading.Thread(target=self._work, name=f"mintaka-{self._threads + 1}", daemon=True).start()
             self._threads += 1
-            threading.Thread(target=self._work, name=f"mintaka-{self._threads}", daemon=True).start()
+        else:
+            return
+        self._coming = True
 
     def _next(self) -> Job | None:
         """Wait for a job and a slot; None: the pool is closed."""
@@ -197,15 +203,19 @@ class SlotPool:
                     job = self._queue.popleft()
                     job.taken = True
                     self._running += 1
+                    self._offer()
                     return job
                 if self._closed and not self._queue:
                     self._threads -= 1
                     return None
                 self._idle += 1
                 self._available.wait()
+                self._coming = False
 
     def _work(self) -> None:
         _WORKER.pool = self
+        with self._lock:
+            self._coming = False
         try:
             while (job := self._next()) is not None:
                 try:

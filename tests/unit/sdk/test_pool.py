@@ -30,6 +30,16 @@ def test_threads_are_made_on_demand_and_go_when_the_pool_closes() -> None:
         assert not thread.is_alive()
 
 
+def test_jobs_that_block_get_every_thread_however_few_were_woken() -> None:
+    pool = SlotPool(8)
+    together = threading.Barrier(9)
+    for _ in range(2):
+        for _ in range(8):
+            pool.submit(Job(lambda _: together.wait(10) and None, copy_context(), print))
+        together.wait(10)
+    pool.close()
+
+
 def test_a_job_is_run_once_whoever_takes_it() -> None:
     pool = SlotPool(1)
     gate, ran = threading.Event(), []

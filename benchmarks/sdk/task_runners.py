@@ -1,4 +1,4 @@
-"""What a submitted task costs elsewhere, beside the engine's own map: `python benchmarks/task_runners.py [tasks] [rounds]`.
+"""What a submitted task costs elsewhere, beside the engine's own map: `python benchmarks/sdk/task_runners.py [tasks] [rounds]`.
 
 A trivial function: `client.map` + `gather` of Dask and `.map().result()` of a flow on the same cluster of two worker
 processes, in turns; `ProcessPoolExecutor.map` and a flow on as many processes. Budget: 1.2 times Dask's own.
