@@ -111,6 +111,13 @@ _LOG: dict[str, Any] = {
     "n": None,
     "message": "loading 2026-11-21",
 }
+_VARIABLE: dict[str, Any] = {
+    "name": "regions",
+    "value": ["north", "south"],
+    "tags": ["sales"],
+    "created": "2026-11-22T03:00:03Z",
+    "updated": "2026-11-22T03:00:03Z",
+}
 _NODE: dict[str, Any] = {key: _TASK[key] for key in ("n", "task", "name", "kind", "state", "state_name", "started", "ended", "parent")}
 _NEXT = "WyI1ZjJhMWMwOSIsMTc5MDAwMDAwMDAwMDAwMCwxXQ"
 
@@ -126,6 +133,9 @@ EXAMPLES: dict[str, Any] = {
     "LogPage": {"items": [_LOG], "next": None},
     "FlowDeploymentAnswer": _DEPLOYMENT,
     "FlowDeploymentPage": {"items": [_DEPLOYMENT], "next": None},
+    "VariableAnswer": _VARIABLE,
+    "VariablePage": {"items": [_VARIABLE], "next": None},
+    "NewVariable": {"value": ["north", "south"], "tags": ["sales"], "overwrite": True},
     "ReportAnswer": {"report": 17},
     "IntentAnswer": {"uid": _RUN["uid"], "namespace": "etl", "name": _RUN["name"], "intent": "cancel"},
     "ProblemAnswer": {

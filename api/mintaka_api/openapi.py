@@ -44,10 +44,11 @@ def _restore_examples(operation: dict[str, Any]) -> None:
 
 def _kinds() -> list[type[msgspec.Struct]]:
     from mintaka_api.routes.intents import NewFlowRun  # noqa: PLC0415 - the routes import this module
+    from mintaka_api.routes.variables import NewVariable  # noqa: PLC0415 - likewise
 
     structs = (
         kind
         for kind in {**vars(history), **vars(answers)}.values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )
-    return [*structs, RunReport, NewFlowRun]
+    return [*structs, RunReport, NewFlowRun, NewVariable]

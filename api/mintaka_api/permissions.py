@@ -60,6 +60,10 @@ PERMISSIONS: dict[str, Permission] = {
     "suspend_flow_run": Permission("create", "flowruns/suspend"),
     "resume_flow_run": Permission("create", "flowruns/suspend"),
     "delete_flow_run": Permission("delete", "flowruns"),
+    "list_variables": Permission("list", "variables"),
+    "get_variable": Permission("get", "variables"),
+    "put_variable": Permission("update", "variables"),
+    "delete_variable": Permission("delete", "variables"),
 }
 
 

@@ -14,6 +14,9 @@
     ├── NotPausedError         a run asked to resume that waits for nothing
     ├── MissingContextError    something that only works inside a flow or task run
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
+    ├── InvalidNameError       (also a ValueError) a name that something cannot have
+    ├── SharingError           variables or limits could not be read or written
+    │   └── SharingAway        … because the API or database does not answer now
     ├── ParameterError         arguments that do not fit a flow's signature
     │   ├── ParameterBindError
     │   └── ParameterTypeError
@@ -42,6 +45,7 @@ An interruption is a BaseException so that `except Exception` in a flow does not
 
 from __future__ import annotations
 
+from mintaka_core.errors import InvalidNameError as InvalidNameError  # noqa: PLC0414 - exported
 from mintaka_core.errors import MintakaError
 
 
@@ -95,6 +99,14 @@ class MissingContextError(MintakaError):
 
 class ReservedArgumentError(MintakaError, ValueError):
     """A function has a parameter whose name calls of flows and tasks use themselves."""
+
+
+class SharingError(MintakaError):
+    """Variables or concurrency limits could not be read or written; the message says where and what to do."""
+
+
+class SharingAway(SharingError):
+    """The API or database that has them does not answer now; it may later."""
 
 
 class ParameterError(MintakaError):

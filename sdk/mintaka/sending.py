@@ -67,6 +67,14 @@ class Connection:
             self.problem = f"{type(error).__name__}: {error}"
             return ""
 
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """One request of a `path` below /api/v1, its body JSON: status and body of the answer.
+
+        Raises:
+            OSError, http.client.HTTPException: there was none.
+        """
+        return self._ask(method, self._prefix + path, body, {"Content-Type": "application/json"} if body else {})
+
     def close(self) -> None:
         """Close the connection; it opens again when it is used."""
         self._http.close()

@@ -3,6 +3,7 @@
     MintakaError
     ├── InvalidSchedule      a schedule that cannot be parsed or can never fire
     ├── InvalidResource      a resource the API server let through but that makes no sense
+    ├── InvalidNameError     a name that something cannot have
     └── TooLarge             something that passes a size limit
 
 An expected outcome (a failed run, a refused transition) is a value, never one of these.
@@ -19,6 +20,10 @@ class InvalidSchedule(MintakaError):
 
 class InvalidResource(MintakaError):
     """A resource whose content contradicts itself in a way admission could not see."""
+
+
+class InvalidNameError(MintakaError, ValueError):
+    """A name that a flow, variable, limit or secret cannot have; the message says which characters may be in it."""
 
 
 class TooLarge(MintakaError):

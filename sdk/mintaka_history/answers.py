@@ -150,3 +150,20 @@ class ArtifactAnswer(msgspec.Struct):
     version: int
     created: datetime
     updated: datetime
+
+
+class VariableAnswer(msgspec.Struct):
+    """A variable: a named value, anything that JSON can say."""
+
+    name: str
+    value: msgspec.Raw
+    tags: list[str]
+    created: datetime
+    updated: datetime
+
+
+class VariablePage(msgspec.Struct):
+    """A page of variables, by name."""
+
+    items: list[VariableAnswer]
+    next: str | None

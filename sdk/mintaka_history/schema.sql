@@ -151,5 +151,14 @@ CREATE INDEX ix_task_runs_named ON task_runs (name) WHERE name IS NOT NULL;
 CREATE INDEX ix_task_runs_ns_created ON task_runs (ns, created);
 CREATE INDEX ix_task_runs_task_created ON task_runs (task, created);
 CREATE INDEX ix_task_runs_unfinished ON task_runs (state, created) WHERE state <> 4;
+CREATE TABLE variables (
+	name TEXT NOT NULL,
+	created INTEGER NOT NULL,
+	updated INTEGER NOT NULL,
+	value TEXT NOT NULL,
+	tags TEXT NOT NULL,
+	CONSTRAINT pk_variables PRIMARY KEY (name)
+)
+ WITHOUT ROWID;
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0003');

@@ -218,6 +218,17 @@ artifacts = Table(
     Index("ix_artifacts_key", "key", "created", "id"),
 )
 
+variables = Table(
+    "variables",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("created", Big, nullable=False),
+    Column("updated", Big, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 
 def prepare_for_postgresql() -> None:
     """Make partial on PostgreSQL what is partial on SQLite. Said here and not above, so that SQLite loads one dialect only."""

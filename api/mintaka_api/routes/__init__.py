@@ -1,5 +1,13 @@
 """The routes: parse, call, return. No SQL, no Kubernetes."""
 
-from mintaka_api.routes import flow_deployments, flow_runs, health, intents, reports, task_runs
+from mintaka_api.routes import flow_deployments, flow_runs, health, intents, reports, task_runs, variables
 
-ROUTERS = (health.router, flow_deployments.router, flow_runs.router, task_runs.router, reports.router, intents.router)
+ROUTERS = (
+    health.router,
+    flow_deployments.router,
+    flow_runs.router,
+    task_runs.router,
+    reports.router,
+    intents.router,
+    variables.router,
+)

@@ -17,6 +17,7 @@ from mintaka_api.intents import RunControl, RunWish
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, documented, known_run
+from mintaka_api.routes.documents import decoded
 from mintaka_api.routes.parameters import NoQuery, Text
 from mintaka_api.services import Here, Services
 from mintaka_core.states import SCHEDULED
@@ -110,14 +111,7 @@ def _control(here: Services) -> RunControl:
 
 
 def _wish(body: bytes) -> RunWish:
-    try:
-        new = msgspec.json.decode(body, type=NewFlowRun) if body.strip() else NewFlowRun()
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `")
-        place = path.removesuffix("`").removeprefix("$").removeprefix(".")
-        raise Problem("malformed", str(error), errors=[{"path": place, "message": text}]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem("malformed", f"the body is not JSON: {error}") from error
+    new = decoded(body, NewFlowRun) if body.strip() else NewFlowRun()
     if new.scheduled_time is not None and abs(to_microseconds(new.scheduled_time)) > LATEST_MICROSECONDS:
         raise Problem("malformed", "scheduled_time is out of range", errors=[{"path": "scheduled_time", "message": "out of range"}])
     return RunWish(new.parameters, new.name, new.scheduled_time, tuple(new.tags))

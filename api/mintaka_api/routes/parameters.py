@@ -168,6 +168,13 @@ class LogQuery(ListQuery):
     after: Annotated[int | None, Field(ge=-1, le=2**31 - 1, description="Only lines after the one with this `seq`.")] = None
 
 
+class VariableQuery(ListQuery):
+    """Query parameters of the list of variables."""
+
+    name: Annotated[Text | None, Field(description="Only names that begin so.")] = None
+    sort: Literal["name"] = "name"
+
+
 class AttemptQuery(BaseModel):
     """Query parameters of what belongs to one attempt."""
 

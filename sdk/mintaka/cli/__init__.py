@@ -14,7 +14,7 @@ USAGE = 2
 
 
 class Command(NamedTuple):
-    """A command's one line of help; its module has a function `command` for typer."""
+    """A command's one line of help; its module has a function `command` for typer, or a `group` of commands."""
 
     module: str
     summary: str
@@ -34,6 +34,7 @@ COMMANDS = {
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
+    "variable": Command("mintaka.cli.variable", "Get, set, unset and list variables."),
     "watch": Command("mintaka.cli.watch", "Show a flow run live until it is over; the exit code says how it ended."),
 }
 
@@ -80,8 +81,12 @@ def _call(name: str, arguments: list[str]) -> None:
 
     from mintaka_core.errors import MintakaError  # noqa: PLC0415 - start-up time
 
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(help=COMMANDS[name].summary)(import_module(COMMANDS[name].module).command)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=COMMANDS[name].summary)
+    module = import_module(COMMANDS[name].module)
+    if hasattr(module, "group"):
+        app.add_typer(module.group)
+    else:
+        app.command(help=COMMANDS[name].summary)(module.command)
     try:
         app(arguments, prog_name=f"mintaka {name}")
     except MintakaError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import uuid
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import sleep
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintaka import sharing
 from mintaka.stopping import STOP
+from real_api import RealApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +172,53 @@ def api() -> Iterator[StandIn]:
     stand_in.start()
     yield stand_in
     stand_in.stop()
+
+
+@pytest.fixture
+def real_api(database_url: str) -> Iterator[RealApi]:
+    """A running API on an empty database."""
+    real = RealApi(database_url)
+    real.start()
+    yield real
+    real.kill()
+
+
+@pytest.fixture(params=["script", "sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where variables and limits are: in a script's file, or at an API with either database."""
+    monkeypatch.setenv("MINTAKA_HISTORY", "on")
+    monkeypatch.setenv("MINTAKA_HOME", str(tmp_path / "home"))
+    return str(request.param)
+
+
+@pytest.fixture
+def place_api(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealApi | None]:
+    """The API of that place, if it is one."""
+    if place == "script":
+        yield None
+        return
+    url, server, name = f"sqlite:///{tmp_path / 'api.db'}", None, f"test_{uuid.uuid4().hex[:12]}"
+    if place == "postgresql":
+        server = request.getfixturevalue("postgres")
+        url = server.create_database(name)
+    real = RealApi(url)
+    real.start()
+    yield real
+    real.kill()
+    if server is not None:
+        server.drop_database(name)
+
+
+@pytest.fixture
+def reached(place_api: RealApi | None, monkeypatch: pytest.MonkeyPatch) -> RealApi | None:
+    """The environment leads there."""
+    if place_api is not None:
+        monkeypatch.setenv("MINTAKA_API_URL", place_api.url)
+    return place_api
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    """Connections to databases and APIs that are gone are closed."""
+    yield
+    sharing.close()

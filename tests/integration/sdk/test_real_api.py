@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,62 +17,7 @@ from mintaka.remote_history import RemoteHistory
 from mintaka.sinks import ApiSink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-class RealApi:
-    """The API as a process of its own, without a cluster to mirror."""
-
-    def __init__(self, database_url: str) -> None:
-        self.database_url = database_url
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, wait: bool = True) -> None:
-        command = [sys.executable, "-m", "mintaka_api", "--no-mirror", "--port", str(self.port), "--database-url", self.database_url]
-        self.process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while wait:
-            try:
-                self.get("/readyz", prefix="")
-            except OSError:
-                assert time.monotonic() < deadline, "the API does not become ready"
-                time.sleep(0.05)
-            else:
-                return
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(10)
-            self.process = None
-
-    def get(self, path: str, prefix: str = "/api/v1") -> Any:
-        with urllib.request.urlopen(self.url + prefix + path, timeout=10) as response:  # noqa: S310 - our own URL
-            return json.loads(response.read())
-
-    def all_of(self, path: str) -> list[Any]:
-        items: list[Any] = []
-        cursor = ""
-        while True:
-            page = self.get(f"{path}?limit=200{cursor}")
-            items += page["items"]
-            if not page["next"]:
-                return items
-            cursor = f"&cursor={page['next']}"
-
-
-@pytest.fixture
-def real_api(database_url: str) -> Iterator[RealApi]:
-    """A running API on an empty database."""
-    real = RealApi(database_url)
-    real.start()
-    yield real
-    real.kill()
-
+    from real_api import RealApi
 
 UID = "0190f5fe-0000-7000-8000-000000000001"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_the_page_of_the_api_lists_every_route() -> None:
     described = document(create_app(Settings(mirror=False)))["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
     routes |= {"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"}
-    assert set(re.findall(r"^\| `((?:GET|POST|DELETE) [^`]+)` \|", _read("docs/api.md"), flags=re.MULTILINE)) == routes
+    assert set(re.findall(r"^\| `((?:GET|POST|PUT|DELETE) [^`]+)` \|", _read("docs/api.md"), flags=re.MULTILINE)) == routes
 
 
 PYTHON = [
@@ -76,5 +77,7 @@ def test_python_in_the_documentation_runs(block: str, tmp_path: Path) -> None:
     """Each block is a script of its own that ends well, and needs no server."""
     script = tmp_path / "block.py"
     script.write_text(block, encoding="utf-8")
-    done = subprocess.run([sys.executable, "-W", "error", script], check=False, capture_output=True, text=True, cwd=tmp_path)
+    surroundings = os.environ | {"MINTAKA_HISTORY": "on", "MINTAKA_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-W", "error", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=surroundings)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,88 @@
+"""Variables: named JSON values that runs share."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintaka_api.bodies import read_body
+from mintaka_api.examples import EXAMPLES
+from mintaka_api.permissions import GUARDED, PREFIX
+from mintaka_api.problems import Problem
+from mintaka_api.routes.answering import answer, documented, page_answer
+from mintaka_api.routes.documents import decoded
+from mintaka_api.routes.parameters import NoQuery, Text, VariableQuery
+from mintaka_api.services import Here
+from mintaka_core.errors import InvalidNameError
+from mintaka_history.answers import VariableAnswer, VariablePage
+from mintaka_history.queries import variables as queries
+from mintaka_history.sharing import variables
+
+router = APIRouter(prefix=PREFIX, tags=["variables"], dependencies=GUARDED)
+VariableQuery.key_types = {"name": (str,)}
+_BODY_LIMIT = 256 * 1024
+
+
+class NewVariable(msgspec.Struct, forbid_unknown_fields=True):
+    """A variable's value and tags; with `overwrite` false, one that exists is left as it is."""
+
+    value: msgspec.Raw
+    tags: list[str] = []
+    overwrite: bool = False
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewVariable"}, "example": EXAMPLES["NewVariable"]}},
+    }
+}
+
+
+@router.get("/variables", responses=documented(VariablePage, "invalid-parameter"))
+async def list_variables(query: Annotated[VariableQuery, Query()], here: Here) -> Response:
+    """The variables, by name."""
+    part = await here.database.read(queries.page, query.name or "", query.page())
+    return page_answer(part, query.question(), None)
+
+
+@router.get("/variables/{name}", responses=documented(VariableAnswer, "invalid-parameter", "not-found"))
+async def get_variable(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """One variable."""
+    return answer(_there(await here.database.read(queries.one, name), name))
+
+
+@router.put(
+    "/variables/{name}",
+    responses=documented(VariableAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
+    openapi_extra=_BODY,
+)
+async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Make a variable, or change one."""
+    new = decoded(await read_body(request, _BODY_LIMIT), NewVariable)
+    try:
+        variables.checked_name(name)
+        value, tags = variables.encoded_value(json.loads(bytes(new.value))), variables.encoded_tags(new.tags)
+    except (InvalidNameError, variables.InvalidValueError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem("malformed", str(error)) from error
+    stored = await here.database.write(queries.put, name, value, tags, overwrite=new.overwrite)
+    if stored is None:
+        raise Problem("already-exists", f"variable {name!r} exists already: send overwrite to change it")
+    return answer(stored)
+
+
+@router.delete("/variables/{name}", responses=documented(VariableAnswer, "invalid-parameter", "not-found"))
+async def delete_variable(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Delete a variable; the answer is what it was."""
+    return answer(_there(await here.database.write(queries.remove, name), name))
+
+
+def _there(found: VariableAnswer | None, name: str) -> VariableAnswer:
+    if found is None:
+        raise Problem("not-found", f"there is no variable {name!r}")
+    return found

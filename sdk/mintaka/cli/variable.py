@@ -1,0 +1,87 @@
+"""`mintaka variable`: get, set, unset and list variables, of this machine or of an API."""
+
+from __future__ import annotations
+
+import json as standard_json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mintaka.cli.parsing import BadArgument, JsonOption
+from mintaka.cli.showing import console, print_json
+from mintaka.sharing import shared
+
+if TYPE_CHECKING:
+    from mintaka.sharing.protocol import StoredVariable
+
+group = typer.Typer()
+Name = Annotated[str, typer.Argument(help="The variable's name.")]
+
+
+@group.command(name="get")
+def get_variable(name: Name, json: JsonOption = False) -> None:
+    """Print a variable's value: texts as they are, all else as JSON."""
+    found = shared().variable(name)
+    if found is None:
+        message = f"there is no variable {name!r} in {shared().place}"
+        raise BadArgument(message)
+    if json:
+        print_json(_document(found))
+    else:
+        sys.stdout.write(f"{_text(found.value)}\n")
+
+
+@group.command(name="set")
+def set_variable(
+    name: Name,
+    value: Annotated[str, typer.Argument(help="Its value: JSON where it can be read so, else text.")],
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; repeatable.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Change it where it exists.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a variable, or change one."""
+    try:
+        parsed: Any = standard_json.loads(value)
+    except ValueError:
+        parsed = value
+    if not shared().put_variable(name, parsed, tag or (), overwrite=overwrite):
+        message = f"variable {name!r} exists already: --overwrite changes it"
+        raise BadArgument(message)
+    if json:
+        get_variable(name, json=True)
+
+
+@group.command(name="unset")
+def unset_variable(name: Name, json: JsonOption = False) -> None:
+    """Delete a variable."""
+    if not shared().remove_variable(name):
+        message = f"there is no variable {name!r} in {shared().place}"
+        raise BadArgument(message)
+    if json:
+        print_json({"name": name})
+
+
+@group.command(name="list")
+def list_variables(prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "", json: JsonOption = False) -> None:
+    """Show variables, by name."""
+    found = shared().variables(prefix)
+    if json:
+        print_json([_document(each) for each in found])
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "VALUE", "TAGS", "UPDATED"):
+        table.add_column(title, no_wrap=title != "VALUE")
+    for each in found:
+        table.add_row(each.name, _text(each.value), ",".join(each.tags), f"{each.updated:%Y-%m-%d %H:%M:%S}Z")
+    console().print(table)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else standard_json.dumps(value, ensure_ascii=False)
+
+
+def _document(variable: StoredVariable) -> dict[str, Any]:
+    instants = {"created": variable.created.isoformat(), "updated": variable.updated.isoformat()}
+    return {"name": variable.name, "value": variable.value, "tags": variable.tags, **instants}

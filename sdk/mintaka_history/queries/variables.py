@@ -1,0 +1,52 @@
+"""Variables as the API answers them; the statements are those of `mintaka_history.sharing.variables`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mintaka_history.answers import VariableAnswer
+from mintaka_history.instants import from_microseconds
+from mintaka_history.paging import Part
+from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.sharing import variables
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mintaka_history.paging import Page
+    from mintaka_history.sharing.variables import VariableRow
+
+
+def page(connection: Connection, prefix: str, page: Page) -> Part[VariableAnswer]:
+    """A page of the variables whose names begin so, by name."""
+    after = page.after[0] if page.after is not None else None
+    rows = variables.listed(SqlalchemySession(connection), prefix=prefix, after=after, limit=page.limit + 1)
+    shown = rows[: page.limit]
+    return Part([_answer(row) for row in shown], (shown[-1].name,) if len(rows) > page.limit else None)
+
+
+def one(connection: Connection, name: str) -> VariableAnswer | None:
+    """The variable of that name, if there is one."""
+    row = variables.get(SqlalchemySession(connection), name)
+    return None if row is None else _answer(row)
+
+
+def put(connection: Connection, name: str, value: str, tags: str, *, overwrite: bool) -> VariableAnswer | None:
+    """Make or change it; what it is then, or None where it exists and may not be overwritten."""
+    made = variables.put(SqlalchemySession(connection), name, value, tags, overwrite=overwrite)
+    return one(connection, name) if made else None
+
+
+def remove(connection: Connection, name: str) -> VariableAnswer | None:
+    """Delete it; what it was, or None where there was none."""
+    found = one(connection, name)
+    return found if variables.remove(SqlalchemySession(connection), name) else None
+
+
+def _answer(row: VariableRow) -> VariableAnswer:
+    return VariableAnswer(
+        row.name, msgspec.Raw(row.value.encode()), json.loads(row.tags), from_microseconds(row.created), from_microseconds(row.updated)
+    )

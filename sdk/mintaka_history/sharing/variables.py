@@ -1,0 +1,114 @@
+"""Variables: named JSON values that runs read and write."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mintaka_core.errors import InvalidNameError, MintakaError
+from mintaka_history.instants import now_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mintaka_history.writing.sessions import Session
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+#: The most bytes of a value as JSON.
+VALUE_LIMIT_BYTES = 64 * 1024
+TAGS_LIMIT, TAG_LIMIT = 50, 100
+_COLUMNS = "name, value, tags, created, updated"
+# Only our own column names are put into statements.
+_GET = f"SELECT {_COLUMNS} FROM variables WHERE name = ?"  # noqa: S608
+_INSERT = f"INSERT INTO variables ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name)"  # noqa: S608
+_KEEP = f"{_INSERT} DO NOTHING RETURNING name"
+_REPLACE = f"{_INSERT} DO UPDATE SET value = excluded.value, tags = excluded.tags, updated = excluded.updated RETURNING name"
+
+
+class InvalidValueError(MintakaError, ValueError):
+    """A value or tag that a variable cannot have."""
+
+
+class VariableRow(NamedTuple):
+    """A variable: `value` and `tags` are JSON, instants µs since the epoch."""
+
+    name: str
+    value: str
+    tags: str
+    created: int
+    updated: int
+
+
+def checked_name(name: str) -> str:
+    """`name`, where a variable may be called so.
+
+    Raises:
+        InvalidNameError: it may not.
+    """
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    message = (
+        f"a variable's name has letters, digits, '_', '-' and '.', begins with a letter or digit, and at most 255 in all, not {name!r:.300}"
+    )
+    raise InvalidNameError(message)
+
+
+def encoded_value(value: Any) -> str:
+    """A variable's value as JSON.
+
+    Raises:
+        InvalidValueError: JSON cannot say it, or it is too large.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"a variable's value is one that JSON can say (texts, numbers, true, false, null, lists, objects): {error}"
+        raise InvalidValueError(message) from error
+    if size > VALUE_LIMIT_BYTES:
+        message = f"a variable's value may have {VALUE_LIMIT_BYTES} bytes as JSON, not {size}: keep it in a file and its address here"
+        raise InvalidValueError(message)
+    return text
+
+
+def encoded_tags(tags: Sequence[str]) -> str:
+    """Tags as JSON, each once.
+
+    Raises:
+        InvalidValueError: there are too many, or one is no text or too long.
+    """
+    if isinstance(tags, str) or not all(isinstance(tag, str) and 0 < len(tag) <= TAG_LIMIT for tag in tags) or len(tags) > TAGS_LIMIT:
+        message = f"tags are a list of at most {TAGS_LIMIT} texts of 1 to {TAG_LIMIT} characters"
+        raise InvalidValueError(message)
+    return json.dumps(list(dict.fromkeys(tags)))
+
+
+def get(session: Session, name: str) -> VariableRow | None:
+    """The variable of that name, if there is one."""
+    rows = session.run(_GET, (name,))
+    return VariableRow(*rows[0]) if rows else None
+
+
+def put(session: Session, name: str, value: str, tags: str, *, overwrite: bool) -> bool:
+    """Make it, or give it another value and other tags; False where it exists and may not be overwritten."""
+    now = now_microseconds()
+    return bool(session.run(_REPLACE if overwrite else _KEEP, (name, value, tags, now, now)))
+
+
+def remove(session: Session, name: str) -> bool:
+    """Delete it; False where there was none."""
+    return bool(session.run("DELETE FROM variables WHERE name = ? RETURNING name", (name,)))
+
+
+def listed(session: Session, *, prefix: str = "", after: str | None = None, limit: int) -> list[VariableRow]:
+    """At most `limit` variables whose names begin with `prefix` and come after `after`, by name (by code point)."""
+    rows = session.run(
+        f"SELECT {_COLUMNS} FROM variables WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",  # noqa: S608
+        (prefix, prefix + _LAST, after or "", limit),
+    )
+    return [VariableRow(*row) for row in rows]
+
+
+#: Sorts after every character that a name may have.
+_LAST = "\U0010ffff"
