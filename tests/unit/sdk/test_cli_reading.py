@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -237,6 +238,8 @@ def test_completion_knows_every_command(shell: Shell) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"completion", "diff", "replay"}))
 def test_every_command_speaks_json_and_has_the_help_of_the_table(terminal: Terminal, name: str) -> None:
-    code, out, _ = terminal(name, "--help")
-    assert code == 0
-    assert "--json" in out
+    group = getattr(import_module(COMMANDS[name].module), "group", None)
+    for words in [[]] if group is None else [[str(command.name)] for command in group.registered_commands]:
+        code, out, _ = terminal(name, *words, "--help")
+        assert code == 0
+        assert "--json" in out
