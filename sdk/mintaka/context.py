@@ -51,7 +51,8 @@ class Launch:
     `resume_from` is the flow run whose finished tasks need not run again ("": this one's own, in its later attempts).
     `replay` is set where an earlier run is gone through again: its results are used, and nothing is recorded.
     `results` says where results are and whether they are persisted, in place of the environment.
-    `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began.
+    `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began, `ledger`
+    that of all its runs.
     `mailbox` is how those outside of this process resume it where it pauses.
     `local` is True where the run is no resource of any cluster, so that the process itself reports its states, with the
     `flow` it is of and its `parameters` (JSON values). `owned` is True where the call of the flow closes the recorder.
@@ -69,6 +70,7 @@ class Launch:
     recorder: Recorder = field(default_factory=NullRecorder)
     judge: Callable[[BaseException], State] = _interrupted
     run: Run | None = None
+    ledger: Ledger | None = None
     mailbox: Mailbox | None = None
     local: bool = False
     owned: bool = False

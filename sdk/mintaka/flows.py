@@ -229,7 +229,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             ledger, inherited = Ledger(launch.recorder), False
             run = ledger.root(self.key, tuple(sorted({*tags, *launch.tags})))
             run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}".rstrip("-")
-            launch.run = run
+            launch.run, launch.ledger = run, ledger
         child = FlowContext(self, run, ledger, launch, outer)
         child.lineage.disregard(self.fn)
         context = RunContext(child, ledger, run, None, log_prints=inherited if self.log_prints is None else self.log_prints)

@@ -1,36 +1,68 @@
-"""`mintaka run`: a flow here and now, without a cluster."""
+"""`mintaka run`: a flow here and now, without a cluster, and how it goes on while it does."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from typing import Annotated
+from contextlib import nullcontext
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mintaka.cli.ending import Ended, interruptible, leave, tell
+from mintaka.cli.following import Followed
+from mintaka.cli.live import JsonLines, Picture, PlainLines, wants_picture
 from mintaka.cli.parsing import JsonOption, flow_at, parameters_of
-from mintaka.cli.showing import print_json
 from mintaka.exceptions import ParameterError
-from mintaka.runner import exit_code
+from mintaka.launching import launched
+from mintaka.resuming import called
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from mintaka.flows import Flow
+
+EXAMPLES = """
+  mintaka run flow.py:main                      the flow `main` of the file
+  mintaka run package.flows:nightly -p n=3      of a module, with a parameter
+  mintaka run flow.py:main --json | jq .result  for programs
+"""
 
 
 def command(
-    entrypoint: Annotated[str, typer.Argument(help="The flow: path/to/file.py:function or module:function.")],
+    entrypoint: Annotated[str, typer.Argument(help="The flow: path/to/file.py:function or module:function.", metavar="FLOW")],
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value; the value is JSON, or else text.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the run. Default: the flow's, with the run's number.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A word to find the run by.")] = None,
+    progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show how it goes on.")] = True,
     json: JsonOption = False,
 ) -> None:
     """Run a flow here, in this process."""
     flow = flow_at(entrypoint)
-    given = flow.run_with(parameters_of(parameter or []))
-    state = asyncio.run(given) if flow.is_async else given
-    if isinstance(state.error, ParameterError):
-        raise state.error
+    values = parameters_of(parameter or [])
+    flow.parameters.bind_by_name(values)  # what does not fit is said before anything begins
+    ended = followed_run(flow, values, name=name, tags=tuple(tag or ()), progress=progress, json=json)
+    if isinstance(ended.state.error, ParameterError):
+        raise ended.state.error
+    tell(ended, json=json)
+    leave(ended)
+
+
+def followed_run(
+    flow: Flow[Any, Any], values: dict[str, Any], *, name: str = "", tags: tuple[str, ...] = (), progress: bool = True, json: bool = False
+) -> Ended:
+    """Run `flow` in this process, shown as `progress` and `json` say; how it ended, be it by Ctrl-C."""
+    launch = launched(flow.name)
+    launch.name, launch.tags = name, tags
+    followed = Followed(launch)
+    began = monotonic()
+    with _shown(followed, progress=progress, json=json):
+        state, interrupted = interruptible(lambda: called(flow, values, launch), launch)
+    return Ended(launch, state, followed.look(), monotonic() - began, interrupted)
+
+
+def _shown(followed: Followed, *, progress: bool, json: bool) -> AbstractContextManager[Any]:
     if json:
-        ended = {"type": state.type, "name": state.name, "reason": state.reason, "message": state.message}
-        print_json({"flow": flow.name, "state": ended, "result": state.data if state.is_completed() else None})
-        sys.exit(exit_code(state))
-    told = ": ".join(part for part in (state.name, state.reason, state.message) if part)
-    sys.stderr.write(f"{flow.name} ended {told}\n")
-    if state.is_completed() and state.data is not None:
-        sys.stdout.write(f"{state.data}\n")
-    sys.exit(exit_code(state))
+        return JsonLines(followed)
+    if not progress:
+        return nullcontext()
+    return Picture(followed) if wants_picture() else PlainLines(followed)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mintaka.histories import Document
 
-_COLOURS = {
+COLOURS = {
     "COMPLETED": "green",
     "FAILED": "red",
     "CRASHED": "magenta",
@@ -26,12 +26,17 @@ _COLOURS = {
     "PAUSED": "cyan",
 }
 _ENDS = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_TENTHS, _MINUTE, _HOUR, _DAY = 10, 60, 3600, 86400
 
 
 def console() -> Console:
     """Standard output; colours only where it is a terminal."""
     return Console(highlight=False, soft_wrap=True)
+
+
+def stderr_console() -> Console:
+    """Standard error, for what is told beside the answer."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def print_json(document: Any) -> None:
@@ -47,7 +52,7 @@ def is_over(run: Document) -> bool:
 
 def state_text(kind: str, name: str) -> Text:
     """A state's name in the colour of its type."""
-    return Text(name, style=_COLOURS.get(kind, ""))
+    return Text(name, style=COLOURS.get(kind, ""))
 
 
 def runs_table(runs: Iterable[Document]) -> Table:
@@ -115,9 +120,18 @@ def _took(started: str | None, ended: str | None) -> str:
 
 
 def _lasting(begin: datetime, end: datetime) -> str:
-    seconds = max((end - begin).total_seconds(), 0.0)
-    if seconds < _MINUTE:
-        return f"{seconds:.1f}s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f}m{seconds % _MINUTE:.0f}s"
-    return f"{seconds // _HOUR:.0f}h" if seconds < _DAY else f"{seconds // _DAY:.0f}d"
+    return lasting((end - begin).total_seconds())
+
+
+def lasting(seconds: float) -> str:
+    """A duration as people say it: 0.3s, 12s, 4m3s, 2h10m, 5d3h."""
+    if seconds < _TENTHS:
+        return f"{max(seconds, 0.0):.1f}s"
+    whole = int(seconds)
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE}m"
+    return f"{whole // _DAY}d{whole % _DAY // _HOUR}h"
