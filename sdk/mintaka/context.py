@@ -17,7 +17,7 @@ from mintaka.lineage import Lineage
 from mintaka.pausing import Mailbox
 from mintaka.recording import NullRecorder, Recorder
 from mintaka.result_settings import Surroundings, surroundings_of
-from mintaka.runs import Run
+from mintaka.runs import Ledger, Run
 from mintaka.states import State
 from mintaka.stopping import STOP
 from mintaka.task_runners import ThreadPoolTaskRunner
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mintaka.futures import Future
     from mintaka.pausing import Answer
     from mintaka.replaying import Replay  # noqa: TC004 - would be a cycle
-    from mintaka.runs import Ledger
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
     from mintaka.transacting import Transaction
