@@ -53,7 +53,8 @@ def finished(launch: Launch) -> None:
 
 
 def _recorder(where: Home, launch: Launch) -> Recorder:
-    from mintaka.delivery import DeliverySettings, HistoryRecorder  # noqa: PLC0415 - start-up time: not before the first flow run
+    from mintaka.delivery import HistoryRecorder  # noqa: PLC0415 - start-up time: not before the first flow run
+    from mintaka.delivery_settings import DeliverySettings  # noqa: PLC0415
     from mintaka.sinks import ApiSink  # noqa: PLC0415
 
     settings = DeliverySettings(spool_folder=where.spool)

@@ -144,7 +144,8 @@ class Attempt:
         if not (environment.api_url and environment.flow_run_uid):
             self.launch.recorder = NullRecorder()
             return
-        from mintaka.delivery import SPOOL_LIMIT_BYTES, DeliverySettings, HistoryRecorder  # noqa: PLC0415 - start-up time
+        from mintaka.delivery import HistoryRecorder  # noqa: PLC0415 - start-up time
+        from mintaka.delivery_settings import SPOOL_LIMIT_BYTES, DeliverySettings  # noqa: PLC0415 - start-up time
         from mintaka.sinks import ApiSink  # noqa: PLC0415 - start-up time
 
         settings = DeliverySettings(

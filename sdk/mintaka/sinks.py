@@ -9,8 +9,8 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING, Protocol
 
-from mintaka.delivery import packed
 from mintaka.sending import Answer, Connection
+from mintaka.wire import packed
 from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 from mintaka_history.parcels import StaleAttempt
 from mintaka_history.reports import MalformedReport, OversizedReport, decode

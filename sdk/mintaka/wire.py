@@ -5,6 +5,7 @@ A row is made from one snapshot of a run's history, so it is consistent whatever
 
 from __future__ import annotations
 
+import gzip
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -161,3 +162,8 @@ def run_report(launch: Launch, number: int, contents: Contents) -> RunReport:
         counts={name: count for name, count in contents.counts.items() if count},  # type: ignore[misc]
         final=contents.final,
     )
+
+
+def packed(report: RunReport) -> bytes:
+    """A report as it travels and lies on disk: one line of JSON, gzipped."""
+    return gzip.compress(encode(report) + b"\n", compresslevel=1, mtime=0)

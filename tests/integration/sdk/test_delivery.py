@@ -14,7 +14,8 @@ import pytest
 
 from mintaka import flow, get_run_logger, task
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import DeliverySettings, HistoryRecorder
+from mintaka.delivery import HistoryRecorder
+from mintaka.delivery_settings import DeliverySettings
 from mintaka.runs import Ledger
 from mintaka.sinks import ApiSink
 

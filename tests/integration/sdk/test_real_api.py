@@ -10,7 +10,8 @@ import pytest
 from mintaka import flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import DeliverySettings, HistoryRecorder
+from mintaka.delivery import HistoryRecorder
+from mintaka.delivery_settings import DeliverySettings
 from mintaka.histories import FlowRunNotFound, HistoryError, history
 from mintaka.logging import TASK_LOGGER, HistoryHandler
 from mintaka.remote_history import RemoteHistory
