@@ -66,7 +66,7 @@ def bodies(reports: int) -> Iterator[tuple[str, bytes]]:
                 "started": created + k * 50 + 11,
                 "ended": created + k * 50 + 43,
                 "runs": 1,
-                "upstream": [max(first + k - 1, 0)],
+                "inputs": {"rows": [max(first + k - 1, 0)]},
                 "tags": [],
                 "parent": None,
                 "kind": "task",

@@ -22,37 +22,50 @@ if TYPE_CHECKING:
 
 #: Types that hold nothing to look for; a tuple or frozenset may.
 LEAVES = SCALARS - {tuple, frozenset}
+#: The place of what is waited for and not passed: no parameter may be called so.
+WAIT_FOR = "wait_for"
+
+#: Where something stands in a call: at this position, or under this keyword.
+type Place = int | str
+#: At which place the result of which run (its number) came in.
+type Edge = tuple[Place, int]
 
 
 class Dependencies:
     """The futures a call waits for and the runs its inputs came from.
 
-    `needed` must complete; `tolerated` may end as they like (`allow_failure`). `upstream` are the runs' numbers.
-    `replaced` says that the arguments hold something that has to be put in its place before the call.
+    `needed` must complete; `tolerated` may end as they like (`allow_failure`). `edges` are the places of arguments (a position, a
+    keyword, or `wait_for`) with the numbers of the runs that came in there. `replaced` says that the arguments hold something that has to be put in its place before the call.
     """
 
-    __slots__ = ("lineage", "needed", "replaced", "tolerated", "upstream")
+    __slots__ = ("_place", "edges", "lineage", "needed", "replaced", "tolerated")
 
     def __init__(self, lineage: Lineage | None) -> None:
         self.lineage = lineage
         self.needed: dict[Future[Any], None] = {}
         self.tolerated: dict[Future[Any], None] = {}
-        self.upstream: dict[int, None] = {}
+        self.edges: dict[Edge, None] = {}
         self.replaced = False
+        self._place: Place = WAIT_FOR
 
     def find_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note everything in the arguments of a call that is a dependency."""
-        for value in args:
+        for self._place, value in enumerate(args):
             self.find(value)
-        for value in kwargs.values():
+        for self._place, value in kwargs.items():
             self.find(value)
+
+    def find_waits(self, wait_for: Any) -> None:
+        """Note what a call waits for without getting its result."""
+        self._place = WAIT_FOR
+        self.find(wait_for)
 
     def find(self, value: Any, *, tolerant: bool = False) -> None:
         """Note everything in `value` that is a dependency."""
         kind = type(value)
         if kind in LEAVES:
             if self.lineage is not None and self.lineage.constants and (origin := self.lineage.origin_of_constant(value)) is not None:
-                self.upstream[origin] = None
+                self.edges[self._place, origin] = None
             return
         if kind is Future:
             self._future(value, tolerant=tolerant)
@@ -67,12 +80,12 @@ class Dependencies:
                 self.find(value.value, tolerant=tolerant or kind is allow_failure)
         else:
             if self.lineage is not None and (origin := self.lineage.origin(value)) is not None:
-                self.upstream[origin] = None
+                self.edges[self._place, origin] = None
             self._find_inside(value, kind, tolerant=tolerant)
 
     def _future(self, future: Future[Any], *, tolerant: bool) -> None:
         self.replaced = True
-        self.upstream[future.run.n] = None
+        self.edges[self._place, future.run.n] = None
         (self.tolerated if tolerant else self.needed)[future] = None
 
     def _find_inside(self, value: Any, kind: type, *, tolerant: bool) -> None:

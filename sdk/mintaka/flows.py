@@ -235,8 +235,8 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         context = RunContext(child, ledger, run, None, log_prints=inherited if self.log_prints is None else self.log_prints)
         dependencies = Dependencies(outer.lineage if outer else None)
         dependencies.find_arguments(bound.args, bound.kwargs)
-        dependencies.find(wait_for)
-        run.upstream = tuple(dependencies.upstream)
+        dependencies.find_waits(wait_for)
+        run.inputs = self.parameters.inputs(dependencies.edges)
         keeping = None
         if child.results.persist and not self.is_generator:
             from mintaka.keeping import FlowKeeping  # noqa: PLC0415 - start-up time

@@ -11,14 +11,15 @@ from mintaka.futures import Future
 from mintaka.states import State
 
 if TYPE_CHECKING:
+    from mintaka.dependencies import Edge, Place
     from mintaka.lineage import Lineage
 
 
 class MappedCalls(NamedTuple):
-    """The arguments of each call, and the runs whose results were mapped over."""
+    """The arguments of each call, and where which runs' results were mapped over."""
 
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
-    upstream: tuple[int, ...]
+    edges: tuple[Edge, ...]
 
 
 def mapped_calls(args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage) -> MappedCalls:
@@ -31,9 +32,9 @@ def mapped_calls(args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage
         MappingMissingIterable: there is nothing to split.
         MappingLengthMismatch: the iterables differ in length.
     """
-    upstream: dict[int, None] = {}
-    given = {index: _split(value, lineage, upstream) for index, value in enumerate(args)}
-    named = {key: _split(value, lineage, upstream) for key, value in kwargs.items()}
+    edges: dict[Edge, None] = {}
+    given = {index: _split(value, index, lineage, edges) for index, value in enumerate(args)}
+    named = {key: _split(value, key, lineage, edges) for key, value in kwargs.items()}
     split = [*((str(index), value) for index, value in given.items()), *named.items()]
     lengths = {key: len(value) for key, value in split if isinstance(value, list)}
     if not lengths:
@@ -50,16 +51,16 @@ def mapped_calls(args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage
         )
         for index in range(next(iter(lengths.values())))
     ]
-    return MappedCalls(calls, tuple(upstream))
+    return MappedCalls(calls, tuple(edges))
 
 
-def _split(value: Any, lineage: Lineage, upstream: dict[int, None]) -> list[Any] | unmapped:
+def _split(value: Any, place: Place, lineage: Lineage, edges: dict[Edge, None]) -> list[Any] | unmapped:
     """The elements of `value`, or what is repeated, as `unmapped`."""
     whole: Any = value
     if isinstance(value, unmapped):
         return value
     if isinstance(value, Annotation) and not isinstance(value, quote):
-        inside = _split(value.value, lineage, upstream)
+        inside = _split(value.value, place, lineage, edges)
         annotate = type(value)
         return [annotate(part) for part in inside] if isinstance(inside, list) else unmapped(annotate(inside.value))
     if isinstance(value, (Future, State)):
@@ -67,11 +68,11 @@ def _split(value: Any, lineage: Lineage, upstream: dict[int, None]) -> list[Any]
     if isinstance(value, Future):
         if not _is_iterable(whole):
             return unmapped(value)
-        upstream[value.run.n] = None
+        edges[place, value.run.n] = None
     if not _is_iterable(whole):
         return unmapped(whole)
     if (origin := lineage.origin(whole)) is not None:
-        upstream[origin] = None
+        edges[place, origin] = None
     return list(whole)
 
 

@@ -15,9 +15,11 @@ from mintaka.annotations import quote
 from mintaka.exceptions import ParameterBindError, ParameterTypeError, ReservedArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pydantic import BaseModel
+
+    from mintaka.dependencies import Edge
 
 #: Words that `flow(...)` and `task(...)` take for themselves.
 RESERVED = frozenset({"return_state", "wait_for"})
@@ -26,6 +28,7 @@ RESERVED = frozenset({"return_state", "wait_for"})
 _PLAIN = frozenset({int, float, str, bool, bytes, dict, list, set, tuple, type(None)})
 
 _POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
+_POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
 _VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
 
@@ -70,6 +73,19 @@ class Parameters:
         positional = [name for name, parameter in self.signature.parameters.items() if parameter.kind == _POSITIONAL_ONLY]
         given = [name for name in positional if name in values]
         return self.bind(tuple(values[name] for name in given), {name: value for name, value in values.items() if name not in given})
+
+    def inputs(self, edges: Iterable[Edge]) -> tuple[tuple[str, int], ...]:
+        """The same edges with the names of parameters in place of positions, each once."""
+        names, rest = self._positions
+        named = ((place if isinstance(place, str) else names[place] if place < len(names) else rest, n) for place, n in edges)
+        return tuple(dict.fromkeys(named))
+
+    @cached_property
+    def _positions(self) -> tuple[tuple[str, ...], str]:
+        """The parameters that positional arguments go to, and the one that takes the rest of them ("*" where none does)."""
+        kinds = {name: parameter.kind for name, parameter in self.signature.parameters.items()}
+        names = tuple(name for name, kind in kinds.items() if kind in (_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD))
+        return names, next((name for name, kind in kinds.items() if kind == _VAR_POSITIONAL), "*")
 
     def validate(self, bound: inspect.BoundArguments) -> None:
         """Check and coerce the arguments in place; those marked `quote` are left alone.

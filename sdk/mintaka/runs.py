@@ -59,11 +59,12 @@ class Run:
     """One task run, subflow run or flow run.
 
     `n` is its dense number within the attempt; the flow run itself has -1 and no row. `parent` is the `n` of the run
-    around it (None: the flow run). `upstream` are the `n` of those whose results went in. `own_name` is None where the
+    around it (None: the flow run). `inputs` are pairs: which parameter (or
+    `wait_for`), and the `n` of a run whose result came in through it. `own_name` is None where the
     name is the default one.
     """
 
-    __slots__ = ("history", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task", "upstream")
+    __slots__ = ("history", "inputs", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task")
 
     def __init__(self, n: int, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> None:
         self.n = n
@@ -72,7 +73,7 @@ class Run:
         self.parent = parent
         self.tags = tags
         self.own_name: str | None = None
-        self.upstream: tuple[int, ...] = ()
+        self.inputs: tuple[tuple[str, int], ...] = ()
         self.history: list[Entry] = [Entry(PENDING, "Pending", time_ns() // 1000)]
         #: Owned by the recorder: whether it is in the queue, and how many entries it last reported.
         self.queued = False
@@ -82,6 +83,11 @@ class Run:
     def name(self) -> str:
         """Its own name, or the function's with the run's number."""
         return self.own_name or f"{self.task.rpartition('.')[2]}-{self.n}"
+
+    @property
+    def upstream(self) -> tuple[int, ...]:
+        """The `n` of the runs whose results went in, each once."""
+        return tuple(dict.fromkeys(n for _, n in self.inputs))
 
     @property
     def state(self) -> State:
@@ -211,7 +217,7 @@ class Ledger:
             run = self.open(other.task, other.kind, numbers.get(inside.n if other.parent is None else other.parent, inside.n), other.tags)
             numbers[other.n] = run.n
             run.own_name = other.own_name
-            run.upstream = tuple(numbers[n] for n in other.upstream if n in numbers)
+            run.inputs = tuple((name, numbers[n]) for name, n in other.inputs if n in numbers)
             run.history = other.history
             if run.is_over:
                 self.live.pop(run.n, None)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 
     from mintaka.context import FlowContext
+    from mintaka.dependencies import Edge
     from mintaka.futures import Future
     from mintaka.retries import RetryDelay
     from mintaka.runs import Run
@@ -211,13 +212,13 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         """
         flow = current_flow("map()")
         mapped = mapped_calls(args, kwargs, flow.lineage)
-        futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.upstream) for each, named in mapped.calls)
+        futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.edges) for each, named in mapped.calls)
         if return_state:
             futures.wait()
         return [future.state for future in futures] if return_state else futures
 
     def _invocation(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...] = (), *, kept: bool = True
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...] = (), *, kept: bool = True
     ) -> Invocation:
         around = CURRENT.get()
         if around is None:
@@ -240,10 +241,11 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         ):
             dependencies = Dependencies(flow.lineage if flow else None)
             dependencies.find_arguments(args, kwargs)
-            dependencies.find(wait_for)
-            upstream = (*upstream, *dependencies.upstream)
-        if upstream:
-            run.upstream = tuple(dict.fromkeys(upstream))
+            if wait_for is not None:
+                dependencies.find_waits(wait_for)
+            edges = (*edges, *dependencies.edges)
+        if edges:
+            run.inputs = self.parameters.inputs(edges)
         context = RunContext(flow, ledger, run, self, log_prints=log_prints)
         context.args, context.kwargs = args, kwargs
         keeping = None
@@ -254,9 +256,9 @@ class Task(Decorated, Typed[P, R_co, V_co]):
 
     @uninterrupted
     def _submitted(
-        self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, upstream: tuple[int, ...]
+        self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...]
     ) -> Future[Any]:
-        return submitted(self._invocation(args, kwargs, wait_for, upstream), flow)
+        return submitted(self._invocation(args, kwargs, wait_for, edges), flow)
 
     def prepare(self, invocation: Invocation) -> None:
         """Name the run from its arguments."""

@@ -72,12 +72,22 @@ def task_report(run: Run) -> TaskReport:
         started,
         last.time if last.type.is_terminal else None,
         runs,
-        run.upstream,
+        _inputs(run.inputs) if run.inputs else {},
         _tags(run.tags) if run.tags else (),
         run.parent,
         run.kind,  # type: ignore[arg-type]
         _entries(history, created),
     )
+
+
+def _inputs(pairs: tuple[tuple[str, int], ...]) -> dict[str, tuple[int, ...]]:
+    """Numbers of runs by the parameter that they came in through."""
+    if len(pairs) == 1:
+        return {_cleaned(pairs[0][0], _NAME_LIMIT): (pairs[0][1],)}
+    found: dict[str, list[int]] = {}
+    for name, n in pairs:
+        found.setdefault(_cleaned(name, _NAME_LIMIT), []).append(n)
+    return {name: tuple(numbers) for name, numbers in found.items()}
 
 
 def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:

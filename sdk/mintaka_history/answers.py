@@ -69,8 +69,8 @@ class TransitionAnswer(msgspec.Struct):
 class TaskRunAnswer(msgspec.Struct):
     """One task run. `n` is its number in the attempt, `parent` that of the task run or subflow it was called in.
 
-    `history` holds `[state type, state name, µs since created, rule, reason]` for each state it was in; `upstream` the
-    numbers of the task runs whose results it was given.
+    `history` holds `[state type, state name, µs since created, rule, reason]` for each state it was in; `inputs` the
+    numbers of the task runs whose results it was given, by parameter (`wait_for`: what it only waited for), `upstream` all of them.
     """
 
     flow_run: str
@@ -88,6 +88,7 @@ class TaskRunAnswer(msgspec.Struct):
     ended: datetime | None
     runs: int
     parent: int | None
+    inputs: dict[str, list[int]]
     upstream: list[int]
     tags: list[str]
     history: list[tuple[str, str, int, str, str]]

@@ -202,7 +202,7 @@ def _task_rows(tasks: list[TaskReport], ids: Mapping[Word, int]) -> list[tuple[A
         [task.name[:NAME_LIMIT] if task.name else None for task in tasks],
         [task.reason[:NAME_LIMIT] or None for task in tasks],
         [task.message[:MESSAGE_LIMIT] or None for task in tasks],
-        [f"[{','.join(map(str, task.upstream))}]" if task.upstream else None for task in tasks],
+        [_json(task.inputs).decode() if task.inputs else None for task in tasks],
         [msgspec.json.encode(task.tags).decode() if task.tags else None for task in tasks],
         [compact(task.history) for task in tasks],
     )

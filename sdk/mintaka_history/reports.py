@@ -26,6 +26,7 @@ _Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _Small = Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)]
 _Offset = Annotated[int, msgspec.Meta(ge=-LATEST_MICROSECONDS, le=LATEST_MICROSECONDS)]
+_Parameter = Annotated[str, msgspec.Meta(max_length=200)]
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
@@ -43,7 +44,11 @@ class OversizedReport(MintakaError):
 
 
 class TaskReport(msgspec.Struct, frozen=True, gc=False):
-    """The latest state of one task run; `history` is everything since it was created."""
+    """The latest state of one task run; `history` is everything since it was created.
+
+    `inputs` are the numbers of the task runs whose results it was given, by parameter; `wait_for` stands for what it only
+    waited for.
+    """
 
     n: _Number
     task: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -57,7 +62,7 @@ class TaskReport(msgspec.Struct, frozen=True, gc=False):
     started: _Instant | None = None
     ended: _Instant | None = None
     runs: _Number = 0
-    upstream: tuple[_Number, ...] = ()
+    inputs: dict[_Parameter, tuple[_Number, ...]] = {}
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
     parent: _Number | None = None
     kind: Literal["task", "subflow"] = "task"

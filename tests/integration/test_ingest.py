@@ -57,7 +57,13 @@ async def test_a_report_is_stored_as_it_was_sent(database_url: str) -> None:
             (2, "COMPLETED", 3),
         ]
         assert [item["history"] for item in items] == [item["history"] for item in sent]
-        assert (items[0]["name"], items[0]["tags"], items[1]["name"], items[1]["upstream"]) == ("first", ["a", "b"], "clean-1", [0])
+        assert (items[0]["name"], items[0]["tags"], items[1]["name"], items[1]["inputs"], items[1]["upstream"]) == (
+            "first",
+            ["a", "b"],
+            "clean-1",
+            {"rows": [0]},
+            [0],
+        )
         assert (items[2]["reason"], items[2]["message"], items[2]["parent"], items[2]["kind"]) == ("R", "M", 0, "subflow")
         assert [item["n"] for item in await tasks_of(client, tag="b")] == [0]
         across = (await client.get(f"{API}/task-runs", params={"tag": ["a", "b"], "namespace": "ns"})).json()["items"]

@@ -137,7 +137,7 @@ def task(n: int, *, seq: int = 3, state: str = "COMPLETED", **members: Any) -> d
         "started": created + 10,
         "ended": created + 100 if state == "COMPLETED" else None,
         "runs": 1,
-        "upstream": [n - 1] if n else [],
+        "inputs": {"rows": [n - 1]} if n else {},
         "history": [["PENDING", "Pending", 0, "", ""], ["RUNNING", "Running", 10, "", ""], [state, state.capitalize(), 100, "", ""]],
         **members,
     }

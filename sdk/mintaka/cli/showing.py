@@ -78,14 +78,29 @@ def runs_table(runs: Iterable[Document]) -> Table:
 def tasks_table(tasks: Iterable[Document]) -> Table:
     """Task runs, one a line."""
     table = Table(box=None, pad_edge=False)
-    for title in ("N", "NAME", "STATE", "RUNS", "TOOK", "UPSTREAM", "REASON"):
+    for title in ("N", "NAME", "STATE", "RUNS", "TOOK", "INPUTS", "REASON"):
         table.add_column(title, no_wrap=title != "REASON")
     for task in tasks:
         told = ": ".join(part for part in (task["reason"], task["message"]) if part)
-        upstream = ",".join(map(str, task["upstream"]))
+        inputs = inputs_text(task["inputs"])
         took = _took(task["started"], task["ended"])
-        table.add_row(str(task["n"]), task["name"], state_text(task["state"], task["state_name"]), str(task["runs"]), took, upstream, told)
+        table.add_row(str(task["n"]), task["name"], state_text(task["state"], task["state_name"]), str(task["runs"]), took, inputs, told)
     return table
+
+
+def inputs_text(inputs: dict[str, list[int]]) -> str:
+    """Whose results came in through which parameter; many numbers in a row as a range: `rows=1-500 wait_for=7`."""
+    return " ".join(f"{name}={','.join(_ranges(numbers))}" for name, numbers in inputs.items())
+
+
+def _ranges(numbers: list[int]) -> list[str]:
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    return ["-".join(map(str, part)) for part in found]
 
 
 def counts_text(counts: dict[str, int]) -> str:

@@ -65,6 +65,13 @@ class MemoryRecorder:
         """The names of the runs whose results went into that run."""
         return {self.runs[n].name for n in self.run(name).upstream}
 
+    def inputs_of(self, name: str) -> dict[str, set[str]]:
+        """The same by the parameter that they came in through; `wait_for` for those that were only waited for."""
+        found: dict[str, set[str]] = {}
+        for parameter, n in self.run(name).inputs:
+            found.setdefault(parameter, set()).add(self.runs[n].name)
+        return found
+
 
 @contextmanager
 def recorded(**launch: Any) -> Iterator[MemoryRecorder]:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from mintaka_core.states import COMPLETED, StateType
 from mintaka_history.answers import GraphAnswer, NodeAnswer, TaskRunAnswer
 from mintaka_history.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, NameKind
+from mintaka_history.edges import inputs_of, upstream_of
 from mintaka_history.entries import expanded
 from mintaka_history.instants import from_microseconds, optional_instant
 from mintaka_history.paging import Part
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from mintaka_history.queries.names import Names
 
 _t = task_runs.c
-_HEAVY = {"history": _t.history, "upstream": _t.upstream, "message": _t.message}
+#: What need not be read where the answer leaves all of these members out.
+_HEAVY = {_t.history.name: {"history"}, _t.upstream.name: {"inputs", "upstream"}, _t.message.name: {"message"}}
 #: The most nodes of a graph; a page can show no more.
 GRAPH_LIMIT = 20_000
 #: A task run is looked for among those created at most so long before it started, so that the search has an end.
@@ -99,7 +101,7 @@ def graph(connection: Connection, names: Names, run: RunKey, attempt: int) -> Gr
         )
         for row in shown
     ]
-    edges = [(before, row.n) for row in shown if row.upstream for before in msgspec.json.decode(row.upstream)]
+    edges = [(before, row.n) for row in shown if row.upstream for before in upstream_of(inputs_of(row.upstream))]
     return GraphAnswer(attempt, nodes, edges, len(rows) > GRAPH_LIMIT)
 
 
@@ -109,9 +111,7 @@ def default_name(task: str, n: int) -> str:
 
 
 def _columns(fields: frozenset[str] | None) -> Select[Any]:
-    return select(
-        *(column for column in _t if fields is None or not any(column is heavy and field not in fields for field, heavy in _HEAVY.items()))
-    )
+    return select(*(column for column in _t if fields is None or column.name not in _HEAVY or _HEAVY[column.name] & fields))
 
 
 def _page(
@@ -166,7 +166,7 @@ def _tagged(query: Select[Any], tags: list[int], *, lead: bool) -> Select[Any]:
 
 def _answer(row: Row[Any], words: dict[int, str], uid: str) -> TaskRunAnswer:
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
-    upstream, history = values.get("upstream"), values.get("history")
+    history, inputs = values.get("history"), inputs_of(values.get("upstream"))
     return TaskRunAnswer(
         flow_run=uid,
         attempt=row.attempt,
@@ -183,7 +183,8 @@ def _answer(row: Row[Any], words: dict[int, str], uid: str) -> TaskRunAnswer:
         ended=optional_instant(row.ended),
         runs=row.runs,
         parent=row.parent,
-        upstream=msgspec.json.decode(upstream) if upstream else [],
+        inputs={name: numbers for name, numbers in inputs.items() if name},
+        upstream=upstream_of(inputs),
         tags=msgspec.json.decode(row.tags) if row.tags else [],
         history=expanded(history) if history else [],
         namespace=words[row.ns],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mintaka import allow_failure, flow, quote, task
+from mintaka import allow_failure, flow, quote, task, unmapped
 from mintaka.exceptions import UpstreamFailed
 from mintaka.lineage import Lineage
 from mintaka.testing import recorded
@@ -233,3 +233,56 @@ def test_a_diamond_runs_each_task_once() -> None:
         assert main(return_state=True).type == COMPLETED
     assert history.upstream_of("use-3") == {"use-1", "use-2"}
     assert len(history.runs) == 4
+
+
+@task
+def joins(left: Any, right: Any = None, *rest: Any, key: Any = None, **more: Any) -> None:
+    del left, right, rest, key, more
+
+
+PLACES: dict[str, tuple[Any, dict[str, set[str]]]] = {
+    "a position": (lambda f, _: joins.submit(f), {"left": {"make-0"}}),
+    "a keyword": (lambda f, g: joins.submit(1, key=[f, g]), {"key": {"make-0", "make-1"}}),
+    "positions that the signature leaves open": (lambda f, g: joins.submit(1, 2, f, g), {"rest": {"make-0", "make-1"}}),
+    "a keyword that the signature leaves open": (lambda f, _: joins.submit(1, anything=f), {"anything": {"make-0"}}),
+    "one run through two parameters": (lambda f, _: joins.submit(f, f), {"left": {"make-0"}, "right": {"make-0"}}),
+    "wait_for": (lambda f, g: joins.submit(f, wait_for=[g]), {"left": {"make-0"}, "wait_for": {"make-1"}}),
+    "a plain result": (lambda f, _: joins.submit(1, right=f.result()), {"right": {"make-0"}}),
+    "an element of a result": (lambda f, _: joins.submit(f.result()[0]), {"left": {"make-0"}}),
+    "mapping over a result": (lambda f, g: joins.map(f, key=unmapped(g))[0], {"left": {"make-0"}, "key": {"make-1"}}),
+    "a call": (lambda f, _: joins(f), {"left": {"make-0"}}),
+}
+
+
+@pytest.mark.parametrize(("call", "expected"), PLACES.values(), ids=PLACES)
+def test_an_edge_says_which_parameter_it_came_through(call: Any, expected: dict[str, set[str]]) -> None:
+    @flow
+    def main() -> None:
+        made = make.submit([Box(1)]), make.submit([Box(2)])
+        call(*made)
+
+    with recorded() as history:
+        main()
+    assert history.inputs_of("joins-2") == expected
+
+
+def test_an_edge_into_a_subflow_or_a_method_has_its_parameters_name() -> None:
+    @flow
+    def inner(given: Any) -> Any:
+        return given
+
+    class Loader:
+        @task
+        def load(self, source: Any) -> None:
+            del source
+
+    @flow
+    def main() -> None:
+        future = make.submit()
+        inner(future, wait_for=[future])
+        Loader().load(future)
+
+    with recorded() as history:
+        main()
+    assert history.inputs_of("inner-1") == {"given": {"make-0"}, "wait_for": {"make-0"}}
+    assert history.inputs_of("load-2") == {"source": {"make-0"}}

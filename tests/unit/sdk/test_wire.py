@@ -21,7 +21,7 @@ from mintaka_core.states import FAILED, RUNNING, SCHEDULED
 def test_a_row_has_what_the_contract_names() -> None:
     ledger = Ledger(NullRecorder())
     run = ledger.open("etl.clean", "task", 3, ("a",))
-    run.upstream = (1, 2)
+    run.inputs = (("rows", 1), ("rows", 2), ("wait_for", 1))
     created = run.history[0].time
     for entry in (
         Entry(RUNNING, "Running", created + 10),
@@ -43,7 +43,7 @@ def test_a_row_has_what_the_contract_names() -> None:
         "started": created + 10,
         "ended": created + 40,
         "runs": 2,
-        "upstream": [1, 2],
+        "inputs": {"rows": [1, 2], "wait_for": [1]},
         "tags": ["a"],
         "parent": 3,
         "kind": "task",
