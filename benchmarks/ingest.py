@@ -70,7 +70,7 @@ def bodies(reports: int) -> Iterator[tuple[str, bytes]]:
                 "tags": [],
                 "parent": None,
                 "kind": "task",
-                "history": [["PENDING", "Pending", 0, "", ""], ["RUNNING", "Running", 11, "", ""], ["COMPLETED", "Completed", 43, "", ""]],
+                "history": [["PENDING", "Pending", 0, "", []], ["RUNNING", "Running", 11, "", []], ["COMPLETED", "Completed", 43, "", []]],
             }
             for k in range(_ROWS)
         ]

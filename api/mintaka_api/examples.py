@@ -51,7 +51,11 @@ _TASK: dict[str, Any] = {
     "inputs": {"orders": [0], "customers": [2]},
     "upstream": [0, 2],
     "tags": [],
-    "history": [["PENDING", "Pending", 0, "", ""], ["RUNNING", "Running", 120, "", ""], ["COMPLETED", "Completed", 1500000, "", ""]],
+    "history": [
+        ["PENDING", "Pending", 0, "PENDING", []],
+        ["RUNNING", "Running", 120, "RUNNING", []],
+        ["COMPLETED", "Completed", 1500000, "COMPLETED", []],
+    ],
     "namespace": "etl",
     "sequence": 3,
 }
@@ -67,6 +71,7 @@ _TRANSITION: dict[str, Any] = {
     "message": "container flow passed its memory limit",
     "attempt": 1,
     "time": "2026-11-22T03:04:05.678901Z",
+    "trail": [],
 }
 _DEPLOYMENT: dict[str, Any] = {
     "uid": "7d0c5a4e-6b1f-4a57-8f3b-2c9f0f6f1b02",

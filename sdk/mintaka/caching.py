@@ -25,7 +25,7 @@ from mintaka.locking.waiting import pauses
 from mintaka.loops import loop_is_running
 from mintaka.outcomes import KeptOutcome, Outcome
 from mintaka.results import ResultRecord, ResultStore
-from mintaka.runs import Entry, entry_of, now_micros, to_datetime
+from mintaka.runs import Entry, Opinion, entry_of, now_micros, to_datetime
 from mintaka.states import State
 from mintaka.steps import Await, Do, Report, Sleep
 from mintaka.stopping import STOP
@@ -124,7 +124,7 @@ class TaskKeeping:
         if decision.state is None or decision.state.type != COMPLETED:
             self._note(invocation, "a new result is asked for" if refresh else f"the kept result expired at {known.expiration:%FT%TZ}")
             return None
-        entered = invocation.ledger.end(run, entry_of(decision.state, rule=decision.rule, decision=decision.reason))
+        entered = invocation.ledger.end(run, entry_of(decision.state, decision))
         return KeptOutcome(run, found) if entered else Outcome(run)
 
     def _alone(self, invocation: Invocation, key: Key) -> Generator[Step, Any, None]:
@@ -224,7 +224,7 @@ class TaskKeeping:
     @staticmethod
     def _note(invocation: Invocation, what: str) -> None:
         """Have it on record why no kept result stood in."""
-        invocation.ledger.enter(invocation.run, Entry(PENDING, "Pending", now_micros(), _RULE, what))
+        invocation.ledger.enter(invocation.run, Entry(PENDING, "Pending", now_micros(), (Opinion(_RULE, "Accept", what),)))
 
     # -- after the run ------------------------------------------------------------------------------------------------
 

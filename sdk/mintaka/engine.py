@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied
 from mintaka.loops import is_cancellation
 from mintaka.outcomes import Outcome
-from mintaka.runs import Entry, entry_of, now_micros, to_datetime
+from mintaka.runs import Entry, entry_of, now_micros, to_datetime, trail_of
 from mintaka.settling import give_up, settled_value
 from mintaka.states import State
 from mintaka.steps import CALL, Await, Halt, Judge, Report, RunHooks, Sleep
@@ -132,8 +132,12 @@ def _completed(invocation: Invocation, value: Any) -> RunProtocol:
     run = invocation.run
     if invocation.keeping is not None:
         outcome = yield from invocation.keeping.complete(invocation, value)
-        return (yield from _completed_with(invocation, outcome)) if outcome.ok else outcome
+        if outcome.ok:
+            return (yield from _completed_with(invocation, outcome))
+        _refuse(invocation, _COMPLETED)
+        return outcome
     if not invocation.ledger.complete(run):
+        _refuse(invocation, _COMPLETED)
         return Outcome(run, value)
     outcome = Outcome(run, value, ok=True)
     flow = invocation.context.flow
@@ -198,7 +202,7 @@ def _left_behind(invocation: Invocation, name: str) -> tuple[list[Run], str]:
 def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -> Generator[Step, Any, bool]:
     """Wait for the retry's time, then RUNNING again; False where the run was ended meanwhile."""
     run, ledger = invocation.run, invocation.ledger
-    ledger.enter(run, entry_of(state, rule=granted.rule, decision=granted.reason))
+    ledger.enter(run, entry_of(state, granted))
     decision = _decide(invocation, State(PENDING), current=state)
     if decision.until is not None:
         yield Sleep((decision.until - to_datetime(now_micros())).total_seconds())
@@ -208,7 +212,7 @@ def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -
     if invocation.child is not None:
         invocation.child.calls = None
     # What made it wait is part of the record: the rule's name and its reason, as for what it was redirected to.
-    pending = Entry(PENDING, "Pending", now_micros(), decision.rule, decision.reason)
+    pending = Entry(PENDING, "Pending", now_micros(), trail_of(decision))
     return ledger.enter(run, pending) and ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
 
 
@@ -217,7 +221,9 @@ def _ended(invocation: Invocation, proposed: State, decision: Decision | None = 
     run = invocation.run
     decision = decision or _decide(invocation, proposed)
     state = decision.state or proposed
-    entered = invocation.ledger.end(run, entry_of(state, rule=decision.rule, decision=decision.reason))
+    entered = invocation.ledger.end(run, entry_of(state, decision))
+    if not entered:
+        _refuse(invocation, proposed)
     outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
     if invocation.keeping is not None:
         yield from invocation.keeping.ended(ok=outcome.ok)
@@ -251,6 +257,13 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
         ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
 
 
+def _refuse(invocation: Invocation, proposed: State) -> None:
+    """Have it on record that the run, which somebody else ended, would have gone on."""
+    decision = _decide(invocation, proposed)
+    if decision.state is None:
+        invocation.ledger.refuse(invocation.run, decision)
+
+
 def _decide(invocation: Invocation, proposed: State, failures: int = 0, crashes: int = 0, *, current: core.State | None = None) -> Decision:
     """Ask the core's policy about one transition of the run."""
     from random import random  # noqa: PLC0415 - start-up time: only failures come here
@@ -262,7 +275,7 @@ def _decide(invocation: Invocation, proposed: State, failures: int = 0, crashes:
     plan = definition.retry_plan
     crashed = proposed.type == CRASHED
     left = crashes < plan.crash_limit if crashed else proposed.type == FAILED and failures < plan.limit
-    retriable = left and not STOP.requested and not invocation.handed_out
+    retriable = left and not STOP.requested and not invocation.handed_out and not run.is_over
     return decide(
         TASK_RUN_POLICY,
         Transition(

@@ -154,4 +154,4 @@ class Outbox:
 def _size(row: TaskReport) -> int:
     """About how many bytes a row takes."""
     texts = len(row.message) + len(row.reason) + len(row.task)
-    return _ROW_BYTES + texts + sum(_ENTRY_BYTES + len(reason) for *_, reason in row.history)
+    return _ROW_BYTES + texts + sum(_ENTRY_BYTES + sum(len(reason) for *_, reason in trail) for *_, trail in row.history)

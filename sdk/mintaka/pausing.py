@@ -150,8 +150,9 @@ class Pause:
         run = self.flow.run
         decision = decide(TASK_RUN_POLICY, Transition(run.state, proposed, to_datetime(now_micros())))
         if decision.state is None:
+            self.flow.ledger.refuse(run, decision)
             raise Halted(decision.reason)
-        self.flow.ledger.enter(run, entry_of(decision.state, rule=decision.rule, decision=decision.reason))
+        self.flow.ledger.enter(run, entry_of(decision.state, decision))
 
 
 _LOCK = threading.Lock()

@@ -17,10 +17,10 @@ from mintaka.kept_runs import kept_run, parameters_of
 from mintaka.outcomes import KeptOutcome, Outcome
 from mintaka.result_settings import persisted_in
 from mintaka.results import ResultRecord
-from mintaka.runs import Entry, now_micros
+from mintaka.runs import Entry, Opinion, now_micros
 from mintaka.steps import Do
 from mintaka_core.errors import MintakaError
-from mintaka_core.states import COMPLETED
+from mintaka_core.states import COMPLETED, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -96,7 +96,8 @@ class ReplayedTask(TaskKeeping):
             replay.ran.append(invocation.run.name)
             return None
         replay.replayed.append(invocation.run.name)
-        entry = Entry(COMPLETED, "Cached", now_micros(), "replay", "recorded result", "", f"kept as {found.metadata.storage_key}")
+        trail = (Opinion("replay", "Redirect", "recorded result"),)
+        entry = Entry(COMPLETED, "Cached", now_micros(), trail, "", f"kept as {found.metadata.storage_key}", RUNNING)
         return KeptOutcome(invocation.run, found) if invocation.ledger.end(invocation.run, entry) else Outcome(invocation.run)
 
     def _recorded(self, invocation: Invocation) -> Generator[Step, Any, ResultRecord | None]:

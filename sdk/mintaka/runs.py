@@ -21,9 +21,10 @@ from mintaka.states import State
 from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mintaka.recording import Recorder
+    from mintaka_core.transitions import Decision
 
 
 def now_micros() -> int:
@@ -36,16 +37,43 @@ def to_datetime(micros: int) -> datetime:
     return datetime.fromtimestamp(micros / 1_000_000, UTC)
 
 
+class Opinion(NamedTuple):
+    """What one rule said about a proposal; `verdict` is Accept, Redirect, Wait or Abort."""
+
+    rule: str
+    verdict: str
+    reason: str
+
+
 class Entry(NamedTuple):
-    """One state a run was in: since when (µs since the epoch), the rule that decided and why, and the state's own reason."""
+    """One state a run was in: since when (µs since the epoch), what the rules said, and the state's own reason.
+
+    `trail` is every opinion that a rule had, in order; () where all let it pass. `proposed` is what they were asked about
+    (None: this very state). Where they refused it, the entry repeats the state that the run stayed in.
+    """
 
     type: StateType
     name: str
     time: int
-    rule: str = ""
-    decision: str = ""
+    trail: tuple[Opinion, ...] = ()
     reason: str = ""
     message: str = ""
+    proposed: StateType | None = None
+
+    @property
+    def rule(self) -> str:
+        """The rule that decided; "" where all let it pass."""
+        return self.trail[-1].rule if self.trail else ""
+
+    @property
+    def decision(self) -> str:
+        """Why it decided so."""
+        return self.trail[-1].reason if self.trail else ""
+
+    @property
+    def refused(self) -> bool:
+        """True where the run did not enter another state."""
+        return bool(self.trail) and self.trail[-1].verdict == "Abort"
 
 
 class Stoppable(Protocol):
@@ -90,9 +118,14 @@ class Run:
         return tuple(dict.fromkeys(n for _, n in self.inputs))
 
     @property
+    def last(self) -> Entry:
+        """What it entered last."""
+        return last_entered(self.history)
+
+    @property
     def state(self) -> State:
         """The state it is in, without result or exception."""
-        entry = self.history[-1]
+        entry = self.last
         return State(entry.type, entry.name, entry.reason, entry.message, time=to_datetime(entry.time))
 
     @property
@@ -103,7 +136,7 @@ class Run:
     @property
     def run_count(self) -> int:
         """How often the body was started."""
-        return sum(entry.type == RUNNING for entry in tuple(self.history))
+        return sum(entry.type == RUNNING and not entry.refused for entry in tuple(self.history))
 
     @property
     def start_time(self) -> datetime | None:
@@ -186,6 +219,16 @@ class Ledger:
         return True
 
     @uninterrupted
+    def refuse(self, run: Run, decision: Decision) -> None:
+        """Have it on record that a proposal was refused; `run` stays what it is, be it over."""
+        if self.closed:
+            return
+        last = run.last
+        proposed = decision.transition.proposed.type
+        run.history.append(Entry(last.type, last.name, time_ns() // 1000, trail_of(decision), last.reason, last.message, proposed))
+        self.recorder.changed(run)
+
+    @uninterrupted
     def revise(self, run: Run, entry: Entry) -> None:
         """Another end for a run that is over: what it did was undone, or turned out not to be kept."""
         run.history.append(entry)
@@ -230,6 +273,25 @@ class Ledger:
         self.recorder.log(level, logger, n, message)
 
 
-def entry_of(state: Any, *, rule: str = "", decision: str = "", time: int | None = None) -> Entry:
-    """A state as a line of history, since `time` (None: now)."""
-    return Entry(state.type, state.name, time or time_ns() // 1000, rule, decision, state.reason, state.message)
+def last_entered(history: Sequence[Entry]) -> Entry:
+    """The newest entry but for refusals."""
+    entry = history[-1]
+    if not entry.trail:
+        return entry
+    return next((entry for entry in reversed(history) if not entry.refused), entry)
+
+
+def entry_of(state: Any, decision: Decision | None = None) -> Entry:
+    """A state as a line of history, since now, with the decision that led to it (None: nobody was asked)."""
+    if decision is None:
+        return Entry(state.type, state.name, time_ns() // 1000, (), state.reason, state.message)
+    proposed = decision.transition.proposed.type
+    trail = trail_of(decision)
+    return Entry(
+        state.type, state.name, time_ns() // 1000, trail, state.reason, state.message, None if proposed is state.type else proposed
+    )
+
+
+def trail_of(decision: Decision) -> tuple[Opinion, ...]:
+    """Every opinion behind a decision."""
+    return tuple(Opinion(opinion.rule, type(opinion.verdict).__name__, opinion.verdict.reason) for opinion in decision.trail)

@@ -102,8 +102,10 @@ class TaskTransaction(Transaction):
                     explicit=True,
                 ),
             )
-            if decision.state is not None:
-                self._ledger.revise(self._run, entry_of(decision.state, rule=decision.rule, decision=decision.reason))
+            if decision.state is None:
+                self._ledger.refuse(self._run, decision)
+            else:
+                self._ledger.revise(self._run, entry_of(decision.state, decision))
         return True
 
 

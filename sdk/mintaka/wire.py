@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from mintaka.runs import last_entered
 from mintaka_core.states import RUNNING
 from mintaka_history.reports import ArtifactReport, LocalRun, LogReport, ReportedRun, RunReport, TaskReport
 
@@ -51,11 +52,11 @@ class LogLine(NamedTuple):
 def task_report(run: Run) -> TaskReport:
     """The row of `run` as it is now."""
     history = tuple(run.history)
-    first, last = history[0], history[-1]
+    first, last = history[0], last_entered(history)
     created = first.time
     runs, started = 0, None
     for entry in history:
-        if entry.type is RUNNING:
+        if entry.type is RUNNING and not entry.refused:
             runs += 1
             if started is None:
                 started = entry.time
@@ -94,8 +95,18 @@ def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:
     if len(history) > _HISTORY_LIMIT:
         history = history[: _HISTORY_LIMIT // 2] + history[-_HISTORY_LIMIT // 2 :]
     return tuple(
-        [(entry.type._value_, _cleaned(entry.name), entry.time - created, entry.rule, _cleaned(entry.decision)) for entry in history]
+        [
+            (
+                *(entry.type._value_, _cleaned(entry.name), entry.time - created),
+                *("" if entry.proposed is None else entry.proposed._value_, _trail(entry) if entry.trail else ()),
+            )
+            for entry in history
+        ]
     )
+
+
+def _trail(entry: Entry) -> tuple[Any, ...]:
+    return tuple((_cleaned(rule, _NAME_LIMIT), verdict, _cleaned(reason)) for rule, verdict, reason in entry.trail)
 
 
 def local_run(launch: Launch, run: Run) -> LocalRun:
@@ -109,7 +120,7 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
         transitions=tuple(
             (
                 *(number, entry.type._value_, _cleaned(entry.name), entry.time),
-                *(entry.rule, _cleaned(entry.decision), _cleaned(entry.reason), _cleaned(entry.message)),
+                *("" if entry.proposed is None else entry.proposed._value_, _trail(entry), _cleaned(entry.reason), _cleaned(entry.message)),
             )
             for number, entry in enumerate(history, 1)
         ),

@@ -51,7 +51,11 @@ class FlowRunAnswer(msgspec.Struct):
 
 
 class TransitionAnswer(msgspec.Struct):
-    """One transition of a flow run and the decision behind it; `from` is null for the first."""
+    """One transition of a flow run and the decision behind it; `from` is null for the first.
+
+    `rule`, `verdict` and `reason` are those that decided, `trail` is `[rule, verdict, reason]` of every rule that had something to
+    say about what was `proposed`, in order. Where the verdict is Abort, the run stayed in its state.
+    """
 
     sequence: int
     from_: StateType | None = msgspec.field(name="from")
@@ -64,12 +68,14 @@ class TransitionAnswer(msgspec.Struct):
     message: str
     attempt: int
     time: datetime
+    trail: list[tuple[str, str, str]] = []
 
 
 class TaskRunAnswer(msgspec.Struct):
     """One task run. `n` is its number in the attempt, `parent` that of the task run or subflow it was called in.
 
-    `history` holds `[state type, state name, µs since created, rule, reason]` for each state it was in; `inputs` the
+    `history` holds `[state type, state name, µs since created, state type proposed, trail]` for each state it was in, the trail as
+    in a flow run's transitions. `inputs` the
     numbers of the task runs whose results it was given, by parameter (`wait_for`: what it only waited for), `upstream` all of them.
     """
 
@@ -91,7 +97,7 @@ class TaskRunAnswer(msgspec.Struct):
     inputs: dict[str, list[int]]
     upstream: list[int]
     tags: list[str]
-    history: list[tuple[str, str, int, str, str]]
+    history: list[tuple[str, str, int, str, list[tuple[str, str, str]]]]
     namespace: str
     sequence: int
 

@@ -38,6 +38,10 @@ class NameKind(IntEnum):
 
 #: The type of a state off the wire: as strict as the enum, and a plain string.
 StateWord = Literal["SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "PAUSED", "CANCELLING", "CANCELLED"]
+#: What a rule said about a proposal.
+VerdictWord = Literal["Accept", "Redirect", "Wait", "Abort"]
+#: The opinions of rules about one proposal, in the order they were asked: rule, verdict, reason.
+type Trail = tuple[tuple[str, VerdictWord, str], ...]
 
 
 def stored_name(state_type: StateType, name: str) -> str | None:

@@ -1,12 +1,13 @@
 """The history of a task run as a short text: what is usual is left out.
 
-On the wire an entry is `[state type, state name, µs since created, rule, reason]`. Stored it is `[code, µs]`, and only
-where they are unusual, the state's name, the rule and the reason follow: 7 bytes instead of 35.
+On the wire an entry is `[state type, state name, µs since created, state type proposed, [[rule, verdict, reason], …]]`. Stored
+it is `[code, µs]`, and only where they are unusual, the state's name, the proposed state's code (0: the same) and the trail
+follow: 7 bytes instead of 35.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,34 +16,45 @@ from mintaka_history.codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, STATE_OF_C
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mintaka_history.codes import StateWord
+    from mintaka_history.codes import StateWord, Trail
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[list[Any]]).decode
 #: The beginning of a stored entry, by what is usual.
-_USUAL = {(word, name, "", ""): f"[{code}," for word, code in CODE_OF_WORD.items() for name in ("", DEFAULT_NAME_OF_CODE[code])}
-_decode = msgspec.json.Decoder(list[list[int | str]]).decode
+_USUAL: dict[tuple[str, str, str, Trail], str] = {
+    (word, name, proposed, ()): f"[{code},"
+    for word, code in CODE_OF_WORD.items()
+    for name in ("", DEFAULT_NAME_OF_CODE[code])
+    for proposed in ("", word)
+}
 
-type Entry = tuple[StateWord, str, int, str, str]
+type Entry = tuple[StateWord, str, int, str, Trail]
 
 
 def compact(entries: Iterable[Entry]) -> str:
     """The stored text of a history."""
     parts = []
-    for word, name, offset, rule, reason in entries:
-        usual = _USUAL.get((word, name, rule, reason))
+    for word, name, offset, proposed, trail in entries:
+        usual = _USUAL.get((word, name, proposed, trail))
         if usual is not None:
             parts.append(f"{usual}{offset}]")
         else:
             code = CODE_OF_WORD[word]
             stored = "" if name == DEFAULT_NAME_OF_CODE[code] else name
-            parts.append(_encode([code, offset, stored, rule, reason]).decode())
+            other = 0 if proposed in ("", word) else CODE_OF_WORD[proposed]
+            parts.append(_encode([code, offset, stored, other, trail]).decode())
     return f"[{','.join(parts)}]"
 
 
-def expanded(text: str) -> list[tuple[str, str, int, str, str]]:
-    """The history in a stored text, as it is on the wire."""
+def expanded(text: str) -> list[tuple[str, str, int, str, list[tuple[str, str, str]]]]:
+    """The history in a stored text, as it is on the wire, the proposed state always told."""
     entries = []
     for code, offset, *rest in _decode(text):
-        name, rule, reason = rest or ("", "", "")
-        entries.append((STATE_OF_CODE[int(code)].value, str(name) or DEFAULT_NAME_OF_CODE[int(code)], int(offset), str(rule), str(reason)))
+        name, proposed, said = rest or ("", 0, [])
+        if isinstance(proposed, str):  # a row from before whole trails were kept: the rule that decided, and why
+            proposed, said = 0, [(proposed, "Redirect", said)] if proposed else []
+        trail = [(rule, verdict, reason) for rule, verdict, reason in said]
+        entries.append(
+            (STATE_OF_CODE[code].value, name or DEFAULT_NAME_OF_CODE[code], offset, STATE_OF_CODE[proposed or code].value, trail)
+        )
     return entries

@@ -138,8 +138,9 @@ def _movement(report: RunReport, local: LocalRun, ids: Mapping[Word, int]) -> Mo
     rows: list[TransitionRow] = []
     started = ended = None
     reason = message = ""
-    for seq, word, name, at, rule, decision, reason, message in local.transitions:
+    for seq, word, name, at, proposed, trail, reason, message in local.transitions:
         code = CODE_OF_WORD[word]
+        rule, verdict, decision = trail[-1] if trail else ("", "Accept", "")
         before = rows[-1].to_state if rows else None
         rows.append(
             TransitionRow(
@@ -148,14 +149,17 @@ def _movement(report: RunReport, local: LocalRun, ids: Mapping[Word, int]) -> Mo
                 attempt=report.attempt,
                 from_state=before,
                 to_state=code,
-                proposed=code,
+                proposed=CODE_OF_WORD[proposed or word],
                 name=None if not name or name == _DEFAULT_NAMES[word] else name[:NAME_LIMIT],
                 rule=rule or None,
-                verdict="Redirect" if rule else "Accept",
+                verdict=verdict,
                 reason=decision[:MESSAGE_LIMIT] or None,
                 message=_told(reason, message) or None,
+                trail=_json(trail).decode() if len(trail) > 1 else None,
             )
         )
+        if verdict == "Abort":
+            continue
         if code == _RUNNING and started is None:
             started = at
         ended = at if STATE_OF_CODE[code].is_terminal else None

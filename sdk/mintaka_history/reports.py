@@ -12,7 +12,7 @@ from uuid import UUID  # noqa: TC003 - msgspec reads the annotations
 import msgspec
 
 from mintaka_core.errors import MintakaError
-from mintaka_history.codes import StateWord  # noqa: TC001 - msgspec reads the annotations
+from mintaka_history.codes import StateWord, Trail
 from mintaka_history.instants import LATEST_MICROSECONDS
 
 #: Task runs and log lines together that one report may hold.
@@ -27,6 +27,8 @@ _Small = Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)]
 _Offset = Annotated[int, msgspec.Meta(ge=-LATEST_MICROSECONDS, le=LATEST_MICROSECONDS)]
 _Parameter = Annotated[str, msgspec.Meta(max_length=200)]
+#: The state that was proposed; "" for the very one that was entered.
+_Proposed = StateWord | Literal[""]
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
@@ -44,7 +46,9 @@ class OversizedReport(MintakaError):
 
 
 class TaskReport(msgspec.Struct, frozen=True, gc=False):
-    """The latest state of one task run; `history` is everything since it was created.
+    """The latest state of one task run; `history` is everything since it was created:
+    `[state type, state name, µs since created, state type proposed ("": the same), what the rules said]`, the last a list of
+    `[rule, verdict, reason]`. Where the verdict is Abort, it stayed in the state that is told once more.
 
     `inputs` are the numbers of the task runs whose results it was given, by parameter; `wait_for` stands for what it only
     waited for.
@@ -66,7 +70,7 @@ class TaskReport(msgspec.Struct, frozen=True, gc=False):
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
     parent: _Number | None = None
     kind: Literal["task", "subflow"] = "task"
-    history: tuple[tuple[StateWord, str, _Offset, str, str], ...] = ()
+    history: tuple[tuple[StateWord, str, _Offset, _Proposed, Trail], ...] = ()
 
 
 class LogReport(msgspec.Struct, frozen=True, gc=False):
@@ -98,14 +102,15 @@ class LocalRun(msgspec.Struct, frozen=True):
     """What the process itself says of a flow run that is no resource of any cluster.
 
     `parameters` are the flow's arguments by name. `transitions` holds all of them, oldest first:
-    `[number from 1, state type, state name, µs since the epoch, rule, why it decided so, the state's reason, its message]`.
+    `[number from 1, state type, state name, µs since the epoch, state type proposed ("": the same), what the rules said, the
+    state's reason, its message]`, as in the history of a task run.
     """
 
     flow: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     created: _Instant
     parameters: dict[str, Any] = {}
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
-    transitions: tuple[tuple[_Positive, StateWord, str, _Instant, str, str, str, str], ...] = ()
+    transitions: tuple[tuple[_Positive, StateWord, str, _Instant, _Proposed, Trail, str, str], ...] = ()
 
 
 class ReportedRun(msgspec.Struct, frozen=True, omit_defaults=True):

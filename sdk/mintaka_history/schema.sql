@@ -50,6 +50,7 @@ CREATE TABLE flow_run_transitions (
 	verdict TEXT,
 	reason TEXT,
 	message TEXT,
+	trail TEXT,
 	CONSTRAINT pk_flow_run_transitions PRIMARY KEY (flow_run, seq)
 )
  WITHOUT ROWID;

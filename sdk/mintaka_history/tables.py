@@ -136,6 +136,7 @@ flow_run_transitions = Table(
     Column("verdict", Text),
     Column("reason", Text),
     Column("message", Text),
+    Column("trail", Text),
     PrimaryKeyConstraint("flow_run", "seq"),
     sqlite_with_rowid=False,
 )

@@ -138,7 +138,11 @@ def task(n: int, *, seq: int = 3, state: str = "COMPLETED", **members: Any) -> d
         "ended": created + 100 if state == "COMPLETED" else None,
         "runs": 1,
         "inputs": {"rows": [n - 1]} if n else {},
-        "history": [["PENDING", "Pending", 0, "", ""], ["RUNNING", "Running", 10, "", ""], [state, state.capitalize(), 100, "", ""]],
+        "history": [
+            ["PENDING", "Pending", 0, "PENDING", []],
+            ["RUNNING", "Running", 10, "RUNNING", []],
+            [state, state.capitalize(), 100, state, []],
+        ],
         **members,
     }
 

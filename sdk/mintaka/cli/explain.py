@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from mintaka.cli.parsing import JsonOption
 from mintaka.cli.places import ClusterOption, RunArgument, place
-from mintaka.cli.showing import console, print_json, run_line, sentence, tasks_table
+from mintaka.cli.showing import console, print_json, run_line, tasks_table
+from mintaka.cli.telling import task_told, transition_told
 
 _BAD = frozenset({"FAILED", "CRASHED"})
+#: Of more decisions about task runs, the first are shown.
+_SHOWN = 50
 
 
 def command(run: RunArgument, json: JsonOption = False, cluster: ClusterOption = False) -> None:
-    """Tell why a flow run is where it is: each transition with the rule that decided, and the task runs that went wrong."""
+    """Tell why a flow run is where it is: each transition and what the rules said about it, the decisions about its task runs,
+    and the task runs that went wrong.
+    """
+    bad, decided = [], []
     with place(cluster=cluster) as where:
         found = where.flow_run(run)
         transitions = where.transitions(found["uid"])
-        bad = [task for task in where.task_runs(found["uid"]) if task["state"] in _BAD]
+        for task in where.task_runs(found["uid"]):
+            if task["state"] in _BAD:
+                bad.append(task)
+            decided += task_told(task)
     if json:
-        print_json({"flow_run": found, "transitions": transitions, "task_runs": bad})
+        print_json({"flow_run": found, "transitions": transitions, "task_runs": bad, "decisions": decided})
         return
     out = console()
     out.print(run_line(found))
     for transition in transitions:
-        out.print(f"  {sentence(transition)}", markup=False)
+        out.print(f"  {transition_told(transition)}", markup=False)
+    if decided:
+        out.print("decisions about task runs:")
+        for line in decided[:_SHOWN]:
+            out.print(f"  {line}", markup=False)
+        if len(decided) > _SHOWN:
+            out.print(f"  and {len(decided) - _SHOWN} more: --json shows all")
     if bad:
         out.print("task runs that went wrong:")
         out.print(tasks_table(bad))

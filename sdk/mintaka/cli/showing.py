@@ -116,14 +116,6 @@ def run_line(run: Document) -> Text:
     return text.append(f" {told}" if told else "").append(f"  {counts_text(run['task_counts'])}".rstrip())
 
 
-def sentence(transition: Document) -> str:
-    """A transition and the decision behind it."""
-    state = transition.get("name") or transition["to"]
-    decision = " ".join(part for part in (transition.get("rule") or "", transition.get("verdict") or "") if part)
-    why = ": ".join(part for part in (decision, transition.get("reason") or "", transition.get("message") or "") if part)
-    return f"{transition['time']}  {transition.get('from') or 'new'} → {state}" + (f"  {why}" if why else "")
-
-
 def _instant(text: str | datetime) -> datetime:
     return text if isinstance(text, datetime) else datetime.fromisoformat(text)
 

@@ -59,7 +59,7 @@ class MemoryRecorder:
 
     def states_of(self, name: str) -> list[str]:
         """The state names of that run, in order."""
-        return [entry.name for entry in self.run(name).history]
+        return [entry.name for entry in self.run(name).history if not entry.refused]
 
     def upstream_of(self, name: str) -> set[str]:
         """The names of the runs whose results went into that run."""

@@ -224,4 +224,5 @@ def _transition(row: Row[Any]) -> TransitionAnswer:
         message=row.message or "",
         attempt=row.attempt,
         time=from_microseconds(row.at),
+        trail=msgspec.json.decode(row.trail) if row.trail else [(row.rule, row.verdict or "", row.reason or "")] if row.rule else [],
     )

@@ -35,7 +35,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Accept', ?, ?) ON CONFLICT DO NOTHING
 """
 _TASKS = f"""
 UPDATE task_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = '{MESSAGE}', ended = ?, seq = seq + 1,
-  history = substr(history, 1, length(history) - 1) || ',[{_CRASHED},' || (? - created) || ',"","{RULE}","{REASON}"]]'
+  history = substr(history, 1, length(history) - 1) || ',[{_CRASHED},' || (? - created) || ',"",0,[["{RULE}","Accept","{REASON}"]]]]'
 WHERE flow_run = ? AND attempt = ? AND state IN ({_LIVE})
 """  # noqa: S608
 

@@ -32,7 +32,15 @@ class Heading:
 
 
 class TransitionRow(NamedTuple):
-    """One transition of a flow run, its columns in the table's words; `at` in microseconds, states as codes."""
+    """One transition of a flow run, its columns in the table's words; `at` in microseconds, states as codes.
+
+    `rule`, `verdict` and `reason` are those that decided; `trail` is JSON of all of them where there were more.
+    """
+
+    @property
+    def refused(self) -> bool:
+        """True where the run stayed in its state."""
+        return self.verdict == "Abort"
 
     seq: int
     at: int
@@ -45,6 +53,7 @@ class TransitionRow(NamedTuple):
     verdict: str | None
     reason: str | None
     message: str | None
+    trail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +133,13 @@ def current_attempt(session: Session, uid: str) -> int | None:
 
 def move(session: Session, number: int, movement: Movement) -> None:
     """Write the transitions that are new, and the state they led to; nothing where the operator speaks for the run."""
-    last = movement.transitions[-1]
+    last = next((transition for transition in reversed(movement.transitions) if not transition.refused), movement.transitions[0])
+    seq = movement.transitions[-1].seq
     session.run(
         _MOVE,
         (
-            *(last.to_state, last.name, movement.state_reason, movement.state_message, last.at, movement.started, movement.ended, last.seq),
-            *(last.attempt, movement.name, number, last.seq),
+            *(last.to_state, last.name, movement.state_reason, movement.state_message, last.at, movement.started, movement.ended, seq),
+            *(last.attempt, movement.name, number, seq),
         ),
     )
     rows = ", ".join([f"(?, {', '.join('?' * len(TransitionRow._fields))})"] * len(movement.transitions))

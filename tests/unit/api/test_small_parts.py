@@ -19,6 +19,7 @@ from mintaka_api.problems import Problem
 from mintaka_api.settings import InvalidSetting, from_command_line, from_environment
 from mintaka_core.states import DEFAULT_NAMES, StateType
 from mintaka_history.codes import STATE_CODES, StateWord
+from mintaka_history.edges import inputs_of, upstream_of
 from mintaka_history.entries import compact, expanded
 from mintaka_history.instants import from_microseconds, to_microseconds
 from mintaka_history.queries.pages import prefix_end
@@ -29,21 +30,41 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 words = st.sampled_from([state.value for state in StateType])
+opinions = st.tuples(st.text(max_size=9), st.sampled_from(["Accept", "Redirect", "Wait", "Abort"]), st.text(max_size=9))
 entries = st.tuples(
-    words, st.one_of(st.just(""), st.text(max_size=9)), st.integers(-(2**50), 2**50), st.text(max_size=9), st.text(max_size=9)
+    words,
+    st.one_of(st.just(""), st.text(max_size=9)),
+    st.integers(-(2**50), 2**50),
+    st.one_of(st.just(""), words),
+    st.lists(opinions, max_size=3).map(tuple),
 )
 
 
 @given(st.lists(entries, max_size=6))
 def test_a_history_comes_back_as_it_went_in(history: list[Any]) -> None:
-    """But that a state without a name has its type's."""
-    assert expanded(compact(history)) == [(word, name or DEFAULT_NAMES[StateType(word)], *rest) for word, name, *rest in history]
+    """But that a state without a name has its type's, and that a proposal which is not told was one of that state."""
+    assert expanded(compact(history)) == [
+        (word, name or DEFAULT_NAMES[StateType(word)], offset, proposed or word, list(trail))
+        for word, name, offset, proposed, trail in history
+    ]
 
 
 def test_an_ordinary_history_is_short() -> None:
     """Three states take 27 bytes."""
-    usual = [("PENDING", "Pending", 0, "", ""), ("RUNNING", "Running", 11, "", ""), ("COMPLETED", "Completed", 43, "", "")]
+    usual: list[Any] = [("PENDING", "Pending", 0, "", ()), ("RUNNING", "Running", 11, "", ()), ("COMPLETED", "Completed", 43, "", ())]
     assert compact(usual) == "[[2,0],[3,11],[4,43]]"
+
+
+def test_rows_written_before_trails_and_parameters_were_kept_are_read() -> None:
+    """What they do not say stays empty."""
+    assert expanded('[[2,0],[1,5,"AwaitingRetry","retry_failed","failure 1 of 1 allowed"],[3,9,"Retrying","",""]]') == [
+        ("PENDING", "Pending", 0, "PENDING", []),
+        ("SCHEDULED", "AwaitingRetry", 5, "SCHEDULED", [("retry_failed", "Redirect", "failure 1 of 1 allowed")]),
+        ("RUNNING", "Retrying", 9, "RUNNING", []),
+    ]
+    assert inputs_of("[0,2]") == {"": [0, 2]}
+    assert upstream_of(inputs_of('{"rows":[2,0],"wait_for":[0]}')) == [2, 0]
+    assert inputs_of(None) == {}
 
 
 def test_every_state_has_a_code_of_its_own_and_a_word() -> None:

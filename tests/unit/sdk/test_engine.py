@@ -137,7 +137,7 @@ def test_the_trail_of_a_retry_is_in_the_history() -> None:
     with recorded() as history:
         assert main() == 3
     row = history.row("flaky-0")
-    assert [(entry[0], entry[1], entry[3]) for entry in row["history"]] == [
+    assert [(entry[0], entry[1], entry[4][0][0] if entry[4] else "") for entry in row["history"]] == [
         ("PENDING", "Pending", ""),
         ("RUNNING", "Running", ""),
         ("SCHEDULED", "AwaitingRetry", "retry_failed"),
@@ -148,7 +148,8 @@ def test_the_trail_of_a_retry_is_in_the_history() -> None:
         ("RUNNING", "Retrying", ""),
         ("COMPLETED", "Completed", ""),
     ]
-    assert row["history"][2][4] == "failure 1 of 2 allowed, again in 0.0 s"
+    assert row["history"][2][3:] == ["FAILED", [["retry_failed", "Redirect", "failure 1 of 2 allowed, again in 0.0 s"]]]
+    assert row["history"][3][4][0][1] == "Wait"
     assert (row["runs"], row["seq"]) == (3, 9)
 
 

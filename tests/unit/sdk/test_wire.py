@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from mintaka.context import Launch
 from mintaka.exceptions import LoadError
 from mintaka.recording import NullRecorder
-from mintaka.runs import Entry, Ledger
+from mintaka.runs import Entry, Ledger, Opinion
 from mintaka.sending import Answer, Connection, judged
 from mintaka.wire import Contents, LogLine, clean, encode, run_report, task_report
-from mintaka_core.states import FAILED, RUNNING, SCHEDULED
+from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
+
+RETRY = (Opinion("retry_failed", "Redirect", "failure 1 of 1 allowed"),)
 
 
 def test_a_row_has_what_the_contract_names() -> None:
@@ -25,9 +27,10 @@ def test_a_row_has_what_the_contract_names() -> None:
     created = run.history[0].time
     for entry in (
         Entry(RUNNING, "Running", created + 10),
-        Entry(SCHEDULED, "AwaitingRetry", created + 20, "retry_failed", "failure 1 of 1 allowed", "ValueError", "no"),
+        Entry(SCHEDULED, "AwaitingRetry", created + 20, RETRY, "ValueError", "no", FAILED),
         Entry(RUNNING, "Retrying", created + 30),
-        Entry(FAILED, "Failed", created + 40, "", "", "ValueError", "still no"),
+        Entry(FAILED, "Failed", created + 40, (), "ValueError", "still no"),
+        Entry(FAILED, "Failed", created + 90, (Opinion("terminal_states_stay", "Abort", "it ended"),), "ValueError", "still no", COMPLETED),
     ):
         run.history.append(entry)
     row = json.loads(encode(task_report(run)))
@@ -39,7 +42,7 @@ def test_a_row_has_what_the_contract_names() -> None:
         "state_name": "Failed",
         "reason": "ValueError",
         "message": "still no",
-        "seq": 5,
+        "seq": 6,
         "started": created + 10,
         "ended": created + 40,
         "runs": 2,
@@ -48,11 +51,12 @@ def test_a_row_has_what_the_contract_names() -> None:
         "parent": 3,
         "kind": "task",
         "history": [
-            ["PENDING", "Pending", 0, "", ""],
-            ["RUNNING", "Running", 10, "", ""],
-            ["SCHEDULED", "AwaitingRetry", 20, "retry_failed", "failure 1 of 1 allowed"],
-            ["RUNNING", "Retrying", 30, "", ""],
-            ["FAILED", "Failed", 40, "", ""],
+            ["PENDING", "Pending", 0, "", []],
+            ["RUNNING", "Running", 10, "", []],
+            ["SCHEDULED", "AwaitingRetry", 20, "FAILED", [["retry_failed", "Redirect", "failure 1 of 1 allowed"]]],
+            ["RUNNING", "Retrying", 30, "", []],
+            ["FAILED", "Failed", 40, "", []],
+            ["FAILED", "Failed", 90, "COMPLETED", [["terminal_states_stay", "Abort", "it ended"]]],
         ],
         "created": created,
     }
@@ -88,7 +92,7 @@ def test_texts_are_made_what_every_database_takes(text: str) -> None:
 def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
     run = Ledger(NullRecorder()).open("t", "task", None)
     for n in range(20_000):
-        run.history.append(Entry(RUNNING, "Retrying", n, "retry_failed", "x" * 100))
+        run.history.append(Entry(RUNNING, "Retrying", n, (Opinion("retry_failed", "Redirect", "x" * 100),)))
     row = task_report(run)
     assert (row.seq, len(encode(row)) < 500_000) == (20_001, True)
 

@@ -1,0 +1,46 @@
+"""Decisions in sentences: what was proposed, and what each rule said about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mintaka.histories import Document
+
+_SAID = {"Redirect": "changed that", "Wait": "had it wait", "Abort": "refused", "Accept": "let it pass"}
+
+
+def transition_told(transition: Document) -> str:
+    """One transition of a flow run, with the decision behind it."""
+    state = transition.get("name") or transition["to"]
+    trail = transition.get("trail") or _decided(transition)
+    told = decision_told(transition.get("proposed") or transition["to"], transition["to"], trail)
+    # A resource keeps the state's own reason; with a rule it is the rule's, which has been told.
+    reason = "" if trail else transition.get("reason") or ""
+    why = "; ".join(part for part in (told, ": ".join(part for part in (reason, transition.get("message") or "") if part)) if part)
+    return f"{transition['time']}  {transition.get('from') or 'new'} → {state}" + (f"  {why}" if why else "")
+
+
+def task_told(task: Document) -> list[str]:
+    """The decisions about a task run: one line each, none where every rule let everything pass."""
+    return [
+        f"{task['name']} {name}: {decision_told(proposed, kind, trail)}"
+        for kind, name, _, proposed, trail in task.get("history", ())
+        if trail
+    ]
+
+
+def decision_told(proposed: str, entered: str, trail: Sequence[Sequence[str]]) -> str:
+    """What was proposed, where that is not what came of it, and what each rule said."""
+    refused = bool(trail) and trail[-1][1] == "Abort"
+    asked = f"{proposed} was proposed" if proposed != entered or refused else ""
+    said = [f"{rule} {_SAID.get(verdict, verdict)}: {reason}".rstrip(": ") for rule, verdict, reason in trail]
+    return "; ".join(part for part in (asked, *said) if part)
+
+
+def _decided(transition: Document) -> list[tuple[str, str, str]]:
+    """The rule that decided, where that is all there is."""
+    rule = transition.get("rule") or ""
+    return [(rule, transition.get("verdict") or "", transition.get("reason") or "")] if rule else []
