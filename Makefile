@@ -76,7 +76,7 @@ crds: venv ## write the CRDs anew from the models
 	.venv/bin/python -m mintaka_core.resources.crds crds charts/mintaka/files/crds
 
 .PHONY: bench
-bench: bench-operator bench-ingest bench-mirror bench-sdk ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
+bench: bench-operator bench-ingest bench-mirror bench-pages bench-sdk ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
 
 .PHONY: bench-operator
 bench-operator: cluster ## runs on fake nodes beside native Jobs and bare pods
@@ -90,6 +90,10 @@ bench-ingest: venv postgresql ## task runs per second into SQLite and PostgreSQL
 .PHONY: bench-mirror
 bench-mirror: venv postgresql ## transitions per second into SQLite and PostgreSQL, and the mirror's lag
 	@.venv/bin/python benchmarks/mirror.py
+
+.PHONY: bench-pages
+bench-pages: venv postgresql ## milliseconds per page over a million flow runs and ten million task runs
+	@.venv/bin/python benchmarks/pages.py
 
 .PHONY: bench-sdk
 bench-sdk: venv postgresql ## microseconds per task and flow, start-up, task runners, to an API; beside Prefect

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -23,6 +24,7 @@ from mintaka_history.database import Database
 from mintaka_history.migrating import migrate
 from mintaka_history.paging import Page
 from mintaka_history.queries import flow_runs as queries
+from mintaka_history.queries import pages
 from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ run_strategy = st.tuples(
     order=st.sampled_from(["created", "name"]),
     descending=st.booleans(),
     limit=st.integers(1, 7),
+    few=st.sampled_from([0, 5, 5000]),
 )
 def test_the_pages_together_are_the_sorted_list(
     database: Database,
@@ -81,8 +84,9 @@ def test_the_pages_together_are_the_sorted_list(
     order: str,
     descending: bool,
     limit: int,
+    few: int,
 ) -> None:
-    """Whatever the filters, sort and size: all pages in a row equal the filtered, sorted whole."""
+    """Whatever the filters, sort and size, and whether few have the name or many: all pages in a row equal the filtered, sorted whole."""
     names = Names()
     with database.writing() as connection:
         for table in (mirrored.flow_runs, mirrored.flow_run_tags, mirrored.flow_run_transitions):
@@ -94,7 +98,7 @@ def test_the_pages_together_are_the_sorted_list(
     seen: list[Any] = []
     after = None
     while True:
-        with database.reading(pages=True) as connection:
+        with database.reading(pages=True) as connection, mock.patch.object(pages, "_FEW", few):
             part = queries.page(connection, names, wanted, order, Page(limit, descending, after), None)
         assert len(part.items) <= limit
         seen += [(item.created.second, item.name, item.state.type, item.uid) for item in part.items]

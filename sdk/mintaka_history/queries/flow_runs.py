@@ -83,11 +83,13 @@ def page(
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
     if None in tags:
         return Part([], None)
-    query = _tagged(query, [tag for tag in tags if tag is not None], lead=order == "created")
-    if tags and order == "created":
+    collected = wanted.name is not None and order == "created" and pages.few(connection, pages.begins_with(_r.name, wanted.name))
+    lead = order == "created" and not collected
+    query = _tagged(query, [tag for tag in tags if tag is not None], lead=lead)
+    if tags and lead:
         columns = (flow_run_tags.c.created, flow_run_tags.c.flow_run)
         query = query.add_columns(flow_run_tags.c.flow_run)
-    rows, last = pages.fetch(connection, query, columns, page, choices)
+    rows, last = pages.fetch(connection, query, columns, page, choices, collected=collected)
     words = names.values(connection, [number for row in rows for number in (row.ns, row.deployment, row.flow)])
     return Part([_answer(row, words) for row in rows], last)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, literal, literal_column, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, literal_column, select, tuple_, union_all
 
 from mintaka_history.paging import Part
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: How many ranges are merged at most; more values than that are a filter.
 _RANGES = 32
+#: Up to how many rows that a condition leaves are collected and sorted. Of more, walking the list's own order soon finds a page.
+_FEW = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,31 @@ class Choice:
         return same if value == self.common else and_(same, self.column != _written(self.common))
 
 
+def few(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> bool:
+    """True where so few rows fulfil `conditions`, which an index answers, that they are better collected than met on the way."""
+    first = select(literal_column("1")).where(*conditions).limit(_FEW + 1).subquery()
+    counted: int = connection.execute(select(func.count()).select_from(first)).scalar_one()
+    return counted <= _FEW
+
+
 def fetch(
-    connection: Connection, query: Select[Any], order: Sequence[Column[Any]], page: Page, choices: Sequence[Choice] = ()
+    connection: Connection,
+    query: Select[Any],
+    order: Sequence[Column[Any]],
+    page: Page,
+    choices: Sequence[Choice] = (),
+    *,
+    collected: bool = False,
 ) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
     """The rows of `page` of `query`, ordered by `order` (unique together), and the key to go on from (None: that was all).
 
-    The query must select the columns of `order`.
+    The query must select the columns of `order`. `collected` says that it has few rows in all, to be sorted.
     """
+    if collected:
+        for choice in choices:
+            query = query.where(choice.column.in_(choice.values))
+        found = query.cte("collected").prefix_with("MATERIALIZED")
+        return _rows(connection, _limited(found.select(), [found.c[column.name] for column in order], page), order, page)
     limited = _limited(query, order, page)
     several = [choice for choice in choices if len(choice.values) > 1]
     for choice in choices:
@@ -66,6 +86,12 @@ def fetch(
     else:
         for choice in several:
             limited = limited.where(choice.column.in_(choice.values))
+    return _rows(connection, limited, order, page)
+
+
+def _rows(
+    connection: Connection, limited: Select[Any], order: Sequence[Column[Any]], page: Page
+) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
     rows = list(connection.execute(limited).all())
     if len(rows) <= page.limit:
         return rows, None
@@ -98,7 +124,7 @@ def _written(number: int) -> ColumnElement[int]:
     return literal_column(str(int(number)))
 
 
-def _limited(query: Select[Any], order: Sequence[Column[Any]], page: Page) -> Select[Any]:
+def _limited(query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page) -> Select[Any]:
     if page.after is not None:
         key = tuple_(*(bindparam(None, value, type_=column.type) for column, value in zip(order, page.after, strict=True)))
         query = query.where(tuple_(*order) < key if page.descending else tuple_(*order) > key)

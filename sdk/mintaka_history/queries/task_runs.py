@@ -20,7 +20,7 @@ from mintaka_history.queries.flow_runs import state_called
 from mintaka_history.tables import flow_runs, task_run_tags, task_runs
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
     from mintaka_history.paging import Page
     from mintaka_history.queries.flow_runs import RunKey
@@ -130,12 +130,14 @@ def _page(
     if None in tags or any(not choice.values for choice in choices):
         return Part([], None)
     query = _described(query, wanted)
+    collected = run is None and wanted.name is not None and pages.few(connection, _named(wanted.name))
+    lead = run is None and not collected
     if tags:
-        query = _tagged(query, [tag for tag in tags if tag is not None], lead=run is None)
-        if run is None:
+        query = _tagged(query, [tag for tag in tags if tag is not None], lead=lead)
+        if lead:
             g = task_run_tags.c
             order = (g.created, g.flow_run, g.attempt, g.n)
-    rows, last = pages.fetch(connection, query, order, page, choices)
+    rows, last = pages.fetch(connection, query, order, page, choices, collected=collected)
     words = names.values(connection, {*(row.task for row in rows), *(row.ns for row in rows)})
     return Part([_answer(row, words, run.uid if run else row.uid) for row in rows], last)
 
@@ -144,12 +146,16 @@ def _described(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:
     if wanted.state_name is not None:
         query = query.where(state_called(wanted.state_name, _t.state, _t.state_name))
     if wanted.name is not None:
-        query = query.where(_t.name.is_not(None), *pages.begins_with(_t.name, wanted.name))
+        query = query.where(*_named(wanted.name))
     if wanted.started_after is not None:
         query = query.where(_t.started >= wanted.started_after, _t.created >= wanted.started_after - LONGEST_WAIT_MICROSECONDS)
     if wanted.started_before is not None:
         query = query.where(_t.started < wanted.started_before, _t.created < wanted.started_before)
     return query
+
+
+def _named(name: str) -> list[ColumnElement[bool]]:
+    return [_t.name.is_not(None), *pages.begins_with(_t.name, name)]
 
 
 def _tagged(query: Select[Any], tags: list[int], *, lead: bool) -> Select[Any]:
