@@ -6,12 +6,14 @@ are RFC 3339 texts. `history()` gives the one that the environment names, as for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mintaka_core.errors import MintakaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from types import TracebackType
 
     from mintaka.homes import Home
@@ -27,11 +29,25 @@ class FlowRunNotFound(HistoryError):
     """There is no such flow run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which flow runs: of these state types, with this beginning of their name, of this deployment, with all of these tags."""
+
+    states: Sequence[str] = ()
+    name: str | None = None
+    deployment: str | None = None
+    tags: Sequence[str] = ()
+
+
+#: Every flow run.
+ANY = Wanted()
+
+
 class History(Protocol):
     """Where history is read from. Use it as a context manager, or `close` it. Every method raises `HistoryError`."""
 
-    def flow_runs(self, *, limit: int = 50, states: Sequence[str] = (), name: str | None = None) -> list[Document]:
-        """The newest flow runs, newest first; of these state types, and with this beginning of their name."""
+    def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
+        """The newest flow runs that are wanted, newest first."""
 
     def flow_run(self, run: str) -> Document:
         """One flow run, by uid, or the newest of that name; raises FlowRunNotFound."""
@@ -39,8 +55,8 @@ class History(Protocol):
     def transitions(self, uid: str) -> list[Document]:
         """Its transitions with the decisions behind them, oldest first."""
 
-    def task_runs(self, uid: str, *, attempt: int | None = None) -> Iterator[Document]:
-        """The task runs of an attempt (None: the current one), by number."""
+    def task_runs(self, uid: str, *, attempt: int | None = None, states: Sequence[str] = ()) -> Iterator[Document]:
+        """The task runs of an attempt (None: the current one), by number; of these state types ((): of all)."""
 
     def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
         """Lines of an attempt's log, oldest first: those after line number `after`, of at least `level` (20 INFO, 30 WARNING)."""

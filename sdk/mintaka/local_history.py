@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from mintaka.histories import FlowRunNotFound, HistoryError
+from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 from mintaka_core.states import StateType
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from mintaka.histories import Document
+    from mintaka.histories import Document, Wanted
     from mintaka_history.queries.flow_runs import RunKey
 
 _PAGE = 500
@@ -44,12 +44,13 @@ class LocalHistory:
         self._database.migrated = True
         self._names = Names()
 
-    def flow_runs(self, *, limit: int = 50, states: Sequence[str] = (), name: str | None = None) -> list[Document]:
-        """The newest flow runs, newest first."""
+    def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
+        """The newest flow runs that are wanted, newest first."""
         self._look()
-        wanted = flow_runs.FlowRunFilter(states=tuple(StateType(state) for state in states), name=name)
+        states = tuple(StateType(state) for state in wanted.states)
+        asked = flow_runs.FlowRunFilter(states=states, name=wanted.name, deployment=wanted.deployment, tags=tuple(wanted.tags))
         page = Page(limit, descending=True)
-        return [_document(run) for run in self._ask(flow_runs.page, self._names, wanted, "created", page, None).items]
+        return [_document(run) for run in self._ask(flow_runs.page, self._names, asked, "created", page, None).items]
 
     def flow_run(self, run: str) -> Document:
         """One flow run, by uid, or the newest of that name; raises FlowRunNotFound."""
@@ -67,12 +68,12 @@ class LocalHistory:
         """Its transitions, oldest first."""
         return [_document(transition) for transition in self._ask(flow_runs.transitions, self._key(uid).no)]
 
-    def task_runs(self, uid: str, *, attempt: int | None = None) -> Iterator[Document]:
+    def task_runs(self, uid: str, *, attempt: int | None = None, states: Sequence[str] = ()) -> Iterator[Document]:
         """The task runs of an attempt, by number."""
         run = self._key(uid)
         number = attempt or max(run.attempt, run.reported_attempt, 1)
-        every = task_runs.TaskRunFilter()
-        return self._pages(lambda page: self._ask(task_runs.page_of_run, self._names, run, number, every, "n", page, None))
+        asked = task_runs.TaskRunFilter(states=tuple(StateType(state) for state in states))
+        return self._pages(lambda page: self._ask(task_runs.page_of_run, self._names, run, number, asked, "n", page, None))
 
     def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
         """Lines of an attempt's log, oldest first."""

@@ -2,50 +2,49 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 
-from mintaka.histories import FlowRunNotFound, HistoryError
+from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from mintaka.histories import Document
+    from mintaka.histories import Document, Wanted
 
 _TIMEOUT_SECONDS = 10.0
 _PAGE = 200
 
 
 class RemoteHistory:
-    """The history of the API at `url`."""
+    """The history of the API at `url`; where `namespace` is given, lists and names mean that namespace alone."""
 
-    def __init__(self, url: str, client: httpx.Client | None = None) -> None:
+    def __init__(self, url: str, client: httpx.Client | None = None, *, namespace: str | None = None) -> None:
         """`client` None: one of its own."""
         self._url = url.rstrip("/") + "/api/v1"
         self._client = client or httpx.Client(timeout=_TIMEOUT_SECONDS)
+        self._namespace = namespace
 
-    def flow_runs(self, *, limit: int = 50, states: Sequence[str] = (), name: str | None = None) -> list[Document]:
-        """The newest flow runs, newest first."""
-        found: list[Document] = []
-        for run in self._pages("/flow-runs", {"state": list(states), "name": name}, min(limit, _PAGE)):
-            found.append(run)
-            if len(found) >= limit:
-                break
-        return found
+    def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
+        """The newest flow runs that are wanted, newest first."""
+        asked = {"state": list(wanted.states), "name": wanted.name, "deployment": wanted.deployment, "tag": list(wanted.tags)}
+        return list(islice(self._pages("/flow-runs", {**asked, "namespace": self._namespace}, min(limit, _PAGE)), limit))
 
     def flow_run(self, run: str) -> Document:
         """One flow run, by uid, or the newest of that name; raises FlowRunNotFound."""
         try:
             return self._get(f"/flow-runs/{UUID(run)}", {})
         except ValueError:
-            for found in self._pages("/flow-runs", {"name": run}, _PAGE):
+            for found in self._pages("/flow-runs", {"name": run, "namespace": self._namespace}, _PAGE):
                 if found["name"] == run:
                     return found
-        message = f"there is no flow run {run} at {self._url}"
+        place = f" in namespace {self._namespace}" if self._namespace else ""
+        message = f"there is no flow run {run}{place} at {self._url}"
         raise FlowRunNotFound(message)
 
     def transitions(self, uid: str) -> list[Document]:
@@ -53,9 +52,9 @@ class RemoteHistory:
         items: list[Document] = self._get(f"/flow-runs/{quote(uid, safe='')}/transitions", {})["items"]
         return items
 
-    def task_runs(self, uid: str, *, attempt: int | None = None) -> Iterator[Document]:
+    def task_runs(self, uid: str, *, attempt: int | None = None, states: Sequence[str] = ()) -> Iterator[Document]:
         """The task runs of an attempt, by number."""
-        return self._pages(f"/flow-runs/{quote(uid, safe='')}/task-runs", {"attempt": attempt}, _PAGE)
+        return self._pages(f"/flow-runs/{quote(uid, safe='')}/task-runs", {"attempt": attempt, "state": list(states)}, _PAGE)
 
     def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
         """Lines of an attempt's log, oldest first."""
@@ -89,14 +88,49 @@ class RemoteHistory:
 
     def _get(self, path: str, query: Mapping[str, Any]) -> Document:
         given = {key: value for key, value in query.items() if value is not None and value != []}
+        return self._answer(lambda: self._client.get(self._url + path, params=given))
+
+    def post(self, path: str) -> None:
+        """Ask the API to do something.
+
+        Raises:
+            HistoryError: it refused, or cannot be asked.
+        """
+        self._answer(lambda: self._client.post(self._url + path))
+
+    def _answer(self, ask: Callable[[], httpx.Response]) -> Document:
         try:
-            response = self._client.get(self._url + path, params=given)
-            document: Document = response.json()
-        except (httpx.HTTPError, ValueError) as error:
-            message = f"the API at {self._url} cannot be asked: {error}"
+            response = ask()
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            message = f"{self._url} is no address of an API: write MINTAKA_API_URL=http://HOST:PORT ({error})"
             raise HistoryError(message) from error
+        except httpx.TimeoutException as error:
+            message = f"the API at {self._url} cannot be asked: no answer within {_TIMEOUT_SECONDS:.0f} s"
+            raise HistoryError(message) from error
+        except httpx.HTTPError as error:
+            message = f"the API at {self._url} cannot be asked: {error}; start it, or correct MINTAKA_API_URL"
+            raise HistoryError(message) from error
+        return self._read(response)
+
+    def _read(self, response: httpx.Response) -> Document:
+        """The answer's document; whatever else it is, as an error that says so."""
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        document = None
+        if kind.endswith("json"):
+            try:
+                document = response.json()
+            except ValueError:
+                document = None
+        if not isinstance(document, dict) or (response.is_error and "detail" not in document and "title" not in document):
+            message = f"what answers at {self._url} is not the API of Mintaka (HTTP {response.status_code}, {kind or 'no document'}): correct MINTAKA_API_URL"
+            raise HistoryError(message)
         if response.is_success:
             return document
-        detail = document.get("detail", "") if isinstance(document, dict) else ""
-        message = f"{self._url}{path}: HTTP {response.status_code}: {detail}"
+        message = f"{_path(response)}: {document.get('detail') or document.get('title')} (HTTP {response.status_code})"
+        if response.status_code == httpx.codes.BAD_REQUEST:
+            message += "; is the API of the same version as this? mintaka doctor tells"
         raise FlowRunNotFound(message) if response.status_code == httpx.codes.NOT_FOUND else HistoryError(message)
+
+
+def _path(response: httpx.Response) -> str:
+    return str(response.url.copy_with(query=None))

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    import typer
 
 USAGE = 2
+INTERRUPTED = 130
 
 
 class Command(NamedTuple):
@@ -70,8 +74,7 @@ def main() -> None:
 
         sys.stdout.write(f"mintaka {__version__}\n")
     elif arguments[0] not in COMMANDS:
-        sys.stderr.write(f"mintaka: there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)}\n")
-        sys.exit(USAGE)
+        _fail("", "NoSuchCommand", f"there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)}", as_json="--json" in arguments)
     else:
         _call(arguments[0], arguments[1:])
 
@@ -81,14 +84,40 @@ def _call(name: str, arguments: list[str]) -> None:
 
     from mintaka_core.errors import MintakaError  # noqa: PLC0415 - start-up time
 
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=COMMANDS[name].summary)
+    as_json = "--json" in arguments
+    try:
+        code = app_of(name)(arguments, prog_name=f"mintaka {name}", standalone_mode=False)
+    except MintakaError as error:
+        _fail(name, type(error).__name__, str(error), as_json=as_json)
+    except typer.TyperException as error:
+        _fail(name, "UsageError", f"{error.format_message()} (mintaka {name} --help tells more)", as_json=as_json)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    if isinstance(code, int):
+        sys.exit(code)
+
+
+def app_of(name: str) -> typer.Typer:
+    """The command `name` as an app of typer's."""
+    import typer  # noqa: PLC0415 - start-up time
+
     module = import_module(COMMANDS[name].module)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=COMMANDS[name].summary)
     if hasattr(module, "group"):
         app.add_typer(module.group)
     else:
-        app.command(help=COMMANDS[name].summary)(module.command)
-    try:
-        app(arguments, prog_name=f"mintaka {name}")
-    except MintakaError as error:
-        sys.stderr.write(f"mintaka {name}: {error}\n")
-        sys.exit(USAGE)
+        codes = getattr(module, "EXIT_CODES", "0 done; 2 called wrongly, not found, or not reachable")
+        epilog = f"\b{getattr(module, 'EPILOG', '').rstrip()}\n\n\b\nExit codes: {codes}"
+        app.command(help=COMMANDS[name].summary, epilog=epilog)(module.command)
+    return app
+
+
+def _fail(name: str, kind: str, message: str, *, as_json: bool) -> NoReturn:
+    """One line on standard error, or one JSON document there, and the exit code."""
+    if as_json:
+        import json  # noqa: PLC0415 - start-up time
+
+        sys.stderr.write(json.dumps({"error": {"command": name, "kind": kind, "message": message, "exit_code": USAGE}}) + "\n")
+    else:
+        sys.stderr.write(f"{f'mintaka {name}'.rstrip()}: {' '.join(message.split())}\n")
+    sys.exit(USAGE)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from mintaka.cli.clusters import kubectl
 from mintaka.cli.deploy import deployment_of
+from mintaka.cli.kubectl import kubectl
 from mintaka.cli.parsing import JsonOption
 from mintaka.manifests import as_json
 

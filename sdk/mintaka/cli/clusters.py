@@ -1,43 +1,28 @@
-"""Flow runs of a cluster, through kubectl: its contexts, credentials and proxies are the user's own."""
+"""Flow runs of a cluster, through kubectl: its contexts, credentials and proxies are the user's own.
+
+The FlowRun resources say how their runs stand. Task runs, logs, artifacts and what has left the cluster are only known to
+the API, which is asked through the kube-apiserver as well (`mintaka.cli.cluster_api`).
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
-from shutil import which
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from mintaka.histories import FlowRunNotFound, HistoryError
+from mintaka.cli.cluster_api import ApiInCluster
+from mintaka.cli.kubectl import kubectl
+from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from mintaka.histories import Document
+    from mintaka.histories import Document, Wanted
+    from mintaka.remote_history import RemoteHistory
 
 _RESOURCE = "flowruns.mintaka.dev"
-_SECONDS = 30
-
-
-def kubectl(*arguments: str, given: str | None = None) -> str:
-    """What kubectl prints.
-
-    Raises:
-        HistoryError: kubectl is not there, or says no.
-    """
-    path = which("kubectl")
-    if path is None:
-        message = "kubectl is not on the PATH, and clusters are asked through it"
-        raise HistoryError(message)
-    try:
-        ended = subprocess.run([path, *arguments], input=given, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired as error:
-        message = f"kubectl did not answer within {_SECONDS} s"
-        raise HistoryError(message) from error
-    if ended.returncode:
-        message = ended.stderr.strip() or f"kubectl ended with {ended.returncode}"
-        raise FlowRunNotFound(message) if "NotFound" in message else HistoryError(message)
-    return ended.stdout
 
 
 def patch(run: Document, spec: dict[str, Any]) -> None:
@@ -47,38 +32,92 @@ def patch(run: Document, spec: dict[str, Any]) -> None:
 
 
 class ClusterHistory:
-    """What the FlowRun resources themselves tell: no task runs, the last transitions, the pod's own log."""
+    """The flow runs of `namespace` (None: kubectl's): from the resources, and what else there is from the API.
 
-    def flow_runs(self, *, limit: int = 50, states: Sequence[str] = (), name: str | None = None) -> list[Document]:
-        """The newest flow runs of kubectl's namespace, newest first."""
-        items = json.loads(kubectl("get", _RESOURCE, "--output", "json"))["items"]
-        runs = [flow_run_of(item) for item in items]
-        wanted = [run for run in runs if (not states or run["state"]["type"] in states) and run["name"].startswith(name or "")]
-        return sorted(wanted, key=lambda run: run["created"], reverse=True)[:limit]
+    Where the API cannot be asked, that is said once on standard error, and the resources alone answer: no task runs, the last
+    transitions only, the pod's own log.
+    """
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self._there = ["--namespace", namespace] if namespace else []
+        self._api = ApiInCluster(namespace)
+        self._said = False
+        #: Names by uid, of what was found by uid before.
+        self._names: dict[str, str] = {}
+
+    def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
+        """The newest flow runs that are wanted, newest first: those that are in the cluster."""
+        items = json.loads(kubectl("get", _RESOURCE, *self._there, "--output", "json"))["items"]
+        runs = [run for run in map(flow_run_of, items) if _is_wanted(run, wanted)]
+        runs = sorted(runs, key=lambda run: run["created"], reverse=True)[:limit]
+        if runs and (api := self._asked()) is not None:
+            counts = {run["uid"]: run["task_counts"] for run in api.flow_runs(wanted, limit=limit)}
+            for run in runs:
+                run["task_counts"] = counts.get(run["uid"], {})
+        return runs
 
     def flow_run(self, run: str) -> Document:
-        """One flow run, by name or uid."""
+        """One flow run, by name or uid; one that has left the cluster as the API has it."""
+        api = self._asked()
         try:
-            return flow_run_of(self._resource(run))
+            found = self.resource_of(run)
         except FlowRunNotFound:
-            found = next((each for each in self.flow_runs(limit=10**6) if each["uid"] == run), None)
+            if api is None:
+                raise
+            return api.flow_run(run)
+        if api is not None:
+            with suppress(FlowRunNotFound):  # it may have been created just now
+                known = api.flow_run(found["uid"])
+                return {**known, **{key: value for key, value in found.items() if value not in (None, [], {})}}
+        return found
+
+    def resource_of(self, run: str) -> Document:
+        """One flow run as its resource has it, by name or uid.
+
+        Raises:
+            FlowRunNotFound: it is not in the cluster.
+        """
+        try:
+            found = json.loads(kubectl("get", _RESOURCE, self._names.get(run, run), *self._there, "--output", "json"))
+        except FlowRunNotFound:
+            items = json.loads(kubectl("get", _RESOURCE, *self._there, "--output", "json"))["items"]
+            found = next((item for item in items if item["metadata"]["uid"] == run), None)
             if found is None:
                 raise
-            return found
+        self._names[found["metadata"]["uid"]] = found["metadata"]["name"]
+        return flow_run_of(found)
 
     def transitions(self, uid: str) -> list[Document]:
-        """Its last transitions, oldest first."""
-        name = self.flow_run(uid)["name"]
-        transitions: list[Document] = self._resource(name).get("status", {}).get("transitions", [])
-        return transitions
+        """Its transitions, oldest first: all that the API has, else the last ones of the resource."""
+        api = self._asked()
+        known = []
+        if api is not None:
+            with suppress(FlowRunNotFound):
+                known = api.transitions(uid)
+        try:
+            own: list[Document] = self.resource_of(uid)["transitions"]
+        except FlowRunNotFound:
+            if not known:
+                raise
+            return known
+        last = known[-1]["sequence"] if known else 0
+        return known + [transition for transition in own if transition["sequence"] > last]
 
-    def task_runs(self, uid: str, *, attempt: int | None = None) -> Iterator[Document]:  # noqa: ARG002 - the protocol's signature
-        """Task runs are never in the cluster: ask the API for them."""
-        return iter(())
+    def task_runs(self, uid: str, *, attempt: int | None = None, states: Sequence[str] = ()) -> Iterator[Document]:
+        """The task runs of an attempt, by number, from the API."""
+        api = self._asked()
+        if api is not None:
+            with suppress(FlowRunNotFound):
+                yield from api.task_runs(uid, attempt=attempt, states=states)
 
-    def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:  # noqa: ARG002 - a pod's log has no levels
-        """Lines of the pod's log."""
-        run = self.flow_run(uid)
+    def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
+        """Lines of an attempt's log: of the run from the API, else those that its pod printed, which have no level."""
+        api = self._asked()
+        if api is None:
+            return self._pod_log(self.resource_of(uid), attempt, after)
+        return api.logs(uid, attempt=attempt, after=after, level=level)
+
+    def _pod_log(self, run: Document, attempt: int | None, after: int | None) -> Iterator[Document]:
         pod = run["pod"] if attempt is None else f"{run['name']}-{attempt}"
         if not pod:
             return
@@ -87,28 +126,45 @@ class ClusterHistory:
                 time, _, message = line.partition(" ")
                 yield {"seq": number, "time": time, "level": 20, "logger": "", "n": None, "message": message}
 
-    def artifacts(self, uid: str) -> list[Document]:  # noqa: ARG002 - the protocol's signature
-        """Artifacts are never in the cluster: ask the API for them."""
-        return []
+    def artifacts(self, uid: str) -> list[Document]:
+        """The artifacts of a flow run, from the API."""
+        api = self._asked()
+        return [] if api is None else api.artifacts(uid)
+
+    def _asked(self) -> RemoteHistory | None:
+        """The API; None where it cannot be asked, which is said once."""
+        try:
+            return self._api.history()
+        except HistoryError as error:
+            if not self._said:
+                self._said = True
+                sys.stderr.write(f"only what the FlowRuns themselves say, without task runs: {error}\n")
+            return None
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Let go of the way to the API."""
+        self._api.close()
 
     def __enter__(self) -> Self:
         """For `with`."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Nothing is open."""
+        """Close."""
+        self.close()
 
-    @staticmethod
-    def _resource(name: str) -> dict[str, Any]:
-        resource: dict[str, Any] = json.loads(kubectl("get", _RESOURCE, name, "--output", "json"))
-        return resource
+
+def _is_wanted(run: Document, wanted: Wanted) -> bool:
+    return (
+        (not wanted.states or run["state"]["type"] in wanted.states)
+        and run["name"].startswith(wanted.name or "")
+        and wanted.deployment in (None, run["deployment"])
+        and set(wanted.tags) <= set(run["tags"])
+    )
 
 
 def flow_run_of(resource: dict[str, Any]) -> Document:
-    """A FlowRun as the API answers it, as far as the resource tells."""
+    """A FlowRun as the API answers it, as far as the resource tells, with its `transitions`."""
     metadata, spec, status = resource["metadata"], resource.get("spec", {}), resource.get("status", {})
     state = {"type": "SCHEDULED", "name": "Scheduled", "reason": "", "message": "", "time": None} | status.get("state", {})
     return {
@@ -129,4 +185,5 @@ def flow_run_of(resource: dict[str, Any]) -> Document:
         "parameters": spec.get("parameters", {}),
         "pod": status.get("podName"),
         "task_counts": {},
+        "transitions": status.get("transitions", []),
     }

@@ -15,8 +15,12 @@ _GAP = 2
 
 
 def columns(titles: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> list[Text]:
-    """One line for the titles (none where they are all ""), one for each row; every column but the last is padded."""
+    """One line for the titles (none where they are all ""), one for each row; every column but the last is padded. A last column
+    with nothing in it is left out.
+    """
     table = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    if table and not any(row[-1] for row in table):
+        table, titles = [row[:-1] for row in table], titles[:-1]
     if any(titles):
         table.insert(0, [Text(title, style="bold") for title in titles])
     widths = [max((row[index].cell_len for row in table), default=0) for index in range(len(titles))]

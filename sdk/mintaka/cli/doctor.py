@@ -9,7 +9,7 @@ from shutil import which
 from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka import __version__
-from mintaka.cli.clusters import kubectl
+from mintaka.cli.kubectl import kubectl
 from mintaka.cli.parsing import JsonOption
 from mintaka.cli.showing import console, print_json
 from mintaka.histories import HistoryError, history

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.text import Text
 
-from mintaka.cli.live import counted
+from mintaka.cli.counting import counted
 from mintaka.cli.showing import lasting, print_json, state_text, stderr_console
 from mintaka.exceptions import Interruption, MissingResult, ResultError
 from mintaka.homes import home

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mintaka.cli.above import Above
 from mintaka.cli.columns import columns
+from mintaka.cli.counting import counted
 from mintaka.cli.showing import COLOURS, lasting, print_json
 from mintaka.cli.ticking import Ticking
 
@@ -31,7 +32,6 @@ _BAR = 20
 _OTHER_LINES = 5
 _BAD = ("failed", "crashed", "cancelled", "retrying")
 _OVER = ("completed", "cached", "failed", "crashed", "cancelled")
-_STYLES = {"completed": "green", "cached": "green", "running": "blue", "retrying": "yellow", "failed": "red", "crashed": "magenta"}
 
 
 def wants_picture() -> bool:
@@ -178,11 +178,6 @@ def _row(group: TaskGroup) -> tuple[str, str, Text, Text]:
     if over == total and counts.keys() == {"completed"}:
         told.pop("completed")
     return name, f"{over}/{total}", bar, counted(told)
-
-
-def counted(counts: dict[str, int]) -> Text:
-    """Counts in their colours: `3 running  1 failed`."""
-    return Text("  ").join(Text(f"{count} {bucket}", style=_STYLES.get(bucket, "")) for bucket, count in counts.items())
 
 
 def counts_text(counts: dict[str, int]) -> str:

@@ -19,10 +19,13 @@ from mintaka.homes import home
 if TYPE_CHECKING:
     from mintaka.histories import History
 
-RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).")]
+RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).", metavar="RUN")]
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Ask the cluster of kubectl's context, not the API or the local history.")]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: kubectl's in a cluster, all of an API."),
+]
 
-_TIMEOUT_SECONDS = 10.0
 _PLUGIN = "kubectl-mintaka"
 
 
@@ -31,7 +34,7 @@ def in_cluster(cluster: bool) -> bool:
     return cluster or Path(sys.argv[0]).name.startswith(_PLUGIN)
 
 
-def place(*, cluster: bool) -> History:
+def place(*, cluster: bool, namespace: str | None = None) -> History:
     """What to read from.
 
     Raises:
@@ -40,42 +43,45 @@ def place(*, cluster: bool) -> History:
     if in_cluster(cluster):
         from mintaka.cli.clusters import ClusterHistory  # noqa: PLC0415 - start-up time
 
-        return ClusterHistory()
-    return history()
+        return ClusterHistory(namespace)
+    where = home()
+    if where.api_url and namespace:
+        from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+
+        return RemoteHistory(where.api_url, namespace=namespace)
+    return history(where)
 
 
-def intend(run: str, action: str, *, cluster: bool) -> dict[str, Any]:
+def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None) -> dict[str, Any]:
     """Ask for `action` (cancel, suspend or resume) on a flow run; returns the flow run as it was then.
 
     Raises:
-        BadArgument: a local run, which only its own process can do that to.
+        BadArgument: a local run, which only its own process can do that to; or one that is over.
         HistoryError: the API or cluster refused or cannot be asked.
     """
-    with place(cluster=cluster) as where:
-        document = where.flow_run(run)
     if in_cluster(cluster):
-        from mintaka.cli.clusters import patch  # noqa: PLC0415 - start-up time
-
-        patch(document, {"cancel": {"cancel": True}, "suspend": {"suspend": True}, "resume": {"suspend": False}}[action])
-        return document
+        return _intend_in_cluster(run, action, namespace)
     url = home().api_url
+    with place(cluster=False, namespace=namespace) as where:
+        document = where.flow_run(run)
     if not url:
         message = f"{run} runs on this machine, in a process of its own: only that process can {action} it (Ctrl-C, or SIGTERM, cancels it)"
         raise BadArgument(message)
-    _post(f"{url.rstrip('/')}/api/v1/flow-runs/{document['uid']}/{action}")
+    from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+
+    with RemoteHistory(url) as api:
+        api.post(f"/flow-runs/{document['uid']}/{action}")
     return document
 
 
-def _post(url: str) -> None:
-    import httpx  # noqa: PLC0415 - start-up time
+def _intend_in_cluster(run: str, action: str, namespace: str | None) -> dict[str, Any]:
+    from mintaka.cli.clusters import ClusterHistory, patch  # noqa: PLC0415 - start-up time
+    from mintaka.cli.showing import is_over  # noqa: PLC0415 - start-up time
 
-    from mintaka.histories import HistoryError  # noqa: PLC0415 - start-up time
-
-    try:
-        response = httpx.post(url, timeout=_TIMEOUT_SECONDS)
-    except httpx.HTTPError as error:
-        message = f"{url} cannot be asked: {error}"
-        raise HistoryError(message) from error
-    if not response.is_success:
-        message = f"{url}: HTTP {response.status_code}: {response.text[:500]}"
-        raise HistoryError(message)
+    with ClusterHistory(namespace) as where:
+        document = where.resource_of(run)
+    if is_over(document):
+        message = f"flow run {document['namespace']}/{document['name']} has already ended {document['state']['name']}: there is nothing to {action}"
+        raise BadArgument(message)
+    patch(document, {"cancel": {"cancel": True}, "suspend": {"suspend": True}, "resume": {"suspend": False}}[action])
+    return document

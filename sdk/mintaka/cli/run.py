@@ -21,18 +21,22 @@ if TYPE_CHECKING:
 
     from mintaka.flows import Flow
 
-EXAMPLES = """
+EPILOG = """
+Examples:
   mintaka run flow.py:main                      the flow `main` of the file
-  mintaka run package.flows:nightly -p n=3      of a module, with a parameter
-  mintaka run flow.py:main --json | jq .result  for programs
+  mintaka run package.flows:nightly -p n=3      one of a module, with a parameter
+  mintaka run flow.py:main --json | tail -1     for programs: the last line is the run
 """
+EXIT_CODES = "the run's own: 0 COMPLETED, 1 FAILED, 3 CANCELLED (Ctrl-C), 4 CRASHED, 143 SIGTERM; 2 where it could not begin"
 
 
 def command(
     entrypoint: Annotated[str, typer.Argument(help="The flow: path/to/file.py:function or module:function.", metavar="FLOW")],
-    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value; the value is JSON, or else text.")] = None,
-    name: Annotated[str, typer.Option(help="Name of the run. Default: the flow's, with the run's number.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the run by.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="name=value; the value is JSON, or else text.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run. Default: the flow's, with the run's number.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find the run by.")] = None,
     progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show how it goes on.")] = True,
     json: JsonOption = False,
 ) -> None:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from mintaka.cli.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +26,12 @@ COLOURS = {
     "RUNNING": "blue",
     "PAUSED": "cyan",
 }
+#: Characters of a list of upstream task runs.
+_UPSTREAM = 30
 _ENDS = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
-_TENTHS, _MINUTE, _HOUR, _DAY = 10, 60, 3600, 86400
+#: Up to so many minutes or hours the next smaller unit is told too.
+_EXACT = 10
+_TENTH, _TENTHS, _MINUTE, _HOUR, _DAY = 0.1, 10, 60, 3600, 86400
 
 
 def console() -> Console:
@@ -55,90 +60,99 @@ def state_text(kind: str, name: str) -> Text:
     return Text(name, style=COLOURS.get(kind, ""))
 
 
-def runs_table(runs: Iterable[Document]) -> Table:
+_NARROW = ("NAME", "FLOW", "STATE", "ATTEMPT", "TASKS", "DURATION", "AGE", "REASON")
+_WIDE = (*_NARROW[:-1], "NAMESPACE", "UID", "TAGS", "PARAMETERS", "REASON")
+
+
+def runs_table(runs: Iterable[Document], *, wide: bool = False, titles: bool = True, now: datetime | None = None) -> list[Text]:
     """Flow runs, one a line."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("NAME", "FLOW", "STATE", "ATTEMPT", "REASON", "TASKS", "TOOK", "AGE"):
-        table.add_column(title, no_wrap=True)
-    for run in runs:
-        state = run["state"]
-        table.add_row(
-            run["name"],
-            run.get("flow") or run["deployment"] or "",
-            state_text(state["type"], state["name"]),
-            str(run["attempt"]),
-            state["reason"],
-            counts_text(run["task_counts"]),
-            _took(run["started"], run["ended"]),
-            _lasting(_instant(run["created"]), datetime.now(UTC)),
-        )
-    return table
+    now = now or datetime.now(UTC)
+    names = _WIDE if wide else _NARROW
+    lines = columns(names, [_run_row(run, now, wide=wide) for run in runs])
+    return lines if titles else lines[1:]
 
 
-def tasks_table(tasks: Iterable[Document]) -> Table:
+def _run_row(run: Document, now: datetime, *, wide: bool) -> list[str | Text]:
+    state = run["state"]
+    more = [run["namespace"], run["uid"], ",".join(run["tags"]), json.dumps(run["parameters"], ensure_ascii=False)] if wide else []
+    return [
+        run["name"],
+        run.get("flow") or run["deployment"] or "",
+        state_text(state["type"], state["name"]),
+        str(run["attempt"]),
+        counts_text(run["task_counts"]),
+        took(run["started"], run["ended"], now),
+        lasting((now - instant(run["created"])).total_seconds()),
+        *more,
+        shortly(told(state["reason"], state["message"])) if wide else state["reason"],
+    ]
+
+
+def tasks_table(tasks: Iterable[Document], now: datetime | None = None) -> list[Text]:
     """Task runs, one a line."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("N", "NAME", "STATE", "RUNS", "TOOK", "INPUTS", "REASON"):
-        table.add_column(title, no_wrap=title != "REASON")
-    for task in tasks:
-        told = ": ".join(part for part in (task["reason"], task["message"]) if part)
-        inputs = inputs_text(task["inputs"])
-        took = _took(task["started"], task["ended"])
-        table.add_row(str(task["n"]), task["name"], state_text(task["state"], task["state_name"]), str(task["runs"]), took, inputs, told)
-    return table
+    now = now or datetime.now(UTC)
+    rows: list[list[str | Text]] = [
+        [
+            str(task["n"]),
+            task["name"],
+            state_text(task["state"], task["state_name"]),
+            str(task["runs"]),
+            took(task["started"], task["ended"], now),
+            shortly(",".join(map(str, task["upstream"])), _UPSTREAM),
+            shortly(told(task["reason"], task["message"])),
+        ]
+        for task in tasks
+    ]
+    return columns(("N", "NAME", "STATE", "RUNS", "DURATION", "UPSTREAM", "REASON"), rows)
 
 
-def inputs_text(inputs: dict[str, list[int]]) -> str:
-    """Whose results came in through which parameter; many numbers in a row as a range: `rows=1-500 wait_for=7`."""
-    return " ".join(f"{name}={','.join(_ranges(numbers))}" for name, numbers in inputs.items())
+def told(*parts: str) -> str:
+    """Reason and message, as far as there are any."""
+    return ": ".join(part for part in parts if part)
 
 
-def _ranges(numbers: list[int]) -> list[str]:
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][-1] + 1:
-            found[-1][1:] = [number]
-        else:
-            found.append([number])
-    return ["-".join(map(str, part)) for part in found]
+def shortly(text: str, most: int = 300) -> str:
+    """`text` on one line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def counts_text(counts: dict[str, int]) -> str:
-    """How many task runs are in which state."""
-    return " ".join(f"{count} {kind.lower()}" for kind, count in counts.items() if count)
+    """How many task runs are over of how many, and how many in which state where not all completed: `7/9 1 running 1 failed`."""
+    total = sum(counts.values())
+    if not total:
+        return ""
+    others = [f"{count} {kind.lower()}" for kind, count in counts.items() if count and kind != "COMPLETED"]
+    return " ".join([f"{sum(counts.get(kind, 0) for kind in _ENDS)}/{total}", *others])
 
 
 def run_line(run: Document) -> Text:
     """A flow run in one line."""
     state = run["state"]
-    told = ": ".join(part for part in (state["reason"], state["message"]) if part)
     text = Text(f"{run['name']} ").append(state_text(state["type"], state["name"]))
-    return text.append(f" {told}" if told else "").append(f"  {counts_text(run['task_counts'])}".rstrip())
+    why, counts = shortly(told(state["reason"], state["message"])), counts_text(run["task_counts"])
+    return text.append(f" {why}" if why else "").append(f"  {counts}" if counts else "")
 
 
-def _instant(text: str | datetime) -> datetime:
+def instant(text: str | datetime) -> datetime:
+    """A time of a document."""
     return text if isinstance(text, datetime) else datetime.fromisoformat(text)
 
 
-def _took(started: str | None, ended: str | None) -> str:
-    if not started:
-        return ""
-    return _lasting(_instant(started), _instant(ended) if ended else datetime.now(UTC))
-
-
-def _lasting(begin: datetime, end: datetime) -> str:
-    return lasting((end - begin).total_seconds())
+def took(started: str | None, ended: str | None, now: datetime) -> str:
+    """How long it ran, or has run; "" where it has not begun."""
+    return lasting(((instant(ended) if ended else now) - instant(started)).total_seconds()) if started else ""
 
 
 def lasting(seconds: float) -> str:
-    """A duration as people say it: 0.3s, 12s, 4m3s, 2h10m, 5d3h."""
+    """A duration as people say it, the shorter the less it matters: 20ms, 0.3s, 12s, 4m3s, 25m, 2h10m, 13h, 5d."""
+    if 0 < seconds < _TENTH:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < _TENTHS:
         return f"{max(seconds, 0.0):.1f}s"
     whole = int(seconds)
-    if whole < _MINUTE:
-        return f"{whole}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m{whole % _MINUTE}s"
-    if whole < _DAY:
-        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE}m"
-    return f"{whole // _DAY}d{whole % _DAY // _HOUR}h"
+    for large, large_name, small, small_name in ((_DAY, "d", 0, ""), (_HOUR, "h", _MINUTE, "m"), (_MINUTE, "m", 1, "s")):
+        if whole >= large:
+            rest = whole % large // small if small and whole < _EXACT * large else 0
+            return f"{whole // large}{large_name}" + (f"{rest}{small_name}" if rest else "")
+    return f"{whole}s"

@@ -12,7 +12,7 @@ from mintaka.artifacts import create_markdown_artifact
 from mintaka.context import LAUNCH, Launch
 from mintaka.delivery import HistoryRecorder
 from mintaka.delivery_settings import DeliverySettings
-from mintaka.histories import FlowRunNotFound, HistoryError, history
+from mintaka.histories import FlowRunNotFound, HistoryError, Wanted, history
 from mintaka.logging import TASK_LOGGER, HistoryHandler
 from mintaka.remote_history import RemoteHistory
 from mintaka.sinks import ApiSink
@@ -107,7 +107,7 @@ def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(
         monkeypatch.setenv("MINTAKA_API_URL", url)
         script(3)
         with history() as reading:
-            (run,) = reading.flow_runs(states=["COMPLETED"], name="script-")
+            (run,) = reading.flow_runs(Wanted(["COMPLETED"], "script-"))
             assert reading.flow_run(run["name"]) == reading.flow_run(run["uid"]) == run
             with pytest.raises(FlowRunNotFound):
                 reading.flow_run("nothing")

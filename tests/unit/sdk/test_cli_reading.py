@@ -178,9 +178,27 @@ def test_the_cluster_is_asked_through_kubectl(terminal: Terminal, kubectl: Path)
 @pytest.mark.parametrize(
     ("action", "spec"), [("cancel", '{"cancel": true}'), ("suspend", '{"suspend": true}'), ("resume", '{"suspend": false}')]
 )
-def test_intents_are_patches_of_the_spec_in_a_cluster(terminal: Terminal, kubectl: Path, action: str, spec: str) -> None:
+def test_intents_are_patches_of_the_spec_in_a_cluster(terminal: Terminal, kubectl: Path, tmp_path: Path, action: str, spec: str) -> None:
+    running = {**RESOURCE, "status": {**RESOURCE["status"], "state": {"type": "RUNNING", "name": "Running"}}}
+    (tmp_path / "resource.json").write_text(json.dumps(running))
     assert terminal(action, "etl-1", "--cluster")[0] == 0
     assert f'patch flowruns.mintaka.dev etl-1 --namespace ns --type merge --patch {{"spec": {spec}}}' in kubectl.read_text()
+
+
+def test_a_run_of_a_cluster_that_is_over_cannot_be_cancelled(terminal: Terminal, kubectl: Path) -> None:
+    code, _, error = terminal("cancel", "etl-1", "--cluster")
+    assert code == 2
+    assert "flow run ns/etl-1 has already ended Crashed" in error
+    assert "patch" not in kubectl.read_text()
+
+
+def test_without_the_api_a_cluster_s_runs_are_shown_and_what_lacks_is_said_once(terminal: Terminal, kubectl: Path) -> None:
+    code, out, error = terminal("get", "etl-1", "--cluster")
+    assert code == 0
+    assert "OOMKilled" in out
+    assert error.count("without task runs: the API is not found in the cluster") == 1
+    assert "MINTAKA_API_NAMESPACE" in error
+    assert "get services --all-namespaces" in kubectl.read_text()
 
 
 def test_what_kubectl_says_is_the_error(terminal: Terminal, kubectl: Path) -> None:
@@ -198,12 +216,12 @@ def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.Mo
     def get(_client: object, url: str, **_: object) -> httpx.Response:
         return httpx.Response(200, json={"uid": uid, "name": "etl-1"}, request=httpx.Request("GET", url))
 
-    def post(url: str, **_: object) -> httpx.Response:
+    def post(_client: object, url: str, **_: object) -> httpx.Response:
         asked.append(url)
-        return httpx.Response(202, request=httpx.Request("POST", url))
+        return httpx.Response(202, json={"intent": "suspend"}, request=httpx.Request("POST", url))
 
     monkeypatch.setattr(httpx.Client, "get", get)
-    monkeypatch.setattr(httpx, "post", post)
+    monkeypatch.setattr(httpx.Client, "post", post)
     code, out, _ = terminal("suspend", uid, "--json")
     assert (code, json.loads(out)["asked"]) == (0, "suspend")
     assert asked == [f"http://api.invalid/api/v1/flow-runs/{uid}/suspend"]

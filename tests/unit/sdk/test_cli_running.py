@@ -192,7 +192,19 @@ def test_columns_are_cut_on_a_terminal_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0.04, "0.0s"), (9.96, "10.0s"), (12, "12s"), (75, "1m15s"), (3600, "1h0m"), (90000, "1d1h"), (-1, "0.0s")],
+    [
+        (0.04, "40ms"),
+        (0.3, "0.3s"),
+        (9.96, "10.0s"),
+        (12, "12s"),
+        (75, "1m15s"),
+        (3600, "1h"),
+        (7800, "2h10m"),
+        (1500, "25m"),
+        (50000, "13h"),
+        (90000, "1d"),
+        (-1, "0.0s"),
+    ],
 )
 def test_durations_are_told_as_people_do(seconds: float, told: str) -> None:
     assert lasting(seconds) == told
