@@ -124,6 +124,26 @@ _VARIABLE: dict[str, Any] = {
     "created": "2026-11-22T03:00:03Z",
     "updated": "2026-11-22T03:00:03Z",
 }
+_LEASE = "5b1d3c1e2f0e4c0e8d0a6f6d0c9b7a10"
+_LIMIT: dict[str, Any] = {
+    "name": "warehouse",
+    "slots": 2,
+    "decay_per_second": 0.0,
+    "held": 1.0,
+    "waiting": 0,
+    "leases": [
+        {
+            "id": _LEASE,
+            "slots": 1,
+            "who": "flow run nightly-202611220300-5f2a1c, attempt 1",
+            "asked": "2026-11-22T03:00:03Z",
+            "granted": "2026-11-22T03:00:03Z",
+            "expires": "2026-11-22T03:01:03Z",
+        }
+    ],
+    "created": "2026-11-01T00:00:00Z",
+    "updated": "2026-11-01T00:00:00Z",
+}
 _NODE: dict[str, Any] = {key: _TASK[key] for key in ("n", "task", "name", "kind", "state", "state_name", "started", "ended", "parent")}
 _NEXT = "WyI1ZjJhMWMwOSIsMTc5MDAwMDAwMDAwMDAwMCwxXQ"
 
@@ -142,6 +162,31 @@ EXAMPLES: dict[str, Any] = {
     "VariableAnswer": _VARIABLE,
     "VariablePage": {"items": [_VARIABLE], "next": None},
     "NewVariable": {"value": ["north", "south"], "tags": ["sales"], "overwrite": True},
+    "LimitAnswer": _LIMIT,
+    "LimitPage": {"items": [_LIMIT], "next": None},
+    "NewLimit": {"slots": 2, "decay_per_second": 0.0, "overwrite": True},
+    "NewLease": {
+        "id": _LEASE,
+        "names": ["warehouse"],
+        "slots": 1,
+        "seconds": 60.0,
+        "flow_run": _RUN["uid"],
+        "attempt": 1,
+        "who": "nightly",
+    },
+    "VerdictAnswer": {
+        "id": _LEASE,
+        "granted": False,
+        "turns": 0,
+        "missing": [],
+        "rates": [],
+        "small": [],
+        "blocked": {"warehouse": 2},
+    },
+    "Renewal": {"leases": [_LEASE], "seconds": 60.0},
+    "LeasesAnswer": {"leases": [_LEASE]},
+    "NewReservation": {"names": ["requests"], "slots": 1, "longest_seconds": 30.0},
+    "ReservationAnswer": {"granted": True, "seconds": 0.4},
     "ReportAnswer": {"report": 17},
     "IntentAnswer": {"uid": _RUN["uid"], "namespace": "etl", "name": _RUN["name"], "intent": "cancel"},
     "ProblemAnswer": {

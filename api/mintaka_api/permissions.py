@@ -64,6 +64,14 @@ PERMISSIONS: dict[str, Permission] = {
     "get_variable": Permission("get", "variables"),
     "put_variable": Permission("update", "variables"),
     "delete_variable": Permission("delete", "variables"),
+    "list_limits": Permission("list", "concurrencylimits"),
+    "get_limit": Permission("get", "concurrencylimits"),
+    "put_limit": Permission("update", "concurrencylimits"),
+    "delete_limit": Permission("delete", "concurrencylimits"),
+    "reserve_slots": Permission("create", "concurrencylimits/reservations"),
+    "ask_for_slots": Permission("create", "concurrencyleases"),
+    "renew_leases": Permission("update", "concurrencyleases"),
+    "release_lease": Permission("delete", "concurrencyleases"),
 }
 
 

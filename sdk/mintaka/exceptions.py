@@ -16,7 +16,9 @@
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── InvalidNameError       (also a ValueError) a name that something cannot have
     ├── SharingError           variables or limits could not be read or written
-    │   └── SharingAway        … because the API or database does not answer now
+    │   ├── SharingAway        … because the API or database does not answer now
+    │   └── ConcurrencySlotAcquisitionError  slots of a limit that cannot be had, or are lost
+    │       └── AcquireConcurrencySlotTimeoutError  (also a TimeoutError) … not in time
     ├── ParameterError         arguments that do not fit a flow's signature
     │   ├── ParameterBindError
     │   └── ParameterTypeError
@@ -107,6 +109,14 @@ class SharingError(MintakaError):
 
 class SharingAway(SharingError):
     """The API or database that has them does not answer now; it may later."""
+
+
+class ConcurrencySlotAcquisitionError(SharingError):
+    """Slots of a limit that do not exist, that never will be enough, or that were lost while they were held."""
+
+
+class AcquireConcurrencySlotTimeoutError(ConcurrencySlotAcquisitionError, TimeoutError):
+    """Slots of a limit did not come free within `timeout_seconds`."""
 
 
 class ParameterError(MintakaError):

@@ -174,3 +174,67 @@ class VariablePage(msgspec.Struct):
 
     items: list[VariableAnswer]
     next: str | None
+
+
+class HoldingAnswer(msgspec.Struct):
+    """Somebody who holds `slots` of a limit, or waits for them (`granted` null), until `expires` unless he asks for more time."""
+
+    id: str
+    slots: int
+    who: str
+    asked: datetime
+    granted: datetime | None
+    expires: datetime
+
+
+class LimitAnswer(msgspec.Struct):
+    """A concurrency limit. With `decay_per_second` it is a rate: so many slots come back each second by themselves.
+
+    `held` is how many slots are held now (of a rate: taken and not back yet), `waiting` how many runs wait. `leases` are those
+    who hold or wait, who asked first first, of many the first 100.
+    """
+
+    name: str
+    slots: int
+    decay_per_second: float
+    held: float
+    waiting: int
+    leases: list[HoldingAnswer]
+    created: datetime
+    updated: datetime
+
+
+class LimitPage(msgspec.Struct):
+    """A page of concurrency limits, by name."""
+
+    items: list[LimitAnswer]
+    next: str | None
+
+
+class VerdictAnswer(msgspec.Struct):
+    """What became of asking for slots: `granted`, or not yet: those before take all slots for so many `turns`.
+
+    `missing` are names of no limit, `rates` those whose slots are to be reserved instead; neither holds anybody up here.
+    `small` are limits that never have so many slots, `blocked` those waited for, with how many of their slots are held.
+    """
+
+    id: str
+    granted: bool
+    turns: int
+    missing: list[str]
+    rates: list[str]
+    small: list[str]
+    blocked: dict[str, int]
+
+
+class LeasesAnswer(msgspec.Struct):
+    """The ids of leases."""
+
+    leases: list[str]
+
+
+class ReservationAnswer(msgspec.Struct):
+    """Slots of rates: `granted` and to be used `seconds` from now, or not taken because that is too long."""
+
+    granted: bool
+    seconds: float

@@ -15,6 +15,32 @@ CREATE TABLE artifacts (
 CREATE INDEX ix_artifacts_created_id ON artifacts (created, id);
 CREATE INDEX ix_artifacts_flow_run_created_id ON artifacts (flow_run, created, id);
 CREATE INDEX ix_artifacts_key ON artifacts ("key", created, id);
+CREATE TABLE concurrency_leases (
+	id TEXT NOT NULL,
+	name TEXT NOT NULL,
+	asked INTEGER NOT NULL,
+	granted INTEGER,
+	expires INTEGER NOT NULL,
+	slots INTEGER NOT NULL,
+	holder INTEGER,
+	flow_run CHAR(32),
+	attempt SMALLINT NOT NULL,
+	who TEXT NOT NULL,
+	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id, name)
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_concurrency_leases_name_asked ON concurrency_leases (name, asked);
+CREATE TABLE concurrency_limits (
+	name TEXT NOT NULL,
+	created INTEGER NOT NULL,
+	updated INTEGER NOT NULL,
+	slots INTEGER NOT NULL,
+	decay_per_second DOUBLE NOT NULL,
+	taken DOUBLE NOT NULL,
+	taken_time INTEGER NOT NULL,
+	CONSTRAINT pk_concurrency_limits PRIMARY KEY (name)
+)
+ WITHOUT ROWID;
 CREATE TABLE flow_deployments (
 	uid CHAR(32) NOT NULL,
 	ns INTEGER NOT NULL,

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Identity,
     Index,
     Integer,
@@ -227,6 +228,37 @@ variables = Table(
     Column("updated", Big, nullable=False),
     Column("value", Text, nullable=False),
     Column("tags", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+concurrency_limits = Table(
+    "concurrency_limits",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("created", Big, nullable=False),
+    Column("updated", Big, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("decay_per_second", Double, nullable=False),
+    Column("taken", Double, nullable=False),
+    Column("taken_time", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+concurrency_leases = Table(
+    "concurrency_leases",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("asked", Big, nullable=False),
+    Column("granted", Big),
+    Column("expires", Big, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("holder", Big),
+    Column("flow_run", Uuid(as_uuid=False)),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    PrimaryKeyConstraint("id", "name"),
+    Index(None, "name", "asked"),
     sqlite_with_rowid=False,
 )
 

@@ -1,6 +1,6 @@
 """The routes: parse, call, return. No SQL, no Kubernetes."""
 
-from mintaka_api.routes import flow_deployments, flow_runs, health, intents, reports, task_runs, variables
+from mintaka_api.routes import concurrency, flow_deployments, flow_runs, health, intents, reports, task_runs, variables
 
 ROUTERS = (
     health.router,
@@ -10,4 +10,5 @@ ROUTERS = (
     reports.router,
     intents.router,
     variables.router,
+    concurrency.router,
 )

@@ -175,6 +175,13 @@ class VariableQuery(ListQuery):
     sort: Literal["name"] = "name"
 
 
+class LimitQuery(ListQuery):
+    """Query parameters of the list of concurrency limits."""
+
+    name: Annotated[Text | None, Field(description="Only names that begin so.")] = None
+    sort: Literal["name"] = "name"
+
+
 class AttemptQuery(BaseModel):
     """Query parameters of what belongs to one attempt."""
 

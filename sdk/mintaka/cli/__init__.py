@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": Command("mintaka.cli.doctor", "Look whether everything is there; exit code 1 where something is wrong."),
     "explain": Command("mintaka.cli.explain", "Tell why a flow run is where it is."),
     "get": Command("mintaka.cli.get", "Show flow runs, or one of them with its task runs."),
+    "limit": Command("mintaka.cli.limit", "Create, show, list and delete concurrency limits."),
     "logs": Command("mintaka.cli.logs", "Print the log of a flow run."),
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),

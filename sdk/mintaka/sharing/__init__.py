@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from mintaka.homes import Home
     from mintaka.sharing.protocol import Shared
 
+
+class NoPlace(SharingError):
+    """There is neither a database nor an API for variables and limits."""
+
+
 _lock = threading.Lock()
 #: The place of this process, and what it was opened for.
 _opened: tuple[Home, Shared] | None = None
@@ -60,13 +65,13 @@ def _open(where: Home) -> Shared:
         return RemoteShared(where.api_url)
     if os.environ.get("MINTAKA_FLOW_RUN_UID"):
         message = "variables and limits of a pod are at the API, and this pod has none: set MINTAKA_API_URL, or the chart's api.enabled"
-        raise SharingError(message)
+        raise NoPlace(message)
     if where.database is None:
         message = (
             "variables and limits are kept in a database, and there is none (MINTAKA_HISTORY=off): "
             "unset it for the SQLite file of this machine, or set MINTAKA_API_URL to an API"
         )
-        raise SharingError(message)
+        raise NoPlace(message)
     from mintaka.sharing.local import LocalShared  # noqa: PLC0415 - start-up time
 
     return LocalShared(where.database)

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.bookkeeping import uninterrupted
 from mintaka.exceptions import SharingAway, SharingError
-from mintaka.sharing.protocol import StoredVariable
+from mintaka.sharing.protocol import StoredLease, StoredLimit, StoredVariable
+from mintaka_history import holders
 from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
-from mintaka_history.instants import from_microseconds
-from mintaka_history.sharing import variables
+from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history.sharing import leases, limits, summaries, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from mintaka_history.sharing.leases import Verdict, Wish
+    from mintaka_history.sharing.limits import Reservation
+    from mintaka_history.sharing.summaries import Summary
     from mintaka_history.sharing.variables import VariableRow
     from mintaka_history.writing.sessions import Session
 
@@ -26,6 +30,8 @@ _PAGE = 1000
 
 class LocalShared:
     """Variables and limits in the file `path`; threads take turns."""
+
+    pauses = (0.01, 0.25)
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -46,14 +52,7 @@ class LocalShared:
 
     def variables(self, prefix: str = "") -> list[StoredVariable]:
         """See `Shared`."""
-        found: list[StoredVariable] = []
-        after: str | None = None
-        while True:
-            page = self._read(variables.listed, prefix=prefix, after=after, limit=_PAGE)
-            found += map(_stored, page)
-            if len(page) < _PAGE:
-                return found
-            after = page[-1].name
+        return [_stored(row) for row in self._all(variables.listed, prefix)]
 
     def put_variable(self, name: str, value: Any, tags: Sequence[str], *, overwrite: bool) -> bool:
         """See `Shared`."""
@@ -64,11 +63,59 @@ class LocalShared:
         """See `Shared`."""
         return self._write(variables.remove, variables.checked_name(name))
 
+    def limits(self, prefix: str = "") -> list[StoredLimit]:
+        """See `Shared`."""
+        return [_shown(each) for each in self._all(summaries.listed, prefix, self._is_gone)]
+
+    def limit(self, name: str) -> StoredLimit | None:
+        """See `Shared`."""
+        found = self._read(summaries.one, limits.checked_name(name), self._is_gone)
+        return None if found is None else _shown(found)
+
+    def put_limit(self, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> bool:
+        """See `Shared`."""
+        limits.check_numbers(slots, decay_per_second)
+        return self._write(limits.put, limits.checked_name(name), slots, decay_per_second, overwrite=overwrite)
+
+    def remove_limit(self, name: str) -> bool:
+        """See `Shared`."""
+        return self._write(limits.remove, limits.checked_name(name))
+
+    def ask(self, wish: Wish) -> Verdict:
+        """See `Shared`: without writing anything where he has to wait on."""
+        own = wish._replace(holder=self._database.holder)
+        return self._read(leases.look, own, self._is_gone) or self._write(leases.ask, own, self._is_gone)
+
+    def renew(self, leases_held: Sequence[str], seconds: float) -> set[str]:
+        """See `Shared`."""
+        return self._write(leases.renew, leases_held, seconds)
+
+    def release(self, lease: str) -> None:
+        """See `Shared`."""
+        self._write(leases.release, lease)
+
+    def reserve(self, names: Sequence[str], slots: int, longest_seconds: float | None) -> Reservation:
+        """See `Shared`."""
+        return self._write(limits.reserve, names, slots, longest_seconds)
+
+    def _is_gone(self, holder: int) -> bool:
+        return holders.is_gone(f"{self.place}-holders", holder)
+
     @uninterrupted
     def close(self) -> None:
         """See `Shared`."""
         with self._lock:
             self._database.close()
+
+    def _all(self, question: Callable[..., list[Any]], prefix: str, *args: Any) -> Iterator[Any]:
+        """The rows of a list, page by page."""
+        after: str | None = None
+        while True:
+            page = self._read(question, *args, prefix=prefix, after=after, limit=_PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].name
 
     @uninterrupted
     def _read[T](self, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -86,6 +133,22 @@ class LocalShared:
 def _stored(row: VariableRow) -> StoredVariable:
     created, updated = from_microseconds(row.created), from_microseconds(row.updated)
     return StoredVariable(row.name, json.loads(row.value), json.loads(row.tags), created, updated)
+
+
+def _shown(summary: Summary) -> StoredLimit:
+    limit = summary.limit
+    holding = [
+        StoredLease(
+            lease.id,
+            lease.slots,
+            lease.who,
+            from_microseconds(lease.asked),
+            optional_instant(lease.granted),
+            from_microseconds(lease.expires),
+        )
+        for lease in summary.leases
+    ]
+    return StoredLimit(limit.name, limit.slots, limit.decay_per_second, summary.held, summary.waiting, holding)
 
 
 @contextmanager

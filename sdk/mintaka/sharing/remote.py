@@ -11,17 +11,23 @@ from urllib.parse import quote, urlencode
 
 from mintaka.exceptions import SharingAway, SharingError
 from mintaka.sending import Connection
-from mintaka.sharing.protocol import StoredVariable
-from mintaka_history.sharing import variables
+from mintaka.sharing.protocol import StoredLease, StoredLimit, StoredVariable
+from mintaka_history.sharing import limits, variables
+from mintaka_history.sharing.leases import Verdict
+from mintaka_history.sharing.limits import Reservation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from mintaka_history.sharing.leases import Wish
 
 _PAGE = 200
 
 
 class RemoteShared:
     """Variables and limits at the API `url`; as many connections as threads ask at the same time."""
+
+    pauses = (0.05, 0.5)
 
     def __init__(self, url: str) -> None:
         self.place = f"the API at {url}"
@@ -51,6 +57,58 @@ class RemoteShared:
         """See `Shared`."""
         status, _ = self._ask("DELETE", f"/variables/{quote(variables.checked_name(name), safe='')}", also=(http.client.NOT_FOUND,))
         return status != http.client.NOT_FOUND
+
+    def limits(self, prefix: str = "") -> list[StoredLimit]:
+        """See `Shared`."""
+        return [_limit(document) for document in self._pages("/concurrency-limits", {"name": prefix} if prefix else {})]
+
+    def limit(self, name: str) -> StoredLimit | None:
+        """See `Shared`."""
+        status, document = self._ask("GET", _limit_path(name), also=(http.client.NOT_FOUND,))
+        return None if status == http.client.NOT_FOUND else _limit(document)
+
+    def put_limit(self, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> bool:
+        """See `Shared`."""
+        limits.check_numbers(slots, decay_per_second)
+        body = {"slots": slots, "decay_per_second": decay_per_second, "overwrite": overwrite}
+        status, _ = self._ask("PUT", _limit_path(name), json.dumps(body).encode(), also=(http.client.CONFLICT,))
+        return status != http.client.CONFLICT
+
+    def remove_limit(self, name: str) -> bool:
+        """See `Shared`."""
+        status, _ = self._ask("DELETE", _limit_path(name), also=(http.client.NOT_FOUND,))
+        return status != http.client.NOT_FOUND
+
+    def ask(self, wish: Wish) -> Verdict:
+        """See `Shared`."""
+        body = {
+            "id": wish.id,
+            "names": wish.names,
+            "slots": wish.slots,
+            "seconds": wish.seconds,
+            "flow_run": wish.flow_run,
+            "attempt": wish.attempt,
+            "who": wish.who,
+        }
+        _, answer = self._ask("POST", "/concurrency-leases", json.dumps(body).encode())
+        missing, rates, small = (tuple(answer[key]) for key in ("missing", "rates", "small"))
+        return Verdict(answer["granted"], answer["turns"], missing, rates, small, answer["blocked"])
+
+    def renew(self, leases: Sequence[str], seconds: float) -> set[str]:
+        """See `Shared`."""
+        body = json.dumps({"leases": list(leases), "seconds": seconds}).encode()
+        _, answer = self._ask("POST", "/concurrency-leases/renewals", body)
+        return set(answer["leases"])
+
+    def release(self, lease: str) -> None:
+        """See `Shared`."""
+        self._ask("DELETE", f"/concurrency-leases/{lease}", also=(http.client.NOT_FOUND,))
+
+    def reserve(self, names: Sequence[str], slots: int, longest_seconds: float | None) -> Reservation:
+        """See `Shared`."""
+        body = json.dumps({"names": list(names), "slots": slots, "longest_seconds": longest_seconds}).encode()
+        _, answer = self._ask("POST", "/concurrency-limits/reservations", body)
+        return Reservation(answer["granted"], answer["seconds"])
 
     def close(self) -> None:
         """See `Shared`."""
@@ -103,3 +161,20 @@ class RemoteShared:
 def _stored(document: Any) -> StoredVariable:
     created, updated = (datetime.fromisoformat(document[key]) for key in ("created", "updated"))
     return StoredVariable(document["name"], document["value"], document["tags"], created, updated)
+
+
+def _limit_path(name: str) -> str:
+    return f"/concurrency-limits/{quote(limits.checked_name(name), safe='')}"
+
+
+def _limit(document: Any) -> StoredLimit:
+    leases = [
+        StoredLease(each["id"], each["slots"], each["who"], *(_instant(each[key]) for key in ("asked", "granted", "expires")))
+        for each in document["leases"]
+    ]
+    name, slots, decay, held, waiting = (document[key] for key in ("name", "slots", "decay_per_second", "held", "waiting"))
+    return StoredLimit(name, slots, decay, held, waiting, leases)
+
+
+def _instant(text: str | None) -> Any:
+    return None if text is None else datetime.fromisoformat(text)

@@ -18,7 +18,7 @@ from mintaka.stopping import STOP
 from real_api import RealApi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -191,30 +191,41 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def place_apis(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RealApi]]:
+    """The APIs of places, started when the first test of a module needs them."""
+    started: dict[str, RealApi] = {}
+    name = f"test_{uuid.uuid4().hex[:12]}"
+
+    def of(place: str) -> RealApi:
+        if place not in started:
+            sqlite = f"sqlite:///{tmp_path_factory.mktemp('api') / 'api.db'}"
+            started[place] = RealApi(request.getfixturevalue("postgres").create_database(name) if place == "postgresql" else sqlite)
+        if started[place].process is None:
+            started[place].start()
+        return started[place]
+
+    yield of
+    for real in started.values():
+        real.kill()
+    if "postgresql" in started:
+        request.getfixturevalue("postgres").drop_database(name)
+
+
 @pytest.fixture
-def place_api(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealApi | None]:
-    """The API of that place, if it is one."""
+def reached(place: str, place_apis: Callable[[str], RealApi], monkeypatch: pytest.MonkeyPatch) -> RealApi | None:
+    """The environment leads there, where nothing is yet; the API, if it is one."""
     if place == "script":
-        yield None
-        return
-    url, server, name = f"sqlite:///{tmp_path / 'api.db'}", None, f"test_{uuid.uuid4().hex[:12]}"
-    if place == "postgresql":
-        server = request.getfixturevalue("postgres")
-        url = server.create_database(name)
-    real = RealApi(url)
-    real.start()
-    yield real
-    real.kill()
-    if server is not None:
-        server.drop_database(name)
-
-
-@pytest.fixture
-def reached(place_api: RealApi | None, monkeypatch: pytest.MonkeyPatch) -> RealApi | None:
-    """The environment leads there."""
-    if place_api is not None:
-        monkeypatch.setenv("MINTAKA_API_URL", place_api.url)
-    return place_api
+        return None
+    real = place_apis(place)
+    monkeypatch.setenv("MINTAKA_API_URL", real.url)
+    for variable in sharing.shared().variables():
+        sharing.shared().remove_variable(variable.name)
+    for limit in sharing.shared().limits():
+        for lease in limit.leases:
+            sharing.shared().release(lease.id)
+        sharing.shared().remove_limit(limit.name)
+    return real
 
 
 @pytest.fixture(autouse=True)

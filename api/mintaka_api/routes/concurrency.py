@@ -1,0 +1,169 @@
+"""Concurrency limits, and the leases of their slots that runs hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintaka_api.bodies import read_body
+from mintaka_api.examples import EXAMPLES
+from mintaka_api.permissions import GUARDED, PREFIX
+from mintaka_api.problems import Problem
+from mintaka_api.routes.answering import answer, canonical_uid, documented, page_answer
+from mintaka_api.routes.documents import decoded
+from mintaka_api.routes.parameters import LimitQuery, NoQuery, Text
+from mintaka_api.services import Here
+from mintaka_core.errors import InvalidNameError
+from mintaka_history.answers import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, VerdictAnswer
+from mintaka_history.queries import limits as queries
+from mintaka_history.sharing import limits
+from mintaka_history.sharing.leases import Wish
+
+router = APIRouter(prefix=PREFIX, tags=["concurrency limits"], dependencies=GUARDED)
+LimitQuery.key_types = {"name": (str,)}
+_BODY_LIMIT = 256 * 1024
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Names = Annotated[list[Name], msgspec.Meta(min_length=1, max_length=100)]
+Slots = Annotated[int, msgspec.Meta(ge=1, le=limits.SLOTS_LIMIT)]
+Seconds = Annotated[float, msgspec.Meta(ge=1, le=86400)]
+LeaseId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+
+
+class NewLimit(msgspec.Struct, forbid_unknown_fields=True):
+    """A limit's slots; with `decay_per_second` it is a rate. With `overwrite` false, one that exists is left as it is."""
+
+    slots: Annotated[int, msgspec.Meta(ge=0, le=limits.SLOTS_LIMIT)]
+    decay_per_second: Annotated[float, msgspec.Meta(ge=0, le=limits.SLOTS_LIMIT)] = 0.0
+    overwrite: bool = False
+
+
+class NewLease(msgspec.Struct, forbid_unknown_fields=True):
+    """Somebody wants `slots` of each of `names`, for `seconds` at a time; `id` is his, for asking again.
+
+    `flow_run` and `attempt` are for which run: when that is over, its slots come free. `who` is for people to read.
+    """
+
+    id: LeaseId
+    names: Names
+    slots: Slots = 1
+    seconds: Seconds = 60.0
+    flow_run: str | None = None
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=32767)] = 1
+    who: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+class Renewal(msgspec.Struct, forbid_unknown_fields=True):
+    """Leases that are to go on for `seconds` from now."""
+
+    leases: Annotated[list[LeaseId], msgspec.Meta(max_length=1000)]
+    seconds: Seconds = 60.0
+
+
+class NewReservation(msgspec.Struct, forbid_unknown_fields=True):
+    """Somebody wants `slots` of each of the rates `names`, and waits `longest_seconds` for them (null: however long)."""
+
+    names: Names
+    slots: Slots = 1
+    longest_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+@router.get("/concurrency-limits", responses=documented(LimitPage, "invalid-parameter"))
+async def list_limits(query: Annotated[LimitQuery, Query()], here: Here) -> Response:
+    """The concurrency limits, by name."""
+    part = await here.database.read(queries.page, query.name or "", query.page())
+    return page_answer(part, query.question(), None)
+
+
+@router.get("/concurrency-limits/{name}", responses=documented(LimitAnswer, "invalid-parameter", "not-found"))
+async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """One concurrency limit, with those who hold its slots or wait for them."""
+    return answer(_there(await here.database.read(queries.one, name), name))
+
+
+@router.put(
+    "/concurrency-limits/{name}",
+    responses=documented(LimitAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
+    openapi_extra=_body(NewLimit),
+)
+async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Make a concurrency limit, or change one; who holds slots keeps them."""
+    new = decoded(await read_body(request, _BODY_LIMIT), NewLimit)
+    try:
+        limits.checked_name(name)
+    except InvalidNameError as error:
+        raise Problem("malformed", str(error)) from error
+    stored = await here.database.write(queries.put, name, new.slots, new.decay_per_second, overwrite=new.overwrite)
+    if stored is None:
+        raise Problem("already-exists", f"limit {name!r} exists already: send overwrite to change it")
+    return answer(stored)
+
+
+@router.delete("/concurrency-limits/{name}", responses=documented(LimitAnswer, "invalid-parameter", "not-found"))
+async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Delete a concurrency limit: nobody waits for it any more. The answer is what it was."""
+    return answer(_there(await here.database.write(queries.remove, name), name))
+
+
+@router.post(
+    "/concurrency-limits/reservations",
+    responses=documented(ReservationAnswer, "invalid-parameter", "too-large", "malformed"),
+    openapi_extra=_body(NewReservation),
+)
+async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Take slots of rates, to be used when the answer says; they come back by themselves."""
+    new = decoded(await read_body(request, _BODY_LIMIT), NewReservation)
+    return answer(await here.database.write(queries.reserve, _unique(new.names), new.slots, new.longest_seconds))
+
+
+@router.post(
+    "/concurrency-leases",
+    responses=documented(VerdictAnswer, "invalid-parameter", "too-large", "malformed"),
+    openapi_extra=_body(NewLease),
+)
+async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Ask for slots, or whether they are there now; who asked first comes first. Harmless to repeat."""
+    new = decoded(await read_body(request, _BODY_LIMIT), NewLease)
+    flow_run = None if new.flow_run is None else canonical_uid(new.flow_run)
+    wish = Wish(new.id, tuple(_unique(new.names)), new.slots, new.seconds, flow_run, new.attempt, None, new.who.replace("\0", ""))
+    known = await here.database.read(queries.look, wish)
+    return answer(await here.database.write(queries.ask, wish) if known is None else known)
+
+
+@router.post(
+    "/concurrency-leases/renewals",
+    responses=documented(LeasesAnswer, "invalid-parameter", "too-large", "malformed"),
+    openapi_extra=_body(Renewal),
+)
+async def renew_leases(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Let leases go on; the answer names those that are still there."""
+    new = decoded(await read_body(request, _BODY_LIMIT), Renewal)
+    return answer(await here.database.write(queries.renew, _unique(new.leases), new.seconds))
+
+
+@router.delete("/concurrency-leases/{lease}", responses=documented(LeasesAnswer, "invalid-parameter"))
+async def release_lease(lease: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Let go of slots, or of a place among those who wait; harmless to repeat."""
+    return answer(await here.database.write(queries.release, lease))
+
+
+def _there(found: LimitAnswer | None, name: str) -> LimitAnswer:
+    if found is None:
+        raise Problem("not-found", f"there is no limit {name!r}")
+    return found
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Each once; a Problem where the database could not keep one."""
+    if any("\0" in name for name in names):
+        raise Problem("malformed", "a name has the character NUL in it")
+    return list(dict.fromkeys(names))

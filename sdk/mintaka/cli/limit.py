@@ -1,0 +1,108 @@
+"""`mintaka limit`: make, show and delete concurrency limits, of this machine or of an API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mintaka.cli.parsing import BadArgument, JsonOption
+from mintaka.cli.showing import console, print_json
+from mintaka.sharing import shared
+
+if TYPE_CHECKING:
+    from mintaka.sharing.protocol import StoredLimit
+
+group = typer.Typer()
+Name = Annotated[str, typer.Argument(help="The limit's name.")]
+
+
+@group.command(name="create")
+def create_limit(
+    name: Name,
+    slots: Annotated[int, typer.Option(min=0, help="How many slots there are; 0: nobody gets one.")],
+    decay_per_second: Annotated[
+        float, typer.Option(min=0, help="A rate: so many slots come back each second by themselves. 0: when they are let go.")
+    ] = 0.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Change it where it exists; who holds slots keeps them.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a limit, or change one."""
+    if not shared().put_limit(name, slots, decay_per_second, overwrite=overwrite):
+        message = f"limit {name!r} exists already: --overwrite changes it"
+        raise BadArgument(message)
+    if json:
+        print_json(_document(_there(name)))
+
+
+@group.command(name="show")
+def show_limit(name: Name, json: JsonOption = False) -> None:
+    """Show a limit, who holds its slots, and who waits for them."""
+    found = _there(name)
+    if json:
+        print_json(_document(found))
+        return
+    console().print(_table([found]))
+    if found.leases:
+        table = Table(box=None, pad_edge=False)
+        for title in ("SLOTS", "SINCE", "WHO"):
+            table.add_column(title, no_wrap=title != "WHO")
+        for each in found.leases:
+            table.add_row(str(each.slots), f"{each.granted:%H:%M:%S}Z" if each.granted else "waits", each.who)
+        console().print(table)
+
+
+@group.command(name="list")
+def list_limits(prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "", json: JsonOption = False) -> None:
+    """Show limits, by name."""
+    found = shared().limits(prefix)
+    if json:
+        print_json([_document(each) for each in found])
+    else:
+        console().print(_table(found))
+
+
+@group.command(name="delete")
+def delete_limit(name: Name, json: JsonOption = False) -> None:
+    """Delete a limit: it holds nobody up any more."""
+    if not shared().remove_limit(name):
+        raise BadArgument(_absence(name))
+    if json:
+        print_json({"name": name})
+
+
+def _there(name: str) -> StoredLimit:
+    found = shared().limit(name)
+    if found is None:
+        raise BadArgument(_absence(name))
+    return found
+
+
+def _absence(name: str) -> str:
+    return f"there is no limit {name!r} in {shared().place}"
+
+
+def _table(limits: list[StoredLimit]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "SLOTS", "HELD", "WAITING", "PER SECOND"):
+        table.add_column(title, no_wrap=True)
+    for each in limits:
+        rate = f"{each.decay_per_second:g}" if each.decay_per_second else ""
+        table.add_row(each.name, str(each.slots), f"{each.held:.3g}", str(each.waiting), rate)
+    return table
+
+
+def _document(limit: StoredLimit) -> dict[str, Any]:
+    leases = [
+        {
+            "id": each.id,
+            "slots": each.slots,
+            "who": each.who,
+            "asked": each.asked.isoformat(),
+            "granted": each.granted.isoformat() if each.granted else None,
+            "expires": each.expires.isoformat(),
+        }
+        for each in limit.leases
+    ]
+    return {**limit._asdict(), "leases": leases}

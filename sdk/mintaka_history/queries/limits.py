@@ -1,0 +1,108 @@
+"""Limits and leases as the API answers them; the statements are those of `mintaka_history.sharing`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mintaka_history.answers import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, VerdictAnswer
+from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history.paging import Part
+from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.sharing import leases, limits, summaries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from mintaka_history.paging import Page
+    from mintaka_history.sharing.leases import Verdict, Wish
+    from mintaka_history.sharing.summaries import Summary
+
+
+def page(connection: Connection, prefix: str, page: Page) -> Part[LimitAnswer]:
+    """A page of the limits whose names begin so, by name."""
+    after = page.after[0] if page.after is not None else None
+    found = summaries.listed(SqlalchemySession(connection), _unknown, prefix=prefix, after=after, limit=page.limit + 1)
+    shown = found[: page.limit]
+    return Part([_answer(each) for each in shown], (shown[-1].name,) if len(found) > page.limit else None)
+
+
+def one(connection: Connection, name: str) -> LimitAnswer | None:
+    """The limit of that name, if there is one."""
+    found = summaries.one(SqlalchemySession(connection), name, _unknown)
+    return None if found is None else _answer(found)
+
+
+def put(connection: Connection, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> LimitAnswer | None:
+    """Make or change it; what it is then, or None where it exists and may not be overwritten."""
+    made = limits.put(SqlalchemySession(connection), name, slots, decay_per_second, overwrite=overwrite)
+    return one(connection, name) if made else None
+
+
+def remove(connection: Connection, name: str) -> LimitAnswer | None:
+    """Delete it; what it was, or None where there was none."""
+    found = one(connection, name)
+    return found if limits.remove(SqlalchemySession(connection), name) else None
+
+
+def look(connection: Connection, wish: Wish) -> VerdictAnswer | None:
+    """What `ask` would say, where it had nothing to change."""
+    verdict = leases.look(SqlalchemySession(connection), wish, _unknown)
+    return None if verdict is None else _verdict(wish, verdict)
+
+
+def ask(connection: Connection, wish: Wish) -> VerdictAnswer:
+    """Give somebody slots, or a place among those who wait."""
+    return _verdict(wish, leases.ask(SqlalchemySession(connection), wish, _unknown))
+
+
+def renew(connection: Connection, ids: Sequence[str], seconds: float) -> LeasesAnswer:
+    """Let leases go on; those that are still there."""
+    return LeasesAnswer(sorted(leases.renew(SqlalchemySession(connection), ids, seconds)))
+
+
+def release(connection: Connection, lease: str) -> LeasesAnswer:
+    """Let go of a lease or place; an empty answer where there was none."""
+    return LeasesAnswer([lease] if leases.release(SqlalchemySession(connection), lease) else [])
+
+
+def reserve(connection: Connection, names: Sequence[str], slots: int, longest_seconds: float | None) -> ReservationAnswer:
+    """Take slots of rates."""
+    granted, seconds = limits.reserve(SqlalchemySession(connection), names, slots, longest_seconds)
+    return ReservationAnswer(granted, seconds)
+
+
+def _unknown(_holder: int) -> bool:
+    """Processes of other machines: nobody here knows whether they are gone."""
+    return False
+
+
+def _verdict(wish: Wish, verdict: Verdict) -> VerdictAnswer:
+    missing, rates, small = list(verdict.missing), list(verdict.rates), list(verdict.small)
+    return VerdictAnswer(wish.id, verdict.granted, verdict.turns, missing, rates, small, dict(verdict.blocked))
+
+
+def _answer(summary: Summary) -> LimitAnswer:
+    limit = summary.limit
+    holding = [
+        HoldingAnswer(
+            lease.id,
+            lease.slots,
+            lease.who,
+            from_microseconds(lease.asked),
+            optional_instant(lease.granted),
+            from_microseconds(lease.expires),
+        )
+        for lease in summary.leases
+    ]
+    return LimitAnswer(
+        name=limit.name,
+        slots=limit.slots,
+        decay_per_second=limit.decay_per_second,
+        held=summary.held,
+        waiting=summary.waiting,
+        leases=holding,
+        created=from_microseconds(limit.created),
+        updated=from_microseconds(limit.updated),
+    )

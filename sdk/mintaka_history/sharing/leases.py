@@ -1,0 +1,154 @@
+"""Leases of slots in the database: asked for, granted, renewed, let go. What they mean is decided in `standing`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mintaka_history.codes import TERMINAL_CODES
+from mintaka_history.instants import now_microseconds
+from mintaka_history.sharing import limits
+from mintaka_history.sharing.standing import Lease, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mintaka_history.sharing.limits import Limit
+    from mintaka_history.writing.sessions import Session
+
+#: How long somebody who waits keeps his place without asking again.
+PLACE_SECONDS = 15.0
+_MICROSECONDS = 1_000_000
+_TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))
+# A run may have begun its next attempt before the database knows: only what it says of this attempt or a later one counts.
+_SELECT = f"""
+SELECT l.id, l.name, l.slots, l.asked, l.granted, l.expires, l.holder,
+  COALESCE(r.attempt > l.attempt OR r.reported_attempt > l.attempt OR (r.state IN ({_TERMINAL}) AND r.attempt >= l.attempt), false), l.who
+FROM concurrency_leases AS l LEFT JOIN flow_runs AS r ON r.uid = l.flow_run
+WHERE l.name IN """  # noqa: S608 - our own numbers
+_INSERT = (
+    "INSERT INTO concurrency_leases (id, name, slots, asked, granted, expires, holder, flow_run, attempt, who) "
+    "VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)"
+)
+
+
+class Wish(NamedTuple):
+    """What somebody wants: `slots` of each of `names` for `seconds` at a time, under an `id` (32 hexadecimal digits).
+
+    `flow_run` and `attempt` say who it is where it is a flow run, `holder` where it is a process of this machine, `who`
+    to people.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    slots: int
+    seconds: float
+    flow_run: str | None = None
+    attempt: int = 1
+    holder: int | None = None
+    who: str = ""
+
+
+class Verdict(NamedTuple):
+    """What became of a wish: `granted`, or he waits, while those before him take all slots for so many `turns` (0: he is next).
+
+    `missing` are names of no limit, `rates` those that are to be reserved instead; neither holds anybody up here. `small`
+    are limits that never have that many slots. `blocked` are those he waits for, with how many of their slots are held.
+    """
+
+    granted: bool
+    turns: int = 0
+    missing: tuple[str, ...] = ()
+    rates: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
+    blocked: Mapping[str, int] = {}
+
+
+def of(session: Session, names: Iterable[str]) -> list[Lease]:
+    """All leases of limits, whether alive or not, those first who asked first."""
+    wanted = sorted(names)
+    if not wanted:
+        return []
+    rows = session.run(f"{_SELECT}({', '.join('?' * len(wanted))}) ORDER BY l.asked, l.id", wanted)
+    return [Lease(*row)._replace(ended=bool(row[7])) for row in rows]
+
+
+def look(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict | None:
+    """What `ask` would say where it had nothing to change; None where it has. Only reads."""
+    found = limits.get(session, wish.names)
+    verdict, wanted = _sorted_out(wish, found)
+    if verdict.small or not wanted:
+        return verdict
+    now = now_microseconds()
+    leases = of(session, wanted)
+    own = [lease for lease in leases if lease.id == wish.id]
+    if len(own) != len(wanted) or any(lease.expires - now < PLACE_SECONDS * _MICROSECONDS / 2 for lease in own):
+        return None
+    alive = [lease for lease in leases if lease.is_alive(now, is_gone)]
+    stands = standing([found[name] for name in wanted], alive, wish.id, own[0].asked, wish.slots)
+    return None if stands.free else verdict._replace(granted=False, turns=stands.turns, blocked=stands.blocked)
+
+
+def ask(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict:
+    """Give him what he wants, or a place among those who wait; repeating it is harmless."""
+    found = limits.get(session, wish.names, locked=True)
+    verdict, wanted = _sorted_out(wish, found)
+    if verdict.small or not wanted:
+        return verdict
+    now = now_microseconds()
+    leases = of(session, wanted)
+    own = [lease for lease in leases if lease.id == wish.id]
+    alive = [lease for lease in leases if lease.id == wish.id or lease.is_alive(now, is_gone)]
+    alive += [lease for lease in sorted(set(leases) - set(alive)) if not _deleted(session, lease)]
+    asked = min((lease.asked for lease in own), default=now)
+    held = all(lease.granted is not None for lease in own) and len(own) == len(wanted)
+    stands = standing([found[name] for name in wanted], alive, wish.id, asked, wish.slots)
+    granted = held or stands.free
+    flow_run = session.uid(wish.flow_run) if wish.flow_run else None
+    for name in sorted(set(wanted) - {lease.name for lease in own}):
+        expires = now + int(PLACE_SECONDS * _MICROSECONDS)
+        session.run(_INSERT, (wish.id, name, wish.slots, asked, expires, wish.holder, flow_run, wish.attempt, wish.who))
+    until = now + int((wish.seconds if granted else PLACE_SECONDS) * _MICROSECONDS)
+    session.run(
+        f"UPDATE concurrency_leases SET granted = {'COALESCE(granted, ?)' if granted else 'granted'}, expires = ? WHERE id = ?",  # noqa: S608
+        (now, until, wish.id) if granted else (until, wish.id),
+    )
+    return verdict if granted else verdict._replace(granted=False, turns=stands.turns, blocked=stands.blocked)
+
+
+def renew(session: Session, ids: Iterable[str], seconds: float) -> set[str]:
+    """Let leases last for `seconds` from now on; the ids of those that are still there.
+
+    One that has expired is still there as long as nobody else asked for its slots.
+    """
+    wanted = sorted(ids)
+    if not wanted:
+        return set()
+    places = ", ".join("?" * len(wanted))
+    if session.postgresql:  # in the order of all who take several rows, so that nobody waits for anybody in a circle
+        session.run(f"SELECT id FROM concurrency_leases WHERE id IN ({places}) ORDER BY id, name FOR UPDATE", wanted)  # noqa: S608
+    until = now_microseconds() + int(seconds * _MICROSECONDS)
+    rows = session.run(
+        f"UPDATE concurrency_leases SET expires = ? WHERE granted IS NOT NULL AND id IN ({places}) RETURNING id",  # noqa: S608
+        (until, *wanted),
+    )
+    return {row[0] for row in rows}
+
+
+def release(session: Session, lease: str) -> bool:
+    """Let go of a lease, or of a place; False where there was none."""
+    return bool(session.run("DELETE FROM concurrency_leases WHERE id = ? RETURNING name", (lease,)))
+
+
+def _sorted_out(wish: Wish, found: Mapping[str, Limit]) -> tuple[Verdict, list[str]]:
+    """The verdict on limits that hold nobody up, or nobody ever passes; and the names that slots are to be held of."""
+    missing = tuple(name for name in wish.names if name not in found)
+    rates = tuple(name for name in wish.names if name in found and found[name].is_rate)
+    small = tuple(name for name, limit in found.items() if 0 < limit.slots < wish.slots)
+    wanted = sorted(name for name, limit in found.items() if not limit.is_rate)
+    return Verdict(not small, missing=missing, rates=rates, small=small), wanted
+
+
+def _deleted(session: Session, lease: Lease) -> bool:
+    """Delete a lease that is not alive; False where it was renewed at this moment."""
+    statement = "DELETE FROM concurrency_leases WHERE id = ? AND name = ? AND expires = ? RETURNING id"
+    return bool(session.run(statement, (lease.id, lease.name, lease.expires)))

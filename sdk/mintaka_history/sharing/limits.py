@@ -1,0 +1,135 @@
+"""Concurrency limits: how many slots there are under a name, and for rates, how fast they come back."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from mintaka_core.errors import InvalidNameError, MintakaError
+from mintaka_history.instants import now_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mintaka_history.writing.sessions import Session
+
+_NAME = re.compile(r"[^/%&><\x00-\x1f\x7f\ud800-\udfff]{1,255}")
+#: The most slots a limit can have.
+SLOTS_LIMIT = 1_000_000_000
+_MICROSECONDS = 1e6
+_COLUMNS = "name, slots, decay_per_second, taken, taken_time, created, updated"
+# Only our own column names are put into statements.
+_INSERT = f"INSERT INTO concurrency_limits ({_COLUMNS}) VALUES (?, ?, ?, 0, 0, ?, ?) ON CONFLICT (name)"  # noqa: S608
+_KEEP = f"{_INSERT} DO NOTHING RETURNING name"
+_REPLACE = f"{_INSERT} DO UPDATE SET slots = excluded.slots, decay_per_second = excluded.decay_per_second, updated = excluded.updated RETURNING name"
+
+
+class InvalidLimitError(MintakaError, ValueError):
+    """A number of slots, or a speed at which they come back, that a limit cannot have."""
+
+
+class Limit(NamedTuple):
+    """A limit. `decay_per_second` slots come back each second by themselves (a rate); 0: they come back when they are let go.
+
+    `taken` slots of a rate were taken at `taken_time`; instants are µs since the epoch.
+    """
+
+    name: str
+    slots: int
+    decay_per_second: float
+    taken: float
+    taken_time: int
+    created: int
+    updated: int
+
+    @property
+    def is_rate(self) -> bool:
+        """True where slots come back by themselves."""
+        return self.decay_per_second > 0
+
+    def taken_at(self, now: int) -> float:
+        """How many slots of a rate are taken at `now`."""
+        return max(0.0, self.taken - self.decay_per_second * max(0, now - self.taken_time) / _MICROSECONDS)
+
+    def seconds_until(self, slots: float, now: int) -> float:
+        """When so many slots of a rate are free, from `now` on."""
+        return max(0.0, (self.taken_at(now) + slots - self.slots) / self.decay_per_second)
+
+
+def checked_name(name: str) -> str:
+    """`name`, where a limit may be called so.
+
+    Raises:
+        InvalidNameError: it may not.
+    """
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    message = f"a limit's name has 1 to 255 characters, none of them / % & > < or invisible, not {name!r:.300}"
+    raise InvalidNameError(message)
+
+
+def check_numbers(slots: int, decay_per_second: float) -> None:
+    """See whether a limit can have these.
+
+    Raises:
+        InvalidLimitError: it cannot.
+    """
+    if not isinstance(slots, int) or not 0 <= slots <= SLOTS_LIMIT:
+        message = f"a limit has 0 to {SLOTS_LIMIT} slots, not {slots!r}"
+        raise InvalidLimitError(message)
+    if not (math.isfinite(decay_per_second) and 0 <= decay_per_second <= SLOTS_LIMIT):
+        message = f"decay_per_second is how many slots come back each second, 0 or more, not {decay_per_second!r}"
+        raise InvalidLimitError(message)
+
+
+def get(session: Session, names: Iterable[str], *, locked: bool = False) -> dict[str, Limit]:
+    """Those of `names` that exist; `locked`: nobody else changes them, or who holds them, before the transaction is over."""
+    wanted = sorted(names)
+    if not wanted:
+        return {}
+    lock = " FOR UPDATE" if locked and session.postgresql else ""  # a writing transaction of SQLite is alone anyway
+    places = ", ".join("?" * len(wanted))
+    rows = session.run(f"SELECT {_COLUMNS} FROM concurrency_limits WHERE name IN ({places}) ORDER BY name{lock}", wanted)  # noqa: S608
+    return {row[0]: Limit(*row) for row in rows}
+
+
+def listed(session: Session, *, prefix: str = "", after: str | None = None, limit: int) -> list[Limit]:
+    """At most `limit` limits whose names begin with `prefix` and come after `after`, by name (by code point)."""
+    rows = session.run(
+        f"SELECT {_COLUMNS} FROM concurrency_limits WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",  # noqa: S608
+        (prefix, prefix + "\U0010ffff", after or "", limit),
+    )
+    return [Limit(*row) for row in rows]
+
+
+def put(session: Session, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> bool:
+    """Make it, or give it other numbers; False where it exists and may not be overwritten."""
+    now = now_microseconds()
+    return bool(session.run(_REPLACE if overwrite else _KEEP, (name, slots, float(decay_per_second), now, now)))
+
+
+def remove(session: Session, name: str) -> bool:
+    """Delete it, and who waits for it; who holds slots is left in peace. False where there was none."""
+    session.run("DELETE FROM concurrency_leases WHERE name = ? AND granted IS NULL", (name,))
+    return bool(session.run("DELETE FROM concurrency_limits WHERE name = ? RETURNING name", (name,)))
+
+
+class Reservation(NamedTuple):
+    """Slots of rates: taken, and to be used `seconds` from now; or not taken (`granted` False), it would be too long."""
+
+    granted: bool
+    seconds: float
+
+
+def reserve(session: Session, names: Iterable[str], slots: int, longest_seconds: float | None) -> Reservation:
+    """Take slots of rates, in the order in which runs ask, even those that only come back later (None: however late)."""
+    found = [limit for limit in get(session, names, locked=True).values() if limit.is_rate]
+    now = now_microseconds()
+    seconds = max((limit.seconds_until(slots, now) for limit in found), default=0.0)
+    if longest_seconds is not None and seconds > longest_seconds:
+        return Reservation(granted=False, seconds=seconds)
+    for limit in found:
+        values = (limit.taken_at(now) + slots, max(now, limit.taken_time), limit.name)
+        session.run("UPDATE concurrency_limits SET taken = ?, taken_time = ? WHERE name = ?", values)
+    return Reservation(granted=True, seconds=seconds)

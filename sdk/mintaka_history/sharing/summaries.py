@@ -1,0 +1,50 @@
+"""Limits as people look at them: how many slots are held, who holds them, who waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mintaka_history.instants import now_microseconds
+from mintaka_history.sharing import leases, limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mintaka_history.sharing.limits import Limit
+    from mintaka_history.sharing.standing import Lease
+    from mintaka_history.writing.sessions import Session
+
+#: The most leases of one limit that are shown.
+SHOWN = 100
+
+
+class Summary(NamedTuple):
+    """A limit with what is `held` of it, how many are `waiting`, and its live leases, who asked first first."""
+
+    limit: Limit
+    held: float
+    waiting: int
+    leases: list[Lease]
+
+    @property
+    def name(self) -> str:
+        """The limit's name."""
+        return self.limit.name
+
+
+def one(session: Session, name: str, is_gone: Callable[[int], bool]) -> Summary | None:
+    """The limit of that name, if there is one."""
+    limit = limits.get(session, [name]).get(name)
+    return None if limit is None else _summary(session, limit, is_gone)
+
+
+def listed(session: Session, is_gone: Callable[[int], bool], *, prefix: str = "", after: str | None = None, limit: int) -> list[Summary]:
+    """At most `limit` limits whose names begin with `prefix` and come after `after`, by name."""
+    return [_summary(session, each, is_gone) for each in limits.listed(session, prefix=prefix, after=after, limit=limit)]
+
+
+def _summary(session: Session, limit: Limit, is_gone: Callable[[int], bool]) -> Summary:
+    now = now_microseconds()
+    alive = [lease for lease in leases.of(session, [limit.name]) if lease.is_alive(now, is_gone)]
+    held = limit.taken_at(now) if limit.is_rate else float(sum(lease.slots for lease in alive if lease.granted is not None))
+    return Summary(limit, held, sum(lease.granted is None for lease in alive), alive[:SHOWN])

@@ -1,0 +1,114 @@
+"""Leases in the database: whose they are, and when they end."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from api_testing import report
+from mintaka_history.ingest import take_in
+from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.queries.names import Names
+from mintaka_history.reports import decode
+from mintaka_history.sharing import leases, limits
+from mintaka_history.sharing.leases import Verdict, Wish
+
+if TYPE_CHECKING:
+    from mintaka_history.database import Database
+
+RUN = "0190f5fe-0000-7000-8000-000000000001"
+
+
+def wish(**members: object) -> Wish:
+    """A wish for one slot of `db`."""
+    return Wish(uuid.uuid4().hex, ("db",), 1, 60.0)._replace(**members)  # type: ignore[arg-type]
+
+
+def ask(database: Database, wanted: Wish) -> Verdict:
+    """Look, then ask, as everybody does."""
+    with database.reading() as connection:
+        known = leases.look(SqlalchemySession(connection), wanted, lambda _: False)
+    with database.writing() as connection:
+        return known or leases.ask(SqlalchemySession(connection), wanted, lambda holder: holder == 13)
+
+
+def limit(database: Database, slots: int) -> None:
+    """Make the limit `db`."""
+    with database.writing() as connection:
+        limits.put(SqlalchemySession(connection), "db", slots, 0, overwrite=True)
+
+
+def run(database: Database, statement: str) -> None:
+    """Change something behind everybody's back."""
+    with database.writing() as connection:
+        connection.execute(text(statement))
+
+
+def test_asking_again_changes_nothing(database: Database) -> None:
+    """Neither for who holds slots nor for the order of those who wait."""
+    limit(database, 1)
+    holds, first, second = wish(), wish(), wish()
+    assert [ask(database, holds).granted, ask(database, holds).granted] == [True, True]
+    assert [ask(database, each).turns for each in (first, second, first, second)] == [0, 1, 0, 1]
+    with database.writing() as connection:
+        assert leases.release(SqlalchemySession(connection), holds.id)
+        assert not leases.release(SqlalchemySession(connection), holds.id)
+    assert [ask(database, each).granted for each in (second, first, second)] == [False, True, False]
+
+
+def test_the_slots_of_a_run_that_is_over_come_free_before_their_lease_ends(database: Database) -> None:
+    """Ended in the lease's attempt, or replaced by a later one; not while only an earlier attempt is known to have ended."""
+    limit(database, 1)
+    take_in(database, Names(), RUN, decode(json.dumps(report()).encode()))
+    holds = wish(flow_run=RUN, attempt=2)
+    assert ask(database, holds).granted
+    run(database, "UPDATE flow_runs SET state = 6, attempt = 1")
+    assert not ask(database, wish()).granted
+    run(database, "UPDATE flow_runs SET state = 6, attempt = 2")
+    other = wish(flow_run=RUN, attempt=3)
+    run(database, "DELETE FROM concurrency_leases WHERE granted IS NULL")
+    assert ask(database, other).granted
+    run(database, "UPDATE flow_runs SET state = 3, reported_attempt = 4")
+    assert ask(database, wish()).granted
+
+
+def test_a_process_that_is_gone_holds_nothing(database: Database) -> None:
+    """And does not stand in the way of those who wait."""
+    limit(database, 1)
+    assert ask(database, wish(holder=13)).granted
+    assert ask(database, wish(holder=13)).granted
+    assert ask(database, wish(holder=14)).granted
+    assert not ask(database, wish(holder=14)).granted
+
+
+def test_a_lease_that_expired_can_be_renewed_until_somebody_asks_for_its_slots(database: Database) -> None:
+    """Then it is lost, even where nobody could take them."""
+    limit(database, 1)
+    holds = wish()
+    assert ask(database, holds).granted
+    run(database, "UPDATE concurrency_leases SET expires = 1")
+    with database.writing() as connection:
+        assert leases.renew(SqlalchemySession(connection), [holds.id, wish().id], 60) == {holds.id}
+    assert not ask(database, wish()).granted
+    run(database, "DELETE FROM concurrency_leases WHERE granted IS NULL")
+    run(database, "UPDATE concurrency_leases SET expires = 1")
+    assert ask(database, wish()).granted
+    with database.writing() as connection:
+        assert leases.renew(SqlalchemySession(connection), [holds.id], 60) == set()
+
+
+def test_fewer_slots_than_are_held_take_nothing_away(database: Database) -> None:
+    """Whoever holds them keeps them; the next ones wait until few enough are held. None is none."""
+    limit(database, 2)
+    assert ask(database, wish()).granted
+    assert ask(database, wish()).granted
+    limit(database, 1)
+    waits = wish()
+    assert ask(database, waits) == Verdict(granted=False, turns=0, blocked={"db": 2})
+    limit(database, 0)
+    assert not ask(database, wish(slots=5)).granted
+    limit(database, 5)
+    assert ask(database, waits).granted
