@@ -26,7 +26,8 @@ class RemoteHistory:
 
     def __init__(self, url: str, client: httpx.Client | None = None, *, namespace: str | None = None) -> None:
         """`client` None: one of its own."""
-        self._url = url.rstrip("/") + "/api/v1"
+        self._root = url.rstrip("/")
+        self._url = self._root + "/api/v1"
         self._client = client or httpx.Client(timeout=_TIMEOUT_SECONDS)
         self._namespace = namespace
 
@@ -64,6 +65,10 @@ class RemoteHistory:
         """The artifacts of a flow run, oldest first."""
         items: list[Document] = self._get(f"/flow-runs/{quote(uid, safe='')}/artifacts", {})["items"]
         return items
+
+    def health(self) -> Document:
+        """What the API says of itself: its `status` and `version`."""
+        return self._answer(lambda: self._client.get(self._root + "/healthz"))
 
     def close(self) -> None:
         """Close the connections."""

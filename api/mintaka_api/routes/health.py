@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
@@ -14,13 +16,14 @@ from mintaka_api.services import Here
 from mintaka_history.database import DatabaseAway
 from mintaka_history.queries.health import answers
 
+_VERSION = version("mintaka")
 router = APIRouter(include_in_schema=False, dependencies=GUARDED)
 
 
 @router.get("/healthz")
 async def healthz() -> Response:
-    """The process is alive; nothing else is looked at."""
-    return answer({"status": "ok"})
+    """The process is alive, and of which version; nothing else is looked at."""
+    return answer({"status": "ok", "version": _VERSION})
 
 
 @router.get("/readyz")

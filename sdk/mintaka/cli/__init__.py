@@ -74,6 +74,10 @@ def main() -> None:
         from mintaka import __version__  # noqa: PLC0415 - nothing else needs the SDK here
 
         sys.stdout.write(f"mintaka {__version__}\n")
+    elif arguments[0] == "__complete":
+        from mintaka.cli.completing import main as complete  # noqa: PLC0415 - start-up time
+
+        complete(arguments[1:])
     elif arguments[0] not in COMMANDS:
         _fail("", "NoSuchCommand", f"there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)}", as_json="--json" in arguments)
     else:

@@ -1,4 +1,7 @@
-"""`mintaka completion`: a script that teaches the shell our commands."""
+"""`mintaka completion`: a script that teaches the shell our commands, options, runs and flows.
+
+The script is a few lines that ask `mintaka __complete` at each TAB (`mintaka.cli.completing`), so it never gets old.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,12 @@ from typing import Annotated
 
 import typer
 
-from mintaka.cli import COMMANDS
+EPILOG = """
+Examples:
+  source <(mintaka completion bash)                                            in ~/.bashrc
+  source <(mintaka completion zsh)                                             in ~/.zshrc, after compinit
+  mintaka completion fish > ~/.config/fish/completions/mintaka.fish            once
+"""
 
 
 class Shell(StrEnum):
@@ -19,29 +27,38 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
+_SCRIPTS = {
+    Shell.BASH: r"""_mintaka() {
+  local IFS=$'\n' line
+  COMPREPLY=()
+  while IFS= read -r line; do
+    COMPREPLY+=("${line%%$'\t'*}")
+  done < <(mintaka __complete bash "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+  if [ "${#COMPREPLY[@]}" = 1 ] && [[ "${COMPREPLY[0]}" == */ ]]; then compopt -o nospace; fi
+}
+complete -F _mintaka mintaka
+""",
+    Shell.ZSH: r"""#compdef mintaka
+_mintaka() {
+  local -a offers
+  local line
+  while IFS= read -r line; do
+    offers+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
+  done < <(mintaka __complete zsh "${LBUFFER}" 2>/dev/null)
+  _describe 'mintaka' offers
+}
+compdef _mintaka mintaka
+""",
+    Shell.FISH: r"""complete -c mintaka -f -a '(mintaka __complete fish (commandline -cp) 2>/dev/null)'
+""",
+}
+
+
 def command(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> None:
     """Print a completion script: `source <(mintaka completion bash)`."""
     sys.stdout.write(script(shell))
 
 
 def script(shell: Shell) -> str:
-    """The script; the first word is one of our commands, the others are files."""
-    words = " ".join(COMMANDS)
-    if shell == Shell.FISH:
-        lines = [
-            f"complete -c mintaka -n __fish_use_subcommand -f -a {name} -d '{command.summary.replace("'", '')}'"
-            for name, command in COMMANDS.items()
-        ]
-        return "\n".join([*lines, ""])
-    if shell == Shell.ZSH:
-        return f"_mintaka() {{ if (( CURRENT == 2 )); then compadd {words}; else _files; fi }}\ncompdef _mintaka mintaka\n"
-    return (
-        "_mintaka() {\n"
-        '  if [ "$COMP_CWORD" = 1 ]; then\n'
-        f'    COMPREPLY=($(compgen -W "{words}" -- "${{COMP_WORDS[1]}}"))\n'
-        "  else\n"
-        '    COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))\n'
-        "  fi\n"
-        "}\n"
-        "complete -o filenames -F _mintaka mintaka\n"
-    )
+    """The script for a shell."""
+    return _SCRIPTS[shell]

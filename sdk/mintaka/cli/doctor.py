@@ -1,81 +1,50 @@
-"""`mintaka doctor`: is everything there that is needed, and where does history go?"""
+"""`mintaka doctor`: is everything there that is needed, and if not, what to do about it?"""
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
-from shutil import which
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from mintaka import __version__
-from mintaka.cli.kubectl import kubectl
+from rich.text import Text
+
+from mintaka.cli.columns import columns
+from mintaka.cli.findings import checked
 from mintaka.cli.parsing import JsonOption
-from mintaka.cli.showing import console, print_json
-from mintaka.histories import HistoryError, history
-from mintaka.homes import home
-from mintaka_core.errors import MintakaError
+from mintaka.cli.places import ClusterOption, in_cluster
+from mintaka.cli.showing import console, print_json, shortly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from mintaka.cli.findings import Finding
 
+EPILOG = """
+Examples:
+  mintaka doctor                    this machine, and the cluster of kubectl's context where there is one
+  mintaka doctor --cluster          the cluster has to be there
+  mintaka doctor --json | jq '.[] | select(.well == false)'
+"""
+EXIT_CODES = "0 all is well; 1 something is ill; 2 called wrongly"
 ILL = 1
+_SIGNS = {True: Text("ok ", style="green"), False: Text("ill", style="red"), None: Text("-  ", style="dim")}
 
 
-class Finding(NamedTuple):
-    """What was looked at, whether it is well (None: it is not needed here), and what was found."""
-
-    what: str
-    well: bool | None
-    told: str
-
-
-def command(json: JsonOption = False) -> None:
+def command(json: JsonOption = False, cluster: ClusterOption = False) -> None:
     """Look whether everything is there; exit code 1 where something is wrong."""
+    from mintaka.cli import checking_cluster, checking_here  # noqa: PLC0415 - start-up time: not for --help
+
     findings = [
-        Finding("mintaka", well=True, told=f"{__version__} on Python {platform.python_version()}"),
-        _found("history", _history),
-        *_cluster(),
+        finding for checks in (checking_here.CHECKS, checking_cluster.checks(needed=in_cluster(cluster))) for finding in checked(checks)
     ]
     if json:
         print_json([finding._asdict() for finding in findings])
     else:
-        for what, well, told in findings:
-            sign = {True: "[green]ok[/]  ", False: "[red]ill[/] ", None: "-   "}[well]
-            console().print(f"{sign}{what:<10}", end="")
-            console().print(told, markup=False)
+        for line in columns(("", "", ""), [_row(finding) for finding in findings]):
+            console().print(line, soft_wrap=True)  # told in full, however narrow the terminal
     if any(finding.well is False for finding in findings):
         sys.exit(ILL)
 
 
-def _found(what: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, well=True, told=look())
-    except MintakaError as error:
-        return Finding(what, well=False, told=str(error))
-
-
-def _history() -> str:
-    where = home()
-    if not where.api_url and where.database is None:
-        return "switched off (MINTAKA_HISTORY=off)"
-    with history(where) as place:
-        newest = place.flow_runs(limit=1)
-    told = f"the newest run is {newest[0]['name']}" if newest else "no run yet"
-    return f"{where.api_url or where.database}: {told}"
-
-
-def _cluster() -> list[Finding]:
-    if which("kubectl") is None:
-        return [Finding("cluster", well=None, told="kubectl is not on the PATH: no cluster is looked at")]
-    if not os.environ.get("KUBECONFIG") and not os.path.exists(os.path.expanduser("~/.kube/config")):  # noqa: PTH110, PTH111 - as kubectl does
-        return [Finding("cluster", well=None, told="kubectl has no context: no cluster is looked at")]
-    return [_found("cluster", _resources)]
-
-
-def _resources() -> str:
-    names = kubectl("api-resources", "--api-group", "mintaka.dev", "--output", "name").split()
-    if not names:
-        message = "the cluster has no resources of mintaka.dev: install the chart"
-        raise HistoryError(message)
-    return f"{kubectl('config', 'current-context').strip()}: {', '.join(names)}"
+def _row(finding: Finding) -> tuple[Text, str, Text]:
+    told = Text(shortly(finding.told, 500))
+    if finding.todo:
+        told.append(f" → {finding.todo}", style="bold")
+    return _SIGNS[finding.well].copy(), finding.what, told

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 import stat
 import sys
+from contextlib import closing
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from mintaka import cli, flow, get_run_logger, task
 from mintaka.cli import COMMANDS
-from mintaka.cli.completion import Shell, script
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @task(retries=1)
@@ -241,17 +241,51 @@ def test_the_doctor_tells_what_is_there_and_what_is_ill(terminal: Terminal, monk
     monkeypatch.setenv("PATH", "/nowhere")
     code, out, _ = terminal("doctor", "--json")
     assert code == 0
-    assert [finding["well"] for finding in json.loads(out)] == [True, True, None]
+    found = {finding["what"]: finding["well"] for finding in json.loads(out)}
+    assert found == {"python": True, "mintaka": True, "history": True, "results": None, "spool": True, "cluster": None}
     monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:1")
     code, out, _ = terminal("doctor")
     assert code == 1
-    assert "ill" in out
+    assert re.search("ill .*history .*start it, or correct MINTAKA_API_URL", out)
+    assert terminal("doctor", "--cluster")[0] == 1, "no kubectl, and the cluster is asked for"
 
 
-@pytest.mark.parametrize("shell", list(Shell))
-def test_completion_knows_every_command(shell: Shell) -> None:
-    text = script(shell)
-    assert all(name in text for name in COMMANDS)
+def test_the_doctor_tells_a_database_of_a_newer_version_from_one_that_is_none(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own.db"
+    monkeypatch.setenv("MINTAKA_DATABASE_URL", f"sqlite:///{path}")
+    survey(1)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    code, out, _ = terminal("doctor")
+    assert code == 1
+    assert "schema 9999 of a newer version" in out
+    assert "pip install --upgrade mintaka" in out
+    other = tmp_path / "other.db"
+    other.write_text("something else")
+    monkeypatch.setenv("MINTAKA_DATABASE_URL", f"sqlite:///{other}")
+    code, out, _ = terminal("doctor")
+    assert code == 1
+    assert "is not a history database of Mintaka" in out
+
+
+def test_the_doctor_finds_what_was_left_on_disk_and_a_storage_that_cannot_be_written(
+    terminal: Terminal, mintaka_home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = Path(mintaka_home, "spool", "run-1")
+    left.mkdir(parents=True)
+    (left / "0001.gz").write_bytes(b"x" * 10)
+    blocked = Path(mintaka_home, "file")
+    blocked.write_text("")
+    monkeypatch.setenv("MINTAKA_RESULT_STORAGE", f"file://{blocked}/results")
+    code, out, _ = terminal("doctor", "--json")
+    assert code == 1
+    found = {finding["what"]: finding for finding in json.loads(out)}
+    assert (found["spool"]["well"], found["results"]["well"]) == (False, False)
+    assert "run-1" in found["spool"]["told"]
+    assert str(blocked) in found["results"]["told"]
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"completion", "diff", "replay"}))

@@ -1,0 +1,71 @@
+"""A glimpse of an embedded database: read only, without making, migrating or locking anything, and without SQLAlchemy.
+
+For what has to be quick (a shell that completes the name of a run) or has to look before it touches (`mintaka doctor`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+from uuid import UUID
+
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BUSY_SECONDS = 1.0
+
+
+class Unreadable(MintakaError):
+    """The file cannot be read as a database of ours; the message says why."""
+
+
+class Glimpse(NamedTuple):
+    """The schema's revision, and how many flow runs there are."""
+
+    revision: str
+    flow_runs: int
+
+
+def glimpse(path: Path) -> Glimpse:
+    """What is in the file `path`.
+
+    Raises:
+        Unreadable: it is not there, damaged, or not of Mintaka.
+    """
+    with closing(_opened(path)) as connection:
+        try:
+            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            (count,) = connection.execute("SELECT count(*) FROM flow_runs").fetchone()
+        except (sqlite3.Error, TypeError) as error:
+            message = f"{path} is not a history database of Mintaka: {error}"
+            raise Unreadable(message) from error
+    return Glimpse(str(revision), int(count))
+
+
+def newest_names(path: Path, prefix: str, limit: int) -> list[tuple[str, str]]:
+    """Name and uid of the newest flow runs whose name or uid begins with `prefix`, newest first.
+
+    Raises:
+        Unreadable: see `glimpse`.
+    """
+    query = "SELECT name, uid FROM flow_runs WHERE name LIKE ?1 ESCAPE '|' OR uid LIKE ?2 ESCAPE '|' ORDER BY created DESC LIMIT ?3"
+    name_like = "".join(f"|{letter}" if letter in "%_|" else letter for letter in prefix) + "%"
+    with closing(_opened(path)) as connection:
+        try:
+            found = connection.execute(query, (name_like, name_like.replace("-", ""), limit)).fetchall()
+        except sqlite3.Error as error:
+            message = f"{path}: {error}"
+            raise Unreadable(message) from error
+    return [(str(name), str(UUID(uid))) for name, uid in found]
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+    except sqlite3.Error as error:
+        message = f"{path} cannot be opened: {error}"
+        raise Unreadable(message) from error

@@ -1,0 +1,165 @@
+"""What a TAB offers, in this process and in a real bash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mintaka import flow
+from mintaka.cli import COMMANDS
+from mintaka.cli.completing import main, offers
+from mintaka.cli.completion import Shell, script
+from mintaka.cli.words import PATH, generated
+from mintaka_history.glimpses import Unreadable, glimpse, newest_names
+
+SOURCE = '''import mintaka
+from mintaka import flow
+
+@flow
+def first():
+    """The first one.
+
+    More."""
+
+@mintaka.flow(name="x")
+async def second(): ...
+
+def helper(): ...
+'''
+
+
+@flow(flow_run_name="tab-{n}")
+def tabbed(n: int) -> int:
+    return n
+
+
+def offered(*words: str) -> list[str]:
+    return sorted(offer.word for offer in offers(["mintaka", *words]) if offer.word.startswith(words[-1]))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mintaka_home: str) -> Path:
+    """A folder with a flow file, another file and a folder; the working directory."""
+    assert mintaka_home
+    (tmp_path / "jobs.py").write_text(SOURCE)
+    (tmp_path / "broken.py").write_text("from mintaka import flow\ndef (")
+    (tmp_path / "job.yaml").write_text("")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "deep.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_words_are_those_of_the_commands() -> None:
+    assert generated() == PATH.read_text(encoding="utf-8"), "python -m mintaka.cli.words"
+
+
+def test_commands_options_and_choices_are_offered(folder: Path) -> None:
+    assert folder.exists()
+    assert offered("") == sorted(COMMANDS)
+    assert offered("re") == ["replay", "resume"]
+    assert offered("get", "--st") == ["--state"]
+    assert "--json" in offered("explain", "-")
+    assert offered("get", "-o", "") == ["json", "name", "wide", "yaml"]
+    assert offered("get", "--state", "f") == ["failed"]
+    assert offered("get", "--state=F") == ["--state=FAILED"]
+    assert offered("logs", "x", "--level", "W") == ["WARNING"]
+    assert offered("completion", "") == ["bash", "fish", "zsh"]
+    assert offered("variable", "s") == ["set"]
+    assert offered("get", "--limit", "") == []
+    assert offered("nix", "") == []
+
+
+def test_flows_are_offered_by_file_without_running_it(folder: Path) -> None:
+    assert offered("run", "") == ["jobs.py:first", "jobs.py:second", "sub/"]
+    assert offered("run", "jobs.py:s") == ["jobs.py:second"]
+    assert offered("run", "./jobs.py:f") == ["./jobs.py:first"]
+    assert offered("run", "sub/") == ["sub/deep.py:first", "sub/deep.py:second"]
+    assert offered("run", str(folder / "jobs.py:f")) == [str(folder / "jobs.py:first")]
+    assert offered("apply", "job") == ["job.yaml", "jobs.py:first", "jobs.py:second"]
+    told = {offer.word: offer.told for offer in offers(["mintaka", "run", ""])}
+    assert told["jobs.py:first"] == "The first one."
+
+
+def test_runs_are_offered_by_name_or_the_beginning_of_their_uid(folder: Path, mintaka_home: str) -> None:
+    for n in (1, 2):
+        tabbed(n)
+    assert offered("explain", "tab") == ["tab-1", "tab-2"]
+    assert offered("logs", "--follow", "tab-2") == ["tab-2"]
+    assert offered("diff", "tab-1", "") == ["tab-1", "tab-2"]
+    path = Path(mintaka_home, "history.db")
+    uid = newest_names(path, "tab-1", 5)[0][1]
+    assert offered("explain", uid[:10]) == [uid]
+    assert offered("explain", "tab%") == []
+    assert glimpse(path).flow_runs == 2
+    assert folder.exists()
+
+
+def test_where_nothing_can_be_looked_up_nothing_is_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert offered("explain", "") == []
+    with pytest.raises(Unreadable, match="cannot be"):
+        glimpse(folder / "nothing.db")
+    monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:1")
+    assert offered("explain", "") == []
+    monkeypatch.setenv("MINTAKA_API_URL", "not a url")
+    assert offered("explain", "") == []
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert offered("explain", "--cluster", "") == []
+
+
+def test_a_line_within_quotes_is_read_as_far_as_it_goes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["zsh", 'mintaka get "x'])
+    main(["zsh", "mintaka com"])
+    assert capsys.readouterr().out.startswith("completion\tPrint")
+    assert folder.exists()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "replies"),
+    [
+        ("mintaka expl", ["explain"]),
+        ("mintaka get --sta", ["--state"]),
+        ("mintaka get --state=f", ["failed"]),
+        ("mintaka run jobs.py:", ["first", "second"]),
+        ("mintaka explain tab", ["tab-7"]),
+        ("mintaka run sub", ["sub/"]),
+    ],
+)
+def test_bash_completes(folder: Path, line: str, replies: list[str]) -> None:
+    tabbed(7)
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "mintaka"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from mintaka.cli import main; main()" "$@"\n')
+    program.chmod(0o755)
+    completing = f"""
+source <(mintaka completion bash)
+complete -p mintaka >/dev/null || exit 9
+compopt() {{ :; }}
+COMP_LINE='{line}'; COMP_POINT={len(line)}
+_mintaka
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "--norc", "-c", completing], capture_output=True, text=True, timeout=60, check=True, cwd=folder, env=environment
+    )
+    assert done.stdout.split() == replies
+
+
+@pytest.mark.parametrize("shell", list(Shell))
+def test_every_shell_asks_the_same_program(shell: Shell) -> None:
+    assert f"mintaka __complete {shell} " in script(shell)
+
+
+def test_completing_loads_neither_typer_nor_a_command() -> None:
+    code = (
+        "import sys; sys.argv = ['mintaka', '__complete', 'bash', 'mintaka get -']; from mintaka.cli import main; main(); "
+        "assert not {'typer', 'pydantic', 'asyncio', 'sqlalchemy', 'httpx', 'rich'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
