@@ -1,6 +1,6 @@
 """The API of a cluster, asked through the kube-apiserver: with the rights of whoever asks, and no port forwarded.
 
-`kubectl proxy` lends its credentials to a socket in a folder of our own, for this API's service and for reading alone; what
+`kubectl proxy` lends its credentials to a socket in a folder of our own, for the service of this API alone; what
 is read through it is read as from any other API. Where MINTAKA_API_URL is set, that API is asked instead.
 """
 
@@ -102,7 +102,7 @@ class ApiInCluster:
             "proxy",
             f"--unix-socket={socket}",
             f"--accept-paths=^{re.escape(service.path)}/",
-            "--reject-methods=^(POST|PUT|PATCH|DELETE)$",
+            "--reject-methods=^(PUT|PATCH|DELETE)$",
         ]
         errors = self._way.enter_context(socket.with_name("errors").open("w+b"))
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)  # noqa: S603

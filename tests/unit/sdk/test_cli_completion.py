@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mintaka_home: str) -
 
 
 def test_the_words_are_those_of_the_commands() -> None:
-    assert generated() == PATH.read_text(encoding="utf-8"), "python -m mintaka.cli.words"
+    assert generated() == PATH.read_text(encoding="utf-8"), "after a change of a command: python -m mintaka.cli.words"
 
 
 def test_commands_options_and_choices_are_offered(folder: Path) -> None:
