@@ -12,6 +12,7 @@ import inspect
 from functools import cached_property, partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from mintaka.exceptions import InvalidNameError
 from mintaka.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -103,3 +104,18 @@ def named_by(template: Any, arguments: dict[str, Any]) -> str:
         return str(template.format(**arguments))
     takes = "parameters" in inspect.signature(template).parameters
     return str(template(parameters=dict(arguments)) if takes else template())
+
+
+_BANNED = frozenset("/%&><")
+
+
+def checked_flow_name(name: str) -> str:
+    """`name`, where a flow may be called so: it is part of paths and addresses.
+
+    Raises:
+        InvalidNameError: it may not.
+    """
+    if _BANNED.isdisjoint(name):
+        return name
+    message = f"a flow's name has none of {' '.join(sorted(_BANNED))}, not {name!r}"
+    raise InvalidNameError(message)

@@ -19,6 +19,7 @@
     │   ├── SharingAway        … because the API or database does not answer now
     │   └── ConcurrencySlotAcquisitionError  slots of a limit that cannot be had, or are lost
     │       └── AcquireConcurrencySlotTimeoutError  (also a TimeoutError) … not in time
+    ├── SecretNotFound         (also a ValueError) a secret that is nowhere
     ├── ParameterError         arguments that do not fit a flow's signature
     │   ├── ParameterBindError
     │   └── ParameterTypeError
@@ -119,6 +120,10 @@ class AcquireConcurrencySlotTimeoutError(ConcurrencySlotAcquisitionError, Timeou
     """Slots of a limit did not come free within `timeout_seconds`."""
 
 
+class SecretNotFound(MintakaError, ValueError):
+    """There is no such secret, or it cannot be read; the message says where it was looked for, never what was found."""
+
+
 class ParameterError(MintakaError):
     """Arguments that do not fit the flow's signature."""
 
@@ -213,3 +218,4 @@ class Expired(Interruption):
 #: The names that Prefect has for them.
 PrefectException = MintakaError
 TerminationSignal = Terminated
+Abort = Halted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
-from mintaka.bodies import Decorated, named_by
+from mintaka.bodies import Decorated, checked_flow_name, named_by
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
 from mintaka.dependencies import Dependencies
 from mintaka.drivers import run_async, run_sync
@@ -68,7 +68,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         cache_result_in_memory: bool = True,
     ) -> None:
         super().__init__(fn, "flow")
-        self.name = name or self.own_name.replace("_", "-")
+        self.name = checked_flow_name(name) if name else self.own_name.replace("_", "-")
         self.description = description or self.description
         self.version = version
         self.tags = tuple(sorted(set(tags)))

@@ -1,0 +1,1 @@
+"""Of Prefect's blocks there is one: `mintaka.blocks.system.Secret`."""

@@ -1,0 +1,90 @@
+"""Secrets: passwords and tokens that flows use and nobody is shown.
+
+    from mintaka.blocks.system import Secret
+
+    password = Secret.load("warehouse-password").get()
+
+Looked for in the environment (`MINTAKA_SECRET_WAREHOUSE_PASSWORD`), then as a file of that name in `MINTAKA_SECRETS_DIR` (default
+`/run/secrets/mintaka`: mount a Secret of Kubernetes there), then, outside of pods, in the file that `save` wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from mintaka.exceptions import SharingError
+from mintaka.secret_files import in_pod, read_secret, write_secret
+
+_MASKED = "**********"
+
+
+class Secret:
+    """A secret text. It shows itself as stars; only `get` gives it away."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str):
+            message = f"a secret is a text, not {type(value).__name__}: make one of it first (json.dumps)"
+            raise TypeError(message)
+        self._value = value
+
+    def get(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """The secret of that name.
+
+        Raises:
+            SecretNotFound: there is none; the message says where it was looked for.
+            InvalidNameError: a secret cannot be called so.
+        """
+        return cls(read_secret(name))
+
+    @classmethod
+    async def aload(cls, name: str) -> Self:
+        """`load` for `await`."""
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        return await asyncio.to_thread(cls.load, name)
+
+    def save(self, name: str, overwrite: bool = False) -> str:
+        """Keep it on this machine, in a file that only this user can read; returns its name.
+
+        Raises:
+            ValueError: there is one of that name, and `overwrite` is False.
+            InvalidNameError: a secret cannot be called so.
+            SharingError: in a pod, whose files go with it.
+        """
+        if in_pod():
+            message = (
+                f"secret {name!r} cannot be saved in a pod: make a Kubernetes Secret (kubectl create secret generic …), "
+                "and mount it with the deployment's podTemplate at /run/secrets/mintaka"
+            )
+            raise SharingError(message)
+        if not write_secret(name, self._value, overwrite=overwrite):
+            message = f"secret {name!r} exists already: pass overwrite=True to replace it"
+            raise ValueError(message)
+        return name
+
+    async def asave(self, name: str, overwrite: bool = False) -> str:
+        """`save` for `await`."""
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        return await asyncio.to_thread(self.save, name, overwrite)
+
+    def __repr__(self) -> str:
+        return f"Secret({_MASKED!r})"
+
+    def __str__(self) -> str:
+        return _MASKED
+
+    def __eq__(self, other: object) -> bool:
+        from hmac import compare_digest  # noqa: PLC0415 - start-up time
+
+        return isinstance(other, Secret) and compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
