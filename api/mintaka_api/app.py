@@ -19,6 +19,7 @@ from mintaka_api.observing import Observer
 from mintaka_api.permissions import AllowAnonymous, require_permissions
 from mintaka_api.routes import ROUTERS
 from mintaka_api.services import Services
+from mintaka_api.silence import watch_for_silence
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.migrating import migrate
 from mintaka_history.queries.names import Names
@@ -71,7 +72,7 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
 
                 await stack.enter_async_context(attached(services, settings))
             await _try_to_migrate(services)
-            background = asyncio.create_task(_background(services))
+            background = asyncio.create_task(_background(services, settings))
             try:
                 yield
             finally:
@@ -81,13 +82,15 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
     return lifespan
 
 
-async def _background(services: Services) -> None:
+async def _background(services: Services, settings: Settings) -> None:
     wait = 0.2
     while not await _try_to_migrate(services):
         await asyncio.sleep(wait)
         wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
-    if services.mirror is not None:
-        await services.mirror.run()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch_for_silence(services.database, settings.silence_seconds))
+        if services.mirror is not None:
+            group.create_task(services.mirror.run())
 
 
 async def _try_to_migrate(services: Services) -> bool:

@@ -24,7 +24,8 @@ class Settings:
     """The settings of one API process.
 
     Listening is set by MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT: Kubernetes itself sets MINTAKA_API_PORT in the pods
-    beside a Service named mintaka-api. `namespaces` empty means all. `mirror` False serves the database alone.
+    beside a Service named mintaka-api. `namespaces` empty means all. `mirror` False serves the database alone. A script that
+    was not heard of for `silence_seconds` is taken for dead (`mintaka_api.silence`).
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +33,7 @@ class Settings:
     database_url: str = "sqlite:///mintaka.db"
     namespaces: tuple[str, ...] = ()
     mirror: bool = True
+    silence_seconds: int = 60
     kubeconfig: str | None = None
     write_connections: int = 4
     read_connections: int = 8
@@ -47,6 +49,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         database_url=environment.get("MINTAKA_DATABASE_URL", default.database_url),
         namespaces=_words(environment.get("MINTAKA_NAMESPACES", "")),
         mirror=_truth(environment, "MINTAKA_MIRROR", default.mirror),
+        silence_seconds=max(_number(environment, "MINTAKA_SILENCE_SECONDS", default.silence_seconds), 1),
         kubeconfig=environment.get("MINTAKA_KUBECONFIG") or None,
         write_connections=_number(environment, "MINTAKA_WRITE_CONNECTIONS", default.write_connections),
         read_connections=_number(environment, "MINTAKA_READ_CONNECTIONS", default.read_connections),
@@ -76,6 +79,7 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
         database_url=options.database_url,
         namespaces=tuple(options.namespace) if options.namespace else base.namespaces,
         mirror=options.mirror,
+        silence_seconds=base.silence_seconds,
         kubeconfig=options.kubeconfig,
         write_connections=base.write_connections,
         read_connections=base.read_connections,

@@ -22,7 +22,7 @@ from mintaka.historian import historian
 from mintaka.logging import UNRECORDED
 from mintaka.outbox import Outbox
 from mintaka.recording import Delivery
-from mintaka.spool import Spool
+from mintaka.spool import Owner, Spool
 from mintaka.wire import Contents, local_run, run_report
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class HistoryRecorder:
         self._settings = settings = settings or DeliverySettings()
         self._launch = launch
         folder = settings.spool_folder or Path(gettempdir(), "mintaka-spool")
-        self._spool = Spool(folder / f"{launch.flow_run_id}-{launch.attempt}", settings.spool_limit_bytes)
+        owner = Owner(launch.flow_run_id, sink.destination)
+        self._spool = Spool(folder / f"{launch.flow_run_id}-{launch.attempt}", settings.spool_limit_bytes, owner)
+        self._beats = launch.local and sink.wants_beats
         self._despatch = Despatch(sink, self._spool, launch.flow_run_id, settings, on_fenced)
         self._historian = historian()
         self._outbox = Outbox(settings, self._historian)
@@ -120,6 +122,8 @@ class HistoryRecorder:
         if self.fenced:
             return None
         if not closing:
+            if self._beats and self._despatch.idle(self._settings.beat_seconds):
+                self._despatch.put(self._made(Contents([], [], [], {}, None), final=False), 0, self._relieve)
             return self._settings.flush_seconds
         return self._finished()
 

@@ -13,7 +13,8 @@ class DeliverySettings:
     """How history is delivered; the API takes at most 5,000 items and 4 MiB per report.
 
     `queue_items` is how many changes may wait before those who make them wait too. A failed delivery is tried again after
-    `retry_seconds`, then twice that and so on up to `retry_max_seconds`.
+    `retry_seconds`, then twice that and so on up to `retry_max_seconds`. A script against an API that has nothing to say says so
+    every `beat_seconds`, since one that is silent for long is taken for dead (`mintaka_api.silence`).
     """
 
     flush_seconds: float = 0.5
@@ -23,5 +24,6 @@ class DeliverySettings:
     timeout_seconds: float = 10.0
     retry_seconds: float = 0.25
     retry_max_seconds: float = 5.0
+    beat_seconds: float = 15.0
     spool_folder: Path | None = None
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES

@@ -54,6 +54,7 @@ class Despatch:
         self._next_try = 0.0
         self._retry_seconds = settings.retry_seconds
         self._hopeless = False
+        self._last_put = monotonic()
         self.deadline: float | None = None
         self.fenced = False
         self.lost = 0
@@ -68,6 +69,10 @@ class Despatch:
         """True where nothing more is tried."""
         return self._hopeless or (self.deadline is not None and monotonic() >= self.deadline)
 
+    def idle(self, seconds: float) -> bool:
+        """True where the sink has heard nothing for so long, and nothing is on its way to it."""
+        return not self._spooled and monotonic() - self._last_put >= seconds
+
     @property
     def pause(self) -> float:
         """Seconds until the next try of what is on disk."""
@@ -77,6 +82,7 @@ class Despatch:
     def put(self, report: RunReport, weight: int, relieve: Callable[[], None]) -> None:
         """Deliver a report, or keep it on disk; `relieve` is called now and then while older ones go first."""
         item = _Item(report.report, report, weight)
+        self._last_put = monotonic()
         if self._spooled or self.overdue or monotonic() < self._next_try or not self._delivered(item):
             self._keep(item)
             self.resend(relieve)
@@ -108,9 +114,8 @@ class Despatch:
             relieve()
 
     def close(self) -> None:
-        """All is delivered, or nothing more will be: the folder on disk goes, unless something is left in it."""
-        if not self._spooled:
-            self._spool.remove()
+        """All is delivered, or nothing more will be: what is left on disk is for others to deliver."""
+        self._spool.close()
         self._sink.close()
 
     def _keep(self, item: _Item) -> None:

@@ -15,7 +15,7 @@ from mintaka.logging import UNRECORDED, record_run_loggers
 
 if TYPE_CHECKING:
     from mintaka.recording import Recorder
-    from mintaka.sinks import EmbeddedSink
+    from mintaka.sinks import EmbeddedSink, Sink
 
 logger = logging.getLogger(UNRECORDED)
 
@@ -25,6 +25,9 @@ NAMESPACE = "local"
 _GRACE_SECONDS = 10.0
 
 _lock = threading.Lock()
+#: How often a process that runs one flow after the other looks for what others left, and when it last did.
+_LOOK_SECONDS = 10.0
+_looked_at = -_LOOK_SECONDS
 _databases: dict[tuple[int, str], EmbeddedSink] = {}
 
 
@@ -55,11 +58,29 @@ def finished(launch: Launch) -> None:
 def _recorder(where: Home, launch: Launch) -> Recorder:
     from mintaka.delivery import HistoryRecorder  # noqa: PLC0415 - start-up time: not before the first flow run
     from mintaka.delivery_settings import DeliverySettings  # noqa: PLC0415
-    from mintaka.sinks import ApiSink  # noqa: PLC0415
 
     settings = DeliverySettings(spool_folder=where.spool)
-    sink = ApiSink(where.api_url, settings.timeout_seconds) if where.api_url else _embedded(where)
-    return HistoryRecorder(sink, launch, settings)
+    _look_for_leftovers(where)
+    return HistoryRecorder(sink_to(where), launch, settings)
+
+
+def sink_to(where: Home) -> Sink:
+    """The API or database that a home names."""
+    from mintaka.sinks import ApiSink  # noqa: PLC0415 - start-up time
+
+    return ApiSink(where.api_url) if where.api_url else _embedded(where)
+
+
+def _look_for_leftovers(where: Home) -> None:
+    """Now and then: have the historian take in what processes left that are gone."""
+    global _looked_at  # noqa: PLW0603 - once for the process
+    if monotonic() < _looked_at + _LOOK_SECONDS or not where.spool.is_dir():
+        return
+    _looked_at = monotonic()
+    from mintaka.historian import historian  # noqa: PLC0415 - start-up time
+    from mintaka.leftovers import Leftovers  # noqa: PLC0415
+
+    historian().add(Leftovers(where.spool, sink_to(where)))
 
 
 def _embedded(where: Home) -> EmbeddedSink:

@@ -97,6 +97,22 @@ class ResultStorage:
         except Exception:  # noqa: BLE001 - the first error is the one to tell
             return
 
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder of keys, sorted; none where there is no such folder. They stand for keys of plain names only.
+
+        Raises:
+            StorageError: it cannot be told.
+        """
+        try:
+            files, root = self._place()
+            files.invalidate_cache()
+            found = files.ls(f"{root}/{path_of(folder)}", detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except Exception as error:
+            raise StorageError(self._told("listed", folder, error)) from error
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+
     def delete(self, key: str) -> None:
         """Take away what is under `key`; nothing there is fine.
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+from dataclasses import replace
 from time import gmtime, monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from mintaka.exceptions import EntrypointNotFound, ParameterError, SourceUnreada
 from mintaka.logging import HistoryHandler
 from mintaka.recording import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
-from mintaka.termination import Termination
+from mintaka.termination import MARGIN_SECONDS, Termination
 from mintaka.tracebacks import log_information, tail, with_place
 from mintaka_core.reports import ExitCode, Report
 from mintaka_core.states import COMPLETED, RUNNING, StateType
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.runner")
 
 _TAIL_FRAMES = 3
+#: How long bringing undelivered history to the storage of results may take.
+_UPLOAD_SECONDS = 20.0
 
 
 class Attempt:
@@ -160,7 +163,15 @@ class Attempt:
         deadline = monotonic() + self.environment.history_grace_seconds
         if self.termination.deadline is not None:
             deadline = min(deadline, self.termination.deadline)
-        return self.launch.recorder.close(deadline)
+        delivery = self.launch.recorder.close(deadline)
+        storage = os.environ.get("MINTAKA_RESULT_STORAGE", "")
+        if not (delivery.spool and storage):
+            return delivery
+        from mintaka.spool_upload import uploaded  # noqa: PLC0415 - start-up time
+
+        # Of the grace after SIGTERM, `deadline` leaves a margin: half of it may go into this.
+        end = monotonic() + _UPLOAD_SECONDS if self.termination.deadline is None else deadline + MARGIN_SECONDS / 2
+        return replace(delivery, spool=uploaded(delivery.spool, storage, end))
 
     def _hurry(self, deadline: float) -> None:
         if self._recorder is not None:

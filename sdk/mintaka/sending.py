@@ -41,12 +41,15 @@ class Connection:
         #: What the last answer other than ACCEPTED said, for the log.
         self.problem = ""
 
-    def send_report(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float) -> Answer:
-        """Send one report, `body` gzipped JSON; each step of it (connect, send, receive) may take `timeout_seconds`."""
+    def send_report(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:
+        """Send one report, `body` gzipped JSON; each step of it (connect, send, receive) may take `timeout_seconds`.
+
+        `late` says that somebody sends it who is not the process it speaks of: no sign that this lives.
+        """
         self._http.timeout = timeout_seconds
         if self._http.sock is not None:
             self._http.sock.settimeout(timeout_seconds)
-        path = f"{self._prefix}/flow-runs/{quote(flow_run_id, safe='')}/reports"
+        path = f"{self._prefix}/flow-runs/{quote(flow_run_id, safe='')}/reports{'?late=true' if late else ''}"
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         try:
             status, text = self._ask("POST", path, body, headers)
@@ -103,7 +106,8 @@ def judged(status: int, text: bytes, number: int) -> Answer:
     """What an answer to report `number` means.
 
     Only an acknowledgement by number counts as one: a proxy's friendly page does not. Of the refusals, only those that
-    speak of the report itself are final; "not found" or "forbidden" come from something between us and the API.
+    speak of the report itself are final; "not found" or "forbidden" come from something between us and the API, but where the
+    API itself says "not found", in its own words, or anybody "gone".
     """
     try:
         data: Any = json.loads(text)
@@ -114,6 +118,8 @@ def judged(status: int, text: bytes, number: int) -> Answer:
         return Answer.ACCEPTED if answer.get("report") == number else Answer.UNAVAILABLE
     if status == http.client.CONFLICT and str(answer.get("type", "")).endswith("stale-attempt"):
         return Answer.FENCED
-    if status in (http.client.BAD_REQUEST, http.client.REQUEST_ENTITY_TOO_LARGE, http.client.UNPROCESSABLE_ENTITY):
+    if status == http.client.NOT_FOUND and str(answer.get("type", "")).endswith("/not-found"):
+        return Answer.REFUSED
+    if status in (http.client.GONE, http.client.BAD_REQUEST, http.client.REQUEST_ENTITY_TOO_LARGE, http.client.UNPROCESSABLE_ENTITY):
         return Answer.REFUSED
     return Answer.UNAVAILABLE

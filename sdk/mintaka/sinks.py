@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """See the module's words. `name` is what it is called in the log."""
+    """See the module's words.
+
+    `name` is what it is called in the log, `destination` its URL or file. `wants_beats` says that it cannot see whether the
+    process lives, and has to be told now and then.
+    """
 
     name: str
+    destination: str
+    wants_beats: bool
 
     @property
     def problem(self) -> str:
@@ -33,8 +39,8 @@ class Sink(Protocol):
     def deliver(self, flow_run_id: str, report: RunReport, timeout_seconds: float) -> Answer:
         """Deliver a report, within about `timeout_seconds`."""
 
-    def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float) -> Answer:
-        """Deliver report `number` as it lay on disk."""
+    def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:
+        """Deliver report `number` as it lay on disk; `late` where the process it speaks of may be gone."""
 
     def close(self) -> None:
         """Let go of connections that nobody else uses."""
@@ -44,8 +50,10 @@ class ApiSink:
     """The API at `url`."""
 
     name = "the API"
+    wants_beats = True
 
     def __init__(self, url: str, timeout_seconds: float = 10.0) -> None:
+        self.destination = url
         self._connection = Connection(url, timeout_seconds)
 
     @property
@@ -57,9 +65,9 @@ class ApiSink:
         """Send a report."""
         return self.deliver_packed(flow_run_id, report.report, packed(report), timeout_seconds)
 
-    def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float) -> Answer:
+    def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:
         """Send report `number`, gzipped JSON."""
-        return self._connection.send_report(flow_run_id, number, body, timeout_seconds)
+        return self._connection.send_report(flow_run_id, number, body, timeout_seconds, late=late)
 
     def close(self) -> None:
         """Close the connection."""
@@ -69,7 +77,10 @@ class ApiSink:
 class EmbeddedSink:
     """The SQLite file `path`, opened when the first report comes and kept open for all flow runs of the process."""
 
+    wants_beats = False
+
     def __init__(self, path: Path) -> None:
+        self.destination = str(path)
         self.name = f"the database {path}"
         self.problem = ""
         self._path = path
@@ -77,10 +88,13 @@ class EmbeddedSink:
 
     def deliver(self, flow_run_id: str, report: RunReport, timeout_seconds: float) -> Answer:  # noqa: ARG002 - SQLite has its own
         """Store a report; durable when this returns ACCEPTED."""
+        return self._taken_in(flow_run_id, report, late=False)
+
+    def _taken_in(self, flow_run_id: str, report: RunReport, *, late: bool) -> Answer:
         try:
             if self._database is None:
                 self._database = EmbeddedDatabase(self._path)
-            self._database.take_in(flow_run_id, report)
+            self._database.take_in(flow_run_id, report, late=late)
         except HistoryUnreadable as error:
             return self._because(error, Answer.HOPELESS)
         except HistoryBusy as error:
@@ -89,13 +103,13 @@ class EmbeddedSink:
             return self._because(error, Answer.FENCED)
         return Answer.ACCEPTED
 
-    def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float) -> Answer:  # noqa: ARG002
+    def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:  # noqa: ARG002
         """Store a report as it lay on disk."""
         try:
             report = decode(gzip.decompress(body))
         except (MalformedReport, OversizedReport, OSError, EOFError) as error:
             return self._because(error, Answer.REFUSED)
-        return self.deliver(flow_run_id, report, timeout_seconds)
+        return self._taken_in(flow_run_id, report, late=late)
 
     def close(self) -> None:
         """Other flow runs of the process use it too: it stays open."""

@@ -102,8 +102,10 @@ class EmbeddedDatabase:
         """For single SELECTs."""
         return SqliteSession(self._connection)
 
-    def take_in(self, uid: str, report: RunReport) -> None:
+    def take_in(self, uid: str, report: RunReport, *, late: bool = False) -> None:
         """Store a report of the flow run `uid`; it is durable when this returns.
+
+        `late`: it is not our process that it speaks of, but one that is gone.
 
         Raises:
             HistoryBusy: it could not be written now.
@@ -115,7 +117,7 @@ class EmbeddedDatabase:
         missing = sorted(word for word in wanted if word not in ids)
         if missing:
             ids = self._given(missing)
-        parcel = parcel_of(uid, report, ids_of(wanted, ids), self.holder)
+        parcel = parcel_of(uid, report, ids_of(wanted, ids), holder=holders.NOBODY if late else self.holder, late=late)
         with self.writing() as session:
             parcel.store(session)
 

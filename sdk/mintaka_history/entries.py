@@ -7,7 +7,7 @@ follow: 7 bytes instead of 35.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -58,3 +58,18 @@ def expanded(text: str) -> list[tuple[str, str, int, str, list[tuple[str, str, s
             (STATE_OF_CODE[code].value, name or DEFAULT_NAME_OF_CODE[code], offset, STATE_OF_CODE[proposed or code].value, trail)
         )
     return entries
+
+
+class Before(NamedTuple):
+    """A history without its last entry, and the state that it ends with: its code, and its name where that is unusual."""
+
+    history: str
+    state: int
+    name: str | None
+
+
+def without_last(text: str) -> Before:
+    """What a stored text was before its last entry."""
+    entries = _decode(text)[:-1]
+    code, _, *rest = entries[-1]
+    return Before(_encode(entries).decode(), code, rest[0] or None if rest else None)

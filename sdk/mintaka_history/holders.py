@@ -18,6 +18,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _BITS = 62
+#: The number of no process: who is said to run something under it is gone.
+NOBODY = 0
 _lock = threading.Lock()
 #: This process's open file for each path, never closed: closing any of a process's descriptors of a file lets go of its locks.
 _files: dict[str, int] = {}
@@ -36,7 +38,7 @@ def own_number(path: str) -> int | None:
     with _lock:
         held = _held.get(path)
         if held is None or held[1] != os.getpid():
-            number = secrets.randbits(_BITS)
+            number = 1 + secrets.randbits(_BITS)
             fcntl.lockf(_opened(path), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
             held = _held[path] = (number, os.getpid())
         return held[0]

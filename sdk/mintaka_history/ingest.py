@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mintaka_history.instants import now_microseconds
 from mintaka_history.parcels import parcel_of, words_of
 from mintaka_history.queries.dialects import SqlalchemySession
 
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
     from mintaka_history.reports import RunReport
 
 
-def take_in(database: Database, names: Names, uid: str, report: RunReport) -> None:
-    """Store `report` of the flow run `uid`. To be called in a writer's thread.
+def take_in(database: Database, names: Names, uid: str, report: RunReport, *, late: bool = False) -> None:
+    """Store `report` of the flow run `uid`, which counts as a sign that the run's process lives, unless it is `late`. To be called
+    in a writer's thread.
 
     Raises:
         StaleAttempt: the attempt was replaced; nothing was written.
     """
-    parcel = parcel_of(uid, report, names.given(database, words_of(report)))
+    parcel = parcel_of(uid, report, names.given(database, words_of(report)), heard=now_microseconds(), late=late)
     with database.writing() as connection:
         parcel.store(SqlalchemySession(connection))

@@ -51,6 +51,7 @@ class Parcel:
     stub: dict[str, Any]
     rows: Rows
     movement: Movement | None
+    late: bool = False
 
     def store(self, session: Session) -> None:
         """Write it.
@@ -58,7 +59,7 @@ class Parcel:
         Raises:
             StaleAttempt: the attempt was replaced; nothing was written.
         """
-        current = reports.write(session, self.heading, self.stub, self.rows, self.movement)
+        current = reports.write(session, self.heading, self.stub, self.rows, self.movement, late=self.late)
         if current is not None:
             message = f"attempt {self.heading.attempt} was replaced by attempt {current}; stop"
             raise StaleAttempt(message, current)
@@ -78,8 +79,14 @@ def words_of(report: RunReport) -> set[Word]:
     return words
 
 
-def parcel_of(uid: str, report: RunReport, ids: Mapping[Word, int], holder: int | None = None) -> Parcel:
-    """The rows of `report` of the flow run `uid`; `ids` knows `words_of` it, `holder` is what the run's process holds."""
+def parcel_of(
+    uid: str, report: RunReport, ids: Mapping[Word, int], *, holder: int | None = None, heard: int | None = None, late: bool = False
+) -> Parcel:
+    """The rows of `report` of the flow run `uid`; `ids` knows `words_of` it.
+
+    For runs outside of clusters: `holder` is what the run's process holds, or `heard` is when it last gave a sign of life (µs).
+    `late` says that the report came when its process was gone: an older attempt's is stored too.
+    """
     tasks = _newest(report.tasks)
     local = report.flow_run.local
     heading = Heading(
@@ -88,6 +95,7 @@ def parcel_of(uid: str, report: RunReport, ids: Mapping[Word, int], holder: int 
         report=report.report,
         final=report.final,
         counts=_json(report.counts).decode() if report.counts is not None else None,
+        heard=None if local is None or late else heard,
     )
     stub: dict[str, Any] = {
         "uid": uid,
@@ -99,7 +107,7 @@ def parcel_of(uid: str, report: RunReport, ids: Mapping[Word, int], holder: int 
         "message": _UNMIRRORED,
     }
     if local is not None:
-        stub |= _local_columns(local, ids) | {"holder": holder}
+        stub |= _local_columns(local, ids) | {"holder": holder, "heard": 0 if late and holder is None else heard}
     loggers = {value: number for (kind, value), number in ids.items() if kind == NameKind.LOGGER}
     lines = {line.seq: line for line in report.logs}
     artifacts = {artifact.id: artifact for artifact in sorted(report.artifacts, key=lambda artifact: artifact.seq)}
@@ -119,7 +127,7 @@ def parcel_of(uid: str, report: RunReport, ids: Mapping[Word, int], holder: int 
             for one in artifacts.values()
         ],
     )
-    return Parcel(heading, stub, rows, _movement(report, local, ids) if local is not None and local.transitions else None)
+    return Parcel(heading, stub, rows, _movement(report, local, ids) if local is not None and local.transitions else None, late)
 
 
 def _local_columns(local: LocalRun, ids: Mapping[Word, int]) -> dict[str, Any]:

@@ -112,6 +112,7 @@ CREATE TABLE flow_runs (
 	parameters TEXT,
 	flow INTEGER,
 	holder INTEGER,
+	heard INTEGER,
 	CONSTRAINT pk_flow_runs PRIMARY KEY (no),
 	CONSTRAINT uq_flow_runs_uid UNIQUE (uid)
 );
@@ -188,4 +189,4 @@ CREATE TABLE variables (
 )
  WITHOUT ROWID;
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');

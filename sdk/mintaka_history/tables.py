@@ -104,6 +104,7 @@ flow_runs = Table(
     Column("parameters", Text),
     Column("flow", Integer),
     Column("holder", Big),
+    Column("heard", Big),
     Index(None, "created", "no"),
     Index(None, "ns", "created"),
     Index(None, "deployment", "created"),

@@ -15,8 +15,9 @@ from typing import Any
 class RealApi:
     """The API as a process of its own, without a cluster to mirror."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, **environment: str) -> None:
         self.database_url = database_url
+        self.environment = environment
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]
@@ -25,7 +26,7 @@ class RealApi:
 
     def start(self, *, wait: bool = True) -> None:
         command = [sys.executable, "-m", "mintaka_api", "--no-mirror", "--port", str(self.port), "--database-url", self.database_url]
-        self.process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, env=os.environ | self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while wait:
             try:

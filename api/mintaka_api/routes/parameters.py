@@ -60,6 +60,19 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ReportQuery(BaseModel):
+    """How a report comes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    late: Annotated[
+        bool,
+        Field(
+            description="Somebody else sends it than the process it speaks of: no sign that this lives, and an older attempt's is taken too."
+        ),
+    ] = False
+
+
 class ListQuery(BaseModel):
     """What every list can be asked."""
 

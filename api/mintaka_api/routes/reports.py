@@ -14,7 +14,7 @@ from mintaka_api.examples import EXAMPLES
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, canonical_uid, documented
-from mintaka_api.routes.parameters import NoQuery
+from mintaka_api.routes.parameters import ReportQuery
 from mintaka_api.services import Here, Services
 from mintaka_history.ingest import take_in
 from mintaka_history.parcels import StaleAttempt
@@ -35,12 +35,12 @@ _BODY: dict[str, Any] = {
     responses=documented(ReportAnswer, "invalid-parameter", "stale-attempt", "too-large", "unsupported-encoding", "malformed"),
     openapi_extra=_BODY,
 )
-async def take_in_report(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def take_in_report(uid: str, request: Request, query: Annotated[ReportQuery, Query()], here: Here) -> Response:
     """Take in a part of an attempt's history; answered once it is committed, and harmless to repeat."""
     try:
         number = canonical_uid(uid)
         body = await read_body(request)
-        report = await here.database.in_writer(_store, here, number, body)
+        report = await here.database.in_writer(_store, here, number, body, late=query.late)
     except Problem as problem:
         here.metrics.refused_reports.labels(problem.name).inc()
         raise
@@ -50,10 +50,10 @@ async def take_in_report(uid: str, request: Request, _query: Annotated[NoQuery, 
     return answer(ReportAnswer(report.report))
 
 
-def _store(here: Services, uid: str, body: bytes) -> RunReport:
+def _store(here: Services, uid: str, body: bytes, *, late: bool) -> RunReport:
     try:
         report = decode(body)
-        take_in(here.database, here.names, uid, report)
+        take_in(here.database, here.names, uid, report, late=late)
     except StaleAttempt as stale:
         raise Problem("stale-attempt", str(stale), attempt=stale.current) from stale
     except MalformedReport as malformed:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mintaka_history.queries.names import Names
 
 _r = flow_runs.c
-_COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported", "holder"})
+_COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported", "holder", "heard"})
 #: What need not be read where the answer leaves it out.
 _HEAVY = {"parameters": _r.parameters, "task_counts": _r.counts, "tags": _r.tags}
 

@@ -1,4 +1,8 @@
-"""Runs whose process is gone without having said how they ended: they crashed, and so did the tasks it was running."""
+"""Runs whose process is gone without having said how they ended: they crashed, and so did the tasks it was running.
+
+That is inferred, from a lock that nobody holds or from silence, and may be wrong: a process may have been cut off for a while,
+or its last words lie on a disk. So whatever the process itself says later takes the inference back.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from mintaka_core.states import COMPLETED, CRASHED
 from mintaka_history import holders
 from mintaka_history.codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES
+from mintaka_history.entries import without_last
 from mintaka_history.instants import now_microseconds
 
 if TYPE_CHECKING:
@@ -19,25 +24,36 @@ if TYPE_CHECKING:
 RULE = "crash_what_nobody_runs"
 REASON = "ProcessDied"
 MESSAGE = "the process that ran it ended without a word: killed, or out of memory"
+#: For a run whose process cannot be looked at.
+SILENT = "nothing was heard any more of the process that ran it: killed, out of memory, or cut off from the API"
 _CRASHED, _COMPLETED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
 # The condition of the partial index stands as it is, so that SQLite recognises it; the codes are our own numbers.
 _HELD = f"SELECT no, holder FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND holder IS NOT NULL"  # noqa: S608
+_SILENT = f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ?"  # noqa: S608
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
 _RUN = f"""
-UPDATE flow_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = '{MESSAGE}', state_time = ?, ended = ?,
+UPDATE flow_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = ?, state_time = ?, ended = ?,
   sequence = ?, crashes = crashes + 1, gap = true
-WHERE no = ?
+WHERE no = ? AND sequence = ? RETURNING no
 """  # noqa: S608
 _TRANSITION = """
 INSERT INTO flow_run_transitions (flow_run, seq, at, attempt, from_state, to_state, proposed, rule, verdict, reason, message)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Accept', ?, ?) ON CONFLICT DO NOTHING
 """
 _TASKS = f"""
-UPDATE task_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = '{MESSAGE}', ended = ?, seq = seq + 1,
+UPDATE task_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = ?, ended = ?, seq = seq + 1,
   history = substr(history, 1, length(history) - 1) || ',[{_CRASHED},' || (? - created) || ',"",0,[["{RULE}","Accept","{REASON}"]]]]'
 WHERE flow_run = ? AND attempt = ? AND state IN ({_LIVE})
 """  # noqa: S608
+# Sequence 0: what the report says of the run, which is all of its transitions, is newer.
+_RECALL = "UPDATE flow_runs SET sequence = 0, crashes = crashes - 1, gap = false, ended = NULL WHERE no = ?"
+_RECALL_TRANSITION = f"DELETE FROM flow_run_transitions WHERE flow_run = ? AND rule = '{RULE}'"  # noqa: S608
+_CRASHED_TASKS = f"SELECT attempt, n, history FROM task_runs WHERE flow_run = ? AND state = {_CRASHED} AND reason = '{REASON}'"  # noqa: S608
+_RECALL_TASK = """
+UPDATE task_runs SET state = ?, state_name = ?, reason = NULL, message = NULL, ended = NULL, seq = seq - 1, history = ?
+WHERE flow_run = ? AND attempt = ? AND n = ?
+"""
 
 
 class _Database(Protocol):
@@ -50,20 +66,40 @@ def crash_abandoned(database: _Database, lock_file: str) -> int:
     gone = [number for number, holder in database.reading().run(_HELD) if holders.is_gone(lock_file, holder)]
     if gone:
         with database.writing() as session:
-            return sum(_crash(session, number) for number in gone)
+            return sum(_crash(session, number, MESSAGE) for number in gone)
     return 0
 
 
-def _crash(session: Session, number: int) -> bool:
+def crash_silent(session: Session, before: int) -> int:
+    """Record as CRASHED every run whose process was to give signs of life and gave the last one `before` (µs); how many there were."""
+    return sum(_crash(session, number, SILENT) for (number,) in session.run(_SILENT, (before,)))
+
+
+def is_inferred(state: int, reason: str | None) -> bool:
+    """True where a run in this state is thought to have crashed because its process seems to be gone."""
+    return state == _CRASHED and reason == REASON
+
+
+def recall(session: Session, number: int) -> None:
+    """Take back that a run crashed, and its tasks; the transitions that its process reports are to be written now."""
+    session.run(_RECALL, (number,))
+    session.run(_RECALL_TRANSITION, (number,))
+    for attempt, n, history in session.run(_CRASHED_TASKS, (number,)):
+        before = without_last(history)
+        session.run(_RECALL_TASK, (before.state, before.name, before.history, number, attempt, n))
+
+
+def _crash(session: Session, number: int, message: str) -> bool:
     """End one run; False where somebody else has meanwhile."""
     rows = session.run(_SELECT, (number,))
     if not rows:
         return False
     state, sequence, attempt = rows[0]
     now, attempt = now_microseconds(), max(attempt, 1)
-    session.run(_RUN, (now, now, sequence + 1, number))
-    session.run(_TRANSITION, (number, sequence + 1, now, attempt, state, _CRASHED, _CRASHED, RULE, REASON, MESSAGE))
-    session.run(_TASKS, (now, now, number, attempt))
+    if not session.run(_RUN, (message, now, now, sequence + 1, number, sequence)):
+        return False
+    session.run(_TRANSITION, (number, sequence + 1, now, attempt, state, _CRASHED, _CRASHED, RULE, REASON, message))
+    session.run(_TASKS, (message, now, now, number, attempt))
     found = session.run("SELECT state, count(*) FROM task_runs WHERE flow_run = ? AND attempt = ? GROUP BY state", (number, attempt))
     counts = json.dumps({STATE_OF_CODE[code].value: count for code, count in found})
     session.run("UPDATE flow_runs SET counts = ? WHERE no = ?", (counts, number))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from mintaka_history.writing import runs
+from mintaka_history.writing import crashes, runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,30 +70,41 @@ _SQLITE_LOGS = ("logs", ("flow_run", "attempt", "seq", "at", "level", "logger", 
 _SIZES = (1000, 100, 10, 1)
 
 
-def write(session: Session, heading: Heading, stub: Mapping[str, Any], rows: Rows, movement: Movement | None = None) -> int | None:
+def write(
+    session: Session, heading: Heading, stub: Mapping[str, Any], rows: Rows, movement: Movement | None = None, *, late: bool = False
+) -> int | None:
     """Write a report; `stub` is the flow run's row where it is not known yet, `movement` what the report says of the run itself.
 
-    Returns the current attempt where it is newer than the report's (and writes nothing), else None.
+    Returns the current attempt where it is newer than the report's (and writes nothing), else None. Of a `late` report of an
+    older attempt the rows are written, and nothing is said of the run.
     """
-    number = runs.advance(session, heading)
-    if number is None:
+    advanced = runs.advance(session, heading)
+    if advanced is None:
         current = runs.current_attempt(session, heading.uid)
         if current is not None and current > heading.attempt:
+            if late and (number := runs.number_of(session, heading.uid)) is not None:
+                _write_rows(session, (number, heading.attempt), rows)
+                return None
             return current
         runs.insert_new(session, stub)  # or somebody else has, between the two questions
-        number = runs.advance(session, heading)
-        if number is None:
+        advanced = runs.advance(session, heading)
+        if advanced is None:
             return runs.current_attempt(session, heading.uid)
-    key = (number, heading.attempt)
+    if movement is not None:
+        if crashes.is_inferred(advanced.state, advanced.reason):
+            crashes.recall(session, advanced.number)
+        runs.move(session, advanced.number, movement)
+    _write_rows(session, (advanced.number, heading.attempt), rows)
+    return None
+
+
+def _write_rows(session: Session, key: tuple[int, int], rows: Rows) -> None:
     if session.postgresql:
         _write_postgresql(session, key, rows)
     else:
         _write_sqlite(session, key, rows)
     for artifact in rows.artifacts:
         session.run(_ARTIFACT, (*key, session.uid(artifact[0]), *artifact[1:]))
-    if movement is not None:
-        runs.move(session, number, movement)
-    return None
 
 
 def _type(name: str) -> str:

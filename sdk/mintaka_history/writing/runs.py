@@ -22,13 +22,14 @@ _TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Which part of whose history; `counts` is JSON or None."""
+    """Which part of whose history; `counts` is JSON or None, `heard` when the process gave a sign of life (None: it did not)."""
 
     uid: str
     attempt: int
     report: int
     final: bool
     counts: str | None
+    heard: int | None = None
 
 
 class TransitionRow(NamedTuple):
@@ -78,9 +79,10 @@ UPDATE flow_runs SET
   counts = CASE WHEN reported_attempt < ? THEN ? WHEN reported_attempt = ? AND reported < ? THEN COALESCE(?, counts) ELSE counts END,
   reported = CASE WHEN reported_attempt < ? OR reported_attempt = ? AND reported < ? THEN ? ELSE reported END,
   final_attempt = CASE WHEN ? = 1 THEN ? ELSE final_attempt END,
+  heard = COALESCE(?, heard),
   reported_attempt = ?
 WHERE uid = ? AND attempt <= ? AND reported_attempt <= ?
-RETURNING no
+RETURNING no, state, reason
 """
 _TRANSITION_COLUMNS = ", ".join(TransitionRow._fields)
 _MOVE = """
@@ -97,16 +99,30 @@ def first_number(uid: str, created_microseconds: int) -> int:
     return (created_microseconds // 1000) << _DIGEST_BITS | digest
 
 
-def advance(session: Session, heading: Heading) -> int | None:
-    """Move the flow run's row to this report; its number, or None where it is unknown or in a newer attempt."""
+class Advanced(NamedTuple):
+    """The row that a report moved: its number, and the state that it is in."""
+
+    number: int
+    state: int
+    reason: str | None
+
+
+def advance(session: Session, heading: Heading) -> Advanced | None:
+    """Move the flow run's row to this report; None where the run is unknown or in a newer attempt."""
     attempt, report, counts = heading.attempt, heading.report, heading.counts
     values = (
         *(attempt, counts, attempt, report, counts),
         *(attempt, attempt, report, report),
-        *(int(heading.final), attempt, attempt),
+        *(int(heading.final), attempt, heading.heard, attempt),
         *(session.uid(heading.uid), attempt, attempt),
     )
     rows = session.run(_ADVANCE, values)
+    return Advanced(*rows[0]) if rows else None
+
+
+def number_of(session: Session, uid: str) -> int | None:
+    """The number of a flow run; None where it is unknown."""
+    rows = session.run("SELECT no FROM flow_runs WHERE uid = ?", (session.uid(uid),))
     return rows[0][0] if rows else None
 
 

@@ -39,6 +39,7 @@ class StandIn:
     """
 
     faults: list[Any] = field(default_factory=list)
+    problem: str = "about:blank"
     fault_forever: Any = None
     state: str = "RUNNING"
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class StandIn:
         if isinstance(fault, float):
             sleep(fault)
         elif isinstance(fault, int):
-            self._answer(handler, fault, {"type": "https://mintaka.dev/problems/stale-attempt" if fault == 409 else "about:blank"})
+            self._answer(handler, fault, {"type": "https://mintaka.dev/problems/stale-attempt" if fault == 409 else self.problem})
             return
         if fault == "drop":
             handler.close_connection = True

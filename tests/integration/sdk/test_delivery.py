@@ -59,7 +59,7 @@ def many(count: int = 300) -> Callable[[], Any]:
 
 
 def spooled_numbers(folder: str) -> list[int]:
-    text = b"".join(gzip.decompress(path.read_bytes()) for path in sorted(Path(folder).iterdir()))
+    text = b"".join(gzip.decompress(path.read_bytes()) for path in sorted(Path(folder).glob("*.gz")))
     return [json.loads(line)["report"] for line in text.splitlines()]
 
 
@@ -180,7 +180,7 @@ def test_an_api_that_stays_away_leaves_a_spool_with_everything_in_order(api: Any
     assert (delivery.complete, delivery.lost, delivery.spool) == (False, 0, str(tmp_path / "uid-1"))
     numbers = spooled_numbers(delivery.spool)
     assert numbers == sorted(numbers)
-    bodies = b"".join(gzip.decompress(path.read_bytes()) for path in sorted(Path(delivery.spool).iterdir()))
+    bodies = b"".join(gzip.decompress(path.read_bytes()) for path in sorted(Path(delivery.spool).glob("*.gz")))
     rows = [row for line in bodies.splitlines() for row in json.loads(line)["tasks"]]
     assert {row["n"] for row in rows if row["state"] == "COMPLETED"} == set(range(300))
 

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintaka import spool as spool_module
-from mintaka.spool import Spool
+from mintaka.spool import Owner, Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+OWNER = Owner("uid", "http://api")
 
 
 def drained(spool: Spool) -> list[bytes]:
@@ -27,20 +29,20 @@ def drained(spool: Spool) -> list[bytes]:
 
 def test_reports_come_back_in_order_and_their_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "_FILE_BYTES", 100)
-    spool = Spool(tmp_path / "spool", 10_000)
+    spool = Spool(tmp_path / "spool", 10_000, OWNER)
     bodies = [gzip.compress(f"report {n}\n".encode()) for n in range(20)]
     assert all(spool.append(body) for body in bodies)
-    files = sorted((tmp_path / "spool").iterdir())
+    files = sorted((tmp_path / "spool").glob("*.gz"))
     assert len(files) > 3
     assert b"".join(gzip.decompress(file.read_bytes()) for file in files).decode().splitlines() == [f"report {n}" for n in range(20)]
     assert drained(spool) == bodies
-    assert list((tmp_path / "spool").iterdir()) == []
-    spool.remove()
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["owner"]
+    spool.close()
     assert not (tmp_path / "spool").exists()
 
 
 def test_what_passes_the_limit_is_refused_until_there_is_room(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 10)
+    spool = Spool(tmp_path / "spool", 10, OWNER)
     assert spool.append(b"12345")
     assert spool.append(b"12345")
     assert not spool.append(b"1")
@@ -51,12 +53,12 @@ def test_what_passes_the_limit_is_refused_until_there_is_room(tmp_path: Path) ->
 
 def test_a_disk_that_cannot_be_written_refuses(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert not Spool(tmp_path / "file" / "spool", 100).append(b"1")
+    assert not Spool(tmp_path / "file" / "spool", 100, OWNER).append(b"1")
 
 
 @given(st.lists(st.one_of(st.binary(min_size=1, max_size=40), st.none()), max_size=60))
 def test_any_order_of_adding_and_taking_keeps_the_order(tmp_path_factory: pytest.TempPathFactory, steps: list[bytes | None]) -> None:
-    spool = Spool(tmp_path_factory.mktemp("spool"), 200)
+    spool = Spool(tmp_path_factory.mktemp("spool") / "mine", 200, OWNER)
     expected: list[bytes] = []
     for step in steps:
         if step is not None:

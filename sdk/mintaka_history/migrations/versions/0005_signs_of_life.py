@@ -1,0 +1,17 @@
+"""When the process of a run outside of clusters was last heard of."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("flow_runs", sa.Column("heard", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("flow_runs", "heard")
