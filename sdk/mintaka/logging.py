@@ -65,6 +65,9 @@ class HistoryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record."""
+        last_resort = logging.lastResort
+        if last_resort is not None and record.levelno >= last_resort.level and not (logging.getLogger().handlers or _shown_elsewhere()):
+            last_resort.handle(record)  # as logging itself does where nobody configured it; it does not with us as a handler
         context = CURRENT.get()
         recorder = self._recorder
         if recorder is None and context is not None and context.flow is not None and context.flow.launch.owned:

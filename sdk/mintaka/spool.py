@@ -1,7 +1,7 @@
 """Reports on disk while they cannot be delivered: append-only files, read back in the same order.
 
 Each file is a series of gzip members, one report each, so `zcat` shows JSON lines and a member can be sent as it is. A file
-whose reports were all acknowledged is deleted. A file `owner` says whose reports they are and where they were to go; it is
+whose reports were all acknowledged is deleted. A file `owner` says whose reports they are and where they were to go; a file `lock` is
 locked for as long as somebody sends them, be it the process that wrote them or, when that is gone, one that takes them over
 (`mintaka.leftovers`).
 """
@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from mintaka.spool_locks import FolderLock
+from mintaka.spool_locks import LOCK, FolderLock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,6 +132,7 @@ class Spool:
         hidden = parent / f".{self.folder.name}.{uuid4().hex[:8]}"
         hidden.mkdir()
         (hidden / OWNER).write_bytes(self._owner.encode())
+        (hidden / LOCK).touch()
         lock = FolderLock.of(hidden)
         if self.folder.exists():  # an earlier process of this very attempt left it
             self.folder = parent / f"{self.folder.name}.{uuid4().hex[:8]}"

@@ -19,7 +19,8 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NAME = "owner"
+#: The file that is locked; nobody else opens it, since whoever closes it in the same process lets go of the lock.
+LOCK = "lock"
 _mutex = threading.Lock()
 #: The folders that this process has a lock on, and which process that was.
 _ours: dict[Path, int] = {}
@@ -34,7 +35,7 @@ class FolderLock:
 
     @classmethod
     def of(cls, folder: Path) -> FolderLock | None:
-        """The lock of a folder with a file `owner`; None where somebody has it, or the folder is gone.
+        """The lock of a folder with a file `lock`; None where somebody has it, or the folder is gone.
 
         Raises:
             OSError: the file can be neither opened nor locked.
@@ -44,7 +45,7 @@ class FolderLock:
             if _ours.get(folder) == os.getpid():
                 return None
             try:
-                descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CLOEXEC)
+                descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
                 return None
             try:

@@ -17,7 +17,7 @@ from mintaka.launching import sink_to
 from mintaka.leftovers import UPLOADED, LocalLeftover, deliver_all, local_leftovers, uploaded_leftovers
 from mintaka.result_storage import storage_of
 from mintaka.spool import OWNER
-from mintaka.spool_locks import FolderLock
+from mintaka.spool_locks import LOCK, FolderLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,9 @@ def _at(place: str) -> Iterator[Leftover]:
     folder = Path(place)
     if (folder / OWNER).is_file():
         lock = FolderLock.of(folder)
-        if lock is not None:
+        if not (folder / LOCK).exists():  # a copy
+            yield LocalLeftover(folder)
+        elif lock is not None:
             try:
                 yield LocalLeftover(folder)
             finally:
