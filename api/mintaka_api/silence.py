@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING
 
 from mintaka_history.database import DatabaseAway
 from mintaka_history.instants import now_microseconds
-from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.queries.health import answers
-from mintaka_history.writing.crashes import crash_silent
+from mintaka_history.queries.silence import crash_silent
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from mintaka_history.database import Database
 
 logger = logging.getLogger("mintaka.api")
@@ -39,13 +36,9 @@ async def watch_for_silence(database: Database, silence_seconds: float) -> None:
             if monotonic() - listening_since < silence_seconds:
                 await database.read(answers)
                 continue
-            crashed = await database.write(_crash, now_microseconds() - round(silence_seconds * 1e6))
+            crashed = await database.write(crash_silent, now_microseconds() - round(silence_seconds * 1e6))
         except DatabaseAway:
             listening_since = monotonic()
             continue
         if crashed:
             logger.warning("%d flow runs outside of clusters were not heard of for %g s: crashed", crashed, silence_seconds)
-
-
-def _crash(connection: Connection, before: int) -> int:
-    return crash_silent(SqlalchemySession(connection), before)

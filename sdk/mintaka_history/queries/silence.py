@@ -1,0 +1,16 @@
+"""Runs outside of clusters whose process went silent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.writing import crashes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def crash_silent(connection: Connection, before: int) -> int:
+    """Record as CRASHED those that were last heard of `before` (µs); how many there were."""
+    return crashes.crash_silent(SqlalchemySession(connection), before)
