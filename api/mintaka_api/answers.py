@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mintaka_history.answers import ArtifactAnswer, FlowRunAnswer, LogAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
+from mintaka_history.answers import ArtifactAnswer, FlowRunAnswer, LogAnswer, PauseAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
 
 
 class FlowDeploymentAnswer(msgspec.Struct):
@@ -101,4 +101,11 @@ class ArtifactPage(msgspec.Struct):
     """The artifacts of a flow run, oldest first; `next` is always null."""
 
     items: list[ArtifactAnswer]
+    next: str | None
+
+
+class PausePage(msgspec.Struct):
+    """The pauses in which a flow run waits, oldest first; `next` is always null."""
+
+    items: list[PauseAnswer]
     next: str | None

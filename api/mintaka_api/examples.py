@@ -32,6 +32,18 @@ _RUN: dict[str, Any] = {
     "task_counts": {"COMPLETED": 10, "RUNNING": 1},
     "flow": None,
 }
+_PAUSE: dict[str, Any] = {
+    "key": "approval",
+    "attempt": 1,
+    "suspended": True,
+    "open": True,
+    "created": "2026-11-22T03:00:03Z",
+    "deadline": None,
+    "schema": {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]},
+    "answered": None,
+    "answer": None,
+    "refusal": "",
+}
 _TASK: dict[str, Any] = {
     "flow_run": _RUN["uid"],
     "attempt": 1,
@@ -195,7 +207,20 @@ EXAMPLES: dict[str, Any] = {
         "status": 404,
         "detail": "what is wrong here and what to do",
     },
-    "NewFlowRun": {"parameters": {"day": "2026-11-21"}, "name": None, "scheduled_time": None, "tags": ["manual"]},
+    "NewFlowRun": {"parameters": {"day": "2026-11-21"}, "name": None, "scheduled_time": None, "tags": ["manual"], "resume_from": None},
+    "PauseAnswer": _PAUSE,
+    "PausePage": {"items": [_PAUSE], "next": None},
+    "NewPause": {
+        "attempt": 1,
+        "suspended": True,
+        "deadline": 1795316403000000,
+        "schema": _PAUSE["schema"],
+        "refusal": None,
+        "over": False,
+        "answered": False,
+        "answer": None,
+    },
+    "NewAnswer": {"input": {"approved": True}},
     "RunReport": {
         "attempt": 1,
         "report": 17,

@@ -1,4 +1,4 @@
-"""What users want of flow runs: create, cancel, suspend, resume, delete.
+"""What users want of flow runs: create, cancel, suspend, resume, run again, delete.
 
 The API never writes `status`: the operator acts on the intent. `RunControl` is the port; in a cluster its adapter is
 `kubernetes_intents`, local mode gets another.
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunWish:
-    """One run to be created; `name` None for a generated one, `scheduled_time` None for at once."""
+    """One run to be created; `name` None for a generated one, `scheduled_time` None for at once.
+
+    `resume_from` names a run whose finished tasks it takes over.
+    """
 
     parameters: dict[str, Any]
     name: str | None
     scheduled_time: datetime | None
     tags: tuple[str, ...]
+    resume_from: str | None = None
 
 
 class RunControl(Protocol):
@@ -33,8 +37,14 @@ class RunControl(Protocol):
     async def cancel(self, run: RunKey) -> None:
         """Ask for the run to be stopped for good."""
 
-    async def suspend(self, run: RunKey, *, suspended: bool) -> None:
-        """Ask for the run to be held back, or to go on."""
+    async def suspend(self, run: RunKey) -> None:
+        """Ask for the run to be held back."""
+
+    async def resume(self, run: RunKey, *, suspended_itself: bool = False) -> None:
+        """Ask for a run that is held back, suspended itself or is over to go on; `suspended_itself`: it did, or is about to."""
+
+    async def rerun(self, run: RunKey) -> None:
+        """Ask for the run to start again once it is over."""
 
     async def delete(self, run: RunKey) -> None:
         """Ask for the run to be stopped and to leave the cluster."""

@@ -15,11 +15,13 @@ from mintaka_api.sightings import read_deployment, read_run
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time
 from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
+from mintaka_core.states import SUSPENDED_ITSELF
 from mintaka_kubernetes import ClusterRefusal
 
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
     from mintaka_api.intents import RunWish
+    from mintaka_core.resources import FlowRun
     from mintaka_history.queries.flow_runs import RunKey
 
 _NOT_FOUND = 404
@@ -56,10 +58,35 @@ class KubernetesRunControl:
         await self._require_unfinished(run)
         await self._patch(run, "/spec/cancel", value=True)
 
-    async def suspend(self, run: RunKey, *, suspended: bool) -> None:
+    async def suspend(self, run: RunKey) -> None:
         """Set `spec.suspend`."""
         await self._require_unfinished(run)
-        await self._patch(run, "/spec/suspend", value=suspended)
+        await self._patch(run, "/spec/suspend", value=True)
+
+    async def resume(self, run: RunKey, *, suspended_itself: bool = False) -> None:
+        """Take `spec.suspend` back, or raise `spec.reruns`."""
+        current = await self._current(run)
+        state = current.status.state
+        waits = state is not None and (state.type.is_terminal or state.reason == SUSPENDED_ITSELF)
+        if current.spec.suspend:
+            await self._patch(run, "/spec/suspend", value=False)
+        if waits or suspended_itself:
+            await self._raise_reruns(run, current)
+        elif not current.spec.suspend:
+            raise Problem(
+                "not-paused", f"flow run {run.namespace}/{run.name} is {state.name if state else 'new'}: it is not suspended, nor over"
+            )
+
+    async def rerun(self, run: RunKey) -> None:
+        """Raise `spec.reruns`."""
+        await self._raise_reruns(run, await self._current(run))
+
+    async def _raise_reruns(self, run: RunKey, current: FlowRun) -> None:
+        if current.spec.cancel:
+            detail = f"flow run {run.namespace}/{run.name} is cancelled for good: create another run that resumes from it"
+            raise Problem("already-ended", detail)
+        reruns = current.spec.reruns
+        await self._patch(run, "/spec/reruns", value=reruns + 1, before=reruns)
 
     async def delete(self, run: RunKey) -> None:
         """Delete the FlowRun; its finalizer keeps it until its end is recorded."""
@@ -74,8 +101,11 @@ class KubernetesRunControl:
 
     async def _require_unfinished(self, run: RunKey) -> None:
         """A Problem where the run has ended or is gone. The cluster is asked, since the mirror may be behind."""
-        if run.terminal:
+        if (await self._current(run)).status.is_terminal:
             raise Problem("already-ended", f"flow run {run.namespace}/{run.name} has already ended")
+
+    async def _current(self, run: RunKey) -> FlowRun:
+        """The run as the cluster has it now."""
         try:
             current = read_run(await self._cluster.get(FLOW_RUNS, run.namespace, run.name), 0.0).run
         except ClusterRefusal as refusal:
@@ -84,12 +114,13 @@ class KubernetesRunControl:
             raise
         if current.metadata.uid != run.uid:
             raise _left(run)
-        if current.status.is_terminal:
-            raise Problem("already-ended", f"flow run {run.namespace}/{run.name} has already ended")
+        return current
 
-    async def _patch(self, run: RunKey, path: str, *, value: bool) -> None:
+    async def _patch(self, run: RunKey, path: str, *, value: bool | int, before: int | None = None) -> None:
+        """Set one field, where it still is `before` (None: whatever it is)."""
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": run.uid},
+            *([{"op": "test", "path": path, "value": before}] if before is not None else []),
             {"op": "add", "path": path, "value": value},
         ]
         try:
@@ -110,6 +141,8 @@ def run_manifest(namespace: str, deployment: str, deployment_uid: str, wish: Run
         spec["parameters"] = wish.parameters
     if wish.scheduled_time is not None:
         spec["scheduledTime"] = format_time(wish.scheduled_time)
+    if wish.resume_from is not None:
+        spec["resumeFrom"] = wish.resume_from
     if wish.tags:
         spec["tags"] = list(wish.tags)
     owner = {"apiVersion": API_VERSION, "kind": "FlowDeployment", "name": deployment, "uid": deployment_uid, "controller": True}

@@ -17,7 +17,7 @@ and logs go to the API. `import mintaka` loads nothing heavy: pydantic, asyncio 
 from mintaka import runtime, states
 from mintaka.annotations import allow_failure, opaque, quote, unmapped
 from mintaka.context import tags
-from mintaka.flow_runs import pause_flow_run, resume_flow_run
+from mintaka.flow_runs import apause_flow_run, asuspend_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
 from mintaka.flows import Flow, flow
 from mintaka.futures import Future, FutureList, as_completed, wait
 from mintaka.logging import get_run_logger
@@ -39,7 +39,9 @@ __all__ = [
     "Task",
     "ThreadPoolTaskRunner",
     "allow_failure",
+    "apause_flow_run",
     "as_completed",
+    "asuspend_flow_run",
     "exponential_backoff",
     "flow",
     "get_run_logger",
@@ -49,6 +51,7 @@ __all__ = [
     "resume_flow_run",
     "runtime",
     "states",
+    "suspend_flow_run",
     "tags",
     "task",
     "unmapped",

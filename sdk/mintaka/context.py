@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mintaka.exceptions import MissingContextError
+from mintaka.exceptions import MissingContextError, Suspension
 from mintaka.lineage import Lineage
 from mintaka.pausing import Mailbox
 from mintaka.recording import NullRecorder, Recorder
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
 
 def _interrupted(error: BaseException) -> State:
-    from mintaka.states import Crashed  # noqa: PLC0415 - would be a cycle
+    from mintaka.states import Crashed, Suspended  # noqa: PLC0415 - would be a cycle
 
+    if isinstance(error, Suspension):
+        return Suspended(message=str(error))
     if STOP.requested:
         return Crashed(reason="Terminated", message="the process was asked to end (SIGTERM)")
     return Crashed(reason=type(error).__name__, message=str(error) or "the process was interrupted")
@@ -52,7 +54,8 @@ class Launch:
     `results` says where results are and whether they are persisted, in place of the environment.
     `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began, `ledger`
     that of all its runs.
-    `mailbox` is how those outside of this process resume it where it pauses.
+    `mailbox` is how those outside of this process resume it where it pauses (None: what the environment says); `resumed` are the
+    suspensions that are over. `transitions` counts those of earlier attempts that history knows.
     `local` is True where the run is no resource of any cluster, so that the process itself reports its states, with the
     `flow` it is of and its `parameters` (JSON values). `owned` is True where the call of the flow closes the recorder.
     """
@@ -71,6 +74,8 @@ class Launch:
     run: Run | None = None
     ledger: Ledger | None = None
     mailbox: Mailbox | None = None
+    resumed: frozenset[str] = frozenset()
+    transitions: int = 0
     local: bool = False
     owned: bool = False
     flow: str = ""

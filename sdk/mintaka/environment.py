@@ -41,6 +41,7 @@ class Environment:
     history_grace_seconds: float = 30.0
     log_level: str = "INFO"
     resume_from: str = ""
+    resumed: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
@@ -73,7 +74,7 @@ class Environment:
             deployment=text("DEPLOYMENT"),
             attempt=number("ATTEMPT", int, 1),
             parameters=text("PARAMETERS", "{}"),
-            tags=_tags(text("TAGS", "[]")),
+            tags=_words("TAGS", text("TAGS", "[]")),
             api_url=text("API_URL"),
             source_inline=variables.get("MINTAKA_SOURCE_INLINE") or None,
             source_dir=text("SOURCE_DIR"),
@@ -84,6 +85,7 @@ class Environment:
             history_grace_seconds=number("HISTORY_GRACE_SECONDS", float, 30.0),
             log_level=text("LOG_LEVEL", "INFO").upper(),
             resume_from=text("RESUME_FROM"),
+            resumed=_words("RESUMED", text("RESUMED", "[]")),
         )
 
     def parsed_parameters(self) -> dict[str, Any]:
@@ -103,13 +105,13 @@ class Environment:
         return values
 
 
-def _tags(text: str) -> tuple[str, ...]:
+def _words(name: str, text: str) -> tuple[str, ...]:
     try:
         values = json.loads(text)
     except ValueError as error:
-        message = f"MINTAKA_TAGS should be a JSON list of words, not {text!r}"
+        message = f"MINTAKA_{name} should be a JSON list of words, not {text!r}"
         raise InvalidEnvironment(message) from error
     if not isinstance(values, list):
-        message = f"MINTAKA_TAGS should be a JSON list of words, not {text!r}"
+        message = f"MINTAKA_{name} should be a JSON list of words, not {text!r}"
         raise InvalidEnvironment(message)
     return tuple(str(value) for value in values)

@@ -48,8 +48,13 @@ An interruption is a BaseException so that `except Exception` in a flow does not
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mintaka_core.errors import InvalidNameError as InvalidNameError  # noqa: PLC0414 - exported
 from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class RunFailure(MintakaError):
@@ -209,6 +214,21 @@ class Fenced(Interruption):
 
 class Halted(Interruption):
     """This run was cancelled while it ran, or the flow run it is part of has ended without it."""
+
+
+class Suspension(Interruption, SystemExit):
+    """The flow run is to wait without a process until somebody resumes it, at the latest at `resume_by` (None: for ever).
+
+    `key` says which of its suspensions it is. A script that lets it pass ends with exit code 5, without a traceback.
+    """
+
+    def __init__(self, key: str, resume_by: datetime | None = None) -> None:
+        super().__init__(5)
+        self.key = key
+        self.resume_by = resume_by
+
+    def __str__(self) -> str:
+        return "waits to be resumed" + (f", until {self.resume_by:%Y-%m-%dT%H:%M:%SZ} at the latest" if self.resume_by else "")
 
 
 class Expired(Interruption):

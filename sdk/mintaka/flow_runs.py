@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from mintaka.context import current_run
+from mintaka.context import CURRENT, current_run
+from mintaka.exceptions import NotPausedError
 from mintaka.loops import loop_is_running
-from mintaka.pausing import pause_of, resume, wait_async, wait_blocking
+from mintaka.pausing import known_answer, pause_of, resume, wait_async, wait_blocking
 
 if TYPE_CHECKING:
     from mintaka.runs import Run  # noqa: F401 - in a docstring
@@ -39,28 +40,101 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, pol
     """
     context = current_run("pause_flow_run()")
     pause = pause_of(context, wait_for_input, timeout, key)
-    known = None if key is None else pause.flow.answers.get(key)
+    known = known_answer(pause)
     if loop_is_running():
-        return _known(known.value) if known is not None else wait_async(pause, poll_interval)
-    return known.value if known is not None else wait_blocking(pause, poll_interval)
+        return _known(pause.value) if known else wait_async(pause, poll_interval)
+    return pause.value if known else wait_blocking(pause, poll_interval)
 
 
 async def _known(value: Any) -> Any:
     return value
 
 
+async def apause_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,  # noqa: ASYNC109 - Prefect's name for it
+    poll_interval: float = 10,
+    key: str | None = None,
+) -> Any:
+    """`pause_flow_run` for async flows."""
+    return await pause_flow_run(wait_for_input, timeout, poll_interval, key)
+
+
+@overload
+def suspend_flow_run[T](
+    wait_for_input: type[T], flow_run_id: str | None = None, timeout: float | None = None, key: str | None = None
+) -> T: ...
+@overload
+def suspend_flow_run(
+    wait_for_input: None = None, flow_run_id: str | None = None, timeout: float | None = None, key: str | None = None
+) -> None: ...
+def suspend_flow_run(
+    wait_for_input: Any = None, flow_run_id: str | None = None, timeout: float | None = None, key: str | None = None
+) -> Any:
+    """End the process of the flow run; it is PAUSED, named Suspended, and runs again once somebody resumes it.
+
+    What was submitted ends first. When the flow runs again, finished tasks are taken from their results where these are
+    persisted, and this returns at once. In an event loop this gives a coroutine of the same.
+
+    Args:
+        wait_for_input: what the one who resumes has to give; as for `pause_flow_run`.
+        flow_run_id: another run, which is then held back through the API as by `mintaka suspend`.
+        timeout: seconds until a run that nobody resumes fails; None: never.
+        key: which suspension of the flow this is; by default the first, the second and so on that the flow comes to.
+
+    Returns:
+        The input; None where none was asked for.
+
+    Raises:
+        Suspension: always, the first time; no `Exception`, so that it ends the process.
+        ConfigurationError: nobody could resume it.
+        MissingContextError: outside of a flow's body.
+    """
+    from mintaka import suspending  # noqa: PLC0415 - start-up time
+
+    context = CURRENT.get()
+    own = context.flow.launch.flow_run_id if context is not None and context.flow is not None else None
+    if flow_run_id is not None and str(flow_run_id) != own:
+        from mintaka.intents import suspend  # noqa: PLC0415 - start-up time
+
+        suspend(str(flow_run_id))
+        return _known(None) if loop_is_running() else None
+    context = current_run("suspend_flow_run()")
+    if loop_is_running():
+        return suspending.suspend_async(context, wait_for_input, timeout, key)
+    return suspending.suspend_blocking(context, wait_for_input, timeout, key)
+
+
+async def asuspend_flow_run(
+    wait_for_input: Any = None,
+    flow_run_id: str | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - Prefect's name for it
+    key: str | None = None,
+) -> Any:
+    """`suspend_flow_run` for async flows."""
+    return await suspend_flow_run(wait_for_input, flow_run_id, timeout, key)
+
+
 def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
-    """End the oldest pause of a flow run of this process; call it from any thread.
+    """End the oldest pause of a flow run, in this process or any other that history knows of; call it from any thread.
+
+    A run that suspended itself goes on too, where it is a cluster's; one of a script is started with `mintaka resume`.
 
     Args:
         flow_run_id: `runtime.flow_run.id` of the run.
         run_input: what it waits for: an instance, or what makes one, such as a dict.
 
     Raises:
-        NotPausedError: no such run is paused here.
+        NotPausedError: no such run is paused.
         ParameterTypeError: this is not the input it waits for; it goes on waiting.
+        HistoryError: the API refused, or cannot be asked.
     """
-    resume(flow_run_id, run_input)
+    try:
+        resume(str(flow_run_id), run_input)
+    except NotPausedError:
+        from mintaka.intents import answer  # noqa: PLC0415 - start-up time
+
+        answer(str(flow_run_id), run_input)
 
 
-__all__ = ["pause_flow_run", "resume_flow_run"]
+__all__ = ["apause_flow_run", "asuspend_flow_run", "pause_flow_run", "resume_flow_run", "suspend_flow_run"]

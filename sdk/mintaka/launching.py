@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -31,13 +32,13 @@ _looked_at = -_LOOK_SECONDS
 _databases: dict[tuple[int, str], EmbeddedSink] = {}
 
 
-def launched(flow: str) -> Launch:
-    """A launch for a run of the flow called `flow` that nobody else has launched.
+def launched(flow: str, flow_run_id: str = "", attempt: int = 1) -> Launch:
+    """A launch for a run of the flow called `flow` that nobody else has launched, a new one where no `flow_run_id` is given.
 
     Raises:
         InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file.
     """
-    launch = Launch(flow_run_id=str(uuid4()), namespace=NAMESPACE, local=True, flow=flow, owned=True)
+    launch = Launch(flow_run_id=flow_run_id or str(uuid4()), attempt=attempt, namespace=NAMESPACE, local=True, flow=flow, owned=True)
     where = home()
     if where.api_url or where.database is not None:
         launch.recorder = _recorder(where, launch)
@@ -53,6 +54,8 @@ def finished(launch: Launch) -> None:
     if not delivery.complete:
         kept = f"what was not delivered is in {delivery.spool}" if delivery.spool else "nothing is left to deliver"
         logger.error("the history of flow run %s is incomplete: %d lost; %s", launch.flow_run_id, delivery.lost, kept)
+    if launch.run is not None and launch.run.state.name == "Suspended":
+        sys.stderr.write(f"flow run {launch.run.name} is suspended; it goes on with: mintaka resume {launch.flow_run_id}\n")
 
 
 def _recorder(where: Home, launch: Launch) -> Recorder:

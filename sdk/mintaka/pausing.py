@@ -6,6 +6,7 @@ is asked every few seconds. The pause itself knows neither threads nor event loo
 
 from __future__ import annotations
 
+import itertools
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -18,7 +19,7 @@ from mintaka_core.states import PENDING, RUNNING, SCHEDULED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mintaka.context import FlowContext, RunContext
+    from mintaka.context import FlowContext, Launch, RunContext
 
 #: How long a wait goes on before it looks whether its run was ended from outside.
 _SLICE_SECONDS = 0.25
@@ -42,9 +43,15 @@ class Mailbox(Protocol):
     def refused(self, pause: Pause, why: str) -> None:
         """The answer was not what the pause wants; it goes on."""
 
+    def over(self, pause: Pause) -> None:
+        """The pause has ended, by an answer or otherwise."""
+
 
 class Pause:
-    """One wait of the flow run in `context`, for at most `timeout_seconds` (None: for ever), for an `input_type` (None: any)."""
+    """One wait of the flow run in `context`, for at most `timeout_seconds` (None: for ever), for an `input_type` (None: any).
+
+    `name` is what it is known by outside of the process: its `key`, where it has one. `suspends` says that the process does not wait.
+    """
 
     def __init__(self, context: RunContext, flow: FlowContext, input_type: Any, timeout_seconds: float | None, key: str | None) -> None:
         self.context = context
@@ -52,9 +59,34 @@ class Pause:
         self.input_type = input_type
         self.timeout_seconds = timeout_seconds
         self.key = key
-        self.deadline = None if timeout_seconds is None else monotonic() + timeout_seconds
+        self.name = key or f"attempt {flow.launch.attempt}, pause {next(_NUMBERS)}"
+        self.suspends = False
+        self.deadline: float | None = None
+        self.deadline_micros: int | None = None
+        self.start_clock()
         self._answer: Answer | None = None
         self._wake: Callable[[], object] = lambda: None
+
+    def start_clock(self) -> None:
+        """It begins now."""
+        if self.timeout_seconds is not None:
+            self.deadline = monotonic() + self.timeout_seconds
+            self.deadline_micros = now_micros() + int(self.timeout_seconds * 1_000_000)
+
+    @property
+    def answered(self) -> Answer:
+        """What ended it."""
+        return self._answer or Answer()
+
+    @property
+    def is_answered(self) -> bool:
+        """True where somebody resumed the run; it may also be over because its time is."""
+        return self._answer is not None
+
+    @property
+    def value(self) -> Any:
+        """The input that ended it."""
+        return self.answered.value
 
     @property
     def flow_run_id(self) -> str:
@@ -96,7 +128,7 @@ class Pause:
             Halted: the run was ended from outside.
         """
         self._wake = wake
-        mailbox = self.flow.launch.mailbox
+        mailbox = _mailbox_of(self.flow.launch)
         next_poll = monotonic()
         while self._answer is None:
             if self.flow.run.is_over:
@@ -124,8 +156,8 @@ class Pause:
         self._enter(Paused(message="waits to be resumed"))
         with _LOCK:
             _PAUSES.setdefault(self.flow_run_id, []).append(self)
-        if self.flow.launch.mailbox is not None:
-            self.flow.launch.mailbox.paused(self)
+        if (mailbox := _mailbox_of(self.flow.launch)) is not None:
+            mailbox.paused(self)
 
     def end(self, why: str) -> Any:
         """Back to RUNNING, by the way that every run takes; returns the input."""
@@ -134,6 +166,8 @@ class Pause:
             waiting.remove(self)
             if not waiting:
                 del _PAUSES[self.flow_run_id]
+        if (mailbox := _mailbox_of(self.flow.launch)) is not None:
+            mailbox.over(self)
         if not self.flow.run.is_over:
             self._enter(State(SCHEDULED, "Resuming", message=why))
             self._enter(State(PENDING))
@@ -156,20 +190,40 @@ class Pause:
 
 
 _LOCK = threading.Lock()
+_NUMBERS = itertools.count(1)
 #: The pauses of this process by id of their flow run.
 _PAUSES: dict[str, list[Pause]] = {}
 
 
-def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None, key: str | None) -> Pause:
-    """A pause of the flow in `context`.
+def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None, key: str | None, use: str = "pause_flow_run") -> Pause:
+    """A pause of the flow in `context`; `use` is the function that was called.
 
     Raises:
         MissingContextError: there is none, or a task is running.
     """
     if context.task is not None or context.flow is None:
-        message = "only a flow can be paused: call pause_flow_run() in the body of a flow, not of a task"
+        message = f"only a flow can be paused: call {use}() in the body of a flow, not of a task"
         raise MissingContextError(message)
     return Pause(context, context.flow, input_type, timeout_seconds, key)
+
+
+def _mailbox_of(launch: Launch) -> Mailbox | None:
+    from mintaka.mailboxes import mailbox_of  # noqa: PLC0415 - start-up time, and would be a cycle
+
+    return mailbox_of(launch)
+
+
+def known_answer(pause: Pause) -> bool:
+    """Whether a pause with a key has been answered in an earlier try or attempt; it is over then."""
+    if pause.key is None:
+        return False
+    mailbox = _mailbox_of(pause.flow.launch)
+    known = pause.flow.answers.get(pause.key) or (mailbox.answer(pause) if mailbox is not None and pause.flow.launch.attempt > 1 else None)
+    if known is None:
+        return False
+    pause.give(known.value)
+    pause.flow.answers[pause.key] = pause.answered
+    return True
 
 
 def resume(flow_run_id: str, value: Any) -> None:

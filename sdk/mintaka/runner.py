@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.context import LAUNCH, Launch
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
-from mintaka.exceptions import EntrypointNotFound, ParameterError, SourceUnreadable
+from mintaka.exceptions import EntrypointNotFound, MissingResult, ParameterError, ResultError, SourceUnreadable, Suspension
 from mintaka.logging import HistoryHandler
 from mintaka.recording import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
@@ -51,12 +51,14 @@ class Attempt:
             attempt=environment.attempt,
             tags=environment.tags,
             resume_from=environment.resume_from,
+            resumed=frozenset(environment.resumed),
         )
         self._recorder: HistoryRecorder | None = None
         ask = self._state_in_api if environment.api_url and environment.flow_run_uid else None
         self.termination = Termination(ask, environment.grace_seconds, self._foretell, self._hurry)
         self.launch.judge = self.termination.judge
         self.retriable = True
+        self._suspension: Suspension | None = None
         self._writing = threading.Lock()
         self._written = False
 
@@ -70,6 +72,7 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - SIGTERM, SystemExit, KeyboardInterrupt: not the flow's own end
             self.termination.finish()
             state = self._interrupted(error)
+            self._suspension = error if isinstance(error, Suspension) and state.type == StateType.PAUSED else None
         return self._report(state, self._deliver())
 
     def _flow_state(self) -> State:
@@ -86,11 +89,28 @@ class Attempt:
             return Crashed(reason="SourceUnreadable", message=str(error))
         except Exception as error:  # noqa: BLE001 - the user's module may raise anything while it is imported
             return self._import_failed(error)
+        if (refusal := self._cannot_resume(flow)) is not None:
+            return refusal
         logger.info("flow run %s: flow %s, attempt %d", environment.flow_run or "without a name", flow.name, environment.attempt)
         try:
             return self._ended(self._called(flow, values))
         except ParameterError as error:
             return self._final("InvalidParameters", error)
+
+    def _cannot_resume(self, flow: Flow[Any, Any]) -> State | None:
+        """Why nothing can be taken over from the run that this one is to resume; None where it can, or there is none."""
+        if not self.environment.resume_from:
+            return None
+        from mintaka.kept_runs import kept_run  # noqa: PLC0415 - start-up time
+        from mintaka.result_settings import surroundings_of  # noqa: PLC0415 - start-up time
+
+        try:
+            kept_run(self.environment.resume_from, surroundings_of(self.launch).within(flow.result_settings).store().storage)
+        except MissingResult as error:
+            return self._final("InvalidResume", error)
+        except ResultError as error:
+            return Crashed(reason="ResultStorageAway", message=str(error))
+        return None
 
     def _final(self, reason: str, error: Exception) -> State:
         """FAILED, and trying again would not help."""
@@ -199,7 +219,10 @@ class Attempt:
             state = Crashed(reason="Fenced", message="a newer attempt of this flow run has taken over")
         if not delivery.complete:
             logger.error("history incomplete: %d lost, the rest in %s", delivery.lost, delivery.spool or "nothing")
-        self._write(Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool), final=True)
+        report = Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool)
+        if self._suspension is not None and state.type == StateType.PAUSED:
+            report = replace(report, suspension=self._suspension.key, resume_by=self._suspension.resume_by)
+        self._write(report, final=True)
         logger.info("flow run ended %s%s", state.name, f": {state.reason}: {state.message}" if state.reason else "")
         return exit_code(state)
 
@@ -219,7 +242,8 @@ def exit_code(state: State) -> ExitCode:
     """The exit code that says the same as `state`."""
     if state.type == StateType.CRASHED:
         return {"Terminated": ExitCode.TERMINATED, "Fenced": ExitCode.FENCED}.get(state.reason, ExitCode.CRASHED)
-    return {StateType.COMPLETED: ExitCode.COMPLETED, StateType.CANCELLED: ExitCode.CANCELLED}.get(state.type, ExitCode.FAILED)
+    codes = {StateType.COMPLETED: ExitCode.COMPLETED, StateType.CANCELLED: ExitCode.CANCELLED, StateType.PAUSED: ExitCode.SUSPENDED}
+    return codes.get(state.type, ExitCode.FAILED)
 
 
 def _configure_logging(level: str) -> None:

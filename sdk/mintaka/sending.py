@@ -61,6 +61,17 @@ class Connection:
             self.problem = f"HTTP {status}: {text[:300].decode(errors='replace')}"
         return answer
 
+    def exchange(self, method: str, path: str, document: Any = None) -> tuple[int, Any]:
+        """Ask for `path` (below `/api/v1`) with a JSON document; the status and the JSON that was answered.
+
+        Raises:
+            OSError, http.client.HTTPException: the API cannot be reached.
+            ValueError: the answer is not JSON.
+        """
+        body = None if document is None else json.dumps(document).encode()
+        status, text = self._ask(method, self._prefix + path, body, {"Content-Type": "application/json"})
+        return status, json.loads(text)
+
     def flow_run_state(self, flow_run_id: str) -> str:
         """The state type of a flow run as the API has it; "" where it does not say."""
         try:

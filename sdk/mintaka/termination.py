@@ -17,8 +17,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from mintaka.bookkeeping import in_bookkeeping
-from mintaka.exceptions import Fenced, Terminated
-from mintaka.states import Cancelled, Crashed, State
+from mintaka.exceptions import Fenced, Suspension, Terminated
+from mintaka.states import Cancelled, Crashed, State, Suspended
 from mintaka.stopping import STOP
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class Termination:
 
     def judge(self, error: BaseException) -> State:
         """The state that an interrupted flow run is in; waits a little for the API's word where it was SIGTERM."""
+        if isinstance(error, Suspension):
+            return Suspended(message=str(error))
         if self._requested_at is None:
             return Crashed(reason=type(error).__name__, message=str(error) or "the process was interrupted")
         if self._fenced:

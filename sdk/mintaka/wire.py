@@ -122,7 +122,7 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
                 *(number, entry.type._value_, _cleaned(entry.name), entry.time),
                 *("" if entry.proposed is None else entry.proposed._value_, _trail(entry), _cleaned(entry.reason), _cleaned(entry.message)),
             )
-            for number, entry in enumerate(history, 1)
+            for number, entry in enumerate(history, 1 + launch.transitions)
         ),
     )
 

@@ -238,3 +238,23 @@ class ReservationAnswer(msgspec.Struct):
 
     granted: bool
     seconds: float
+
+
+class PauseAnswer(msgspec.Struct):
+    """A pause of a flow run that others can end; `key` names it within the run, `attempt` is the one that waits or waited in it.
+
+    `suspended` is true where no process waits meanwhile. `schema` is the JSON Schema of the input it waits for, null where it
+    waits for none; `deadline` is when it fails, null for never. `answered` is when somebody ended it, with the input `answer`;
+    `refusal` says what the flow had against the last one. `open` is true while it can be answered.
+    """
+
+    key: str
+    attempt: int
+    suspended: bool
+    open: bool
+    created: datetime
+    deadline: datetime | None
+    schema: dict[str, Any] | None
+    answered: datetime | None
+    answer: Any
+    refusal: str

@@ -21,6 +21,7 @@ from mintaka_history.parcels import parcel_of, words_of
 from mintaka_history.schemas import HEAD, PATH
 from mintaka_history.writing import words
 from mintaka_history.writing.crashes import crash_abandoned
+from mintaka_history.writing.restarts import claim, fail_overdue
 from mintaka_history.writing.sessions import SqliteSession
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mintaka_history.reports import RunReport
+    from mintaka_history.writing.restarts import Claim, Going
     from mintaka_history.writing.words import Word
 
 _BUSY_SECONDS = 30.0
@@ -122,9 +124,18 @@ class EmbeddedDatabase:
             parcel.store(session)
 
     def crash_abandoned(self) -> int:
-        """Record as CRASHED every run whose process is gone; how many there were. Errors as for `writing`."""
+        """Record as CRASHED every run whose process is gone (how many there were), and as FAILED what was suspended for too long.
+
+        Errors as for `writing`.
+        """
         with _translated(self.path):
+            fail_overdue(self)
             return crash_abandoned(self, f"{self.path}-holders")
+
+    def restart(self, uid: str) -> Claim | Going | None:
+        """Take a run that is over or suspended for this process; see `restarts.claim`. Errors as for `writing`."""
+        with self.writing() as session:
+            return claim(session, uid, self.holder)
 
     def close(self) -> None:
         """Close the file."""

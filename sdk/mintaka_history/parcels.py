@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mintaka_core.errors import MintakaError
-from mintaka_core.states import DEFAULT_NAMES, RUNNING
+from mintaka_core.states import DEFAULT_NAMES, PAUSED, RUNNING, SCHEDULED
 from mintaka_history.codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind
 from mintaka_history.entries import compact
 from mintaka_history.instants import now_microseconds
 from mintaka_history.reports import MESSAGE_LIMIT, NAME_LIMIT
 from mintaka_history.writing import reports
 from mintaka_history.writing.reports import Rows
+from mintaka_history.writing.restarts import SUSPENDED
 from mintaka_history.writing.runs import Heading, Movement, TransitionRow
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mintaka_history.writing.words import Word
 
 _DEFAULT_NAMES: dict[str, str] = {state.value: name for state, name in DEFAULT_NAMES.items()}
-_RUNNING = STATE_CODES[RUNNING]
+_RUNNING, _PAUSED, _SCHEDULED = STATE_CODES[RUNNING], STATE_CODES[PAUSED], STATE_CODES[SCHEDULED]
 _UNMIRRORED = "its pod reports; what the cluster says of it has not been mirrored yet"
 _json = msgspec.json.Encoder().encode
 
@@ -149,7 +150,7 @@ def _movement(report: RunReport, local: LocalRun, ids: Mapping[Word, int]) -> Mo
     for seq, word, name, at, proposed, trail, reason, message in local.transitions:
         code = CODE_OF_WORD[word]
         rule, verdict, decision = trail[-1] if trail else ("", "Accept", "")
-        before = rows[-1].to_state if rows else None
+        before = rows[-1].to_state if rows else _SCHEDULED if seq > 1 else None  # what starts again was SCHEDULED by who claimed it
         rows.append(
             TransitionRow(
                 seq=seq,
@@ -180,6 +181,7 @@ def _movement(report: RunReport, local: LocalRun, ids: Mapping[Word, int]) -> Mo
         name=report.flow_run.name,
         created=local.created,
         tags=[ids[NameKind.TAG, tag] for tag in local.tags],
+        waits=rows[-1].to_state == _PAUSED and rows[-1].name == SUSPENDED,
     )
 
 

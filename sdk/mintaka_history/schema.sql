@@ -141,6 +141,20 @@ CREATE TABLE names (
 	CONSTRAINT pk_names PRIMARY KEY (id),
 	CONSTRAINT uq_names_kind_value UNIQUE (kind, value)
 );
+CREATE TABLE pauses (
+	flow_run CHAR(32) NOT NULL,
+	created INTEGER NOT NULL,
+	deadline INTEGER,
+	answered INTEGER,
+	ended INTEGER,
+	attempt SMALLINT NOT NULL,
+	suspended BOOLEAN NOT NULL,
+	"key" TEXT NOT NULL,
+	schema TEXT,
+	answer TEXT,
+	refusal TEXT,
+	CONSTRAINT pk_pauses PRIMARY KEY (flow_run, "key")
+);
 CREATE TABLE task_run_tags (
 	created INTEGER NOT NULL,
 	flow_run INTEGER NOT NULL,

@@ -263,6 +263,23 @@ concurrency_leases = Table(
     sqlite_with_rowid=False,
 )
 
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("flow_run", Uuid(as_uuid=False), nullable=False),
+    Column("created", Big, nullable=False),
+    Column("deadline", Big),
+    Column("answered", Big),
+    Column("ended", Big),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("suspended", Boolean, nullable=False),
+    Column("key", Name, nullable=False),
+    Column("schema", Text),
+    Column("answer", Text),
+    Column("refusal", Text),
+    PrimaryKeyConstraint("flow_run", "key"),
+)
+
 
 def prepare_for_postgresql() -> None:
     """Make partial on PostgreSQL what is partial on SQLite. Said here and not above, so that SQLite loads one dialect only."""

@@ -1,6 +1,6 @@
 """The routes: parse, call, return. No SQL, no Kubernetes."""
 
-from mintaka_api.routes import concurrency, flow_deployments, flow_runs, health, intents, reports, task_runs, variables
+from mintaka_api.routes import concurrency, flow_deployments, flow_runs, health, intents, pauses, reports, task_runs, variables
 
 ROUTERS = (
     health.router,
@@ -8,6 +8,7 @@ ROUTERS = (
     flow_runs.router,
     task_runs.router,
     reports.router,
+    pauses.router,
     intents.router,
     variables.router,
     concurrency.router,

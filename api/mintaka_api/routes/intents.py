@@ -12,37 +12,38 @@ from starlette.responses import Response
 
 from mintaka_api.answers import IntentAnswer
 from mintaka_api.bodies import read_body
-from mintaka_api.examples import EXAMPLES
 from mintaka_api.intents import RunControl, RunWish
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, documented, known_run
 from mintaka_api.routes.documents import decoded
 from mintaka_api.routes.parameters import NoQuery, Text
+from mintaka_api.routes.pauses import NewAnswer, json_body, settle
 from mintaka_api.services import Here, Services
 from mintaka_core.states import SCHEDULED
 from mintaka_history.answers import FlowRunAnswer, StateAnswer
 from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
+from mintaka_history.queries import pauses
 
 router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
 _BODY_LIMIT = 256 * 1024
 _INTENT_PROBLEMS = ("invalid-parameter", "not-found", "already-ended", "left-the-cluster", "refused-by-cluster", "cluster-away")
 
 
+_RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+
+
 class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
-    """A run to create; `name` null for a generated one, `scheduled_time` null for at once."""
+    """A run to create; `name` null for a generated one, `scheduled_time` null for at once.
+
+    `resume_from` is the name of a finished run whose finished tasks it takes over.
+    """
 
     parameters: dict[str, Any] = {}
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] | None = None
+    name: _RunName | None = None
     scheduled_time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     tags: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]], msgspec.Meta(max_length=50)] = []
-
-
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewFlowRun"}, "example": EXAMPLES["NewFlowRun"]}}
-    }
-}
+    resume_from: _RunName | None = None
 
 
 @router.post(
@@ -59,7 +60,7 @@ _BODY: dict[str, Any] = {
         "cluster-away",
         status=201,
     ),
-    openapi_extra=_BODY,
+    openapi_extra=json_body(NewFlowRun),
 )
 async def create_flow_run(namespace: Text, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Create a run of a flow deployment; it starts as soon as it is due, the API away or not."""
@@ -80,16 +81,38 @@ async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: H
 async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Hold a flow run back; if it runs it is stopped, and PAUSED."""
     run = await known_run(here, uid)
-    await _control(here).suspend(run, suspended=True)
+    await _control(here).suspend(run)
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "suspend"), status=202)
 
 
-@router.post("/flow-runs/{uid}/resume", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, status=202))
-async def resume_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Let a suspended flow run go on."""
+@router.post(
+    "/flow-runs/{uid}/resume",
+    status_code=202,
+    responses=documented(IntentAnswer, *_INTENT_PROBLEMS, "not-paused", "conflict", "malformed", "invalid-input", status=202),
+    openapi_extra=json_body(NewAnswer),
+)
+async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Let a flow run go on that waits, is suspended, or is over (which then starts again); the body has the input of one that waits."""
     run = await known_run(here, uid)
-    await _control(here).suspend(run, suspended=False)
+    body = await read_body(request, _BODY_LIMIT)
+    given = decoded(body, NewAnswer) if body.strip() else NewAnswer()
+    waiting = await here.database.read(pauses.open_of_run, run.uid)
+    if waiting:
+        await settle(here, run, waiting[0], given.input)
+    elif given.input is not None:
+        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input")
+    itself = bool(waiting) and waiting[0].suspended
+    if not waiting or (itself and not run.deleted):
+        await _control(here).resume(run, suspended_itself=itself)
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
+
+
+@router.post("/flow-runs/{uid}/rerun", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, "conflict", status=202))
+async def rerun_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Start a flow run again that is over; one that goes on starts again when it is. Finished tasks are taken from their results."""
+    run = await known_run(here, uid)
+    await _control(here).rerun(run)
+    return answer(IntentAnswer(run.uid, run.namespace, run.name, "rerun"), status=202)
 
 
 @router.delete(
@@ -114,7 +137,7 @@ def _wish(body: bytes) -> RunWish:
     new = decoded(body, NewFlowRun) if body.strip() else NewFlowRun()
     if new.scheduled_time is not None and abs(to_microseconds(new.scheduled_time)) > LATEST_MICROSECONDS:
         raise Problem("malformed", "scheduled_time is out of range", errors=[{"path": "scheduled_time", "message": "out of range"}])
-    return RunWish(new.parameters, new.name, new.scheduled_time, tuple(new.tags))
+    return RunWish(new.parameters, new.name, new.scheduled_time, tuple(new.tags), new.resume_from)
 
 
 def _created(manifest: dict[str, Any]) -> FlowRunAnswer:

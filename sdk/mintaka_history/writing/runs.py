@@ -61,7 +61,7 @@ class TransitionRow(NamedTuple):
 class Movement:
     """What a process says of a flow run that is in no cluster: transitions, oldest first, and the state they led to.
 
-    `tags` are ids of names, `created` is the run's.
+    `tags` are ids of names, `created` is the run's. `waits` says that it is suspended: no process holds it.
     """
 
     transitions: Sequence[TransitionRow]
@@ -72,6 +72,7 @@ class Movement:
     name: str
     created: int
     tags: Sequence[int] = ()
+    waits: bool = False
 
 
 _ADVANCE = """
@@ -88,7 +89,7 @@ _TRANSITION_COLUMNS = ", ".join(TransitionRow._fields)
 _MOVE = """
 UPDATE flow_runs SET
   state = ?, state_name = ?, reason = ?, message = ?, state_time = ?, started = COALESCE(started, ?), ended = ?, sequence = ?,
-  attempt = ?, name = ?
+  attempt = ?, name = ?, holder = CASE WHEN ? = 1 THEN NULL ELSE holder END
 WHERE no = ? AND resource_version = 0 AND sequence < ?
 """
 
@@ -155,7 +156,7 @@ def move(session: Session, number: int, movement: Movement) -> None:
         _MOVE,
         (
             *(last.to_state, last.name, movement.state_reason, movement.state_message, last.at, movement.started, movement.ended, seq),
-            *(last.attempt, movement.name, number, seq),
+            *(last.attempt, movement.name, int(movement.waits), number, seq),
         ),
     )
     rows = ", ".join([f"(?, {', '.join('?' * len(TransitionRow._fields))})"] * len(movement.transitions))

@@ -223,10 +223,10 @@ def failed_run(script: Path) -> str:
 def test_a_run_is_resumed_with_its_parameters_in_another_process(script: Path) -> None:
     """As often as it takes, and the run that resumed it can be resumed too."""
     run = failed_run(script)
-    again, state = resume(run, entrypoint=f"{script}:etl")
+    again, state, _ = resume(run, entrypoint=f"{script}:etl")
     assert (again != run, state.message) == (True, "broken")
     assert ran(script) == ["load"]
-    third, _ = resume(again, entrypoint=f"{script}:etl", parameters={"parts": 3})
+    third, *_ = resume(again, entrypoint=f"{script}:etl", parameters={"parts": 3})
     assert ran(script) == ["extract 2", "load"]
     script.with_name("repaired").touch()
     assert resume(third, entrypoint=f"{script}:etl").state.result() == 3

@@ -1,0 +1,149 @@
+"""Pauses of flow runs: announced by the run's process, answered by whoever may resume it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintaka_api.answers import PausePage
+from mintaka_api.bodies import read_body
+from mintaka_api.examples import EXAMPLES
+from mintaka_api.parameters import check_input
+from mintaka_api.permissions import GUARDED, PREFIX
+from mintaka_api.problems import Problem
+from mintaka_api.routes.answering import answer, canonical_uid, documented, known_run
+from mintaka_api.routes.parameters import NoQuery
+from mintaka_api.services import Here, Services
+from mintaka_history.answers import PauseAnswer
+from mintaka_history.instants import LATEST_MICROSECONDS
+from mintaka_history.queries import pauses
+from mintaka_history.writing.pauses import KEY_LIMIT, TEXT_LIMIT
+
+if TYPE_CHECKING:
+    from mintaka_history.queries.flow_runs import RunKey
+
+router = APIRouter(prefix=PREFIX, tags=["pauses"], dependencies=GUARDED)
+_BODY_LIMIT = 256 * 1024
+
+
+class NewPause(msgspec.Struct, forbid_unknown_fields=True):
+    """What a run's process says of one of its pauses; `deadline` in microseconds since the epoch, null for none.
+
+    `over` true: it waits no more, with `answered` because somebody there gave `answer`. `refusal`: why it does not take the last one.
+    """
+
+    attempt: Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
+    suspended: bool = False
+    deadline: Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)] | None = None
+    schema: dict[str, Any] | None = None
+    refusal: Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)] | None = None
+    over: bool = False
+    answered: bool = False
+    answer: Any = None
+
+
+class NewAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    """What a flow run that waits is given; left out where it waits for no input."""
+
+    input: Any = None
+
+
+def json_body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The description of a route's body."""
+    content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
+    return {"requestBody": {"content": {"application/json": content}}}
+
+
+@router.get("/flow-runs/{uid}/pauses", responses=documented(PausePage, "invalid-parameter", "not-found"))
+async def list_pauses(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """The pauses in which a flow run waits for somebody, oldest first, with the JSON Schema of what it waits for."""
+    run = await known_run(here, uid)
+    return answer(PausePage(await here.database.read(pauses.open_of_run, run.uid), None))
+
+
+@router.get("/flow-runs/{uid}/pauses/{key}", responses=documented(PauseAnswer, "invalid-parameter", "not-found"))
+async def get_pause(uid: str, key: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """One pause, open or not; the run's process asks here whether it was answered."""
+    found = await here.database.read(pauses.one, canonical_uid(uid), key)
+    if found is None:
+        raise _unknown(uid, key)
+    return answer(found)
+
+
+@router.put(
+    "/flow-runs/{uid}/pauses/{key}",
+    responses=documented(PauseAnswer, "invalid-parameter", "not-found", "too-large", "malformed"),
+    openapi_extra=json_body(NewPause),
+)
+async def put_pause(uid: str, key: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """Announce a pause, or say what became of it; the SDK calls it, and may repeat it."""
+    if not key or len(key) > KEY_LIMIT:
+        raise Problem("malformed", f"a key has 1 to {KEY_LIMIT} characters", errors=[{"path": "key", "message": "too long"}])
+    new = decoded(await read_body(request, _BODY_LIMIT), NewPause)
+    said = pauses.Announcement(
+        *(new.attempt, new.suspended, new.deadline, None if new.schema is None else _text(new.schema)),
+        *(new.refusal, new.over, new.answered, None if new.answer is None else _text(new.answer)),
+    )
+    found = await here.database.write(pauses.tell, canonical_uid(uid), key, said)
+    if found is None:
+        raise _unknown(uid, key)
+    return answer(found)
+
+
+@router.post(
+    "/flow-runs/{uid}/pauses/{key}/answer",
+    responses=documented(
+        PauseAnswer, "invalid-parameter", "not-found", "not-paused", "conflict", "too-large", "malformed", "invalid-input", "cluster-away"
+    ),
+    openapi_extra=json_body(NewAnswer),
+)
+async def answer_pause(uid: str, key: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+    """End a pause with input that obeys its schema. A run that is suspended starts again."""
+    run = await known_run(here, uid)
+    given = decoded(await read_body(request, _BODY_LIMIT), NewAnswer)
+    found = await here.database.read(pauses.one, run.uid, key)
+    if found is None:
+        raise _unknown(uid, key)
+    await settle(here, run, found, given.input)
+    if found.suspended and here.runs is not None and not run.deleted:
+        await here.runs.resume(run, suspended_itself=True)
+    return answer(await here.database.read(pauses.one, run.uid, key))
+
+
+async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) -> None:
+    """Write an answer down, once it is known to be one."""
+    if not pause.open:
+        raise Problem("not-paused", f"pause {pause.key!r} of flow run {run.namespace}/{run.name} is over already")
+    if pause.schema is not None:
+        value = {} if value is None and pause.schema.get("type") == "object" else value
+        check_input(pause.schema, value)
+    if not await here.database.write(pauses.answer, run.uid, pause.key, None if value is None else _text(value)):
+        raise Problem("not-paused", f"pause {pause.key!r} of flow run {run.namespace}/{run.name} has just been answered by somebody else")
+
+
+def decoded[T: msgspec.Struct](body: bytes, kind: type[T]) -> T:
+    """A body as `kind`, all its members left out where it is empty; a Problem where it is none."""
+    try:
+        return msgspec.json.decode(body if body.strip() else b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        place = path.removesuffix("`").removeprefix("$").removeprefix(".")
+        raise Problem("malformed", str(error), errors=[{"path": place, "message": text}]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem("malformed", f"the body is not JSON: {error}") from error
+
+
+def _text(value: Any) -> str:
+    """JSON without NUL, which PostgreSQL cannot keep."""
+    text = msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")
+    if len(text) > TEXT_LIMIT:
+        raise Problem("too-large", f"a schema or an input has at most {TEXT_LIMIT} characters of JSON")
+    return text
+
+
+def _unknown(uid: str, key: str) -> Problem:
+    return Problem("not-found", f"flow run {uid} has no pause {key[:KEY_LIMIT]!r}")

@@ -1,0 +1,90 @@
+"""Flow runs outside of clusters that start again, in another attempt; and those that waited for it in vain.
+
+Who starts one claims it in one transaction, by the sequence of its last transition: of two who want to, one is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mintaka_core.states import FAILED, PAUSED, SCHEDULED
+from mintaka_history.codes import STATE_CODES, TERMINAL_CODES
+from mintaka_history.instants import now_microseconds
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from mintaka_history.writing.sessions import Session
+
+_PAUSED, _SCHEDULED, _FAILED = STATE_CODES[PAUSED], STATE_CODES[SCHEDULED], STATE_CODES[FAILED]
+SUSPENDED = "Suspended"
+_LATE = "SuspensionTimedOut"
+_LATE_MESSAGE = "it was suspended and nobody resumed it in time"
+_FIND = "SELECT no, state, state_name, sequence, attempt, reported_attempt, name FROM flow_runs WHERE uid = ? AND resource_version = 0"
+_CLAIM = """
+UPDATE flow_runs SET state = ?, state_name = ?, reason = NULL, message = ?, state_time = ?, ended = NULL, sequence = ?, attempt = ?, holder = ?
+WHERE no = ? AND sequence = ?
+RETURNING no
+"""
+_END = """
+UPDATE flow_runs SET state = ?, state_name = 'TimedOut', reason = ?, message = ?, state_time = ?, ended = ?, sequence = ?
+WHERE no = ? AND sequence = ?
+RETURNING no
+"""
+_TRANSITION = """
+INSERT INTO flow_run_transitions (flow_run, seq, at, attempt, from_state, to_state, proposed, name, verdict, reason, message)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Accept', ?, ?) ON CONFLICT DO NOTHING
+"""
+_OVERDUE = f"""
+SELECT f.no, f.uid, p.key, f.sequence, f.attempt FROM pauses AS p JOIN flow_runs AS f ON f.uid = p.flow_run
+WHERE p.suspended = 1 AND p.answered IS NULL AND p.ended IS NULL AND p.deadline < ?
+  AND f.state = {_PAUSED} AND f.state_name = '{SUSPENDED}' AND f.resource_version = 0
+"""  # noqa: S608 - our own words
+
+
+class Claim(NamedTuple):
+    """A run that its claimer is to run: as which attempt, after how many transitions, under which name."""
+
+    attempt: int
+    transitions: int
+    name: str
+
+
+class Going(NamedTuple):
+    """A run that cannot be claimed, and the state code it is in."""
+
+    state: int
+
+
+def claim(session: Session, uid: str, holder: int | None) -> Claim | Going | None:
+    """Take a run that is over, or that suspended itself, for the process `holder`; None where there is none of that uid."""
+    rows = session.run(_FIND, (session.uid(uid),))
+    if not rows:
+        return None
+    number, state, state_name, sequence, attempt, reported, name = rows[0]
+    if not (state in TERMINAL_CODES or (state == _PAUSED and state_name == SUSPENDED)):
+        return Going(state)
+    now, again = now_microseconds(), max(attempt, reported, 1) + 1
+    word, message = ("Resuming", "it was resumed") if state == _PAUSED else ("Rerunning", "it was started again")
+    session.run(_CLAIM, (_SCHEDULED, word, message, now, sequence + 1, again, holder, number, sequence))
+    session.run(_TRANSITION, (number, sequence + 1, now, again, state, _SCHEDULED, _SCHEDULED, word, None, message))
+    return Claim(again, sequence + 1, name)
+
+
+class _Database(Protocol):
+    def reading(self) -> Session: ...
+    def writing(self) -> AbstractContextManager[Session]: ...
+
+
+def fail_overdue(database: _Database) -> int:
+    """Record as FAILED what suspended itself for so long only, and was not resumed; how many runs that were."""
+    now = now_microseconds()
+    if not database.reading().run(_OVERDUE, (now,)):
+        return 0
+    with database.writing() as session:
+        found = session.run(_OVERDUE, (now,))
+        for number, uid, key, sequence, attempt in found:
+            session.run(_END, (_FAILED, _LATE, _LATE_MESSAGE, now, now, sequence + 1, number, sequence))
+            session.run(_TRANSITION, (number, sequence + 1, now, attempt, _PAUSED, _FAILED, _FAILED, "TimedOut", _LATE, _LATE_MESSAGE))
+            session.run("UPDATE pauses SET ended = ? WHERE flow_run = ? AND key = ?", (now, uid, key))
+        return len(found)
