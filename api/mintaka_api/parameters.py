@@ -37,4 +37,4 @@ def _check(schema: dict[str, Any], value: Any, problem: str, place: str, called:
         shown = [
             {"path": "/".join([place, *map(str, error.absolute_path)]), "message": error.message[:500]} for error in errors[:_ERRORS_SHOWN]
         ]
-        raise Problem(problem, "; ".join(error["message"] for error in shown), errors=shown)
+        raise Problem(problem, "; ".join(f"{error['path']}: {error['message']}" for error in shown), errors=shown)

@@ -61,6 +61,9 @@ class History(Protocol):
     def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
         """Lines of an attempt's log, oldest first: those after line number `after`, of at least `level` (20 INFO, 30 WARNING)."""
 
+    def pauses(self, uid: str) -> list[Document]:
+        """The pauses in which it waits for somebody, oldest first, with the JSON Schema of what it waits for."""
+
     def artifacts(self, uid: str) -> list[Document]:
         """The artifacts of a flow run, oldest first."""
 

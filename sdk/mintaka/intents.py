@@ -6,13 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import ConfigurationError, NotPausedError
-from mintaka.histories import FlowRunNotFound, HistoryError
 from mintaka.homes import home
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_TIMEOUT_SECONDS = 10.0
 
 
 def suspend(uid: str) -> None:
@@ -26,7 +23,10 @@ def suspend(uid: str) -> None:
     if not url:
         message = f"flow run {uid} can be suspended from outside only through an API (MINTAKA_API_URL)"
         raise ConfigurationError(message)
-    post(url, f"/flow-runs/{uid}/suspend")
+    from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+
+    with RemoteHistory(url) as api:
+        api.post(f"/flow-runs/{uid}/suspend")
 
 
 def answer(uid: str, value: Any) -> None:
@@ -40,7 +40,10 @@ def answer(uid: str, value: Any) -> None:
 
     where = home()
     if where.api_url:
-        post(where.api_url, f"/flow-runs/{uid}/resume", {"input": plain(value)})
+        from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+
+        with RemoteHistory(where.api_url) as api:
+            api.post(f"/flow-runs/{uid}/resume", {"input": plain(value)})
     elif where.database is None or not answer_here(where.database, uid, json.dumps(plain(value))):
         message = f"flow run {uid} is not paused, as far as this machine knows"
         raise NotPausedError(message)
@@ -58,39 +61,3 @@ def answer_here(database: Path, uid: str, value: str | None) -> bool:
             return bool(waiting) and pauses.answer(session, uid, waiting[0], value)
     finally:
         opened.close()
-
-
-def post(url: str, path: str, document: Any = None) -> dict[str, Any]:
-    """Ask the API at `url` for something; its answer.
-
-    Raises:
-        FlowRunNotFound: it does not know the run.
-        HistoryError: it refused, with its own words, or cannot be asked.
-    """
-    import httpx  # noqa: PLC0415 - start-up time
-
-    whole = f"{url.rstrip('/')}/api/v1{path}"
-    try:
-        response = (
-            httpx.post(whole, json=document, timeout=_TIMEOUT_SECONDS)
-            if document is not None
-            else httpx.post(whole, timeout=_TIMEOUT_SECONDS)
-        )
-    except httpx.HTTPError as error:
-        message = f"{whole} cannot be asked: {error}"
-        raise HistoryError(message) from error
-    if response.is_success:
-        answered: dict[str, Any] = response.json()
-        return answered
-    message = _told(response.text) or f"{whole}: HTTP {response.status_code}"
-    raise FlowRunNotFound(message) if response.status_code == httpx.codes.NOT_FOUND else HistoryError(message)
-
-
-def _told(text: str) -> str:
-    """What a problem document says."""
-    try:
-        document = json.loads(text)
-        places = "; ".join(f"{error['path']}: {error['message']}" for error in document.get("errors", ()))
-        return ": ".join(part for part in (document.get("title", ""), places or document.get("detail", "")) if part)
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return text[:500]

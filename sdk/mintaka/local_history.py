@@ -13,7 +13,7 @@ from mintaka_core.states import StateType
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 from mintaka_history.paging import Page, Part
-from mintaka_history.queries import artifacts, flow_runs, logs, task_runs
+from mintaka_history.queries import artifacts, flow_runs, logs, pauses, task_runs
 from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ class LocalHistory:
         run = self._key(uid)
         number = attempt or max(run.attempt, run.reported_attempt, 1)
         return self._pages(lambda page: self._ask(logs.page, self._names, run, number, page, level=level, after=after))
+
+    def pauses(self, uid: str) -> list[Document]:
+        """The pauses in which it waits for somebody, oldest first."""
+        return [_document(pause) for pause in self._ask(pauses.open_of_run, str(UUID(uid)))]
 
     def artifacts(self, uid: str) -> list[Document]:
         """The artifacts of a flow run, oldest first."""

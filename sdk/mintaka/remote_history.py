@@ -61,6 +61,11 @@ class RemoteHistory:
         """Lines of an attempt's log, oldest first."""
         return self._pages(f"/flow-runs/{quote(uid, safe='')}/logs", {"attempt": attempt, "after": after, "level": level}, _PAGE)
 
+    def pauses(self, uid: str) -> list[Document]:
+        """The pauses in which it waits for somebody, oldest first."""
+        items: list[Document] = self._get(f"/flow-runs/{quote(uid, safe='')}/pauses", {})["items"]
+        return items
+
     def artifacts(self, uid: str) -> list[Document]:
         """The artifacts of a flow run, oldest first."""
         items: list[Document] = self._get(f"/flow-runs/{quote(uid, safe='')}/artifacts", {})["items"]
@@ -95,13 +100,13 @@ class RemoteHistory:
         given = {key: value for key, value in query.items() if value is not None and value != []}
         return self._answer(lambda: self._client.get(self._url + path, params=given))
 
-    def post(self, path: str) -> None:
-        """Ask the API to do something.
+    def post(self, path: str, document: Any = None) -> None:
+        """Ask the API to do something, with a JSON document (None: none).
 
         Raises:
             HistoryError: it refused, or cannot be asked.
         """
-        self._answer(lambda: self._client.post(self._url + path))
+        self._answer(lambda: self._client.post(self._url + path, **({} if document is None else {"json": document})))
 
     def _answer(self, ask: Callable[[], httpx.Response]) -> Document:
         try:

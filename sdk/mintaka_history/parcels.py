@@ -181,7 +181,7 @@ def _movement(report: RunReport, local: LocalRun, ids: Mapping[Word, int]) -> Mo
         name=report.flow_run.name,
         created=local.created,
         tags=[ids[NameKind.TAG, tag] for tag in local.tags],
-        waits=rows[-1].to_state == _PAUSED and rows[-1].name == SUSPENDED,
+        waits=[(row.to_state, row.name) for row in rows if not row.refused][-1:] == [(_PAUSED, SUSPENDED)],
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mintaka.cli.cluster_api import ApiInCluster
 from mintaka.cli.kubectl import kubectl
 from mintaka.histories import ANY, FlowRunNotFound, HistoryError
+from mintaka_core.states import SUSPENDED_ITSELF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -126,6 +127,26 @@ class ClusterHistory:
                 time, _, message = line.partition(" ")
                 yield {"seq": number, "time": time, "level": 20, "logger": "", "n": None, "message": message}
 
+    def pauses(self, uid: str) -> list[Document]:
+        """The pauses in which it waits for somebody, from the API; else that it suspended itself, which the resource tells."""
+        api = self._asked()
+        if api is not None:
+            with suppress(FlowRunNotFound):
+                return api.pauses(uid)
+        status = self.resource_of(uid)["status"]
+        if status.get("state", {}).get("reason") != SUSPENDED_ITSELF:
+            return []
+        deadline = status.get("nextTime")
+        return [{"key": status.get("suspension", ""), "suspended": True, "schema": None, "deadline": deadline, "refusal": ""}]
+
+    def post(self, path: str, document: Any = None) -> None:
+        """Ask the API to do something.
+
+        Raises:
+            HistoryError: it refused, or cannot be asked.
+        """
+        self._api.history().post(path, document)
+
     def artifacts(self, uid: str) -> list[Document]:
         """The artifacts of a flow run, from the API."""
         api = self._asked()
@@ -186,4 +207,6 @@ def flow_run_of(resource: dict[str, Any]) -> Document:
         "pod": status.get("podName"),
         "task_counts": {},
         "transitions": status.get("transitions", []),
+        "spec": spec,
+        "status": status,
     }

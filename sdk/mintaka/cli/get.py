@@ -14,7 +14,19 @@ from rich.text import Text
 from mintaka.cli.columns import print_lines
 from mintaka.cli.parsing import BadArgument, JsonOption
 from mintaka.cli.places import ClusterOption, NamespaceOption, place
-from mintaka.cli.showing import console, counts_text, instant, print_json, runs_table, state_text, stderr_console, tasks_table, told
+from mintaka.cli.showing import (
+    console,
+    counts_text,
+    instant,
+    is_over,
+    print_json,
+    runs_table,
+    state_text,
+    stderr_console,
+    tasks_table,
+    told,
+)
+from mintaka.cli.waiting import told_waits
 from mintaka.histories import Wanted
 from mintaka_core.states import StateType
 
@@ -113,14 +125,16 @@ def _show_one(where: History, name: str, states: list[str], limit: int | None, o
         sys.stdout.write(f"{run['name']}\n")
         return
     tasks = where.task_runs(run["uid"], states=states)
+    waits = [] if is_over(run) else where.pauses(run["uid"])
     if output in (Output.JSON, Output.YAML):
-        document = {**run, "task_runs": list(islice(tasks, limit))}
+        document = {**run, "pauses": waits, "task_runs": list(islice(tasks, limit))}
         if output is Output.JSON:
             print_json(document)
         else:
             sys.stdout.write(_yaml(document))
         return
     print_lines(console(), _described(run))
+    print_lines(console(), [Text(f"{'It':<12}", style="bold").append(told_waits(name, pause)) for pause in waits])
     shown = list(islice(tasks, limit or _TASKS))
     if shown:
         print_lines(console(), [Text(), *tasks_table(shown)])

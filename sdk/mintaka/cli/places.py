@@ -53,7 +53,7 @@ def place(*, cluster: bool, namespace: str | None = None) -> History:
 
 
 def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None) -> dict[str, Any]:
-    """Ask for `action` (cancel, suspend or resume) on a flow run; returns the flow run as it was then.
+    """Ask for `action` (cancel or suspend) on a flow run; returns the flow run as it was then.
 
     Raises:
         BadArgument: a local run, which only its own process can do that to; or one that is over.
@@ -83,5 +83,5 @@ def _intend_in_cluster(run: str, action: str, namespace: str | None) -> dict[str
     if is_over(document):
         message = f"flow run {document['namespace']}/{document['name']} has already ended {document['state']['name']}: there is nothing to {action}"
         raise BadArgument(message)
-    patch(document, {"cancel": {"cancel": True}, "suspend": {"suspend": True}, "resume": {"suspend": False}}[action])
+    patch(document, {action: True})
     return document

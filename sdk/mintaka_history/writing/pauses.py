@@ -20,7 +20,7 @@ TEXT_LIMIT = 65_536
 _ANNOUNCE = """
 INSERT INTO pauses (flow_run, key, attempt, suspended, created, deadline, schema) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (flow_run, key) DO UPDATE SET attempt = excluded.attempt, suspended = excluded.suspended, created = excluded.created,
-  deadline = excluded.deadline, schema = excluded.schema, refusal = NULL, ended = NULL
+  deadline = excluded.deadline, schema = excluded.schema, ended = NULL
 WHERE pauses.answered IS NULL
 """
 _COLUMNS = "key, attempt, suspended, created, deadline, schema, answered, answer, refusal, ended"

@@ -175,9 +175,7 @@ def test_the_cluster_is_asked_through_kubectl(terminal: Terminal, kubectl: Path)
     assert "logs etl-1-1 --namespace ns --timestamps" in kubectl.read_text()
 
 
-@pytest.mark.parametrize(
-    ("action", "spec"), [("cancel", '{"cancel": true}'), ("suspend", '{"suspend": true}'), ("resume", '{"suspend": false}')]
-)
+@pytest.mark.parametrize(("action", "spec"), [("cancel", '{"cancel": true}'), ("suspend", '{"suspend": true}')])
 def test_intents_are_patches_of_the_spec_in_a_cluster(terminal: Terminal, kubectl: Path, tmp_path: Path, action: str, spec: str) -> None:
     running = {**RESOURCE, "status": {**RESOURCE["status"], "state": {"type": "RUNNING", "name": "Running"}}}
     (tmp_path / "resource.json").write_text(json.dumps(running))
@@ -206,6 +204,28 @@ def test_what_kubectl_says_is_the_error(terminal: Terminal, kubectl: Path) -> No
     assert code == 2
     assert "NotFound" in error
     assert kubectl.exists()
+
+
+RESUMED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "crashed": ({}, {}, '{"reruns": 1}'),
+    "crashed, run again before": ({"reruns": 4}, {}, '{"reruns": 5}'),
+    "suspended": ({"suspend": True}, {"type": "PAUSED", "name": "Suspended", "reason": "Suspended"}, '{"suspend": false}'),
+    "suspended itself": ({}, {"type": "PAUSED", "name": "Suspended", "reason": "SuspendedItself"}, '{"reruns": 1}'),
+    "running": ({}, {"type": "RUNNING", "name": "Running"}, ""),
+    "cancelled for good": ({"cancel": True}, {}, ""),
+}
+
+
+@pytest.mark.parametrize(("spec", "state", "patch"), RESUMED.values(), ids=RESUMED)
+def test_resuming_in_a_cluster_is_a_patch_that_suits_the_state(
+    terminal: Terminal, kubectl: Path, tmp_path: Path, spec: dict[str, Any], state: dict[str, Any], patch: str
+) -> None:
+    """What goes on, or is cancelled for good, is refused."""
+    status = {**RESOURCE["status"], **({"state": state} if state else {})}
+    (tmp_path / "resource.json").write_text(json.dumps({**RESOURCE, "spec": spec, "status": status}))
+    code, _, err = terminal("resume", "etl-1", "--cluster")
+    assert (code, f'--patch {{"spec": {patch}}}' in kubectl.read_text()) == (0 if patch else 2, bool(patch))
+    assert bool(patch) or "neither suspended nor over" in err or "spec.resumeFrom" in err
 
 
 def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
