@@ -32,6 +32,7 @@ def compared(
     """What differs between two flow runs, with the task runs of each."""
     return [
         *_states(first, second),
+        *_run_durations(first, second),
         *_parameters(first.get("parameters") or {}, second.get("parameters") or {}),
         *_tasks(_called(first_tasks), _called(second_tasks)),
     ]
@@ -40,6 +41,11 @@ def compared(
 def _states(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
     one, other = first["state"]["name"], second["state"]["name"]
     return [Difference("state", "flow run", one, other)] if one != other else []
+
+
+def _run_durations(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+    one, other = _seconds(first), _seconds(second)
+    return [Difference("duration", "flow run", f"{one:.2f} s", f"{other:.2f} s")] if _slower(one, other) else []
 
 
 def _parameters(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
@@ -73,8 +79,11 @@ def _tasks(first: dict[tuple[str, int], Mapping[str, Any]], second: dict[tuple[s
             found.append(Difference("task", what, _ended(one), _ended(other)))
         elif _ended(one) != _ended(other):
             found.append(Difference("state", what, _ended(one), _ended(other)))
-        elif _slower(_seconds(one), _seconds(other)):
-            found.append(Difference("duration", what, f"{_seconds(one):.2f} s", f"{_seconds(other):.2f} s"))
+        else:
+            if one.get("runs", 1) != other.get("runs", 1):
+                found.append(Difference("tries", what, str(one.get("runs", 1)), str(other.get("runs", 1))))
+            if _slower(_seconds(one), _seconds(other)):
+                found.append(Difference("duration", what, f"{_seconds(one):.2f} s", f"{_seconds(other):.2f} s"))
     return found
 
 

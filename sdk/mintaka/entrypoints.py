@@ -13,8 +13,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-from mintaka.exceptions import EntrypointNotFound, SourceUnreadable
+from mintaka.exceptions import EntrypointNotFound, LoadError, SourceUnreadable
 from mintaka.flows import Flow
+from mintaka.tracebacks import tail
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,6 +48,22 @@ def load_flow(entrypoint: str, *, inline: str | None = None, folder: str = "") -
         folder = _written(place, inline)
     module = _module_of_file(place, Path(folder or ".")) if place.endswith(".py") else _module_of_name(place)
     return _flow_in(module, place, name)
+
+
+def imported_flow(entrypoint: str) -> Flow[Any, Any]:
+    """The flow that `entrypoint` names, for who has nothing to do with what its code raises but to tell it.
+
+    Raises:
+        LoadError: it is not there, or its code raised while it was imported.
+    """
+    split_entrypoint(entrypoint)
+    try:
+        return load_flow(entrypoint)
+    except LoadError:
+        raise
+    except Exception as error:
+        message = f"importing {entrypoint} failed: {tail(error, 1)}"
+        raise LoadError(message) from error
 
 
 def _written(place: str, source: str) -> str:

@@ -10,8 +10,8 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.caching import TaskKeeping
-from mintaka.entrypoints import load_flow
-from mintaka.exceptions import Interruption
+from mintaka.entrypoints import imported_flow
+from mintaka.exceptions import CorruptResult, Interruption, LoadError, MissingResult
 from mintaka.keeping import quietly
 from mintaka.kept_runs import kept_run, parameters_of
 from mintaka.outcomes import KeptOutcome, Outcome
@@ -63,6 +63,8 @@ class Replay:
         #: Names of the runs that recorded results stood in for, and of those that ran for real.
         self.replayed: list[str] = []
         self.ran: list[str] = []
+        #: Of those that ran though a recorded result was wanted: why there was none, by name.
+        self.lacking: dict[str, str] = {}
 
     def keeping(self, task: Task[Any, Any], flow: FlowContext, surroundings: Surroundings, *, kept: bool) -> ReplayedTask:
         """What becomes of one call."""
@@ -91,28 +93,37 @@ class ReplayedTask(TaskKeeping):
             replay.ran.append(invocation.run.name)
             return None
         replay.live = replay.live or (bool(replay.from_task) and _is(task, replay.from_task))
-        found = None if replay.live or not self._kept else (yield from self._recorded(invocation))
-        if found is None:
+        found = None if replay.live else (yield from self._recorded(invocation)) if self._kept else _NOT_KEPT
+        if not isinstance(found, ResultRecord):
             replay.ran.append(invocation.run.name)
+            if found is not None:
+                replay.lacking[invocation.run.name] = found
             return None
         replay.replayed.append(invocation.run.name)
         trail = (Opinion("replay", "Redirect", "recorded result"),)
         entry = Entry(COMPLETED, "Cached", now_micros(), trail, "", f"kept as {found.metadata.storage_key}", RUNNING)
         return KeptOutcome(invocation.run, found) if invocation.ledger.end(invocation.run, entry) else Outcome(invocation.run)
 
-    def _recorded(self, invocation: Invocation) -> Generator[Step, Any, ResultRecord | None]:
-        """What the run left, expired or not."""
+    def _recorded(self, invocation: Invocation) -> Generator[Step, Any, ResultRecord | str]:
+        """What the run left, expired or not; or why it left nothing that can be used."""
         try:
             store, key = self._opened_store(), self._keyed(invocation)
-        except MintakaError:
-            return None
+        except MintakaError as error:
+            return str(error)
         found = yield Do(quietly(store.read, key.text))
-        return found if isinstance(found, ResultRecord) else None
+        if isinstance(found, ResultRecord):
+            return found
+        if isinstance(found, MissingResult):
+            return "no result is recorded of it: it did not complete, or was called otherwise"
+        return f"its recorded result is {'corrupt' if isinstance(found, CorruptResult) else 'not readable'}: {found}"
 
     def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
         """A replay keeps nothing."""
         yield from ()
         return Outcome(invocation.run, value, ok=invocation.ledger.complete(invocation.run))
+
+
+_NOT_KEPT = "its results are not persisted"
 
 
 def _is(task: Task[Any, Any], word: str) -> bool:
@@ -156,7 +167,13 @@ def replay(
     from mintaka.resuming import called  # noqa: PLC0415 - would be a cycle
 
     run, store = kept_run(flow_run_id, storage)
-    flow = load_flow(entrypoint or run.entrypoint)
+    try:
+        flow = imported_flow(entrypoint or run.entrypoint)
+    except LoadError as error:
+        if entrypoint:
+            raise
+        message = f"the flow is not where it was: {error}; name it with --entrypoint (path/to/file.py:function)"
+        raise LoadError(message) from error
     given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
     going = Replay(until=until, from_task=from_task, debug=debug)
     launch = Launch(run.results_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))

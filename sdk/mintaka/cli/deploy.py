@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mintaka.cli.parsing import BadArgument, JsonOption, flow_at, parameters_of
-from mintaka.entrypoints import split_entrypoint
+from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
+from mintaka.entrypoints import imported_flow, split_entrypoint
 from mintaka.manifests import as_json, as_yaml, checked_manifest
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def deployment_of(
     Raises:
         MintakaError: the flow cannot be loaded, or the deployment would be refused.
     """
-    flow = flow_at(entrypoint)
+    flow = imported_flow(entrypoint)
     source = _source(entrypoint, inline=inline, config_map=config_map)
     place, function = split_entrypoint(entrypoint)
     spec: dict[str, Any] = {

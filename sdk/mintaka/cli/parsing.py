@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from mintaka.entrypoints import load_flow, split_entrypoint
-from mintaka.exceptions import LoadError
-from mintaka.tracebacks import tail
 from mintaka_core.errors import MintakaError
-
-if TYPE_CHECKING:
-    from mintaka.flows import Flow
-
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -40,19 +33,3 @@ def parameters_of(pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             values[name] = text
     return values
-
-
-def flow_at(entrypoint: str) -> Flow[Any, Any]:
-    """The flow an entrypoint names.
-
-    Raises:
-        LoadError: it is not there, or its code raised while it was imported.
-    """
-    split_entrypoint(entrypoint)
-    try:
-        return load_flow(entrypoint)
-    except LoadError:
-        raise
-    except Exception as error:
-        message = f"importing {entrypoint} failed: {tail(error, 1)}"
-        raise LoadError(message) from error

@@ -5,12 +5,17 @@ from __future__ import annotations
 import inspect
 import pdb  # noqa: T100 - asked for with --pdb
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
-from mintaka.cli.parsing import BadArgument, parameters_of
-from mintaka.cli.resume import Entrypoint, Parameter, Run, Storage
+from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
+from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, place
+from mintaka.cli.resume import Entrypoint, Parameter, Storage
+from mintaka.cli.showing import print_json, told
+from mintaka.histories import FlowRunNotFound
 from mintaka.replaying import replay
 from mintaka.runner import exit_code
 
@@ -18,27 +23,48 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mintaka.replaying import Replay, Stop
+    from mintaka.states import State
 
-Until = Annotated[str, typer.Option("--until", help="Stop before this task is called for the first time, and show its inputs.")]
-From = Annotated[str, typer.Option("--from", help="Run for real from the first call of this task on.")]
+EPILOG = """
+Examples:
+  mintaka replay etl-7c1a2f90                             all of it: what failed runs for real
+  mintaka replay etl-7c1a2f90 --until load                stop before `load`, and show its inputs
+  mintaka replay etl-7c1a2f90 --until load --pdb          step through `load` with them
+  mintaka replay etl-7c1a2f90 --from load --storage s3://bucket/results --entrypoint flow.py:etl
+"""
+EXIT_CODES = "that of the state it ended in, as for run; 0 where it was stopped with --until; 2 where it could not begin"
+
+Until = Annotated[
+    str, typer.Option("--until", metavar="TASK", help="Stop before this task is called for the first time, and show its inputs.")
+]
+From = Annotated[str, typer.Option("--from", metavar="TASK", help="Run for real from the first call of this task on.")]
 Pdb = Annotated[bool, typer.Option("--pdb", help="With --until: step through the task with its real inputs. Else: look at a failure.")]
+#: Names on one line.
+_SHOWN = 20
 
 
 def command(
-    run: Run,
+    run: RunArgument,
     until: Until = "",
     from_task: From = "",
     use_pdb: Pdb = False,
     storage: Storage = None,
     entrypoint: Entrypoint = "",
     parameter: Parameter = None,
+    json: JsonOption = False,
+    namespace: NamespaceOption = None,
+    cluster: ClusterOption = False,
 ) -> None:
     """Go through a flow run again; nothing is recorded or kept."""
     if until and from_task:
         message = "--until and --from exclude each other"
         raise BadArgument(message)
+    if json and use_pdb:
+        message = "--json and --pdb exclude each other"
+        raise BadArgument(message)
+    uid = _uid_of(run, namespace=namespace, cluster=cluster)
     state, going = replay(
-        run,
+        uid,
         storage=storage,
         entrypoint=entrypoint,
         parameters=parameters_of(parameter or []),
@@ -46,24 +72,54 @@ def command(
         from_task=from_task,
         debug=_step_through if until and use_pdb else None,
     )
-    _tell(going)
-    if state is None and going.stopped is not None:
-        sys.stdout.write(_shown(going.stopped))
-        return
-    if until and going.stopped is None:
-        sys.stderr.write(f"task {until} was not called\n")
+    if json:
+        _print_json(uid, state, going)
+    else:
+        _tell(going, until)
     if state is None:
         return
     if use_pdb and not until and state.error is not None:
         pdb.post_mortem(state.error.__traceback__)
-    sys.stderr.write(f"the replay ended {': '.join(part for part in (state.name, state.reason, state.message) if part)}\n")
+    if not json:
+        sys.stderr.write(f"the replay ended {told(state.name, state.reason, state.message)}\n")
     sys.exit(exit_code(state))
 
 
-def _tell(going: Replay) -> None:
+def _uid_of(run: str, *, namespace: str | None, cluster: bool) -> str:
+    """The run's uid; history is asked only where a name is given, and what it does not know is taken as it is."""
+    try:
+        return str(UUID(run))
+    except ValueError:
+        with suppress(FlowRunNotFound), place(cluster=cluster, namespace=namespace) as where:
+            return str(where.flow_run(run)["uid"])
+    return run
+
+
+def _print_json(uid: str, state: State | None, going: Replay) -> None:
+    stop = going.stopped
+    print_json(
+        {
+            "uid": uid,
+            "state": state and {"type": state.type, "name": state.name, "reason": state.reason, "message": state.message},
+            "replayed": going.replayed,
+            "ran": going.ran,
+            "lacking": going.lacking,
+            "stopped": stop
+            and {"task": stop.task, "args": list(map(repr, stop.args)), "kwargs": {k: repr(v) for k, v in stop.kwargs.items()}},
+        }
+    )
+
+
+def _tell(going: Replay, until: str) -> None:
     sys.stderr.write(f"{len(going.replayed)} tasks replayed, {len(going.ran)} run\n")
     if going.ran:
-        sys.stderr.write(f"run: {', '.join(going.ran[:20])}{' …' if len(going.ran) > 20 else ''}\n")  # noqa: PLR2004 - a line's worth
+        sys.stderr.write(f"run: {', '.join(going.ran[:_SHOWN])}{' …' if len(going.ran) > _SHOWN else ''}\n")
+    for name, why in list(going.lacking.items())[:_SHOWN]:
+        sys.stderr.write(f"{name} ran for real: {why}\n")
+    if going.stopped is not None:
+        sys.stdout.write(_shown(going.stopped))
+    elif until:
+        sys.stderr.write(f"task {until} was not called\n")
 
 
 def _shown(stop: Stop) -> str:

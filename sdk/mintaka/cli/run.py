@@ -11,7 +11,8 @@ import typer
 from mintaka.cli.ending import Ended, interruptible, leave, tell
 from mintaka.cli.following import Followed
 from mintaka.cli.live import JsonLines, Picture, PlainLines, wants_picture
-from mintaka.cli.parsing import JsonOption, flow_at, parameters_of
+from mintaka.cli.parsing import JsonOption, parameters_of
+from mintaka.entrypoints import imported_flow
 from mintaka.exceptions import ParameterError
 from mintaka.launching import launched
 from mintaka.resuming import called
@@ -41,7 +42,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Run a flow here, in this process."""
-    flow = flow_at(entrypoint)
+    flow = imported_flow(entrypoint)
     values = parameters_of(parameter or [])
     flow.parameters.bind_by_name(values)  # what does not fit is said before anything begins
     ended = followed_run(flow, values, name=name, tags=tuple(tag or ()), progress=progress, json=json)

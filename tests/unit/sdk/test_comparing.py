@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Self
 
 import pytest
@@ -34,6 +35,12 @@ def test_runs_that_are_alike_do_not_differ() -> None:
     assert compared(run(day=1), run(day=1), tasks, others) == []
 
 
+def test_how_often_a_task_was_tried_is_told() -> None:
+    """Retries are a difference, though both completed."""
+    found = compared(run(), run(), [task_run(0, runs=1)], [task_run(0, runs=3)])
+    assert [tuple(each) for each in found] == [("tries", "load #1", "1", "3")]
+
+
 def test_each_kind_of_difference_is_found() -> None:
     """State, parameters, a failure with its cause, a task that is only in one, a duration."""
     first = [task_run(0), task_run(1, seconds=1), task_run(2, "etl.clean")]
@@ -55,7 +62,7 @@ class Source:
     """A history with two runs."""
 
     def flow_run(self, run_id: str) -> dict[str, Any]:
-        return {"uid": run_id, **run(day=1)}
+        return {"uid": run_id, "name": f"run-{run_id}", **run(day=1)}
 
     def task_runs(self, uid: str) -> list[dict[str, Any]]:
         return [task_run(0), task_run(1, state="Completed" if uid == "a" else "Cached")]
@@ -69,11 +76,19 @@ class Source:
 
 def test_the_command_says_by_its_exit_code_whether_they_differ(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Like diff: 0 for the same, 1 for different."""
-    monkeypatch.setattr(diff, "history", Source)
+    monkeypatch.setattr(diff, "place", lambda **_: Source())
     with pytest.raises(SystemExit) as ended:
         diff.command("a", "b")
     assert ended.value.code == 1
-    assert capsys.readouterr().out == "state load #2  Completed  →  Cached\n"
+    assert capsys.readouterr().out == "WHAT   OF       run-a      run-b\nstate  load #2  Completed  Cached\n"
+    with pytest.raises(SystemExit) as ended:
+        diff.command("a", "b", json=True)
+    assert ended.value.code == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "first": {"uid": "a", "name": "run-a"},
+        "second": {"uid": "b", "name": "run-b"},
+        "differences": [{"kind": "state", "what": "load #2", "first": "Completed", "second": "Cached"}],
+    }
     with pytest.raises(SystemExit) as ended:
         diff.command("a", "a")
     assert ended.value.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, task
-from mintaka.exceptions import MissingResult
+from mintaka.exceptions import LoadError, MissingResult
 from mintaka.replaying import replay
 from mintaka.resuming import resume
 from mintaka.testing import recorded
@@ -325,6 +326,29 @@ print(numbers(), flush=True)
 """
 
 
+def test_a_replay_says_which_recorded_results_are_lacking_and_why(script: Path, results: Path) -> None:
+    """One that was changed on disk, one of a task that never completed."""
+    run = failed_run(script)
+    (first, *_) = sorted(path for path in (results / "runs" / run).rglob("*") if path.is_file() and path.name != "run")
+    first.write_bytes(first.read_bytes()[:-3] + b"xyz")
+    _, going = replay(run, entrypoint=f"{script}:etl")
+    assert sorted(going.replayed + going.ran) == ["extract-0", "extract-1", "load-2"]
+    (name,) = set(going.ran) - {"load-2"}
+    assert "its recorded result is corrupt" in going.lacking[name]
+    assert "did not complete" in going.lacking["load-2"]
+
+
+def test_a_replay_whose_code_is_not_there_says_how_to_name_it(script: Path) -> None:
+    """Another machine, another folder."""
+    run = failed_run(script)
+    (script.with_name("main") / script.name).unlink()
+    with pytest.raises(LoadError, match=r"not where it was.*--entrypoint"):
+        replay(run)
+    state, _ = replay(run, entrypoint=f"{script}:etl")
+    assert state is not None
+    assert state.message == "broken"
+
+
 def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     """Kill -9 in the middle of a task: that one runs again, those before it do not."""
     program = tmp_path / "killed.py"
@@ -356,6 +380,8 @@ def test_the_command_line_replays_and_resumes(script: Path) -> None:
     stepped = mintaka("replay", run, "--until", "load", "--pdb", "--entrypoint", flow_at, keys="p parts\ncontinue\n")
     assert "[['monday', 0], ['monday', 1]]" in stepped.stdout
     assert "the replay ended Failed: RuntimeError: broken" in stepped.stderr
+    as_json = mintaka("replay", run, "--until", "load", "--json", "--entrypoint", flow_at)
+    assert json.loads(as_json.stdout)["stopped"] == {"task": "load", "args": ["[['monday', 0], ['monday', 1]]"], "kwargs": {}}
     looked_at = mintaka("replay", run, "--from", "load", "--pdb", "--entrypoint", flow_at, keys="p 6 * 7\nq\n")
     assert "42" in looked_at.stdout
     script.with_name("repaired").touch()
