@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 
+#: Modules that were loaded from a file, which are found by that again and not by their name.
+OF_FILES: set[str] = set()
+
 
 def split_entrypoint(entrypoint: str) -> tuple[str, str]:
     """Place and name of a flow.
@@ -105,6 +108,7 @@ def _module_of_file(place: str, folder: Path) -> ModuleType:
         raise EntrypointNotFound(message)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    OF_FILES.add(name)
     try:
         spec.loader.exec_module(module)
     except BaseException:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mintaka.entrypoints import OF_FILES
 from mintaka.exceptions import MissingResult
 from mintaka.result_settings import ON
 from mintaka.results import ResultStore
@@ -123,7 +124,7 @@ def entrypoint_of(fn: Any, key: str) -> str:
     module = getattr(function, "__module__", "") or ""
     name = key[len(module) + 1 :]
     spec = getattr(sys.modules.get(module), "__spec__", None)
-    if module not in ("", "__main__") and spec is not None and spec.name == module and not module.startswith("flow_"):
+    if module not in ("", "__main__", *OF_FILES) and spec is not None and spec.name == module:
         return f"{module}:{name}"
     file = getattr(getattr(function, "__code__", None), "co_filename", "")
     return f"{Path(file).absolute()}:{name}" if file else f"{module}:{name}"

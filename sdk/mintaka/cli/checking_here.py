@@ -118,7 +118,7 @@ def _spools() -> Iterator[Finding]:
         return
     size = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
     told = f"{home().spool} has history of {len(folders)} runs that was not delivered ({size} bytes), such as {folders[0].name}"
-    yield Finding("spool", well=False, told=told, todo="those that still run deliver it; of others it is readable: zcat FOLDER/*")
+    yield Finding("spool", well=False, told=told, todo="mintaka deliver")
 
 
 CHECKS: tuple[Check, ...] = (
