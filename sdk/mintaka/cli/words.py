@@ -29,13 +29,13 @@ _KINDS = {
 
 
 def generated() -> str:
-    """The words, one line for each command."""
+    """The words as JSON, each on a line of its own, so that changes of two people meet as rarely as they can."""
     import typer  # noqa: PLC0415 - only for generating
 
     from mintaka.cli import COMMANDS, app_of  # noqa: PLC0415 - would be a cycle
 
-    lines = [f"{json.dumps(name)}: {json.dumps(_command(typer.main.get_command(app_of(name))))}" for name in COMMANDS]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    words = {name: _command(typer.main.get_command(app_of(name))) for name in COMMANDS}
+    return json.dumps(words, indent=1) + "\n"
 
 
 def _command(command: Any) -> dict[str, Any]:
