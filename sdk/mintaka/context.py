@@ -17,6 +17,9 @@ from mintaka.lineage import Lineage
 from mintaka.pausing import Mailbox
 from mintaka.recording import NullRecorder, Recorder
 from mintaka.result_settings import Surroundings, surroundings_of
+from mintaka.run_contexts import FlowRunContext as FlowRunContext  # noqa: PLC0414 - Prefect's users look for them here
+from mintaka.run_contexts import TaskRunContext as TaskRunContext  # noqa: PLC0414
+from mintaka.run_contexts import get_run_context as get_run_context  # noqa: PLC0414
 from mintaka.runs import Ledger, Run
 from mintaka.states import State
 from mintaka.stopping import STOP

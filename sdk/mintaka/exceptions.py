@@ -239,3 +239,4 @@ class Expired(Interruption):
 PrefectException = MintakaError
 TerminationSignal = Terminated
 Abort = Halted
+Pause = Suspension

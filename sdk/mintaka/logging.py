@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import logging
+import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from mintaka.context import RunContext
 
+#: The environment variable that names loggers of others whose lines are history too.
+EXTRA_LOGGERS = "MINTAKA_LOGGING_EXTRA_LOGGERS"
 FLOW_LOGGER = "mintaka.flow_runs"
 TASK_LOGGER = "mintaka.task_runs"
 CONSOLE_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s"
@@ -46,7 +49,23 @@ def get_run_logger() -> RunLogger:
     Raises:
         MissingContextError: outside of every run.
     """
+    if CURRENT.get() is None and all(logging.getLogger(name).disabled for name in (FLOW_LOGGER, TASK_LOGGER)):
+        return logging.LoggerAdapter(logging.getLogger(FLOW_LOGGER), {"run_name": ""})
     return run_logger(current_run("get_run_logger()"))
+
+
+@contextmanager
+def disable_run_logger() -> Iterator[None]:
+    """Inside the block nothing is logged by run loggers, and `get_run_logger()` works outside of runs: for tests of `task.fn`."""
+    loggers = [logging.getLogger(FLOW_LOGGER), logging.getLogger(TASK_LOGGER)]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 def run_logger(context: RunContext) -> RunLogger:
@@ -93,11 +112,37 @@ def record_run_loggers() -> None:
     if not _recorded:
         with _recording_lock:
             if not _recorded:
-                logger = logging.getLogger("mintaka")
-                logger.addHandler(HistoryHandler())
-                if logger.level == logging.NOTSET:
-                    logger.setLevel(logging.INFO)
+                handler = HistoryHandler()
+                for logger in recorded_loggers():
+                    logger.addHandler(handler)
                 _recorded = True
+                if os.environ.get(EXTRA_LOGGERS):
+                    _show_on_console()
+
+
+def recorded_loggers(around: logging.Logger | None = None) -> list[logging.Logger]:
+    """Ours, those of others that MINTAKA_LOGGING_EXTRA_LOGGERS names, separated by commas, and `around`, whose level is theirs too.
+
+    Without `around` they log from INFO on, where nobody has set a level. One whose lines another one of them gets is left out.
+    """
+    words = {word.strip() for word in os.environ.get(EXTRA_LOGGERS, "").split(",")} - {""}
+    loggers = [logging.getLogger(name) for name in sorted({"mintaka", *words})]
+    if around is not None:
+        loggers.append(around)
+    else:
+        for logger in loggers:
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.INFO)
+    return [logger for logger in loggers if not _passed_on(logger, loggers)]
+
+
+def _passed_on(logger: logging.Logger, to: list[logging.Logger]) -> bool:
+    """Whether one of the loggers `to` gets the lines of `logger` too."""
+    while logger.propagate and logger.parent is not None:
+        logger = logger.parent
+        if logger in to:
+            return True
+    return False
 
 
 def shortened(text: str, limit: int = LINE_LIMIT) -> str:
@@ -118,10 +163,8 @@ def _show_on_console() -> None:
         if not _console_asked and not logging.getLogger().handlers and not _shown_elsewhere():
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter(CONSOLE_FORMAT, CONSOLE_TIME))
-            logger = logging.getLogger("mintaka")
-            logger.addHandler(handler)
-            if logger.level == logging.NOTSET:
-                logger.setLevel(logging.INFO)
+            for logger in recorded_loggers():
+                logger.addHandler(handler)
         _console_asked = True
 
 

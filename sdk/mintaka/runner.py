@@ -19,7 +19,7 @@ from mintaka.context import LAUNCH, Launch
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
 from mintaka.exceptions import EntrypointNotFound, MissingResult, ParameterError, ResultError, SourceUnreadable, Suspension
-from mintaka.logging import HistoryHandler
+from mintaka.logging import HistoryHandler, recorded_loggers
 from mintaka.recording import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
 from mintaka.termination import MARGIN_SECONDS, Termination
@@ -176,7 +176,9 @@ class Attempt:
         )
         self._recorder = HistoryRecorder(ApiSink(environment.api_url), self.launch, settings, self.termination.fence)
         self.launch.recorder = self._recorder
-        logging.getLogger().addHandler(HistoryHandler(self._recorder))
+        handler = HistoryHandler(self._recorder)
+        for each in recorded_loggers(logging.getLogger()):
+            each.addHandler(handler)
 
     def _deliver(self) -> Delivery:
         """Wait until the history is delivered, at most the time that is left."""

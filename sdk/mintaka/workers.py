@@ -24,6 +24,7 @@ from mintaka.context import CURRENT, FlowContext, Launch, RunContext
 from mintaka.drivers import call_body, call_body_async
 from mintaka.exceptions import FailedRun, SerializationError
 from mintaka.invocations import Invocation
+from mintaka.logging import recorded_loggers
 from mintaka.loops import close_thread_loop, run_coroutine
 from mintaka.recording import NullRecorder
 from mintaka.result_settings import ResultSettings
@@ -124,6 +125,7 @@ def _let_logs_pass(around: Surroundings) -> None:
     if not any(isinstance(handler, _Collecting) for handler in root.handlers):
         root.addHandler(_Collecting())
         root.setLevel(min(root.level, around.root_level))
+        recorded_loggers()  # they log from INFO on here too
         logging.getLogger("mintaka").setLevel(around.level)
 
 

@@ -263,3 +263,36 @@ def test_a_forked_child_writes_beside_its_parent(database: Path) -> None:
     assert process.returncode == 0, said
     assert rows(database, "SELECT count(*), min(state), max(state) FROM flow_runs") == [(3, 4, 4)]
     assert rows(database, "SELECT count(*) FROM task_runs") == [(300,)]
+
+
+def test_lines_of_loggers_that_are_named_are_history_too(database: Path) -> None:
+    """In the flow's process and in a worker's."""
+    process = script(
+        """
+        import logging
+        from mintaka import flow, task
+        from mintaka.task_runners import ProcessPoolTaskRunner
+
+        logging.getLogger("lib").info("outside of a run")
+
+        @task
+        def work():
+            logging.getLogger("lib.part").info("worked")
+            logging.getLogger("unnamed").info("not this one")
+
+        @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+        def main():
+            logging.getLogger("lib").info("begun")
+            work.submit().result()
+
+        if __name__ == "__main__":
+            main()
+        """,
+        database,
+        MINTAKA_LOGGING_EXTRA_LOGGERS="lib",
+    )
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert rows(database, "SELECT n, level, message FROM logs ORDER BY seq") == [(None, 20, "begun"), (0, 20, "worked")]
+    assert "INFO    lib: begun" in told
+    assert "INFO    lib.part: worked" in told

@@ -13,8 +13,9 @@ import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
 from mintaka.bookkeeping import in_bookkeeping
+from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
 from mintaka.exceptions import MissingContextError
-from mintaka.logging import HistoryHandler
+from mintaka.logging import HistoryHandler, disable_run_logger, recorded_loggers
 from mintaka.testing import MemoryRecorder, recorded
 
 if TYPE_CHECKING:
@@ -191,3 +192,70 @@ def test_an_interruption_cannot_leave_the_lock_of_a_handler_taken() -> None:
     logger.removeHandler(handler)
     assert seen == [True]
     assert not in_bookkeeping(sys._getframe())
+
+
+def test_run_loggers_can_be_switched_off_for_tests_of_a_task_alone() -> None:
+    """Outside of runs `get_run_logger()` works then; afterwards everything is as before."""
+    with disable_run_logger():
+        assert talks.fn("x") is None
+        assert logging.getLogger("mintaka.task_runs").disabled
+    assert not logging.getLogger("mintaka.task_runs").disabled
+    with pytest.raises(MissingContextError):
+        talks.fn("x")
+
+
+@pytest.mark.parametrize(
+    ("named", "recorded_ones"),
+    [
+        ("", ["mintaka"]),
+        ("lib, lib.part,other", ["lib", "mintaka", "other"]),
+        ("mintaka.x,root", ["root"]),
+        ("lib.quiet", ["lib.quiet", "mintaka"]),
+    ],
+)
+def test_the_loggers_that_are_named_are_recorded_once_each(monkeypatch: pytest.MonkeyPatch, named: str, recorded_ones: list[str]) -> None:
+    """Those whose lines another one gets are left out, so that no line is recorded twice."""
+    monkeypatch.setenv("MINTAKA_LOGGING_EXTRA_LOGGERS", named)
+    assert [logger.name for logger in recorded_loggers()] == recorded_ones
+    assert all(logger.isEnabledFor(logging.INFO) for logger in recorded_loggers() if logger.name != "root")
+
+
+def test_in_a_pod_those_are_added_whose_lines_do_not_get_to_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner records the root logger."""
+    monkeypatch.setenv("MINTAKA_LOGGING_EXTRA_LOGGERS", "lib,aloof")
+    monkeypatch.setattr(logging.getLogger("aloof"), "propagate", False)
+    assert [logger.name for logger in recorded_loggers(logging.getLogger())] == ["aloof", "root"]
+
+
+def test_contexts_tell_of_the_run_that_is_running() -> None:
+    """Of the task, of the flow around it, and nothing outside."""
+
+    @task(tags=["t"])
+    def look(n: int, m: int = 2) -> tuple[Any, ...]:
+        inner, outer = TaskRunContext.get(), FlowRunContext.get()
+        assert inner is not None
+        assert outer is not None
+        assert isinstance(get_run_context(), TaskRunContext)
+        assert (inner.task.name, inner.parameters, inner.task_run.tags, inner.task_run.state.name) == (
+            "look",
+            {"n": n, "m": m},
+            ["t"],
+            "Running",
+        )
+        assert (inner.task_run.flow_run_id, outer.task_runner is not None) == (outer.flow_run.id, True)
+        return inner.task_run.id, inner.task_run.start_time, outer.start_time, outer.flow_run.deployment
+
+    @flow(flow_run_name="run-{n}")
+    def main(n: int) -> tuple[Any, ...]:
+        outer = get_run_context()
+        assert isinstance(outer, FlowRunContext)
+        assert (outer.flow.name, outer.parameters, outer.flow_run.name, outer.flow_run.run_count) == ("main", {"n": 1}, "run-1", 1)
+        return look.submit(n).result()
+
+    with recorded(flow_run_id="uid", deployment="daily"):
+        identity, began, outer_began, deployment = main("1")  # type: ignore[arg-type]
+    assert (identity, deployment) == ("uid/1/0", "daily")
+    assert outer_began <= began
+    assert (FlowRunContext.get(), TaskRunContext.get()) == (None, None)
+    with pytest.raises(MissingContextError, match=r"get_run_context\(\)"):
+        get_run_context()
