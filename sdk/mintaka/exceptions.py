@@ -12,7 +12,7 @@
     │   └── PausedRun          … because it waits to be resumed
     ├── FlowPauseTimeout       (also a TimeoutError) a pause that nobody ended in time
     ├── NotPausedError         a run asked to resume that waits for nothing
-    ├── MissingContextError    something that only works inside a flow or task run
+    ├── MissingContextError    (also a RuntimeError) something that only works inside a flow or task run
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── InvalidNameError       (also a ValueError) a name that something cannot have
     ├── SharingError           variables or limits could not be read or written
@@ -101,7 +101,7 @@ class NotPausedError(MintakaError):
     """A flow run was asked to resume that does not wait for it, as far as this process knows."""
 
 
-class MissingContextError(MintakaError):
+class MissingContextError(MintakaError, RuntimeError):
     """Used outside of a flow or task run, where it has no meaning."""
 
 
