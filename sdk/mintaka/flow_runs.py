@@ -14,12 +14,10 @@ if TYPE_CHECKING:
 
 
 @overload
-def pause_flow_run[T](wait_for_input: type[T], timeout: float | None = 3600, poll_interval: float = 10, key: str | None = None) -> T: ...
+def pause_flow_run[T](wait_for_input: type[T], timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> T: ...
 @overload
-def pause_flow_run(
-    wait_for_input: None = None, timeout: float | None = 3600, poll_interval: float = 10, key: str | None = None
-) -> None: ...
-def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, poll_interval: float = 10, key: str | None = None) -> Any:
+def pause_flow_run(wait_for_input: None = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> None: ...
+def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> Any:
     """Wait in the flow's body until somebody resumes the run; it is PAUSED meanwhile, and its process goes on running.
 
     In an event loop this gives a coroutine of the same.
@@ -53,7 +51,7 @@ async def _known(value: Any) -> Any:
 async def apause_flow_run(
     wait_for_input: Any = None,
     timeout: float | None = 3600,  # noqa: ASYNC109 - Prefect's name for it
-    poll_interval: float = 10,
+    poll_interval: float = 1,
     key: str | None = None,
 ) -> Any:
     """`pause_flow_run` for async flows."""

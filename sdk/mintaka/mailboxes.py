@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from mintaka.context import Launch
     from mintaka.pausing import Mailbox, Pause
-    from mintaka_history.writing.sessions import SqliteSession
 
 logger = logging.getLogger("mintaka")
 
@@ -55,7 +54,7 @@ class DatabaseMailbox:
         """Announce it."""
         attempt, schema = pause.flow.launch.attempt, pause.schema()
         text = None if schema is None else json.dumps(schema)
-        with self._writing(pause) as session:
+        with self._warning(pause), self._opened().writing() as session:
             pauses.announce(
                 *(session, pause.flow_run_id, pause.name, attempt), suspended=pause.suspends, deadline=pause.deadline_micros, schema=text
             )
@@ -71,12 +70,12 @@ class DatabaseMailbox:
 
     def refused(self, pause: Pause, why: str) -> None:
         """Say so beside it."""
-        with self._writing(pause) as session:
+        with self._warning(pause), self._opened().writing() as session:
             pauses.refuse(session, pause.flow_run_id, pause.name, why)
 
     def over(self, pause: Pause) -> None:
         """Keep what was answered, for later attempts; nobody needs to answer any more."""
-        with self._writing(pause) as session:
+        with self._warning(pause), self._opened().writing() as session:
             if pause.is_answered:
                 pauses.answer(session, pause.flow_run_id, pause.name, json.dumps(plain(pause.value)))
             pauses.end(session, pause.flow_run_id, pause.name)
@@ -85,11 +84,6 @@ class DatabaseMailbox:
         if self._database is None:
             self._database = EmbeddedDatabase(self._path)
         return self._database
-
-    @contextmanager
-    def _writing(self, pause: Pause) -> Iterator[SqliteSession]:
-        with self._warning(pause), self._opened().writing() as session:
-            yield session
 
     @contextmanager
     def _warning(self, pause: Pause) -> Iterator[None]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mintaka_history.embedded import EmbeddedDatabase
     from mintaka_history.writing.pauses import PauseRow
 
-#: A flow looks for answers every ten seconds, unless it says otherwise.
+#: A flow looks for answers every second, unless it says otherwise.
 _LOOKED_SECONDS = 12.0
 _SLICE_SECONDS = 0.1
 

@@ -12,12 +12,14 @@ import pytest
 from mintaka import flow, pause_flow_run, resume_flow_run, task
 from mintaka.exceptions import FlowPauseTimeout, MissingContextError, NotPausedError, ParameterTypeError
 from mintaka.input import RunInput
+from mintaka.mailboxes import DatabaseMailbox
 from mintaka.pausing import Answer
 from mintaka.testing import recorded
 from mintaka_core.states import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mintaka.pausing import Pause
 
@@ -162,6 +164,21 @@ def test_those_outside_of_the_process_are_asked_through_the_mailbox() -> None:
     assert box.schemas[0]["properties"]["approved"]["type"] == "boolean"
     assert "approved" in box.refusals[0]
     assert box.refusals[1:] == ["over with True"]
+
+
+def test_a_pause_that_cannot_be_written_down_is_ended_from_within_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    damaged = tmp_path / "history.db"
+    damaged.write_bytes(b"this is no database" * 100)
+
+    @flow
+    def waits() -> Any:
+        return pause_flow_run(wait_for_input=int, poll_interval=0.01)
+
+    with recorded(flow_run_id="uid", mailbox=DatabaseMailbox(damaged)):
+        thread = soon(lambda: resume_flow_run("uid", 3))
+        assert waits() == 3
+        thread.join()
+    assert "cannot be told to others" in caplog.text
 
 
 def test_a_pause_with_a_key_is_not_repeated_by_a_further_try() -> None:
