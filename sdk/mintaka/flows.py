@@ -13,6 +13,7 @@ from mintaka.exceptions import Terminated
 from mintaka.generating import generate_async, generate_sync
 from mintaka.invocations import Invocation
 from mintaka.launching import described, finished, launched
+from mintaka.recording import NullRecorder
 from mintaka.result_settings import ResultSettings
 from mintaka.retries import RetryPlan
 from mintaka.roots import Guard, close_root
@@ -186,8 +187,9 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
 
     def _started(self, bound: inspect.BoundArguments, wait_for: Any, *, return_state: bool) -> Any:
         if self.is_generator and not return_state:
-            generate: Any = generate_async if self.is_async else generate_sync
-            return generate(lambda: self._invocation(bound, wait_for), _close_generator)
+            if self.is_async:
+                return generate_async(lambda: self._invocation(bound, wait_for), _close_generator_async)
+            return generate_sync(lambda: self._invocation(bound, wait_for), _close_generator)
         if self.is_async:
             return self._run_async(bound, wait_for, return_state=return_state)
         invocation = self._invocation(bound, wait_for)
@@ -211,7 +213,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
                 return _given(await run_async(invocation), return_state=return_state)
         finally:
             LAUNCH.reset(token)
-            _close(invocation)
+            await _close_async(invocation)
 
     def _invocation(self, bound: inspect.BoundArguments, wait_for: Any) -> Invocation:
         if STOP.requested:
@@ -285,6 +287,24 @@ def _close(invocation: Invocation) -> None:
         child.close()
         if child.outer is None:
             finished(child.launch)
+
+
+async def _close_async(invocation: Invocation) -> None:
+    """The same without blocking the event loop while the last of the history is written."""
+    child = invocation.child
+    if child is None or child.outer is not None or not child.launch.owned or isinstance(child.launch.recorder, NullRecorder):
+        _close(invocation)
+        return
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    await asyncio.to_thread(_close, invocation)
+
+
+async def _close_generator_async(invocation: Invocation) -> None:
+    """The same for one that handed out its items in an event loop."""
+    if invocation.run.n < 0:
+        close_root(invocation, sys.exception())
+    await _close_async(invocation)
 
 
 def _close_generator(invocation: Invocation) -> None:

@@ -16,7 +16,7 @@ from mintaka.engine import run_protocol
 from mintaka.steps import CALL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from mintaka.invocations import Invocation
     from mintaka.outcomes import Outcome
@@ -77,7 +77,9 @@ def _items(invocation: Invocation, body: Generator[Any, Any, Any]) -> Generator[
         body.close()
 
 
-async def generate_async(begin: Callable[[], Invocation], over: Callable[[Invocation], object] | None = None) -> AsyncGenerator[Any, Any]:
+async def generate_async(
+    begin: Callable[[], Invocation], over: Callable[[Invocation], Awaitable[object]] | None = None
+) -> AsyncGenerator[Any, Any]:
     """Run an async generator; see `generate_sync`."""
     invocation = begin()
     try:
@@ -106,7 +108,7 @@ async def generate_async(begin: Callable[[], Invocation], over: Callable[[Invoca
         step.outcome.result()
     finally:
         if over is not None:
-            over(invocation)
+            await over(invocation)
 
 
 async def _to_call(invocation: Invocation, protocol: RunProtocol, step: Any) -> Any:
