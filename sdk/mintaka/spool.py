@@ -131,9 +131,13 @@ class Spool:
         parent.mkdir(parents=True, exist_ok=True)
         hidden = parent / f".{self.folder.name}.{uuid4().hex[:8]}"
         hidden.mkdir()
-        (hidden / OWNER).write_bytes(self._owner.encode())
-        (hidden / LOCK).touch()
-        lock = FolderLock.of(hidden)
+        try:
+            (hidden / OWNER).write_bytes(self._owner.encode())
+            (hidden / LOCK).touch()
+            lock = FolderLock.of(hidden)
+        except OSError:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
         if self.folder.exists():  # an earlier process of this very attempt left it
             self.folder = parent / f"{self.folder.name}.{uuid4().hex[:8]}"
         hidden.rename(self.folder)

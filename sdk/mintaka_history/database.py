@@ -159,6 +159,9 @@ def translated() -> Iterator[None]:
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseRefusal(message) from error
     except exc.DBAPIError as error:
+        if type(error) is exc.DatabaseError:  # SQLite's word for a file that is damaged, or none
+            message = f"database: {str(error.orig).strip()}: move the file away, or bring one back from a backup"
+            raise DatabaseAway(message) from error
         if not error.connection_invalidated:
             raise
         message = f"database: {str(error.orig).strip()}"

@@ -207,7 +207,7 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)):
             raise
-        message = f"history database {path}: {error}; move the file away, or name another one in MINTAKA_DATABASE_URL"
+        message = f"history database {path}: {error}; move the file away, or name another one in MINTAKA_DATABASE_URL (what cannot be written meanwhile is taken in by the next script)"
         raise HistoryUnreadable(message) from error
     except OSError as error:
         message = f"history database {path}: {error}"
