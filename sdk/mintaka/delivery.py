@@ -36,6 +36,8 @@ logger = logging.getLogger(UNRECORDED)
 
 #: How long after the deadline the historian may take to put the rest on disk.
 _CLOSE_SECONDS = 1.5
+#: How long after the deadline a try that is under way may still come to its own end.
+_INTERRUPT_SECONDS = 0.25
 _POLL_SECONDS = 0.1
 
 
@@ -83,7 +85,11 @@ class HistoryRecorder:
         """Deliver what is left until `deadline` (`time.monotonic()`), then stop; say what became of it."""
         self._despatch.deadline = deadline
         self._historian.wake.set()
+        interrupted = False
         while not self._done.wait(_POLL_SECONDS) and monotonic() < self._despatch.deadline + _CLOSE_SECONDS:
+            if monotonic() > self._despatch.deadline + _INTERRUPT_SECONDS and not interrupted:
+                interrupted = True
+                self._despatch.interrupt()
             self._historian.wake.set()
         waiting = self._despatch.waiting or not self._done.is_set()
         lost = self._despatch.lost

@@ -113,6 +113,10 @@ class Despatch:
             self._spool.drop_oldest()
             relieve()
 
+    def interrupt(self) -> None:
+        """Have a try that is under way fail, so that there is time to put the report on disk; from any thread."""
+        self._sink.interrupt()
+
     def close(self) -> None:
         """All is delivered, or nothing more will be: what is left on disk is for others to deliver."""
         self._spool.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -38,6 +40,7 @@ class Connection:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._http = kind(parts.hostname, parts.port, timeout=timeout_seconds)
         self._prefix = parts.path.rstrip("/") + "/api/v1"
+        self._interrupted = False
         #: What the last answer other than ACCEPTED said, for the log.
         self.problem = ""
 
@@ -89,6 +92,14 @@ class Connection:
         """
         return self._ask(method, self._prefix + path, body, {"Content-Type": "application/json"} if body else {})
 
+    def interrupt(self) -> None:
+        """Have a request that is under way fail now; from any thread. There is no other one afterwards."""
+        self._interrupted = True
+        sock = self._http.sock
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close the connection; it opens again when it is used."""
         self._http.close()
@@ -99,7 +110,7 @@ class Connection:
         try:
             return self._request(method, path, body, headers)
         except (ConnectionError, http.client.BadStatusLine):
-            if fresh:
+            if fresh or self._interrupted:
                 raise
             return self._request(method, path, body, headers)
 

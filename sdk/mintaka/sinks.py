@@ -42,6 +42,9 @@ class Sink(Protocol):
     def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:
         """Deliver report `number` as it lay on disk; `late` where the process it speaks of may be gone."""
 
+    def interrupt(self) -> None:
+        """The process has to end: have a delivery that is under way fail now, if that can be done. From any thread."""
+
     def close(self) -> None:
         """Let go of connections that nobody else uses."""
 
@@ -68,6 +71,10 @@ class ApiSink:
     def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:
         """Send report `number`, gzipped JSON."""
         return self._connection.send_report(flow_run_id, number, body, timeout_seconds, late=late)
+
+    def interrupt(self) -> None:
+        """Break the connection."""
+        self._connection.interrupt()
 
     def close(self) -> None:
         """Close the connection."""
@@ -110,6 +117,9 @@ class EmbeddedSink:
         except (MalformedReport, OversizedReport, OSError, EOFError) as error:
             return self._because(error, Answer.REFUSED)
         return self._taken_in(flow_run_id, report, late=late)
+
+    def interrupt(self) -> None:
+        """What SQLite is at is over soon."""
 
     def close(self) -> None:
         """Other flow runs of the process use it too: it stays open."""

@@ -10,19 +10,31 @@ from typing import Any
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry as registry
 
 from mintaka.exceptions import CorruptResult, MissingResult, SerializationError, StorageError
 from mintaka.result_storage import path_of
 from mintaka.results import ResultStore
 from mintaka.serializers import CompressedSerializer, JSONSerializer, Serializer
+from object_store import ObjectStore
 
 VALUE = {"a": [1, 2.5, None], "ü": "x" * 1000}
 
 
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ResultStore:
-    """A store in a folder, where a file is renamed into place, and one whose puts are whole."""
-    return ResultStore(tmp_path / "results" if request.param == "folder" else f"memory://{tmp_path.name}")
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> type[ObjectStore]:
+    """An empty storage of objects behind `s3://`."""
+    monkeypatch.setitem(registry, "s3", ObjectStore)
+    monkeypatch.setattr(ObjectStore, "objects", {})
+    return ObjectStore
+
+
+@pytest.fixture(params=["folder", "memory", "objects"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, objects: type[ObjectStore]) -> ResultStore:
+    """A store in a folder, where a file is renamed into place, and those whose puts are whole, one of them without renaming."""
+    assert objects
+    places = {"folder": tmp_path / "results", "memory": f"memory://{tmp_path.name}", "objects": "s3://bucket/results"}
+    return ResultStore(places[request.param])
 
 
 @pytest.mark.parametrize("serializer", ["pickle", "json", "compressed/pickle", "compressed/json", CompressedSerializer("json", "lzma")])
@@ -140,6 +152,27 @@ def test_a_write_that_fails_halfway_leaves_the_old_record_and_no_litter(tmp_path
         store.write("new", "k")
     assert store.read("k").result == "old"
     assert len(records_below(tmp_path)) == 1
+
+
+def test_a_put_that_breaks_off_leaves_the_old_object(objects: type[ObjectStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is renamed, and nothing else is left."""
+    store = ResultStore("s3://bucket/results")
+    store.write("old", "k")
+    monkeypatch.setattr(objects, "fault", lambda what, _key: 10 if what == "put" else None)
+    with pytest.raises(StorageError, match=r"cannot be written in s3://bucket/results: ConnectionResetError: connection reset after 10"):
+        store.write("new", "k")
+    assert store.read("k").result == "old"
+    assert list(objects.objects) == ["bucket/results/k"]
+
+
+def test_the_names_in_a_folder_are_those_of_now(store: ResultStore) -> None:
+    """Whatever the file system remembers of its listings."""
+    assert store.storage.names("runs") == []
+    for key in ("runs/b", "runs/a", "runs/c/deep", "other"):
+        store.write(1, key)
+    assert store.storage.names("runs") == ["a", "b", "c"]
+    store.delete("runs/a")
+    assert store.storage.names("runs") == ["b", "c"]
 
 
 def test_a_process_killed_between_writing_and_renaming_leaves_nothing_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
