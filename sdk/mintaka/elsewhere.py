@@ -28,6 +28,7 @@ from mintaka.pool import Job, SlotPool
 from mintaka.runs import now_micros
 from mintaka.shipping import Packer
 from mintaka.steps import CALL
+from mintaka.submitting import broken_off
 from mintaka.workers import run_parcel
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Errand:
         except StopIteration as end:
             self._end(end.value)
         except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
-            self._end(Outcome(self._invocation.run, error=error))
+            self._end(broken_off(self._invocation.ledger, self._invocation.run, error))
         else:
             self._wait_for(handle)
 

@@ -23,14 +23,15 @@ _LOCAL = _Local()
 
 def loop_is_running() -> bool:
     """True where this thread is inside an event loop; does not import asyncio to find out."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 - the documented get_running_loop raises instead
+    # Where another thread imports asyncio at this moment the module is there, but the function may not be, and no loop runs.
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)  # the documented get_running_loop raises instead
+    return running is not None and running() is not None
 
 
 def is_cancellation(error: BaseException) -> bool:
     """True for asyncio's CancelledError; does not import asyncio to find out."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+    kind = getattr(sys.modules.get("asyncio"), "CancelledError", None)
+    return kind is not None and isinstance(error, kind)
 
 
 def run_coroutine[T](coroutine: Coroutine[Any, Any, T]) -> T:

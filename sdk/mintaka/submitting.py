@@ -10,10 +10,13 @@ from mintaka.futures import Future
 from mintaka.loops import run_coroutine
 from mintaka.outcomes import Outcome
 from mintaka.pool import Job
+from mintaka.runs import Entry, now_micros
+from mintaka_core.states import CRASHED
 
 if TYPE_CHECKING:
     from mintaka.context import FlowContext
     from mintaka.invocations import Invocation
+    from mintaka.runs import Ledger, Run
     from mintaka.tasks import Task
 
 
@@ -45,7 +48,7 @@ def _work(task: Task[..., Any], invocation: Invocation, future: Future[Any], job
     try:
         outcome = run_coroutine(_attached(job, invocation)) if task.is_async else run_sync(invocation)
     except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
-        outcome = Outcome(invocation.run, error=error)
+        outcome = broken_off(invocation.ledger, invocation.run, error)
     if invocation.keeping is not None:
         invocation.keeping.forget(outcome)
     jobs.pop(n, None)
@@ -59,3 +62,10 @@ async def _attached(job: Job, invocation: Invocation) -> Outcome:
     if task is not None:
         job.attach(asyncio.get_running_loop(), task)
     return await run_async(invocation)
+
+
+def broken_off(ledger: Ledger, run: Run, error: BaseException) -> Outcome:
+    """The outcome of a run whose protocol raised `error`: an interruption, or a mistake of ours, which crashes the run."""
+    if isinstance(error, Exception) and not run.is_over:
+        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
+    return Outcome(run, error=error)

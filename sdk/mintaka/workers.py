@@ -104,6 +104,7 @@ def _unpacked(parcel: Parcel, keeper: RunKeeper) -> Invocation:
     home: Any = SimpleNamespace(name=around.flow_name, task_runner=None, result_settings=ResultSettings())
     flow = FlowContext(home, around.flow_run, ledger, launch, None)
     flow.parameters = _loaded(around.parameters)
+    flow.kept = True  # that it is on record beside its results is for home to see to
     body = _loaded(parcel.function)
     task: Any = SimpleNamespace(name=parcel.task_name, is_async=parcel.is_async, fn=body, body=body, timeout_seconds=parcel.timeout_seconds)
     args, kwargs = pickle.loads(parcel.arguments)  # noqa: S301 - as above

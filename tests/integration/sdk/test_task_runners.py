@@ -144,6 +144,35 @@ def test_a_timeout_ends_a_body_that_blocks(runner: TaskRunner) -> None:
     assert main() == ["TimedOut", 2]
 
 
+def test_one_key_runs_once_at_a_time_and_is_a_cache_hit_afterwards(
+    runner: TaskRunner, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many wait for it, more than the runner has threads at home; in another flow run too, and for tasks called in a worker."""
+
+    @task(cache_policy=INPUTS, result_storage=str(tmp_path / "results"))
+    def once(n: int) -> int:
+        with (tmp_path / "ran").open("a") as journal:
+            journal.write(f"{n}\n")
+        time.sleep(0.2)
+        return 10 * n
+
+    @task
+    def around(n: int) -> int:
+        return once(n)
+
+    @flow(task_runner=runner)
+    def main() -> list[str]:
+        futures = [once.submit(n % 2) for n in range(40)]
+        assert [future.result() for future in futures] == [0, 10] * 20
+        assert around.submit(1).result() == 10
+        return sorted(future.state.name for future in futures)
+
+    assert main() == ["Cached"] * 38 + ["Completed"] * 2
+    assert main() == ["Cached"] * 40
+    assert sorted((tmp_path / "ran").read_text().split()) == ["0", "1"]
+    assert "cannot" not in caplog.text
+
+
 def test_only_the_task_of_the_dead_process_crashes() -> None:
     @task
     def waits() -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from mintaka import Completed, Future, as_completed, flow, quote, runtime, task, wait
+from mintaka.cache_policies import INPUTS
 from mintaka.futures import resolve_futures_to_results, resolve_futures_to_states
+from mintaka.loops import is_cancellation, loop_is_running
 from mintaka.testing import recorded
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @task
@@ -167,3 +174,31 @@ def test_waiting_for_many_tells_done_from_not_done_and_times_out() -> None:
         return done == {quick}, not_done == {slow}, {future.name for future in as_completed([quick, slow], timeout=5)}
 
     assert main() == (True, True, {"give-0", "waits-1"})
+
+
+def test_while_another_thread_imports_asyncio_no_loop_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module is there before its functions are."""
+    monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
+    assert not loop_is_running()
+    assert not is_cancellation(ValueError())
+
+
+def test_a_mistake_of_ours_crashes_the_run_and_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Never a future that is done while its run is not."""
+
+    @task(cache_policy=INPUTS, result_storage=str(tmp_path))
+    def cached() -> int:
+        return 1
+
+    @flow
+    def main() -> Any:
+        future = cached.submit()
+        with pytest.raises(LookupError, match="ours"):
+            future.result()
+        return future.state.type, future.state.reason
+
+    def broken(_place: object) -> None:
+        raise LookupError("ours")
+
+    monkeypatch.setattr("mintaka.caching.board", broken)
+    assert main() == ("CRASHED", "LookupError")
