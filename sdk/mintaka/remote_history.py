@@ -131,6 +131,9 @@ class RemoteHistory:
                 document = response.json()
             except ValueError:
                 document = None
+        if isinstance(document, dict) and document.get("kind") == "Status":  # of a kube-apiserver between here and there
+            message = f"{document.get('message') or document.get('reason')} (HTTP {response.status_code})"
+            raise HistoryError(message)
         if not isinstance(document, dict) or (response.is_error and "detail" not in document and "title" not in document):
             message = f"what answers at {self._url} is not the API of Mintaka (HTTP {response.status_code}, {kind or 'no document'}): correct MINTAKA_API_URL"
             raise HistoryError(message)

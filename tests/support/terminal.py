@@ -29,17 +29,24 @@ class Said(NamedTuple):
 
 
 class Terminal:
-    """Calls `mintaka ARGUMENTS…` in `folder`, with `environment` beside the process's own."""
+    """Calls `mintaka ARGUMENTS…` (or another `program`) in `folder`, with `environment` beside the process's own."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, program: list[str] | None = None, **environment: str) -> None:
         self.folder = folder
+        self._program = program or _COMMAND
         self.environment = environment
 
     def __call__(self, *arguments: str, cwd: Path | None = None) -> Said:
         """Without a terminal."""
         environment = {**os.environ, **self.environment}
         done = subprocess.run(
-            [*_COMMAND, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=cwd or self.folder, env=environment
+            [*self._program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            cwd=cwd or self.folder,
+            env=environment,
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -142,10 +142,10 @@ def _rights() -> Iterator[Finding]:
         for verb, group, resource, _ in _RIGHTS
     ]
     asked = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
-    answered = json.loads(kubectl("create", "--filename", "-", "--output", "json", _PATIENCE, given=asked))
+    answered = _documents(kubectl("create", "--filename", "-", "--output", "json", _PATIENCE, given=asked))
     denied = [
         f"{verb} {resource} ({use})"
-        for (verb, _, resource, use), review in zip(_RIGHTS, answered["items"], strict=True)
+        for (verb, _, resource, use), review in zip(_RIGHTS, answered, strict=True)
         if not review.get("status", {}).get("allowed")
     ]
     if denied:
@@ -154,6 +154,16 @@ def _rights() -> Iterator[Finding]:
         )
     else:
         yield Finding("rights", well=True, told="you may do all that the commands need, in the namespace of the context")
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    """JSON documents one after the other, as kubectl prints what it has created."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.lstrip():
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
 
 
 def _attributes(verb: str, group: str, resource: str) -> dict[str, str]:

@@ -84,7 +84,7 @@ class ApiInCluster:
         service = api_service()
         transport = httpx.HTTPTransport(uds=str(self._proxy(service)))
         client = httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS)
-        found = self._way.enter_context(RemoteHistory(f"http://kubernetes{service.path}", client, namespace=namespace))
+        found = self._way.enter_context(RemoteHistory(f"http://localhost{service.path}", client, namespace=namespace))
         try:
             found.flow_runs(limit=1)
         except HistoryError as error:

@@ -29,3 +29,5 @@ def checked(checks: Iterable[Check]) -> Iterator[Finding]:
             yield from look()
         except (MintakaError, OSError) as error:
             yield Finding(what, well=False, told=str(error))
+        except (ValueError, LookupError) as error:  # an answer of a shape that nobody foresaw
+            yield Finding(what, well=False, told=f"what it answered cannot be read: {type(error).__name__}: {error}")

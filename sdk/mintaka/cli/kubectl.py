@@ -32,7 +32,8 @@ def kubectl(*arguments: str, given: str | None = None, seconds: float = _SECONDS
     """
     path = kubectl_path()
     try:
-        ended = subprocess.run([path, *arguments], input=given, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603
+        # Without input: kubectl would ask for a user's name on a terminal of ours, unseen.
+        ended = subprocess.run([path, *arguments], input=given or "", capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
         message = f"kubectl did not answer within {seconds:.0f} s: is the cluster of kubectl's context there?"
         raise HistoryError(message) from error
