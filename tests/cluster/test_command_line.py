@@ -51,8 +51,8 @@ def main():
 
 
 @pytest.fixture
-def terminal(kube: Kube, tmp_path: Path) -> Terminal:
-    """`kubectl mintaka --namespace` of the test."""
+def terminal(tmp_path: Path) -> Terminal:
+    """`kubectl mintaka`, in a folder of the test's own."""
     return Terminal(tmp_path, _PLUGIN, MINTAKA_HOME=str(tmp_path / "home"))
 
 

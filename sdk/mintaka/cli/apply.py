@@ -9,26 +9,54 @@ from typing import Annotated
 
 import typer
 
-from mintaka.cli.deploy import deployment_of
+from mintaka.cli.deploy import ConfigMap, Cron, Image, Interval, Name, Namespace, Parameter, Tag, TimeZone, deployment_of, schedules_of
 from mintaka.cli.kubectl import kubectl
-from mintaka.cli.parsing import JsonOption
+from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.manifests import as_json
 
+EPILOG = """
+Examples:
+  mintaka apply flow.py:main --cron '0 6 * * *'      the flow with its source and a schedule
+  mintaka apply deployments/ --namespace team        manifests, as kubectl apply
+"""
 _MANIFESTS = (".yaml", ".yml", ".json")
 
 
 def command(
-    what: Annotated[str, typer.Argument(help="A flow (path/to/file.py:function), a file or folder of manifests, or - for standard input.")],
-    name: Annotated[str | None, typer.Option(help="Name of the deployment. Default: the flow's.")] = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace. Default: kubectl's.")] = None,
-    image: Annotated[str | None, typer.Option(help="Image of the flow's container. Default: the operator's.")] = None,
+    what: Annotated[
+        str,
+        typer.Argument(help="A flow (path/to/file.py:function), a file or folder of manifests, or - for standard input.", metavar="WHAT"),
+    ],
+    name: Name = None,
+    namespace: Namespace = None,
+    image: Image = None,
+    config_map: ConfigMap = None,
+    parameter: Parameter = None,
+    cron: Cron = None,
+    interval: Interval = None,
+    time_zone: TimeZone = "UTC",
+    tag: Tag = None,
     json: JsonOption = False,
 ) -> None:
     """Apply a flow's deployment, its source inline, or manifests."""
     to = ["--namespace", namespace] if namespace else []
     shape = ["--output", "json"] if json else []
     if what == "-" or Path(what).is_dir() or what.endswith(_MANIFESTS):
+        if any((name, image, config_map, parameter, cron, interval, tag)):
+            message = f"{what} is applied as it is: of the options only --namespace and --json go with manifests"
+            raise BadArgument(message)
         sys.stdout.write(kubectl("apply", "--filename", what, *to, *shape, given=sys.stdin.read() if what == "-" else None))
         return
-    manifest = deployment_of(what, name=name, namespace=namespace, image=image, inline=True, now=datetime.now(UTC))
+    manifest = deployment_of(
+        what,
+        name=name,
+        namespace=namespace,
+        image=image,
+        inline=config_map is None and what.rpartition(":")[0].endswith(".py"),
+        config_map=config_map,
+        parameters=parameters_of(parameter or []),
+        schedules=schedules_of(cron or [], interval or [], time_zone),
+        tags=tag or [],
+        now=datetime.now(UTC),
+    )
     sys.stdout.write(kubectl("apply", "--filename", "-", *to, *shape, given=as_json(manifest)))

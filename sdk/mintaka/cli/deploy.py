@@ -18,6 +18,11 @@ from mintaka.manifests import as_json, as_yaml, checked_manifest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+EPILOG = """
+Examples:
+  mintaka deploy flow.py:main --inline | kubectl apply -f -      what mintaka apply flow.py:main does
+  mintaka deploy flows.etl:main --image registry/flows:7 --cron '0 6 * * *' --time-zone Europe/Berlin > etl.yaml
+"""
 INLINE_LIMIT_BYTES = 65536
 
 
@@ -28,18 +33,32 @@ class Output(StrEnum):
     JSON = "json"
 
 
+FlowArgument = Annotated[str, typer.Argument(help="The flow: path/to/file.py:function or module:function.", metavar="FLOW")]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the deployment. Default: the flow's.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Its namespace. Default: kubectl's.")]
+Image = Annotated[str | None, typer.Option(metavar="IMAGE", help="Image of the flow's container. Default: the operator's.")]
+ConfigMap = Annotated[str | None, typer.Option(metavar="NAME", help="ConfigMap that has the file as a key.")]
+Parameter = Annotated[
+    list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="name=value; the value is JSON, or else text.")
+]
+Cron = Annotated[list[str] | None, typer.Option(metavar="FIELDS", help="A schedule in five fields, such as '0 6 * * MON-FRI'; repeatable.")]
+Interval = Annotated[list[str] | None, typer.Option(metavar="TIME", help="A schedule by the time between runs, such as 15m; repeatable.")]
+TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="Time zone of the schedules, such as Europe/Berlin.")]
+Tag = Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find runs by; repeatable.")]
+
+
 def command(
-    entrypoint: Annotated[str, typer.Argument(help="The flow: path/to/file.py:function or module:function.")],
-    name: Annotated[str | None, typer.Option(help="Name of the deployment. Default: the flow's.")] = None,
-    namespace: Annotated[str | None, typer.Option(help="Its namespace. Default: kubectl's.")] = None,
-    image: Annotated[str | None, typer.Option(help="Image of the flow's container. Default: the operator's.")] = None,
+    entrypoint: FlowArgument,
+    name: Name = None,
+    namespace: Namespace = None,
+    image: Image = None,
     inline: Annotated[bool, typer.Option("--inline", help="Put the source of the file into the manifest.")] = False,
-    config_map: Annotated[str | None, typer.Option(help="ConfigMap that has the file as a key.")] = None,
-    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value; the value is JSON, or else text.")] = None,
-    cron: Annotated[list[str] | None, typer.Option(help="A schedule in five fields, such as '0 6 * * MON-FRI'.")] = None,
-    interval: Annotated[list[str] | None, typer.Option(help="A schedule by the time between runs, such as 15m.")] = None,
-    time_zone: Annotated[str, typer.Option(help="Time zone of the schedules.")] = "UTC",
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find runs by.")] = None,
+    config_map: ConfigMap = None,
+    parameter: Parameter = None,
+    cron: Cron = None,
+    interval: Interval = None,
+    time_zone: TimeZone = "UTC",
+    tag: Tag = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="Format.")] = Output.YAML,
     json: JsonOption = False,
 ) -> None:
@@ -52,11 +71,15 @@ def command(
         inline=inline,
         config_map=config_map,
         parameters=parameters_of(parameter or []),
-        schedules=_schedules(cron or [], interval or [], time_zone),
+        schedules=schedules_of(cron or [], interval or [], time_zone),
         tags=tag or [],
         now=datetime.now(UTC),
     )
     sys.stdout.write(as_json(manifest) if output == Output.JSON or json else as_yaml(manifest))
+    if not inline and not config_map and image is None:
+        sys.stderr.write(
+            f"{entrypoint} has to be in the operator's image as it is named here; --inline takes the file along, --image names another image\n"
+        )
 
 
 def deployment_of(
@@ -94,7 +117,7 @@ def deployment_of(
     return checked_manifest({"name": name or _object_name(flow.name), "namespace": namespace}, spec, now=now)
 
 
-def _schedules(crons: list[str], intervals: list[str], time_zone: str) -> list[dict[str, Any]]:
+def schedules_of(crons: list[str], intervals: list[str], time_zone: str) -> list[dict[str, Any]]:
     """One schedule for each expression, named by its kind and number."""
     found = [{"cron": cron, "timeZone": time_zone} for cron in crons] + [
         {"interval": interval, "timeZone": time_zone} for interval in intervals

@@ -213,3 +213,24 @@ def test_a_cluster_that_is_away_is_one_line(terminal: Terminal, tmp_path: Path) 
 def test_a_shell_is_offered_the_runs_of_a_cluster(cluster: Cluster, terminal: Terminal) -> None:
     cluster.run("offered", "SCHEDULED")
     assert "offered" in terminal("__complete", "bash", "kubectl-mintaka explain of").out
+
+
+def test_what_deploy_prints_and_apply_applies_is_taken_by_the_kube_apiserver(cluster: Cluster, terminal: Terminal) -> None:
+    (terminal.folder / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main(n: int = 1):\n    return n\n")
+    options = ("--name", "nightly", "--cron", "0 6 * * *", "--interval", "15m", "--time-zone", "Europe/Berlin", "-p", "n=2", "--tag", "x")
+    printed = terminal("deploy", "etl.py:main", "--inline", "--json", *options)
+    cluster.kubectl("apply", "--dry-run=server", "--filename", "-", given=json.loads(printed.out))
+    applied = terminal("apply", "etl.py:main", *options)
+    assert (applied.code, applied.out) == (0, "flowdeployment.mintaka.dev/nightly created\n")
+    kept = json.loads(cluster.kubectl("get", "flowdeployment", "nightly", "--output", "json"))["spec"]
+    wanted = json.loads(printed.out)["spec"]
+    assert {key: kept[key] for key in wanted if key != "schedules"} == {key: wanted[key] for key in wanted if key != "schedules"}
+    assert [schedule.items() >= asked.items() for schedule, asked in zip(kept["schedules"], wanted["schedules"], strict=True)] == [
+        True,
+        True,
+    ]
+    assert json.loads(terminal("apply", "etl.py:main", *options, "--json").out)["metadata"]["name"] == "nightly"
+    refused = terminal("apply", "etl.py:main", "--name", "Not A Name")
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "Not A Name" in refused.err

@@ -257,6 +257,25 @@ def test_apply_hands_a_flow_s_deployment_to_kubectl(terminal: Terminal, kubectl:
     assert "def main" in applied["spec"]["source"]["inline"]
 
 
+def test_apply_applies_what_deploy_prints(terminal: Terminal, kubectl: Path, tmp_path: Path) -> None:
+    (tmp_path / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main(n: int = 1):\n    return n\n")
+    options = ["--cron", "0 6 * * *", "--time-zone", "Europe/Berlin", "-p", "n=2", "--tag", "x", "--name", "nightly", "-n", "team"]
+    assert terminal("apply", f"{tmp_path}/etl.py:main", *options)[0] == 0
+    _, printed, error = terminal("deploy", f"{tmp_path}/etl.py:main", "--inline", "--json", *options)
+    assert error == ""
+    assert json.loads((tmp_path / "applied").read_text()) == json.loads(printed)
+    assert "apply --filename - --namespace team" in kubectl.read_text()
+    code, _, error = terminal("apply", f"{tmp_path}/x.yaml", "--cron", "0 6 * * *")
+    assert code == 2
+    assert "only --namespace and --json go with manifests" in error
+
+
+def test_deploy_says_where_the_code_has_to_be(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main():\n    return 1\n")
+    assert "--inline takes the file along" in terminal("deploy", f"{tmp_path}/etl.py:main")[2]
+    assert terminal("deploy", f"{tmp_path}/etl.py:main", "--image", "x:1")[2] == ""
+
+
 def test_the_doctor_tells_what_is_there_and_what_is_ill(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     code, out, _ = terminal("doctor", "--json")
