@@ -34,7 +34,7 @@ _UPDATED = tuple(
     column.name
     for column in flow_runs.c
     if column.name
-    not in {"no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt", "flow", "holder"}
+    not in {"no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt", "flow", "holder", "heard"}
 )
 _SENT = ("uid", *_UPDATED, "deleted", "gap", "tags")
 _TRANSITION = tuple(column.name for column in flow_run_transitions.c)
