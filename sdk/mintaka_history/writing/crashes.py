@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Protocol
 
-from mintaka_core.states import COMPLETED, CRASHED
+from mintaka_core.states import COMPLETED, CRASHED, PAUSED
 from mintaka_history import holders
 from mintaka_history.codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES
 from mintaka_history.entries import without_last
@@ -28,9 +28,11 @@ MESSAGE = "the process that ran it ended without a word: killed, or out of memor
 SILENT = "nothing was heard any more of the process that ran it: killed, out of memory, or cut off from the API"
 _CRASHED, _COMPLETED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
+#: A run that suspended itself has no process that could be heard.
+_WAITS = f"(state = {STATE_CODES[PAUSED]} AND COALESCE(state_name, '') = 'Suspended')"
 # The condition of the partial index stands as it is, so that SQLite recognises it; the codes are our own numbers.
 _HELD = f"SELECT no, holder FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND holder IS NOT NULL"  # noqa: S608
-_SILENT = f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ?"  # noqa: S608
+_SILENT = f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ? AND NOT {_WAITS}"  # noqa: S608
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
 _RUN = f"""
 UPDATE flow_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = ?, state_time = ?, ended = ?,
@@ -46,10 +48,10 @@ UPDATE task_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}',
   history = substr(history, 1, length(history) - 1) || ',[{_CRASHED},' || (? - created) || ',"",0,[["{RULE}","Accept","{REASON}"]]]]'
 WHERE flow_run = ? AND attempt = ? AND state IN ({_LIVE})
 """  # noqa: S608
-# Sequence 0: what the report says of the run, which is all of its transitions, is newer.
-_RECALL = "UPDATE flow_runs SET sequence = 0, crashes = crashes - 1, gap = false, ended = NULL WHERE no = ?"
-_RECALL_TRANSITION = f"DELETE FROM flow_run_transitions WHERE flow_run = ? AND rule = '{RULE}'"  # noqa: S608
-_CRASHED_TASKS = f"SELECT attempt, n, history FROM task_runs WHERE flow_run = ? AND state = {_CRASHED} AND reason = '{REASON}'"  # noqa: S608
+# The sequence before the report's first transition: what it says of the attempt, which is all of its transitions, is newer.
+_RECALL = "UPDATE flow_runs SET sequence = ?, crashes = crashes - 1, gap = false, ended = NULL WHERE no = ?"
+_RECALL_TRANSITION = f"DELETE FROM flow_run_transitions WHERE flow_run = ? AND seq >= ? AND rule = '{RULE}'"  # noqa: S608
+_CRASHED_TASKS = f"SELECT n, history FROM task_runs WHERE flow_run = ? AND attempt = ? AND state = {_CRASHED} AND reason = '{REASON}'"  # noqa: S608
 _RECALL_TASK = """
 UPDATE task_runs SET state = ?, state_name = ?, reason = NULL, message = NULL, ended = NULL, seq = seq - 1, history = ?
 WHERE flow_run = ? AND attempt = ? AND n = ?
@@ -80,11 +82,11 @@ def is_inferred(state: int, reason: str | None) -> bool:
     return state == _CRASHED and reason == REASON
 
 
-def recall(session: Session, number: int) -> None:
-    """Take back that a run crashed, and its tasks; the transitions that its process reports are to be written now."""
-    session.run(_RECALL, (number,))
-    session.run(_RECALL_TRANSITION, (number,))
-    for attempt, n, history in session.run(_CRASHED_TASKS, (number,)):
+def recall(session: Session, number: int, attempt: int, first: int) -> None:
+    """Take back that an attempt of a run crashed, and its tasks; its process's transitions, from `first` on, are to be written now."""
+    session.run(_RECALL, (first - 1, number))
+    session.run(_RECALL_TRANSITION, (number, first))
+    for n, history in session.run(_CRASHED_TASKS, (number, attempt)):
         before = without_last(history)
         session.run(_RECALL_TASK, (before.state, before.name, before.history, number, attempt, n))
 

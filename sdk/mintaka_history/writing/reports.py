@@ -91,8 +91,9 @@ def write(
         if advanced is None:
             return runs.current_attempt(session, heading.uid)
     if movement is not None:
-        if crashes.is_inferred(advanced.state, advanced.reason):
-            crashes.recall(session, advanced.number)
+        first = movement.transitions[0].seq
+        if crashes.is_inferred(advanced.state, advanced.reason) and advanced.sequence >= first:
+            crashes.recall(session, advanced.number, heading.attempt, first)
         runs.move(session, advanced.number, movement)
     _write_rows(session, (advanced.number, heading.attempt), rows)
     return None

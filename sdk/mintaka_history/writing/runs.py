@@ -83,7 +83,7 @@ UPDATE flow_runs SET
   heard = COALESCE(?, heard),
   reported_attempt = ?
 WHERE uid = ? AND attempt <= ? AND reported_attempt <= ?
-RETURNING no, state, reason
+RETURNING no, state, reason, sequence
 """
 _TRANSITION_COLUMNS = ", ".join(TransitionRow._fields)
 _MOVE = """
@@ -101,11 +101,12 @@ def first_number(uid: str, created_microseconds: int) -> int:
 
 
 class Advanced(NamedTuple):
-    """The row that a report moved: its number, and the state that it is in."""
+    """The row that a report moved: its number, the state that it is in, and how many transitions led there."""
 
     number: int
     state: int
     reason: str | None
+    sequence: int
 
 
 def advance(session: Session, heading: Heading) -> Advanced | None:

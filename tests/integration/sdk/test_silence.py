@@ -105,6 +105,32 @@ def test_a_script_that_was_frozen_for_too_long_goes_on_where_it_was(api: RealApi
     assert [(each["state"], each["sequence"], len(each["history"])) for each in tasks] == [("COMPLETED", 3, 3)] * 21
 
 
+SUSPENDS = """
+from mintaka import flow, suspend_flow_run
+@flow(flow_run_name="script")
+def main():
+    suspend_flow_run()
+main()
+"""
+
+
+def test_a_script_that_suspended_itself_is_silent_and_well(api: RealApi, tmp_path: Path) -> None:
+    """Another one that is killed afterwards is found; by then this one would have been."""
+    environment = os.environ | {"MINTAKA_HISTORY": "on", "MINTAKA_HOME": str(tmp_path), "MINTAKA_API_URL": api.url}
+    for text, name in ((SUSPENDS, "script"), (SCRIPT.replace('"script"', '"other"'), "other")):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(text)], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        if name == "other":
+            assert process.stdout is not None
+            process.stdout.readline()
+            eventually(lambda: bool(api.get("/flow-runs?name=other")["items"]))
+            process.kill()
+        process.communicate(timeout=30)
+    eventually(lambda: api.get("/flow-runs?name=other")["items"][0]["state"]["type"] == "CRASHED")
+    assert state(api) == "PAUSED"
+
+
 def long_flow(api: RealApi, folder: Path, meanwhile: Callable[[], None], *, local: bool = True, **settings: Any) -> Any:
     """Run a flow with one task in which `meanwhile` happens; the flow run as the API has it then, and its transitions."""
     launch = Launch(flow_run_id="0190f5fe-0000-7000-8000-000000000007", name="script", namespace="local", local=local, flow="long")
