@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mintaka.runs import last_entered
-from mintaka_core.states import RUNNING
+from mintaka_core.states import DEFAULT_NAMES, RUNNING
 from mintaka_history.reports import ArtifactReport, LocalRun, LogReport, ReportedRun, RunReport, TaskReport
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
     from mintaka.context import Launch
-    from mintaka.runs import Entry, Run
+    from mintaka.runs import Entry, Opinion, Run
 
 #: Texts longer than this many characters are cut: a row has to fit into a report.
 _TEXT_LIMIT = 4096
@@ -30,6 +30,8 @@ _NAME_LIMIT = 200
 _KEY_LIMIT = 500
 _TAG_LIMIT = 100
 _TAGS_LIMIT = 50
+#: Names of states that need no second look: almost all there are.
+_USUAL_NAMES = frozenset(DEFAULT_NAMES.values())
 
 encode = msgspec.json.Encoder().encode
 
@@ -56,7 +58,7 @@ def task_report(run: Run) -> TaskReport:
     created = first.time
     runs, started = 0, None
     for entry in history:
-        if entry.type is RUNNING and not entry.refused:
+        if entry.type is RUNNING and not (entry.trail and entry.refused):
             runs += 1
             if started is None:
                 started = entry.time
@@ -67,9 +69,9 @@ def task_report(run: Run) -> TaskReport:
         len(history),
         created,
         None if run.own_name is None else _cleaned(run.own_name),
-        _cleaned(last.name),
-        _cleaned(last.reason),
-        _cleaned(last.message),
+        last.name if last.name in _USUAL_NAMES else _cleaned(last.name),
+        _cleaned(last.reason) if last.reason else "",
+        _cleaned(last.message) if last.message else "",
         started,
         last.time if last.type.is_terminal else None,
         runs,
@@ -97,16 +99,19 @@ def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:
     return tuple(
         [
             (
-                *(entry.type._value_, _cleaned(entry.name), entry.time - created),
-                *("" if entry.proposed is None else entry.proposed._value_, _trail(entry) if entry.trail else ()),
+                kind._value_,
+                name if name in _USUAL_NAMES else _cleaned(name),
+                time - created,
+                "" if proposed is None else proposed._value_,
+                _trail(trail) if trail else (),
             )
-            for entry in history
+            for kind, name, time, trail, _, _, proposed in history
         ]
     )
 
 
-def _trail(entry: Entry) -> tuple[Any, ...]:
-    return tuple((_cleaned(rule, _NAME_LIMIT), verdict, _cleaned(reason)) for rule, verdict, reason in entry.trail)
+def _trail(trail: tuple[Opinion, ...]) -> tuple[Any, ...]:
+    return tuple((_cleaned(rule, _NAME_LIMIT), verdict, _cleaned(reason)) for rule, verdict, reason in trail)
 
 
 def local_run(launch: Launch, run: Run) -> LocalRun:
@@ -120,7 +125,12 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
         transitions=tuple(
             (
                 *(number, entry.type._value_, _cleaned(entry.name), entry.time),
-                *("" if entry.proposed is None else entry.proposed._value_, _trail(entry), _cleaned(entry.reason), _cleaned(entry.message)),
+                *(
+                    "" if entry.proposed is None else entry.proposed._value_,
+                    _trail(entry.trail),
+                    _cleaned(entry.reason),
+                    _cleaned(entry.message),
+                ),
             )
             for number, entry in enumerate(history, 1 + launch.transitions)
         ),
