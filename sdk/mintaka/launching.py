@@ -22,6 +22,8 @@ logger = logging.getLogger(UNRECORDED)
 
 #: The namespace of runs that are in no cluster.
 NAMESPACE = "local"
+#: The variable in which whoever supervises a process names its flow run.
+SUPERVISED = "MINTAKA_SUPERVISED_RUN"
 #: How long a flow's end waits for its history, where nothing else is said in MINTAKA_HISTORY_GRACE_SECONDS.
 _GRACE_SECONDS = 10.0
 

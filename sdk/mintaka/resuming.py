@@ -7,6 +7,7 @@ than it had) is gone on with in a new run that shares its results.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.context import LAUNCH
@@ -14,7 +15,7 @@ from mintaka.entrypoints import load_flow
 from mintaka.exceptions import NotPausedError
 from mintaka.homes import home
 from mintaka.kept_runs import kept_run, parameters_of
-from mintaka.launching import NAMESPACE, launched
+from mintaka.launching import NAMESPACE, SUPERVISED, launched
 from mintaka.result_settings import persisted_in
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _again_at(url: str, flow: str, uid: str) -> Launch | None:
     if document["namespace"] != NAMESPACE or not document.get("flow"):
         return None
     state = document["state"]
-    if not (state["name"] == "Suspended" or state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")):
+    died = os.environ.get(SUPERVISED) == uid  # who supervised it knows before the API does
+    if not (died or state["name"] == "Suspended" or state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")):
         raise _goes_on(uid, state["type"])
     launch = launched(flow, uid, document["attempt"] + 1)
     launch.name, launch.transitions = document["name"], document["sequence"]

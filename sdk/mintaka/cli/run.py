@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +16,7 @@ from mintaka.cli.live import JsonLines, Picture, PlainLines, wants_picture
 from mintaka.cli.parsing import JsonOption, parameters_of
 from mintaka.entrypoints import imported_flow
 from mintaka.exceptions import ParameterError
-from mintaka.launching import launched
+from mintaka.launching import SUPERVISED, launched
 from mintaka.resuming import called
 
 if TYPE_CHECKING:
@@ -38,10 +40,17 @@ def command(
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run. Default: the flow's, with the run's number.")] = "",
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find the run by.")] = None,
+    restart_on_crash: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Go on in another process where this one dies, at most N times.")
+    ] = 0,
     progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show how it goes on.")] = True,
     json: JsonOption = False,
 ) -> None:
     """Run a flow here, in this process."""
+    if restart_on_crash:
+        from mintaka.cli.supervising import supervised  # noqa: PLC0415 - start-up time
+
+        sys.exit(supervised(restart_on_crash, json=json))
     flow = imported_flow(entrypoint)
     values = parameters_of(parameter or [])
     flow.parameters.bind_by_name(values)  # what does not fit is said before anything begins
@@ -56,7 +65,7 @@ def followed_run(
     flow: Flow[Any, Any], values: dict[str, Any], *, name: str = "", tags: tuple[str, ...] = (), progress: bool = True, json: bool = False
 ) -> Ended:
     """Run `flow` in this process, shown as `progress` and `json` say; how it ended, be it by Ctrl-C."""
-    launch = launched(flow.name)
+    launch = launched(flow.name, os.environ.pop(SUPERVISED, ""))
     launch.name, launch.tags = name, tags
     followed = Followed(launch)
     began = monotonic()

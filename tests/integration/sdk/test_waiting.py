@@ -69,6 +69,21 @@ def dies():
         os.kill(os.getpid(), signal.SIGKILL)
     return loaded
 
+@flow
+def stumbles():
+    loaded = [load(1), load(2)]
+    stumbled = Path("stumbled")
+    times = len(stumbled.read_text()) if stumbled.exists() else 0
+    if times < int(os.environ["TIMES"]):
+        stumbled.write_text("x" * (times + 1))
+        time.sleep(0.7)  # a killed process loses the history of its last half second
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loaded
+
+@flow
+def fails():
+    raise ValueError("no")
+
 if __name__ == "__main__":
     print(globals()[sys.argv[1]]())
 """
@@ -200,6 +215,37 @@ def test_a_script_that_waits_in_its_process_is_answered_from_another(desk: Desk)
     assert process.communicate(timeout=30)[0] == "False\n"
     code, _, err = desk.mintaka("resume", uid, "--input", "1")
     assert (code, "waits for no input" in err) == (2, True)
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_run_whose_process_is_killed_goes_on_in_another_one(desk: Desk, limit: int) -> None:
+    """The same run, within its budget; what was finished is not done again."""
+    code, out, err = desk.mintaka("run", "flows.py:stumbles", "--no-progress", "--restart-on-crash", str(limit), TIMES="2")
+    (run,) = desk.runs()
+    assert "was killed (SIGKILL): it goes on in another process (restart 1 of" in err
+    if limit == 1:
+        assert (code, run["state"]["type"], run["attempt"]) == (4, "CRASHED", 2)
+    else:
+        assert (code, out, run["state"]["type"], run["attempt"]) == (0, "[2, 4]\n", "COMPLETED", 3)
+    assert desk.ran() == ["load 1", "load 2"]
+
+
+def test_a_run_that_fails_is_not_restarted(desk: Desk) -> None:
+    """It did not crash; and without history nothing could be restarted."""
+    code, _, err = desk.mintaka("run", "flows.py:fails", "--no-progress", "--restart-on-crash=3")
+    assert (code, "restart 1" in err, desk.run()["state"]["type"]) == (1, False, "FAILED")
+    code, _, err = desk.mintaka("run", "flows.py:fails", "--restart-on-crash=3", MINTAKA_HISTORY="off")
+    assert (code, "needs history" in err) == (2, True)
+
+
+def test_who_asks_the_supervisor_to_end_ends_the_flow_and_no_other_begins(desk: Desk) -> None:
+    """SIGTERM is passed on."""
+    process = desk.begin("-c", "from mintaka.cli import main; main()", "run", "flows.py:asks", "--no-progress", "--restart-on-crash=3")
+    eventually(lambda: [run for run in desk.runs() if run["state"]["type"] == "PAUSED"])
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "restart 1" in err) == (143, False)
+    assert (desk.run()["state"]["type"], desk.run()["state"]["reason"]) == ("CRASHED", "Terminated")
 
 
 def test_code_answers_a_run_of_another_process_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

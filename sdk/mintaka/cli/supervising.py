@@ -1,0 +1,109 @@
+"""`mintaka run --restart-on-crash N`: the flow runs in a child process, and goes on in another one where that dies.
+
+A crash is a process that a signal killed, or one that ended CRASHED; a flow that failed, was cancelled, suspended itself, or was
+asked to end is left as it is. The next process is `mintaka resume`: the same flow run, in its next attempt, finished tasks taken
+from their results, which are persisted unless the environment or the code says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from mintaka.cli.parsing import BadArgument
+from mintaka.exceptions import MissingResult, ResultError
+from mintaka.homes import home
+from mintaka.kept_runs import kept_run
+from mintaka.launching import SUPERVISED
+from mintaka_core.reports import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_COMMAND = (sys.executable, "-c", "from mintaka.cli import main; main()")
+_OPTION = "--restart-on-crash"
+
+
+def supervised(limit: int, *, json: bool) -> int:
+    """Run what this process was asked to run in children, restarting it at most `limit` times; the exit code of the last one.
+
+    Raises:
+        BadArgument: no history is kept, so a run that died could not be found again.
+    """
+    where = home()
+    if not where.api_url and where.database is None:
+        message = f"{_OPTION} needs history, which is switched off (MINTAKA_HISTORY=off)"
+        raise BadArgument(message)
+    run, arguments = str(uuid4()), without_option(sys.argv[1:])
+    for restarts in range(limit + 1):
+        code, asked = _child(arguments, run)
+        if asked or not crashed(code) or restarts == limit:
+            break
+        kept = _is_kept(run)
+        what = "it goes on in another process" if kept else "nothing is kept of it, so it begins anew"
+        sys.stderr.write(f"flow run {run} {_told(code)}: {what} (restart {restarts + 1} of {limit})\n")
+        if kept:
+            arguments = ["resume", run, *(["--json"] if json else [])]
+        else:
+            run, arguments = str(uuid4()), without_option(sys.argv[1:])
+    return code if code >= 0 else ExitCode.CRASHED
+
+
+def without_option(arguments: list[str]) -> list[str]:
+    """The same without the option that leads here."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == _OPTION:
+            next(words, None)
+        elif not word.startswith(f"{_OPTION}="):
+            kept.append(word)
+    return kept
+
+
+def crashed(code: int) -> bool:
+    """Whether a process that ended so is worth another one."""
+    return code == ExitCode.CRASHED or (code < 0 and -code not in (signal.SIGINT, signal.SIGTERM))
+
+
+def _told(code: int) -> str:
+    return f"was killed ({signal.Signals(-code).name})" if code < 0 else "crashed"
+
+
+def _is_kept(run: str) -> bool:
+    try:
+        kept_run(run)
+    except (MissingResult, ResultError):
+        return False
+    return True
+
+
+def _child(arguments: list[str], run: str) -> tuple[int, bool]:
+    """The exit code of one process, and whether somebody asked this one to end meanwhile."""
+    environment = {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"} | os.environ | {SUPERVISED: run}
+    process = subprocess.Popen([*_COMMAND, *arguments], env=environment)  # noqa: S603 - ourselves
+    with _passing_on(process) as asked:
+        return process.wait(), bool(asked)
+
+
+@contextmanager
+def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """What asks this process to end is passed on; Ctrl-C reaches the child by itself, being of the same terminal."""
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        asked.append(number)
+        if number == signal.SIGTERM:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
