@@ -69,6 +69,8 @@ def help_text() -> str:
 def main() -> None:
     """Run the command that the process was started with."""
     arguments = sys.argv[1:]
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         sys.stdout.write(help_text())
     elif arguments[0] == "--version":
@@ -80,9 +82,16 @@ def main() -> None:
 
         complete(arguments[1:])
     elif arguments[0] not in COMMANDS:
-        _fail("", "NoSuchCommand", f"there is no command {arguments[0]!r}: use one of {', '.join(COMMANDS)}", as_json="--json" in arguments)
+        _fail("", "NoSuchCommand", f"there is no command {arguments[0]!r}: {_meant(arguments[0])}", as_json="--json" in arguments)
     else:
         _call(arguments[0], arguments[1:])
+
+
+def _meant(word: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - start-up time
+
+    near = get_close_matches(word, COMMANDS, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}"
 
 
 def _call(name: str, arguments: list[str]) -> None:
@@ -113,7 +122,7 @@ def app_of(name: str) -> typer.Typer:
         app.add_typer(module.group)
     else:
         codes = getattr(module, "EXIT_CODES", "0 done; 2 called wrongly, not found, or not reachable")
-        epilog = f"\b{getattr(module, 'EPILOG', '').rstrip()}\n\n\b\nExit codes: {codes}"
+        epilog = f"\b{getattr(module, 'EPILOG', '').rstrip()}\n\nExit codes: {codes}"
         app.command(help=COMMANDS[name].summary, epilog=epilog)(module.command)
     return app
 

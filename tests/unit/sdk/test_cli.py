@@ -148,7 +148,8 @@ WRONG = {
     "a parameter that is missing": (["run", "survey_flow.py:daily_survey"], "missing a required argument: 'day'"),
     "a parameter that does not fit": (["run", "survey_flow.py:daily_survey", "-p", "day=x"], "day: Input should be a valid date"),
     "an option that is not there": (["deploy", "survey_flow.py:daily_survey", "--nix"], "No such option: --nix"),
-    "a command that is not there": (["nix"], "there is no command 'nix': use one of apply, cancel"),
+    "a command that is not there": (["xyzzy"], "there is no command 'xyzzy': use one of apply, cancel"),
+    "a command that is mistyped": (["explian"], "there is no command 'explian': did you mean explain?"),
 }
 
 
@@ -193,6 +194,13 @@ def test_each_command_has_help_that_begins_with_its_summary(mintaka: Any, comman
     code, out, _ = mintaka(command, "--help")
     assert code == 0
     assert COMMANDS[command].summary in out
+
+
+def test_help_of_a_command_is_asked_for_in_both_ways(mintaka: Any) -> None:
+    code, out, _ = mintaka("help", "get")
+    assert (code, out) == mintaka("get", "--help")[:2]
+    assert "Examples:" in out
+    assert "Exit codes: 0 done" in out
 
 
 def test_the_version_is_that_of_the_package(mintaka: Any) -> None:
