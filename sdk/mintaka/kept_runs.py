@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mintaka.entrypoints import OF_FILES
-from mintaka.exceptions import MissingResult
+from mintaka.entrypoints import OF_FILES, imported_flow
+from mintaka.exceptions import LoadError, MissingResult
 from mintaka.result_settings import ON
 from mintaka.results import ResultStore
 from mintaka.serializers import PickleSerializer
 
 if TYPE_CHECKING:
     from mintaka.context import FlowContext
+    from mintaka.flows import Flow
     from mintaka.result_settings import StorageLike
 
 _SERIALIZER = "pickle"
@@ -116,6 +117,21 @@ def parameters_of(run: KeptRun) -> dict[str, Any]:
         message = f"the parameters of flow run {run.flow_run_id} cannot be read here: {type(error).__name__}: {error}"
         raise MissingResult(message) from error
     return values
+
+
+def found_again(run: KeptRun, entrypoint: str = "") -> Flow[Any, Any]:
+    """The flow that `run` is of: where it was, or at `entrypoint`.
+
+    Raises:
+        LoadError: it is not there, or its code raised while it was imported.
+    """
+    try:
+        return imported_flow(entrypoint or run.entrypoint)
+    except LoadError as error:
+        if entrypoint:
+            raise
+        message = f"the flow is not where it was: {error}; name it with --entrypoint (path/to/file.py:function)"
+        raise LoadError(message) from error
 
 
 def entrypoint_of(fn: Any, key: str) -> str:

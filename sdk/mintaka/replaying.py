@@ -10,10 +10,9 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.caching import TaskKeeping
-from mintaka.entrypoints import imported_flow
-from mintaka.exceptions import CorruptResult, Interruption, LoadError, MissingResult
+from mintaka.exceptions import CorruptResult, Interruption, MissingResult
 from mintaka.keeping import quietly
-from mintaka.kept_runs import kept_run, parameters_of
+from mintaka.kept_runs import found_again, kept_run, parameters_of
 from mintaka.outcomes import KeptOutcome, Outcome
 from mintaka.result_settings import persisted_in
 from mintaka.results import ResultRecord
@@ -167,13 +166,7 @@ def replay(
     from mintaka.resuming import called  # noqa: PLC0415 - would be a cycle
 
     run, store = kept_run(flow_run_id, storage)
-    try:
-        flow = imported_flow(entrypoint or run.entrypoint)
-    except LoadError as error:
-        if entrypoint:
-            raise
-        message = f"the flow is not where it was: {error}; name it with --entrypoint (path/to/file.py:function)"
-        raise LoadError(message) from error
+    flow = found_again(run, entrypoint)
     given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
     going = Replay(until=until, from_task=from_task, debug=debug)
     launch = Launch(run.results_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))

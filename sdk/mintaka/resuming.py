@@ -11,14 +11,14 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.context import LAUNCH
-from mintaka.entrypoints import load_flow
 from mintaka.exceptions import NotPausedError
 from mintaka.homes import home
-from mintaka.kept_runs import kept_run, parameters_of
+from mintaka.kept_runs import found_again, kept_run, parameters_of
 from mintaka.launching import NAMESPACE, SUPERVISED, launched
 from mintaka.result_settings import persisted_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mintaka.context import Launch
@@ -36,7 +36,12 @@ class Resumed(NamedTuple):
 
 
 def resume(
-    flow_run_id: str, *, storage: StorageLike | None = None, entrypoint: str = "", parameters: dict[str, Any] | None = None
+    flow_run_id: str,
+    *,
+    storage: StorageLike | None = None,
+    entrypoint: str = "",
+    parameters: dict[str, Any] | None = None,
+    call: Callable[[Flow[Any, Any], dict[str, Any], Launch], State] | None = None,
 ) -> Resumed:
     """Go on with a flow run, here.
 
@@ -45,20 +50,21 @@ def resume(
         storage: where they are (default: where the environment says).
         entrypoint: the flow, where its code is somewhere else now.
         parameters: in place of those it had, by name; a new run then goes on with it.
+        call: runs the flow to its end (None: `called`).
 
     Raises:
         MissingResult: nothing is kept of that run.
-        LoadError: the flow is not where it was.
+        LoadError: the flow is not where it was, or its code raised while it was imported.
         NotPausedError: it goes on already, be it that somebody else has just resumed it.
     """
     run, store = kept_run(flow_run_id, storage)
-    flow = load_flow(entrypoint or run.entrypoint)
+    flow = found_again(run, entrypoint)
     given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
     launch = (None if parameters else _again(flow.name, flow_run_id)) or _anew(flow.name)
     launch.tags, launch.results = run.tags, persisted_in(store.storage)
     if launch.flow_run_id != run.results_id:
         launch.resume_from = run.results_id
-    return Resumed(launch.flow_run_id, called(flow, given, launch), launch.attempt)
+    return Resumed(launch.flow_run_id, (call or called)(flow, given, launch), launch.attempt)
 
 
 def _anew(flow: str) -> Launch:

@@ -12,6 +12,9 @@ from mintaka_core.errors import MintakaError
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+ProgressOption = Annotated[bool, typer.Option("--progress/--no-progress", help="Show how it goes on.")]
+
+
 class BadArgument(MintakaError):
     """An argument of a command that makes no sense."""
 

@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
+from mintaka.cli.ending import leave, tell
+from mintaka.cli.parsing import BadArgument, JsonOption, ProgressOption, parameters_of
 from mintaka.cli.places import ClusterOption, NamespaceOption, in_cluster, place
+from mintaka.cli.run import carried_out
 from mintaka.cli.showing import console, is_over, print_json
 from mintaka.cli.waiting import answered_here
 from mintaka.histories import FlowRunNotFound
 from mintaka.homes import home
 from mintaka.launching import NAMESPACE
 from mintaka.resuming import resume
-from mintaka.runner import exit_code
 from mintaka_core.states import SUSPENDED_ITSELF
 
 if TYPE_CHECKING:
+    from mintaka.cli.ending import Ended
+    from mintaka.context import Launch
+    from mintaka.flows import Flow
     from mintaka.histories import Document
+    from mintaka.states import State
+
+EPILOG = """
+Examples:
+  mintaka resume etl-7c1a2f90                        once more, finished tasks taken from their results
+  mintaka resume review-1b2c3d4e --input '"yes"'     answers a run that waits
+"""
+EXIT_CODES = "0 asked; where it runs here that of the state it ended in, as for run; 2 called wrongly, not found, or not reachable"
 
 Run = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).")]
 Input = Annotated[str | None, typer.Option("--input", metavar="JSON", help="What it waits for: JSON, or @FILE with JSON.")]
@@ -44,6 +56,7 @@ def command(
     storage: Storage = None,
     entrypoint: Entrypoint = "",
     parameter: Parameter = None,
+    progress: ProgressOption = True,
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
@@ -58,7 +71,9 @@ def command(
         goes_on = _answered_there(found, value) if home().api_url else answered_here(found, value, given=given is not None)
         if goes_on:
             return _asked(found, json=json)
-    _resume_here(found["uid"] if found is not None else run, storage, entrypoint, parameters_of(parameter or []), json=json)
+    _resume_here(
+        found["uid"] if found is not None else run, storage, entrypoint, parameters_of(parameter or []), progress=progress, json=json
+    )
     return None
 
 
@@ -138,17 +153,16 @@ def _asked(found: Document, *, json: bool) -> None:
         console().print(f"{found['name']}: asked to resume")
 
 
-def _resume_here(run: str, storage: str | None, entrypoint: str, parameters: dict[str, Any], *, json: bool) -> None:
+def _resume_here(run: str, storage: str | None, entrypoint: str, parameters: dict[str, Any], *, progress: bool, json: bool) -> None:
     """Run it in this process, to its end or its next suspension, and end with its exit code."""
-    again, state, attempt = resume(run, storage=storage, entrypoint=entrypoint, parameters=parameters)
-    if json:
-        ended = {"type": state.type, "name": state.name, "reason": state.reason, "message": state.message}
-        result = state.result() if state.is_completed() else None
-        print_json({"uid": again, "resumed": run, "attempt": attempt, "state": ended, "result": result})
-        sys.exit(exit_code(state))
-    told = ": ".join(part for part in (state.name, state.reason, state.message) if part)
-    who = f"flow run {again}, attempt {attempt}," if again == run else f"flow run {again}, which resumed {run},"
-    sys.stderr.write(f"{who} ended {told}\n")
-    if state.is_completed() and (value := state.result()) is not None:
-        sys.stdout.write(f"{value}\n")
-    sys.exit(exit_code(state))
+    ends: list[Ended] = []
+
+    def call(flow: Flow[Any, Any], values: dict[str, Any], launch: Launch) -> State:
+        ends.append(carried_out(flow, values, launch, progress=progress, json=json))
+        return ends[0].state
+
+    again, _, attempt = resume(run, storage=storage, entrypoint=entrypoint, parameters=parameters, call=call)
+    if not json:
+        sys.stderr.write(f"attempt {attempt} of flow run {again}\n" if again == run else f"flow run {again} resumed {run}\n")
+    tell(ends[0], json=json, resumed=run, attempt=attempt)
+    leave(ends[0])

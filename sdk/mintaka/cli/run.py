@@ -13,7 +13,7 @@ import typer
 from mintaka.cli.ending import Ended, interruptible, leave, tell
 from mintaka.cli.following import Followed
 from mintaka.cli.live import JsonLines, Picture, PlainLines, wants_picture
-from mintaka.cli.parsing import JsonOption, parameters_of
+from mintaka.cli.parsing import JsonOption, ProgressOption, parameters_of
 from mintaka.entrypoints import imported_flow
 from mintaka.exceptions import ParameterError
 from mintaka.launching import SUPERVISED, launched
@@ -22,6 +22,7 @@ from mintaka.resuming import called
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from mintaka.context import Launch
     from mintaka.flows import Flow
 
 EPILOG = """
@@ -43,7 +44,7 @@ def command(
     restart_on_crash: Annotated[
         int, typer.Option(min=0, metavar="N", help="Go on in another process where this one dies, at most N times.")
     ] = 0,
-    progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show how it goes on.")] = True,
+    progress: ProgressOption = True,
     json: JsonOption = False,
 ) -> None:
     """Run a flow here, in this process."""
@@ -67,6 +68,11 @@ def followed_run(
     """Run `flow` in this process, shown as `progress` and `json` say; how it ended, be it by Ctrl-C."""
     launch = launched(flow.name, os.environ.pop(SUPERVISED, ""))
     launch.name, launch.tags = name, tags
+    return carried_out(flow, values, launch, progress=progress, json=json)
+
+
+def carried_out(flow: Flow[Any, Any], values: dict[str, Any], launch: Launch, *, progress: bool, json: bool) -> Ended:
+    """Run `flow` as `launch` says, shown as `progress` and `json` say; how it ended, be it by Ctrl-C."""
     followed = Followed(launch)
     began = monotonic()
     with _shown(followed, progress=progress, json=json):
