@@ -18,6 +18,7 @@ from collections import deque
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from mintaka.alarms import Alarms
 from mintaka.context import CURRENT
 from mintaka.drivers import perform
 from mintaka.engine import run_protocol
@@ -27,7 +28,8 @@ from mintaka.outcomes import Outcome
 from mintaka.pool import Job, SlotPool
 from mintaka.runs import now_micros
 from mintaka.shipping import Packer
-from mintaka.steps import CALL
+from mintaka.steps import CALL, Sleep
+from mintaka.stopping import STOP
 from mintaka.submitting import broken_off
 from mintaka.workers import run_parcel
 
@@ -55,6 +57,7 @@ class Dispatcher:
         self._make = make
         self._limit = limit
         self._local = SlotPool(LOCAL_THREADS)
+        self._alarms = Alarms()
         self._lock = threading.Lock()
         self._waiting: deque[Errand] = deque()
         self._errands: dict[Job, Errand] = {}
@@ -83,6 +86,10 @@ class Dispatcher:
     def locally(self, work: Callable[[], None], job: Job) -> None:
         """Have `work` done by a local thread in a copy of the job's context."""
         self._local.submit(Job(lambda _: work(), job.context.copy(), job.fn))
+
+    def later(self, seconds: float, errand: Errand) -> None:
+        """Have `errand` go on in `seconds`; meanwhile it takes up no thread, which those who return need."""
+        self._alarms.call(seconds, errand.is_over, lambda: self.locally(errand.slept, errand.job))
 
     def send(self, invocation: Invocation) -> Handle[bytes]:
         """Hand one try of `invocation` to the executor, which is made when the first one comes.
@@ -194,6 +201,9 @@ class Errand:
         try:
             step = move()
             while True:
+                if isinstance(step, Sleep) and STOP.skipped is None:
+                    self._dispatcher.later(step.seconds, self)
+                    return
                 if step is not CALL:
                     step = self._protocol.send(perform(self._invocation, step))
                     continue
@@ -209,6 +219,14 @@ class Errand:
             self._end(broken_off(self._invocation.ledger, self._invocation.run, error))
         else:
             self._wait_for(handle)
+
+    def slept(self) -> None:
+        """Go on after a sleep."""
+        self._go_on(lambda: self._protocol.send(None))
+
+    def is_over(self) -> bool:
+        """True where the run was ended from outside."""
+        return self._invocation.run.is_over
 
     def _wait_for(self, handle: Handle[bytes] | None) -> None:
         """Go on when the body is over, unless the job was given up meanwhile."""

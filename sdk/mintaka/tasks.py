@@ -251,6 +251,10 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         keeping = None
         if kept and (self.results.asked_anything or (flow is not None and flow.results.persist) or TRANSACTION.get() is not None):
             keeping = self.results.keeping(self, run, ledger, flow)
+        if tags and kept:
+            from mintaka.concurrency.tagged import TaggedKeeping  # noqa: PLC0415 - start-up time: not without tags
+
+            keeping = TaggedKeeping(keeping)
         needs_preparing = self.task_run_name is not None
         return Invocation(self, run, ledger, context, args, kwargs, dependencies, needs_preparing=needs_preparing, keeping=keeping)
 

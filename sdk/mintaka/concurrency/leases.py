@@ -18,6 +18,7 @@ from mintaka.exceptions import SharingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mintaka.concurrency.claims import Claim
     from mintaka.sharing.protocol import Shared
 
 logger = logging.getLogger("mintaka.concurrency")
@@ -57,15 +58,19 @@ class Renewer:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._leases: WeakSet[HeldLease] = WeakSet()
+        self._leaving: list[Claim] = []
         self._thread: threading.Thread | None = None
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="mintaka-leases", daemon=True)
+            self._thread.start()
 
     def add(self, lease: HeldLease) -> None:
         """Renew `lease` from now on."""
         with self._changed:
             self._leases.add(lease)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="mintaka-leases", daemon=True)
-                self._thread.start()
+            self._start()
             self._changed.notify()
 
     def remove(self, lease: HeldLease) -> None:
@@ -73,15 +78,25 @@ class Renewer:
         with self._changed:
             self._leases.discard(lease)
 
+    def let_go(self, claim: Claim) -> None:
+        """Release `claim`, in the background."""
+        with self._changed:
+            self._leaving.append(claim)
+            self._start()
+            self._changed.notify()
+
     def _work(self) -> None:
         while True:
             with self._changed:
-                while True:
+                while not self._leaving:
                     next_due = min((lease.due for lease in self._leases), default=None)
                     if next_due is not None and next_due <= monotonic():
                         break
                     self._changed.wait(None if next_due is None else next_due - monotonic())
                 due = [lease for lease in self._leases if lease.due <= monotonic()]
+                leaving, self._leaving = self._leaving, []
+            for claim in leaving:
+                claim.release()
             for place in {lease.place for lease in due}:
                 for seconds in {lease.seconds for lease in due if lease.place is place}:
                     renew(place, seconds, [lease for lease in due if lease.place is place and lease.seconds == seconds])

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintaka import flow, task
+from mintaka import flow, runtime, task
 from mintaka.concurrency import sync
 from mintaka.concurrency.asyncio import concurrency as aconcurrency
 from mintaka.concurrency.asyncio import rate_limit as arate_limit
 from mintaka.concurrency.sync import concurrency, rate_limit
+from mintaka.concurrency.tagged import KNOWN
 from mintaka.exceptions import (
     AcquireConcurrencySlotTimeoutError,
     CancelledRun,
@@ -32,6 +33,7 @@ from mintaka.exceptions import (
     SharingError,
 )
 from mintaka.sharing import shared
+from mintaka.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +51,7 @@ with concurrency("db", lease_duration=2, strict=True):
 """
 ENTER = """
 import os, sys, time
-from mintaka import flow, task
+from mintaka import flow, runtime, task
 from mintaka.concurrency.sync import concurrency
 from mintaka.task_runners import ThreadPoolTaskRunner
 
@@ -349,6 +351,57 @@ def test_a_rate_is_kept_and_who_cannot_wait_is_told_when() -> None:
     assert time.monotonic() - began < 3
     with pytest.raises(TimeoutError), concurrency("slow", timeout_seconds=0):
         pytest.fail("it was entered")
+
+
+@pytest.mark.parametrize("workers", ["threads", "processes"])
+def test_a_limit_of_a_tag_holds_back_the_tasks_that_have_it(workers: str, tmp_path: Path) -> None:
+    """Retried ones too, in whatever process they run; others not."""
+    limit(2, name="tag:db")
+    KNOWN.forget()
+    journal = tmp_path / "journal"
+
+    @task(tags=["db", "else"], retries=1)
+    def enter(n: int) -> int:
+        descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, b"+")
+        time.sleep(0.02)
+        os.write(descriptor, b"-")
+        os.close(descriptor)
+        if n == 0 and runtime.task_run.run_count == 1:
+            raise ValueError("again")
+        return n
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=8) if workers == "threads" else ProcessPoolTaskRunner(max_workers=4))
+    def main() -> list[int]:
+        with concurrency("tag:db", occupy=2):
+            waits = enter.map(range(20))
+            eventually(lambda: waiting("tag:db") >= 4)
+            assert enter.with_options(tags=["else"])(7) == 7
+            assert {future.state.name for future in waits} == {"Pending"}
+        return waits.result()
+
+    assert main() == list(range(20))
+    inside = most = 0
+    for sign in journal.read_text()[2:]:
+        inside += 1 if sign == "+" else -1
+        most = max(most, inside)
+    assert (inside, most) == (0, 2)
+    eventually(lambda: held("tag:db") == 0)
+
+
+def test_limits_of_tags_hold_up_nobody_where_the_api_is_away(reached: RealApi | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Unless one is known and its slots are to be had: runs need no API."""
+    if reached is None:
+        pytest.skip("there is no API")
+    reached.kill()
+    KNOWN.forget()
+
+    @task(tags=["db"])
+    def enter() -> int:
+        return 1
+
+    assert enter() == 1
+    assert "limits of tags are those of before" in caplog.text
 
 
 def test_the_command_line_makes_shows_and_deletes_limits() -> None:

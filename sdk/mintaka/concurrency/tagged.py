@@ -1,0 +1,138 @@
+"""Limits of tags: a limit named `tag:NAME` holds back tasks with the tag NAME, without a word in their code.
+
+Slots are held from when a run begins until it is over, its retries included. Which of such limits there are is asked every
+few seconds, however many tasks run; where nobody answers who never did before, no task is held up by that.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mintaka.concurrency.claims import Claim
+from mintaka.concurrency.leases import renewer
+from mintaka.exceptions import SharingError
+from mintaka.homes import home
+from mintaka.outcomes import Outcome
+from mintaka.sharing import NoPlace, shared
+from mintaka.steps import Do, Sleep
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from mintaka.homes import Home
+    from mintaka.invocations import Invocation, Keeping
+    from mintaka.steps import Step
+
+logger = logging.getLogger("mintaka.concurrency")
+
+PREFIX = "tag:"
+#: How long it takes at most until a limit that was made, or deleted, is noticed.
+_KNOWN_SECONDS = 5.0
+
+
+class KnownLimits:
+    """The limits of tags, as they were a few seconds ago."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._home: Home | None = None
+        self._names: frozenset[str] = frozenset()
+
+    @property
+    def stale(self) -> bool:
+        """True where they have to be asked for again."""
+        return monotonic() >= self._until
+
+    def refresh(self) -> None:
+        """Ask for them, unless somebody else just does."""
+        if self._lock.acquire(blocking=not self._names):
+            try:
+                if self.stale:
+                    self._names = self._asked()
+                    self._until = monotonic() + _KNOWN_SECONDS
+            finally:
+                self._lock.release()
+
+    def forget(self) -> None:
+        """Ask again next time."""
+        self._until = 0.0
+
+    def among(self, tags: tuple[str, ...]) -> list[str]:
+        """The limits of these tags."""
+        names = self._names
+        return [PREFIX + tag for tag in tags if PREFIX + tag in names] if names else []
+
+    def _asked(self) -> frozenset[str]:
+        where = home()
+        before, self._home = (self._names if self._home == where else frozenset[str]()), where
+        try:
+            return frozenset(limit.name for limit in shared().limits(PREFIX))
+        except NoPlace:
+            return frozenset()
+        except SharingError as error:
+            logger.warning("limits of tags are those of before, if any: %s", error)
+            return before
+
+
+KNOWN = KnownLimits()
+
+
+class TaggedKeeping:
+    """Has a run with tags wait for slots of their limits; `inner` keeps its result, if anything does."""
+
+    __slots__ = ("_claim", "_inner")
+
+    def __init__(self, inner: Keeping | None) -> None:
+        self._inner = inner
+        self._claim: Claim | None = None
+
+    def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:
+        """A kept result needs no slots; all else waits until they are held."""
+        if self._inner is not None:
+            found = yield from self._inner.begin(invocation)
+            if found is not None:
+                return found
+        if KNOWN.stale:
+            yield Do(KNOWN.refresh)
+        if names := KNOWN.among(invocation.run.tags):
+            claim = self._claim = Claim(names, 1, None, strict=False)
+            while (step := (yield Do(lambda: _stepped(claim)))) is not None:
+                if isinstance(step, BaseException):
+                    raise step
+                yield Sleep(step)
+        return None
+
+    def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
+        """The body returned `value`."""
+        if self._inner is not None:
+            return (yield from self._inner.complete(invocation, value))
+        return Outcome(invocation.run, value, ok=invocation.ledger.complete(invocation.run))
+
+    def ended(self, *, ok: bool) -> Generator[Step, Any, None]:
+        """The run ended otherwise."""
+        if self._inner is not None:
+            yield from self._inner.ended(ok=ok)
+
+    def forget(self, outcome: Outcome) -> None:
+        """The outcome goes into a future."""
+        if self._inner is not None:
+            self._inner.forget(outcome)
+
+    def release(self) -> None:
+        """The run is over: its slots are let go in the background."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            renewer().let_go(claim)
+        if self._inner is not None:
+            self._inner.release()
+
+
+def _stepped(claim: Claim) -> float | BaseException | None:
+    try:
+        return claim.step()
+    except BaseException as error:  # noqa: BLE001 - it is raised where the run is driven
+        return error
