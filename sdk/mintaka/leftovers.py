@@ -145,13 +145,18 @@ class UploadedLeftover:
         return f"{self._storage.url}/{UPLOADED}-{SET_ASIDE}/{self._name}"
 
 
+def spools(folder: Path) -> list[Path]:
+    """The spools in `folder`, those of living processes too; what was set aside is none."""
+    if not folder.is_dir():
+        return []
+    return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.name != SET_ASIDE)
+
+
 def local_leftovers(folder: Path) -> Iterator[tuple[LocalLeftover, FolderLock]]:
     """The spools in `folder` whose process is gone, each locked; whoever asks for the next one has to release it."""
-    if not KNOWS_THE_DEAD or not folder.is_dir():
-        return
-    for each in sorted(folder.iterdir()):
+    for each in spools(folder) if KNOWS_THE_DEAD else ():
         with suppress(OSError):
-            if not each.name.startswith(".") and each.name != SET_ASIDE and (lock := FolderLock.of(each)) is not None:
+            if (lock := FolderLock.of(each)) is not None:
                 yield LocalLeftover(each), lock
 
 

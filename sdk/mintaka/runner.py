@@ -174,6 +174,11 @@ class Attempt:
         settings = DeliverySettings(
             spool_folder=environment.spool_dir, spool_limit_bytes=environment.spool_limit_bytes or SPOOL_LIMIT_BYTES
         )
+        if environment.spool_dir is not None:  # of the user's own: it may outlive a pod
+            from mintaka.historian import historian  # noqa: PLC0415 - start-up time
+            from mintaka.leftovers import Leftovers  # noqa: PLC0415 - start-up time
+
+            historian().add(Leftovers(environment.spool_dir, ApiSink(environment.api_url)))
         self._recorder = HistoryRecorder(ApiSink(environment.api_url), self.launch, settings, self.termination.fence)
         self.launch.recorder = self._recorder
         handler = HistoryHandler(self._recorder)

@@ -12,6 +12,7 @@ from uuid import uuid4
 from mintaka import __version__
 from mintaka.cli.findings import Finding
 from mintaka.homes import home
+from mintaka.leftovers import SET_ASIDE, spools
 from mintaka.result_storage import storage_of
 from mintaka_history.glimpses import Unreadable, glimpse
 from mintaka_history.schemas import HEAD
@@ -112,7 +113,11 @@ def _results() -> Iterator[Finding]:
 
 
 def _spools() -> Iterator[Finding]:
-    folders = [folder for folder in (home().spool.iterdir() if home().spool.is_dir() else ()) if any(folder.iterdir())]
+    aside = home().spool / SET_ASIDE
+    if aside.is_dir():
+        told = f"{aside} has history of {len(list(aside.iterdir()))} runs that was refused"
+        yield Finding("spool", well=False, told=told, todo="see in the log why, then deliver or delete it: mintaka deliver FOLDER")
+    folders = spools(home().spool)
     if not folders:
         yield Finding("spool", well=True, told="nothing waits to be delivered")
         return

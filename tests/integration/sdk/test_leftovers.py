@@ -144,6 +144,33 @@ def test_takers_at_once_lose_nothing(api: Any, scripts: Scripts) -> None:
         assert [rows[n] for n in range(301)] == ["COMPLETED"] * 301
 
 
+def test_takers_of_one_storage_at_once_lose_nothing(api: Any, scripts: Scripts, tmp_path: Path) -> None:
+    """What is in a storage cannot be locked, so reports may come twice; that does no harm."""
+    killed(scripts)
+    killed(scripts)
+    for folder in scripts.folders:
+        place = tmp_path / "results" / "spools" / folder.name
+        place.mkdir(parents=True)
+        for path in (folder / "owner", *folder.glob("*.gz")):
+            path.rename(place / path.name)
+    api.start()
+    for process in [scripts.deliver(f"file://{tmp_path}/results") for _ in range(3)]:
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (0, "")
+    assert [path for path in (tmp_path / "results").rglob("*") if path.is_file()] == []
+    found = {(report["flow_run"]["name"], row["n"]) for report in api.reports for row in report["tasks"] if row["state"] == "COMPLETED"}
+    assert len(found) == 2 * 301
+
+
+def test_the_next_pod_with_the_same_folder_takes_in_what_one_left(api: Any, tmp_path: Path) -> None:
+    api.stop()
+    assert pod(tmp_path, api.url).history_complete is False
+    api.start()
+    assert pod(tmp_path, api.url, MINTAKA_ATTEMPT="2").history_complete is True
+    assert {report["attempt"] for report in api.reports if report["final"]} == {1, 2}
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
 def test_a_taker_that_is_killed_leaves_the_rest_to_the_next(api: Any, scripts: Scripts) -> None:
     killed(scripts)
     api.start()
