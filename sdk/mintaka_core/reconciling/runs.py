@@ -13,10 +13,11 @@ from types import MappingProxyType
 
 from mintaka_core import names
 from mintaka_core.backoff import Retries
+from mintaka_core.reconciling.again import note_suspension, run_again, suspended_end, wait_for_its_owner
 from mintaka_core.reconciling.ends import after_the_end, delivery
 from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunEffect, RunPlan, StopWorkload
-from mintaka_core.resources.runs import RESUMED_LIMIT, FlowRun, FlowRunStatus
+from mintaka_core.resources.runs import FlowRun, FlowRunStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.rules import PENDING_TIMEOUT
 from mintaka_core.states import (
@@ -32,7 +33,6 @@ from mintaka_core.states import (
     SUSPENDED_ITSELF,
     State,
     scheduled,
-    suspended_itself,
 )
 from mintaka_core.transitions import CLOCK_TOLERANCE
 from mintaka_core.workloads import Refusal, Workload
@@ -105,7 +105,7 @@ class _Pass:
             self.ledger.update(reruns=spec.reruns)  # what it is created with asks for nothing
             return self.ledger.propose(scheduled(spec.scheduled_time)).accepted
         if state.is_terminal:
-            return self._wanted_again and self._run_again("Rerun")
+            return run_again(self, "Rerun")
         if self._adopt(state):
             return True
         self._stop_replaced()
@@ -119,21 +119,8 @@ class _Pass:
             case t if t == CANCELLING:
                 return self._cancel()
             case t if t == PAUSED:
-                return self._wait_for_itself() if state.reason == SUSPENDED_ITSELF else self._resume()
+                return wait_for_its_owner(self) if state.reason == SUSPENDED_ITSELF else self._resume()
         return False
-
-    @property
-    def _wanted_again(self) -> bool:
-        return self.seen.run.spec.reruns > self.ledger.status.reruns and not self.ledger.cancel_requested
-
-    def _run_again(self, reason: str) -> bool:
-        """Start it once more, because its owner raised spec.reruns; the suspension it waited in, if any, is over."""
-        status, reruns = self.ledger.status, self.seen.run.spec.reruns
-        again = scheduled(reason=reason, message=f"spec.reruns was raised to {reruns}")
-        accepted = self.ledger.propose(again, explicit=True).accepted
-        if accepted:
-            self.ledger.update(reruns=reruns, suspension="", resumed=(*status.resumed, *filter(None, (status.suspension,))))
-        return accepted
 
     def _why_cancelled(self) -> str:
         return "spec.cancel was set" if self.seen.run.spec.cancel else "the FlowRun was deleted"
@@ -286,7 +273,7 @@ class _Pass:
             return False
         self.stop(workload, "the flow ended")
         accepted = self.ledger.propose(
-            self._suspended(workload.end) if workload.end.type == PAUSED else workload.end,
+            suspended_end(workload.end, self.ledger),
             attempt=workload.attempt,
             retriable=workload.retriable,
             never_ran=workload.never_ran,
@@ -295,31 +282,8 @@ class _Pass:
         ).accepted
         if accepted and workload.history_complete is not None:
             self.ledger.condition("HistoryComplete", holds=workload.history_complete, **delivery(workload))
-        if self.ledger.state is not None and self.ledger.state.type == PAUSED and workload.end.type == PAUSED:
-            self.ledger.update(suspension=workload.suspension[:200], next_time=workload.resume_by)
+        note_suspension(workload, self.ledger)
         return accepted
-
-    def _suspended(self, end: State) -> State:
-        """What the end of a flow that suspended itself amounts to."""
-        if len(self.ledger.status.resumed) >= RESUMED_LIMIT:
-            return State(FAILED, reason="TooManySuspensions", message=f"it suspended itself more than {RESUMED_LIMIT} times")
-        return suspended_itself(end.message)
-
-    def _wait_for_itself(self) -> bool:
-        """PAUSED by its own code: until its owner raises spec.reruns, or its patience is over."""
-        for workload in self.seen.workloads.values():
-            if workload.attempt <= self.ledger.status.attempt:
-                self.stop(workload, "the run is suspended")
-        deadline = self.ledger.status.next_time
-        if self._wanted_again:
-            return not self.seen.run.spec.suspend and self._run_again("Resumed")
-        if deadline is not None and self.now >= deadline:
-            self.ledger.update(suspension="")
-            late = State(FAILED, "TimedOut", "SuspensionTimedOut", f"nobody resumed it until {deadline:%Y-%m-%dT%H:%M:%SZ}")
-            return self.ledger.propose(late).accepted
-        if deadline is not None:
-            self.due.append(deadline)
-        return False
 
     def _cancel(self) -> bool:
         workload = self.workload

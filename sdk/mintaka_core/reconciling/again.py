@@ -1,0 +1,73 @@
+"""Runs that start again: finished ones whose owner raised spec.reruns, and those that their own code suspended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from mintaka_core.resources.runs import RESUMED_LIMIT
+from mintaka_core.states import FAILED, PAUSED, State, scheduled, suspended_itself
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mintaka_core.reconciling.ledger import Ledger
+    from mintaka_core.reconciling.runs import RunObservation
+    from mintaka_core.workloads import Workload
+
+
+class Course(Protocol):
+    """The pass in which a run is looked at."""
+
+    seen: RunObservation
+    now: datetime
+    ledger: Ledger
+    due: list[datetime]
+
+    def stop(self, workload: Workload, why: str) -> None:
+        """Ask a workload to stop."""
+
+
+def run_again(going: Course, reason: str) -> bool:
+    """Start it once more where its owner wants that; the suspension it waited in, if any, is over. True where the run moved on."""
+    status, reruns = going.ledger.status, going.seen.run.spec.reruns
+    if reruns <= status.reruns or going.ledger.cancel_requested:
+        return False
+    again = scheduled(reason=reason, message=f"spec.reruns was raised to {reruns}")
+    accepted = going.ledger.propose(again, explicit=True).accepted
+    if accepted:
+        going.ledger.update(reruns=reruns, suspension="", resumed=(*status.resumed, *filter(None, (status.suspension,))))
+    return accepted
+
+
+def suspended_end(end: State, ledger: Ledger) -> State:
+    """What the end of a workload amounts to: one that suspended itself must not do so for ever."""
+    if end.type != PAUSED:
+        return end
+    if len(ledger.status.resumed) >= RESUMED_LIMIT:
+        return State(FAILED, reason="TooManySuspensions", message=f"it suspended itself more than {RESUMED_LIMIT} times")
+    return suspended_itself(end.message)
+
+
+def note_suspension(workload: Workload, ledger: Ledger) -> None:
+    """Write down which suspension the run waits in, and until when, where that is how its workload ended."""
+    if ledger.state is not None and ledger.state.type == PAUSED and workload.end is not None and workload.end.type == PAUSED:
+        ledger.update(suspension=workload.suspension[:200], next_time=workload.resume_by)
+
+
+def wait_for_its_owner(going: Course) -> bool:
+    """PAUSED by its own code: until its owner raises spec.reruns, or its patience is over."""
+    ledger = going.ledger
+    for workload in going.seen.workloads.values():
+        if workload.attempt <= ledger.status.attempt:
+            going.stop(workload, "the run is suspended")
+    if going.seen.run.rerun_wanted:
+        return not going.seen.run.spec.suspend and run_again(going, "Resumed")
+    deadline = ledger.status.next_time
+    if deadline is None:
+        return False
+    if going.now < deadline:
+        going.due.append(deadline)
+        return False
+    ledger.update(suspension="")
+    late = State(FAILED, "TimedOut", "SuspensionTimedOut", f"nobody resumed it until {deadline:%Y-%m-%dT%H:%M:%SZ}")
+    return ledger.propose(late).accepted
