@@ -10,7 +10,13 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, assert_type
 
 from mintaka import Completed, Flow, Future, FutureList, State, Task, allow_failure, flow, quote, task, unmapped
+from mintaka.blocks.system import Secret
+from mintaka.concurrency.asyncio import concurrency as aconcurrency
+from mintaka.concurrency.asyncio import rate_limit as arate_limit
+from mintaka.concurrency.sync import concurrency, rate_limit
+from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
 from mintaka.states import Failed
+from mintaka.variables import Variable
 
 
 @task
@@ -67,6 +73,11 @@ class Loader:
     @staticmethod
     @task
     def static_outside(n: int) -> str:
+        return str(n)
+
+    @task(retries=1)
+    @staticmethod
+    def static_with_settings(n: int) -> str:
         return str(n)
 
     @flow
@@ -197,10 +208,37 @@ assert_type(Loader().load.submit(1), Future[str])
 assert_type(Loader.load(Loader(), 1), str)
 assert_type(Loader.static_outside(1), str)
 assert_type(Loader.static.submit(1), Future[str])
+assert_type(Loader.static_with_settings(1), str)
 assert_type(Loader().run(1), str)
 assert_type(Loader().load_async.submit(1), Future[str])
 Loader().load("1")  # type: ignore[arg-type]
 Loader.static("1")  # type: ignore[arg-type]
+
+
+# What runs share.
+async def shares() -> None:
+    with concurrency(["a", "b"], occupy=2, timeout_seconds=1.5) as nothing:
+        assert_type(nothing, None)
+    async with aconcurrency("a", strict=True):
+        await arate_limit("r")
+    rate_limit("r", occupy="1")  # type: ignore[arg-type]
+    assert_type(Variable.set("v", [1], tags=["t"]), Variable)
+    assert_type(await Variable.aunset("v"), bool)
+    assert_type(Secret.load("s").get(), str)
+    assert_type(await Secret.aload("s"), Secret)
+
+
+# Where the code runs.
+assert_type(get_run_context(), FlowRunContext | TaskRunContext)
+assert_type(TaskRunContext.get(), TaskRunContext | None)
+
+
+@concurrency("a")
+def decorated(n: int) -> int:
+    return n
+
+
+assert_type(decorated(1), int)
 
 
 # Hooks keep their own type.

@@ -8,8 +8,8 @@ import typer
 from rich.table import Table
 
 from mintaka.cli.parsing import BadArgument, JsonOption
+from mintaka.cli.places import sharing_place
 from mintaka.cli.showing import console, print_json
-from mintaka.sharing import shared
 
 if TYPE_CHECKING:
     from mintaka.sharing.protocol import StoredLimit
@@ -29,7 +29,7 @@ def create_limit(
     json: JsonOption = False,
 ) -> None:
     """Make a limit, or change one."""
-    if not shared().put_limit(name, slots, decay_per_second, overwrite=overwrite):
+    if not sharing_place().put_limit(name, slots, decay_per_second, overwrite=overwrite):
         message = f"limit {name!r} exists already: --overwrite changes it"
         raise BadArgument(message)
     if json:
@@ -56,7 +56,7 @@ def show_limit(name: Name, json: JsonOption = False) -> None:
 @group.command(name="list")
 def list_limits(prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "", json: JsonOption = False) -> None:
     """Show limits, by name."""
-    found = shared().limits(prefix)
+    found = sharing_place().limits(prefix)
     if json:
         print_json([_document(each) for each in found])
     else:
@@ -66,21 +66,21 @@ def list_limits(prefix: Annotated[str, typer.Argument(help="Only names that begi
 @group.command(name="delete")
 def delete_limit(name: Name, json: JsonOption = False) -> None:
     """Delete a limit: it holds nobody up any more."""
-    if not shared().remove_limit(name):
+    if not sharing_place().remove_limit(name):
         raise BadArgument(_absence(name))
     if json:
         print_json({"name": name})
 
 
 def _there(name: str) -> StoredLimit:
-    found = shared().limit(name)
+    found = sharing_place().limit(name)
     if found is None:
         raise BadArgument(_absence(name))
     return found
 
 
 def _absence(name: str) -> str:
-    return f"there is no limit {name!r} in {shared().place}"
+    return f"there is no limit {name!r} in {sharing_place().place}"
 
 
 def _table(limits: list[StoredLimit]) -> Table:

@@ -15,9 +15,11 @@ import typer
 from mintaka.cli.parsing import BadArgument
 from mintaka.histories import history
 from mintaka.homes import home
+from mintaka.sharing import shared
 
 if TYPE_CHECKING:
     from mintaka.histories import History
+    from mintaka.sharing.protocol import Shared
 
 RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).", metavar="RUN")]
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Ask the cluster of kubectl's context, not the API or the local history.")]
@@ -50,6 +52,22 @@ def place(*, cluster: bool, namespace: str | None = None) -> History:
 
         return RemoteHistory(where.api_url, namespace=namespace)
     return history(where)
+
+
+def sharing_place() -> Shared:
+    """Where variables and limits are: the local database, or an API.
+
+    Raises:
+        BadArgument: the cluster is meant, whose API cannot be told anything through kubectl.
+        SharingError: there is no such place, or it cannot be opened.
+    """
+    if in_cluster(cluster=False) and not home().api_url:
+        message = (
+            "variables and limits of a cluster are at its API: kubectl port-forward -n mintaka-system service/mintaka-api 4200, "
+            "and set MINTAKA_API_URL=http://localhost:4200"
+        )
+        raise BadArgument(message)
+    return shared()
 
 
 def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None) -> dict[str, Any]:

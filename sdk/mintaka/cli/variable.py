@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from mintaka.cli.parsing import BadArgument, JsonOption
+from mintaka.cli.places import sharing_place
 from mintaka.cli.showing import console, print_json
-from mintaka.sharing import shared
 
 if TYPE_CHECKING:
     from mintaka.sharing.protocol import StoredVariable
@@ -23,9 +23,9 @@ Name = Annotated[str, typer.Argument(help="The variable's name.")]
 @group.command(name="get")
 def get_variable(name: Name, json: JsonOption = False) -> None:
     """Print a variable's value: texts as they are, all else as JSON."""
-    found = shared().variable(name)
+    found = sharing_place().variable(name)
     if found is None:
-        message = f"there is no variable {name!r} in {shared().place}"
+        message = f"there is no variable {name!r} in {sharing_place().place}"
         raise BadArgument(message)
     if json:
         print_json(_document(found))
@@ -46,7 +46,7 @@ def set_variable(
         parsed: Any = standard_json.loads(value)
     except ValueError:
         parsed = value
-    if not shared().put_variable(name, parsed, tag or (), overwrite=overwrite):
+    if not sharing_place().put_variable(name, parsed, tag or (), overwrite=overwrite):
         message = f"variable {name!r} exists already: --overwrite changes it"
         raise BadArgument(message)
     if json:
@@ -56,8 +56,8 @@ def set_variable(
 @group.command(name="unset")
 def unset_variable(name: Name, json: JsonOption = False) -> None:
     """Delete a variable."""
-    if not shared().remove_variable(name):
-        message = f"there is no variable {name!r} in {shared().place}"
+    if not sharing_place().remove_variable(name):
+        message = f"there is no variable {name!r} in {sharing_place().place}"
         raise BadArgument(message)
     if json:
         print_json({"name": name})
@@ -66,7 +66,7 @@ def unset_variable(name: Name, json: JsonOption = False) -> None:
 @group.command(name="list")
 def list_variables(prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "", json: JsonOption = False) -> None:
     """Show variables, by name."""
-    found = shared().variables(prefix)
+    found = sharing_place().variables(prefix)
     if json:
         print_json([_document(each) for each in found])
         return

@@ -334,3 +334,13 @@ def test_every_command_speaks_json_and_has_the_help_of_the_table(terminal: Termi
         code, out, _ = terminal(name, *words, "--help")
         assert code == 0
         assert "--json" in out
+
+
+@pytest.mark.parametrize("words", [("variable", "list"), ("limit", "list")])
+def test_what_a_cluster_shares_is_not_looked_for_on_this_machine(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str]
+) -> None:
+    monkeypatch.delenv("MINTAKA_API_URL", raising=False)
+    code, out, told = terminal(*words, program="kubectl-mintaka")
+    assert (code, out) == (2, "")
+    assert "kubectl port-forward" in told
