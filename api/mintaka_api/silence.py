@@ -3,7 +3,8 @@
 Nobody watches over a script, and its process cannot be seen from here; so it says something every 15 s, be it that there is
 nothing new, and one that was not heard of for `MINTAKA_SILENCE_SECONDS` is taken for dead. Silence counts only where it could
 have been heard: after a time without the API or its database, everybody gets that long to speak again. Should a process that
-was cut off speak again after all, its run goes on. Runs in a cluster are not judged here: their end is the operator's to tell.
+was cut off speak again after all, its run goes on. One that suspended itself is no such case; it fails where nobody resumed it
+in time. Runs in a cluster are not judged here: their end is the operator's to tell.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from mintaka_history.database import DatabaseAway
 from mintaka_history.instants import now_microseconds
 from mintaka_history.queries.health import answers
-from mintaka_history.queries.silence import crash_silent
+from mintaka_history.queries.silence import crash_silent, fail_overdue
 
 if TYPE_CHECKING:
     from mintaka_history.database import Database
@@ -37,6 +38,7 @@ async def watch_for_silence(database: Database, silence_seconds: float) -> None:
                 await database.read(answers)
                 continue
             crashed = await database.write(crash_silent, now_microseconds() - round(silence_seconds * 1e6))
+            await database.write(fail_overdue)
         except DatabaseAway:
             listening_since = monotonic()
             continue

@@ -63,11 +63,12 @@ def command(
 ) -> None:
     """Let a flow run go on: answer it where it waits, start it again where it is suspended or over."""
     value = _read(given)
-    here = bool(storage or entrypoint or parameter)
+    here = bool(storage or entrypoint or parameter)  # its results are to be used by a process of this machine
     if in_cluster(cluster) and not here:
         return _asked(_resume_in_cluster(run, value, namespace, given=given is not None), json=json)
     found = _known(run, namespace)
-    if found is not None and not here:
+    of_a_script = found is not None and (not home().api_url or found["namespace"] == NAMESPACE)
+    if found is not None and not parameter and (of_a_script or not here):
         goes_on = _answered_there(found, value) if home().api_url else answered_here(found, value, given=given is not None)
         if goes_on:
             return _asked(found, json=json)

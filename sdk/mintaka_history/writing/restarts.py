@@ -37,7 +37,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Accept', ?, ?) ON CONFLICT DO NOTHING
 """
 _OVERDUE = f"""
 SELECT f.no, f.uid, p.key, f.sequence, f.attempt FROM pauses AS p JOIN flow_runs AS f ON f.uid = p.flow_run
-WHERE p.suspended = 1 AND p.answered IS NULL AND p.ended IS NULL AND p.deadline < ?
+WHERE p.suspended = true AND p.answered IS NULL AND p.ended IS NULL AND p.deadline < ?
   AND f.state = {_PAUSED} AND f.state_name = '{SUSPENDED}' AND f.resource_version = 0
 """  # noqa: S608 - our own words
 
@@ -78,13 +78,18 @@ class _Database(Protocol):
 
 def fail_overdue(database: _Database) -> int:
     """Record as FAILED what suspended itself for so long only, and was not resumed; how many runs that were."""
-    now = now_microseconds()
-    if not database.reading().run(_OVERDUE, (now,)):
+    if not database.reading().run(_OVERDUE, (now_microseconds(),)):
         return 0
     with database.writing() as session:
-        found = session.run(_OVERDUE, (now,))
-        for number, uid, key, sequence, attempt in found:
-            session.run(_END, (_FAILED, _LATE, _LATE_MESSAGE, now, now, sequence + 1, number, sequence))
+        return fail_overdue_now(session)
+
+
+def fail_overdue_now(session: Session) -> int:
+    """The same in a transaction that has begun."""
+    now = now_microseconds()
+    found = session.run(_OVERDUE, (now,))
+    for number, uid, key, sequence, attempt in found:
+        if session.run(_END, (_FAILED, _LATE, _LATE_MESSAGE, now, now, sequence + 1, number, sequence)):
             session.run(_TRANSITION, (number, sequence + 1, now, attempt, _PAUSED, _FAILED, _FAILED, "TimedOut", _LATE, _LATE_MESSAGE))
-            session.run("UPDATE pauses SET ended = ? WHERE flow_run = ? AND key = ?", (now, uid, key))
-        return len(found)
+        session.run("UPDATE pauses SET ended = ? WHERE flow_run = ? AND key = ?", (now, uid, key))
+    return len(found)

@@ -108,16 +108,16 @@ def test_a_script_that_was_frozen_for_too_long_goes_on_where_it_was(api: RealApi
 SUSPENDS = """
 from mintaka import flow, suspend_flow_run
 @flow(flow_run_name="script")
-def main():
-    suspend_flow_run()
-main()
+def main(timeout):
+    suspend_flow_run(timeout=timeout)
+main(PATIENCE)
 """
 
 
 def test_a_script_that_suspended_itself_is_silent_and_well(api: RealApi, tmp_path: Path) -> None:
     """Another one that is killed afterwards is found; by then this one would have been."""
     environment = os.environ | {"MINTAKA_HISTORY": "on", "MINTAKA_HOME": str(tmp_path), "MINTAKA_API_URL": api.url}
-    for text, name in ((SUSPENDS, "script"), (SCRIPT.replace('"script"', '"other"'), "other")):
+    for text, name in ((SUSPENDS.replace("PATIENCE", "None"), "script"), (SCRIPT.replace('"script"', '"other"'), "other")):
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(text)], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -129,6 +129,16 @@ def test_a_script_that_suspended_itself_is_silent_and_well(api: RealApi, tmp_pat
         process.communicate(timeout=30)
     eventually(lambda: api.get("/flow-runs?name=other")["items"][0]["state"]["type"] == "CRASHED")
     assert state(api) == "PAUSED"
+
+
+def test_a_script_that_nobody_resumes_in_time_fails_by_itself(api: RealApi, tmp_path: Path) -> None:
+    """The API looks, since nobody else does."""
+    environment = os.environ | {"MINTAKA_HISTORY": "on", "MINTAKA_HOME": str(tmp_path), "MINTAKA_API_URL": api.url}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(SUSPENDS.replace("PATIENCE", "0.1"))], env=environment, check=False)
+    eventually(lambda: state(api) == "FAILED")
+    (run,) = api.get("/flow-runs?name=script")["items"]
+    assert (run["state"]["name"], run["state"]["reason"]) == ("TimedOut", "SuspensionTimedOut")
+    assert api.get(f"/flow-runs/{run['uid']}/pauses")["items"] == []
 
 
 def long_flow(api: RealApi, folder: Path, meanwhile: Callable[[], None], *, local: bool = True, **settings: Any) -> Any:

@@ -57,6 +57,10 @@ def suspends():
     suspend_flow_run(timeout=float(os.environ.get("PATIENCE", "60")))
     return loaded, load(2)
 
+@flow(result_storage="own")
+def elsewhere():
+    return load(3), suspend_flow_run(bool)
+
 @flow
 def asks():
     return pause_flow_run(Approval, timeout=60, poll_interval=0.05).approved
@@ -164,6 +168,16 @@ def test_a_script_suspends_itself_and_goes_on_with_its_input(desk: Desk) -> None
     transitions = json.loads(desk.mintaka("explain", uid, "--json")[1])["transitions"]
     assert [row["sequence"] for row in transitions] == list(range(1, len(transitions) + 1))
     assert [row["from"] for row in transitions[1:]] == [row["to"] for row in transitions[:-1]]
+
+
+def test_a_run_with_a_storage_of_its_own_is_answered_and_goes_on(desk: Desk) -> None:
+    """Where its results are is said by who resumes it; it is the same run all the same."""
+    desk.script("elsewhere")
+    run = desk.run()
+    code, _, err = desk.mintaka("resume", run["uid"], "--input", "true")
+    assert (code, "nothing is kept of flow run" in err) == (2, True)
+    assert desk.mintaka("resume", run["uid"], "--storage", "own")[:2] == (0, "(6, True)\n")
+    assert (desk.run()["uid"], desk.run()["attempt"]) == (run["uid"], 2)
 
 
 def test_of_two_who_resume_a_run_at_once_one_is_refused(desk: Desk) -> None:

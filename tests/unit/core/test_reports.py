@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -131,3 +132,17 @@ def test_only_an_end_or_a_pause_can_be_reported(state_type: StateType) -> None:
 def test_a_good_end_needs_no_words() -> None:
     """The shortest report: completed."""
     assert decode_report(completed_report(3).encode()) == Report(3, State(COMPLETED))
+
+
+@pytest.mark.parametrize("until", [None, datetime(2030, 1, 1, 12, tzinfo=UTC)], ids=["for ever", "for a time"])
+def test_a_suspension_is_part_of_the_report(until: datetime | None) -> None:
+    """Which one, and until when; others have neither."""
+    report = Report(1, State(PAUSED, "Suspended", "Suspended", "waits"), suspension="approval \N{SNOWMAN}", resume_by=until)
+    assert decode_report(report.encode()) == report
+    assert not {"suspension", "resumeBy"} & json.loads(completed_report(1).encode()).keys()
+
+
+@pytest.mark.parametrize("until", ["tomorrow", 17, [], "9999-99-99T00:00:00Z"])
+def test_a_report_that_waits_until_no_time_is_none(until: Any) -> None:
+    """What a container writes is not trusted."""
+    assert decode_report(json.dumps({**GOOD, "type": "PAUSED", "resumeBy": until})) is None
