@@ -96,9 +96,9 @@ def tell(ended: Ended, *, json: bool, **more: Any) -> None:
     line.append(f" after {lasting(ended.seconds)}").append(f": {why}" if why else "")
     out.print(line)
     if counts := ended.tally.counts():
-        out.print(Text("  tasks  ", style="dim").append_text(counted(counts)))
+        out.print(Text().append("  tasks  ", style="dim").append_text(counted(counts)))
     for word, command in _next(ended):
-        out.print(Text(f"  {word}  ", style="dim").append(command))
+        out.print(Text().append(f"  {word}  ", style="dim").append(command))
     if value is not None:
         sys.stdout.write(f"{value}\n")
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _COMMAND = (sys.executable, "-c", "from mintaka.cli import main; main()")
 _OPTION = "--restart-on-crash"
+#: What a process that drew on the terminal and was killed has left undone: it takes a line of its own, and the cursor is shown.
+_CURSOR = "\x1b[?25h"
 
 
 def supervised(limit: int, *, json: bool) -> int:
@@ -88,7 +90,10 @@ def _child(arguments: list[str], run: str) -> tuple[int, bool]:
     environment = {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"} | os.environ | {SUPERVISED: run}
     process = subprocess.Popen([*_COMMAND, *arguments], env=environment)  # noqa: S603 - ourselves
     with _passing_on(process) as asked:
-        return process.wait(), bool(asked)
+        code = process.wait()
+    if code < 0 and sys.stderr.isatty():
+        sys.stderr.write(f"\n{_CURSOR}")
+    return code, bool(asked)
 
 
 @contextmanager
