@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from mintaka.cancelling import judging
 from mintaka.context import Launch
 from mintaka.homes import Home, home
 from mintaka.logging import UNRECORDED, record_run_loggers
@@ -45,6 +46,8 @@ def launched(flow: str, flow_run_id: str = "", attempt: int = 1) -> Launch:
     if where.api_url or where.database is not None:
         launch.recorder = _recorder(where, launch)
         record_run_loggers()
+    if where.database is not None:
+        launch.judge = judging(where.database, launch.flow_run_id, launch.judge)
     return launch
 
 

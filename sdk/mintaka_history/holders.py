@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import struct
+import sys
 import threading
 
 try:
@@ -18,6 +20,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _BITS = 62
+_FLOCK = "hhqqi4x"
 #: The number of no process: who is said to run something under it is gone.
 NOBODY = 0
 _lock = threading.Lock()
@@ -59,6 +62,23 @@ def is_gone(path: str, number: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def process_of(path: str, number: int) -> int | None:
+    """The process on this host that holds this number in the lock file `path`; None where none does, or it cannot be known."""
+    if fcntl is None or sys.platform != "linux":
+        return None
+    with _lock:
+        held = _held.get(path)
+        if held is not None and held == (number, os.getpid()):
+            return os.getpid()
+        # fcntl(2): who stands in the way of such a lock? struct flock of 64-bit Linux.
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
+        try:
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(_opened(path), fcntl.F_GETLK, asked))
+        except OSError:
+            return None
+    return None if kind == fcntl.F_UNLCK or pid <= 0 else int(pid)
 
 
 def _opened(path: str) -> int:

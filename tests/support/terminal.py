@@ -50,6 +50,12 @@ class Terminal:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
+    def begin(self, *arguments: str, python: str | None = None) -> subprocess.Popen[bytes]:
+        """Without a terminal, and without waiting; `python`: a script instead of a command."""
+        command = [*self._program, *arguments] if python is None else [sys.executable, python]
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(command, cwd=self.folder, env={**os.environ, **self.environment}, stdout=quiet, stderr=quiet)
+
     def on_a_terminal(self, *arguments: str, columns: int = 80, press: tuple[str, bytes] | None = None, **environment: str) -> Said:
         """On one of so many columns; once it said the word of `press`, those keys are pressed."""
         leader, follower = pty.openpty()

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mintaka.cli.parsing import BadArgument
+from mintaka.cli.showing import is_over
 from mintaka.histories import history
 from mintaka.homes import home
+from mintaka.launching import NAMESPACE
 from mintaka.sharing import shared
 
 if TYPE_CHECKING:
-    from mintaka.histories import History
+    from mintaka.histories import Document, History
+    from mintaka.homes import Home
     from mintaka.sharing.protocol import Shared
 
 RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).", metavar="RUN")]
@@ -74,32 +77,55 @@ def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None
     """Ask for `action` (cancel or suspend) on a flow run; returns the flow run as it was then.
 
     Raises:
-        BadArgument: a local run, which only its own process can do that to; or one that is over.
+        BadArgument: it is over, or one of a script that cannot be told that.
+        NotCancellable: it is one of a script whose process cannot be told.
         HistoryError: the API or cluster refused or cannot be asked.
     """
     if in_cluster(cluster):
         return _intend_in_cluster(run, action, namespace)
-    url = home().api_url
-    with place(cluster=False, namespace=namespace) as where:
-        document = where.flow_run(run)
-    if not url:
-        message = f"{run} runs on this machine, in a process of its own: only that process can {action} it (Ctrl-C, or SIGTERM, cancels it)"
+    where = home()
+    with place(cluster=False, namespace=namespace) as there:
+        document = there.flow_run(run)
+    _require_unfinished(document, action)
+    if not where.api_url:
+        _intend_here(document, action, where)
+        return document
+    if document["namespace"] == NAMESPACE:
+        message = (
+            f"flow run {document['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
+        )
         raise BadArgument(message)
     from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 
-    with RemoteHistory(url) as api:
+    with RemoteHistory(where.api_url) as api:
         api.post(f"/flow-runs/{document['uid']}/{action}")
     return document
 
 
 def _intend_in_cluster(run: str, action: str, namespace: str | None) -> dict[str, Any]:
     from mintaka.cli.clusters import ClusterHistory, patch  # noqa: PLC0415 - start-up time
-    from mintaka.cli.showing import is_over  # noqa: PLC0415 - start-up time
 
     with ClusterHistory(namespace) as where:
         document = where.resource_of(run)
-    if is_over(document):
-        message = f"flow run {document['namespace']}/{document['name']} has already ended {document['state']['name']}: there is nothing to {action}"
-        raise BadArgument(message)
+    _require_unfinished(document, action)
     patch(document, {action: True})
     return document
+
+
+def _intend_here(run: Document, action: str, where: Home) -> None:
+    """Tell the process that runs it; it can be cancelled, but only stops to be resumed where the flow itself says so."""
+    if action != "cancel" or where.database is None:
+        message = (
+            f"{run['name']} runs on this machine, in a process of its own: nobody else can {action} it; "
+            "mintaka cancel ends it, and mintaka resume starts it again where results are persisted"
+        )
+        raise BadArgument(message)
+    from mintaka.cancelling import cancel  # noqa: PLC0415 - start-up time
+
+    cancel(where.database, run["uid"])
+
+
+def _require_unfinished(run: Document, action: str) -> None:
+    if is_over(run):
+        message = f"flow run {run['namespace']}/{run['name']} has already ended {run['state']['name']}: there is nothing to {action}"
+        raise BadArgument(message)

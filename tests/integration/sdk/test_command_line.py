@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kube import eventually
 from terminal import Terminal
 
 if TYPE_CHECKING:
@@ -218,6 +219,39 @@ def test_what_is_drawn_on_a_terminal_is_read_by_people(at_api: Terminal) -> None
     assert max(len(line) for line in listed.splitlines()) < 80
     assert "\x1b[32m" in listed
     assert "\x1b[32m" not in at_api.on_a_terminal("get", NO_COLOR="1").out
+
+
+LONG = """import asyncio, time
+from mintaka import flow, task
+
+@task
+def nap():
+    time.sleep(100)
+
+@flow(flow_run_name="long")
+def main():
+    nap.submit().wait()
+
+@flow(flow_run_name="long")
+async def main_async():
+    await asyncio.sleep(100)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("how", ["run long.py:main", "run long.py:main_async", "run long.py:main --restart-on-crash 2", "a script"])
+def test_a_run_of_this_machine_is_cancelled_by_another_process(terminal: Terminal, tmp_path: Path, how: str) -> None:
+    (tmp_path / "long.py").write_text(LONG)
+    running = terminal.begin(*how.split(), python="long.py" if how == "a script" else None)
+    eventually(lambda: "RUNNING" in terminal("get", "long", "--json").out, "the run in the history")
+    assert terminal("cancel", "long").out == "long: asked to cancel\n"
+    assert running.wait(30) == (1 if how == "a script" else 3)
+    (run,) = json.loads(terminal("get", "--json").out)
+    assert (run["state"]["type"], run["state"]["message"]) == ("CANCELLED", "somebody asked for it")
+    assert run["task_counts"].keys() <= {"CANCELLED"}
+    assert not list((tmp_path / "home").glob("*-cancel-*"))
 
 
 def test_ctrl_c_on_a_terminal_cancels_the_run_and_gives_the_terminal_back(terminal: Terminal, tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import stat
 import sys
+import threading
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -17,6 +20,7 @@ import pytest
 
 from mintaka import cli, flow, get_run_logger, task
 from mintaka.cli import COMMANDS
+from mintaka.historian import historian
 
 
 @task(retries=1)
@@ -157,11 +161,33 @@ def test_a_run_that_is_not_there_is_one_line_and_exit_code_2(terminal: Terminal)
     assert error.count("\n") == 1
 
 
-def test_a_local_run_cannot_be_cancelled_from_elsewhere_and_that_is_said(terminal: Terminal) -> None:
+def test_a_run_that_is_over_is_not_cancelled_or_suspended(terminal: Terminal) -> None:
     survey(1)
-    code, _, error = terminal("cancel", "survey-run")
+    for action in ("cancel", "suspend"):
+        code, _, error = terminal(action, "survey-run")
+        assert code == 2
+        assert f"has already ended Completed: there is nothing to {action}" in error
+
+
+def test_a_run_whose_process_would_not_hear_it_is_not_cancelled(terminal: Terminal) -> None:
+    """Here the flow is in a thread: SIGTERM would kill the whole process."""
+    said: list[tuple[int, str, str]] = []
+
+    @flow(flow_run_name="in-a-thread")
+    def asking() -> None:
+        flush = historian()
+        for recorder in tuple(flush._open):
+            recorder.flush(monotonic() + 10)
+        said.append(terminal("cancel", "in-a-thread"))
+        said.append(terminal("suspend", "in-a-thread"))
+
+    thread = threading.Thread(target=asking)
+    thread.start()
+    thread.join()
+    (code, _, error), (_, _, other) = said
     assert code == 2
-    assert "Ctrl-C" in error
+    assert f"does not listen (process {os.getpid()})" in error
+    assert "nobody else can suspend it" in other
 
 
 def test_the_cluster_is_asked_through_kubectl(terminal: Terminal, kubectl: Path) -> None:
@@ -232,9 +258,10 @@ def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.Mo
     monkeypatch.setenv("MINTAKA_API_URL", "http://api.invalid")
     uid = "00000000-0000-0000-0000-000000000001"
     asked: list[str] = []
+    known: dict[str, Any] = {"uid": uid, "name": "etl-1", "namespace": "ns", "state": {"type": "RUNNING", "name": "Running"}}
 
     def get(_client: object, url: str, **_: object) -> httpx.Response:
-        return httpx.Response(200, json={"uid": uid, "name": "etl-1"}, request=httpx.Request("GET", url))
+        return httpx.Response(200, json=known, request=httpx.Request("GET", url))
 
     def post(_client: object, url: str, **_: object) -> httpx.Response:
         asked.append(url)
@@ -245,6 +272,10 @@ def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.Mo
     code, out, _ = terminal("suspend", uid, "--json")
     assert (code, json.loads(out)["asked"]) == (0, "suspend")
     assert asked == [f"http://api.invalid/api/v1/flow-runs/{uid}/suspend"]
+    known["namespace"] = "local"
+    code, _, error = terminal("cancel", uid)
+    assert code == 2
+    assert "belongs to a script" in error
 
 
 def test_apply_hands_a_flow_s_deployment_to_kubectl(terminal: Terminal, kubectl: Path, tmp_path: Path) -> None:
