@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.bookkeeping import in_bookkeeping, uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
 _OURS = str(Path(__file__).parent)
@@ -82,7 +82,7 @@ _NESTED: set[Scope] = set()
 
 
 class NestedScope(Scope):
-    """A scope in a thread of its own that ends with the scope its maker is in."""
+    """A scope that ends with the scope its maker is in: in a thread of its own, or a part of that one's code."""
 
     __slots__ = ()
 
@@ -92,7 +92,10 @@ class NestedScope(Scope):
     def enter(self) -> Scope | None:
         """See `Scope.enter`."""
         _NESTED.add(self)
-        return super().enter()
+        outer = super().enter()
+        if _error_of(self) is not None:  # what is around was told to end before this began
+            _watch(self)
+        return outer
 
     def leave(self, outer: Scope | None) -> None:
         """See `Scope.leave`."""
@@ -101,7 +104,19 @@ class NestedScope(Scope):
 
 
 def _inside(scope: Scope) -> list[Scope]:
-    return [nested for nested in tuple(_NESTED) if nested.around is scope]
+    return [nested for nested in tuple(_NESTED) if any(around is scope for around in _chain(nested.around))]
+
+
+def _chain(scope: Scope | None) -> Iterator[Scope]:
+    """A scope, and what is around it."""
+    while scope is not None:
+        yield scope
+        scope = scope.around
+
+
+def _error_of(scope: Scope) -> BaseException | None:
+    """What a scope, or what is around it, was told to raise."""
+    return next((each.error for each in _chain(scope) if each.error is not None), None)
 
 
 @uninterrupted
@@ -176,8 +191,10 @@ def _raise_here(code: CodeType, offset: int) -> None:
     scope = _LOCAL.scope
     if scope is None:
         return
-    error = scope.error or (scope.around.error if scope.around is not None else None)
-    if error is None or scope not in _PENDING or sys.exception() is not scope.handled or code.co_code[offset] == _HANDLER:
+    if scope not in _PENDING:
+        return
+    error = _error_of(scope)
+    if error is None or sys.exception() is not scope.handled or code.co_code[offset] == _HANDLER:
         return
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, for such purposes
     if not in_bookkeeping(frame):

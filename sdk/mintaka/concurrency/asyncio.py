@@ -10,7 +10,7 @@ await rate_limit("requests")
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mintaka.concurrency.claims import Claim
@@ -37,10 +37,33 @@ async def concurrency(
     claim = Claim(names, occupy, timeout_seconds, strict=strict, lease_seconds=lease_duration, max_retries=max_retries)
     try:
         await acquire(claim)
-        yield
+        if strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure:
+            async with _ended_when_lost(claim):
+                yield
+        else:
+            yield
     finally:
         await asyncio.shield(asyncio.to_thread(claim.release))
-    claim.raise_if_lost(strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure)
+
+
+@asynccontextmanager
+async def _ended_when_lost(claim: Claim) -> AsyncIterator[None]:
+    """Cancel the block where the slots are lost, and say why."""
+    loop, clock = asyncio.get_running_loop(), asyncio.timeout(None)
+
+    def end() -> None:
+        with suppress(RuntimeError):  # the block is over
+            clock.reschedule(loop.time())
+
+    claim.on_lost = lambda: loop.call_soon_threadsafe(end)
+    try:
+        async with clock:
+            yield
+    except TimeoutError:
+        if not clock.expired():
+            raise
+    if (loss := claim.loss()) is not None:
+        raise loss
 
 
 async def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None, strict: bool = False) -> None:

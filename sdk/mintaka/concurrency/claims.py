@@ -59,7 +59,6 @@ class Claim:
         lease_seconds: float = 60.0,
         max_retries: int | None = None,
         rates_only: bool = False,
-        on_lost: Callable[[], object] = lambda: None,
     ) -> None:
         self.names = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
         self.slots = slots
@@ -71,7 +70,8 @@ class Claim:
         self._deadline = None if timeout_seconds is None else monotonic() + timeout_seconds
         self._retries_left = max_retries
         self._rates_only = rates_only
-        self._on_lost = on_lost
+        #: Called once, by any thread, where the slots are lost while they are held.
+        self.on_lost: Callable[[], object] = lambda: None
         self._place: Shared | None = None
         self._asked = False
         self._told: set[str] = set()
@@ -144,15 +144,15 @@ class Claim:
             except SharingError as error:
                 self._tell("kept", logging.WARNING, "%s come free only in %g s: %s", self._shown, self.lease_seconds, error)
 
-    def raise_if_lost(self, wanted: bool) -> None:
-        """Say that the slots were lost while they were held, where that is `wanted`.
+    def _lost(self) -> None:
+        self.on_lost()
 
-        Raises:
-            ConcurrencySlotAcquisitionError: they were.
-        """
-        if wanted and self.lease is not None and self.lease.lost:
-            message = f"{self._shown} were lost while they were held: {self.lease.lost}; others may have held them as well"
-            raise ConcurrencySlotAcquisitionError(message)
+    def loss(self) -> ConcurrencySlotAcquisitionError | None:
+        """What to raise where the slots were lost while they were held; None where they were not."""
+        if self.lease is None or not self.lease.lost:
+            return None
+        message = f"{self._shown} were lost while they were held: {self.lease.lost}; others may have held them as well"
+        return ConcurrencySlotAcquisitionError(message)
 
     def _ask(self) -> float | None:
         from mintaka_history.sharing.leases import Wish  # noqa: PLC0415 - start-up time
@@ -166,7 +166,7 @@ class Claim:
         if not verdict.granted:
             return self._blocked(verdict, place)
         if set(self.names) - set(verdict.missing) - set(verdict.rates):
-            self.lease = HeldLease(place, self._id, self.names, self.lease_seconds, self._on_lost)
+            self.lease = HeldLease(place, self._id, self.names, self.lease_seconds, self._lost)
             self.lease.renewed(began)
             renewer().add(self.lease)
             self._tell("got", logging.INFO, "has %s", self._shown, only_after="waits")

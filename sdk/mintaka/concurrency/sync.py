@@ -44,7 +44,8 @@ def concurrency(
         timeout_seconds: how long to wait at most; None: for ever.
         max_retries: how often to ask again at most; None: as often as it takes.
         lease_duration: how many seconds slots stay taken where this process dies or is cut off, at most; 1 to 86400.
-        strict: an error too where slots are lost while the block runs, when it is over; otherwise a warning.
+        strict: the block ends with an error too where slots are lost while it runs (at its next instruction in code of
+            yours; a call that blocks comes back first); otherwise that is a warning.
         raise_on_lease_renewal_failure: the last of these alone; None: as `strict`.
 
     Raises:
@@ -55,10 +56,29 @@ def concurrency(
     claim = Claim(names, occupy, timeout_seconds, strict=strict, lease_seconds=lease_duration, max_retries=max_retries)
     try:
         acquire(claim)
-        yield
+        if strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure:
+            with _ended_when_lost(claim):
+                yield
+        else:
+            yield
     finally:
         claim.release()
-    claim.raise_if_lost(strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure)
+
+
+@contextmanager
+def _ended_when_lost(claim: Claim) -> Iterator[None]:
+    """Have the code of the block raise where the slots are lost, at its next instruction or when it is over."""
+    from mintaka.halting import NestedScope  # noqa: PLC0415 - start-up time: only where it is asked for
+
+    scope = NestedScope(acquire)
+    claim.on_lost = lambda: scope.halt(claim.loss() or ConcurrencySlotAcquisitionError())
+    outer = scope.enter()
+    try:
+        yield
+    finally:
+        scope.leave(outer)
+    if (loss := claim.loss()) is not None:
+        raise loss
 
 
 def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None, strict: bool = False) -> None:

@@ -268,24 +268,86 @@ def test_a_lease_outlives_its_time_while_its_holder_lives() -> None:
         pytest.fail("it was entered")
 
 
-def test_losing_slots_while_they_are_held_is_a_warning_or_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    """By `strict`, when the block is over."""
+def rob() -> None:
+    """Take the slots away from whoever holds them, and have that noticed."""
+    found = shared().limit("db")
+    assert found is not None
+    shared().release(found.leases[0].id)
+
+
+def test_losing_slots_while_they_are_held_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The block goes on."""
     limit(1)
-
-    def rob() -> None:
-        found = shared().limit("db")
-        assert found is not None
-        shared().release(found.leases[0].id)
-        eventually(lambda: "lost while they were held" in caplog.text)
-
     with concurrency("db", lease_duration=1):
         rob()
-    caplog.clear()
-    with (
-        pytest.raises(ConcurrencySlotAcquisitionError, match="lost while they were held"),
-        concurrency("db", lease_duration=1, strict=True),
-    ):
+        eventually(lambda: "lost while they were held" in caplog.text)
+
+
+def test_losing_slots_ends_a_strict_block() -> None:
+    """A loop in the middle; in a task with a timeout, which has a thread of its own, too."""
+    limit(1)
+
+    @task(timeout_seconds=60)
+    def hold() -> None:
+        with concurrency("db", lease_duration=1, strict=True):
+            rob()
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                time.sleep(0.01)
+        pytest.fail("it went on")
+
+    with pytest.raises(ConcurrencySlotAcquisitionError, match="lost while they were held"):
+        hold()
+
+    @concurrency("db", lease_duration=1, raise_on_lease_renewal_failure=True)
+    def blocks() -> None:
         rob()
+        time.sleep(2)
+
+    with pytest.raises(ConcurrencySlotAcquisitionError, match="lost while they were held"):
+        blocks()
+
+
+def test_losing_slots_cancels_a_strict_block_of_a_coroutine() -> None:
+    """Which its task outlives."""
+    limit(1)
+
+    async def hold() -> None:
+        async with aconcurrency("db", lease_duration=1, strict=True):
+            await asyncio.to_thread(rob)
+            await asyncio.sleep(30)
+
+    async def main() -> str:
+        with pytest.raises(ConcurrencySlotAcquisitionError, match="lost while they were held"):
+            await hold()
+        await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            async with aconcurrency("db", strict=True), asyncio.timeout(0.01):
+                await asyncio.sleep(30)
+        return "goes on"
+
+    assert asyncio.run(main()) == "goes on"
+
+
+def test_a_run_that_holds_slots_can_still_be_cancelled() -> None:
+    """Inside of a strict block, and of a timeout; its slots are let go."""
+    limit(1)
+
+    @task(timeout_seconds=60)
+    def hold() -> None:
+        with concurrency("db", strict=True):
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                time.sleep(0.01)
+
+    @flow
+    def main() -> None:
+        future = hold.submit()
+        eventually(lambda: held() == 1)
+        future.cancel()
+        eventually(lambda: held() == 0)
+
+    main()
 
 
 def test_an_api_that_is_away_is_waited_for(reached: RealApi | None, caplog: pytest.LogCaptureFixture) -> None:
