@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from mintaka.cli.columns import columns, print_lines
 from mintaka.cli.parsing import BadArgument, JsonOption
 from mintaka.cli.places import sharing_place
 from mintaka.cli.showing import console, print_json
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from mintaka.sharing.protocol import StoredLimit
 
 group = typer.Typer()
@@ -43,14 +45,10 @@ def show_limit(name: Name, json: JsonOption = False) -> None:
     if json:
         print_json(_document(found))
         return
-    console().print(_table([found]))
+    print_lines(console(), _table([found]))
     if found.leases:
-        table = Table(box=None, pad_edge=False)
-        for title in ("SLOTS", "SINCE", "WHO"):
-            table.add_column(title, no_wrap=title != "WHO")
-        for each in found.leases:
-            table.add_row(str(each.slots), f"{each.granted:%H:%M:%S}Z" if each.granted else "waits", each.who)
-        console().print(table)
+        rows = [(str(each.slots), f"{each.granted:%H:%M:%S}Z" if each.granted else "waits", each.who) for each in found.leases]
+        print_lines(console(), columns(("SLOTS", "SINCE", "WHO"), rows))
 
 
 @group.command(name="list")
@@ -60,7 +58,7 @@ def list_limits(prefix: Annotated[str, typer.Argument(help="Only names that begi
     if json:
         print_json([_document(each) for each in found])
     else:
-        console().print(_table(found))
+        print_lines(console(), _table(found))
 
 
 @group.command(name="delete")
@@ -83,14 +81,12 @@ def _absence(name: str) -> str:
     return f"there is no limit {name!r} in {sharing_place().place}"
 
 
-def _table(limits: list[StoredLimit]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("NAME", "SLOTS", "HELD", "WAITING", "PER SECOND"):
-        table.add_column(title, no_wrap=True)
-    for each in limits:
-        rate = f"{each.decay_per_second:g}" if each.decay_per_second else ""
-        table.add_row(each.name, str(each.slots), f"{each.held:.3g}", str(each.waiting), rate)
-    return table
+def _table(limits: list[StoredLimit]) -> list[Text]:
+    rows = [
+        (each.name, str(each.slots), f"{each.held:.3g}", str(each.waiting), f"{each.decay_per_second:g}" if each.decay_per_second else "")
+        for each in limits
+    ]
+    return columns(("NAME", "SLOTS", "HELD", "WAITING", "PER SECOND"), rows)
 
 
 def _document(limit: StoredLimit) -> dict[str, Any]:

@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from mintaka.cli.columns import columns, print_lines
 from mintaka.cli.parsing import BadArgument, JsonOption
 from mintaka.cli.places import sharing_place
-from mintaka.cli.showing import console, print_json
+from mintaka.cli.showing import console, print_json, shortly
 
 if TYPE_CHECKING:
     from mintaka.sharing.protocol import StoredVariable
@@ -70,12 +70,8 @@ def list_variables(prefix: Annotated[str, typer.Argument(help="Only names that b
     if json:
         print_json([_document(each) for each in found])
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("NAME", "VALUE", "TAGS", "UPDATED"):
-        table.add_column(title, no_wrap=title != "VALUE")
-    for each in found:
-        table.add_row(each.name, _text(each.value), ",".join(each.tags), f"{each.updated:%Y-%m-%d %H:%M:%S}Z")
-    console().print(table)
+    rows = [(each.name, shortly(_text(each.value)), ",".join(each.tags), f"{each.updated:%Y-%m-%d %H:%M:%S}Z") for each in found]
+    print_lines(console(), columns(("NAME", "VALUE", "TAGS", "UPDATED"), rows))
 
 
 def _text(value: Any) -> str:
