@@ -34,13 +34,25 @@ _OK, _CREATED = 200, 300
 
 def mailbox_of(launch: Launch) -> Mailbox | None:
     """The mailbox of a flow run; None where nobody outside of its process could reach it."""
-    if launch.mailbox is None and launch.flow_run_id:
-        where = home()
-        if where.api_url and (launch.local or launch.namespace):
-            launch.mailbox = ApiMailbox(where.api_url)
-        elif where.database is not None and launch.local:
-            launch.mailbox = DatabaseMailbox(where.database)
+    if launch.mailbox is None and launch.flow_run_id and (launch.local or launch.namespace):
+        launch.mailbox = _at_home(in_database=launch.local)
     return launch.mailbox
+
+
+def known_answer_to(pause: Pause) -> Answer | None:
+    """What an earlier try or attempt of the flow run was answered, or the run that is replayed; None where nobody knows of it."""
+    launch = pause.flow.launch
+    if (known := pause.flow.answers.get(pause.name)) is not None:
+        return known
+    mailbox = _at_home(in_database=True) if launch.replay is not None else mailbox_of(launch) if launch.attempt > 1 else None
+    return None if mailbox is None else mailbox.answer(pause)
+
+
+def _at_home(*, in_database: bool) -> Mailbox | None:
+    where = home()
+    if where.api_url:
+        return ApiMailbox(where.api_url)
+    return DatabaseMailbox(where.database) if in_database and where.database is not None else None
 
 
 class DatabaseMailbox:

@@ -15,7 +15,7 @@ from mintaka.calls import calls_of
 from mintaka.exceptions import ConfigurationError, ParameterTypeError, Suspension
 from mintaka.fingerprints import NoFingerprint
 from mintaka.logging import run_logger
-from mintaka.mailboxes import mailbox_of
+from mintaka.mailboxes import known_answer_to, mailbox_of
 from mintaka.pausing import pause_of
 from mintaka.recording import NullRecorder
 from mintaka.runs import to_datetime
@@ -68,11 +68,11 @@ def _suspension_of(context: RunContext, input_type: Any, timeout_seconds: float 
 def _is_over(pause: Pause) -> bool:
     """Whether somebody has resumed it, with the input that it wants."""
     launch, mailbox = pause.flow.launch, mailbox_of(pause.flow.launch)
-    resumed = pause.name in launch.resumed
+    resumed = pause.name in launch.resumed or launch.replay is not None
     if resumed and pause.input_type is None:
         pause.give(None)
         return True
-    known = pause.flow.answers.get(pause.name) or (None if mailbox is None or launch.attempt == 1 else mailbox.answer(pause))
+    known = known_answer_to(pause)
     if known is None and not resumed:
         return False
     try:
@@ -96,6 +96,9 @@ def _submitted(flow: FlowContext | None) -> Iterator[Future[Any]]:
 def _suspend(pause: Pause) -> None:
     flow, launch = pause.flow, pause.flow.launch
     mailbox = mailbox_of(launch)
+    if launch.replay is not None:
+        message = f"what flow run {flow.run.name} was given when it was suspended is not known here: a replay needs its history"
+        raise ConfigurationError(message)
     if launch.local and isinstance(launch.recorder, NullRecorder):
         message = f"flow run {flow.run.name} keeps no history (MINTAKA_HISTORY=off), so nobody could resume it: it cannot be suspended"
         raise ConfigurationError(message)

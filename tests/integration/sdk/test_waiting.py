@@ -165,6 +165,8 @@ def test_a_script_suspends_itself_and_goes_on_with_its_input(desk: Desk) -> None
     run = desk.run()
     assert (run["uid"], run["state"]["type"], run["attempt"]) == (uid, "COMPLETED", 3)
     assert desk.ran() == ["load 3"]
+    code, _, err = desk.mintaka("replay", uid)
+    assert (code, "the replay ended Completed" in err) == (0, True)
     transitions = json.loads(desk.mintaka("explain", uid, "--json")[1])["transitions"]
     assert [row["sequence"] for row in transitions] == list(range(1, len(transitions) + 1))
     assert [row["from"] for row in transitions[1:]] == [row["to"] for row in transitions[:-1]]
