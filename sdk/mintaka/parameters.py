@@ -15,7 +15,7 @@ from mintaka.annotations import quote
 from mintaka.exceptions import ParameterBindError, ParameterTypeError, ReservedArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
     from pydantic import BaseModel
 
@@ -74,11 +74,11 @@ class Parameters:
         given = [name for name in positional if name in values]
         return self.bind(tuple(values[name] for name in given), {name: value for name, value in values.items() if name not in given})
 
-    def inputs(self, edges: Iterable[Edge]) -> tuple[tuple[str, int], ...]:
+    def inputs(self, edges: Collection[Edge]) -> tuple[tuple[str, int], ...]:
         """The same edges with the names of parameters in place of positions, each once."""
         names, rest = self._positions
-        named = ((place if isinstance(place, str) else names[place] if place < len(names) else rest, n) for place, n in edges)
-        return tuple(dict.fromkeys(named))
+        named = [(names[place] if place < len(names) else rest, n) if type(place) is int else (str(place), n) for place, n in edges]
+        return tuple(named) if len(named) == 1 else tuple(dict.fromkeys(named))
 
     @cached_property
     def _positions(self) -> tuple[tuple[str, ...], str]:

@@ -46,8 +46,8 @@ SCRIPT = """
 
 @pytest.fixture
 def api(database_url: str) -> Iterator[RealApi]:
-    """An API that takes scripts for dead after two seconds of silence."""
-    real = RealApi(database_url, MINTAKA_SILENCE_SECONDS="2")
+    """An API that takes scripts for dead after three seconds of silence."""
+    real = RealApi(database_url, MINTAKA_SILENCE_SECONDS="3")
     real.start()
     yield real
     real.kill()
@@ -169,7 +169,7 @@ def long_flow(api: RealApi, folder: Path, meanwhile: Callable[[], None], *, loca
 
 
 def test_an_idle_script_says_so_and_is_left_alone(api: RealApi, tmp_path: Path) -> None:
-    run, transitions = long_flow(api, tmp_path, lambda: time.sleep(5), beat_seconds=0.5)
+    run, transitions = long_flow(api, tmp_path, lambda: time.sleep(7), beat_seconds=0.5)
     assert (run["state"]["type"], transitions) == ("COMPLETED", ["PENDING", "RUNNING", "COMPLETED"])
     assert run["crashes"] == 0
 
@@ -180,9 +180,9 @@ def test_an_api_that_was_away_waits_for_everybody_to_speak_again(api: RealApi, t
     def meanwhile() -> None:
         eventually(lambda: state(api) == "RUNNING")
         api.kill()
-        time.sleep(3)
+        time.sleep(4)
         api.start()
-        until = time.monotonic() + 4
+        until = time.monotonic() + 5
         while time.monotonic() < until:
             seen.append(state(api))
             time.sleep(0.1)
@@ -193,5 +193,5 @@ def test_an_api_that_was_away_waits_for_everybody_to_speak_again(api: RealApi, t
 
 
 def test_a_silent_run_of_a_cluster_is_the_operators_to_judge(api: RealApi, tmp_path: Path) -> None:
-    run, _ = long_flow(api, tmp_path, lambda: time.sleep(4), local=False)
+    run, _ = long_flow(api, tmp_path, lambda: time.sleep(5), local=False)
     assert (run["state"]["type"], run["crashes"]) == ("RUNNING", 0)
