@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 from mintaka.exceptions import ResultError
-from mintaka.leftovers import UPLOADED
+from mintaka.leftover_places import UPLOADED
 from mintaka.logging import UNRECORDED
 from mintaka.result_storage import storage_of
 from mintaka.spool import OWNER, PATTERN

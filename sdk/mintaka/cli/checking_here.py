@@ -12,7 +12,7 @@ from uuid import uuid4
 from mintaka import __version__
 from mintaka.cli.findings import Finding
 from mintaka.homes import home
-from mintaka.leftovers import SET_ASIDE, spools
+from mintaka.leftover_places import SET_ASIDE, spools
 from mintaka.result_storage import storage_of
 from mintaka_history.glimpses import Unreadable, glimpse
 from mintaka_history.schemas import HEAD

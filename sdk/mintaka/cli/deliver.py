@@ -14,7 +14,8 @@ from mintaka.cli.showing import console, print_json
 from mintaka.histories import HistoryError
 from mintaka.homes import home
 from mintaka.launching import sink_to
-from mintaka.leftovers import UPLOADED, LocalLeftover, deliver_all, local_leftovers, uploaded_leftovers
+from mintaka.leftover_places import UPLOADED, LocalLeftover, local_leftovers, uploaded_leftovers
+from mintaka.leftovers import deliver_all
 from mintaka.result_storage import storage_of
 from mintaka.spool import OWNER
 from mintaka.spool_locks import LOCK, FolderLock
@@ -22,8 +23,15 @@ from mintaka.spool_locks import LOCK, FolderLock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mintaka.leftovers import Leftover
+    from mintaka.leftover_places import Leftover
 
+EPILOG = """
+Examples:
+  mintaka deliver                               what scripts left on this machine
+  mintaka deliver s3://bucket/results           what pods left in their storage of results
+  mintaka deliver ./spool                       a folder that was copied out of a pod
+"""
+EXIT_CODES = "0 all is delivered; 1 something is left; 2 called wrongly, or history is switched off"
 LEFT = 1
 
 

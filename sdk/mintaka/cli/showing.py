@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mintaka.cli.columns import columns
+from mintaka.cli.telling import inputs_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ COLOURS = {
     "PAUSED": "cyan",
 }
 #: Characters of a list of upstream task runs.
-_UPSTREAM = 30
+_INPUTS = 30
 _ENDS = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 #: Up to so many minutes or hours the next smaller unit is told too.
 _EXACT = 10
@@ -98,12 +99,12 @@ def tasks_table(tasks: Iterable[Document], now: datetime | None = None) -> list[
             state_text(task["state"], task["state_name"]),
             str(task["runs"]),
             took(task["started"], task["ended"], now),
-            shortly(",".join(map(str, task["upstream"])), _UPSTREAM),
+            shortly(inputs_told(task), _INPUTS),
             shortly(told(task["reason"], task["message"])),
         ]
         for task in tasks
     ]
-    return columns(("N", "NAME", "STATE", "RUNS", "DURATION", "UPSTREAM", "REASON"), rows)
+    return columns(("N", "NAME", "STATE", "RUNS", "DURATION", "INPUTS", "REASON"), rows)
 
 
 def told(*parts: str) -> str:

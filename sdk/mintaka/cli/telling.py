@@ -32,6 +32,25 @@ def task_told(task: Document) -> list[str]:
     ]
 
 
+def inputs_told(task: Document) -> str:
+    """Whose results came in through which parameter; many numbers in a row as a range: `rows=1-500 wait_for=7`."""
+    inputs: dict[str, list[int]] = task.get("inputs") or {}
+    named = {n for numbers in inputs.values() for n in numbers}
+    others = [n for n in task.get("upstream", ()) if n not in named]
+    told = [f"{name}={','.join(_ranges(numbers))}" for name, numbers in inputs.items()]
+    return " ".join([*told, *([",".join(_ranges(others))] if others else [])])
+
+
+def _ranges(numbers: Sequence[int]) -> list[str]:
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    return ["-".join(map(str, part)) for part in found]
+
+
 def decision_told(proposed: str, entered: str, trail: Sequence[Sequence[str]]) -> str:
     """What was proposed, where that is not what came of it, and what each rule said."""
     refused = bool(trail) and trail[-1][1] == "Abort"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mintaka import flow, task
-from mintaka.cli.telling import decision_told, task_told, transition_told
+from mintaka.cli.telling import decision_told, inputs_told, task_told, transition_told
 from mintaka.histories import history
 from mintaka.testing import recorded
 
@@ -100,6 +100,19 @@ TOLD: dict[str, tuple[tuple[Any, ...], str]] = {
 @pytest.mark.parametrize(("given", "expected"), TOLD.values(), ids=TOLD)
 def test_a_decision_is_told_in_words(given: tuple[Any, ...], expected: str) -> None:
     assert decision_told(*given) == expected
+
+
+INPUTS: dict[str, tuple[dict[str, Any], str]] = {
+    "none": ({"inputs": {}, "upstream": []}, ""),
+    "one": ({"inputs": {"rows": [3]}, "upstream": [3]}, "rows=3"),
+    "many in a row": ({"inputs": {"rows": [*range(1, 501), 7], "wait_for": [9]}, "upstream": []}, "rows=1-500,7 wait_for=9"),
+    "without a parameter": ({"inputs": {}, "upstream": [0, 1, 4]}, "0-1,4"),
+}
+
+
+@pytest.mark.parametrize(("task", "expected"), INPUTS.values(), ids=INPUTS)
+def test_inputs_are_told_by_parameter(task: dict[str, Any], expected: str) -> None:
+    assert inputs_told(task) == expected
 
 
 def test_only_decisions_about_a_task_run_are_told() -> None:
