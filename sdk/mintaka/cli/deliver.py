@@ -38,7 +38,9 @@ LEFT = 1
 def command(
     places: Annotated[
         list[str] | None,
-        typer.Argument(help="Folders with spools, or storages of results (URLs). Default: the spools of scripts on this machine."),
+        typer.Argument(
+            metavar="[PLACE]...", help="Folders with spools, or storages of results (URLs). Default: the spools of scripts on this machine."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
