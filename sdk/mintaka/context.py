@@ -61,6 +61,7 @@ class Launch:
     suspensions that are over. `transitions` counts those of earlier attempts that history knows.
     `local` is True where the run is no resource of any cluster, so that the process itself reports its states, with the
     `flow` it is of and its `parameters` (JSON values). `owned` is True where the call of the flow closes the recorder.
+    `api_url` is the API of variables and limits, where a worker is told so by the flow's process.
     """
 
     flow_run_id: str = ""
@@ -81,6 +82,7 @@ class Launch:
     transitions: int = 0
     local: bool = False
     owned: bool = False
+    api_url: str = ""
     flow: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
 

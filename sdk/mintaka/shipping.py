@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cloudpickle
 
 from mintaka.exceptions import SerializationError
+from mintaka.homes import home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 
 class Surroundings(NamedTuple):
-    """The flow run that a task run is part of, as far as the running code may ask about it, and what the logs let pass."""
+    """The flow run that a task run is part of, as far as the running code may ask about it, what the logs let pass, and at
+    which API variables and limits are ("": where the worker's own environment says).
+    """
 
     flow_run_id: str
     name: str
@@ -38,6 +41,7 @@ class Surroundings(NamedTuple):
     parameters: bytes
     root_level: int
     level: int
+    api_url: str
 
 
 class Parcel(NamedTuple):
@@ -141,6 +145,7 @@ class Packer:
                     parameters,
                     logging.getLogger().getEffectiveLevel(),
                     min(logging.getLogger("mintaka").getEffectiveLevel(), logging.INFO),
+                    home().api_url,
                 ),
                 pickle.HIGHEST_PROTOCOL,
             )

@@ -100,7 +100,16 @@ def _unpacked(parcel: Parcel, keeper: RunKeeper) -> Invocation:
     """The call, with surroundings as at home; runs that begin inside are numbered on from its own."""
     around = _loaded(parcel.surroundings)
     ledger = Ledger(keeper, numbers=count(parcel.run.n + 1))
-    launch = Launch(around.flow_run_id, around.name, around.namespace, around.deployment, around.attempt, around.tags, recorder=keeper)
+    launch = Launch(
+        around.flow_run_id,
+        around.name,
+        around.namespace,
+        around.deployment,
+        around.attempt,
+        around.tags,
+        recorder=keeper,
+        api_url=around.api_url,
+    )
     home: Any = SimpleNamespace(name=around.flow_name, task_runner=None, result_settings=ResultSettings())
     flow = FlowContext(home, around.flow_run, ledger, launch, None)
     flow.parameters = _loaded(around.parameters)

@@ -1,6 +1,7 @@
 """What runs share, variables and concurrency limits: in the embedded database, or at an API, by what the environment says.
 
-`shared()` gives the place, the same one that history goes to (`mintaka.homes`).
+`shared()` gives the place, the same one that history goes to (`mintaka.homes`). Tasks in workers share with their flow's API,
+whatever the environment of the worker says.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mintaka.context import CURRENT
 from mintaka.exceptions import SharingError
 from mintaka.homes import home
 
@@ -37,6 +40,9 @@ def shared() -> Shared:
     """
     global _opened  # noqa: PLW0603 - one connection for the process
     where = home()
+    context = CURRENT.get()
+    if context is not None and context.flow is not None and context.flow.launch.api_url:
+        where = replace(where, api_url=context.flow.launch.api_url, database=None)
     known = _opened
     if known is not None and known[0] == where:
         return known[1]

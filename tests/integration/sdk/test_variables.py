@@ -93,10 +93,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     """Run the command line: its exit code and what it printed."""
     monkeypatch.setattr(sys, "argv", ["mintaka", *words])
     capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
+    code = 0
+    try:
         cli.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
     printed = capsys.readouterr()
-    return int(end.value.code or 0), printed.out, printed.err
+    return code, printed.out, printed.err
 
 
 def test_the_command_line_does_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from mintaka import flow, get_run_logger, runtime, task, unmapped
 from mintaka.artifacts import create_markdown_artifact
-from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied
+from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, SharingAway, TimedOut, WorkerDied
 from mintaka.states import Completed
 from mintaka.task_runners import DaskTaskRunner, ExecutorTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner
 from mintaka.testing import recorded
+from mintaka.variables import Variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,6 +226,27 @@ def test_the_code_finds_the_surroundings_it_has_at_home() -> None:
         return asks.submit().result()
 
     assert main(3) == ["run of 3", {"n": 3}, "asks-0", 1, ["t"]]
+
+
+def test_variables_and_limits_are_those_of_home_whatever_the_worker_s_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINTAKA_HISTORY", "on")
+    monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:9")
+
+    @task
+    def asks() -> str:
+        os.environ.pop("MINTAKA_API_URL", None)
+        try:
+            Variable.get("a")
+        except SharingAway as away:
+            return str(away)
+        return "it was looked for elsewhere"
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    def main() -> str:
+        return asks.submit().result()
+
+    with recorded():
+        assert "http://127.0.0.1:9" in main()
 
 
 def test_tasks_called_inside_are_taken_into_the_history() -> None:
