@@ -57,7 +57,11 @@ def finished(launch: Launch) -> None:
         return
     delivery = launch.recorder.close(monotonic() + float(os.environ.get("MINTAKA_HISTORY_GRACE_SECONDS") or _GRACE_SECONDS))
     if not delivery.complete:
-        kept = f"what was not delivered is in {delivery.spool}" if delivery.spool else "nothing is left to deliver"
+        kept = (
+            f"the next script, or mintaka deliver, takes it up: what was not delivered is in {delivery.spool}"
+            if delivery.spool
+            else "nothing is left to deliver"
+        )
         logger.error("the history of flow run %s is incomplete: %d lost; %s", launch.flow_run_id, delivery.lost, kept)
     if launch.run is not None and launch.run.state.name == "Suspended":
         sys.stderr.write(f"flow run {launch.run.name} is suspended; it goes on with: mintaka resume {launch.flow_run_id}\n")

@@ -39,7 +39,7 @@ def command(
     places: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PLACE]...", help="Folders with spools, or storages of results (URLs). Default: the spools of scripts on this machine."
+            metavar="PLACE", help="Folders with spools, or storages of results (URLs). Default: the spools of scripts on this machine."
         ),
     ] = None,
     json: JsonOption = False,
