@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from api_testing import flow_run, report, status, task
 from kube import eventually
@@ -234,3 +235,16 @@ def test_what_deploy_prints_and_apply_applies_is_taken_by_the_kube_apiserver(clu
     assert refused.code == 2
     assert refused.err.count("\n") == 1
     assert "Not A Name" in refused.err
+
+
+def test_the_rights_of_the_documentation_suffice_to_read_through_the_kube_apiserver(cluster: Cluster, served: str) -> None:
+    assert served
+    text = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    rules = next(block for block in text.split("```yaml\n") if block.startswith("rules:\n") and "services/proxy" in block).split("```")[0]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "readers"}, **yaml.safe_load(rules)}
+    cluster.create(role)
+    cluster.kubectl("create", "rolebinding", "readers", "--role=readers", "--user=ann")
+    path = f"/api/v1/namespaces/{cluster.name}/services/mintaka-api:http/proxy/api/v1/flow-runs"
+    assert "items" in json.loads(cluster.kubectl("get", "--raw", path, "--as=ann"))
+    with pytest.raises(AssertionError, match="orbidden"):
+        cluster.kubectl("get", "--raw", path, "--as=bob")
