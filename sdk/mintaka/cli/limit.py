@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mintaka.sharing.protocol import StoredLimit
 
 group = typer.Typer()
-Name = Annotated[str, typer.Argument(help="The limit's name.")]
+Name = Annotated[str, typer.Argument(help="The limit's name.", metavar="NAME")]
 
 
 @group.command(name="create")
@@ -52,7 +52,9 @@ def show_limit(name: Name, json: JsonOption = False) -> None:
 
 
 @group.command(name="list")
-def list_limits(prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "", json: JsonOption = False) -> None:
+def list_limits(
+    prefix: Annotated[str, typer.Argument(help="Only names that begin so.", metavar="PREFIX")] = "", json: JsonOption = False
+) -> None:
     """Show limits, by name."""
     found = sharing_place().limits(prefix)
     if json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mintaka.sharing.protocol import StoredVariable
 
 group = typer.Typer()
-Name = Annotated[str, typer.Argument(help="The variable's name.")]
+Name = Annotated[str, typer.Argument(help="The variable's name.", metavar="NAME")]
 
 
 @group.command(name="get")
@@ -36,7 +36,7 @@ def get_variable(name: Name, json: JsonOption = False) -> None:
 @group.command(name="set")
 def set_variable(
     name: Name,
-    value: Annotated[str, typer.Argument(help="Its value: JSON where it can be read so, else text.")],
+    value: Annotated[str, typer.Argument(help="Its value: JSON where it can be read so, else text.", metavar="VALUE")],
     tag: Annotated[list[str] | None, typer.Option(help="A tag; repeatable.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Change it where it exists.")] = False,
     json: JsonOption = False,
@@ -64,7 +64,9 @@ def unset_variable(name: Name, json: JsonOption = False) -> None:
 
 
 @group.command(name="list")
-def list_variables(prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "", json: JsonOption = False) -> None:
+def list_variables(
+    prefix: Annotated[str, typer.Argument(help="Only names that begin so.", metavar="PREFIX")] = "", json: JsonOption = False
+) -> None:
     """Show variables, by name."""
     found = sharing_place().variables(prefix)
     if json:

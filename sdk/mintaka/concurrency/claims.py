@@ -46,7 +46,7 @@ _AWAY_SECONDS = 1.0
 class Claim:
     """`slots` of each of `names`, to be held for `lease_seconds` at a time. `release` it, whatever came of it.
 
-    `rates_only`: only limits that are rates will do, and nothing is held.
+    `waits_level`: at which level it is logged that it waits. `rates_only`: only limits that are rates will do, and nothing is held.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Claim:
         lease_seconds: float = 60.0,
         max_retries: int | None = None,
         rates_only: bool = False,
+        waits_level: int = logging.INFO,
     ) -> None:
         self.names = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
         self.slots = slots
@@ -70,6 +71,7 @@ class Claim:
         self._deadline = None if timeout_seconds is None else monotonic() + timeout_seconds
         self._retries_left = max_retries
         self._rates_only = rates_only
+        self._waits_level = waits_level
         #: Called once, by any thread, where the slots are lost while they are held.
         self.on_lost: Callable[[], object] = lambda: None
         self._place: Shared | None = None
@@ -169,7 +171,7 @@ class Claim:
             self.lease = HeldLease(place, self._id, self.names, self.lease_seconds, self._lost)
             self.lease.renewed(began)
             renewer().add(self.lease)
-            self._tell("got", logging.INFO, "has %s", self._shown, only_after="waits")
+            self._tell("got", self._waits_level, "has %s", self._shown, only_after="waits")
         else:
             self._asked = False
         self._rates = verdict.rates
@@ -207,7 +209,7 @@ class Claim:
 
     def _blocked(self, verdict: Verdict, place: Shared) -> float:
         told = ", ".join(f"{name} ({held} held)" for name, held in verdict.blocked.items())
-        self._tell("waits", logging.INFO, "waits for %s: %s", self._shown, told)
+        self._tell("waits", self._waits_level, "waits for %s: %s", self._shown, told)
         if self._retries_left is not None:
             if self._retries_left <= 0:
                 message = f"{self._shown} did not come free: {told}"

@@ -16,8 +16,10 @@ from mintaka.concurrency.leases import renewer
 from mintaka.exceptions import SharingError
 from mintaka.homes import home
 from mintaka.outcomes import Outcome
+from mintaka.runs import Entry, Opinion, now_micros
 from mintaka.sharing import NoPlace, shared
 from mintaka.steps import Do, Sleep
+from mintaka_core.states import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.concurrency")
 
 PREFIX = "tag:"
+#: What a wait is put down to in the run's history.
+RULE = "wait_for_slots_of_tags"
 #: How long it takes at most until a limit that was made, or deleted, is noticed.
 _KNOWN_SECONDS = 5.0
 
@@ -99,10 +103,15 @@ class TaggedKeeping:
         if KNOWN.stale:
             yield Do(KNOWN.refresh)
         if names := KNOWN.among(invocation.run.tags):
-            claim = self._claim = Claim(names, 1, None, strict=False)
+            claim = self._claim = Claim(names, 1, None, strict=False, waits_level=logging.DEBUG)
+            noted = False
             while (step := (yield Do(lambda: _stepped(claim)))) is not None:
                 if isinstance(step, BaseException):
                     raise step
+                if not noted:  # on record, and not in the log: thousands may wait
+                    noted = True
+                    opinion = Opinion(RULE, "Wait", f"waits for a slot of {', '.join(names)}")
+                    invocation.ledger.enter(invocation.run, Entry(PENDING, "Pending", now_micros(), (opinion,)))
                 yield Sleep(step)
         return None
 

@@ -440,6 +440,8 @@ def test_a_limit_of_a_tag_holds_back_the_tasks_that_have_it(workers: str, tmp_pa
             eventually(lambda: waiting("tag:db") >= 4)
             assert enter.with_options(tags=["else"])(7) == 7
             assert {future.state.name for future in waits} == {"Pending"}
+            noted = [opinion.reason for future in waits for entry in future.run.history for opinion in entry.trail]
+            assert noted[0] == "waits for a slot of tag:db"
         return waits.result()
 
     assert main() == list(range(20))
