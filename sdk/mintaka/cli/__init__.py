@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
@@ -82,9 +83,17 @@ def main() -> None:
 
         complete(arguments[1:])
     elif arguments[0] not in COMMANDS:
-        _fail("", "NoSuchCommand", f"there is no command {arguments[0]!r}: {_meant(arguments[0])}", as_json="--json" in arguments)
+        _fail("", "NoSuchCommand", f"there is no command {arguments[0]!r}: {_meant(arguments[0])}", as_json=_wants_json(arguments))
     else:
         _call(arguments[0], arguments[1:])
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether the answer would be JSON, and so an error is."""
+    pairs = pairwise(arguments)
+    return bool({"--json", "-ojson", "--output=json"} & {*arguments}) or any(
+        pair in (("-o", "json"), ("--output", "json")) for pair in pairs
+    )
 
 
 def _meant(word: str) -> str:
@@ -99,7 +108,7 @@ def _call(name: str, arguments: list[str]) -> None:
 
     from mintaka_core.errors import MintakaError  # noqa: PLC0415 - start-up time
 
-    as_json = "--json" in arguments
+    as_json = _wants_json(arguments)
     try:
         code = app_of(name)(arguments, prog_name=f"mintaka {name}", standalone_mode=False)
     except MintakaError as error:

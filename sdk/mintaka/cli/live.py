@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -126,10 +127,24 @@ class PlainLines:
 
 
 class JsonLines(PlainLines):
-    """The same for programs: one JSON document a line on standard output, at most one a second."""
+    """The same for programs: one JSON document a line on standard output, at most one a second. What the flow prints goes to
+    standard error meanwhile.
+    """
 
     def __init__(self, followed: Followed, seconds: float = _JSON_SECONDS) -> None:
         super().__init__(followed, seconds)
+        self._out = sys.stdout
+        self._elsewhere = redirect_stdout(sys.stderr)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._elsewhere.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        super().__exit__()
+        self._elsewhere.__exit__(None, None, None)
 
     def _say(self) -> None:
         counts = self._followed.look().counts()
@@ -138,7 +153,8 @@ class JsonLines(PlainLines):
             self._said = counts
             state = {"type": run.state.type, "name": run.state.name}
             seconds = round(monotonic() - self._began, 3)
-            print_json({"kind": "progress", "uid": self._followed.launch.flow_run_id, "state": state, "seconds": seconds, "tasks": counts})
+            told = {"kind": "progress", "uid": self._followed.launch.flow_run_id, "state": state, "seconds": seconds, "tasks": counts}
+            print_json(told, self._out)
 
 
 def tally_lines(tally: Tally, most: int) -> list[Text]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,7 +52,8 @@ def command(
         from mintaka.cli.supervising import supervised  # noqa: PLC0415 - start-up time
 
         sys.exit(supervised(restart_on_crash, json=json))
-    flow = imported_flow(entrypoint)
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        flow = imported_flow(entrypoint)
     values = parameters_of(parameter or [])
     flow.parameters.bind_by_name(values)  # what does not fit is said before anything begins
     ended = followed_run(flow, values, name=name, tags=tuple(tag or ()), progress=progress, json=json)

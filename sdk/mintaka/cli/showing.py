@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -45,10 +45,11 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
-def print_json(document: Any) -> None:
-    """One JSON document on one line."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
-    sys.stdout.flush()
+def print_json(document: Any, out: TextIO | None = None) -> None:
+    """One JSON document on one line of `out` (None: standard output)."""
+    out = out or sys.stdout
+    out.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+    out.flush()
 
 
 def is_over(run: Document) -> bool:

@@ -175,6 +175,19 @@ def test_an_async_flow_runs_as_well(mintaka: Any) -> None:
     assert mintaka("run", "survey_flow.py:asynchronous", "-p", "word=hello")[:2] == (0, "hello\n")
 
 
+def test_json_is_all_that_stands_on_standard_output(mintaka: Any, tmp_path: Path) -> None:
+    (tmp_path / "talks.py").write_text(
+        "from mintaka import flow\nprint('imported')\n\n@flow\ndef main():\n    print('running')\n    return 1\n"
+    )
+    code, out, err = mintaka("run", "talks.py:main", "--json")
+    assert code == 0
+    assert [json.loads(line)["kind"] for line in out.splitlines()][-1] == "flow_run"
+    assert "imported\n" in err
+    assert "running\n" in err
+    code, out, err = mintaka("get", "nothing", "-o", "json")
+    assert (code, out, json.loads(err)["error"]["command"]) == (2, "", "get")
+
+
 def test_a_failed_flow_has_the_exit_code_of_a_failure(mintaka: Any) -> None:
     code, _, err = mintaka("run", "survey_flow.py:failing")
     assert code == 1
