@@ -46,6 +46,8 @@ def kubectl(*arguments: str, given: str | None = None, seconds: float = _SECONDS
 def _said(text: str) -> str:
     """The one line of what kubectl complained about that says why; it repeats itself where a cluster is away."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if any("localhost:8080" in line for line in lines):  # kubectl's last resort
+        return "kubectl has no context, so there is no cluster to ask: kubectl config use-context NAME, or set KUBECONFIG"
     if any("doesn't have a resource type" in line for line in lines):
         return f"{lines[-1]}: Mintaka is not installed in the cluster of kubectl's context"
     return lines[-1] if lines and lines[0][:1] in "EW" and lines[0][1:5].isdigit() else "; ".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mintaka.cli.tally import Tally
 
 _SECONDS = 0.25
+_LOOK_SECONDS = 0.5
 _PLAIN_SECONDS = 10.0
 _JSON_SECONDS = 1.0
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -100,14 +102,16 @@ class Picture:
         return head.append(f" {lasting(seconds)}")
 
 
-class PlainLines:
-    """Says now and then on standard error how far the run is: where nothing can be drawn."""
+class Silence:
+    """Shows nothing: looks now and then, so that what was noted for the sum at the end does not pile up."""
 
-    def __init__(self, followed: Followed, seconds: float = _PLAIN_SECONDS) -> None:
+    def __init__(self, followed: Followed, seconds: float = inf) -> None:
+        """`seconds`: how often to say something at most."""
         self._followed = followed
-        self._began = monotonic()
+        self._began = self._last = monotonic()
+        self._seconds = seconds
         self._said: dict[str, int] = {}
-        self._ticking = Ticking(self._say, seconds)
+        self._ticking = Ticking(self._turn, min(seconds, _LOOK_SECONDS))
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -118,15 +122,30 @@ class PlainLines:
         """End."""
         self._ticking.stop()
 
-    def _say(self) -> None:
-        counts = self._followed.look().counts()
+    def _turn(self) -> None:
+        tally = self._followed.look()
+        if monotonic() - self._last >= self._seconds:
+            self._last = monotonic()
+            self._say(tally.counts())
+
+    def _say(self, counts: dict[str, int]) -> None:
+        """Say something, once in a while."""
+
+
+class PlainLines(Silence):
+    """Says now and then on standard error how far the run is: where nothing can be drawn."""
+
+    def __init__(self, followed: Followed, seconds: float = _PLAIN_SECONDS) -> None:
+        super().__init__(followed, seconds)
+
+    def _say(self, counts: dict[str, int]) -> None:
         run = self._followed.launch.run
         if counts != self._said and run is not None:
             self._said = counts
             sys.stderr.write(f"{run.name} {run.state.name} {lasting(monotonic() - self._began)}: {counts_text(counts)}\n")
 
 
-class JsonLines(PlainLines):
+class JsonLines(Silence):
     """The same for programs: one JSON document a line on standard output, at most one a second. What the flow prints goes to
     standard error meanwhile.
     """
@@ -146,8 +165,7 @@ class JsonLines(PlainLines):
         super().__exit__()
         self._elsewhere.__exit__(None, None, None)
 
-    def _say(self) -> None:
-        counts = self._followed.look().counts()
+    def _say(self, counts: dict[str, int]) -> None:
         run = self._followed.launch.run
         if counts != self._said and run is not None:
             self._said = counts

@@ -12,7 +12,7 @@ import typer
 
 from mintaka.cli.ending import Ended, interruptible, leave, tell
 from mintaka.cli.following import Followed
-from mintaka.cli.live import JsonLines, Picture, PlainLines, wants_picture
+from mintaka.cli.live import JsonLines, Picture, PlainLines, Silence, wants_picture
 from mintaka.cli.parsing import JsonOption, ProgressOption, parameters_of
 from mintaka.entrypoints import imported_flow
 from mintaka.exceptions import ParameterError
@@ -85,5 +85,5 @@ def _shown(followed: Followed, *, progress: bool, json: bool) -> AbstractContext
     if json:
         return JsonLines(followed)
     if not progress:
-        return nullcontext()
+        return Silence(followed)
     return Picture(followed) if wants_picture() else PlainLines(followed)

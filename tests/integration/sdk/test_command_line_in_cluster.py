@@ -209,6 +209,10 @@ def test_a_cluster_that_is_away_is_one_line(terminal: Terminal, tmp_path: Path) 
         assert "127.0.0.1:1" in said.err
         assert said.err.splitlines()[-1].startswith(f"mintaka {command[0]}: ")
     assert terminal("doctor").code == 1
+    terminal.environment["KUBECONFIG"] = str(tmp_path / "nothing")
+    assert terminal("get").err == (
+        "mintaka get: kubectl has no context, so there is no cluster to ask: kubectl config use-context NAME, or set KUBECONFIG\n"
+    )
 
 
 def test_a_shell_is_offered_the_runs_of_a_cluster(cluster: Cluster, terminal: Terminal) -> None:

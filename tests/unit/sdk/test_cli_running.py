@@ -14,7 +14,7 @@ from mintaka import flow, task
 from mintaka.cli.above import Above
 from mintaka.cli.columns import columns, print_lines
 from mintaka.cli.following import Followed
-from mintaka.cli.live import JsonLines, Picture, counts_text, tally_lines
+from mintaka.cli.live import JsonLines, Picture, Silence, counts_text, tally_lines
 from mintaka.cli.run import followed_run
 from mintaka.cli.showing import lasting
 from mintaka.launching import launched
@@ -152,11 +152,22 @@ def test_what_is_no_terminal_is_left_alone(capsys: pytest.CaptureFixture[str]) -
 
 def test_json_lines_say_what_changed_and_nothing_twice(capsys: pytest.CaptureFixture[str]) -> None:
     launch = launched("outer")
-    lines = JsonLines(Followed(launch))
+    lines = JsonLines(Followed(launch), seconds=0)
     called(outer, {}, launch)
-    lines._say()
-    lines._say()
+    lines._turn()
+    lines._turn()
     assert capsys.readouterr().out.count('"kind": "progress"') == 1
+
+
+def test_where_nothing_is_shown_nothing_that_was_noted_piles_up(capsys: pytest.CaptureFixture[str]) -> None:
+    launch = launched("outer")
+    followed = Followed(launch)
+    called(outer, {}, launch)
+    assert followed._recorder.changes
+    capsys.readouterr()
+    Silence(followed)._turn()
+    assert not followed._recorder.changes
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
