@@ -44,9 +44,10 @@ class Service(NamedTuple):
 class ApiInCluster:
     """The API of the cluster of kubectl's context; the way to it is found when it is first asked for."""
 
-    def __init__(self, namespace: str | None = None) -> None:
-        """`namespace`: whose runs are asked for (None: kubectl's)."""
+    def __init__(self, namespace: str | None = None, *, everywhere: bool = False) -> None:
+        """`namespace`: whose runs are asked for (None: kubectl's, or, `everywhere`, those of all)."""
         self._namespace = namespace
+        self._everywhere = everywhere
         self._way = ExitStack()
         self._history: RemoteHistory | None = None
         self._problem = ""
@@ -78,7 +79,7 @@ class ApiInCluster:
 
         from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time
 
-        namespace = self._namespace or current_namespace()
+        namespace = None if self._everywhere else self._namespace or current_namespace()
         if url := home().api_url:
             return self._way.enter_context(RemoteHistory(url, namespace=namespace))
         service = api_service()

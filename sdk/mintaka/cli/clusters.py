@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mintaka.remote_history import RemoteHistory
 
 _RESOURCE = "flowruns.mintaka.dev"
+#: In the place of a namespace: all of them. For lists alone.
+EVERYWHERE = "*"
 
 
 def patch(run: Document, spec: dict[str, Any]) -> None:
@@ -40,8 +42,8 @@ class ClusterHistory:
     """
 
     def __init__(self, namespace: str | None = None) -> None:
-        self._there = ["--namespace", namespace] if namespace else []
-        self._api = ApiInCluster(namespace)
+        self._there = ["--all-namespaces"] if namespace == EVERYWHERE else ["--namespace", namespace] if namespace else []
+        self._api = ApiInCluster(None if namespace == EVERYWHERE else namespace, everywhere=namespace == EVERYWHERE)
         self._said = False
         #: Names by uid, of what was found by uid before.
         self._names: dict[str, str] = {}

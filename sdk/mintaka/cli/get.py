@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from mintaka.cli.clusters import EVERYWHERE
 from mintaka.cli.columns import print_lines
 from mintaka.cli.parsing import BadArgument, JsonOption
-from mintaka.cli.places import ClusterOption, NamespaceOption, place
+from mintaka.cli.places import ClusterOption, NamespaceOption, in_cluster, place
 from mintaka.cli.showing import (
     console,
     counts_text,
@@ -69,10 +70,15 @@ def command(
     output: Annotated[Output | None, typer.Option("--output", "-o", help="Format. Default: a table.")] = None,
     json: JsonOption = False,
     namespace: NamespaceOption = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces of a cluster.")] = False,
     cluster: ClusterOption = False,
 ) -> None:
     """Show flow runs, or one of them with its task runs."""
     output = Output.JSON if json else output
+    if everywhere and (run is not None or namespace):
+        message = "--all-namespaces is for lists, and goes with no --namespace"
+        raise BadArgument(message)
+    namespace = EVERYWHERE if everywhere and in_cluster(cluster) else namespace
     states = [_state(word) for word in state or []]
     with place(cluster=cluster, namespace=namespace) as where:
         if run is not None:

@@ -139,6 +139,9 @@ def test_without_the_api_the_resources_answer_and_what_lacks_is_said(cluster: Cl
     assert terminal("get", "nobody").code == 2
     assert 'flowruns.mintaka.dev "nobody" not found' in terminal("get", "nobody").err
     assert terminal("get", "alone", "--namespace", "elsewhere").code == 2
+    assert terminal("get", "--namespace", "elsewhere").out == ""
+    assert uid in terminal("get", "-A", "-o", "wide").out
+    assert "goes with no --namespace" in terminal("get", "-A", "-n", "elsewhere").err
 
 
 def test_intents_change_the_spec_of_a_run_that_goes_on(cluster: Cluster, terminal: Terminal) -> None:
