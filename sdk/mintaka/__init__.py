@@ -17,11 +17,11 @@ and logs go to the API. `import mintaka` loads nothing heavy: pydantic, asyncio 
 from mintaka import runtime, states
 from mintaka.annotations import allow_failure, opaque, quote, unmapped
 from mintaka.context import tags
+from mintaka.engine.retries import exponential_backoff
 from mintaka.flow_runs import apause_flow_run, asuspend_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
 from mintaka.flows import Flow, flow
 from mintaka.futures import Future, FutureList, as_completed, wait
 from mintaka.logging import get_run_logger
-from mintaka.retries import exponential_backoff
 from mintaka.states import Cancelled, Completed, Failed, State
 from mintaka.task_runners import ThreadPoolTaskRunner
 from mintaka.tasks import Task, task

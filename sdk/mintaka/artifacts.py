@@ -17,8 +17,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mintaka.context import current_run
+from mintaka.engine.runs import now_micros
 from mintaka.exceptions import MissingContextError
-from mintaka.runs import now_micros
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

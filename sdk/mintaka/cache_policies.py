@@ -17,18 +17,18 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from mintaka.calling.task_identity import lasting_key
 from mintaka.exceptions import ConfigurationError
-from mintaka.fingerprints import NoFingerprint, fingerprint
-from mintaka.task_identity import lasting_key
+from mintaka.persisting.fingerprints import NoFingerprint, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
     from typing import Self
 
+    from mintaka.engine.runs import Run
     from mintaka.locking import LockManager
-    from mintaka.result_storage import ResultStorage
-    from mintaka.runs import Run
+    from mintaka.persisting.result_storage import ResultStorage
     from mintaka.tasks import Task
 
 

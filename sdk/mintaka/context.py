@@ -12,30 +12,30 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mintaka.calling.lineage import Lineage
+from mintaka.engine.runs import Ledger, Run
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import MissingContextError, Suspension
-from mintaka.lineage import Lineage
-from mintaka.pausing import Mailbox
-from mintaka.recording import NullRecorder, Recorder
-from mintaka.result_settings import Surroundings, surroundings_of
+from mintaka.persisting.result_settings import Surroundings, surroundings_of
+from mintaka.recording.recorder import NullRecorder, Recorder
 from mintaka.run_contexts import FlowRunContext as FlowRunContext  # noqa: PLC0414 - Prefect's users look for them here
 from mintaka.run_contexts import TaskRunContext as TaskRunContext  # noqa: PLC0414
 from mintaka.run_contexts import get_run_context as get_run_context  # noqa: PLC0414
-from mintaka.runs import Ledger, Run
 from mintaka.states import State
-from mintaka.stopping import STOP
 from mintaka.task_runners import ThreadPoolTaskRunner
+from mintaka.waiting.pausing import Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mintaka.calls import CallIndex
     from mintaka.flows import Flow
     from mintaka.futures import Future
-    from mintaka.pausing import Answer
-    from mintaka.replaying import Replay  # noqa: TC004 - would be a cycle
+    from mintaka.persisting.calls import CallIndex
+    from mintaka.persisting.replaying import Replay  # noqa: TC004 - would be a cycle
+    from mintaka.persisting.transacting import Transaction
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
-    from mintaka.transacting import Transaction
+    from mintaka.waiting.pausing import Answer
 
 
 def _interrupted(error: BaseException) -> State:

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from mintaka.engine.tracebacks import tail
 from mintaka.exceptions import EntrypointNotFound, LoadError, SourceUnreadable
 from mintaka.flows import Flow
-from mintaka.tracebacks import tail
 
 if TYPE_CHECKING:
     from types import ModuleType

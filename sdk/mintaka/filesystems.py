@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mintaka.result_storage import ResultStorage
+from mintaka.persisting.result_storage import ResultStorage
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from mintaka.context import CURRENT, current_run
+from mintaka.engine.loops import loop_is_running
 from mintaka.exceptions import NotPausedError
-from mintaka.loops import loop_is_running
-from mintaka.pausing import known_answer, pause_of, resume, wait_async, wait_blocking
+from mintaka.waiting.pausing import known_answer, pause_of, resume, wait_async, wait_blocking
 
 if TYPE_CHECKING:
-    from mintaka.runs import Run  # noqa: F401 - in a docstring
+    from mintaka.engine.runs import Run  # noqa: F401 - in a docstring
 
 
 @overload
@@ -88,12 +88,12 @@ def suspend_flow_run(
         ConfigurationError: nobody could resume it.
         MissingContextError: outside of a flow's body.
     """
-    from mintaka import suspending  # noqa: PLC0415 - start-up time
+    from mintaka.waiting import suspending  # noqa: PLC0415 - start-up time
 
     context = CURRENT.get()
     own = context.flow.launch.flow_run_id if context is not None and context.flow is not None else None
     if flow_run_id is not None and str(flow_run_id) != own:
-        from mintaka.intents import suspend  # noqa: PLC0415 - start-up time
+        from mintaka.waiting.intents import suspend  # noqa: PLC0415 - start-up time
 
         suspend(str(flow_run_id))
         return _known(None) if loop_is_running() else None
@@ -130,7 +130,7 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
     try:
         resume(str(flow_run_id), run_input)
     except NotPausedError:
-        from mintaka.intents import answer  # noqa: PLC0415 - start-up time
+        from mintaka.waiting.intents import answer  # noqa: PLC0415 - start-up time
 
         answer(str(flow_run_id), run_input)
 

@@ -5,33 +5,33 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
-from mintaka.bodies import Decorated, checked_flow_name, named_by
+from mintaka.calling.bodies import Decorated, checked_flow_name, named_by
+from mintaka.calling.dependencies import Dependencies
+from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
-from mintaka.dependencies import Dependencies
-from mintaka.drivers import run_async, run_sync
+from mintaka.engine.drivers import run_async, run_sync
+from mintaka.engine.generating import generate_async, generate_sync
+from mintaka.engine.invocations import Invocation
+from mintaka.engine.retries import RetryPlan
+from mintaka.engine.roots import Guard, close_root
+from mintaka.engine.runs import Ledger
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
-from mintaka.generating import generate_async, generate_sync
-from mintaka.invocations import Invocation
-from mintaka.launching import described, finished, launched
-from mintaka.recording import NullRecorder
-from mintaka.result_settings import ResultSettings
-from mintaka.retries import RetryPlan
-from mintaka.roots import Guard, close_root
-from mintaka.runs import Ledger
-from mintaka.signatures import P, R_co, Typed, V_co
-from mintaka.stopping import STOP
+from mintaka.persisting.result_settings import ResultSettings
+from mintaka.recording.launching import described, finished, launched
+from mintaka.recording.recorder import NullRecorder
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
 if TYPE_CHECKING:
     import inspect
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 
+    from mintaka.calling.signatures import FlowDecorator, FlowWords, Passed
+    from mintaka.engine.outcomes import Outcome
+    from mintaka.engine.retries import RetryDelay
+    from mintaka.engine.runs import Run
     from mintaka.futures import Future, FutureList
-    from mintaka.outcomes import Outcome
-    from mintaka.result_settings import SerializerLike, StorageLike
-    from mintaka.retries import RetryDelay
-    from mintaka.runs import Run
-    from mintaka.signatures import FlowDecorator, FlowWords, Passed
+    from mintaka.persisting.result_settings import SerializerLike, StorageLike
     from mintaka.states import State
     from mintaka.task_runners import TaskRunner
     from mintaka_core.states import StateType
@@ -241,7 +241,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         run.inputs = self.parameters.inputs(dependencies.edges)
         keeping = None
         if child.results.persist and not self.is_generator:
-            from mintaka.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
+            from mintaka.persisting.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
 
             keeping = FlowKeeping(child)
         return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True, keeping=keeping)

@@ -16,19 +16,19 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-from mintaka.bookkeeping import uninterrupted
+from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.engine.outcomes import Outcome
+from mintaka.engine.runs import Entry, now_micros
 from mintaka.exceptions import Halted, UnfinishedRun
-from mintaka.outcomes import Outcome
-from mintaka.pool import wait_as_worker, worker_pool
-from mintaka.runs import Entry, now_micros
+from mintaka.executing.pool import wait_as_worker, worker_pool
 from mintaka_core.states import CANCELLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from mintaka.context import FlowContext
-    from mintaka.pool import Job
-    from mintaka.runs import Ledger, Run
+    from mintaka.engine.runs import Ledger, Run
+    from mintaka.executing.pool import Job
     from mintaka.states import State
 
 
@@ -282,14 +282,14 @@ def resolve_futures_to_results(value: Any) -> Any:
     Raises:
         Exception: that of the first run that failed.
     """
-    from mintaka.dependencies import resolved  # noqa: PLC0415 - would be a cycle
+    from mintaka.calling.dependencies import resolved  # noqa: PLC0415 - would be a cycle
 
     return resolved(value, lambda passed: passed.result())
 
 
 def resolve_futures_to_states(value: Any) -> Any:
     """`value` with each future in it, nested as they may be, replaced by the state it ended in, waiting for it."""
-    from mintaka.dependencies import resolved  # noqa: PLC0415 - would be a cycle
+    from mintaka.calling.dependencies import resolved  # noqa: PLC0415 - would be a cycle
 
     def state(passed: Any) -> Any:
         if not isinstance(passed, Future):

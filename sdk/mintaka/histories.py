@@ -1,7 +1,7 @@
 """Reading history: of the embedded database or of an API, asked and answered alike.
 
 Every answer is a document of the shape that the API's OpenAPI description gives, as plain dictionaries and lists: instants
-are RFC 3339 texts. `history()` gives the one that the environment names, as for writing (`mintaka.homes`).
+are RFC 3339 texts. `history()` gives the one that the environment names, as for writing (`mintaka.recording.homes`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from mintaka.homes import Home
+    from mintaka.recording.homes import Home
 
 type Document = dict[str, Any]
 
@@ -83,16 +83,16 @@ def history(where: Home | None = None) -> History:
     Raises:
         HistoryError: history is switched off, or its database cannot be opened.
     """
-    from mintaka.homes import home  # noqa: PLC0415 - start-up time
+    from mintaka.recording.homes import home  # noqa: PLC0415 - start-up time
 
     where = where or home()
     if where.api_url:
-        from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+        from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 
         return RemoteHistory(where.api_url)
     if where.database is None:
         message = "history is switched off (MINTAKA_HISTORY=off), so there is none to read"
         raise HistoryError(message)
-    from mintaka.local_history import LocalHistory  # noqa: PLC0415 - start-up time: SQLAlchemy
+    from mintaka.recording.local_history import LocalHistory  # noqa: PLC0415 - start-up time: SQLAlchemy
 
     return LocalHistory(where.database)

@@ -14,8 +14,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mintaka.bookkeeping import uninterrupted
 from mintaka.context import CURRENT, current_run
+from mintaka.engine.bookkeeping import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

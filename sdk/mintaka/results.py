@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.exceptions import CorruptResult, MissingResult, SerializationError
-from mintaka.result_storage import ResultStorage, storage_of
+from mintaka.persisting.result_storage import ResultStorage, storage_of
 from mintaka.serializers import serializer_of
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class ResultStore:
 def get_result_store() -> ResultStore:
     """Where the results of the code around go: of the flow run, or of a script as its environment says."""
     from mintaka.context import CURRENT  # noqa: PLC0415 - would be a cycle
-    from mintaka.result_settings import surroundings_of  # noqa: PLC0415 - would be a cycle
+    from mintaka.persisting.result_settings import surroundings_of  # noqa: PLC0415 - would be a cycle
 
     around = CURRENT.get()
     return (around.flow.results if around is not None and around.flow is not None else surroundings_of(None)).store()

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mintaka.context import FlowContext, RunContext
+    from mintaka.engine.runs import Run
     from mintaka.flows import Flow
-    from mintaka.runs import Run
     from mintaka.states import State
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task

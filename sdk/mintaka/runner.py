@@ -16,20 +16,20 @@ from time import gmtime, monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import LAUNCH, Launch
+from mintaka.engine.tracebacks import log_information, tail, with_place
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
 from mintaka.exceptions import EntrypointNotFound, MissingResult, ParameterError, ResultError, SourceUnreadable, Suspension
 from mintaka.logging import HistoryHandler, recorded_loggers
-from mintaka.recording import Delivery, NullRecorder
+from mintaka.recording.recorder import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
 from mintaka.termination import MARGIN_SECONDS, Termination
-from mintaka.tracebacks import log_information, tail, with_place
 from mintaka_core.reports import ExitCode, Report
 from mintaka_core.states import COMPLETED, RUNNING, StateType
 
 if TYPE_CHECKING:
-    from mintaka.delivery import HistoryRecorder
     from mintaka.flows import Flow
+    from mintaka.recording.delivery import HistoryRecorder
 
 logger = logging.getLogger("mintaka.runner")
 
@@ -101,8 +101,8 @@ class Attempt:
         """Why nothing can be taken over from the run that this one is to resume; None where it can, or there is none."""
         if not self.environment.resume_from:
             return None
-        from mintaka.kept_runs import kept_run  # noqa: PLC0415 - start-up time
-        from mintaka.result_settings import surroundings_of  # noqa: PLC0415 - start-up time
+        from mintaka.persisting.kept_runs import kept_run  # noqa: PLC0415 - start-up time
+        from mintaka.persisting.result_settings import surroundings_of  # noqa: PLC0415 - start-up time
 
         try:
             kept_run(self.environment.resume_from, surroundings_of(self.launch).within(flow.result_settings).store().storage)
@@ -167,16 +167,16 @@ class Attempt:
         if not (environment.api_url and environment.flow_run_uid):
             self.launch.recorder = NullRecorder()
             return
-        from mintaka.delivery import HistoryRecorder  # noqa: PLC0415 - start-up time
-        from mintaka.delivery_settings import SPOOL_LIMIT_BYTES, DeliverySettings  # noqa: PLC0415 - start-up time
-        from mintaka.sinks import ApiSink  # noqa: PLC0415 - start-up time
+        from mintaka.recording.delivery import HistoryRecorder  # noqa: PLC0415 - start-up time
+        from mintaka.recording.delivery_settings import SPOOL_LIMIT_BYTES, DeliverySettings  # noqa: PLC0415 - start-up time
+        from mintaka.recording.sinks import ApiSink  # noqa: PLC0415 - start-up time
 
         settings = DeliverySettings(
             spool_folder=environment.spool_dir, spool_limit_bytes=environment.spool_limit_bytes or SPOOL_LIMIT_BYTES
         )
         if environment.spool_dir is not None:  # of the user's own: it may outlive a pod
-            from mintaka.historian import historian  # noqa: PLC0415 - start-up time
-            from mintaka.leftovers import Leftovers  # noqa: PLC0415 - start-up time
+            from mintaka.recording.historian import historian  # noqa: PLC0415 - start-up time
+            from mintaka.recording.leftovers import Leftovers  # noqa: PLC0415 - start-up time
 
             historian().add(Leftovers(environment.spool_dir, ApiSink(environment.api_url)))
         self._recorder = HistoryRecorder(ApiSink(environment.api_url), self.launch, settings, self.termination.fence)
@@ -194,7 +194,7 @@ class Attempt:
         storage = os.environ.get("MINTAKA_RESULT_STORAGE", "")
         if not (delivery.spool and storage):
             return delivery
-        from mintaka.spool_upload import uploaded  # noqa: PLC0415 - start-up time
+        from mintaka.recording.spool_upload import uploaded  # noqa: PLC0415 - start-up time
 
         # Of the grace after SIGTERM, `deadline` leaves a margin: half of it may go into this.
         end = monotonic() + _UPLOAD_SECONDS if self.termination.deadline is None else deadline + MARGIN_SECONDS / 2
@@ -206,7 +206,7 @@ class Attempt:
 
     def _state_in_api(self) -> str:
         environment = self.environment
-        from mintaka.sending import Connection  # noqa: PLC0415 - start-up time
+        from mintaka.recording.sending import Connection  # noqa: PLC0415 - start-up time
 
         connection = Connection(environment.api_url, timeout_seconds=2.0)
         try:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from mintaka.exceptions import InvalidNameError, SecretNotFound
-from mintaka.homes import home
+from mintaka.recording.homes import home
 
 #: Where a Secret of Kubernetes is best mounted, one file for each of its keys; MINTAKA_SECRETS_DIR names another folder.
 MOUNTED = "/run/secrets/mintaka"

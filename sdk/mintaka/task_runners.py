@@ -8,14 +8,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mintaka.exceptions import MissingContextError
-from mintaka.pool import SlotPool
+from mintaka.executing.pool import SlotPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from mintaka.elsewhere import Dispatcher
-    from mintaka.pool import Job
+    from mintaka.executing.elsewhere import Dispatcher
+    from mintaka.executing.pool import Job
 
 #: Threads of the default runner: enough for tasks that wait on the network, few enough for 100,000 mapped calls.
 DEFAULT_MAX_WORKERS = 32
@@ -83,7 +83,7 @@ class RemoteTaskRunner(ABC):
 
     def duplicate(self) -> Self:
         """A runner with an executor of its own for one flow run."""
-        from mintaka.elsewhere import Dispatcher  # noqa: PLC0415 - start-up time, and it would be a cycle
+        from mintaka.executing.elsewhere import Dispatcher  # noqa: PLC0415 - start-up time, and it would be a cycle
 
         other = copy.copy(self)
         other._dispatcher = Dispatcher(other.make_executor, other.limit)  # noqa: SLF001 - its own class
@@ -141,7 +141,7 @@ class ProcessPoolTaskRunner(RemoteTaskRunner):
 
     def make_executor(self) -> Executor:
         """The processes of one flow run."""
-        from mintaka.executors import ProcessExecutor  # noqa: PLC0415 - start-up time
+        from mintaka.executing.executors import ProcessExecutor  # noqa: PLC0415 - start-up time
 
         return ProcessExecutor(self.max_workers)
 
@@ -177,7 +177,7 @@ class DaskTaskRunner(RemoteTaskRunner):
 
     def make_executor(self) -> Executor:
         """A client of the cluster."""
-        from mintaka.dask_executor import DaskExecutor  # noqa: PLC0415 - start-up time
+        from mintaka.executing.dask_executor import DaskExecutor  # noqa: PLC0415 - start-up time
 
         return DaskExecutor(*self._settings)
 
@@ -194,6 +194,6 @@ class RayTaskRunner(RemoteTaskRunner):
 
     def make_executor(self) -> Executor:
         """A client of the cluster."""
-        from mintaka.executors import RayExecutor  # noqa: PLC0415 - start-up time
+        from mintaka.executing.executors import RayExecutor  # noqa: PLC0415 - start-up time
 
         return RayExecutor(self.address, self.init_kwargs)

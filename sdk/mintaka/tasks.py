@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
-from mintaka.bodies import Decorated, named_by
-from mintaka.bookkeeping import uninterrupted
 from mintaka.cache_policies import task_input_hash
+from mintaka.calling.bodies import Decorated, named_by
+from mintaka.calling.dependencies import LEAVES, Dependencies
+from mintaka.calling.mapping import mapped_calls
+from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
-from mintaka.dependencies import LEAVES, Dependencies
-from mintaka.drivers import run_async, run_sync
+from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.engine.drivers import run_async, run_sync
+from mintaka.engine.generating import generate_async, generate_sync
+from mintaka.engine.invocations import Invocation
+from mintaka.engine.retries import RetryPlan, exponential_backoff
+from mintaka.engine.runs import Ledger
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
+from mintaka.executing.submitting import submitted
 from mintaka.futures import FutureList
-from mintaka.generating import generate_async, generate_sync
-from mintaka.invocations import Invocation
-from mintaka.mapping import mapped_calls
-from mintaka.recording import NullRecorder
-from mintaka.retries import RetryPlan, exponential_backoff
-from mintaka.runs import Ledger
-from mintaka.signatures import P, R_co, Typed, V_co
-from mintaka.stopping import STOP
-from mintaka.submitting import submitted
-from mintaka.task_results import TaskResults
+from mintaka.persisting.task_results import TaskResults
+from mintaka.recording.recorder import NullRecorder
 from mintaka_core.states import COMPLETED, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 
+    from mintaka.calling.dependencies import Edge
+    from mintaka.calling.signatures import Passed, TaskDecorator, TaskWords
     from mintaka.context import FlowContext
-    from mintaka.dependencies import Edge
+    from mintaka.engine.retries import RetryDelay
+    from mintaka.engine.runs import Run
     from mintaka.futures import Future
-    from mintaka.retries import RetryDelay
-    from mintaka.runs import Run
-    from mintaka.signatures import Passed, TaskDecorator, TaskWords
+    from mintaka.persisting.task_results import ResultWords
     from mintaka.states import State
-    from mintaka.task_results import ResultWords
 
 
 class Task(Decorated, Typed[P, R_co, V_co]):

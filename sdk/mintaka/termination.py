@@ -16,10 +16,10 @@ from queue import SimpleQueue
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from mintaka.bookkeeping import in_bookkeeping
+from mintaka.engine.bookkeeping import in_bookkeeping
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Fenced, Suspension, Terminated
 from mintaka.states import Cancelled, Crashed, State, Suspended
-from mintaka.stopping import STOP
 
 if TYPE_CHECKING:
     import asyncio

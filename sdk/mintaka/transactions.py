@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mintaka.cache_policies import IsolationLevel
 from mintaka.context import TRANSACTION
-from mintaka.transacting import CommitMode, Transaction, TransactionState
+from mintaka.persisting.transacting import CommitMode, Transaction, TransactionState
 
 if TYPE_CHECKING:
     from mintaka.results import ResultStore

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from mintaka import __version__
 from mintaka.cli.findings import Finding
-from mintaka.homes import home
-from mintaka.leftover_places import SET_ASIDE, spools
-from mintaka.result_storage import storage_of
+from mintaka.persisting.result_storage import storage_of
+from mintaka.recording.homes import home
+from mintaka.recording.leftover_places import SET_ASIDE, spools
 from mintaka_history.glimpses import Unreadable, glimpse
 from mintaka_history.schemas import HEAD
 
@@ -82,7 +82,7 @@ def _user() -> str:
 def _api(url: str) -> Iterator[Finding]:
     import httpx  # noqa: PLC0415 - start-up time
 
-    from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time
+    from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time
 
     with RemoteHistory(url, httpx.Client(timeout=_TIMEOUT_SECONDS)) as api:
         newest = api.flow_runs(limit=1)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka.cli.kubectl import kubectl, kubectl_path
 from mintaka.histories import HistoryError
-from mintaka.homes import home
+from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
-    from mintaka.remote_history import RemoteHistory
+    from mintaka.recording.remote_history import RemoteHistory
 
 _SELECTOR = "app.kubernetes.io/part-of=mintaka,app.kubernetes.io/component=api"
 _START_SECONDS = 15.0
@@ -77,7 +77,7 @@ class ApiInCluster:
     def _opened(self) -> RemoteHistory:
         import httpx  # noqa: PLC0415 - start-up time
 
-        from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time
+        from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time
 
         namespace = None if self._everywhere else self._namespace or current_namespace()
         if url := home().api_url:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mintaka.histories import Document, Wanted
-    from mintaka.remote_history import RemoteHistory
+    from mintaka.recording.remote_history import RemoteHistory
 
 _RESOURCE = "flowruns.mintaka.dev"
 #: In the place of a namespace: all of them. For lists alone.

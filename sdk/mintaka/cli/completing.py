@@ -172,7 +172,7 @@ def _objects(what: str, current: str, *, kubernetes: bool) -> Iterator[Offer]:
 
 def _known(what: str, current: str, *, kubernetes: bool) -> Iterator[Offer]:
     """Runs or flow deployments whose name begins so, from where the commands would look."""
-    from mintaka.homes import home  # noqa: PLC0415 - start-up time
+    from mintaka.recording.homes import home  # noqa: PLC0415 - start-up time
 
     where = home()
     if kubernetes:

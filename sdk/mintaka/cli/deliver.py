@@ -12,18 +12,18 @@ import typer
 from mintaka.cli.parsing import JsonOption
 from mintaka.cli.showing import console, print_json
 from mintaka.histories import HistoryError
-from mintaka.homes import home
-from mintaka.launching import sink_to
-from mintaka.leftover_places import UPLOADED, LocalLeftover, local_leftovers, uploaded_leftovers
-from mintaka.leftovers import deliver_all
-from mintaka.result_storage import storage_of
-from mintaka.spool import OWNER
-from mintaka.spool_locks import LOCK, FolderLock
+from mintaka.persisting.result_storage import storage_of
+from mintaka.recording.homes import home
+from mintaka.recording.launching import sink_to
+from mintaka.recording.leftover_places import UPLOADED, LocalLeftover, local_leftovers, uploaded_leftovers
+from mintaka.recording.leftovers import deliver_all
+from mintaka.recording.spool import OWNER
+from mintaka.recording.spool_locks import LOCK, FolderLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mintaka.leftover_places import Leftover
+    from mintaka.recording.leftover_places import Leftover
 
 EPILOG = """
 Examples:

@@ -12,11 +12,11 @@ from mintaka.cli.columns import columns, print_lines
 from mintaka.cli.parsing import JsonOption
 from mintaka.cli.places import ClusterOption, NamespaceOption, place
 from mintaka.cli.showing import console, print_json, shortly
-from mintaka.comparing import compared
+from mintaka.persisting.comparing import compared
 
 if TYPE_CHECKING:
-    from mintaka.comparing import Difference
     from mintaka.histories import Document
+    from mintaka.persisting.comparing import Difference
 
 EPILOG = """
 Examples:

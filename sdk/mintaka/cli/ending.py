@@ -10,13 +10,13 @@ from rich.text import Text
 
 from mintaka.cli.counting import counted
 from mintaka.cli.showing import lasting, print_json, state_text, stderr_console
+from mintaka.engine.loops import is_cancellation
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Interruption, MissingResult, ResultError
-from mintaka.homes import home
-from mintaka.kept_runs import kept_run
-from mintaka.loops import is_cancellation
+from mintaka.persisting.kept_runs import kept_run
+from mintaka.recording.homes import home
 from mintaka.runner import exit_code
 from mintaka.states import Cancelled, State
-from mintaka.stopping import STOP
 from mintaka_core.states import COMPLETED
 
 if TYPE_CHECKING:

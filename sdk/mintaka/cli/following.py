@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mintaka.bookkeeping import uninterrupted
 from mintaka.cli.tally import Tally
+from mintaka.engine.bookkeeping import uninterrupted
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
     from mintaka.context import Launch
-    from mintaka.recording import Delivery, Recorder
-    from mintaka.runs import Run
+    from mintaka.engine.runs import Run
+    from mintaka.recording.recorder import Delivery, Recorder
 
 
 class FollowedRecorder:

@@ -1,7 +1,7 @@
 """Where a command looks and acts: the history that scripts keep on this machine, an API, or a cluster.
 
 `kubectl mintaka …` and `--cluster` mean the cluster of the current kubectl context. Else MINTAKA_API_URL means that API, and
-without it the local history is meant, as for scripts (`mintaka.homes`).
+without it the local history is meant, as for scripts (`mintaka.recording.homes`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import typer
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.showing import is_over
 from mintaka.histories import history
-from mintaka.homes import home
-from mintaka.launching import NAMESPACE
+from mintaka.recording.homes import home
+from mintaka.recording.launching import NAMESPACE
 from mintaka.sharing import shared
 
 if TYPE_CHECKING:
     from mintaka.histories import Document, History
-    from mintaka.homes import Home
+    from mintaka.recording.homes import Home
     from mintaka.sharing.protocol import Shared
 
 RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).", metavar="RUN")]
@@ -51,7 +51,7 @@ def place(*, cluster: bool, namespace: str | None = None) -> History:
         return ClusterHistory(namespace)
     where = home()
     if where.api_url and namespace:
-        from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+        from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 
         return RemoteHistory(where.api_url, namespace=namespace)
     return history(where)
@@ -95,7 +95,7 @@ def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None
             f"flow run {document['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
         )
         raise BadArgument(message)
-    from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+    from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 
     with RemoteHistory(where.api_url) as api:
         api.post(f"/flow-runs/{document['uid']}/{action}")
@@ -120,7 +120,7 @@ def _intend_here(run: Document, action: str, where: Home) -> None:
             "mintaka cancel ends it, and mintaka resume starts it again where results are persisted"
         )
         raise BadArgument(message)
-    from mintaka.cancelling import cancel  # noqa: PLC0415 - start-up time
+    from mintaka.engine.cancelling import cancel  # noqa: PLC0415 - start-up time
 
     cancel(where.database, run["uid"])
 

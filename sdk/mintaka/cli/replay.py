@@ -16,13 +16,13 @@ from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, plac
 from mintaka.cli.resume import Entrypoint, Parameter, Storage
 from mintaka.cli.showing import print_json, told
 from mintaka.histories import FlowRunNotFound
-from mintaka.replaying import replay
+from mintaka.persisting.replaying import replay
 from mintaka.runner import exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mintaka.replaying import Replay, Stop
+    from mintaka.persisting.replaying import Replay, Stop
     from mintaka.states import State
 
 EPILOG = """

@@ -18,9 +18,9 @@ from mintaka.cli.run import carried_out
 from mintaka.cli.showing import console, is_over, print_json
 from mintaka.cli.waiting import answered_here
 from mintaka.histories import FlowRunNotFound
-from mintaka.homes import home
-from mintaka.launching import NAMESPACE
-from mintaka.resuming import resume
+from mintaka.persisting.resuming import resume
+from mintaka.recording.homes import home
+from mintaka.recording.launching import NAMESPACE
 from mintaka_core.states import SUSPENDED_ITSELF
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _known(run: str, namespace: str | None) -> Document | None:
 
 def _answered_there(found: Document, value: Any) -> bool:
     """Tell the API; True where nothing is to be started here: a cluster's run, or one that waits in its process."""
-    from mintaka.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+    from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 
     of_a_cluster = found["namespace"] != NAMESPACE
     with RemoteHistory(home().api_url) as api:

@@ -16,8 +16,8 @@ from mintaka.cli.live import JsonLines, Picture, PlainLines, Silence, wants_pict
 from mintaka.cli.parsing import JsonOption, ProgressOption, parameters_of
 from mintaka.entrypoints import imported_flow
 from mintaka.exceptions import ParameterError
-from mintaka.launching import SUPERVISED, launched
-from mintaka.resuming import called
+from mintaka.persisting.resuming import called
+from mintaka.recording.launching import SUPERVISED, launched
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

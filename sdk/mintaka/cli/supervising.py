@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from mintaka.cli.parsing import BadArgument
 from mintaka.exceptions import MissingResult, ResultError
-from mintaka.homes import home
-from mintaka.kept_runs import kept_run
-from mintaka.launching import SUPERVISED
+from mintaka.persisting.kept_runs import kept_run
+from mintaka.recording.homes import home
+from mintaka.recording.launching import SUPERVISED
 from mintaka_core.reports import ExitCode
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from mintaka_core.states import COMPLETED, RUNNING, StateType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mintaka.runs import Run
+    from mintaka.engine.runs import Run
 
 #: What is counted, in the order it is shown.
 BUCKETS = ("completed", "cached", "running", "waiting", "retrying", "paused", "failed", "crashed", "cancelled")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.showing import console
-from mintaka.homes import home
+from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
     from mintaka.histories import Document

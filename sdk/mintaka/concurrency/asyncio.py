@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mintaka.concurrency.claims import Claim
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
-from mintaka.stopping import STOP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

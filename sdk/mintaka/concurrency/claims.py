@@ -18,6 +18,7 @@ from uuid import UUID
 
 from mintaka.concurrency.leases import HeldLease, renewer
 from mintaka.context import CURRENT
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import (
     AcquireConcurrencySlotTimeoutError,
     ConcurrencySlotAcquisitionError,
@@ -28,12 +29,11 @@ from mintaka.exceptions import (
 )
 from mintaka.logging import run_logger
 from mintaka.sharing import NoPlace, shared
-from mintaka.stopping import STOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mintaka.runs import Run
+    from mintaka.engine.runs import Run
     from mintaka.sharing.protocol import Shared
     from mintaka_history.sharing.leases import Verdict
 

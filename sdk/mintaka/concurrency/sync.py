@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mintaka.concurrency.claims import Claim
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
-from mintaka.stopping import STOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +68,7 @@ def concurrency(
 @contextmanager
 def _ended_when_lost(claim: Claim) -> Iterator[None]:
     """Have the code of the block raise where the slots are lost, at its next instruction or when it is over."""
-    from mintaka.halting import NestedScope  # noqa: PLC0415 - start-up time: only where it is asked for
+    from mintaka.engine.halting import NestedScope  # noqa: PLC0415 - start-up time: only where it is asked for
 
     scope = NestedScope(acquire)
     claim.on_lost = lambda: scope.halt(claim.loss() or ConcurrencySlotAcquisitionError())

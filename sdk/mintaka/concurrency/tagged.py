@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.concurrency.claims import Claim
 from mintaka.concurrency.leases import renewer
+from mintaka.engine.outcomes import Outcome
+from mintaka.engine.runs import Entry, Opinion, now_micros
+from mintaka.engine.steps import Do, Sleep
 from mintaka.exceptions import SharingError
-from mintaka.homes import home
-from mintaka.outcomes import Outcome
-from mintaka.runs import Entry, Opinion, now_micros
+from mintaka.recording.homes import home
 from mintaka.sharing import NoPlace, shared
-from mintaka.steps import Do, Sleep
 from mintaka_core.states import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from mintaka.homes import Home
-    from mintaka.invocations import Invocation, Keeping
-    from mintaka.steps import Step
+    from mintaka.engine.invocations import Invocation, Keeping
+    from mintaka.engine.steps import Step
+    from mintaka.recording.homes import Home
 
 logger = logging.getLogger("mintaka.concurrency")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mintaka.stopping import STOP
+from mintaka.engine.stopping import STOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

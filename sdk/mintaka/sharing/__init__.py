@@ -1,6 +1,6 @@
 """What runs share, variables and concurrency limits: in the embedded database, or at an API, by what the environment says.
 
-`shared()` gives the place, the same one that history goes to (`mintaka.homes`). Tasks in workers share with their flow's API,
+`shared()` gives the place, the same one that history goes to (`mintaka.recording.homes`). Tasks in workers share with their flow's API,
 whatever the environment of the worker says.
 """
 
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from mintaka.context import CURRENT
 from mintaka.exceptions import SharingError
-from mintaka.homes import home
+from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
-    from mintaka.homes import Home
+    from mintaka.recording.homes import Home
     from mintaka.sharing.protocol import Shared
 
 

@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mintaka.bookkeeping import uninterrupted
+from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.exceptions import SharingAway, SharingError
 from mintaka.sharing.protocol import StoredLease, StoredLimit, StoredVariable
 from mintaka_history import holders

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from mintaka.exceptions import SharingAway, SharingError
-from mintaka.sending import Connection
+from mintaka.recording.sending import Connection
 from mintaka.sharing.protocol import StoredLease, StoredLimit, StoredVariable
 from mintaka_history.sharing import limits, variables
 from mintaka_history.sharing.leases import Verdict

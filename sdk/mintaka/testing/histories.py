@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import LAUNCH, Launch
-from mintaka.recording import Delivery
-from mintaka.wire import LogLine, encode, task_report
+from mintaka.recording.recorder import Delivery
+from mintaka.recording.wire import LogLine, encode, task_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.runs import Run
+    from mintaka.engine.runs import Run
 
 
 class MemoryRecorder:

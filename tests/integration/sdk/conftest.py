@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import sharing
-from mintaka.stopping import STOP
+from mintaka.engine.stopping import STOP
 from real_api import RealApi
 
 if TYPE_CHECKING:

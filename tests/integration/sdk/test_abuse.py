@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mintaka import flow, task
-from mintaka.homes import home
+from mintaka.recording.homes import home
 
 
 @pytest.fixture

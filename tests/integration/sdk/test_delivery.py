@@ -14,15 +14,15 @@ import pytest
 
 from mintaka import flow, get_run_logger, task
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import HistoryRecorder
-from mintaka.delivery_settings import DeliverySettings
-from mintaka.runs import Ledger
-from mintaka.sinks import ApiSink
+from mintaka.engine.runs import Ledger
+from mintaka.recording.delivery import HistoryRecorder
+from mintaka.recording.delivery_settings import DeliverySettings
+from mintaka.recording.sinks import ApiSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mintaka.recording import Delivery
+    from mintaka.recording.recorder import Delivery
 
 QUICK = {"flush_seconds": 0.02, "retry_seconds": 0.02, "retry_max_seconds": 0.1, "timeout_seconds": 2.0, "batch_items": 50}
 

@@ -17,7 +17,7 @@ import pytest
 
 from mintaka import flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
-from mintaka.homes import home
+from mintaka.recording.homes import home
 from mintaka_history.database import Database
 from mintaka_history.embedded import EmbeddedDatabase
 from mintaka_history.migrating import upgrade
@@ -131,7 +131,7 @@ KILLED = """
     def dies():
         for n in range(2000):
             add(n)
-        from mintaka.historian import historian
+        from mintaka.recording.historian import historian
         import time
         historian()._leave()  # what the next flush would do
         last()

@@ -245,9 +245,9 @@ def test_the_last_words_of_a_run_that_was_thought_to_have_crashed_are_believed(t
     text = """
         import shutil, sqlite3, os
         from pathlib import Path
-        from mintaka.historian import historian
-        from mintaka.sending import Answer
-        from mintaka.sinks import EmbeddedSink
+        from mintaka.recording.historian import historian
+        from mintaka.recording.sending import Answer
+        from mintaka.recording.sinks import EmbeddedSink
         @flow
         def cut_off():
             add(1)

@@ -10,12 +10,12 @@ import pytest
 from mintaka import flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import HistoryRecorder
-from mintaka.delivery_settings import DeliverySettings
 from mintaka.histories import FlowRunNotFound, HistoryError, Wanted, history
 from mintaka.logging import TASK_LOGGER, HistoryHandler
-from mintaka.remote_history import RemoteHistory
-from mintaka.sinks import ApiSink
+from mintaka.recording.delivery import HistoryRecorder
+from mintaka.recording.delivery_settings import DeliverySettings
+from mintaka.recording.remote_history import RemoteHistory
+from mintaka.recording.sinks import ApiSink
 
 if TYPE_CHECKING:
     from real_api import RealApi

@@ -15,9 +15,9 @@ import pytest
 
 from mintaka import flow, task
 from mintaka.context import LAUNCH, Launch
-from mintaka.delivery import HistoryRecorder
-from mintaka.delivery_settings import DeliverySettings
-from mintaka.sinks import ApiSink
+from mintaka.recording.delivery import HistoryRecorder
+from mintaka.recording.delivery_settings import DeliverySettings
+from mintaka.recording.sinks import ApiSink
 from mintaka_history.writing.crashes import RULE, SILENT
 from real_api import RealApi
 

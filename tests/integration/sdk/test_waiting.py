@@ -16,10 +16,10 @@ import pytest
 
 from mintaka.exceptions import NotPausedError
 from mintaka.histories import HistoryError, history
-from mintaka.homes import Home
-from mintaka.intents import answer
-from mintaka.remote_history import RemoteHistory
-from mintaka.resuming import resume
+from mintaka.persisting.resuming import resume
+from mintaka.recording.homes import Home
+from mintaka.recording.remote_history import RemoteHistory
+from mintaka.waiting.intents import answer
 from mintaka_core.reports import decode_report
 from mintaka_history.embedded import EmbeddedDatabase
 from mintaka_history.writing.restarts import Claim, Going

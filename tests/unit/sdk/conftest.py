@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mintaka.stopping import STOP
+from mintaka.engine.stopping import STOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

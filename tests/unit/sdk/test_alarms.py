@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from time import monotonic
 
-from mintaka.alarms import Alarms
-from mintaka.stopping import STOP
+from mintaka.engine.stopping import STOP
+from mintaka.executing.alarms import Alarms
 
 
 def test_each_is_called_when_it_is_time_the_first_first() -> None:

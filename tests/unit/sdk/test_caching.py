@@ -16,8 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 from mintaka import flow, task
 from mintaka.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE, CachePolicy, IsolationLevel
 from mintaka.exceptions import ConfigurationError
-from mintaka.flights import in_flight
 from mintaka.locking.memory import MemoryLockManager
+from mintaka.persisting.flights import in_flight
 from mintaka.results import ResultRecord
 from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED
@@ -227,7 +227,7 @@ def test_a_key_function_and_a_policy_of_ones_own() -> None:
 
 def test_an_expired_result_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the record tells that there was one."""
-    from mintaka import caching  # noqa: PLC0415 - its clock is moved
+    from mintaka.persisting import caching  # noqa: PLC0415 - its clock is moved
 
     brief = double.with_options(cache_expiration=timedelta(minutes=1))
     assert brief(1) == 2

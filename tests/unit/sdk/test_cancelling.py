@@ -233,7 +233,7 @@ def test_a_timed_task_in_a_thread_ends_when_it_is_cancelled_and_when_its_time_is
 
 
 def test_nothing_stays_instrumented_afterwards() -> None:
-    from mintaka import halting  # noqa: PLC0415 - looks inside
+    from mintaka.engine import halting  # noqa: PLC0415 - looks inside
 
     probe = Probe()
 

@@ -20,7 +20,7 @@ import pytest
 
 from mintaka import cli, flow, get_run_logger, task
 from mintaka.cli import COMMANDS
-from mintaka.historian import historian
+from mintaka.recording.historian import historian
 
 
 @task(retries=1)

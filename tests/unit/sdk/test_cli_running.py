@@ -17,8 +17,8 @@ from mintaka.cli.following import Followed
 from mintaka.cli.live import JsonLines, Picture, Silence, counts_text, tally_lines
 from mintaka.cli.run import followed_run
 from mintaka.cli.showing import lasting
-from mintaka.launching import launched
-from mintaka.resuming import called
+from mintaka.persisting.resuming import called
+from mintaka.recording.launching import launched
 
 if TYPE_CHECKING:
     from mintaka.cli.tally import Tally

@@ -8,7 +8,7 @@ from typing import Any, Self
 import pytest
 
 from mintaka.cli import diff
-from mintaka.comparing import compared
+from mintaka.persisting.comparing import compared
 
 
 def run(state: str = "Completed", **parameters: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mintaka import allow_failure, flow, quote, task, unmapped
+from mintaka.calling.lineage import Lineage
 from mintaka.exceptions import UpstreamFailed
-from mintaka.lineage import Lineage
 from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED, FAILED
 

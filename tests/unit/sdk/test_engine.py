@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from mintaka import exponential_backoff, flow, task
 from mintaka.context import RunContext
-from mintaka.engine import PLAIN_EDGES, run_protocol
+from mintaka.engine.invocations import Invocation
+from mintaka.engine.protocol import PLAIN_EDGES, run_protocol
+from mintaka.engine.retries import RetryPlan
+from mintaka.engine.runs import Entry, Ledger, now_micros
+from mintaka.engine.steps import CALL, Report, Sleep
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
-from mintaka.invocations import Invocation
-from mintaka.recording import NullRecorder
-from mintaka.retries import RetryPlan
-from mintaka.runs import Entry, Ledger, now_micros
-from mintaka.steps import CALL, Report, Sleep
-from mintaka.stopping import STOP
+from mintaka.recording.recorder import NullRecorder
 from mintaka.testing import recorded
 from mintaka_core.backoff import Backoff, Budget, Retries
 from mintaka_core.policies import TASK_RUN_POLICY

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from mintaka import Completed, Future, as_completed, flow, quote, runtime, task, wait
 from mintaka.cache_policies import INPUTS
+from mintaka.engine.loops import is_cancellation, loop_is_running
 from mintaka.futures import resolve_futures_to_results, resolve_futures_to_states
-from mintaka.loops import is_cancellation, loop_is_running
 from mintaka.testing import recorded
 
 if TYPE_CHECKING:
@@ -200,5 +200,5 @@ def test_a_mistake_of_ours_crashes_the_run_and_is_told(monkeypatch: pytest.Monke
     def broken(_place: object) -> None:
         raise LookupError("ours")
 
-    monkeypatch.setattr("mintaka.caching.board", broken)
+    monkeypatch.setattr("mintaka.persisting.caching.board", broken)
     assert main() == ("CRASHED", "LookupError")

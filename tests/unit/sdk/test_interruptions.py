@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mintaka import ThreadPoolTaskRunner, flow, task
+from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
-from mintaka.stopping import STOP
 from mintaka.testing import MemoryRecorder, recorded
 from mintaka_core.states import COMPLETED, CRASHED, TERMINAL
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
-from mintaka.bookkeeping import in_bookkeeping
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
+from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.exceptions import MissingContextError
 from mintaka.logging import HistoryHandler, disable_run_logger, recorded_loggers
 from mintaka.testing import MemoryRecorder, recorded

@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from mintaka.annotations import quote
+from mintaka.calling.parameters import Parameters
 from mintaka.exceptions import ParameterBindError, ParameterTypeError
-from mintaka.parameters import Parameters
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -12,16 +12,16 @@ import pytest
 from mintaka import flow, pause_flow_run, resume_flow_run, task
 from mintaka.exceptions import FlowPauseTimeout, MissingContextError, NotPausedError, ParameterTypeError
 from mintaka.input import RunInput
-from mintaka.mailboxes import DatabaseMailbox
-from mintaka.pausing import Answer
 from mintaka.testing import recorded
+from mintaka.waiting.mailboxes import DatabaseMailbox
+from mintaka.waiting.pausing import Answer
 from mintaka_core.states import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mintaka.pausing import Pause
+    from mintaka.waiting.pausing import Pause
 
 
 class Approval(RunInput):

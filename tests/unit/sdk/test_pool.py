@@ -8,9 +8,9 @@ from contextvars import copy_context
 import pytest
 
 from mintaka import ThreadPoolTaskRunner, as_completed, flow, task, wait
-from mintaka.pool import Job, SlotPool
-from mintaka.recording import NullRecorder
-from mintaka.runs import Entry, Ledger
+from mintaka.engine.runs import Entry, Ledger
+from mintaka.executing.pool import Job, SlotPool
+from mintaka.recording.recorder import NullRecorder
 from mintaka_core.states import CANCELLED, COMPLETED
 
 

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry as registry
 
 from mintaka.exceptions import CorruptResult, MissingResult, SerializationError, StorageError
-from mintaka.result_storage import path_of
+from mintaka.persisting.result_storage import path_of
 from mintaka.results import ResultStore
 from mintaka.serializers import CompressedSerializer, JSONSerializer, Serializer
 from object_store import ObjectStore

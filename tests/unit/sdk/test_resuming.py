@@ -15,8 +15,8 @@ import pytest
 
 from mintaka import flow, task
 from mintaka.exceptions import LoadError, MissingResult
-from mintaka.replaying import replay
-from mintaka.resuming import resume
+from mintaka.persisting.replaying import replay
+from mintaka.persisting.resuming import resume
 from mintaka.testing import recorded
 
 if TYPE_CHECKING:

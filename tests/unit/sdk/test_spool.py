@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mintaka import spool as spool_module
-from mintaka.spool import Owner, Spool
+from mintaka.recording import spool as spool_module
+from mintaka.recording.spool import Owner, Spool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,15 +11,15 @@ import pytest
 from mintaka import asuspend_flow_run, flow, pause_flow_run, suspend_flow_run, task
 from mintaka.exceptions import ConfigurationError, MissingContextError, Suspension
 from mintaka.input import RunInput
-from mintaka.pausing import Answer
 from mintaka.testing import recorded
+from mintaka.waiting.pausing import Answer
 from mintaka_core.reports import ExitCode
 from mintaka_core.states import PAUSED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mintaka.pausing import Pause
+    from mintaka.waiting.pausing import Pause
 
 
 class Approval(RunInput):

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintaka.context import Launch
+from mintaka.engine.runs import Entry, Ledger, Opinion
 from mintaka.exceptions import LoadError
-from mintaka.recording import NullRecorder
-from mintaka.runs import Entry, Ledger, Opinion
-from mintaka.sending import Answer, Connection, judged
-from mintaka.wire import Contents, LogLine, clean, encode, run_report, task_report
+from mintaka.recording.recorder import NullRecorder
+from mintaka.recording.sending import Answer, Connection, judged
+from mintaka.recording.wire import Contents, LogLine, clean, encode, run_report, task_report
 from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
 
 RETRY = (Opinion("retry_failed", "Redirect", "failure 1 of 1 allowed"),)

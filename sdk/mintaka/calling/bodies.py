@@ -1,0 +1,121 @@
+"""The function behind a task or flow: what kind it is and how it is bound, found out once, when it is decorated.
+
+A function, method, classmethod, staticmethod, partial or callable object; sync or async; one that returns or one that
+yields. What yields is handed out item by item where it is called (`mintaka.engine.generating`), and collected into a list where
+nobody is there to take the items: submitted, mapped, or asked for its state.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from functools import cached_property, partial, update_wrapper
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from mintaka.calling.parameters import Parameters
+from mintaka.exceptions import InvalidNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mintaka.engine.retries import RetryPlan
+
+
+class Decorated:
+    """What tasks and flows have in common: `given` is what was decorated, `fn` the function in it, `body` what a run calls."""
+
+    name: str
+    retry_plan: RetryPlan
+
+    def __init__(self, given: Any, decorator: str) -> None:
+        self.given = given
+        fn = given.__func__ if isinstance(given, (staticmethod, classmethod)) else given
+        if not callable(fn):
+            message = f"@{decorator} goes on a function, not on {given!r}"
+            raise TypeError(message)
+        called = fn if inspect.isroutine(fn) or isinstance(fn, partial) else type(fn).__call__
+        self.is_generator = inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called)
+        self.is_async = inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
+        self._take(fn)
+        named = fn.func if isinstance(fn, partial) else fn
+        self.own_name: str = getattr(named, "__name__", type(named).__name__)
+        module = getattr(named, "__module__", "") or ""
+        self.key = f"{module}.{getattr(named, '__qualname__', type(named).__qualname__)}"
+        self.description: str | None = inspect.getdoc(fn)
+        update_wrapper(cast("Any", self), fn, updated=())
+
+    def _take(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+        self.body: Callable[..., Any] = fn
+        if self.is_generator:
+            self.body = _collecting_async(fn) if self.is_async else _collecting(fn)
+
+    def bound_to(self, instance: object, owner: type | None) -> Self:
+        """The same, as an attribute of `instance` or its class: a method is bound to its instance, each on its own."""
+        given = self.given
+        if isinstance(given, staticmethod) or not hasattr(type(given), "__get__"):
+            return self
+        if instance is None and not isinstance(given, classmethod):
+            return self
+        bound = copy.copy(self)
+        bound.given = given.__get__(instance, owner)
+        bound._take(bound.given)  # noqa: SLF001 - its own class
+        bound.__dict__.pop("parameters", None)
+        return bound
+
+    @property
+    def retries(self) -> int:
+        """How often a failed run is tried again."""
+        return self.retry_plan.limit
+
+    @property
+    def retry_delay_seconds(self) -> tuple[float, ...]:
+        """The waits before each retry, in seconds; the last one repeats."""
+        return self.retry_plan.delays
+
+    @property
+    def retry_jitter_factor(self) -> float:
+        """By what share of itself a wait may be longer."""
+        return self.retry_plan.jitter_factor
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The parameters of the function."""
+        return Parameters(self.fn, self.name)
+
+
+def _collecting(fn: Callable[..., Any]) -> Callable[..., list[Any]]:
+    def collected(*args: Any, **kwargs: Any) -> list[Any]:
+        return list(fn(*args, **kwargs))
+
+    return collected
+
+
+def _collecting_async(fn: Callable[..., Any]) -> Callable[..., Any]:
+    async def collected(*args: Any, **kwargs: Any) -> list[Any]:
+        return [item async for item in fn(*args, **kwargs)]
+
+    return collected
+
+
+def named_by(template: Any, arguments: dict[str, Any]) -> str:
+    """A run's name from its template: a text with the parameters in it, or a callable that may take `parameters`."""
+    if not callable(template):
+        return str(template.format(**arguments))
+    takes = "parameters" in inspect.signature(template).parameters
+    return str(template(parameters=dict(arguments)) if takes else template())
+
+
+_BANNED = frozenset("/%&><")
+
+
+def checked_flow_name(name: str) -> str:
+    """`name`, where a flow may be called so: it is part of paths and addresses.
+
+    Raises:
+        InvalidNameError: it may not.
+    """
+    if _BANNED.isdisjoint(name):
+        return name
+    message = f"a flow's name has none of {' '.join(sorted(_BANNED))}, not {name!r}"
+    raise InvalidNameError(message)

@@ -1,0 +1,161 @@
+"""What a call depends on: futures in its arguments and in `wait_for`, and results of other runs known by identity.
+
+Futures are looked for in lists, tuples, sets, dicts, dataclasses and pydantic models, nested as they may be; inside `quote(...)` nothing
+is looked at. Where there is none, the arguments pass through untouched, the same objects.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mintaka.annotations import Annotation, allow_failure, opaque, quote
+from mintaka.calling.lineage import SCALARS
+from mintaka.futures import Future, FutureList
+from mintaka.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mintaka.calling.lineage import Lineage
+
+#: Types that hold nothing to look for; a tuple or frozenset may.
+LEAVES = SCALARS - {tuple, frozenset}
+#: The place of what is waited for and not passed: no parameter may be called so.
+WAIT_FOR = "wait_for"
+
+#: Where something stands in a call: at this position, or under this keyword.
+type Place = int | str
+#: At which place the result of which run (its number) came in.
+type Edge = tuple[Place, int]
+
+
+class Dependencies:
+    """The futures a call waits for and the runs its inputs came from.
+
+    `needed` must complete; `tolerated` may end as they like (`allow_failure`). `edges` are the places of arguments (a position, a
+    keyword, or `wait_for`) with the numbers of the runs that came in there. `replaced` says that the arguments hold something that has to be put in its place before the call.
+    """
+
+    __slots__ = ("_place", "edges", "lineage", "needed", "replaced", "tolerated")
+
+    def __init__(self, lineage: Lineage | None) -> None:
+        self.lineage = lineage
+        self.needed: dict[Future[Any], None] = {}
+        self.tolerated: dict[Future[Any], None] = {}
+        self.edges: dict[Edge, None] = {}
+        self.replaced = False
+        self._place: Place = WAIT_FOR
+
+    def find_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note everything in the arguments of a call that is a dependency."""
+        for self._place, value in enumerate(args):
+            self.find(value)
+        for self._place, value in kwargs.items():
+            self.find(value)
+
+    def find_waits(self, wait_for: Any) -> None:
+        """Note what a call waits for without getting its result."""
+        self._place = WAIT_FOR
+        self.find(wait_for)
+
+    def find(self, value: Any, *, tolerant: bool = False) -> None:
+        """Note everything in `value` that is a dependency."""
+        kind = type(value)
+        if kind in LEAVES:
+            if self.lineage is not None and self.lineage.constants and (origin := self.lineage.origin_of_constant(value)) is not None:
+                self.edges[self._place, origin] = None
+            return
+        if kind is Future:
+            self._future(value, tolerant=tolerant)
+        elif kind is State:
+            self.replaced = True
+        elif isinstance(value, Annotation):
+            self.replaced = True
+            if kind is opaque:
+                if isinstance(value.value, (Future, State)):
+                    self.find(value.value, tolerant=tolerant)
+            elif kind is not quote:
+                self.find(value.value, tolerant=tolerant or kind is allow_failure)
+        else:
+            if self.lineage is not None and (origin := self.lineage.origin(value)) is not None:
+                self.edges[self._place, origin] = None
+            self._find_inside(value, kind, tolerant=tolerant)
+
+    def _future(self, future: Future[Any], *, tolerant: bool) -> None:
+        self.replaced = True
+        self.edges[self._place, future.run.n] = None
+        (self.tolerated if tolerant else self.needed)[future] = None
+
+    def _find_inside(self, value: Any, kind: type, *, tolerant: bool) -> None:
+        parts: Iterable[Any]
+        if issubclass(kind, dict):
+            parts = value.values()
+        elif issubclass(kind, (list, tuple, set, frozenset)):
+            parts = value
+        elif is_dataclass(value):
+            parts = (getattr(value, part.name, None) for part in fields(value))
+        elif hasattr(kind, "__pydantic_fields__"):
+            parts = vars(value).values()
+        else:
+            return
+        if kind in (list, tuple, set, frozenset, dict) and LEAVES.issuperset(map(type, parts)):
+            return
+        for part in parts:
+            self.find(part, tolerant=tolerant)
+
+    @property
+    def futures(self) -> tuple[Future[Any], ...]:
+        """Every future to wait for."""
+        return (*self.needed, *self.tolerated)
+
+
+def _as_argument(passed: Future[Any] | State[Any]) -> Any:
+    """What a body gets for it: the result, or the exception of one that failed and was tolerated."""
+    outcome = passed.outcome if isinstance(passed, Future) else passed
+    return outcome.result(raise_on_failure=False)
+
+
+def resolved(value: Any, put: Callable[[Any], Any] = _as_argument) -> Any:
+    """`value` with `put(it)` in the place of each future and state in it; new containers only where something changes."""
+    kind = type(value)
+    if kind in LEAVES:
+        return value
+    if kind is Future or kind is State:
+        return put(value)
+    if kind is quote or (kind is opaque and not isinstance(value.value, (Future, State))):
+        return value.value
+    if isinstance(value, Annotation):
+        return resolved(value.value, put)
+    return _resolved_inside(value, kind, put)
+
+
+def _resolved_inside(value: Any, kind: type, put: Callable[[Any], Any]) -> Any:
+    """The same container where nothing in it changes, else a new one of its kind."""
+    if issubclass(kind, dict):
+        changed = {key: new for key, part in value.items() if (new := resolved(part, put)) is not part}
+        return _updated(value, changed) if changed else value
+    if kind is FutureList:
+        return [resolved(part, put) for part in value]
+    if kind in (list, tuple, set, frozenset) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        if LEAVES.issuperset(map(type, value)):
+            return value
+        items = [resolved(part, put) for part in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        return kind(*items) if hasattr(kind, "_fields") else kind(items)
+    if is_dataclass(value):
+        names = [part.name for part in fields(value) if part.init]
+        changed = {name: new for name in names if (new := resolved(getattr(value, name), put)) is not getattr(value, name)}
+        return replace(value, **changed) if changed else value  # type: ignore[type-var]
+    if hasattr(kind, "__pydantic_fields__"):
+        changed = {name: new for name, part in vars(value).items() if (new := resolved(part, put)) is not part}
+        return value.model_copy(update=changed) if changed else value
+    return value
+
+
+def _updated(value: dict[Any, Any], changed: dict[Any, Any]) -> dict[Any, Any]:
+    new = copy(value)  # keeps the class, be it a defaultdict
+    new.update(changed)
+    return new

@@ -1,0 +1,173 @@
+"""A flow's parameters: binding, validation and JSON Schema, all from its signature.
+
+pydantic is imported only where an annotation asks for more than an exact match of a plain type, so that small flows start
+without it. Annotations that cannot be resolved at run time (imported under TYPE_CHECKING only) are taken as Any.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from mintaka.annotations import quote
+from mintaka.exceptions import ParameterBindError, ParameterTypeError, ReservedArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from pydantic import BaseModel
+
+    from mintaka.calling.dependencies import Edge
+
+#: Words that `flow(...)` and `task(...)` take for themselves.
+RESERVED = frozenset({"return_state", "wait_for"})
+
+#: Types whose values need no coercion where they are exactly of that type.
+_PLAIN = frozenset({int, float, str, bool, bytes, dict, list, set, tuple, type(None)})
+
+_POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
+_POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
+_VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
+
+
+class Parameters:
+    """The parameters of `fn`, the function behind `owner` (a name for messages)."""
+
+    def __init__(self, fn: Callable[..., Any], owner: str) -> None:
+        self._fn = fn
+        self._owner = owner
+        self.signature = inspect.signature(fn)
+        taken = RESERVED & self.signature.parameters.keys()
+        if taken:
+            message = (
+                f"{owner} has a parameter named {', '.join(sorted(taken))}, a word that calls of flows and tasks use: give it another name"
+            )
+            raise ReservedArgumentError(message)
+
+    @cached_property
+    def annotations(self) -> dict[str, Any]:
+        """Each parameter's annotation, Any where it has none or it cannot be resolved."""
+        try:
+            hints = get_type_hints(self._fn, include_extras=True)
+        except (NameError, TypeError, AttributeError):
+            hints = {name: _evaluated(annotation, self._fn) for name, annotation in getattr(self._fn, "__annotations__", {}).items()}
+        return {name: hints.get(name, Any) for name in self.signature.parameters}
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        """The arguments by name.
+
+        Raises:
+            ParameterBindError: one is missing, given twice or unknown.
+        """
+        try:
+            return self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            message = f"{self._owner}{self.signature} cannot be called so: {error}"
+            raise ParameterBindError(message) from error
+
+    def bind_by_name(self, values: dict[str, Any]) -> inspect.BoundArguments:
+        """Arguments from a document that names each of them, as runs in a cluster have; see `bind`."""
+        positional = [name for name, parameter in self.signature.parameters.items() if parameter.kind == _POSITIONAL_ONLY]
+        given = [name for name in positional if name in values]
+        return self.bind(tuple(values[name] for name in given), {name: value for name, value in values.items() if name not in given})
+
+    def inputs(self, edges: Collection[Edge]) -> tuple[tuple[str, int], ...]:
+        """The same edges with the names of parameters in place of positions, each once."""
+        names, rest = self._positions
+        named = [(names[place] if place < len(names) else rest, n) if type(place) is int else (str(place), n) for place, n in edges]
+        return tuple(named) if len(named) == 1 else tuple(dict.fromkeys(named))
+
+    @cached_property
+    def _positions(self) -> tuple[tuple[str, ...], str]:
+        """The parameters that positional arguments go to, and the one that takes the rest of them ("*" where none does)."""
+        kinds = {name: parameter.kind for name, parameter in self.signature.parameters.items()}
+        names = tuple(name for name, kind in kinds.items() if kind in (_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD))
+        return names, next((name for name, kind in kinds.items() if kind == _VAR_POSITIONAL), "*")
+
+    def validate(self, bound: inspect.BoundArguments) -> None:
+        """Check and coerce the arguments in place; those marked `quote` are left alone.
+
+        Raises:
+            ParameterTypeError: with one clause per argument that does not fit.
+        """
+        given = {name: value for name, value in bound.arguments.items() if type(value) is not quote}
+        if all(self._fits(name, value) for name, value in given.items()):
+            return
+        from pydantic import ValidationError  # noqa: PLC0415 - start-up time
+
+        try:
+            model = self._model.model_validate(given)
+        except ValidationError as error:
+            msg = f"{self._owner}: {_shortened(error)}"
+            raise ParameterTypeError(msg) from error
+        for index, name in enumerate(self.signature.parameters):
+            if name in given:
+                bound.arguments[name] = getattr(model, f"p{index}")
+
+    def _fits(self, name: str, value: Any) -> bool:
+        annotation = self.annotations[name]
+        kind = self.signature.parameters[name].kind
+        if kind in (_VAR_POSITIONAL, _VAR_KEYWORD):
+            return annotation is Any
+        return annotation is Any or (type(value) is annotation and annotation in _PLAIN)
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        """A model whose fields are the parameters: numbered, so that no name is forbidden, with the names as aliases."""
+        from pydantic import ConfigDict, Field, create_model  # noqa: PLC0415 - start-up time
+
+        fields: dict[str, Any] = {}
+        for index, (name, parameter) in enumerate(self.signature.parameters.items()):
+            annotation: Any = self.annotations[name]
+            default = ... if parameter.default is parameter.empty else parameter.default
+            if parameter.kind == _VAR_POSITIONAL:
+                annotation, default = types.GenericAlias(tuple, (annotation, ...)), ()
+            elif parameter.kind == _VAR_KEYWORD:
+                annotation, default = types.GenericAlias(dict, (str, annotation)), {}
+            fields[f"p{index}"] = (annotation, Field(default, alias=name, title=name.replace("_", " ").strip().capitalize()))
+        config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
+        return create_model(f"Parameters of {self._owner}", __config__=config, **fields)
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the parameters, as an object by name."""
+        from mintaka.calling.schemas import schema_of  # noqa: PLC0415 - start-up time
+
+        schema = schema_of(self._model)
+        for name, parameter in self.signature.parameters.items():
+            if parameter.kind == _VAR_POSITIONAL:
+                schema["properties"].pop(name)
+            elif parameter.kind == _VAR_KEYWORD:
+                extra = schema["properties"].pop(name).get("additionalProperties", True)
+                schema["additionalProperties"] = extra
+        return schema
+
+
+def _evaluated(annotation: Any, fn: Callable[..., Any]) -> Any:
+    """One annotation on its own, where not all of a signature's can be resolved."""
+    try:
+        return get_type_hints(_Holder(annotation), getattr(fn, "__globals__", {}), include_extras=True)["value"]
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return Any
+
+
+class _Holder:
+    """Something for `get_type_hints` to read one annotation from."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.__annotations__ = {"value": annotation}
+
+
+def _shortened(error: Any) -> str:
+    """Pydantic's complaints, one clause per argument."""
+    clauses = []
+    for problem in error.errors(include_url=False, include_context=False):
+        place = ".".join(str(part) for part in problem["loc"])
+        given = repr(problem["input"])
+        clauses.append(f"{place}: {problem['msg']}, not {given if len(given) <= _SHOWN else given[:_SHOWN] + '…'}")
+    return "; ".join(clauses)
+
+
+_SHOWN = 60

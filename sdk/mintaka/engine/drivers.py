@@ -1,0 +1,203 @@
+"""The two drivers of the run protocol: one blocks, one awaits. They hold no rule of their own."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mintaka.context import CURRENT
+from mintaka.engine.loops import run_coroutine
+from mintaka.engine.protocol import run_protocol
+from mintaka.engine.steps import CALL, Await, Do, Halt, Judge, Report, RunHooks, Sleep
+from mintaka.engine.stopping import STOP
+from mintaka.engine.tracebacks import log_information
+from mintaka.exceptions import TimedOut
+from mintaka.futures import stop_jobs
+from mintaka.logging import printing_to_log, run_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mintaka.engine.invocations import Invocation
+    from mintaka.engine.outcomes import Outcome
+    from mintaka.engine.steps import Step
+
+
+def run_sync(invocation: Invocation) -> Outcome:
+    """Run a sync body in this thread."""
+    protocol = run_protocol(invocation)
+    token = CURRENT.set(invocation.context)
+    try:
+        step = next(protocol)
+        while True:
+            if step is CALL:
+                try:
+                    value = call_body(invocation)
+                except BaseException as error:  # noqa: BLE001 - the protocol decides what it means
+                    step = protocol.throw(error)
+                else:
+                    step = protocol.send(value)
+            else:
+                step = protocol.send(perform(invocation, step))
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    finally:
+        CURRENT.reset(token)
+        if invocation.keeping is not None:
+            invocation.keeping.release()
+
+
+async def run_async(invocation: Invocation) -> Outcome:
+    """Run a coroutine function's body in this event loop."""
+    protocol = run_protocol(invocation)
+    token = CURRENT.set(invocation.context)
+    try:
+        step = next(protocol)
+        while True:
+            if step is CALL:
+                try:
+                    value = await call_body_async(invocation)
+                except BaseException as error:  # noqa: BLE001 - the protocol decides what it means
+                    step = protocol.throw(error)
+                else:
+                    step = protocol.send(value)
+            else:
+                step = protocol.send(await perform_async(invocation, step))
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    finally:
+        CURRENT.reset(token)
+        if invocation.keeping is not None:
+            invocation.keeping.release()
+
+
+def call_body(invocation: Invocation) -> Any:
+    """Call the body of a run."""
+    definition = invocation.definition
+    if invocation.context.log_prints or definition.timeout_seconds is not None:
+        return call(invocation, definition.body, invocation.args, invocation.kwargs)
+    return definition.body(*invocation.args, **invocation.kwargs)
+
+
+def call(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+    """Call what belongs to the run's body, with its settings for prints and time."""
+    if invocation.context.log_prints:
+        with printing_to_log():
+            return _timed(invocation, fn, args, kwargs or {})
+    return _timed(invocation, fn, args, kwargs or {})
+
+
+def _timed(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    seconds = invocation.definition.timeout_seconds
+    if seconds is None:
+        return fn(*args, **kwargs)
+    from mintaka.engine.timeouts import call_with_timeout  # noqa: PLC0415 - start-up time
+
+    invocation.late = TimedOut(seconds)
+    return call_with_timeout(invocation.late, fn, args, kwargs)
+
+
+async def call_body_async(invocation: Invocation) -> Any:
+    """Await the body of a run."""
+    definition = invocation.definition
+    if invocation.context.log_prints or definition.timeout_seconds is not None:
+        return await call_async(invocation, definition.body, invocation.args, invocation.kwargs)
+    return await definition.body(*invocation.args, **invocation.kwargs)
+
+
+async def call_async(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+    """Await what belongs to the run's body, with its settings for prints and time."""
+    if invocation.context.log_prints:
+        with printing_to_log():
+            return await _timed_async(invocation, fn, args, kwargs or {})
+    return await _timed_async(invocation, fn, args, kwargs or {})
+
+
+async def _timed_async(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    seconds = invocation.definition.timeout_seconds
+    if seconds is None:
+        return await fn(*args, **kwargs)
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    clock = asyncio.timeout(seconds)
+    try:
+        async with clock:
+            return await fn(*args, **kwargs)
+    except TimeoutError:
+        if clock.expired():
+            invocation.late = TimedOut(seconds)
+            raise invocation.late from None
+        raise
+
+
+def perform(invocation: Invocation, step: Step) -> Any:
+    """Do what the protocol asks for, blocking."""
+    if isinstance(step, Await):
+        for future in reversed(step.futures):  # the last one first: fewer wake-ups than waiting for each in turn
+            future.wait()
+    elif isinstance(step, Sleep):
+        STOP.sleep(max(step.seconds, 0), lambda: invocation.run.is_over)
+    elif isinstance(step, Do):
+        return step.work()
+    elif isinstance(step, RunHooks):
+        for hook in step.hooks:
+            awaitable = _called_hook(hook, invocation, step)
+            if awaitable is not None:
+                _run_hook_loop(awaitable)
+    else:
+        return _perform_at_once(invocation, step)
+    return None
+
+
+async def perform_async(invocation: Invocation, step: Step) -> Any:
+    """Do what the protocol asks for without blocking the event loop."""
+    if isinstance(step, Await):
+        for future in step.futures:
+            await future.wait_async()
+    elif isinstance(step, Sleep):
+        await STOP.sleep_async(max(step.seconds, 0))
+    elif isinstance(step, Do):
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        return await asyncio.to_thread(step.work)
+    elif isinstance(step, RunHooks):
+        for hook in step.hooks:
+            awaitable = _called_hook(hook, invocation, step)
+            if awaitable is not None:
+                await _awaited_hook(awaitable)
+    else:
+        return _perform_at_once(invocation, step)
+    return None
+
+
+def _perform_at_once(invocation: Invocation, step: Step) -> Any:
+    if isinstance(step, Report):
+        run_logger(invocation.context).log(step.level, step.message, exc_info=log_information(step.error))
+    elif isinstance(step, Halt):
+        stop_jobs(invocation.ledger, step.runs, step.message)
+    elif isinstance(step, Judge) and invocation.child is not None:
+        return invocation.child.launch.judge(step.error)
+    return None
+
+
+def _called_hook(hook: Callable[..., Any], invocation: Invocation, step: RunHooks) -> Awaitable[Any] | None:
+    """Call one hook; what has to be awaited of it, if anything."""
+    try:
+        result = hook(invocation.definition, invocation.run, step.state)
+    except Exception:
+        logging.getLogger("mintaka").exception("hook %s failed; the run keeps its state", getattr(hook, "__name__", hook))
+        return None
+    return result if hasattr(result, "__await__") else None
+
+
+async def _awaited_hook(awaitable: Awaitable[Any]) -> None:
+    try:
+        await awaitable
+    except Exception:
+        logging.getLogger("mintaka").exception("a hook failed; the run keeps its state")
+
+
+def _run_hook_loop(awaitable: Awaitable[Any]) -> None:
+    run_coroutine(_awaited_hook(awaitable))

@@ -1,0 +1,56 @@
+"""How a run ended, with the value or the exception that its record does not hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mintaka.states import State
+
+if TYPE_CHECKING:
+    from mintaka.engine.runs import Run
+    from mintaka.results import ResultRecord
+
+
+class Outcome:
+    """The end of `run`: its `value` where it is `ok` (COMPLETED), else the `error` behind it (None: there is no exception)."""
+
+    __slots__ = ("error", "ok", "run", "value")
+
+    def __init__(self, run: Run, value: Any = None, error: BaseException | None = None, *, ok: bool = False) -> None:
+        self.run = run
+        self.value = value
+        self.error = error
+        self.ok = ok
+
+    @property
+    def state(self) -> State:
+        """The run's state with the value or exception in it."""
+        bare = self.run.state
+        return State(bare.type, bare.name, bare.reason, bare.message, bare.time, data=self.value, error=self.error)
+
+    def result(self, *, raise_on_failure: bool = True) -> Any:
+        """The value; where the run did not complete, its exception is raised (or returned)."""
+        return self.value if self.ok else self.state.result(raise_on_failure=raise_on_failure)
+
+
+class KeptOutcome(Outcome):
+    """The end of a run that completed and whose result is persisted: the state holds the reference to it."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, run: Run, record: ResultRecord) -> None:
+        self.run = run
+        self.error = None
+        self.ok = True
+        self.record = record
+
+    @property
+    def value(self) -> Any:
+        """The result; see `ResultRecord.result`."""
+        return self.record.result
+
+    @property
+    def state(self) -> State:
+        """The run's state with the reference in it."""
+        bare = self.run.state
+        return State(bare.type, bare.name, bare.reason, bare.message, bare.time, data=self.record)

@@ -1,0 +1,309 @@
+"""The life of a run as a protocol without input or output: a generator yields what to do next and is sent what happened.
+
+The same protocol serves tasks and flows, sync and async; the drivers (`mintaka.engine.drivers`) do what it asks for. Whether a
+run starts, is tried again or ends is asked of the core's policy. Two steps of the happy path are taken without asking:
+no rule of the policy has anything to say about them (`PLAIN_EDGES`, held equal to the policy by a test).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mintaka.engine.loops import is_cancellation
+from mintaka.engine.outcomes import Outcome
+from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_of
+from mintaka.engine.settling import give_up, settled_value
+from mintaka.engine.steps import CALL, Await, Halt, Judge, Report, RunHooks, Sleep
+from mintaka.engine.stopping import STOP
+from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied
+from mintaka.states import State
+from mintaka_core.errors import MintakaError
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from mintaka.context import FlowContext
+    from mintaka.engine.invocations import Invocation
+    from mintaka.engine.runs import Run
+    from mintaka.engine.steps import RunProtocol, Step
+    from mintaka.futures import Future
+    from mintaka_core import states as core
+    from mintaka_core.transitions import Decision
+
+#: Transitions that every rule lets pass, whatever the facts.
+PLAIN_EDGES = frozenset({(PENDING, RUNNING), (RUNNING, COMPLETED)})
+
+
+_WARNING, _ERROR = 30, 40
+
+
+def run_protocol(invocation: Invocation) -> RunProtocol:
+    """From PENDING to a terminal state; returns the outcome, raises only what is no `Exception`."""
+    run, ledger = invocation.run, invocation.ledger
+    refusal = yield from _prepared(invocation)
+    if refusal is not None:
+        name = "UpstreamFailed" if isinstance(refusal, UpstreamFailed) else ""
+        return (yield from _ended(invocation, State(FAILED, name, reason=_reason(refusal), message=str(refusal), error=refusal)))
+    if STOP.requested:
+        message = "the process was asked to stop before this run began"
+        raise Terminated(message)
+    if invocation.keeping is not None:
+        found = yield from invocation.keeping.begin(invocation)
+        if found is not None:
+            return (yield from _completed_with(invocation, found))
+    if not ledger.start(run):
+        return Outcome(run)
+    failures = crashes = 0
+    while True:
+        value = yield from _tried(invocation)
+        if type(value) is not State:
+            return (yield from _completed(invocation, value))
+        proposed = yield from _proposed(invocation, value)
+        decision = _decide(invocation, proposed, failures, crashes)
+        if decision.state is None or decision.state.type != SCHEDULED:
+            return (yield from _ended(invocation, proposed, decision))
+        failures, crashes = (failures, crashes + 1) if proposed.type == CRASHED else (failures + 1, crashes)
+        yield Report(_WARNING, f"{run.name} {proposed.name}: {_told(proposed)}; {decision.reason}")
+        if not (yield from _tried_again(invocation, decision, decision.state)):
+            return Outcome(run)
+
+
+def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
+    """One try of the body: the value it returned, or the state that it returned or that its exception amounts to."""
+    if invocation.definition.running_hooks:
+        yield RunHooks(invocation.definition.running_hooks, invocation.run.state)
+    try:
+        value = yield CALL
+        if invocation.child is not None:
+            value = yield from _settled(invocation, invocation.child, value)
+    except GeneratorExit:
+        raise
+    except Exception as error:
+        if STOP.requested and invocation.run.n < 0:
+            yield from _interrupted(invocation, error)
+            message = "the process was asked to stop"
+            raise Terminated(message) from error
+        if isinstance(error, (WorkerDied, ClusterLost)):
+            return State(CRASHED, reason=_reason(error), message=str(error), error=error)
+        return _failed(error, "TimedOut" if error is invocation.late else "Failed")
+    except BaseException as error:
+        yield from _interrupted(invocation, error)
+        raise
+    return value
+
+
+def _prepared(invocation: Invocation) -> Generator[Step, Any, Exception | None]:
+    """Wait for the inputs and put them in place; returns why the run cannot start, or None."""
+    dependencies = invocation.dependencies
+    if dependencies is not None and dependencies.replaced:
+        futures = dependencies.futures
+        if futures:
+            yield Await(futures)
+        for future in futures:
+            future.looked_at()
+        for future in dependencies.needed:
+            if not future.outcome.ok:
+                return _upstream_failure(future)
+        invocation.resolve()
+    if invocation.needs_preparing:
+        try:
+            invocation.definition.prepare(invocation)
+        except Exception as error:  # noqa: BLE001 - templates and validators are the user's
+            return error
+    return None
+
+
+def _upstream_failure(future: Future[Any]) -> UpstreamFailed:
+    """The failure of a run whose input failed; it names the first cause, not the last link of the chain."""
+    state = future.outcome.state
+    cause = state.exception()
+    if isinstance(cause, UpstreamFailed):
+        error = UpstreamFailed(*cause.args)
+        error.__cause__ = cause.__cause__
+        return error
+    error = UpstreamFailed(f"upstream task run {future.run.name} ended {state.name}: {_told(state)}".rstrip(": "))
+    error.__cause__ = cause
+    return error
+
+
+def _completed(invocation: Invocation, value: Any) -> RunProtocol:
+    """The body returned an ordinary value."""
+    run = invocation.run
+    if invocation.keeping is not None:
+        outcome = yield from invocation.keeping.complete(invocation, value)
+        if outcome.ok:
+            return (yield from _completed_with(invocation, outcome))
+        _refuse(invocation, _COMPLETED)
+        return outcome
+    if not invocation.ledger.complete(run):
+        _refuse(invocation, _COMPLETED)
+        return Outcome(run, value)
+    outcome = Outcome(run, value, ok=True)
+    flow = invocation.context.flow
+    if flow is not None and run.n >= 0:
+        flow.lineage.remember(value, run.n)
+    if hooks := invocation.definition.hooks_for(_COMPLETED):
+        yield RunHooks(hooks, outcome.state)
+    return outcome
+
+
+def _completed_with(invocation: Invocation, outcome: Outcome) -> RunProtocol:
+    """The run ended COMPLETED by what keeps its result."""
+    run, flow = invocation.run, invocation.context.flow
+    if flow is not None and run.n >= 0:
+        flow.lineage.remember(outcome.value, run.n)
+    if hooks := invocation.definition.hooks_for(_COMPLETED):
+        yield RunHooks(hooks, outcome.state)
+    return outcome
+
+
+_COMPLETED = State(COMPLETED)
+
+
+def _settled(invocation: Invocation, child: FlowContext, value: Any) -> Generator[Step, Any, Any]:
+    """A flow's value once everything it submitted is over: itself, or the state that its parts add up to."""
+    while child.open:
+        yield Await(tuple(child.open.values()))
+    if child.outer is None and len(child.ledger.live) > 1:
+        yield Halt(*_left_behind(invocation, "before this did"))
+    return settled_value(value, child.failures)
+
+
+def _proposed(invocation: Invocation, returned: State) -> Generator[Step, Any, State]:
+    """The end that a try proposes, once it has given up what it leaves undone."""
+    state = returned if returned.is_terminal else _not_an_end(returned)
+    if state.type != COMPLETED:
+        yield from _given_up(invocation, state)
+    return state
+
+
+def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None]:
+    """A flow that did not complete starts nothing more, and waits for what runs."""
+    child = invocation.child
+    if child is None:
+        return
+    give_up(child, f"the flow ended {state.name} before this began")
+    while child.open and not (state.error is not None and state.error is invocation.late):
+        yield Await(tuple(child.open.values()))
+    for future in tuple(child.open.values()):
+        future.finish(Outcome(future.run))
+    child.failures.clear()
+    yield Halt(*_left_behind(invocation, state.name))
+
+
+def _left_behind(invocation: Invocation, name: str) -> tuple[list[Run], str]:
+    """End whatever the flow did not wait for."""
+    message = f"the flow ended {name}"
+    entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=message)
+    return invocation.ledger.end_below(invocation.run, entry), message
+
+
+def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -> Generator[Step, Any, bool]:
+    """Wait for the retry's time, then RUNNING again; False where the run was ended meanwhile."""
+    run, ledger = invocation.run, invocation.ledger
+    ledger.enter(run, entry_of(state, granted))
+    decision = _decide(invocation, State(PENDING), current=state)
+    if decision.until is not None:
+        yield Sleep((decision.until - to_datetime(now_micros())).total_seconds())
+    if STOP.requested:
+        message = "the process was asked to stop before the retry"
+        raise Terminated(message)
+    if invocation.child is not None:
+        invocation.child.calls = None
+    # What made it wait is part of the record: the rule's name and its reason, as for what it was redirected to.
+    pending = Entry(PENDING, "Pending", now_micros(), trail_of(decision))
+    return ledger.enter(run, pending) and ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
+
+
+def _ended(invocation: Invocation, proposed: State, decision: Decision | None = None) -> RunProtocol:
+    """Put the run into the terminal state `proposed`, or what the policy made of it."""
+    run = invocation.run
+    decision = decision or _decide(invocation, proposed)
+    state = decision.state or proposed
+    entered = invocation.ledger.end(run, entry_of(state, decision))
+    if not entered:
+        _refuse(invocation, proposed)
+    outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
+    if invocation.keeping is not None:
+        yield from invocation.keeping.ended(ok=outcome.ok)
+    if entered:
+        if state.type in (FAILED, CRASHED):
+            told = proposed.error if not isinstance(proposed.error, MintakaError) else None
+            yield Report(_ERROR, f"{run.name} ended {state.name}: {_told(proposed)}", told)
+        if hooks := invocation.definition.hooks_for(outcome.state):
+            yield RunHooks(hooks, outcome.state)
+    return outcome
+
+
+def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step, Any, None]:
+    """Something that is no `Exception` ended the body. The flow run itself has the verdict on all that is still open;
+    a task that an interruption of the whole process ends waits for that verdict.
+    """
+    run, ledger = invocation.run, invocation.ledger
+    if run.n < 0:
+        state: State = yield Judge(error)
+        ended = ledger.end_all(entry_of(state))
+        ledger.end(run, entry_of(state))
+        yield Halt(ended, state.message)
+        if hooks := invocation.definition.hooks_for(state):
+            yield RunHooks(hooks, state)
+        return
+    if isinstance(error, Interruption) or STOP.requested:
+        return
+    if is_cancellation(error):
+        ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=str(error)))
+    else:
+        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
+
+
+def _refuse(invocation: Invocation, proposed: State) -> None:
+    """Have it on record that the run, which somebody else ended, would have gone on."""
+    decision = _decide(invocation, proposed)
+    if decision.state is None:
+        invocation.ledger.refuse(invocation.run, decision)
+
+
+def _decide(invocation: Invocation, proposed: State, failures: int = 0, crashes: int = 0, *, current: core.State | None = None) -> Decision:
+    """Ask the core's policy about one transition of the run."""
+    from random import random  # noqa: PLC0415 - start-up time: only failures come here
+
+    from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time
+    from mintaka_core.transitions import Transition, decide  # noqa: PLC0415 - start-up time
+
+    definition, run = invocation.definition, invocation.run
+    plan = definition.retry_plan
+    crashed = proposed.type == CRASHED
+    left = crashes < plan.crash_limit if crashed else proposed.type == FAILED and failures < plan.limit
+    retriable = left and not STOP.requested and not invocation.handed_out and not run.is_over
+    return decide(
+        TASK_RUN_POLICY,
+        Transition(
+            current=current or run.state,
+            proposed=proposed,
+            now=to_datetime(now_micros()),
+            failures=failures,
+            crashes=crashes,
+            retries=plan.budgets(crashes if crashed else failures),
+            retriable=retriable and (crashed or definition.may_retry(run, proposed)),
+            jitter=random(),  # noqa: S311 - spreads retries, guards no secret
+        ),
+    )
+
+
+def _not_an_end(state: State) -> State:
+    message = f"a {state.name} state was returned, which does not end a run: return Completed(…) or Failed(…), or raise"
+    return State(FAILED, reason="InvalidState", message=message)
+
+
+def _failed(error: Exception, name: str) -> State:
+    """The state that an exception of the body proposes."""
+    return State(StateType.FAILED, name, _reason(error), str(error), error=error)
+
+
+def _reason(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _told(state: State) -> str:
+    return ": ".join(part for part in (state.reason, state.message) if part)

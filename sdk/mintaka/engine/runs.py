@@ -1,0 +1,297 @@
+"""A run's own record, and the ledger that numbers the runs of one flow run.
+
+A record is nothing but what the database will hold: no arguments and no results, so that a history of 100,000 task runs
+stays small. Its truth is `history`, which only grows: the current state, the counts and the times are all read from it,
+so a snapshot taken by another thread (one `tuple(history)`, atomic under the GIL) is consistent without a lock.
+
+The right to end a run is taken by popping it from the ledger's `live`, which only one thread can do: a run that was
+ended from outside (a cancelled flow) stays so whatever its own thread does later.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from time import time_ns
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.exceptions import Halted
+from mintaka.states import State
+from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mintaka.recording.recorder import Recorder
+    from mintaka_core.transitions import Decision
+
+
+def now_micros() -> int:
+    """Now, in microseconds since the epoch (UTC)."""
+    return time_ns() // 1000
+
+
+def to_datetime(micros: int) -> datetime:
+    """Microseconds since the epoch as an aware datetime."""
+    return datetime.fromtimestamp(micros / 1_000_000, UTC)
+
+
+class Opinion(NamedTuple):
+    """What one rule said about a proposal; `verdict` is Accept, Redirect, Wait or Abort."""
+
+    rule: str
+    verdict: str
+    reason: str
+
+
+class Entry(NamedTuple):
+    """One state a run was in: since when (µs since the epoch), what the rules said, and the state's own reason.
+
+    `trail` is every opinion that a rule had, in order; () where all let it pass. `proposed` is what they were asked about
+    (None: this very state). Where they refused it, the entry repeats the state that the run stayed in.
+    """
+
+    type: StateType
+    name: str
+    time: int
+    trail: tuple[Opinion, ...] = ()
+    reason: str = ""
+    message: str = ""
+    proposed: StateType | None = None
+
+    @property
+    def rule(self) -> str:
+        """The rule that decided; "" where all let it pass."""
+        return self.trail[-1].rule if self.trail else ""
+
+    @property
+    def decision(self) -> str:
+        """Why it decided so."""
+        return self.trail[-1].reason if self.trail else ""
+
+    @property
+    def refused(self) -> bool:
+        """True where the run did not enter another state."""
+        return bool(self.trail) and self.trail[-1].verdict == "Abort"
+
+
+class Stoppable(Protocol):
+    """What works on a run."""
+
+    def stop(self, error: BaseException) -> None:
+        """Tell it to end with `error`."""
+
+
+class Run:
+    """One task run, subflow run or flow run.
+
+    `n` is its dense number within the attempt; the flow run itself has -1 and no row. `parent` is the `n` of the run
+    around it (None: the flow run). `inputs` are pairs: which parameter (or
+    `wait_for`), and the `n` of a run whose result came in through it. `own_name` is None where the
+    name is the default one.
+    """
+
+    __slots__ = ("history", "inputs", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task")
+
+    def __init__(self, n: int, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> None:
+        self.n = n
+        self.task = task
+        self.kind = kind
+        self.parent = parent
+        self.tags = tags
+        self.own_name: str | None = None
+        self.inputs: tuple[tuple[str, int], ...] = ()
+        self.history: list[Entry] = [Entry(PENDING, "Pending", time_ns() // 1000)]
+        #: Owned by the recorder: whether it is in the queue, and how many entries it last reported.
+        self.queued = False
+        self.reported = 0
+
+    @property
+    def name(self) -> str:
+        """Its own name, or the function's with the run's number."""
+        return self.own_name or f"{self.task.rpartition('.')[2]}-{self.n}"
+
+    @property
+    def upstream(self) -> tuple[int, ...]:
+        """The `n` of the runs whose results went in, each once."""
+        return tuple(dict.fromkeys(n for _, n in self.inputs))
+
+    @property
+    def last(self) -> Entry:
+        """What it entered last."""
+        return last_entered(self.history)
+
+    @property
+    def state(self) -> State:
+        """The state it is in, without result or exception."""
+        entry = self.last
+        return State(entry.type, entry.name, entry.reason, entry.message, time=to_datetime(entry.time))
+
+    @property
+    def is_over(self) -> bool:
+        """True where the state is terminal."""
+        return self.history[-1].type.is_terminal
+
+    @property
+    def run_count(self) -> int:
+        """How often the body was started."""
+        return sum(entry.type == RUNNING and not entry.refused for entry in tuple(self.history))
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When the body first started; None where it has not."""
+        return next((to_datetime(entry.time) for entry in tuple(self.history) if entry.type == RUNNING), None)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} run {self.name} {self.history[-1].name}>"
+
+
+class Ledger:
+    """The runs of one attempt of a flow run: their numbers, which of them are not over, and where history goes."""
+
+    __slots__ = ("_numbers", "closed", "jobs", "live", "recorder")
+
+    def __init__(self, recorder: Recorder, numbers: Iterator[int] | None = None) -> None:
+        self.recorder = recorder
+        #: True once the flow run is over: nothing begins any more.
+        self.closed = False
+        #: What threads of the task runners work on, by number of the run.
+        self.jobs: dict[int, Stoppable] = {}
+        self.live: dict[int, Run] = {}
+        self._numbers = itertools.count() if numbers is None else numbers
+
+    @uninterrupted
+    def open(self, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> Run:
+        """A new run, PENDING.
+
+        Raises:
+            Halted: the flow run is over.
+        """
+        if self.closed:
+            message = f"the flow run is over, so {task} does not start"
+            raise Halted(message)
+        run = Run(next(self._numbers), task, kind, parent, tags)
+        self.live[run.n] = run
+        return run
+
+    @uninterrupted
+    def root(self, task: str, tags: tuple[str, ...] = ()) -> Run:
+        """The flow run itself; in a pod it has no row, its end is told by the process."""
+        run = Run(-1, task, "flow", None, tags)
+        self.live[-1] = run
+        return run
+
+    @uninterrupted
+    def enter(self, run: Run, entry: Entry) -> bool:
+        """Put `run` into a state that does not end it; False where it is over already."""
+        if run.n not in self.live:
+            return False
+        run.history.append(entry)
+        self.recorder.changed(run)
+        return True
+
+    @uninterrupted
+    def start(self, run: Run) -> bool:
+        """The first RUNNING; False where the run is over already."""
+        if run.n not in self.live:
+            return False
+        run.history.append(Entry(RUNNING, "Running", time_ns() // 1000))
+        self.recorder.changed(run)
+        return True
+
+    @uninterrupted
+    def complete(self, run: Run) -> bool:
+        """A plain COMPLETED; False where it had ended before."""
+        if self.live.pop(run.n, None) is None:
+            return False
+        run.history.append(Entry(COMPLETED, "Completed", time_ns() // 1000))
+        self.recorder.changed(run)
+        return True
+
+    @uninterrupted
+    def end(self, run: Run, entry: Entry) -> bool:
+        """Put `run` into a terminal state; False where it had ended before."""
+        if self.live.pop(run.n, None) is None:
+            return False
+        run.history.append(entry)
+        self.recorder.changed(run)
+        return True
+
+    @uninterrupted
+    def refuse(self, run: Run, decision: Decision) -> None:
+        """Have it on record that a proposal was refused; `run` stays what it is, be it over."""
+        if self.closed:
+            return
+        last = run.last
+        proposed = decision.transition.proposed.type
+        run.history.append(Entry(last.type, last.name, time_ns() // 1000, trail_of(decision), last.reason, last.message, proposed))
+        self.recorder.changed(run)
+
+    @uninterrupted
+    def revise(self, run: Run, entry: Entry) -> None:
+        """Another end for a run that is over: what it did was undone, or turned out not to be kept."""
+        run.history.append(entry)
+        self.recorder.changed(run)
+
+    @uninterrupted
+    def end_all(self, entry: Entry) -> list[Run]:
+        """End every run that is not over, but the flow run itself, with `entry`; returns them."""
+        return [run for run in tuple(self.live.values()) if run.n >= 0 and self.end(run, entry)]
+
+    @uninterrupted
+    def end_below(self, run: Run, entry: Entry) -> list[Run]:
+        """End every run inside of `run` that is not over; returns them."""
+        inside, ended = {run.n}, []
+        for other in sorted(self.live.copy().values(), key=lambda other: other.n):
+            parent = -1 if other.parent is None else other.parent
+            if parent in inside and other.n >= 0:
+                inside.add(other.n)
+                if self.end(other, entry):
+                    ended.append(other)
+        return ended
+
+    def adopt(self, runs: Iterable[Run], inside: Run) -> dict[int, int]:
+        """Take over `runs`, which began and ended inside of `inside` in another process, under numbers of this ledger; gives
+        the new number of each by the old one.
+        """
+        numbers = {inside.n: inside.n}
+        for other in runs:
+            run = self.open(other.task, other.kind, numbers.get(inside.n if other.parent is None else other.parent, inside.n), other.tags)
+            numbers[other.n] = run.n
+            run.own_name = other.own_name
+            run.inputs = tuple((name, numbers[n]) for name, n in other.inputs if n in numbers)
+            run.history = other.history
+            if run.is_over:
+                self.live.pop(run.n, None)
+            self.recorder.changed(run)
+        return numbers
+
+    @uninterrupted
+    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+        """Keep one line of a log; `n` is the run it belongs to (None: the flow run)."""
+        self.recorder.log(level, logger, n, message)
+
+
+def last_entered(history: Sequence[Entry]) -> Entry:
+    """The newest entry but for refusals."""
+    entry = history[-1]
+    if not entry.trail:
+        return entry
+    return next((entry for entry in reversed(history) if not entry.refused), entry)
+
+
+def entry_of(state: Any, decision: Decision | None = None) -> Entry:
+    """A state as a line of history, since now, with the decision that led to it (None: nobody was asked)."""
+    if decision is None:
+        return Entry(state.type, state.name, time_ns() // 1000, (), state.reason, state.message)
+    proposed = decision.transition.proposed.type
+    trail = trail_of(decision)
+    return Entry(
+        state.type, state.name, time_ns() // 1000, trail, state.reason, state.message, None if proposed is state.type else proposed
+    )
+
+
+def trail_of(decision: Decision) -> tuple[Opinion, ...]:
+    """Every opinion behind a decision."""
+    return tuple(Opinion(opinion.rule, type(opinion.verdict).__name__, opinion.verdict.reason) for opinion in decision.trail)

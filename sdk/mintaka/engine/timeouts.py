@@ -1,0 +1,98 @@
+"""Ending a sync body that runs too long.
+
+In the main thread a timer signal interrupts it wherever it is, also in a blocking call. Elsewhere nothing can interrupt
+a blocking call, so the body gets a thread of its own: at the deadline that thread is told to end (`mintaka.engine.halting`) and
+left alone, and the run is TimedOut at once, not when the call comes back.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from contextvars import copy_context
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mintaka.engine.bookkeeping import in_bookkeeping
+from mintaka.engine.halting import NestedScope
+from mintaka.exceptions import Expired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from mintaka.exceptions import TimedOut
+
+_AGAIN_SECONDS = 0.001
+
+
+def call_with_timeout(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`fn(*args, **kwargs)` for at most `late.seconds`.
+
+    Raises:
+        TimedOut: `late`, where it was not done in time.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        with _alarm(late):
+            return fn(*args, **kwargs)
+    return _call_in_thread(late, fn, args, kwargs)
+
+
+@contextmanager
+def _alarm(late: TimedOut) -> Iterator[None]:
+    """Raise in the main thread after its seconds; an alarm around this one keeps its own, earlier or later, deadline."""
+    mine = Expired()
+    seconds = late.seconds
+    began = monotonic()
+
+    def ring(_signal: int, frame: FrameType | None) -> None:
+        if in_bookkeeping(frame):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        else:
+            raise mine
+
+    outer_handler = signal.getsignal(signal.SIGALRM)
+    outer_left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    if outer_left and outer_left <= seconds:
+        signal.setitimer(signal.ITIMER_REAL, outer_left)
+    else:
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except Expired as error:
+        if error is not mine:
+            raise
+        raise late from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, outer_handler)
+        if outer_left:
+            signal.setitimer(signal.ITIMER_REAL, max(outer_left - (monotonic() - began), _AGAIN_SECONDS))
+
+
+def _call_in_thread(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    ended: list[tuple[Any, BaseException | None]] = []
+    over = threading.Event()
+    scope = NestedScope(fn)
+
+    def body() -> None:
+        outer = scope.enter()
+        try:
+            ended.append((fn(*args, **kwargs), None))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            ended.append((None, error))
+        finally:
+            scope.leave(outer)
+            over.set()
+
+    thread = threading.Thread(target=copy_context().run, args=(body,), name="mintaka-timed", daemon=True)
+    thread.start()
+    if not over.wait(late.seconds):
+        scope.halt(Expired())
+        raise late
+    value, error = ended[0]
+    if error is not None:
+        raise error
+    return value

@@ -1,0 +1,1 @@
+"""Where submitted calls run: threads, and executors that carry bodies to other processes and machines."""

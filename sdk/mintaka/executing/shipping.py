@@ -1,0 +1,165 @@
+"""What crosses the border to another process: the body of a task with its inputs there, the result and the logs back.
+
+Everything is made bytes here, by cloudpickle, before an executor gets it: what cannot be pickled is found where there is
+still a run to tell it to, and executors have nothing to do but to carry bytes. The function is pickled by value, once for
+each flow run, so the worker need not be able to import the flow's file; globals it reads are those of that moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cloudpickle
+
+from mintaka.exceptions import SerializationError
+from mintaka.recording.homes import home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mintaka.artifacts import ArtifactVersion
+    from mintaka.context import FlowContext
+    from mintaka.engine.invocations import Invocation
+    from mintaka.engine.runs import Run
+
+
+class Surroundings(NamedTuple):
+    """The flow run that a task run is part of, as far as the running code may ask about it, what the logs let pass, and at
+    which API variables and limits are ("": where the worker's own environment says).
+    """
+
+    flow_run_id: str
+    name: str
+    namespace: str
+    deployment: str
+    attempt: int
+    tags: tuple[str, ...]
+    flow_name: str
+    flow_run: Run
+    parameters: bytes
+    root_level: int
+    level: int
+    api_url: str
+
+
+class Parcel(NamedTuple):
+    """One try of a task: `function` and `surroundings` are pickles that many parcels share."""
+
+    function: bytes
+    surroundings: bytes
+    arguments: bytes
+    run: Run
+    task_name: str
+    is_async: bool
+    log_prints: bool
+    timeout_seconds: float | None
+
+
+class Returned(NamedTuple):
+    """What became of one try: a pickled value or exception, and everything that was recorded in the worker.
+
+    `late` says that the exception is the task's own timeout; `seconds` is how long the body took.
+    """
+
+    ok: bool
+    pickled: bytes
+    late: bool
+    seconds: float
+    logs: list[dict[str, Any]]
+    runs: list[Run]
+    artifacts: list[ArtifactVersion]
+
+
+def pickled(value: Any, what: Callable[[], str]) -> bytes:
+    """`value` as bytes.
+
+    Raises:
+        SerializationError: it cannot be pickled; `what` says what it is.
+    """
+    try:
+        data: bytes = cloudpickle.dumps(value)
+    except Exception as error:
+        message = f"{what()} cannot be sent to another process: {type(error).__name__}: {error}"
+        raise SerializationError(message) from error
+    return data
+
+
+class Packer:
+    """Makes parcels of the tries of one flow run; what they share is pickled once."""
+
+    def __init__(self) -> None:
+        self._functions: dict[int, tuple[Any, bytes]] = {}
+        self._flows: dict[int, bytes] = {}
+
+    def pack(self, invocation: Invocation) -> bytes:
+        """One try of `invocation`, its inputs in place.
+
+        Raises:
+            SerializationError: the function or an argument cannot be pickled.
+        """
+        definition, run, flow = invocation.definition, invocation.run, invocation.context.flow
+        if flow is None or invocation.context.task is None:
+            message = "only tasks within a flow run are sent to other processes"
+            raise SerializationError(message)
+        parcel = Parcel(
+            self._function(definition.body, run.name),
+            self._surroundings(flow),
+            pickled((invocation.args, invocation.kwargs), lambda: _told(invocation)),
+            run,
+            invocation.context.task.name,
+            invocation.context.task.is_async,
+            invocation.context.log_prints,
+            definition.timeout_seconds,
+        )
+        return pickle.dumps(parcel, pickle.HIGHEST_PROTOCOL)
+
+    def _function(self, body: Any, name: str) -> bytes:
+        known = self._functions.get(id(body))
+        if known is not None and known[0] is body:
+            return known[1]
+        data = pickled(body, lambda: f"the function of task run {name}")
+        if getattr(body, "__self__", None) is None:  # a bound method is made anew for each call
+            self._functions[id(body)] = (body, data)
+        return data
+
+    def _surroundings(self, flow: FlowContext) -> bytes:
+        known = self._flows.get(flow.run.n)
+        if known is None:
+            launch = flow.launch
+            try:
+                parameters = cloudpickle.dumps(flow.parameters)
+            except Exception:  # noqa: BLE001 - whatever makes a parameter refuse; only runtime.flow_run.parameters lacks them
+                parameters = pickle.dumps({})
+            known = pickle.dumps(
+                Surroundings(
+                    launch.flow_run_id,
+                    launch.name,
+                    launch.namespace,
+                    launch.deployment,
+                    launch.attempt,
+                    launch.tags,
+                    flow.flow.name,
+                    flow.run,
+                    parameters,
+                    logging.getLogger().getEffectiveLevel(),
+                    min(logging.getLogger("mintaka").getEffectiveLevel(), logging.INFO),
+                    home().api_url,
+                ),
+                pickle.HIGHEST_PROTOCOL,
+            )
+            self._flows[flow.run.n] = known
+        return known
+
+
+def _told(invocation: Invocation) -> str:
+    """Which argument of `invocation` it is that cannot be pickled."""
+    named = [(f"argument {index}", value) for index, value in enumerate(invocation.args)]
+    named += [(f"argument {name!r}", value) for name, value in invocation.kwargs.items()]
+    for name, value in named:
+        try:
+            cloudpickle.dumps(value)
+        except Exception:  # noqa: BLE001 - that is the one
+            return f"{name} of task run {invocation.run.name}, a {type(value).__name__},"
+    return f"the arguments of task run {invocation.run.name}"

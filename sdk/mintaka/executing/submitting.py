@@ -1,0 +1,71 @@
+"""A call of a task that waits for its inputs, then goes to the flow's task runner, and whose future is done in the end."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from mintaka.engine.drivers import run_async, run_sync
+from mintaka.engine.loops import run_coroutine
+from mintaka.engine.outcomes import Outcome
+from mintaka.engine.runs import Entry, now_micros
+from mintaka.executing.pool import Job
+from mintaka.futures import Future
+from mintaka_core.states import CRASHED
+
+if TYPE_CHECKING:
+    from mintaka.context import FlowContext
+    from mintaka.engine.invocations import Invocation
+    from mintaka.engine.runs import Ledger, Run
+    from mintaka.tasks import Task
+
+
+def submitted(invocation: Invocation, flow: FlowContext) -> Future[Any]:
+    """Hand the call to the flow's task runner once everything it depends on is done; returns its future at once."""
+    task: Task[..., Any] = invocation.definition  # type: ignore[assignment]
+    future: Future[Any] = Future(invocation.run, flow)
+    job = Job(
+        lambda job: _work(task, invocation, future, job), copy_context(), task.fn, needs_loop=task.is_async, call=(invocation, future)
+    )
+    future.job = job
+    dependencies = invocation.dependencies
+    waiting = [other for other in dependencies.futures if not other.done] if dependencies is not None else []
+    runner = flow.runner
+    if not waiting:
+        runner.submit(job)
+        return future
+    # The last of these to be taken out is False; list.pop is atomic, so exactly one callback gets it.
+    left = [False, *(True for _ in waiting[1:])]
+    for other in waiting:
+        other.add_done_callback(lambda _: None if left.pop() else runner.submit(job))
+    return future
+
+
+def _work(task: Task[..., Any], invocation: Invocation, future: Future[Any], job: Job) -> None:
+    """Run a submitted call; whatever happens, its future is done afterwards."""
+    jobs, n = invocation.ledger.jobs, invocation.run.n
+    jobs[n] = job
+    try:
+        outcome = run_coroutine(_attached(job, invocation)) if task.is_async else run_sync(invocation)
+    except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
+        outcome = broken_off(invocation.ledger, invocation.run, error)
+    if invocation.keeping is not None:
+        invocation.keeping.forget(outcome)
+    jobs.pop(n, None)
+    future.finish(outcome)
+
+
+async def _attached(job: Job, invocation: Invocation) -> Outcome:
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    task = asyncio.current_task()
+    if task is not None:
+        job.attach(asyncio.get_running_loop(), task)
+    return await run_async(invocation)
+
+
+def broken_off(ledger: Ledger, run: Run, error: BaseException) -> Outcome:
+    """The outcome of a run whose protocol raised `error`: an interruption, or a mistake of ours, which crashes the run."""
+    if isinstance(error, Exception) and not run.is_over:
+        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
+    return Outcome(run, error=error)

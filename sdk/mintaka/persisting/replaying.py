@@ -1,0 +1,177 @@
+"""Going through an earlier flow run again, to look at it: its results stand in for its tasks, and nothing is recorded or kept.
+
+A developer stops before any task with the inputs it had (`until`), or lets everything from a task on run for real (`from_task`).
+Tasks whose results were not persisted run for real in any case; `Replay.ran` names them.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mintaka.engine.outcomes import KeptOutcome, Outcome
+from mintaka.engine.runs import Entry, Opinion, now_micros
+from mintaka.engine.steps import Do
+from mintaka.exceptions import CorruptResult, Interruption, MissingResult
+from mintaka.persisting.caching import TaskKeeping
+from mintaka.persisting.keeping import quietly
+from mintaka.persisting.kept_runs import found_again, kept_run, parameters_of
+from mintaka.persisting.result_settings import persisted_in
+from mintaka.results import ResultRecord
+from mintaka_core.errors import MintakaError
+from mintaka_core.states import COMPLETED, RUNNING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from mintaka.context import FlowContext
+    from mintaka.engine.invocations import Invocation
+    from mintaka.engine.steps import Step
+    from mintaka.persisting.result_settings import StorageLike, Surroundings
+    from mintaka.states import State
+    from mintaka.tasks import Task
+
+
+class Stop(NamedTuple):
+    """The call that a replay was to stop at."""
+
+    task: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class ReplayStopped(Interruption):
+    """The replay came to the task it was to stop at."""
+
+
+class Replay:
+    """What to do with which task, and what was done.
+
+    Args:
+        until: stop before the first call of this task (its name, or the end of its key).
+        from_task: run for real from the first call of this task on.
+        debug: where set, called with the body and its arguments at `until` instead of stopping there; returns its value.
+    """
+
+    def __init__(self, *, until: str = "", from_task: str = "", debug: Callable[..., Any] | None = None) -> None:
+        self.until = until
+        self.from_task = from_task
+        self.debug = debug
+        self.live = False
+        self.stopped: Stop | None = None
+        #: Names of the runs that recorded results stood in for, and of those that ran for real.
+        self.replayed: list[str] = []
+        self.ran: list[str] = []
+        #: Of those that ran though a recorded result was wanted: why there was none, by name.
+        self.lacking: dict[str, str] = {}
+
+    def keeping(self, task: Task[Any, Any], flow: FlowContext, surroundings: Surroundings, *, kept: bool) -> ReplayedTask:
+        """What becomes of one call."""
+        return ReplayedTask(task, flow, surroundings, self, kept=kept)
+
+
+class ReplayedTask(TaskKeeping):
+    """Takes the recorded result of one call, keeps nothing."""
+
+    __slots__ = ("_kept", "_replay")
+
+    def __init__(self, task: Task[Any, Any], flow: FlowContext, surroundings: Surroundings, replay: Replay, *, kept: bool) -> None:
+        super().__init__(task, flow, surroundings)
+        self._replay = replay
+        self._kept = kept
+
+    def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:
+        """The recorded result, or None: it runs for real."""
+        replay, task = self._replay, self._task
+        if replay.until and _is(task, replay.until) and replay.stopped is None:
+            replay.stopped = Stop(task.name, invocation.args, invocation.kwargs)
+            if replay.debug is None:
+                message = f"stopped before task {task.name}, as asked"
+                raise ReplayStopped(message)
+            invocation.definition = _debugged(task, replay.debug)
+            replay.ran.append(invocation.run.name)
+            return None
+        replay.live = replay.live or (bool(replay.from_task) and _is(task, replay.from_task))
+        found = None if replay.live else (yield from self._recorded(invocation)) if self._kept else _NOT_KEPT
+        if not isinstance(found, ResultRecord):
+            replay.ran.append(invocation.run.name)
+            if found is not None:
+                replay.lacking[invocation.run.name] = found
+            return None
+        replay.replayed.append(invocation.run.name)
+        trail = (Opinion("replay", "Redirect", "recorded result"),)
+        entry = Entry(COMPLETED, "Cached", now_micros(), trail, "", f"kept as {found.metadata.storage_key}", RUNNING)
+        return KeptOutcome(invocation.run, found) if invocation.ledger.end(invocation.run, entry) else Outcome(invocation.run)
+
+    def _recorded(self, invocation: Invocation) -> Generator[Step, Any, ResultRecord | str]:
+        """What the run left, expired or not; or why it left nothing that can be used."""
+        try:
+            store, key = self._opened_store(), self._keyed(invocation)
+        except MintakaError as error:
+            return str(error)
+        found = yield Do(quietly(store.read, key.text))
+        if isinstance(found, ResultRecord):
+            return found
+        if isinstance(found, MissingResult):
+            return "no result is recorded of it: it did not complete, or was called otherwise"
+        return f"its recorded result is {'corrupt' if isinstance(found, CorruptResult) else 'not readable'}: {found}"
+
+    def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
+        """A replay keeps nothing."""
+        yield from ()
+        return Outcome(invocation.run, value, ok=invocation.ledger.complete(invocation.run))
+
+
+_NOT_KEPT = "its results are not persisted"
+
+
+def _is(task: Task[Any, Any], word: str) -> bool:
+    return word in (task.name, task.key) or task.key.endswith(f".{word}")
+
+
+def _debugged(task: Task[Any, Any], debug: Callable[..., Any]) -> Task[Any, Any]:
+    """The same task with its body run under `debug`."""
+    watched = copy.copy(task)
+    body = task.body
+    watched.body = lambda *args, **kwargs: debug(body, *args, **kwargs)
+    return watched
+
+
+def replay(
+    flow_run_id: str,
+    *,
+    storage: StorageLike | None = None,
+    entrypoint: str = "",
+    parameters: dict[str, Any] | None = None,
+    until: str = "",
+    from_task: str = "",
+    debug: Callable[..., Any] | None = None,
+) -> tuple[State | None, Replay]:
+    """Go through a flow run again; the state it ends in (None where it was stopped), and what was done.
+
+    Args:
+        flow_run_id: the run; its results have to be persisted.
+        storage: where they are (default: where the environment says).
+        entrypoint: the flow, where its code is somewhere else here.
+        parameters: in place of those it had, by name.
+        until: see `Replay`.
+        from_task: see `Replay`.
+        debug: see `Replay`.
+
+    Raises:
+        MissingResult: nothing is kept of that run.
+        LoadError: the flow is not where it was.
+    """
+    from mintaka.context import Launch  # noqa: PLC0415 - would be a cycle
+    from mintaka.persisting.resuming import called  # noqa: PLC0415 - would be a cycle
+
+    run, store = kept_run(flow_run_id, storage)
+    flow = found_again(run, entrypoint)
+    given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
+    going = Replay(until=until, from_task=from_task, debug=debug)
+    launch = Launch(run.results_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))
+    try:
+        state: State | None = called(flow, given, launch)
+    except ReplayStopped:
+        state = None
+    return (None if going.stopped is not None and debug is None else state), going

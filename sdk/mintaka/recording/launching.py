@@ -1,0 +1,114 @@
+"""A flow that a script just calls: which run it is, where its history goes, and that it is durable when the call returns."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from mintaka.context import Launch
+from mintaka.engine.cancelling import judging
+from mintaka.logging import UNRECORDED, record_run_loggers
+from mintaka.recording.homes import Home, home
+
+if TYPE_CHECKING:
+    from mintaka.recording.recorder import Recorder
+    from mintaka.recording.sinks import EmbeddedSink, Sink
+
+logger = logging.getLogger(UNRECORDED)
+
+#: The namespace of runs that are in no cluster.
+NAMESPACE = "local"
+#: The variable in which whoever supervises a process names its flow run.
+SUPERVISED = "MINTAKA_SUPERVISED_RUN"
+#: How long a flow's end waits for its history, where nothing else is said in MINTAKA_HISTORY_GRACE_SECONDS.
+_GRACE_SECONDS = 10.0
+
+_lock = threading.Lock()
+#: How often a process that runs one flow after the other looks for what others left, and when it last did.
+_LOOK_SECONDS = 10.0
+_looked_at = -_LOOK_SECONDS
+_databases: dict[tuple[int, str], EmbeddedSink] = {}
+
+
+def launched(flow: str, flow_run_id: str = "", attempt: int = 1) -> Launch:
+    """A launch for a run of the flow called `flow` that nobody else has launched, a new one where no `flow_run_id` is given.
+
+    Raises:
+        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file.
+    """
+    launch = Launch(flow_run_id=flow_run_id or str(uuid4()), attempt=attempt, namespace=NAMESPACE, local=True, flow=flow, owned=True)
+    where = home()
+    if where.api_url or where.database is not None:
+        launch.recorder = _recorder(where, launch)
+        record_run_loggers()
+    if where.database is not None:
+        launch.judge = judging(where.database, launch.flow_run_id, launch.judge)
+    return launch
+
+
+def finished(launch: Launch) -> None:
+    """The flow is over: wait until its history is durable, and say so where it could not be made so."""
+    if not launch.owned:
+        return
+    delivery = launch.recorder.close(monotonic() + float(os.environ.get("MINTAKA_HISTORY_GRACE_SECONDS") or _GRACE_SECONDS))
+    if not delivery.complete:
+        kept = (
+            f"the next script, or mintaka deliver, takes it up: what was not delivered is in {delivery.spool}"
+            if delivery.spool
+            else "nothing is left to deliver"
+        )
+        logger.error("the history of flow run %s is incomplete: %d lost; %s", launch.flow_run_id, delivery.lost, kept)
+    if launch.run is not None and launch.run.state.name == "Suspended":
+        sys.stderr.write(f"flow run {launch.run.name} is suspended; it goes on with: mintaka resume {launch.flow_run_id}\n")
+
+
+def _recorder(where: Home, launch: Launch) -> Recorder:
+    from mintaka.recording.delivery import HistoryRecorder  # noqa: PLC0415 - start-up time: not before the first flow run
+    from mintaka.recording.delivery_settings import DeliverySettings  # noqa: PLC0415
+
+    settings = DeliverySettings(spool_folder=where.spool)
+    _look_for_leftovers(where)
+    return HistoryRecorder(sink_to(where), launch, settings)
+
+
+def sink_to(where: Home) -> Sink:
+    """The API or database that a home names."""
+    from mintaka.recording.sinks import ApiSink  # noqa: PLC0415 - start-up time
+
+    return ApiSink(where.api_url) if where.api_url else _embedded(where)
+
+
+def _look_for_leftovers(where: Home) -> None:
+    """Now and then: have the historian take in what processes left that are gone."""
+    global _looked_at  # noqa: PLW0603 - once for the process
+    if monotonic() < _looked_at + _LOOK_SECONDS or not where.spool.is_dir():
+        return
+    _looked_at = monotonic()
+    from mintaka.recording.historian import historian  # noqa: PLC0415 - start-up time
+    from mintaka.recording.leftovers import Leftovers  # noqa: PLC0415
+
+    historian().add(Leftovers(where.spool, sink_to(where)))
+
+
+def _embedded(where: Home) -> EmbeddedSink:
+    """The one connection of this process to that file."""
+    from mintaka.recording.sinks import EmbeddedSink  # noqa: PLC0415 - start-up time
+
+    key = (os.getpid(), str(where.database))
+    with _lock:
+        sink = _databases.get(key)
+        if sink is None and where.database is not None:
+            sink = _databases[key] = EmbeddedSink(where.database)
+    return sink  # type: ignore[return-value]
+
+
+def described(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A flow's arguments as history keeps them: what JSON cannot say, or what is long, by its type alone."""
+    from mintaka.calling.arguments import shown  # noqa: PLC0415 - start-up time
+
+    return {name: shown(value) for name, value in arguments.items()}

@@ -1,0 +1,60 @@
+"""Where history goes: a recorder takes every change of a run, every line of a log and every artifact.
+
+It never raises into a flow and never asks it to wait for a server or a disk, only, at most, for room in a queue. The real
+one (`mintaka.recording.delivery`) hands everything on to a sink: the API, or a SQLite file. The null one keeps nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mintaka.artifacts import ArtifactVersion
+    from mintaka.engine.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of the history in the end.
+
+    `complete` is True where all of it was acknowledged. `spool` is the folder with what was not ("" where nothing is
+    left); `lost` counts task runs, lines and artifacts that fitted nowhere.
+    """
+
+    complete: bool = True
+    spool: str = ""
+    lost: int = 0
+
+
+class Recorder(Protocol):
+    """Takes history; called from every thread that runs tasks."""
+
+    def changed(self, run: Run) -> None:
+        """`run` (a task run, or the flow run itself, whose `n` is -1) entered another state."""
+
+    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+        """A line was logged; `n` is the run it belongs to (None: the flow run)."""
+
+    def keep(self, artifact: ArtifactVersion) -> None:
+        """An artifact was made, or has a new version."""
+
+    def close(self, deadline: float) -> Delivery:
+        """Deliver what is left until `deadline` (`time.monotonic()`), then stop."""
+
+
+class NullRecorder:
+    """Keeps nothing: for tasks outside of flows, and where history is switched off."""
+
+    def changed(self, run: Run) -> None:
+        """Nothing to do."""
+
+    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+        """Nothing to do."""
+
+    def keep(self, artifact: ArtifactVersion) -> None:
+        """Nothing to do."""
+
+    def close(self, deadline: float) -> Delivery:  # noqa: ARG002 - the protocol's signature
+        """Nothing is left because nothing was kept."""
+        return Delivery()

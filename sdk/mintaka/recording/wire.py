@@ -1,0 +1,200 @@
+"""History as it is reported: what the API takes over the wire and the embedded database in the same process.
+
+A row is made from one snapshot of a run's history, so it is consistent whatever the run does meanwhile.
+"""
+
+from __future__ import annotations
+
+import gzip
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from mintaka.engine.runs import last_entered
+from mintaka_core.states import DEFAULT_NAMES, RUNNING
+from mintaka_history.reports import ArtifactReport, LocalRun, LogReport, ReportedRun, RunReport, TaskReport
+
+if TYPE_CHECKING:
+    from mintaka.artifacts import ArtifactVersion
+    from mintaka.context import Launch
+    from mintaka.engine.runs import Entry, Opinion, Run
+
+#: Texts longer than this many characters are cut: a row has to fit into a report.
+_TEXT_LIMIT = 4096
+#: A run that was tried so often keeps the beginning and the end of its history.
+_HISTORY_LIMIT = 1000
+#: Texts up to this many characters are remembered once they were looked at.
+_SHORT = 100
+_NAME_LIMIT = 200
+_KEY_LIMIT = 500
+_TAG_LIMIT = 100
+_TAGS_LIMIT = 50
+#: Names of states that need no second look: almost all there are.
+_USUAL_NAMES = frozenset(DEFAULT_NAMES.values())
+
+encode = msgspec.json.Encoder().encode
+
+
+class LogLine(NamedTuple):
+    """One line of a log; `time` in µs since the epoch, `n` the task run it belongs to (None: the flow run)."""
+
+    seq: int
+    time: int
+    level: int
+    logger: str
+    n: int | None
+    message: str
+
+    def report(self) -> LogReport:
+        """The line as it is reported."""
+        return LogReport(self.seq, self.time, clean(self.message), self.level, _cleaned(self.logger), self.n)
+
+
+def task_report(run: Run) -> TaskReport:
+    """The row of `run` as it is now."""
+    history = tuple(run.history)
+    first, last = history[0], last_entered(history)
+    created = first.time
+    runs, started = 0, None
+    for entry in history:
+        if entry.type is RUNNING and not (entry.trail and entry.refused):
+            runs += 1
+            if started is None:
+                started = entry.time
+    return TaskReport(
+        run.n,
+        _cleaned(run.task, _KEY_LIMIT),
+        last.type._value_,
+        len(history),
+        created,
+        None if run.own_name is None else _cleaned(run.own_name),
+        last.name if last.name in _USUAL_NAMES else _cleaned(last.name),
+        _cleaned(last.reason) if last.reason else "",
+        _cleaned(last.message) if last.message else "",
+        started,
+        last.time if last.type.is_terminal else None,
+        runs,
+        _inputs(run.inputs) if run.inputs else {},
+        _tags(run.tags) if run.tags else (),
+        run.parent,
+        run.kind,  # type: ignore[arg-type]
+        _entries(history, created),
+    )
+
+
+def _inputs(pairs: tuple[tuple[str, int], ...]) -> dict[str, tuple[int, ...]]:
+    """Numbers of runs by the parameter that they came in through."""
+    if len(pairs) == 1:
+        return {_cleaned(pairs[0][0], _NAME_LIMIT): (pairs[0][1],)}
+    found: dict[str, list[int]] = {}
+    for name, n in pairs:
+        found.setdefault(_cleaned(name, _NAME_LIMIT), []).append(n)
+    return {name: tuple(numbers) for name, numbers in found.items()}
+
+
+def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:
+    if len(history) > _HISTORY_LIMIT:
+        history = history[: _HISTORY_LIMIT // 2] + history[-_HISTORY_LIMIT // 2 :]
+    return tuple(
+        [
+            (
+                kind._value_,
+                name if name in _USUAL_NAMES else _cleaned(name),
+                time - created,
+                "" if proposed is None else proposed._value_,
+                _trail(trail) if trail else (),
+            )
+            for kind, name, time, trail, _, _, proposed in history
+        ]
+    )
+
+
+def _trail(trail: tuple[Opinion, ...]) -> tuple[Any, ...]:
+    return tuple((_cleaned(rule, _NAME_LIMIT), verdict, _cleaned(reason)) for rule, verdict, reason in trail)
+
+
+def local_run(launch: Launch, run: Run) -> LocalRun:
+    """What is said of a flow run that is no resource of any cluster."""
+    history = tuple(run.history)
+    return LocalRun(
+        flow=_cleaned(launch.flow or run.task, _KEY_LIMIT),
+        created=history[0].time,
+        parameters=launch.parameters,
+        tags=_tags(run.tags),
+        transitions=tuple(
+            (
+                *(number, entry.type._value_, _cleaned(entry.name), entry.time),
+                *(
+                    "" if entry.proposed is None else entry.proposed._value_,
+                    _trail(entry.trail),
+                    _cleaned(entry.reason),
+                    _cleaned(entry.message),
+                ),
+            )
+            for number, entry in enumerate(history, 1 + launch.transitions)
+        ),
+    )
+
+
+def artifact_report(artifact: ArtifactVersion) -> ArtifactReport:
+    """An artifact as it is reported."""
+    return ArtifactReport(
+        *(artifact.id, artifact.seq, artifact.kind, artifact.created, artifact.updated, msgspec.Raw(artifact.data)),
+        *(artifact.key, None if artifact.description is None else clean(artifact.description), artifact.n),
+    )
+
+
+def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_cleaned(tag, _TAG_LIMIT) for tag in tags[:_TAGS_LIMIT] if tag)
+
+
+def _cleaned(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """`clean`, remembering the short texts, since almost all of them come again and again."""
+    return _remembered(text) if len(text) <= _SHORT else clean(text, limit)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> str:
+    return clean(text)
+
+
+def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """`text` as every database and JSON parser takes it: no NUL, no lone surrogate, not endless."""
+    if len(text) > limit:
+        text = f"{text[: limit // 2 - 2]} […] {text[-limit // 2 + 3 :]}"
+    if text.isascii():
+        return text.replace("\0", "\ufffd") if "\0" in text else text
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+class Contents(NamedTuple):
+    """What one report carries; `local` is the flow run itself where it is no resource of any cluster."""
+
+    tasks: list[TaskReport]
+    logs: list[LogReport]
+    artifacts: list[ArtifactReport]
+    counts: dict[str, int]
+    local: LocalRun | None
+    final: bool = False
+
+
+def run_report(launch: Launch, number: int, contents: Contents) -> RunReport:
+    """Report `number` of `launch`'s flow run."""
+    run = launch.run
+    name = launch.name or (run.name if run is not None else launch.flow_run_id)
+    return RunReport(
+        attempt=launch.attempt,
+        report=number,
+        flow_run=ReportedRun(clean(name, _NAME_LIMIT), launch.namespace, launch.deployment, contents.local),
+        tasks=tuple(contents.tasks),
+        logs=tuple(contents.logs),
+        artifacts=tuple(contents.artifacts),
+        counts={name: count for name, count in contents.counts.items() if count},  # type: ignore[misc]
+        final=contents.final,
+    )
+
+
+def packed(report: RunReport) -> bytes:
+    """A report as it travels and lies on disk: one line of JSON, gzipped."""
+    return gzip.compress(encode(report) + b"\n", compresslevel=1, mtime=0)

@@ -1,0 +1,63 @@
+"""What can be wished of a flow run from outside of its process, told to the API or to the file that scripts keep."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mintaka.exceptions import ConfigurationError, NotPausedError
+from mintaka.recording.homes import home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def suspend(uid: str) -> None:
+    """Hold a run back, or stop it.
+
+    Raises:
+        ConfigurationError: there is no API, and nobody else could stop the process of a run.
+        HistoryError: the API refused, or cannot be asked.
+    """
+    url = home().api_url
+    if not url:
+        message = f"flow run {uid} can be suspended from outside only through an API (MINTAKA_API_URL)"
+        raise ConfigurationError(message)
+    from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+
+    with RemoteHistory(url) as api:
+        api.post(f"/flow-runs/{uid}/suspend")
+
+
+def answer(uid: str, value: Any) -> None:
+    """Resume a run that waits, with `value` as its input.
+
+    Raises:
+        NotPausedError: it waits for nothing, as far as history knows.
+        HistoryError: the API refused, or cannot be asked.
+    """
+    from mintaka.waiting.mailboxes import plain  # noqa: PLC0415 - start-up time
+
+    where = home()
+    if where.api_url:
+        from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
+
+        with RemoteHistory(where.api_url) as api:
+            api.post(f"/flow-runs/{uid}/resume", {"input": plain(value)})
+    elif where.database is None or not answer_here(where.database, uid, json.dumps(plain(value))):
+        message = f"flow run {uid} is not paused, as far as this machine knows"
+        raise NotPausedError(message)
+
+
+def answer_here(database: Path, uid: str, value: str | None) -> bool:
+    """Answer the oldest open pause of a run in that SQLite file with a JSON text; False where there is none."""
+    from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415 - start-up time
+    from mintaka_history.writing import pauses  # noqa: PLC0415
+
+    opened = EmbeddedDatabase(database)
+    try:
+        with opened.writing() as session:
+            waiting = [row.key for row in pauses.of_run(session, uid) if row.is_open]
+            return bool(waiting) and pauses.answer(session, uid, waiting[0], value)
+    finally:
+        opened.close()

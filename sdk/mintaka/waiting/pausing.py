@@ -1,0 +1,273 @@
+"""A flow that waits to be resumed, in its process: PAUSED meanwhile, RUNNING again with the input it was given.
+
+Who resumes it may be a thread of the same process (`resume_flow_run`), or anybody whom the launch's mailbox reaches, which
+is asked every few seconds. The pause itself knows neither threads nor event loops: whoever waits brings a way to be woken.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from mintaka.engine.runs import entry_of, now_micros, to_datetime
+from mintaka.exceptions import FlowPauseTimeout, Halted, MissingContextError, NotPausedError, ParameterTypeError
+from mintaka.states import Paused, State
+from mintaka_core.states import PENDING, RUNNING, SCHEDULED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mintaka.context import FlowContext, Launch, RunContext
+
+#: How long a wait goes on before it looks whether its run was ended from outside.
+_SLICE_SECONDS = 0.25
+
+
+class Answer(NamedTuple):
+    """Somebody resumed the run, with `value` as its input (None: none)."""
+
+    value: Any = None
+
+
+class Mailbox(Protocol):
+    """Where those outside of this process learn of a pause, and end it."""
+
+    def paused(self, pause: Pause) -> None:
+        """`pause` has begun; `pause.schema()` says what input it wants."""
+
+    def answer(self, pause: Pause) -> Answer | None:
+        """What somebody answered; None while nobody did. Not checked yet."""
+
+    def refused(self, pause: Pause, why: str) -> None:
+        """The answer was not what the pause wants; it goes on."""
+
+    def over(self, pause: Pause) -> None:
+        """The pause has ended, by an answer or otherwise."""
+
+
+class Pause:
+    """One wait of the flow run in `context`, for at most `timeout_seconds` (None: for ever), for an `input_type` (None: any).
+
+    `name` is what it is known by outside of the process: its `key`, where it has one. `suspends` says that the process does not wait.
+    """
+
+    def __init__(self, context: RunContext, flow: FlowContext, input_type: Any, timeout_seconds: float | None, key: str | None) -> None:
+        self.context = context
+        self.flow = flow
+        self.input_type = input_type
+        self.timeout_seconds = timeout_seconds
+        self.key = key
+        self.name = key or f"attempt {flow.launch.attempt}, pause {next(_NUMBERS)}"
+        self.suspends = False
+        self.deadline: float | None = None
+        self.deadline_micros: int | None = None
+        self.start_clock()
+        self._answer: Answer | None = None
+        self._wake: Callable[[], object] = lambda: None
+
+    def start_clock(self) -> None:
+        """It begins now."""
+        if self.timeout_seconds is not None:
+            self.deadline = monotonic() + self.timeout_seconds
+            self.deadline_micros = now_micros() + int(self.timeout_seconds * 1_000_000)
+
+    @property
+    def answered(self) -> Answer:
+        """What ended it."""
+        return self._answer or Answer()
+
+    @property
+    def is_answered(self) -> bool:
+        """True where somebody resumed the run; it may also be over because its time is."""
+        return self._answer is not None
+
+    @property
+    def value(self) -> Any:
+        """The input that ended it."""
+        return self.answered.value
+
+    @property
+    def flow_run_id(self) -> str:
+        """The id of the flow run it belongs to."""
+        return self.flow.launch.flow_run_id
+
+    def schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the input; None where it wants none."""
+        return None if self.input_type is None else self._adapter().json_schema()
+
+    def _adapter(self) -> Any:
+        from pydantic import TypeAdapter  # noqa: PLC0415 - start-up time
+
+        return TypeAdapter(self.input_type)
+
+    def give(self, value: Any) -> None:
+        """End it with `value` as the input.
+
+        Raises:
+            ParameterTypeError: it is not what the pause waits for, which goes on.
+        """
+        if self.input_type is not None:
+            from pydantic import ValidationError  # noqa: PLC0415 - start-up time
+
+            try:
+                value = self._adapter().validate_python({} if value is None and hasattr(self.input_type, "model_fields") else value)
+            except ValidationError as error:
+                problems = "; ".join(".".join(map(str, each["loc"])) + ": " + each["msg"] for each in error.errors())
+                message = f"not the input that flow run {self.flow.run.name} waits for: {problems}"
+                raise ParameterTypeError(message) from error
+        self._answer = Answer(value)
+        self._wake()
+
+    def steps(self, wake: Callable[[], object], poll_seconds: float) -> Iterator[float]:
+        """Yield how long to wait for `wake` each time, until the pause is over.
+
+        Raises:
+            FlowPauseTimeout: nobody ended it in time.
+            Halted: the run was ended from outside.
+        """
+        self._wake = wake
+        mailbox = _mailbox_of(self.flow.launch)
+        next_poll = monotonic()
+        while self._answer is None:
+            if self.flow.run.is_over:
+                message = "the run was ended while it was paused"
+                raise Halted(message)
+            if mailbox is not None and monotonic() >= next_poll:
+                next_poll = monotonic() + poll_seconds
+                self._take(mailbox)
+            elif self.deadline is not None and monotonic() >= self.deadline:
+                message = f"flow run {self.flow.run.name} was paused and nobody resumed it within {self.timeout_seconds:g} s"
+                raise FlowPauseTimeout(message)
+            else:
+                yield min(_SLICE_SECONDS, poll_seconds, *([] if self.deadline is None else [max(self.deadline - monotonic(), 0)]))
+
+    def _take(self, mailbox: Mailbox) -> None:
+        answer = mailbox.answer(self)
+        if answer is not None:
+            try:
+                self.give(answer.value)
+            except ParameterTypeError as error:
+                mailbox.refused(self, str(error))
+
+    def begin(self) -> None:
+        """RUNNING → PAUSED."""
+        self._enter(Paused(message="waits to be resumed"))
+        with _LOCK:
+            _PAUSES.setdefault(self.flow_run_id, []).append(self)
+        if (mailbox := _mailbox_of(self.flow.launch)) is not None:
+            mailbox.paused(self)
+
+    def end(self, why: str) -> Any:
+        """Back to RUNNING, by the way that every run takes; returns the input."""
+        with _LOCK:
+            waiting = _PAUSES[self.flow_run_id]
+            waiting.remove(self)
+            if not waiting:
+                del _PAUSES[self.flow_run_id]
+        if (mailbox := _mailbox_of(self.flow.launch)) is not None:
+            mailbox.over(self)
+        if not self.flow.run.is_over:
+            self._enter(State(SCHEDULED, "Resuming", message=why))
+            self._enter(State(PENDING))
+            self._enter(State(RUNNING))
+        if self._answer is not None and self.key is not None:
+            self.flow.answers[self.key] = self._answer
+        return self._answer.value if self._answer is not None else None
+
+    def _enter(self, proposed: State) -> None:
+        """Propose one transition to the policy."""
+        from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time
+        from mintaka_core.transitions import Transition, decide  # noqa: PLC0415 - start-up time
+
+        run = self.flow.run
+        decision = decide(TASK_RUN_POLICY, Transition(run.state, proposed, to_datetime(now_micros())))
+        if decision.state is None:
+            self.flow.ledger.refuse(run, decision)
+            raise Halted(decision.reason)
+        self.flow.ledger.enter(run, entry_of(decision.state, decision))
+
+
+_LOCK = threading.Lock()
+_NUMBERS = itertools.count(1)
+#: The pauses of this process by id of their flow run.
+_PAUSES: dict[str, list[Pause]] = {}
+
+
+def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None, key: str | None, use: str = "pause_flow_run") -> Pause:
+    """A pause of the flow in `context`; `use` is the function that was called.
+
+    Raises:
+        MissingContextError: there is none, or a task is running.
+    """
+    if context.task is not None or context.flow is None:
+        message = f"only a flow can be paused: call {use}() in the body of a flow, not of a task"
+        raise MissingContextError(message)
+    return Pause(context, context.flow, input_type, timeout_seconds, key)
+
+
+def _mailbox_of(launch: Launch) -> Mailbox | None:
+    from mintaka.waiting.mailboxes import mailbox_of  # noqa: PLC0415 - start-up time, and would be a cycle
+
+    return mailbox_of(launch)
+
+
+def known_answer(pause: Pause) -> bool:
+    """Whether a pause with a key has been answered in an earlier try or attempt; it is over then."""
+    if pause.key is None:
+        return False
+    from mintaka.waiting.mailboxes import known_answer_to  # noqa: PLC0415 - start-up time, and would be a cycle
+
+    known = known_answer_to(pause)
+    if known is None:
+        return False
+    pause.give(known.value)
+    pause.flow.answers[pause.key] = pause.answered
+    return True
+
+
+def resume(flow_run_id: str, value: Any) -> None:
+    """End the oldest pause of that flow run; see `mintaka.flow_runs.resume_flow_run`."""
+    with _LOCK:
+        waiting = list(_PAUSES.get(flow_run_id, ()))
+    if not waiting:
+        message = f"flow run {flow_run_id} is not paused in this process"
+        raise NotPausedError(message)
+    waiting[0].give(value)
+
+
+def wait_blocking(pause: Pause, poll_seconds: float) -> Any:
+    """Pause in this thread; returns the input."""
+    latch = threading.Lock()
+    latch.acquire()
+
+    def wake() -> None:
+        if latch.locked():
+            latch.release()
+
+    pause.begin()
+    try:
+        for seconds in pause.steps(wake, poll_seconds):
+            latch.acquire(timeout=seconds)
+    except BaseException as error:
+        pause.end(str(error) or type(error).__name__)
+        raise
+    return pause.end("resumed")
+
+
+async def wait_async(pause: Pause, poll_seconds: float) -> Any:
+    """Pause without blocking the event loop; returns the input."""
+    import asyncio  # noqa: PLC0415 - start-up time
+    from contextlib import suppress  # noqa: PLC0415 - with it
+
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    pause.begin()
+    try:
+        for seconds in pause.steps(lambda: loop.call_soon_threadsafe(over.set), poll_seconds):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), seconds)
+    except BaseException as error:
+        pause.end(str(error) or type(error).__name__)
+        raise
+    return pause.end("resumed")
