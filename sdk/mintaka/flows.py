@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overl
 
 from mintaka.calling.bodies import Decorated, checked_flow_name, named_by
 from mintaka.calling.dependencies import Dependencies
+from mintaka.calling.settings import check_settings
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
 from mintaka.engine.drivers import run_async, run_sync
@@ -68,14 +69,16 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         result_serializer: SerializerLike | None = None,
         cache_result_in_memory: bool = True,
     ) -> None:
+        given = locals()
         super().__init__(fn, "flow")
+        check_settings(f"flow {self.own_name}", given)
         self.name = checked_flow_name(name) if name else self.own_name.replace("_", "-")
         self.description = description or self.description
         self.version = version
         self.tags = tuple(sorted(set(tags)))
         self.flow_run_name = flow_run_name
         self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor)
-        self.timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds or None
         self.validate_parameters = validate_parameters
         self.task_runner = task_runner
         self.log_prints = log_prints

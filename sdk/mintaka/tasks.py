@@ -8,6 +8,7 @@ from mintaka.cache_policies import task_input_hash
 from mintaka.calling.bodies import Decorated, named_by
 from mintaka.calling.dependencies import LEAVES, Dependencies
 from mintaka.calling.mapping import mapped_calls
+from mintaka.calling.settings import check_settings, check_words
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
 from mintaka.engine.bookkeeping import uninterrupted
@@ -20,7 +21,7 @@ from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
 from mintaka.executing.submitting import submitted
 from mintaka.futures import FutureList
-from mintaka.persisting.task_results import TaskResults
+from mintaka.persisting.task_results import ResultWords, TaskResults
 from mintaka.recording.recorder import NullRecorder
 from mintaka_core.states import COMPLETED, FAILED
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from mintaka.engine.retries import RetryDelay
     from mintaka.engine.runs import Run
     from mintaka.futures import Future
-    from mintaka.persisting.task_results import ResultWords
     from mintaka.states import State
 
 
@@ -60,14 +60,17 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         on_running: Iterable[Callable[..., Any]] = (),
         **results: Unpack[ResultWords],
     ) -> None:
+        given = {**locals(), **results}
         super().__init__(fn, "task")
+        check_words(f"task {self.own_name}", results, ResultWords.__annotations__)
+        check_settings(f"task {self.own_name}", given)
         self.name = name or self.own_name
         self.description = description or self.description
         self.tags = tuple(sorted(set(tags)))
         self.task_run_name = task_run_name
         self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor, crash_retries)
         self.retry_condition_fn = retry_condition_fn
-        self.timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds or None
         self.log_prints = log_prints
         self._on_completion = tuple(on_completion)
         self._on_failure = tuple(on_failure)

@@ -1,28 +1,40 @@
-"""Tracebacks as their reader wants them: beginning in the user's code, not in ours or the import system's."""
+"""Tracebacks as their reader wants them: the user's code, without ours or the import system's."""
 
 from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from types import TracebackType
 
 _OURS = str(Path(__file__).parents[1])
+
+#: So many frames are shown of either end of a traceback.
+_END_FRAMES = 25
 
 type ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def user_traceback(error: BaseException) -> TracebackType | None:
-    """The traceback of `error` from its first frame that is not ours; all of it where every frame is."""
-    place = error.__traceback__
+    """The traceback of `error` without what is ours before its last frame that is not; all of it where every frame is ours.
+
+    Of a very deep one the middle is left out: what goes wrong at the bottom of a recursion is told by each of its runs.
+    """
+    frames = []
+    place, last = error.__traceback__, 0
     while place is not None:
-        name = place.tb_frame.f_code.co_filename
-        if not name.startswith((_OURS, "<frozen importlib")):
-            return place
+        theirs = not place.tb_frame.f_code.co_filename.startswith((_OURS, "<frozen importlib"))
+        frames.append((place, theirs))
+        last = len(frames) if theirs else last
         place = place.tb_next
-    return error.__traceback__
+    if last == 0:
+        return error.__traceback__
+    shown = [place for place, theirs in frames[:last] if theirs]
+    if len(shown) > 2 * _END_FRAMES:
+        shown = shown[:_END_FRAMES] + shown[-_END_FRAMES:]
+    told = frames[last][0] if last < len(frames) else None
+    for place in reversed(shown):
+        told = TracebackType(told, place.tb_frame, place.tb_lasti, place.tb_lineno)
+    return told
 
 
 def log_information(error: BaseException | None) -> ExceptionInfo | None:

@@ -59,6 +59,7 @@ class Faults:
 
     def time_out(self, task: Task[..., Any, Any]) -> None:
         """Every try of `task` is TimedOut, after a hundredth of a second instead of its own deadline."""
+        _check_task(task)
         seconds, task.timeout_seconds = task.timeout_seconds, _SHORT_SECONDS
 
         def restore() -> None:
@@ -68,6 +69,7 @@ class Faults:
         self._before(task, lambda: sleep(_LONG_SECONDS), None)
 
     def _before(self, task: Task[..., Any, Any], fault: Callable[[], object], times: int | None) -> None:
+        _check_task(task)
         if times is not None and times < 1:
             message = f"a fault happens at least once, not {times} times"
             raise ValueError(message)
@@ -83,6 +85,12 @@ class Faults:
         """Everything as it was."""
         while self._undo:
             self._undo.pop()()
+
+
+def _check_task(task: object) -> None:
+    if not hasattr(task, "retry_condition_fn"):
+        message = f"a fault is put on a task, a function under @task, not on {task!r}"
+        raise TypeError(message)
 
 
 class _Count:

@@ -49,8 +49,16 @@ class MemoryRecorder:
         return Delivery()
 
     def run(self, name: str) -> Run:
-        """The run of that name."""
-        return next(run for run in self.runs.values() if run.name == name)
+        """The run of that name.
+
+        Raises:
+            LookupError: there is none; the message has those that there are.
+        """
+        for run in self.runs.values():
+            if run.name == name:
+                return run
+        message = f"no run was called {name!r}; there are: {', '.join(run.name for run in self.runs.values()) or 'none'}"
+        raise LookupError(message)
 
     def row(self, name: str) -> dict[str, Any]:
         """The run of that name as the API would get it."""

@@ -1,0 +1,114 @@
+"""What `@task` and `@flow` are given is looked at once, when they are defined: what is wrong is said there, and not by a run at night."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mintaka.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class _Kind(NamedTuple):
+    """What a setting may be; None, which leaves it out, is always fine."""
+
+    fits: Callable[[Any], bool]
+    told: str
+
+
+def _is_count(value: Any) -> bool:
+    return hasattr(type(value), "__index__") and not isinstance(value, bool) and value >= 0
+
+
+def _is_amount(value: Any) -> bool:
+    number = hasattr(type(value), "__float__") or hasattr(type(value), "__index__")
+    return number and not isinstance(value, bool) and float(value) >= 0
+
+
+def _is_delay(value: Any) -> bool:
+    return callable(value) or _is_amount(value) or (isinstance(value, Sequence) and all(map(_is_amount, value)))
+
+
+def _are_functions(value: Any) -> bool:
+    return isinstance(value, Collection) and all(map(callable, value))
+
+
+def _are_texts(value: Any) -> bool:
+    if not isinstance(value, Collection):
+        return hasattr(value, "__iter__")  # once only: not looked into
+    return not isinstance(value, str) and all(isinstance(item, str) for item in value)
+
+
+_TEXT = _Kind(lambda value: isinstance(value, str), "a text")
+_TEMPLATE = _Kind(lambda value: isinstance(value, str) or callable(value), "a text with parameters in braces, or a function that gives one")
+_COUNT = _Kind(_is_count, "a whole number, 0 or more")
+_AMOUNT = _Kind(_is_amount, "a number, 0 or more")
+_SWITCH = _Kind(lambda value: isinstance(value, bool), "True or False")
+_FUNCTION = _Kind(callable, "a function")
+_HOOKS = _Kind(_are_functions, "a list of functions")
+
+_KINDS = {
+    "name": _TEXT,
+    "description": _TEXT,
+    "tags": _Kind(_are_texts, "a list of texts"),
+    "task_run_name": _TEMPLATE,
+    "flow_run_name": _TEMPLATE,
+    "retries": _COUNT,
+    "crash_retries": _COUNT,
+    "retry_delay_seconds": _Kind(
+        _is_delay, "a number of seconds, 0 or more, a list of them, or a function that makes one of the number of retries"
+    ),
+    "retry_jitter_factor": _AMOUNT,
+    "retry_condition_fn": _FUNCTION,
+    "timeout_seconds": _Kind(_is_amount, "a number of seconds, 0 or more (0: no limit)"),
+    "log_prints": _SWITCH,
+    "validate_parameters": _SWITCH,
+    "task_runner": _Kind(
+        lambda value: not isinstance(value, type) and hasattr(value, "duplicate"),
+        "a runner of mintaka.task_runners, such as ThreadPoolTaskRunner(max_workers=8)",
+    ),
+    "on_completion": _HOOKS,
+    "on_failure": _HOOKS,
+    "on_cancellation": _HOOKS,
+    "on_crashed": _HOOKS,
+    "on_running": _HOOKS,
+    "on_commit": _HOOKS,
+    "on_rollback": _HOOKS,
+    "persist_result": _SWITCH,
+    "cache_result_in_memory": _SWITCH,
+    "result_storage_key": _TEXT,
+    "cache_key_fn": _FUNCTION,
+    "cache_expiration": _Kind(lambda value: isinstance(value, timedelta), "a datetime.timedelta"),
+    "refresh_cache": _SWITCH,
+}
+
+
+def check_settings(what: str, given: Mapping[str, Any]) -> None:
+    """Look at the settings of `what` (`task load`); those that are not known here are somebody else's.
+
+    Raises:
+        ConfigurationError: one of them is of the wrong kind.
+    """
+    for word, kind in _KINDS.items():
+        value = given.get(word)
+        if value is not None and not kind.fits(value):
+            message = f"{word} of {what} is {kind.told}, not {value!r}"
+            raise ConfigurationError(message)
+
+
+def check_words(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Look whether all settings that were `given` are `known`.
+
+    Raises:
+        TypeError: one is not; it says which one is meant, perhaps.
+    """
+    for word in given:
+        if word not in known:
+            from difflib import get_close_matches  # noqa: PLC0415 - start-up time: only errors need it
+
+            near = get_close_matches(word, {*known, *_KINDS}, 1)
+            message = f"{what} has no setting {word!r}" + (f": did you mean {near[0]!r}?" if near else "")
+            raise TypeError(message)

@@ -1,0 +1,103 @@
+"""Settings of tasks and flows that make no sense are refused where they are written."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mintaka import flow, task
+from mintaka.exceptions import ConfigurationError
+from mintaka.task_runners import ThreadPoolTaskRunner
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"retries": -1}, "a whole number, 0 or more, not -1"),
+        ({"retries": "3"}, "a whole number, 0 or more, not '3'"),
+        ({"retries": 1.5}, "a whole number, 0 or more, not 1.5"),
+        ({"retries": True}, "a whole number, 0 or more, not True"),
+        ({"retry_delay_seconds": -1}, "a number of seconds"),
+        ({"retry_delay_seconds": "soon"}, "a number of seconds"),
+        ({"retry_delay_seconds": [1, "soon"]}, "a number of seconds"),
+        ({"retry_jitter_factor": -0.1}, "a number, 0 or more"),
+        ({"timeout_seconds": -1}, "a number of seconds"),
+        ({"timeout_seconds": "5"}, "a number of seconds"),
+        ({"timeout_seconds": timedelta(seconds=5)}, "a number of seconds"),
+        ({"name": 5}, "a text"),
+        ({"tags": "nightly"}, "a list of texts"),
+        ({"tags": [1]}, "a list of texts"),
+        ({"tags": 1}, "a list of texts"),
+        ({"log_prints": "yes"}, "True or False"),
+        ({"on_failure": print}, "a list of functions"),
+        ({"on_failure": ["print"]}, "a list of functions"),
+        ({"persist_result": "yes"}, "True or False"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+@pytest.mark.parametrize("decorator", [task, flow], ids=["task", "flow"])
+def test_a_setting_of_the_wrong_kind_is_refused_with_its_name_and_owner(decorator: Any, setting: dict[str, Any], told: str) -> None:
+    def load() -> None: ...
+
+    word = next(iter(setting))
+    with pytest.raises(ConfigurationError, match=rf"^{word} of {decorator.__name__} load is {told}"):
+        decorator(**setting)(load)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "setting", "told"),
+    [
+        (task, {"crash_retries": -1}, "crash_retries of task load is a whole number"),
+        (task, {"task_run_name": 3}, "task_run_name of task load is a text with parameters in braces"),
+        (task, {"cache_expiration": 5}, "cache_expiration of task load is a datetime.timedelta, not 5"),
+        (task, {"cache_key_fn": 5}, "cache_key_fn of task load is a function, not 5"),
+        (task, {"retry_condition_fn": 5}, "retry_condition_fn of task load is a function, not 5"),
+        (task, {"on_rollback": print}, "on_rollback of task load is a list of functions"),
+        (flow, {"flow_run_name": 3}, "flow_run_name of flow load is a text with parameters in braces"),
+        (flow, {"task_runner": ThreadPoolTaskRunner}, r"task_runner of flow load is a runner of mintaka.task_runners"),
+        (flow, {"task_runner": 8}, r"such as ThreadPoolTaskRunner\(max_workers=8\), not 8"),
+        (flow, {"validate_parameters": "no"}, "validate_parameters of flow load is True or False"),
+    ],
+)
+def test_a_setting_that_only_tasks_or_flows_have_is_looked_at_too(decorator: Any, setting: dict[str, Any], told: str) -> None:
+    def load() -> None: ...
+
+    with pytest.raises(ConfigurationError, match=told):
+        decorator(**setting)(load)
+
+
+def test_a_setting_that_there_is_not_is_named_with_the_nearest_one() -> None:
+    def load() -> None: ...
+
+    given: dict[str, Any] = {"retry": 3}
+    with pytest.raises(TypeError, match=r"^task load has no setting 'retry': did you mean 'retries'\?$"):
+        task(**given)(load)
+
+
+def test_other_settings_are_looked_at_as_well() -> None:
+    @task
+    def load() -> None: ...
+
+    with pytest.raises(ConfigurationError, match="timeout_seconds of task load"):
+        load.with_options(timeout_seconds=-1)
+
+
+def test_a_timeout_of_nothing_is_none() -> None:
+    @task(timeout_seconds=0)
+    def load() -> int:
+        return 1
+
+    @flow(timeout_seconds=0)
+    def main() -> int:
+        return load()
+
+    assert main() == 1
+
+
+def test_tags_may_come_one_by_one() -> None:
+    @task(tags=(tag for tag in ("a", "b")))
+    def load() -> None: ...
+
+    assert load.tags == ("a", "b")
