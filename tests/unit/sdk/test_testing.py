@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -164,3 +164,26 @@ def test_the_plugin_is_installed_and_light(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)
+
+
+def test_asking_for_a_run_that_there_is_not_tells_those_there_are() -> None:
+    @task
+    def load() -> None: ...
+
+    @flow
+    def main() -> None:
+        load()
+
+    with recorded() as history:
+        main()
+    with pytest.raises(LookupError, match="no run was called 'save-0'; there are: load-0$"):
+        history.states_of("save-0")
+
+
+def test_a_fault_is_put_on_a_task_only() -> None:
+    given: Any = len
+    with faults() as faulty:
+        with pytest.raises(TypeError, match="a function under @task"):
+            faulty.crash(given)
+        with pytest.raises(TypeError, match="a function under @task"):
+            faulty.time_out(given)
