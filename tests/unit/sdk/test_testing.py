@@ -176,7 +176,7 @@ def test_asking_for_a_run_that_there_is_not_tells_those_there_are() -> None:
 
     with recorded() as history:
         main()
-    with pytest.raises(LookupError, match="no run was called 'save-0'; there are: load-0$"):
+    with pytest.raises(LookupError, match=r"no run was called 'save-0'; there are: load-0$"):
         history.states_of("save-0")
 
 
