@@ -177,6 +177,10 @@ class ConfigurationError(MintakaError):
     """Settings that contradict each other, or a word that is none of those known."""
 
 
+class InvalidSettingError(ConfigurationError, ValueError):
+    """A setting of a task or flow is of the wrong kind, or makes no sense."""
+
+
 class TimedOut(MintakaError, TimeoutError):
     """A task or flow ran longer than its `timeout_seconds`, which are `seconds`."""
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.exceptions import ConfigurationError
+from mintaka.exceptions import InvalidSettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,13 +90,13 @@ def check_settings(what: str, given: Mapping[str, Any]) -> None:
     """Look at the settings of `what` (`task load`); those that are not known here are somebody else's.
 
     Raises:
-        ConfigurationError: one of them is of the wrong kind.
+        InvalidSettingError: one of them is of the wrong kind.
     """
     for word, kind in _KINDS.items():
         value = given.get(word)
         if value is not None and not kind.fits(value):
             message = f"{word} of {what} is {kind.told}, not {value!r}"
-            raise ConfigurationError(message)
+            raise InvalidSettingError(message)
 
 
 def check_words(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:

@@ -32,12 +32,6 @@ class RetryPlan:
     __slots__ = ("crash_limit", "delays", "jitter_factor", "limit")
 
     def __init__(self, limit: int = 0, delay: RetryDelay | None = None, jitter_factor: float | None = None, crash_limit: int = 0) -> None:
-        if limit < 0 or crash_limit < 0:
-            message = f"retries and crash_retries must not be negative, not {min(limit, crash_limit)}"
-            raise ValueError(message)
-        if jitter_factor is not None and jitter_factor < 0:
-            message = f"retry_jitter_factor must not be negative, not {jitter_factor}"
-            raise ValueError(message)
         self.limit = limit
         self.crash_limit = crash_limit
         self.jitter_factor = jitter_factor or 0.0

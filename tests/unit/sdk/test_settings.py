@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mintaka import flow, task
-from mintaka.exceptions import ConfigurationError
+from mintaka.exceptions import InvalidSettingError
 from mintaka.task_runners import ThreadPoolTaskRunner
 
 
@@ -42,7 +42,7 @@ def test_a_setting_of_the_wrong_kind_is_refused_with_its_name_and_owner(decorato
     def load() -> None: ...
 
     word = next(iter(setting))
-    with pytest.raises(ConfigurationError, match=rf"^{word} of {decorator.__name__} load is {told}"):
+    with pytest.raises(InvalidSettingError, match=rf"^{word} of {decorator.__name__} load is {told}"):
         decorator(**setting)(load)
 
 
@@ -64,7 +64,7 @@ def test_a_setting_of_the_wrong_kind_is_refused_with_its_name_and_owner(decorato
 def test_a_setting_that_only_tasks_or_flows_have_is_looked_at_too(decorator: Any, setting: dict[str, Any], told: str) -> None:
     def load() -> None: ...
 
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(InvalidSettingError, match=told):
         decorator(**setting)(load)
 
 
@@ -80,7 +80,7 @@ def test_other_settings_are_looked_at_as_well() -> None:
     @task
     def load() -> None: ...
 
-    with pytest.raises(ConfigurationError, match="timeout_seconds of task load"):
+    with pytest.raises(InvalidSettingError, match="timeout_seconds of task load"):
         load.with_options(timeout_seconds=-1)
 
 
