@@ -35,6 +35,12 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
     data: Any = field(default=None, compare=False, repr=False)
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
+    def __str__(self) -> str:
+        """What a person wants to know: `Failed('ValueError: no rows')`, with the type where the name is not the type's own."""
+        told = ": ".join(part for part in (self.reason if self.reason != self.name else "", self.message) if part)
+        named = [] if self.name.upper() == self.type else [f"type={self.type}"]
+        return f"{self.name}({', '.join(([repr(told)] if told else []) + named)})"
+
     @property
     def timestamp(self) -> datetime | None:
         """When the state began (aware, UTC); None while it is only proposed."""

@@ -214,7 +214,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             MissingContextError: outside of a flow.
         """
         flow = current_flow("map()")
-        mapped = mapped_calls(args, kwargs, flow.lineage)
+        mapped = mapped_calls(self.name, args, kwargs, flow.lineage)
         futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.edges) for each, named in mapped.calls)
         if return_state:
             futures.wait()

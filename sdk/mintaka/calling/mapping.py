@@ -22,8 +22,8 @@ class MappedCalls(NamedTuple):
     edges: tuple[Edge, ...]
 
 
-def mapped_calls(args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage) -> MappedCalls:
-    """One call per element of the iterable arguments; all others are repeated.
+def mapped_calls(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage) -> MappedCalls:
+    """One call of task `name` per element of the iterable arguments; all others are repeated.
 
     A future that is mapped over is waited for, because its length has to be known; its run is upstream of every call.
     Strings, bytes and files are single values; a dict is split over its keys, as iterating over it does.
@@ -38,11 +38,11 @@ def mapped_calls(args: tuple[Any, ...], kwargs: dict[str, Any], lineage: Lineage
     split = [*((str(index), value) for index, value in given.items()), *named.items()]
     lengths = {key: len(value) for key, value in split if isinstance(value, list)}
     if not lengths:
-        message = "map() was given nothing to map over: pass at least one list, or call the task with submit()"
+        message = f"map() of task {name} was given nothing to map over: pass at least one list, or call the task with submit()"
         raise MappingMissingIterable(message)
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        message = f"map() takes iterables of one length, but argument {told}: wrap what is not to be split in unmapped(…)"
+        message = f"map() of task {name} takes iterables of one length, but argument {told}: wrap what is not to be split in unmapped(…)"
         raise MappingLengthMismatch(message)
     calls = [
         (

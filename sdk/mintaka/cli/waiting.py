@@ -22,7 +22,7 @@ _SLICE_SECONDS = 0.1
 
 def told_waits(run: str, pause: Document) -> str:
     """What a run waits for, in a line, with what to type."""
-    until = f", until {pause['deadline']} at the latest" if pause["deadline"] else ""
+    until = f", until {pause['deadline'][:19]}Z at the latest" if pause["deadline"] else ""
     refused = f"; the last answer was refused: {pause['refusal']}" if pause["refusal"] else ""
     if pause["schema"] is None:
         return f"waits to be resumed{until}: mintaka resume {run}{refused}"

@@ -177,8 +177,8 @@ def _perform_at_once(invocation: Invocation, step: Step) -> Any:
         run_logger(invocation.context).log(step.level, step.message, exc_info=log_information(step.error))
     elif isinstance(step, Halt):
         stop_jobs(invocation.ledger, step.runs, step.message)
-    elif isinstance(step, Judge) and invocation.child is not None:
-        return invocation.child.launch.judge(step.error)
+    elif isinstance(step, Judge) and (flow := invocation.child or invocation.context.flow) is not None:
+        return flow.launch.judge(step.error)
     return None
 
 

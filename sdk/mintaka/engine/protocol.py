@@ -251,7 +251,9 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
         return
     if isinstance(error, Interruption) or STOP.requested:
         return
-    if is_cancellation(error):
+    if isinstance(error, KeyboardInterrupt) and invocation.context.flow is not None:
+        ledger.end(run, entry_of((yield Judge(error))))
+    elif is_cancellation(error):
         ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=str(error)))
     else:
         ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
@@ -306,4 +308,5 @@ def _reason(error: BaseException) -> str:
 
 
 def _told(state: State) -> str:
-    return ": ".join(part for part in (state.reason, state.message) if part)
+    """Reason and message, for after the name; a reason that says the same as the name is left out."""
+    return ": ".join(part for part in (state.reason if state.reason != state.name else "", state.message) if part)

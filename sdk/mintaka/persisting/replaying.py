@@ -7,12 +7,15 @@ Tasks whose results were not persisted run for real in any case; `Replay.ran` na
 from __future__ import annotations
 
 import copy
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.engine.outcomes import KeptOutcome, Outcome
 from mintaka.engine.runs import Entry, Opinion, now_micros
 from mintaka.engine.steps import Do
 from mintaka.exceptions import CorruptResult, Interruption, MissingResult
+from mintaka.logging import FLOW_LOGGER, TASK_LOGGER
 from mintaka.persisting.caching import TaskKeeping
 from mintaka.persisting.keeping import quietly
 from mintaka.persisting.kept_runs import found_again, kept_run, parameters_of
@@ -22,7 +25,7 @@ from mintaka_core.errors import MintakaError
 from mintaka_core.states import COMPLETED, RUNNING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from mintaka.context import FlowContext
     from mintaka.engine.invocations import Invocation
@@ -170,8 +173,26 @@ def replay(
     given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
     going = Replay(until=until, from_task=from_task, debug=debug)
     launch = Launch(run.results_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))
-    try:
-        state: State | None = called(flow, given, launch)
-    except ReplayStopped:
-        state = None
+    with _hushed(lambda: going.stopped is not None and debug is None):
+        try:
+            state: State | None = called(flow, given, launch)
+        except ReplayStopped:
+            state = None
     return (None if going.stopped is not None and debug is None else state), going
+
+
+@contextmanager
+def _hushed(over: Callable[[], bool]) -> Iterator[None]:
+    """Once it is `over`, what runs say of it is not worth a line: they only miss what the stop kept from running."""
+    loggers = [logging.getLogger(name) for name in (FLOW_LOGGER, TASK_LOGGER)]
+
+    def wanted(_record: logging.LogRecord) -> bool:
+        return not over()
+
+    for logger in loggers:
+        logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(wanted)

@@ -60,7 +60,7 @@ def finished(launch: Launch) -> None:
         kept = (
             f"the next script, or mintaka deliver, takes it up: what was not delivered is in {delivery.spool}"
             if delivery.spool
-            else "nothing is left to deliver"
+            else "nothing is left to deliver: give it a folder that has room and can be written (MINTAKA_HOME), or none (MINTAKA_HISTORY=off)"
         )
         logger.error("the history of flow run %s is incomplete: %d lost; %s", launch.flow_run_id, delivery.lost, kept)
     if launch.run is not None and launch.run.state.name == "Suspended":

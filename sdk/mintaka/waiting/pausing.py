@@ -12,12 +12,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mintaka.engine.runs import entry_of, now_micros, to_datetime
-from mintaka.exceptions import FlowPauseTimeout, Halted, MissingContextError, NotPausedError, ParameterTypeError
+from mintaka.exceptions import ConfigurationError, FlowPauseTimeout, Halted, MissingContextError, NotPausedError, ParameterTypeError
 from mintaka.states import Paused, State
 from mintaka_core.states import PENDING, RUNNING, SCHEDULED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pydantic import TypeAdapter
 
     from mintaka.context import FlowContext, Launch, RunContext
 
@@ -57,6 +59,7 @@ class Pause:
         self.context = context
         self.flow = flow
         self.input_type = input_type
+        self._adapter = None if input_type is None else _adapter(input_type, flow.run.name)
         self.timeout_seconds = timeout_seconds
         self.key = key
         self.name = key or f"attempt {flow.launch.attempt}, pause {next(_NUMBERS)}"
@@ -95,12 +98,7 @@ class Pause:
 
     def schema(self) -> dict[str, Any] | None:
         """JSON Schema of the input; None where it wants none."""
-        return None if self.input_type is None else self._adapter().json_schema()
-
-    def _adapter(self) -> Any:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - start-up time
-
-        return TypeAdapter(self.input_type)
+        return None if self._adapter is None else self._adapter.json_schema()
 
     def give(self, value: Any) -> None:
         """End it with `value` as the input.
@@ -108,11 +106,11 @@ class Pause:
         Raises:
             ParameterTypeError: it is not what the pause waits for, which goes on.
         """
-        if self.input_type is not None:
+        if self._adapter is not None:
             from pydantic import ValidationError  # noqa: PLC0415 - start-up time
 
             try:
-                value = self._adapter().validate_python({} if value is None and hasattr(self.input_type, "model_fields") else value)
+                value = self._adapter.validate_python({} if value is None and hasattr(self.input_type, "model_fields") else value)
             except ValidationError as error:
                 problems = "; ".join(".".join(map(str, each["loc"])) + ": " + each["msg"] for each in error.errors())
                 message = f"not the input that flow run {self.flow.run.name} waits for: {problems}"
@@ -187,6 +185,16 @@ class Pause:
             self.flow.ledger.refuse(run, decision)
             raise Halted(decision.reason)
         self.flow.ledger.enter(run, entry_of(decision.state, decision))
+
+
+def _adapter(input_type: Any, waiting: str) -> TypeAdapter[Any]:
+    from pydantic import PydanticSchemaGenerationError, TypeAdapter  # noqa: PLC0415 - start-up time
+
+    try:
+        return TypeAdapter(input_type)
+    except PydanticSchemaGenerationError as error:
+        message = f"flow run {waiting} cannot wait for {input_type!r}: give a type, such as int or a class derived from RunInput"
+        raise ConfigurationError(message) from error
 
 
 _LOCK = threading.Lock()

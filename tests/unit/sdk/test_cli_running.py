@@ -186,7 +186,7 @@ def test_ctrl_c_cancels_the_run_and_leaves_nothing_open(asynchronous: bool) -> N
 
     ended = followed_run(interrupted_async if asynchronous else interrupted, {}, progress=False)
     assert (ended.interrupted, ended.state.name, ended.state.reason) == (True, "Cancelled", "Interrupted")
-    assert ended.tally.counts() == {"crashed": 1}, "the task it hit"
+    assert ended.tally.counts() == {"cancelled": 1}, "the task it hit"
     assert ended.launch.ledger is not None
     assert not ended.launch.ledger.live
 

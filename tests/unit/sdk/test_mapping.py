@@ -100,6 +100,16 @@ def test_mapping_over_a_failed_future_raises_its_exception() -> None:
         main()
 
 
+@pytest.mark.parametrize("given", [(1,), ([1, 2], [1, 2, 3])], ids=["nothing to split", "two lengths"])
+def test_what_cannot_be_mapped_is_told_with_the_name_of_the_task(given: tuple[Any, ...]) -> None:
+    @flow
+    def main() -> None:
+        pair.map(*given)
+
+    with pytest.raises((MappingMissingIterable, MappingLengthMismatch), match=r"^map\(\) of task pair "):
+        main()
+
+
 def test_one_failed_call_fails_only_what_depends_on_it() -> None:
     @task
     def odd(n: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, pause_flow_run, resume_flow_run, task
-from mintaka.exceptions import FlowPauseTimeout, MissingContextError, NotPausedError, ParameterTypeError
+from mintaka.exceptions import ConfigurationError, FlowPauseTimeout, MissingContextError, NotPausedError, ParameterTypeError
 from mintaka.input import RunInput
 from mintaka.testing import recorded
 from mintaka.waiting.mailboxes import DatabaseMailbox
@@ -99,6 +99,17 @@ def test_a_pause_that_nobody_ends_fails_the_flow_and_says_so() -> None:
     state = waits(return_state=True)
     assert (state.type, state.reason) == (FAILED, "FlowPauseTimeout")
     assert "nobody resumed it within 0.02 s" in state.message
+
+
+def test_waiting_for_what_is_no_type_is_refused_at_once() -> None:
+    given: Any = 5
+
+    @flow
+    def main() -> None:
+        pause_flow_run(given, timeout=60)
+
+    with pytest.raises(ConfigurationError, match="cannot wait for 5: give a type, such as int or a class derived from RunInput"):
+        main()
 
 
 def test_the_flow_may_catch_that_nobody_came() -> None:

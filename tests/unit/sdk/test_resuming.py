@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, task
+from mintaka.context import Launch
+from mintaka.entrypoints import load_flow
 from mintaka.exceptions import LoadError, MissingResult
 from mintaka.persisting.replaying import replay
-from mintaka.persisting.resuming import resume
+from mintaka.persisting.resuming import called, resume
 from mintaka.testing import recorded
 
 if TYPE_CHECKING:
@@ -276,6 +278,24 @@ def test_a_replay_stops_before_a_task_with_its_real_inputs(script: Path, results
     assert going.replayed == ["extract-0", "extract-1"]
     assert ran(script) == []
     assert sorted((path, path.stat().st_mtime_ns) for path in results.rglob("*")) == before
+
+
+def test_a_replay_that_stops_in_a_mapped_task_says_nothing_of_what_it_kept_from_running(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What depends on the task, and the flow, would fail for want of its result."""
+    place = tmp_path / "mapped.py"
+    place.write_text(
+        "from mintaka import flow, task\n\n@task\ndef grow(n):\n    return n + 1\n\n"
+        "@flow\ndef grown():\n    return sum(grow.map(grow.map(range(3))).result())\n"
+    )
+    flow_at = f"{place}:grown"
+    launch = Launch("mapped-run")
+    assert called(load_flow(flow_at), {}, launch).result() == 9
+    caplog.clear()
+    state, going = replay("mapped-run", entrypoint=flow_at, until="grow")
+    assert (state, going.stopped is not None) == (None, True)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_a_replay_debugs_a_task_and_goes_on_with_its_value(script: Path) -> None:

@@ -65,6 +65,20 @@ def test_the_result_of_a_completed_state_is_its_data() -> None:
     assert states.Completed(data=[1], name="Skipped").result() == [1]
 
 
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        (states.Completed(), "Completed()"),
+        (states.Completed(message="nothing new", name="Skipped"), "Skipped('nothing new', type=COMPLETED)"),
+        (states.Failed(message="no rows", reason="ValueError"), "Failed('ValueError: no rows')"),
+        (states.Failed(message="too long", name="TimedOut", reason="TimedOut"), "TimedOut('too long', type=FAILED)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_state_shows_a_person_its_name_and_why(state: State, shown: str) -> None:
+    assert str(state) == shown
+
+
 def test_a_state_can_be_pickled_with_its_result() -> None:
     state: Any = pickle.loads(pickle.dumps(states.Completed(data={"a": 1})))  # noqa: S301 - our own
     assert state.result() == {"a": 1}
