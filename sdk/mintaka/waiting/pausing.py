@@ -133,8 +133,8 @@ class Pause:
                 message = "the run was ended while it was paused"
                 raise Halted(message)
             if mailbox is not None and monotonic() >= next_poll:
-                next_poll = monotonic() + poll_seconds
                 self._take(mailbox)
+                next_poll = monotonic() + poll_seconds  # from now on: asking may have taken longer than that
             elif self.deadline is not None and monotonic() >= self.deadline:
                 message = f"flow run {self.flow.run.name} was paused and nobody resumed it within {self.timeout_seconds:g} s"
                 raise FlowPauseTimeout(message)
@@ -272,10 +272,23 @@ async def wait_async(pause: Pause, poll_seconds: float) -> Any:
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     pause.begin()
     try:
-        for seconds in pause.steps(lambda: loop.call_soon_threadsafe(over.set), poll_seconds):
+        steps = pause.steps(lambda: loop.call_soon_threadsafe(over.set), poll_seconds)
+        while (seconds := await _apart(lambda: next(steps, None))) is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), seconds)
     except BaseException as error:
         pause.end(str(error) or type(error).__name__)
         raise
     return pause.end("resumed")
+
+
+async def _apart[T](work: Callable[[], T]) -> T:
+    """Do `work` in another thread; where this is cancelled meanwhile, once `work` is over: two must not use a mailbox at once."""
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        raise

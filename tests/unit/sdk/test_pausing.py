@@ -177,6 +177,53 @@ def test_those_outside_of_the_process_are_asked_through_the_mailbox() -> None:
     assert box.refusals[1:] == ["over with True"]
 
 
+class SlowBox:
+    """A mailbox that takes longer to answer than it is to be asked again, as where an API hangs; three answers, then it fails."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def paused(self, pause: Pause) -> None: ...
+
+    def answer(self, _pause: Pause) -> Answer | None:
+        self.asked += 1
+        assert self.asked <= 3, "asked although the time is over"
+        sleep(0.02)
+        return None
+
+    def refused(self, pause: Pause, why: str) -> None: ...
+
+    def over(self, pause: Pause) -> None: ...
+
+
+def test_a_mailbox_that_hangs_does_not_keep_a_pause_from_timing_out() -> None:
+    @flow
+    def waits() -> None:
+        pause_flow_run(timeout=0.01, poll_interval=0.01)
+
+    with recorded(mailbox=SlowBox()):
+        assert waits(return_state=True).reason == "FlowPauseTimeout"
+
+
+def test_a_mailbox_that_hangs_does_not_hold_up_the_event_loop() -> None:
+    """What it waits for can only come from the event loop itself."""
+    come = threading.Event()
+
+    class Box(SlowBox):
+        def answer(self, _pause: Pause) -> Answer | None:
+            assert come.wait(5), "the event loop is held up"
+            return Answer()
+
+    @flow
+    async def waits() -> bool:
+        asyncio.get_running_loop().call_later(0.01, come.set)
+        await pause_flow_run(timeout=1)
+        return True
+
+    with recorded(mailbox=Box()):
+        assert asyncio.run(waits())
+
+
 def test_a_pause_that_cannot_be_written_down_is_ended_from_within_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     damaged = tmp_path / "history.db"
     damaged.write_bytes(b"this is no database" * 100)
