@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(UNRECORDED)
 
 _TIMEOUT_SECONDS = 10.0
+#: For one report in a turn: flows that end meanwhile wait for the historian, and not for longer than they can bear.
+_TURN_TIMEOUT_SECONDS = 1.0
 _TURN_SECONDS = 0.2
 _EXIT_SECONDS = 2.0
 _GZIP = 16 + zlib.MAX_WBITS
@@ -62,14 +64,14 @@ def reports_in(blob: bytes) -> Iterator[tuple[int, bytes]]:
         blob = rest
 
 
-def taken_in(leftover: Leftover, owner: Owner, sink: Sink) -> Generator[None, None, str]:
+def taken_in(leftover: Leftover, owner: Owner, sink: Sink, timeout_seconds: float = _TIMEOUT_SECONDS) -> Generator[None, None, str]:
     """Send what is there; pauses after every report, and gives what became of it: "delivered", "refused" or "unavailable"."""
     for name in leftover.files():
         for number, body in reports_in(leftover.read(name)):
             if not number:
                 logger.error("history lost: %s/%s ends with %d bytes that were cut short", leftover.place, name, len(body))
                 continue
-            answer = sink.deliver_packed(owner.flow_run, number, body, _TIMEOUT_SECONDS, late=True)
+            answer = sink.deliver_packed(owner.flow_run, number, body, timeout_seconds, late=True)
             if answer in (Answer.REFUSED, Answer.FENCED):
                 told = leftover.set_aside()
                 logger.error(
@@ -125,7 +127,7 @@ class Leftovers:
                     owner = leftover.owner()
                     if owner.destination != self._sink.destination:
                         continue
-                    end = yield from taken_in(leftover, owner, self._sink)
+                    end = yield from taken_in(leftover, owner, self._sink, _TURN_TIMEOUT_SECONDS)
                     if end == "delivered":
                         logger.info("history of flow run %s that was left in %s is delivered", owner.flow_run, leftover.place)
                     elif end == "unavailable":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -337,3 +339,20 @@ def test_a_pod_whose_storage_cannot_be_written_says_where_the_spool_is(tmp_path:
     (tmp_path / "file").write_text("")
     report = pod(tmp_path, "http://127.0.0.1:9", MINTAKA_RESULT_STORAGE=f"file://{tmp_path}/file/results")
     assert (report.history_complete, report.spool) == (False, str(tmp_path / "spool" / f"{POD_UID}-1"))
+
+
+def test_what_others_left_for_an_api_that_hangs_does_not_hold_up_a_flow(tmp_path: Path) -> None:
+    """Its own history is on disk when it says so, within its own time."""
+    left = tmp_path / "spool" / "dead-1"
+    left.mkdir(parents=True)
+    (left / "lock").touch()
+    (left / "000001.jsonl.gz").write_bytes(gzip.compress(b'{"report": 1}\n'))
+    with socket.create_server(("127.0.0.1", 0)) as hangs:  # connections are made, and never answered
+        url = f"http://127.0.0.1:{hangs.getsockname()[1]}"
+        (left / "owner").write_text(json.dumps({"flow_run": "0190f5fe-0000-7000-8000-000000000001", "destination": url}))
+        scripts = Scripts(tmp_path)
+        scripts.environment["MINTAKA_API_URL"] = url
+        script = SCRIPT + "    main(10)\n    sys.stderr.flush()\n    os._exit(0)  # nothing is done at the interpreter's end\n"
+        assert scripts.run(script)[0] == 0
+    own = [folder for folder in scripts.folders if folder != left]
+    assert [bool(list(folder.glob("*.gz"))) for folder in own] == [True]
