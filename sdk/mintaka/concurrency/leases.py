@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -58,7 +59,7 @@ class Renewer:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._leases: WeakSet[HeldLease] = WeakSet()
-        self._leaving: list[Claim] = []
+        self._leaving: deque[Claim] = deque()
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
@@ -94,12 +95,12 @@ class Renewer:
                         break
                     self._changed.wait(None if next_due is None else next_due - monotonic())
                 due = [lease for lease in self._leases if lease.due <= monotonic()]
-                leaving, self._leaving = self._leaving, []
-            for claim in leaving:
-                claim.release()
+                leaving = self._leaving.popleft() if self._leaving else None
             for place in {lease.place for lease in due}:
                 for seconds in {lease.seconds for lease in due if lease.place is place}:
                     renew(place, seconds, [lease for lease in due if lease.place is place and lease.seconds == seconds])
+            if leaving is not None:  # one at a time: what is to be renewed does not wait for all who let go
+                leaving.release()
 
 
 def renew(place: Shared, seconds: float, leases: list[HeldLease]) -> None:
