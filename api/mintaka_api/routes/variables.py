@@ -18,7 +18,6 @@ from mintaka_api.routes.answering import answer, documented, page_answer
 from mintaka_api.routes.documents import decoded
 from mintaka_api.routes.parameters import NoQuery, Text, VariableQuery
 from mintaka_api.services import Here
-from mintaka_core.errors import InvalidNameError
 from mintaka_history.answers import VariableAnswer, VariablePage
 from mintaka_history.queries import variables as queries
 from mintaka_history.sharing import variables
@@ -68,7 +67,7 @@ async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, 
     try:
         variables.checked_name(name)
         value, tags = variables.encoded_value(json.loads(bytes(new.value))), variables.encoded_tags(new.tags)
-    except (InvalidNameError, variables.InvalidValueError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # names and values that cannot be, and what Python cannot read: 4,301 digits
         raise Problem("malformed", str(error)) from error
     stored = await here.database.write(queries.put, name, value, tags, overwrite=new.overwrite)
     if stored is None:

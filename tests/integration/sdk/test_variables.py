@@ -136,6 +136,7 @@ def test_all_variables_are_listed_however_many(place: str, capsys: pytest.Captur
 NONSENSE = [
     ("PUT", "/variables/a", "{", 422),
     ("PUT", "/variables/a", '{"value": NaN}', 422),
+    ("PUT", "/variables/a", '{"value": ' + "1" * 5000 + "}", 422),
     ("PUT", "/variables/a", '{"tags": []}', 422),
     ("PUT", "/variables/a", '{"value": 1, "more": 1}', 422),
     ("PUT", "/variables/a", '{"value": 1, "tags": [""]}', 422),
