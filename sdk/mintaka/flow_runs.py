@@ -35,6 +35,7 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, pol
     Raises:
         FlowPauseTimeout: nobody resumed it in time; it ends FAILED unless the flow catches this.
         MissingContextError: outside of a flow's body.
+        InvalidNameError: `key` is too long (200 bytes), or has a / or something invisible in it.
     """
     context = current_run("pause_flow_run()")
     pause = pause_of(context, wait_for_input, timeout, key)
@@ -87,6 +88,7 @@ def suspend_flow_run(
         Suspension: always, the first time; no `Exception`, so that it ends the process.
         ConfigurationError: nobody could resume it.
         MissingContextError: outside of a flow's body.
+        InvalidNameError: `key` is too long (200 bytes), or has a / or something invisible in it.
     """
     from mintaka.waiting import suspending  # noqa: PLC0415 - start-up time
 

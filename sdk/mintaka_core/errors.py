@@ -23,7 +23,7 @@ class InvalidResource(MintakaError):
 
 
 class InvalidNameError(MintakaError, ValueError):
-    """A name that a flow, variable, limit or secret cannot have; the message says which characters may be in it."""
+    """A name that a flow, variable, limit, secret or pause cannot have; the message says which characters may be in it."""
 
 
 class TooLarge(MintakaError):

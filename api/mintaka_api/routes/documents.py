@@ -8,9 +8,9 @@ from mintaka_api.problems import Problem
 
 
 def decoded[T](body: bytes, kind: type[T]) -> T:
-    """`body` as a `kind`; a Problem where it is none."""
+    """`body` as a `kind`, all members left out where it is empty; a Problem where it is none."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body if body.strip() else b"{}", type=kind)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
         place = path.removesuffix("`").removeprefix("$").removeprefix(".")

@@ -95,7 +95,7 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
     """Let a flow run go on that waits, is suspended, or is over (which then starts again); the body has the input of one that waits."""
     run = await known_run(here, uid)
     body = await read_body(request, _BODY_LIMIT)
-    given = decoded(body, NewAnswer) if body.strip() else NewAnswer()
+    given = decoded(body, NewAnswer)
     waiting = await here.database.read(pauses.open_of_run, run.uid)
     if waiting:
         await settle(here, run, waiting[0], given.input)
@@ -134,7 +134,7 @@ def _control(here: Services) -> RunControl:
 
 
 def _wish(body: bytes) -> RunWish:
-    new = decoded(body, NewFlowRun) if body.strip() else NewFlowRun()
+    new = decoded(body, NewFlowRun)
     if new.scheduled_time is not None and abs(to_microseconds(new.scheduled_time)) > LATEST_MICROSECONDS:
         raise Problem("malformed", "scheduled_time is out of range", errors=[{"path": "scheduled_time", "message": "out of range"}])
     return RunWish(new.parameters, new.name, new.scheduled_time, tuple(new.tags), new.resume_from)

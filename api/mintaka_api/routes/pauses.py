@@ -16,7 +16,8 @@ from mintaka_api.parameters import check_input
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, canonical_uid, documented, known_run
-from mintaka_api.routes.parameters import NoQuery
+from mintaka_api.routes.documents import decoded
+from mintaka_api.routes.parameters import NoQuery, Text
 from mintaka_api.services import Here, Services
 from mintaka_history.answers import PauseAnswer
 from mintaka_history.instants import LATEST_MICROSECONDS
@@ -66,7 +67,7 @@ async def list_pauses(uid: str, _query: Annotated[NoQuery, Query()], here: Here)
 
 
 @router.get("/flow-runs/{uid}/pauses/{key}", responses=documented(PauseAnswer, "invalid-parameter", "not-found"))
-async def get_pause(uid: str, key: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def get_pause(uid: str, key: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One pause, open or not; the run's process asks here whether it was answered."""
     found = await here.database.read(pauses.one, canonical_uid(uid), key)
     if found is None:
@@ -79,14 +80,19 @@ async def get_pause(uid: str, key: str, _query: Annotated[NoQuery, Query()], her
     responses=documented(PauseAnswer, "invalid-parameter", "not-found", "too-large", "malformed"),
     openapi_extra=json_body(NewPause),
 )
-async def put_pause(uid: str, key: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Announce a pause, or say what became of it; the SDK calls it, and may repeat it."""
     if not key or len(key) > KEY_LIMIT:
         raise Problem("malformed", f"a key has 1 to {KEY_LIMIT} characters", errors=[{"path": "key", "message": "too long"}])
     new = decoded(await read_body(request, _BODY_LIMIT), NewPause)
     said = pauses.Announcement(
         *(new.attempt, new.suspended, new.deadline, None if new.schema is None else _text(new.schema)),
-        *(new.refusal, new.over, new.answered, None if new.answer is None else _text(new.answer)),
+        *(
+            None if new.refusal is None else new.refusal.replace("\0", ""),
+            new.over,
+            new.answered,
+            None if new.answer is None else _text(new.answer),
+        ),
     )
     found = await here.database.write(pauses.tell, canonical_uid(uid), key, said)
     if found is None:
@@ -101,7 +107,7 @@ async def put_pause(uid: str, key: str, request: Request, _query: Annotated[NoQu
     ),
     openapi_extra=json_body(NewAnswer),
 )
-async def answer_pause(uid: str, key: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def answer_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """End a pause with input that obeys its schema. A run that is suspended starts again."""
     run = await known_run(here, uid)
     given = decoded(await read_body(request, _BODY_LIMIT), NewAnswer)
@@ -125,21 +131,9 @@ async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) ->
         raise Problem("not-paused", f"pause {pause.key!r} of flow run {run.namespace}/{run.name} has just been answered by somebody else")
 
 
-def decoded[T: msgspec.Struct](body: bytes, kind: type[T]) -> T:
-    """A body as `kind`, all its members left out where it is empty; a Problem where it is none."""
-    try:
-        return msgspec.json.decode(body if body.strip() else b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `")
-        place = path.removesuffix("`").removeprefix("$").removeprefix(".")
-        raise Problem("malformed", str(error), errors=[{"path": place, "message": text}]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem("malformed", f"the body is not JSON: {error}") from error
-
-
 def _text(value: Any) -> str:
-    """JSON without NUL, which PostgreSQL cannot keep."""
-    text = msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")
+    """JSON, in which NUL, which PostgreSQL cannot keep, is an escape."""
+    text = msgspec.json.encode(value).decode()
     if len(text) > TEXT_LIMIT:
         raise Problem("too-large", f"a schema or an input has at most {TEXT_LIMIT} characters of JSON")
     return text

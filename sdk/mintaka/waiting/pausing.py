@@ -12,7 +12,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mintaka.engine.runs import entry_of, now_micros, to_datetime
-from mintaka.exceptions import ConfigurationError, FlowPauseTimeout, Halted, MissingContextError, NotPausedError, ParameterTypeError
+from mintaka.exceptions import (
+    ConfigurationError,
+    FlowPauseTimeout,
+    Halted,
+    InvalidNameError,
+    MissingContextError,
+    NotPausedError,
+    ParameterTypeError,
+)
 from mintaka.states import Paused, State
 from mintaka_core.states import PENDING, RUNNING, SCHEDULED
 
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
 
 #: How long a wait goes on before it looks whether its run was ended from outside.
 _SLICE_SECONDS = 0.25
+#: What resources, the API's paths and the database keep of a key without cutting it short.
+_KEY_BYTES = 200
 
 
 class Answer(NamedTuple):
@@ -208,7 +218,11 @@ def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None
 
     Raises:
         MissingContextError: there is none, or a task is running.
+        InvalidNameError: a pause cannot be called so.
     """
+    if key is not None and not (key.isprintable() and "/" not in key and 0 < len(key.encode()) <= _KEY_BYTES):
+        message = f"{use}(key=…) takes 1 to {_KEY_BYTES} bytes, none of them / or invisible, not {key!r:.300}"
+        raise InvalidNameError(message)
     if context.task is not None or context.flow is None:
         message = f"only a flow can be paused: call {use}() in the body of a flow, not of a task"
         raise MissingContextError(message)

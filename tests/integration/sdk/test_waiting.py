@@ -302,6 +302,12 @@ def test_a_run_at_an_api_is_answered_there_and_wrong_answers_are_told_apart(real
     assert process.communicate(timeout=30)[0] == "True\n"
     assert httpx.put(f"{path}/pauses/nothing", json={"attempt": 0}).status_code == 422
     assert httpx.get(f"{path}/pauses/nothing").status_code == 404
+    assert [getattr(httpx, method)(f"{path}/pauses/a%00b").status_code for method in ("get", "put")] == [422, 422]
+    told = httpx.put(f"{path}/pauses/more", json={"attempt": 1}).json()
+    assert (told["key"], told["open"]) == ("more", True)
+    assert httpx.put(f"{path}/pauses/more", json={"attempt": 1, "refusal": "a\0b"}).json()["refusal"] == "ab"
+    given = {"attempt": 1, "over": True, "answered": True, "answer": ["a\0b", "\\u0000"]}
+    assert httpx.put(f"{path}/pauses/more", json=given).json()["answer"] == given["answer"]
 
 
 def test_a_script_with_an_api_suspends_itself_and_goes_on_where_its_code_is(real_api: RealApi, tmp_path: Path) -> None:

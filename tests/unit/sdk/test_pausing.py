@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintaka import flow, pause_flow_run, resume_flow_run, task
+from mintaka import flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
 from mintaka.exceptions import ConfigurationError, FlowPauseTimeout, MissingContextError, NotPausedError, ParameterTypeError
 from mintaka.input import RunInput
 from mintaka.testing import recorded
@@ -268,6 +268,16 @@ def test_tasks_run_on_while_their_flow_is_paused() -> None:
 
     with recorded(flow_run_id="uid"):
         assert waits()
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201, "ü" * 101, "a/b", "a\0b", "a\nb", "\ud800"])
+@pytest.mark.parametrize("use", [pause_flow_run, suspend_flow_run])
+def test_a_key_that_somebody_on_the_way_would_not_keep_as_it_is_is_refused(use: Any, key: str) -> None:
+    @flow
+    def waits() -> None:
+        use(key=key, timeout=0)
+
+    assert waits(return_state=True).reason == "InvalidNameError"
 
 
 def test_a_task_cannot_be_paused() -> None:
