@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from typing import TYPE_CHECKING
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import MetaData, Uuid, text
 
 from mintaka_history.database import Database
 from mintaka_history.migrating import _FOLDER, HEAD, migrate, upgrade
@@ -75,3 +76,30 @@ def test_a_newer_schema_is_served_and_said_so(database: Database, caplog: pytest
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     migrate(database)
     assert "newer than this release's" in caplog.text
+
+
+def test_rows_of_the_first_release_survive_all_migrations(database_url: str) -> None:
+    """One in every table, with something in every column."""
+    database = Database(database_url)
+    values = {int: 1, str: "1", bool: True, float: 1.0, bytes: b"1"}
+    with database.write_engine.begin() as connection:
+        upgrade(connection, "0002")
+        before = MetaData()
+        before.reflect(connection)
+        filled = [table for table in before.sorted_tables if table.name != "alembic_version"]
+        for table in filled:
+            connection.execute(
+                table.insert().values(
+                    {
+                        c.name: uuid.UUID(int=1) if isinstance(c.type, Uuid) else values[c.type.python_type]
+                        for c in table.columns
+                        if not c.identity
+                    }
+                )
+            )
+        rows = [connection.execute(table.select()).one() for table in filled]
+        upgrade(connection, HEAD)
+        assert [connection.execute(table.select()).one() for table in filled] == rows
+    assert len(filled) > 5
+    assert differences(database) == []
+    database.dispose()
