@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +27,17 @@ class NotCancellable(MintakaError):
 
 
 def judging(database: Path, uid: str, usual: Callable[[BaseException], State]) -> Callable[[BaseException], State]:
-    """What an interruption amounts to: CANCELLED where somebody asked for that, else what `usual` says."""
+    """What an interruption amounts to: CANCELLED where somebody asks for that from now on, else what `usual` says."""
+    word = _word(database, uid)
+    with suppress(OSError):
+        word.unlink()  # left for an earlier attempt, which was killed before it looked
 
     def judge(error: BaseException) -> State:
-        if isinstance(error, Suspension) or not _word(database, uid).exists():
+        if isinstance(error, Suspension) or not word.exists():
             return usual(error)
         from mintaka.states import Cancelled  # noqa: PLC0415 - would be a cycle
 
-        _word(database, uid).unlink(missing_ok=True)
+        word.unlink(missing_ok=True)
         return Cancelled(reason="Cancelled", message="somebody asked for it")
 
     return judge

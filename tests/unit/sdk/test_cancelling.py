@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mintaka import ThreadPoolTaskRunner, flow, task
+from mintaka.engine.cancelling import judging
 from mintaka.exceptions import CancelledRun, Halted
+from mintaka.states import Crashed
 from mintaka.testing import recorded
-from mintaka_core.states import CANCELLED, COMPLETED, FAILED
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOON = 5.0
 
@@ -316,3 +321,13 @@ def test_one_cancelled_of_many_leaves_the_others_alone() -> None:
     stopped, types = main()
     assert {n for n, kind in enumerate(types) if kind == CANCELLED} == stopped
     assert {kind for n, kind in enumerate(types) if n not in stopped} <= {COMPLETED}
+
+
+def test_a_wish_to_cancel_that_met_a_killed_process_is_not_of_the_next_attempt(tmp_path: Path) -> None:
+    """It was left beside the database, and nobody looked at it."""
+    wish = tmp_path / "history.db-cancel-uid"
+    wish.touch()
+    judge = judging(tmp_path / "history.db", "uid", lambda _: Crashed())
+    assert judge(KeyboardInterrupt()).type == CRASHED
+    wish.touch()
+    assert (judge(KeyboardInterrupt()).type, wish.exists()) == (CANCELLED, False)
