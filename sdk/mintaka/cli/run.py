@@ -51,7 +51,7 @@ def command(
     if restart_on_crash:
         from mintaka.cli.supervising import supervised  # noqa: PLC0415 - start-up time
 
-        sys.exit(supervised(restart_on_crash, json=json))
+        sys.exit(supervised(restart_on_crash, progress=progress, json=json))
     with redirect_stdout(sys.stderr) if json else nullcontext():
         flow = imported_flow(entrypoint)
     values = parameters_of(parameter or [])

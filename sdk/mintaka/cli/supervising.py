@@ -31,7 +31,7 @@ _OPTION = "--restart-on-crash"
 _CURSOR = "\x1b[?25h"
 
 
-def supervised(limit: int, *, json: bool) -> int:
+def supervised(limit: int, *, progress: bool, json: bool) -> int:
     """Run what this process was asked to run in children, restarting it at most `limit` times; the exit code of the last one.
 
     Raises:
@@ -50,7 +50,7 @@ def supervised(limit: int, *, json: bool) -> int:
         what = "it goes on in another process" if kept else "nothing is kept of it, so it begins anew"
         sys.stderr.write(f"flow run {run} {_told(code)}: {what} (restart {restarts + 1} of {limit})\n")
         if kept:
-            arguments = ["resume", run, *(["--json"] if json else [])]
+            arguments = ["resume", run, *(["--json"] if json else []), *([] if progress else ["--no-progress"])]
         else:
             run, arguments = str(uuid4()), without_option(sys.argv[1:])
     return code if code >= 0 else ExitCode.CRASHED
