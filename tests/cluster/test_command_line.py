@@ -110,9 +110,9 @@ def main():
     if os.environ["MINTAKA_ATTEMPT"] == "1":
         raise SystemExit(9)
 """
-    retries = {"onCrash": {"limit": 1, "backoff": {"delaySeconds": 3}}}
+    retries = {"onCrash": {"limit": 1, "backoff": {"delaySeconds": 5}}}
     kube.apply(flow_run("twice", template=python_flow(code, retries=retries)))
-    kube.reaches("twice", "RUNNING")
+    kube.wait("fr/twice", "jsonpath={.status.attempt}=1")
     followed = terminal("logs", "twice", "--namespace", kube.namespace, "--follow")
     assert followed.code == 0
     assert [line.rpartition(" ")[2] for line in followed.out.splitlines() if "this is attempt" in line] == ["1", "2"]
