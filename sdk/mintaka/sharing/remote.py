@@ -17,7 +17,7 @@ from mintaka_history.sharing.leases import Verdict
 from mintaka_history.sharing.limits import Reservation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mintaka_history.sharing.leases import Wish
 
@@ -39,11 +39,11 @@ class RemoteShared:
     def variable(self, name: str) -> StoredVariable | None:
         """See `Shared`."""
         status, document = self._ask("GET", f"/variables/{quote(variables.checked_name(name), safe='')}", also=(http.client.NOT_FOUND,))
-        return None if status == http.client.NOT_FOUND else _stored(document)
+        return None if status == http.client.NOT_FOUND else self._read(_stored, document)
 
     def variables(self, prefix: str = "") -> list[StoredVariable]:
         """See `Shared`."""
-        return [_stored(document) for document in self._pages("/variables", {"name": prefix} if prefix else {})]
+        return [self._read(_stored, document) for document in self._pages("/variables", {"name": prefix} if prefix else {})]
 
     def put_variable(self, name: str, value: Any, tags: Sequence[str], *, overwrite: bool) -> bool:
         """See `Shared`."""
@@ -60,12 +60,12 @@ class RemoteShared:
 
     def limits(self, prefix: str = "") -> list[StoredLimit]:
         """See `Shared`."""
-        return [_limit(document) for document in self._pages("/concurrency-limits", {"name": prefix} if prefix else {})]
+        return [self._read(_limit, document) for document in self._pages("/concurrency-limits", {"name": prefix} if prefix else {})]
 
     def limit(self, name: str) -> StoredLimit | None:
         """See `Shared`."""
         status, document = self._ask("GET", _limit_path(name), also=(http.client.NOT_FOUND,))
-        return None if status == http.client.NOT_FOUND else _limit(document)
+        return None if status == http.client.NOT_FOUND else self._read(_limit, document)
 
     def put_limit(self, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> bool:
         """See `Shared`."""
@@ -91,14 +91,13 @@ class RemoteShared:
             "who": wish.who,
         }
         _, answer = self._ask("POST", "/concurrency-leases", json.dumps(body).encode())
-        missing, rates, small = (tuple(answer[key]) for key in ("missing", "rates", "small"))
-        return Verdict(answer["granted"], answer["turns"], missing, rates, small, answer["blocked"])
+        return self._read(_verdict, answer)
 
     def renew(self, leases: Sequence[str], seconds: float) -> set[str]:
         """See `Shared`."""
         body = json.dumps({"leases": list(leases), "seconds": seconds}).encode()
         _, answer = self._ask("POST", "/concurrency-leases/renewals", body)
-        return set(answer["leases"])
+        return self._read(lambda answer: set(answer["leases"]), answer)
 
     def release(self, lease: str) -> None:
         """See `Shared`."""
@@ -108,7 +107,7 @@ class RemoteShared:
         """See `Shared`."""
         body = json.dumps({"names": list(names), "slots": slots, "longest_seconds": longest_seconds}).encode()
         _, answer = self._ask("POST", "/concurrency-limits/reservations", body)
-        return Reservation(answer["granted"], answer["seconds"])
+        return self._read(lambda answer: Reservation(answer["granted"], answer["seconds"]), answer)
 
     def close(self) -> None:
         """See `Shared`."""
@@ -121,10 +120,11 @@ class RemoteShared:
         cursor: dict[str, Any] = {}
         while True:
             _, page = self._ask("GET", f"{path}?{urlencode({**query, **cursor, 'limit': _PAGE})}")
-            yield from page["items"]
-            if page["next"] is None:
+            items, following = self._read(lambda page: (list(page["items"]), page["next"]), page)
+            yield from items
+            if following is None:
                 return
-            cursor = {"cursor": page["next"]}
+            cursor = {"cursor": following}
 
     def _ask(self, method: str, path: str, body: bytes | None = None, also: Sequence[int] = ()) -> tuple[int, Any]:
         """Status and document of an answer that is good, or has one of the statuses `also`."""
@@ -139,6 +139,14 @@ class RemoteShared:
         told = document.get("detail") if isinstance(document, dict) else text[:300].decode(errors="replace")
         message = f"{self.place}: {method} {path.partition('?')[0]}: HTTP {status}: {told}"
         raise (SharingAway if status >= http.client.INTERNAL_SERVER_ERROR else SharingError)(message)
+
+    def _read[T](self, reader: Callable[[Any], T], document: Any) -> T:
+        """`document` as what `reader` makes of it; a proxy, say, may answer with one of its own."""
+        try:
+            return reader(document)
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"{self.place} answers as no API of Mintaka does ({type(error).__name__}: {error}): check its address"
+            raise SharingError(message) from error
 
     def _answered(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         with self._lock:
@@ -161,6 +169,11 @@ class RemoteShared:
 def _stored(document: Any) -> StoredVariable:
     created, updated = (datetime.fromisoformat(document[key]) for key in ("created", "updated"))
     return StoredVariable(document["name"], document["value"], document["tags"], created, updated)
+
+
+def _verdict(document: Any) -> Verdict:
+    missing, rates, small = (tuple(document[key]) for key in ("missing", "rates", "small"))
+    return Verdict(document["granted"], document["turns"], missing, rates, small, document["blocked"])
 
 
 def _limit_path(name: str) -> str:

@@ -261,17 +261,11 @@ def resume(flow_run_id: str, value: Any) -> None:
 
 def wait_blocking(pause: Pause, poll_seconds: float) -> Any:
     """Pause in this thread; returns the input."""
-    latch = threading.Lock()
-    latch.acquire()
-
-    def wake() -> None:
-        if latch.locked():
-            latch.release()
-
+    over = threading.Event()
     pause.begin()
     try:
-        for seconds in pause.steps(wake, poll_seconds):
-            latch.acquire(timeout=seconds)
+        for seconds in pause.steps(over.set, poll_seconds):
+            over.wait(seconds)
     except BaseException as error:
         pause.end(str(error) or type(error).__name__)
         raise
