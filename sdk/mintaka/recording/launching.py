@@ -56,13 +56,13 @@ def finished(launch: Launch) -> None:
     if not launch.owned:
         return
     delivery = launch.recorder.close(monotonic() + float(os.environ.get("MINTAKA_HISTORY_GRACE_SECONDS") or _GRACE_SECONDS))
-    if not delivery.complete:
-        kept = (
-            f"the next script, or mintaka deliver, takes it up: what was not delivered is in {delivery.spool}"
-            if delivery.spool
-            else "nothing is left to deliver: give it a folder that has room and can be written (MINTAKA_HOME), or none (MINTAKA_HISTORY=off)"
-        )
-        logger.error("the history of flow run %s is incomplete: %d lost; %s", launch.flow_run_id, delivery.lost, kept)
+    if delivery.lost:
+        kept = f"the rest is in {delivery.spool}" if delivery.spool else "nothing is left to deliver"
+        told = "give it a folder that has room and can be written (MINTAKA_HOME), or none (MINTAKA_HISTORY=off)"
+        logger.error("the history of flow run %s is incomplete: %d lost; %s; %s", launch.flow_run_id, delivery.lost, kept, told)
+    elif not delivery.complete:
+        told = "the next script, or mintaka deliver, takes it up"
+        logger.warning("the history of flow run %s is not delivered yet: it is in %s; %s", launch.flow_run_id, delivery.spool, told)
     if launch.run is not None and launch.run.state.name == "Suspended":
         sys.stderr.write(f"flow run {launch.run.name} is suspended; it goes on with: mintaka resume {launch.flow_run_id}\n")
 
