@@ -189,7 +189,7 @@ def test_a_file_that_is_no_database_costs_history_but_not_the_flow(database: Pat
     database.write_text("not a database, but long enough to be taken for one" * 100)
     assert flow(lambda: add(1))() == 2
     assert "file is not a database; move the file away, or name another one in MINTAKA_DATABASE_URL" in caplog.text
-    assert "what was not delivered is in" in caplog.text
+    assert "is not delivered yet: it is in" in caplog.text
     assert database.read_text().startswith("not a database")
 
 

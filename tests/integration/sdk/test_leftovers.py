@@ -104,7 +104,7 @@ def test_a_script_that_ended_without_the_api_is_taken_in_by_the_command(api: Any
     code, said = scripts.run(ORDINARY)
     assert code == 0
     assert "does not take history, which is kept on disk meanwhile" in said
-    assert "what was not delivered is in" in said
+    assert "is not delivered yet: it is in" in said
     assert scripts.delivered()[:2] == (1, {"unavailable": 1})
     api.start()
     assert scripts.delivered()[:2] == (0, {"delivered": 1})
@@ -260,7 +260,7 @@ def test_the_last_words_of_a_run_that_was_thought_to_have_crashed_are_believed(t
         cut_off()
     """
     code, said = scripts.run(SCRIPT + text.replace("\n        ", "\n    "))
-    assert (code, "what was not delivered is in" in said) == (0, True)
+    assert (code, "is not delivered yet: it is in" in said) == (0, True)
     looked = scripts.start(str(Path(sys.executable).with_name("mintaka")), "get", "--json")
     out, _ = looked.communicate(timeout=60)
     assert [run["state"]["type"] for run in json.loads(out)] == ["CRASHED"]
