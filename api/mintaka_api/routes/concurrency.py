@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.bodies import read_body
-from mintaka_api.examples import EXAMPLES
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, canonical_uid, documented, page_answer
-from mintaka_api.routes.documents import decoded
+from mintaka_api.routes.documents import document_of, json_body
 from mintaka_api.routes.parameters import LimitQuery, NoQuery, Text
 from mintaka_api.services import Here
 from mintaka_core.errors import InvalidNameError
@@ -25,7 +23,6 @@ from mintaka_history.sharing.leases import Wish
 
 router = APIRouter(prefix=PREFIX, tags=["concurrency limits"], dependencies=GUARDED)
 LimitQuery.key_types = {"name": (str,)}
-_BODY_LIMIT = 256 * 1024
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Names = Annotated[list[Name], msgspec.Meta(min_length=1, max_length=100)]
@@ -72,11 +69,6 @@ class NewReservation(msgspec.Struct, forbid_unknown_fields=True):
     longest_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
-
-
 @router.get("/concurrency-limits", responses=documented(LimitPage, "invalid-parameter"))
 async def list_limits(query: Annotated[LimitQuery, Query()], here: Here) -> Response:
     """The concurrency limits, by name."""
@@ -93,11 +85,11 @@ async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here)
 @router.put(
     "/concurrency-limits/{name}",
     responses=documented(LimitAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
-    openapi_extra=_body(NewLimit),
+    openapi_extra=json_body(NewLimit),
 )
 async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Make a concurrency limit, or change one; who holds slots keeps them."""
-    new = decoded(await read_body(request, _BODY_LIMIT), NewLimit)
+    new = await document_of(request, NewLimit)
     try:
         limits.checked_name(name)
     except InvalidNameError as error:
@@ -117,22 +109,22 @@ async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: He
 @router.post(
     "/concurrency-limits/reservations",
     responses=documented(ReservationAnswer, "invalid-parameter", "too-large", "malformed"),
-    openapi_extra=_body(NewReservation),
+    openapi_extra=json_body(NewReservation),
 )
 async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Take slots of rates, to be used when the answer says; they come back by themselves."""
-    new = decoded(await read_body(request, _BODY_LIMIT), NewReservation)
+    new = await document_of(request, NewReservation)
     return answer(await here.database.write(queries.reserve, _unique(new.names), new.slots, new.longest_seconds))
 
 
 @router.post(
     "/concurrency-leases",
     responses=documented(VerdictAnswer, "invalid-parameter", "too-large", "malformed"),
-    openapi_extra=_body(NewLease),
+    openapi_extra=json_body(NewLease),
 )
 async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Ask for slots, or whether they are there now; who asked first comes first. Harmless to repeat."""
-    new = decoded(await read_body(request, _BODY_LIMIT), NewLease)
+    new = await document_of(request, NewLease)
     flow_run = None if new.flow_run is None else canonical_uid(new.flow_run)
     wish = Wish(new.id, tuple(_unique(new.names)), new.slots, new.seconds, flow_run, new.attempt, None, new.who.replace("\0", ""))
     known = await here.database.read(queries.look, wish)
@@ -142,11 +134,11 @@ async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], h
 @router.post(
     "/concurrency-leases/renewals",
     responses=documented(LeasesAnswer, "invalid-parameter", "too-large", "malformed"),
-    openapi_extra=_body(Renewal),
+    openapi_extra=json_body(Renewal),
 )
 async def renew_leases(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Let leases go on; the answer names those that are still there."""
-    new = decoded(await read_body(request, _BODY_LIMIT), Renewal)
+    new = await document_of(request, Renewal)
     return answer(await here.database.write(queries.renew, _unique(new.leases), new.seconds))
 
 

@@ -1,14 +1,32 @@
-"""Reading a request's JSON body into a document, with a Problem that names the place where it is wrong."""
+"""A request's JSON body: described for the documentation, read into a document, with a Problem that names what is wrong."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import msgspec
 
+from mintaka_api.bodies import read_body
+from mintaka_api.examples import EXAMPLES
 from mintaka_api.problems import Problem
 
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
-def decoded[T](body: bytes, kind: type[T]) -> T:
-    """`body` as a `kind`, all members left out where it is empty; a Problem where it is none."""
+#: The most bytes of a document; reports, which are larger, are read on their own.
+_LIMIT_BYTES = 256 * 1024
+
+
+def json_body(kind: type[msgspec.Struct], *, required: bool = True) -> dict[str, Any]:
+    """What the documentation says of a route whose body is a `kind`."""
+    content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
+    described: dict[str, Any] = {"content": {"application/json": content}}
+    return {"requestBody": {"required": True, **described} if required else described}
+
+
+async def document_of[T](request: Request, kind: type[T]) -> T:
+    """The body of `request` as a `kind`, all members left out where it is empty; a Problem where it is none, or too large."""
+    body = await read_body(request, _LIMIT_BYTES)
     try:
         return msgspec.json.decode(body if body.strip() else b"{}", type=kind)
     except msgspec.ValidationError as error:

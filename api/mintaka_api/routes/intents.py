@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintaka_api.answers import IntentAnswer
-from mintaka_api.bodies import read_body
 from mintaka_api.intents import RunControl, RunWish
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, documented, known_run
-from mintaka_api.routes.documents import decoded
+from mintaka_api.routes.documents import document_of, json_body
 from mintaka_api.routes.parameters import NoQuery, Text
-from mintaka_api.routes.pauses import NewAnswer, json_body, settle
+from mintaka_api.routes.pauses import NewAnswer, settle
 from mintaka_api.services import Here, Services
 from mintaka_core.states import SCHEDULED
 from mintaka_history.answers import FlowRunAnswer, StateAnswer
@@ -26,7 +25,6 @@ from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
 from mintaka_history.queries import pauses
 
 router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
-_BODY_LIMIT = 256 * 1024
 _INTENT_PROBLEMS = ("invalid-parameter", "not-found", "already-ended", "left-the-cluster", "refused-by-cluster", "cluster-away")
 
 
@@ -60,11 +58,11 @@ class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
         "cluster-away",
         status=201,
     ),
-    openapi_extra=json_body(NewFlowRun),
+    openapi_extra=json_body(NewFlowRun, required=False),
 )
 async def create_flow_run(namespace: Text, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Create a run of a flow deployment; it starts as soon as it is due, the API away or not."""
-    wish = _wish(await read_body(request, _BODY_LIMIT))
+    wish = _wish(await document_of(request, NewFlowRun))
     manifest = await _control(here).create(namespace, name, wish)
     return answer(_created(manifest), status=201)
 
@@ -89,13 +87,12 @@ async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: 
     "/flow-runs/{uid}/resume",
     status_code=202,
     responses=documented(IntentAnswer, *_INTENT_PROBLEMS, "not-paused", "conflict", "malformed", "invalid-input", status=202),
-    openapi_extra=json_body(NewAnswer),
+    openapi_extra=json_body(NewAnswer, required=False),
 )
 async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Let a flow run go on that waits, is suspended, or is over (which then starts again); the body has the input of one that waits."""
     run = await known_run(here, uid)
-    body = await read_body(request, _BODY_LIMIT)
-    given = decoded(body, NewAnswer)
+    given = await document_of(request, NewAnswer)
     waiting = await here.database.read(pauses.open_of_run, run.uid)
     if waiting:
         await settle(here, run, waiting[0], given.input)
@@ -133,8 +130,7 @@ def _control(here: Services) -> RunControl:
     return here.runs
 
 
-def _wish(body: bytes) -> RunWish:
-    new = decoded(body, NewFlowRun)
+def _wish(new: NewFlowRun) -> RunWish:
     if new.scheduled_time is not None and abs(to_microseconds(new.scheduled_time)) > LATEST_MICROSECONDS:
         raise Problem("malformed", "scheduled_time is out of range", errors=[{"path": "scheduled_time", "message": "out of range"}])
     return RunWish(new.parameters, new.name, new.scheduled_time, tuple(new.tags), new.resume_from)

@@ -10,13 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintaka_api.answers import PausePage
-from mintaka_api.bodies import read_body
-from mintaka_api.examples import EXAMPLES
 from mintaka_api.parameters import check_input
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, canonical_uid, documented, known_run
-from mintaka_api.routes.documents import decoded
+from mintaka_api.routes.documents import document_of, json_body
 from mintaka_api.routes.parameters import NoQuery, Text
 from mintaka_api.services import Here, Services
 from mintaka_history.answers import PauseAnswer
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from mintaka_history.queries.flow_runs import RunKey
 
 router = APIRouter(prefix=PREFIX, tags=["pauses"], dependencies=GUARDED)
-_BODY_LIMIT = 256 * 1024
 
 
 class NewPause(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,12 +48,6 @@ class NewAnswer(msgspec.Struct, forbid_unknown_fields=True):
     """What a flow run that waits is given; left out where it waits for no input."""
 
     input: Any = None
-
-
-def json_body(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The description of a route's body."""
-    content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
-    return {"requestBody": {"content": {"application/json": content}}}
 
 
 @router.get("/flow-runs/{uid}/pauses", responses=documented(PausePage, "invalid-parameter", "not-found"))
@@ -84,7 +75,7 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
     """Announce a pause, or say what became of it; the SDK calls it, and may repeat it."""
     if not key or len(key) > KEY_LIMIT:
         raise Problem("malformed", f"a key has 1 to {KEY_LIMIT} characters", errors=[{"path": "key", "message": "too long"}])
-    new = decoded(await read_body(request, _BODY_LIMIT), NewPause)
+    new = await document_of(request, NewPause)
     said = pauses.Announcement(
         *(new.attempt, new.suspended, new.deadline, None if new.schema is None else _text(new.schema)),
         *(
@@ -105,12 +96,12 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
     responses=documented(
         PauseAnswer, "invalid-parameter", "not-found", "not-paused", "conflict", "too-large", "malformed", "invalid-input", "cluster-away"
     ),
-    openapi_extra=json_body(NewAnswer),
+    openapi_extra=json_body(NewAnswer, required=False),
 )
 async def answer_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """End a pause with input that obeys its schema. A run that is suspended starts again."""
     run = await known_run(here, uid)
-    given = decoded(await read_body(request, _BODY_LIMIT), NewAnswer)
+    given = await document_of(request, NewAnswer)
     found = await here.database.read(pauses.one, run.uid, key)
     if found is None:
         raise _unknown(uid, key)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.bodies import read_body
-from mintaka_api.examples import EXAMPLES
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, documented, page_answer
-from mintaka_api.routes.documents import decoded
+from mintaka_api.routes.documents import document_of, json_body
 from mintaka_api.routes.parameters import NoQuery, Text, VariableQuery
 from mintaka_api.services import Here
 from mintaka_history.answers import VariableAnswer, VariablePage
@@ -24,7 +22,6 @@ from mintaka_history.sharing import variables
 
 router = APIRouter(prefix=PREFIX, tags=["variables"], dependencies=GUARDED)
 VariableQuery.key_types = {"name": (str,)}
-_BODY_LIMIT = 256 * 1024
 
 
 class NewVariable(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,14 +30,6 @@ class NewVariable(msgspec.Struct, forbid_unknown_fields=True):
     value: msgspec.Raw
     tags: list[str] = []
     overwrite: bool = False
-
-
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewVariable"}, "example": EXAMPLES["NewVariable"]}},
-    }
-}
 
 
 @router.get("/variables", responses=documented(VariablePage, "invalid-parameter"))
@@ -59,11 +48,11 @@ async def get_variable(name: Text, _query: Annotated[NoQuery, Query()], here: He
 @router.put(
     "/variables/{name}",
     responses=documented(VariableAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
-    openapi_extra=_BODY,
+    openapi_extra=json_body(NewVariable),
 )
 async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Make a variable, or change one."""
-    new = decoded(await read_body(request, _BODY_LIMIT), NewVariable)
+    new = await document_of(request, NewVariable)
     try:
         variables.checked_name(name)
         value, tags = variables.encoded_value(json.loads(bytes(new.value))), variables.encoded_tags(new.tags)

@@ -183,7 +183,7 @@ def test_a_taker_that_is_killed_leaves_the_rest_to_the_next(api: Any, scripts: S
     process.kill()
     process.communicate()
     api.fault_forever = None
-    assert scripts.delivered()[1] in ({"delivered": 1}, {})
+    assert scripts.delivered()[0] == 0
     assert {row["state"] for n, row in api.tasks.items() if n} == {"COMPLETED"}
     assert len(api.tasks) == 301
 

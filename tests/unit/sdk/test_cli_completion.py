@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +118,6 @@ def test_a_line_within_quotes_is_read_as_far_as_it_goes(folder: Path, capsys: py
     assert folder.exists()
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize(
     ("line", "replies"),
     [
