@@ -350,10 +350,9 @@ def test_a_run_that_holds_slots_can_still_be_cancelled() -> None:
     main()
 
 
-def test_an_api_that_is_away_is_waited_for(reached: RealApi | None, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+def test_an_api_that_is_away_is_waited_for(reached: RealApi, caplog: pytest.LogCaptureFixture) -> None:
     """Until the time is over, which the log says; or until it is back."""
-    if reached is None:
-        pytest.skip("there is no API")
     limit(1)
     reached.kill()
     with pytest.raises(AcquireConcurrencySlotTimeoutError, match="does not answer"), concurrency("db", timeout_seconds=0.5):
@@ -453,10 +452,9 @@ def test_a_limit_of_a_tag_holds_back_the_tasks_that_have_it(workers: str, tmp_pa
     eventually(lambda: held("tag:db") == 0)
 
 
-def test_limits_of_tags_hold_up_nobody_where_the_api_is_away(reached: RealApi | None, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+def test_limits_of_tags_hold_up_nobody_where_the_api_is_away(reached: RealApi, caplog: pytest.LogCaptureFixture) -> None:
     """Unless one is known and its slots are to be had: runs need no API."""
-    if reached is None:
-        pytest.skip("there is no API")
     reached.kill()
     KNOWN.forget()
 

@@ -151,10 +151,9 @@ NONSENSE = [
 ]
 
 
-def test_the_api_refuses_what_makes_no_sense(reached: RealApi | None) -> None:
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+def test_the_api_refuses_what_makes_no_sense(reached: RealApi) -> None:
     """With a problem document, never an internal error."""
-    if reached is None:
-        pytest.skip("there is no API")
     for method, path, body, status in NONSENSE:
         url = f"{reached.url}/api/v1{path}"
         asked = urllib.request.Request(url, data=body.encode() if body else None, method=method)  # noqa: S310 - our own URL
@@ -164,10 +163,9 @@ def test_the_api_refuses_what_makes_no_sense(reached: RealApi | None) -> None:
             assert (answer.code, bool(json.loads(answer.read())["detail"])) == (status, True), (method, path)
 
 
-def test_an_api_that_is_away_is_said_so(reached: RealApi | None) -> None:
+@pytest.mark.parametrize("place", ["sqlite", "postgresql"], indirect=True)
+def test_an_api_that_is_away_is_said_so(reached: RealApi) -> None:
     """And found again when it is back."""
-    if reached is None:
-        pytest.skip("there is no API")
     Variable.set("kept", 1)
     reached.kill()
     with pytest.raises(SharingAway, match="does not answer"):
@@ -176,10 +174,9 @@ def test_an_api_that_is_away_is_said_so(reached: RealApi | None) -> None:
     assert Variable.get("kept") == 1
 
 
-def test_without_any_database_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+@pytest.mark.parametrize("place", ["script"], indirect=True)
+def test_without_any_database_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a script, and in a pod."""
-    if place != "script":
-        pytest.skip("there is one")
     monkeypatch.setenv("MINTAKA_FLOW_RUN_UID", "0190f5fe-0000-7000-8000-000000000001")
     with pytest.raises(SharingError, match="this pod has none: set MINTAKA_API_URL"):
         Variable.get("a")
