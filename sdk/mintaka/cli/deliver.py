@@ -77,6 +77,9 @@ def _of_scripts(folder: Path, destination: str, ends: Counter[str]) -> Iterator[
 def _at(place: str) -> Iterator[Leftover]:
     """Everything at a place, wherever it was to go."""
     folder = Path(place)
+    if "://" not in place and not folder.is_dir():
+        message = f"there is no folder {place}: name the one that a process told of, or a storage of results"
+        raise HistoryError(message)
     if (folder / OWNER).is_file():
         lock = FolderLock.of(folder)
         if not (folder / LOCK).exists():  # a copy

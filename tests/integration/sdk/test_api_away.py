@@ -96,7 +96,7 @@ class Worker:
             assert report is not None
             assert (report.state.type, report.history_complete) == ("COMPLETED", not report.spool)
             return report.spool
-        return said.partition("is not delivered yet: it is in ")[2].partition("\n")[0]
+        return said.partition("is not delivered yet: it is in ")[2].partition(";")[0]
 
     def deliver(self, place: str) -> dict[str, int]:
         command = [str(Path(sys.executable).with_name("mintaka")), "deliver", "--json", place]

@@ -112,6 +112,13 @@ def test_a_script_that_ended_without_the_api_is_taken_in_by_the_command(api: Any
     assert scripts.delivered()[:2] == (0, {})
 
 
+def test_a_place_that_is_not_there_is_no_empty_one(scripts: Scripts, tmp_path: Path) -> None:
+    process = scripts.deliver(str(tmp_path / "elsewhere"))
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"there is no folder {tmp_path / 'elsewhere'}" in out + said
+
+
 def test_a_living_process_keeps_what_it_has(api: Any, scripts: Scripts) -> None:
     process = scripts.start(
         sys.executable,
