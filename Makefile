@@ -18,7 +18,7 @@ run: venv cluster images ## the main job, seen working: a flow applied with kube
 
 .PHONY: test
 test: lint cluster images postgresql ## everything: linters, types, unit, simulation, integration and real-cluster tests
-	@tools/test tests/unit tests/simulation tests/integration tests/compatibility tests/cluster
+	@tools/test tests/cluster tests/integration tests/compatibility tests/simulation tests/unit
 
 .PHONY: test-unit
 test-unit: venv ## only the tests that need no cluster and no database

@@ -114,7 +114,7 @@ async def test_odd_paths_and_methods_are_problems(database_url: str) -> None:
         assert (created.status_code, created.json()["title"]) == (503, "Kubernetes is away")
 
 
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_query_is_a_server_error(database_url: str, data: st.DataObject) -> None:
     """Every list, under any values of its parameters: 200, or a problem that is the asker's."""

@@ -62,7 +62,7 @@ run_strategy = st.tuples(
 )
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     runs=st.lists(run_strategy, max_size=25),
     namespaces=st.lists(st.sampled_from([*_NAMESPACES, "none"]), unique=True),

@@ -135,5 +135,5 @@ class LifeOfARun(RuleBasedStateMachine):
         assert (suspended == ["True"]) == (self.state == PAUSED)
 
 
-LifeOfARun.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+LifeOfARun.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestLifeOfARun = LifeOfARun.TestCase

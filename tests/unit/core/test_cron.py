@@ -273,7 +273,7 @@ def _plain_series(expression: str, zone: ZoneInfo, start: datetime, end: datetim
     return sorted(moment for moment in fired if start < moment <= end)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     FIELDS.map(" ".join),
     st.sampled_from(ZONES),
@@ -313,7 +313,7 @@ def _starts_cleanly(start: datetime, zone: ZoneInfo) -> bool:
     return all((start + MINUTE * step).astimezone(zone).fold == 0 for step in (0, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     FIELDS.map(" ".join),
     st.sampled_from(ZONES),

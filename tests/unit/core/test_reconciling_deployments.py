@@ -305,7 +305,7 @@ SCHEDULES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SCHEDULES, st.sampled_from([datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)]), st.data())
 def test_looked_at_at_random_moments_no_time_is_made_twice_and_none_lost(
     definition: dict[str, str], start: datetime, data: st.DataObject

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from jumping import Clock, JumpingLoop
 from memory_cluster import MemoryCluster
@@ -14,10 +13,6 @@ from mintaka_operator import informing, leading, queueing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# How long an example takes says nothing where other tests share the machine.
-settings.register_profile("operator", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("operator")
 
 
 @pytest.fixture

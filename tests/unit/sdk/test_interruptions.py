@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintaka import ThreadPoolTaskRunner, flow, task
@@ -151,7 +151,7 @@ def _is_free(lock: Any) -> bool:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a signal may hit in a callback of the collector
 @pytest.mark.parametrize("body", [lets_through, goes_on, waits], ids=["let through", "caught", "in an event loop"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(point=st.integers(0, 4000), number=st.sampled_from([signal.SIGINT, signal.SIGTERM]))
 def test_every_run_has_an_end_wherever_a_signal_hits(body: Any, *, point: int, number: signal.Signals) -> None:
     STOP.clear()

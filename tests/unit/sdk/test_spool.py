@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mintaka.recording import spool as spool_module
@@ -56,7 +56,6 @@ def test_a_disk_that_cannot_be_written_refuses(tmp_path: Path) -> None:
     assert not Spool(tmp_path / "file" / "spool", 100, OWNER).append(b"1")
 
 
-@settings(deadline=None)  # a disk takes its time
 @given(st.lists(st.one_of(st.binary(min_size=1, max_size=40), st.none()), max_size=60))
 def test_any_order_of_adding_and_taking_keeps_the_order(tmp_path_factory: pytest.TempPathFactory, steps: list[bytes | None]) -> None:
     spool = Spool(tmp_path_factory.mktemp("spool") / "mine", 200, OWNER)
