@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from mintaka_core.reports import Report, decode_report
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
 from mintaka_core.workloads import Phase
-from mintaka_operator.diagnosis import ENDS, TROUBLES, diagnose, overridden
+from mintaka_operator.diagnosis import diagnose, overridden
+from mintaka_operator.ends import ENDS
 from mintaka_operator.podview import PodView
+from mintaka_operator.troubles import TROUBLES
 from pod_signs import (
     ASKED,
     CASES,

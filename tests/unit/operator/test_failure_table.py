@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mintaka_operator.diagnosis import ELSEWHERE, ENDS, TROUBLES
+from mintaka_operator.diagnosis import ELSEWHERE
+from mintaka_operator.ends import ENDS
 from mintaka_operator.failure_table import main, render
+from mintaka_operator.troubles import TROUBLES
 
 PAGE = Path(__file__).parents[3] / "docs" / "failure-table.md"
 
