@@ -20,7 +20,7 @@ from mintaka_operator.stores import ResourceStore, name_of, version_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from mintaka_core.reconciling.runs import RunObservation
+    from mintaka_core.reconciling.passes import RunObservation
     from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
     from mintaka_core.resources.model import Model
     from mintaka_operator.stores import Name

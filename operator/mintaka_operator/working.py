@@ -18,7 +18,7 @@ from mintaka_operator.cluster import ApiError
 from mintaka_operator.gathering import gather_deployment, gather_run
 
 if TYPE_CHECKING:
-    from mintaka_core.reconciling.runs import RunObservation
+    from mintaka_core.reconciling.passes import RunObservation
     from mintaka_core.resources.runs import TransitionStatus
     from mintaka_operator.queueing import WorkQueue
     from mintaka_operator.stores import Name, ResourceStore

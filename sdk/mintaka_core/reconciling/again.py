@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mintaka_core.resources.runs import RESUMED_LIMIT
 from mintaka_core.states import FAILED, PAUSED, State, scheduled, suspended_itself
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from mintaka_core.reconciling.ledger import Ledger
-    from mintaka_core.reconciling.runs import RunObservation
+    from mintaka_core.reconciling.passes import Pass
     from mintaka_core.workloads import Workload
 
 
-class Course(Protocol):
-    """The pass in which a run is looked at."""
-
-    seen: RunObservation
-    now: datetime
-    ledger: Ledger
-    due: list[datetime]
-
-    def stop(self, workload: Workload, why: str) -> None:
-        """Ask a workload to stop."""
-
-
-def run_again(going: Course, reason: str) -> bool:
+def run_again(going: Pass, reason: str) -> bool:
     """Start it once more where its owner wants that; the suspension it waited in, if any, is over. True where the run moved on."""
     status, reruns = going.ledger.status, going.seen.run.spec.reruns
     if reruns <= status.reruns or going.ledger.cancel_requested:
@@ -54,7 +40,7 @@ def note_suspension(workload: Workload, ledger: Ledger) -> None:
         ledger.update(suspension=workload.suspension[:200], next_time=workload.resume_by)
 
 
-def wait_for_its_owner(going: Course) -> bool:
+def wait_for_its_owner(going: Pass) -> bool:
     """PAUSED by its own code: until its owner raises spec.reruns, or its patience is over."""
     ledger = going.ledger
     for workload in going.seen.workloads.values():

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mintaka_core import names
-from mintaka_core.reconciling.plans import DeleteRun, ReleaseRun, RunEffect
+from mintaka_core.reconciling.plans import DeleteRun, ReleaseRun
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mintaka_core.reconciling.runs import RunObservation
+    from mintaka_core.reconciling.passes import Pass, RunObservation
     from mintaka_core.workloads import Workload
 
 
-class Course(Protocol):
-    """The pass in which a run is looked at: what it will do, and when to look again."""
-
-    effects: list[RunEffect]
-    due: list[datetime]
-
-    def stop(self, workload: Workload, why: str) -> None:
-        """Ask a workload to stop."""
-
-
-def after_the_end(seen: RunObservation, going: Course, now: datetime) -> None:
+def after_the_end(seen: RunObservation, going: Pass, now: datetime) -> None:
     """A finished run: what lives of it is stopped; deleted or past its time to live, it goes, its history being in the mirror."""
     metadata, status = seen.run.metadata, seen.run.status
     for workload in seen.workloads.values():

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from mintaka_core import names
 from mintaka_core.reconciling import runs
+from mintaka_core.reconciling.passes import RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
-from mintaka_core.reconciling.runs import RunObservation
 from mintaka_core.resources import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, PAUSED, SCHEDULED
 from mintaka_core.workloads import Refusal

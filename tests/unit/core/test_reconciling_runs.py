@@ -10,8 +10,9 @@ import pytest
 
 from mintaka_core import names
 from mintaka_core.backoff import NEVER_RAN
+from mintaka_core.reconciling.passes import FORCE_AFTER, TRY_AGAIN, RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun
-from mintaka_core.reconciling.runs import FORCE_AFTER, TRY_AGAIN, RunObservation, reconcile
+from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun
 from mintaka_core.resources.runs import RESUMED_LIMIT, TRANSITIONS_KEPT
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State

@@ -1,0 +1,138 @@
+"""Runs whose workload exists: the run does as its workload does, within its owner's wishes and the clock.
+
+Each step is given the pass and returns True where it moved the run on.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mintaka_core.reconciling.again import note_suspension, suspended_end
+from mintaka_core.reconciling.ends import delivery
+from mintaka_core.reconciling.passes import FORCE_AFTER
+from mintaka_core.reconciling.starting import pending_deadline
+from mintaka_core.rules import PENDING_TIMEOUT
+from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, State
+from mintaka_core.transitions import CLOCK_TOLERANCE
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mintaka_core.reconciling.passes import Pass
+    from mintaka_core.workloads import Workload
+
+
+def follow(going: Pass, state: State) -> bool:
+    """PENDING or RUNNING: do as the workload does, and mind the owner's wish and the clock."""
+    workload = going.workload
+    if workload is None:
+        gone = State(CRASHED, reason="PodDisappeared", message=f"pod {going.ledger.status.pod_name} does not exist any more")
+        return going.ledger.propose(gone, stopped=True).accepted
+    if state.type == PENDING and _has_run(workload) and not _given_up(going, state, workload):
+        return _running(going, workload)
+    if workload.end is not None:
+        return end(going, workload)
+    if _lost(going, workload):
+        return True
+    if going.seen.run.spec.suspend:
+        return _suspend(going, workload)
+    if workload.stopping_time is None:
+        going.ledger.keep_going()
+    if state.type == PENDING and _troubled(going, state, workload):
+        return True
+    if going.ledger.status.next_time is not None:
+        _watch_clock(going, state, workload, going.ledger.status.next_time)
+    return False
+
+
+def _watch_clock(going: Pass, state: State, workload: Workload, deadline: datetime) -> None:
+    if going.now < deadline:
+        going.due.append(deadline)
+    elif state.type == RUNNING:
+        going.stop(workload, "it ran longer than timeoutSeconds")
+    else:
+        if not state.reason and workload.stopping_time is None:
+            # The reason is on record before it is stopped: it may still start, and is not taken for deleted then.
+            going.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
+            going.ledger.update(next_time=deadline)
+        going.stop(workload, "it did not start in time")
+
+
+def _given_up(going: Pass, state: State, workload: Workload) -> bool:
+    """It began to run only after it was stopped for not starting in time; unless it completed, that was its end."""
+    deadline = going.ledger.status.next_time
+    overdue = deadline is not None and going.now + CLOCK_TOLERANCE >= deadline
+    ended_otherwise = workload.end is not None and workload.end.type not in (CRASHED, FAILED)
+    return bool(state.reason) and overdue and workload.stopping_time is not None and not ended_otherwise
+
+
+def _suspend(going: Pass, workload: Workload) -> bool:
+    """It is on record before it is done: the wish may be taken back while the workload is still stopping."""
+    if not going.ledger.suspending:
+        going.ledger.start_suspending()
+    going.stop(workload, "spec.suspend was set")
+    return False
+
+
+def _lost(going: Pass, workload: Workload) -> bool:
+    """Told to stop, by us or by others, and still not ended long after: its node is gone."""
+    if workload.stopping_time is None:
+        return False
+    going.stop(workload, "it was told to stop")
+    if going.now < workload.stopping_time + FORCE_AFTER:
+        return False
+    message = "the pod was told to stop and has not: its node does not answer"
+    return going.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True).accepted
+
+
+def _running(going: Pass, workload: Workload) -> bool:
+    started = workload.started_time or workload.ended_time or going.now
+    if not going.ledger.propose(State(RUNNING, time=min(started, going.now))).accepted:
+        return False
+    timeout = going.seen.template.timeout_seconds if going.seen.template else None
+    going.ledger.update(
+        start_time=going.ledger.status.start_time or started,
+        next_time=started + timedelta(seconds=timeout) if timeout else None,
+    )
+    return True
+
+
+def _troubled(going: Pass, state: State, workload: Workload) -> bool:
+    """Write down why it does not start, once per reason, and how long that may last."""
+    trouble = workload.trouble
+    reason = trouble.reason if trouble else ""
+    if reason == state.reason or (not reason and state.reason == PENDING_TIMEOUT):
+        return False
+    if state.reason and workload.stopping_time is not None:
+        return False  # why it was stopped is known; what befalls it on its way out is not
+    deadline = pending_deadline(going, workload.created_time)
+    if trouble and trouble.patience is not None:
+        deadline = min(deadline, going.now + trouble.patience)
+    accepted = going.ledger.propose(State(PENDING, reason=reason, message=trouble.message if trouble else "")).accepted
+    going.ledger.update(next_time=deadline)
+    return accepted
+
+
+def end(going: Pass, workload: Workload) -> bool:
+    """The run ends as its workload ended, whatever lives beside the flow is stopped, and what is known of its history is noted."""
+    if workload.end is None:
+        return False
+    going.stop(workload, "the flow ended")
+    accepted = going.ledger.propose(
+        suspended_end(workload.end, going.ledger),
+        attempt=workload.attempt,
+        retriable=workload.retriable,
+        never_ran=workload.never_ran,
+        ended_time=workload.ended_time,
+        stopped=workload.stopping_time is not None,
+    ).accepted
+    if accepted and workload.history_complete is not None:
+        going.ledger.condition("HistoryComplete", holds=workload.history_complete, **delivery(workload))
+    note_suspension(workload, going.ledger)
+    return accepted
+
+
+def _has_run(workload: Workload) -> bool:
+    """Code of the flow ran; some container runtimes do not say since when."""
+    return workload.started_time is not None or (workload.end is not None and workload.end.type == COMPLETED)

@@ -1,0 +1,74 @@
+"""What is known of a flow run, and one pass over it: its ledger, what is to be done, when to look again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from mintaka_core.backoff import Retries
+from mintaka_core.reconciling.ledger import Ledger
+from mintaka_core.reconciling.plans import RunEffect, StopWorkload
+from mintaka_core.resources.runs import FlowRun
+from mintaka_core.resources.template import FlowTemplate
+from mintaka_core.workloads import Refusal, Workload
+
+#: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
+FORCE_AFTER = timedelta(seconds=300)
+#: How soon to look again at a run that no workload can be created for, or whose workload was just asked to stop.
+TRY_AGAIN = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class RunObservation:
+    """Everything the reconciler may know about a run.
+
+    `resumed_from` is the uid under which the results of finished tasks are kept, where that is another run's. `workloads` are
+    those that exist, by attempt; whoever observes has made sure that an attempt missing there does not exist. `refusal` says
+    why none can be created; `template` is None when it is not known what to run. `mirrored`: an API keeps the history, and the
+    finalizer waits for it; `mirror_patience` is how long a deleted run waits.
+    """
+
+    run: FlowRun
+    template: FlowTemplate | None
+    workloads: Mapping[int, Workload] = field(default_factory=lambda: MappingProxyType({}))
+    refusal: Refusal | None = None
+    resumed_from: str = ""
+    ttl: timedelta = timedelta(days=7)
+    mirrored: bool = True
+    mirror_patience: timedelta = timedelta(hours=1)
+
+
+class Pass:
+    """One pass over one run."""
+
+    def __init__(self, seen: RunObservation, now: datetime) -> None:
+        self.seen = seen
+        self.now = now
+        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now)
+        self.effects: list[RunEffect] = []
+        self.due: list[datetime] = []
+
+    @property
+    def workload(self) -> Workload | None:
+        """That of the present attempt."""
+        return self.seen.workloads.get(self.ledger.status.attempt)
+
+    def stop(self, workload: Workload, why: str) -> None:
+        """Ask once; force when it did not listen."""
+        if not workload.alive:
+            return
+        if workload.stopping_time is None:
+            self._stop(workload, why, force=False)
+        elif self.now >= workload.stopping_time + FORCE_AFTER:
+            self._stop(workload, f"{why}; it did not stop when asked", force=True)
+        else:
+            self.due.append(workload.stopping_time + FORCE_AFTER)
+
+    def _stop(self, workload: Workload, why: str, *, force: bool) -> None:
+        effect = StopWorkload(workload.name, workload.uid, why, force=force)
+        if not any(isinstance(known, StopWorkload) and known.name == workload.name for known in self.effects):
+            self.effects.append(effect)
+            # It may turn out to be gone already, its event missed: nobody else would say so again.
+            self.due.append(self.now + TRY_AGAIN)

@@ -1,0 +1,79 @@
+"""Runs that wait for their next attempt: its workload is created once it is due and nothing stands in the way.
+
+Each step is given the pass and returns True where it moved the run on.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mintaka_core import names
+from mintaka_core.reconciling.passes import TRY_AGAIN
+from mintaka_core.reconciling.plans import CreateWorkload
+from mintaka_core.states import PENDING, SCHEDULED, State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mintaka_core.reconciling.passes import Pass
+    from mintaka_core.workloads import Refusal
+
+
+def adopt(going: Pass, state: State) -> bool:
+    """A workload exists whose creation was not recorded: its creator died in between."""
+    unrecorded = [attempt for attempt in going.seen.workloads if attempt > going.ledger.status.attempt]
+    return state.type == SCHEDULED and bool(unrecorded) and _pending(going, min(unrecorded))
+
+
+def start(going: Pass, state: State) -> bool:
+    """SCHEDULED: create the next attempt's workload once it is due and nothing of an older one is left."""
+    for older in going.seen.workloads.values():
+        if older.alive and older.attempt <= going.ledger.status.attempt:
+            going.stop(older, "another attempt is to start")
+            return False
+    refusal = going.seen.refusal
+    due = state.scheduled_time is None or state.scheduled_time <= going.now
+    if refusal and due and not going.seen.run.spec.suspend:
+        return _refused(going, state, refusal)
+    attempt = going.ledger.status.attempt + 1
+    if attempt > going.seen.run.status.attempt + 1:
+        # Found ended before it was ever recorded. On record first: else, were it forgotten, its name would be used again.
+        going.due.append(going.now)
+        return False
+    before = going.ledger.state
+    moved = _pending(going, attempt)
+    after = going.ledger.state
+    if after is not None and before is not None and after.type == PENDING != before.type:
+        going.effects.append(CreateWorkload(attempt))
+        return False  # nothing more can be said before it exists
+    if not moved and state.scheduled_time:
+        going.due.append(state.scheduled_time)
+    return moved
+
+
+def _refused(going: Pass, state: State, refusal: Refusal) -> bool:
+    since = state.time if state.reason == refusal.reason and state.time else going.now
+    if refusal.patience is not None and going.now >= since + refusal.patience:
+        return going.ledger.propose(State(refusal.verdict, reason=refusal.reason, message=refusal.message), retriable=False).accepted
+    going.due.append(going.now + TRY_AGAIN)
+    if state.reason == refusal.reason:
+        return False
+    going.ledger.propose(State(SCHEDULED, state.name, refusal.reason, refusal.message))
+    return False
+
+
+def _pending(going: Pass, attempt: int) -> bool:
+    accepted = going.ledger.propose(State(PENDING), attempt=attempt).state
+    if accepted is None or accepted.type != PENDING:
+        return accepted is not None
+    going.ledger.update(pod_name=names.pod_name(going.seen.run.metadata.name, attempt), next_time=pending_deadline(going, going.now))
+    if going.seen.resumed_from:
+        going.ledger.update(resumed_from=going.seen.resumed_from)
+    return True
+
+
+def pending_deadline(going: Pass, since: datetime) -> datetime:
+    """Until when a workload that was created at `since` has to start."""
+    seconds = going.seen.template.pending_timeout_seconds if going.seen.template else 600
+    return since + timedelta(seconds=seconds)
