@@ -141,15 +141,20 @@ async def test_runs_that_appear_meanwhile_neither_repeat_nor_hide_others(databas
     write(database, names, [made_up_run(k, k % 30, _STATES[k % 4], "a", ["x"], f"run-{k}") for k in range(100)])
     async with running(Settings(database_url=database_url, mirror=False)) as client:
         position = 100
+        additions = 0
 
         async def more() -> None:
-            nonlocal position
+            nonlocal position, additions
+            additions -= 1
+            if additions < 0:
+                return
             new = [made_up_run(k, k % 30, _STATES[k % 4], "a", ["x"], f"run-{k}") for k in range(position, position + 5)]
             position += 5
             await asyncio.to_thread(write, database, names, new)
 
         for query in ({}, {"sort": "created"}, {"sort": "name"}, {"tag": "x"}, {"state": ["FAILED", "CRASHED"]}, {"namespace": ["a", "b"]}):
             before = {item["uid"] for item in await all_pages(client, f"{API}/flow-runs", {**query, "limit": 200})}
+            additions = 8
             seen = [item["uid"] for item in await all_pages(client, f"{API}/flow-runs", {**query, "limit": 7}, more)]
             assert len(seen) == len(set(seen))
             assert before <= set(seen)
