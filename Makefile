@@ -17,7 +17,7 @@ run: venv cluster images ## the main job, seen working: a flow applied with kube
 	@tools/run
 
 .PHONY: test
-test: lint cluster images postgresql ## everything: linters, types, unit, simulation, integration and real-cluster tests
+test: lint cluster images postgresql shells ## everything: linters, types, unit, simulation, integration and real-cluster tests
 	@tools/test tests/cluster tests/integration tests/compatibility tests/simulation tests/unit
 
 .PHONY: test-unit
@@ -50,6 +50,10 @@ lock: venv ## write requirements.lock anew from pyproject.toml
 .PHONY: postgresql
 postgresql:
 	@tools/postgresql
+
+.PHONY: shells
+shells:
+	@tools/shells
 
 .PHONY: test-compatibility
 test-compatibility: venv ## flows written for Prefect, run under Prefect and Mintaka

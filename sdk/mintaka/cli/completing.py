@@ -10,6 +10,7 @@ import ast
 import json
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,11 +52,11 @@ def main(arguments: list[str]) -> None:
 
 def _split(line: str) -> list[str]:
     """The words of a command line; the last one is what is being typed ("" after a space)."""
-    try:
-        words = shlex.split(line)
-    except ValueError:  # within quotes
-        words = line.split()
-    return [*words, ""] if not line or line[-1].isspace() else words
+    for unsaid in ("", "'", '"', "\\"):  # the quote that is still to be closed
+        with suppress(ValueError):
+            words = shlex.split(line + unsaid)
+            return [*words, ""] if not unsaid and (not line or line[-1].isspace()) else words
+    return [*line.split(), ""]
 
 
 def offers(words: list[str]) -> Iterator[Offer]:

@@ -28,28 +28,36 @@ class Shell(StrEnum):
 
 
 _SCRIPTS = {
+    # Readline takes what is offered as it is: outside of quotes, what the shell would read otherwise is escaped here.
     Shell.BASH: r"""_mintaka() {
-  local IFS=$'\n' line
+  local line word
   COMPREPLY=()
   while IFS= read -r line; do
-    COMPREPLY+=("${line%%$'\t'*}")
+    word=${line%%$'\t'*}
+    case ${COMP_WORDS[COMP_CWORD]} in \'* | \"* | \~*) ;; *) printf -v word %q "$word" ;; esac
+    COMPREPLY+=("$word")
   done < <(mintaka __complete bash "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
   if [ "${#COMPREPLY[@]}" = 1 ] && [[ "${COMPREPLY[0]}" == */ ]]; then compopt -o nospace; fi
 }
-complete -F _mintaka mintaka
+complete -F _mintaka mintaka kubectl-mintaka
 """,
-    Shell.ZSH: r"""#compdef mintaka
+    # LBUFFER would be all of the line: `words` is this command alone, also after `&&`, an assignment or sudo.
+    Shell.ZSH: r"""#compdef mintaka kubectl-mintaka
 _mintaka() {
-  local -a offers
-  local line
+  local -a offers folders verbatim
+  local line word told
+  if [[ $PREFIX == \~* ]]; then verbatim=(-Q); fi
   while IFS= read -r line; do
-    offers+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
-  done < <(mintaka __complete zsh "${LBUFFER}" 2>/dev/null)
-  _describe 'mintaka' offers
+    word=${${line%%$'\t'*}//:/\\:} told=${line#*$'\t'}
+    if [[ $word == */ ]]; then folders+=("$word"); else offers+=("$word${told:+:$told}"); fi
+  done < <(mintaka __complete zsh "${(j: :)words[1,CURRENT-1]} $QIPREFIX$PREFIX" 2>/dev/null)
+  _describe mintaka offers $verbatim -- folders $verbatim -S ''
 }
-compdef _mintaka mintaka
+compdef _mintaka mintaka kubectl-mintaka
 """,
-    Shell.FISH: r"""complete -c mintaka -f -a '(mintaka __complete fish (commandline -cp) 2>/dev/null)'
+    Shell.FISH: r"""for program in mintaka kubectl-mintaka
+  complete -c $program -f -a '(mintaka __complete fish (commandline -cp) 2>/dev/null)'
+end
 """,
 }
 
