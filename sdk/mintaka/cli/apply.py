@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from mintaka.cli.deploy import ConfigMap, Cron, Image, Interval, Name, Namespace, Parameter, Tag, TimeZone, deployment_of, schedules_of
+from mintaka.cli.deploy import (
+    ConfigMap,
+    Cron,
+    Image,
+    Interval,
+    Name,
+    Namespace,
+    Parameter,
+    ResultStorage,
+    ResultStorageSecret,
+    Tag,
+    TimeZone,
+    deployment_of,
+    schedules_of,
+    storage_of,
+)
 from mintaka.cli.kubectl import kubectl
 from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.manifests import as_json
@@ -36,13 +51,15 @@ def command(
     interval: Interval = None,
     time_zone: TimeZone = "UTC",
     tag: Tag = None,
+    result_storage: ResultStorage = None,
+    result_storage_secret: ResultStorageSecret = None,
     json: JsonOption = False,
 ) -> None:
     """Apply a flow's deployment, its source inline, or manifests."""
     to = ["--namespace", namespace] if namespace else []
     shape = ["--output", "json"] if json else []
     if what == "-" or Path(what).is_dir() or what.endswith(_MANIFESTS):
-        if any((name, image, config_map, parameter, cron, interval, tag)):
+        if any((name, image, config_map, parameter, cron, interval, tag, result_storage, result_storage_secret)):
             message = f"{what} is applied as it is: of the options only --namespace and --json go with manifests"
             raise BadArgument(message)
         sys.stdout.write(kubectl("apply", "--filename", what, *to, *shape, given=sys.stdin.read() if what == "-" else None))
@@ -57,6 +74,7 @@ def command(
         parameters=parameters_of(parameter or []),
         schedules=schedules_of(cron or [], interval or [], time_zone),
         tags=tag or [],
+        result_storage=storage_of(result_storage, result_storage_secret),
         now=datetime.now(UTC),
     )
     sys.stdout.write(kubectl("apply", "--filename", "-", *to, *shape, given=as_json(manifest)))

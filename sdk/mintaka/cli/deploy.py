@@ -45,6 +45,12 @@ Cron = Annotated[list[str] | None, typer.Option(metavar="FIELDS", help="A schedu
 Interval = Annotated[list[str] | None, typer.Option(metavar="TIME", help="A schedule by the time between runs, such as 15m; repeatable.")]
 TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="Time zone of the schedules, such as Europe/Berlin.")]
 Tag = Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find runs by; repeatable.")]
+ResultStorage = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where results of tasks are persisted, such as s3://bucket/folder. Default: nowhere.")
+]
+ResultStorageSecret = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Secret whose keys become the variables that hold the storage's credentials.")
+]
 
 
 def command(
@@ -59,6 +65,8 @@ def command(
     interval: Interval = None,
     time_zone: TimeZone = "UTC",
     tag: Tag = None,
+    result_storage: ResultStorage = None,
+    result_storage_secret: ResultStorageSecret = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="Format.")] = Output.YAML,
     json: JsonOption = False,
 ) -> None:
@@ -73,6 +81,7 @@ def command(
         parameters=parameters_of(parameter or []),
         schedules=schedules_of(cron or [], interval or [], time_zone),
         tags=tag or [],
+        result_storage=storage_of(result_storage, result_storage_secret),
         now=datetime.now(UTC),
     )
     sys.stdout.write(as_json(manifest) if output == Output.JSON or json else as_yaml(manifest))
@@ -93,6 +102,7 @@ def deployment_of(
     parameters: dict[str, Any] | None = None,
     schedules: Sequence[dict[str, Any]] = (),
     tags: Sequence[str] = (),
+    result_storage: dict[str, Any] | None = None,
     now: datetime,
 ) -> dict[str, Any]:
     """The FlowDeployment of the flow at `entrypoint`, checked as the API server would at `now`.
@@ -110,6 +120,7 @@ def deployment_of(
         "parameters": parameters or None,
         "parameterSchema": flow.parameters.schema(),
         "schedules": list(schedules) or None,
+        "resultStorage": result_storage,
         "tags": sorted({*flow.tags, *tags}) or None,
         "version": flow.version,
         "description": flow.description,
@@ -123,6 +134,18 @@ def schedules_of(crons: list[str], intervals: list[str], time_zone: str) -> list
         {"interval": interval, "timeZone": time_zone} for interval in intervals
     ]
     return [{"name": "main" if index == 0 else f"schedule-{index + 1}", **schedule} for index, schedule in enumerate(found)]
+
+
+def storage_of(url: str | None, secret: str | None) -> dict[str, Any] | None:
+    """Where results are persisted; None: nowhere. A folder gets a word on standard error: it goes with the pod."""
+    if url is None:
+        if secret is not None:
+            message = f"--result-storage-secret {secret} holds the credentials of a storage: name that with --result-storage URL"
+            raise BadArgument(message)
+        return None
+    if "://" not in url or url.startswith("file://"):
+        sys.stderr.write(f"results in {url} go with the pod, but for a volume that its podTemplate mounts there: add it to the manifest\n")
+    return {"url": url} if secret is None else {"url": url, "secretRef": {"name": secret}}
 
 
 def _source(entrypoint: str, *, inline: bool, config_map: str | None) -> dict[str, Any] | None:

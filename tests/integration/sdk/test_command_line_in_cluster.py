@@ -226,6 +226,7 @@ def test_a_shell_is_offered_the_runs_of_a_cluster(cluster: Cluster, terminal: Te
 def test_what_deploy_prints_and_apply_applies_is_taken_by_the_kube_apiserver(cluster: Cluster, terminal: Terminal) -> None:
     (terminal.folder / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main(n: int = 1):\n    return n\n")
     options = ("--name", "nightly", "--cron", "0 6 * * *", "--interval", "15m", "--time-zone", "Europe/Berlin", "-p", "n=2", "--tag", "x")
+    options += ("--result-storage", "s3://results/nightly", "--result-storage-secret", "results-access")
     printed = terminal("deploy", "etl.py:main", "--inline", "--json", *options)
     cluster.kubectl("apply", "--dry-run=server", "--filename", "-", given=json.loads(printed.out))
     applied = terminal("apply", "etl.py:main", *options)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +15,10 @@ import yaml
 from mintaka import cli
 from mintaka.cli import COMMANDS
 from mintaka_core.resources import FlowDeployment
+from mintaka_core.resources.deployments import FlowDeploymentSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SOURCE = '''from datetime import date
 
@@ -127,6 +129,32 @@ def test_a_config_map_is_named(mintaka: Any) -> None:
     assert yaml.safe_load(out)["spec"]["source"] == {"configMap": {"name": "code"}}
 
 
+def test_results_go_where_the_manifest_says_with_the_credentials_of_a_secret(mintaka: Any) -> None:
+    storage = ["--result-storage", "s3://results/survey"]
+    _, out, err = mintaka("deploy", "survey_flow.py:daily_survey", "--image", "x:1", *storage, "--result-storage-secret", "access")
+    assert (yaml.safe_load(out)["spec"]["resultStorage"], err) == ({"url": "s3://results/survey", "secretRef": {"name": "access"}}, "")
+    _, out, _ = mintaka("deploy", "survey_flow.py:daily_survey", "--image", "x:1", *storage)
+    assert yaml.safe_load(out)["spec"]["resultStorage"] == {"url": "s3://results/survey"}
+
+
+@pytest.mark.parametrize("url", ["file:///results", "results"])
+def test_a_folder_for_results_is_told_to_need_a_volume(mintaka: Any, url: str) -> None:
+    _, out, err = mintaka("deploy", "survey_flow.py:daily_survey", "--image", "x:1", "--result-storage", url)
+    assert yaml.safe_load(out)["spec"]["resultStorage"] == {"url": url}
+    assert err.startswith(f"results in {url} go with the pod, but for a volume")
+
+
+def test_the_documentation_says_of_every_field_whether_deploy_sets_it(mintaka: Any) -> None:
+    options = ["--inline", "--image", "x:1", "-p", "n=1", "--cron", "0 6 * * *", "--result-storage", "s3://results"]
+    _, out, _ = mintaka("deploy", "survey_flow.py:daily_survey", *options)
+    text = (Path(__file__).parents[3] / "docs" / "deployments.md").read_text(encoding="utf-8")
+    section = text.partition("## From a flow's file\n")[2].partition("\n## ")[0]
+    by_deploy, _, by_hand = section.partition("All else is written into the manifest")
+    assert set(re.findall(r"`(\w+)`", by_deploy)) >= set(yaml.safe_load(out)["spec"])
+    of_all = {field.alias or name for name, field in FlowDeploymentSpec.model_fields.items()}
+    assert {word for word in re.findall(r"`(\w+)`", by_hand) if word in of_all} == of_all - set(yaml.safe_load(out)["spec"])
+
+
 WRONG = {
     "a file that is not there": (["deploy", "nix.py:main"], "mintaka deploy: no file 'nix.py' in "),
     "a function that is not there": (["deploy", "survey_flow.py:nix"], "has no 'nix'; flows there: asynchronous, daily_survey, failing"),
@@ -142,6 +170,10 @@ WRONG = {
     "a name that Kubernetes does not take": (
         ["deploy", "survey_flow.py:daily_survey", "--config-map", "Not A Name"],
         "spec.source.configMap.name",
+    ),
+    "credentials without a storage": (
+        ["deploy", "survey_flow.py:daily_survey", "--result-storage-secret", "access"],
+        "name that with --result-storage URL",
     ),
     "two kinds of source": (["deploy", "survey_flow.py:daily_survey", "--inline", "--config-map", "c"], "use one of them"),
     "a parameter without a value": (["run", "survey_flow.py:daily_survey", "-p", "day"], "--parameter takes name=value"),

@@ -291,6 +291,7 @@ def test_apply_hands_a_flow_s_deployment_to_kubectl(terminal: Terminal, kubectl:
 def test_apply_applies_what_deploy_prints(terminal: Terminal, kubectl: Path, tmp_path: Path) -> None:
     (tmp_path / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main(n: int = 1):\n    return n\n")
     options = ["--cron", "0 6 * * *", "--time-zone", "Europe/Berlin", "-p", "n=2", "--tag", "x", "--name", "nightly", "-n", "team"]
+    options += ["--result-storage", "s3://results", "--result-storage-secret", "access"]
     assert terminal("apply", f"{tmp_path}/etl.py:main", *options)[0] == 0
     _, printed, error = terminal("deploy", f"{tmp_path}/etl.py:main", "--inline", "--json", *options)
     assert error == ""
@@ -299,6 +300,7 @@ def test_apply_applies_what_deploy_prints(terminal: Terminal, kubectl: Path, tmp
     code, _, error = terminal("apply", f"{tmp_path}/x.yaml", "--cron", "0 6 * * *")
     assert code == 2
     assert "only --namespace and --json go with manifests" in error
+    assert terminal("apply", f"{tmp_path}/x.yaml", "--result-storage", "s3://results")[2] == error
 
 
 def test_deploy_says_where_the_code_has_to_be(terminal: Terminal, tmp_path: Path) -> None:
