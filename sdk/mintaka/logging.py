@@ -112,37 +112,37 @@ def record_run_loggers() -> None:
     if not _recorded:
         with _recording_lock:
             if not _recorded:
-                handler = HistoryHandler()
-                for logger in recorded_loggers():
-                    logger.addHandler(handler)
+                hear(HistoryHandler())
                 _recorded = True
                 if os.environ.get(EXTRA_LOGGERS):
                     _show_on_console()
 
 
-def recorded_loggers(around: logging.Logger | None = None) -> list[logging.Logger]:
-    """Ours, those of others that MINTAKA_LOGGING_EXTRA_LOGGERS names, separated by commas, and `around`, whose level is theirs too.
+class _Once(logging.Filter):
+    """Lets a line pass the first time: a logger hands it to its own handlers and to those of the loggers above it.
 
-    Without `around` they log from INFO on, where nobody has set a level. One whose lines another one of them gets is left out.
+    Which loggers hand on cannot be told beforehand: libraries set `propagate` when they are imported.
     """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line was not here before."""
+        seen: tuple[_Once, ...] = record.__dict__.get("_mintaka_seen", ())
+        record.__dict__["_mintaka_seen"] = (*seen, self)
+        return self not in seen
+
+
+def hear(handler: logging.Handler, around: logging.Logger | None = None) -> None:
+    """Hand `handler` the lines, each once, of our loggers, of those that MINTAKA_LOGGING_EXTRA_LOGGERS names, separated by commas, and
+    of `around`, whose level is theirs too. Without `around` they log from INFO on, where nobody has set a level.
+    """
+    handler.addFilter(_Once())
     words = {word.strip() for word in os.environ.get(EXTRA_LOGGERS, "").split(",")} - {""}
     loggers = [logging.getLogger(name) for name in sorted({"mintaka", *words})]
-    if around is not None:
-        loggers.append(around)
-    else:
-        for logger in loggers:
-            if logger.level == logging.NOTSET:
-                logger.setLevel(logging.INFO)
-    return [logger for logger in loggers if not _passed_on(logger, loggers)]
-
-
-def _passed_on(logger: logging.Logger, to: list[logging.Logger]) -> bool:
-    """Whether one of the loggers `to` gets the lines of `logger` too."""
-    while logger.propagate and logger.parent is not None:
-        logger = logger.parent
-        if logger in to:
-            return True
-    return False
+    for logger in loggers:
+        if around is None and logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+    for logger in dict.fromkeys([*loggers, around] if around is not None else loggers):
+        logger.addHandler(handler)
 
 
 def shortened(text: str, limit: int = LINE_LIMIT) -> str:
@@ -163,8 +163,7 @@ def _show_on_console() -> None:
         if not _console_asked and not logging.getLogger().handlers and not _shown_elsewhere():
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter(CONSOLE_FORMAT, CONSOLE_TIME))
-            for logger in recorded_loggers():
-                logger.addHandler(handler)
+            hear(handler)
         _console_asked = True
 
 

@@ -20,7 +20,7 @@ from mintaka.engine.tracebacks import log_information, tail, with_place
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
 from mintaka.exceptions import EntrypointNotFound, MissingResult, ParameterError, ResultError, SourceUnreadable, Suspension
-from mintaka.logging import HistoryHandler, recorded_loggers
+from mintaka.logging import HistoryHandler, hear
 from mintaka.recording.recorder import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
 from mintaka.termination import MARGIN_SECONDS, Termination
@@ -181,9 +181,7 @@ class Attempt:
             historian().add(Leftovers(environment.spool_dir, ApiSink(environment.api_url)))
         self._recorder = HistoryRecorder(ApiSink(environment.api_url), self.launch, settings, self.termination.fence)
         self.launch.recorder = self._recorder
-        handler = HistoryHandler(self._recorder)
-        for each in recorded_loggers(logging.getLogger()):
-            each.addHandler(handler)
+        hear(HistoryHandler(self._recorder), logging.getLogger())
 
     def _deliver(self) -> Delivery:
         """Wait until the history is delivered, at most the time that is left."""

@@ -27,7 +27,7 @@ from mintaka.engine.loops import close_thread_loop, run_coroutine
 from mintaka.engine.runs import Ledger
 from mintaka.exceptions import FailedRun, SerializationError
 from mintaka.executing.shipping import Returned
-from mintaka.logging import recorded_loggers
+from mintaka.logging import hear
 from mintaka.persisting.result_settings import ResultSettings
 from mintaka.recording.recorder import NullRecorder
 
@@ -133,9 +133,10 @@ def _let_logs_pass(around: Surroundings) -> None:
     """Log as much as at home, into the records that go back."""
     root = logging.getLogger()
     if not any(isinstance(handler, _Collecting) for handler in root.handlers):
-        root.addHandler(_Collecting())
+        collecting = _Collecting()
+        root.addHandler(collecting)
         root.setLevel(min(root.level, around.root_level))
-        recorded_loggers()  # they log from INFO on here too
+        hear(collecting)  # they log from INFO on here too
         logging.getLogger("mintaka").setLevel(around.level)
 
 

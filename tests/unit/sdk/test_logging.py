@@ -7,7 +7,7 @@ import builtins
 import io
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -15,7 +15,7 @@ from mintaka import flow, get_run_logger, runtime, task
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
 from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.exceptions import MissingContextError
-from mintaka.logging import HistoryHandler, disable_run_logger, recorded_loggers
+from mintaka.logging import HistoryHandler, disable_run_logger, hear
 from mintaka.testing import MemoryRecorder, recorded
 
 if TYPE_CHECKING:
@@ -204,27 +204,54 @@ def test_run_loggers_can_be_switched_off_for_tests_of_a_task_alone() -> None:
         talks.fn("x")
 
 
+class Heard(logging.Handler):
+    """Keeps the names of the loggers whose lines it is handed; deaf again after the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.names.append(record.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for logger in (logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))):
+            logger.removeHandler(self)
+
+
 @pytest.mark.parametrize(
-    ("named", "recorded_ones"),
+    ("named", "heard"),
     [
-        ("", ["mintaka"]),
-        ("lib, lib.part,other", ["lib", "mintaka", "other"]),
-        ("mintaka.x,root", ["root"]),
-        ("lib.quiet", ["lib.quiet", "mintaka"]),
+        ("", ["mintaka.x"]),
+        ("lib, lib.part,other", ["mintaka.x", "lib.part", "lib"]),
+        ("mintaka.x,root", ["mintaka.x", "lib.part", "lib"]),
+        ("lib.quiet,lib", ["mintaka.x", "lib.part", "lib", "lib.quiet"]),
     ],
 )
-def test_the_loggers_that_are_named_are_recorded_once_each(monkeypatch: pytest.MonkeyPatch, named: str, recorded_ones: list[str]) -> None:
-    """Those whose lines another one gets are left out, so that no line is recorded twice."""
+def test_the_lines_of_the_loggers_that_are_named_are_heard_once_each(monkeypatch: pytest.MonkeyPatch, named: str, heard: list[str]) -> None:
+    """Also where one of them gets the lines of another, or from some time on no longer."""
     monkeypatch.setenv("MINTAKA_LOGGING_EXTRA_LOGGERS", named)
-    assert [logger.name for logger in recorded_loggers()] == recorded_ones
-    assert all(logger.isEnabledFor(logging.INFO) for logger in recorded_loggers() if logger.name != "root")
+    with Heard() as handler:
+        hear(handler)
+        monkeypatch.setattr(logging.getLogger("lib.quiet"), "propagate", False)  # as libraries do when they are imported
+        for name in ("mintaka.x", "lib.part", "lib", "lib.quiet"):
+            logging.getLogger(name).warning("a line")
+    assert handler.names == heard
+    assert all(logging.getLogger(name.strip()).isEnabledFor(logging.INFO) for name in named.split(",") if name not in ("", "root"))
 
 
-def test_in_a_pod_those_are_added_whose_lines_do_not_get_to_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runner records the root logger."""
+def test_in_a_pod_the_root_logger_is_heard_and_those_that_do_not_get_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their level is the root's."""
     monkeypatch.setenv("MINTAKA_LOGGING_EXTRA_LOGGERS", "lib,aloof")
-    monkeypatch.setattr(logging.getLogger("aloof"), "propagate", False)
-    assert [logger.name for logger in recorded_loggers(logging.getLogger())] == ["aloof", "root"]
+    with Heard() as handler:
+        hear(handler, logging.getLogger())
+        monkeypatch.setattr(logging.getLogger("aloof"), "propagate", False)
+        for name in ("lib", "aloof", "aloof.part", "anybody", "mintaka.x"):
+            logging.getLogger(name).error("a line")
+    assert handler.names == ["lib", "aloof", "aloof.part", "anybody", "mintaka.x"]
 
 
 def test_contexts_tell_of_the_run_that_is_running() -> None:
