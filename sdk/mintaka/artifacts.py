@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from mintaka.context import current_run
 from mintaka.engine.runs import now_micros
 from mintaka.exceptions import MissingContextError
+from mintaka_core.reports import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,14 +168,14 @@ def _context() -> RunContext:
 
 
 def _percent(progress: float) -> float:
-    if not 0 <= progress <= _WHOLE:
-        message = f"progress is a percentage between 0 and 100, not {progress}"
+    if not isinstance(progress, (int, float)) or not 0 <= progress <= _WHOLE:
+        message = f"progress is a percentage between 0 and 100, not {progress!r}"
         raise ValueError(message)
     return float(progress)
 
 
 def _encoded(value: Any) -> bytes:
-    data = json.dumps(_plain(value), default=str).replace("\\u0000", "\\ufffd").encode()
+    data = json.dumps(_plain(value), default=lambda other: storable(str(other))).encode()
     if len(data) > _DATA_LIMIT_BYTES:
         message = f"an artifact may have {_DATA_LIMIT_BYTES} bytes as JSON, not {len(data)}: keep it elsewhere and make a link artifact"
         raise ValueError(message)
@@ -182,13 +183,15 @@ def _encoded(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """`value` with null for what is not a number: JSON has no NaN."""
+    """`value` with null for what is not a number: JSON has no NaN; and texts as databases take them."""
+    if isinstance(value, str):
+        return storable(value)
     if isinstance(value, float) and value not in (float("inf"), float("-inf")):
         return value if value == value else None  # noqa: PLR0124 - NaN is the one that differs from itself
     if isinstance(value, float):
         return None
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {storable(str(key)): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     return value

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.calling.lineage import Lineage
 from mintaka.engine.runs import Ledger, Run
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import MissingContextError, Suspension
+from mintaka.exceptions import MissingContextError, Suspension, message_of
 from mintaka.persisting.result_settings import Surroundings, surroundings_of
 from mintaka.recording.recorder import NullRecorder, Recorder
 from mintaka.run_contexts import FlowRunContext as FlowRunContext  # noqa: PLC0414 - Prefect's users look for them here
@@ -45,7 +45,7 @@ def _interrupted(error: BaseException) -> State:
         return Suspended(message=str(error))
     if STOP.requested:
         return Crashed(reason="Terminated", message="the process was asked to end (SIGTERM)")
-    return Crashed(reason=type(error).__name__, message=str(error) or "the process was interrupted")
+    return Crashed(reason=type(error).__name__, message=message_of(error) or "the process was interrupted")
 
 
 @dataclass(slots=True)

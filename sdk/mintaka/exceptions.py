@@ -57,6 +57,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+def message_of(error: BaseException) -> str:
+    """What `error` says; a word in its place where its class cannot say it, because its `__str__` raises."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - exceptions are the user's, and this is of all moments the one not to raise another
+        return f"<its __str__ raised {type(broken).__name__}>"
+
+
 class RunFailure(MintakaError):
     """A run ended other than COMPLETED."""
 

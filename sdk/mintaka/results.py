@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.exceptions import CorruptResult, MissingResult, SerializationError
+from mintaka.exceptions import CorruptResult, MissingResult, SerializationError, message_of
 from mintaka.persisting.result_storage import ResultStorage, storage_of
 from mintaka.serializers import serializer_of
 
@@ -135,7 +135,9 @@ class ResultStore:
         try:
             payload = self.serializer.dumps(obj)
         except Exception as error:
-            message = f"a {type(obj).__name__} cannot be serialized with {self.serializer.name}: {type(error).__name__}: {error}"
+            message = (
+                f"a {type(obj).__name__} cannot be serialized with {self.serializer.name}: {type(error).__name__}: {message_of(error)}"
+            )
             raise SerializationError(message) from error
         bare = ResultRecordMetadata(key, self.serializer.name, datetime.now(UTC), expiration, len(payload), "", __version__)
         body = b"%s\n%s" % (bare.to_line(), payload)
@@ -175,7 +177,7 @@ class ResultStore:
         try:
             value = serializer.loads(payload)
         except Exception as error:
-            message = f"result {key} cannot be read back with {metadata.serializer}: {type(error).__name__}: {error}"
+            message = f"result {key} cannot be read back with {metadata.serializer}: {type(error).__name__}: {message_of(error)}"
             raise SerializationError(message) from error
         return ResultRecord(metadata, self.storage, value)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
-from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun
+from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun, message_of
 from mintaka.results import ResultRecord
 from mintaka_core import states as core
 from mintaka_core.states import StateType
@@ -149,7 +149,7 @@ def Cancelled(*, message: str = "", name: str = "Cancelled", reason: str = "", d
 def _ended_by(kind: StateType, name: str, reason: str, message: str, data: Any) -> State[Any]:
     error = data if isinstance(data, BaseException) else None
     reason = reason or (type(error).__name__ if error else "")
-    return State(kind, name, reason, message or (str(error) if error else ""), data=data, error=error)
+    return State(kind, name, reason, message or (message_of(error) if error else ""), data=data, error=error)
 
 
 def Scheduled(*, message: str = "", name: str = "Scheduled", scheduled_time: datetime | None = None) -> State[Any]:  # noqa: N802 - Orion's name

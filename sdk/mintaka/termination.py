@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import Fenced, Suspension, Terminated
+from mintaka.exceptions import Fenced, Suspension, Terminated, message_of
 from mintaka.states import Cancelled, Crashed, State, Suspended
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Termination:
         if isinstance(error, Suspension):
             return Suspended(message=str(error))
         if self._requested_at is None:
-            return Crashed(reason=type(error).__name__, message=str(error) or "the process was interrupted")
+            return Crashed(reason=type(error).__name__, message=message_of(error) or "the process was interrupted")
         if self._fenced:
             return Crashed(reason="Fenced", message="a newer attempt of this flow run has taken over")
         self._answered.wait(self._patience)

@@ -83,7 +83,7 @@ def _json(value: object) -> str:
 
 def _fitting(text: str, limit: int) -> str:
     """`text` without its middle where its JSON would pass `limit` bytes; the end of a message says more than its beginning."""
-    text = _clean(text)
+    text = storable(text)
 
     def cut(keep: int) -> str:
         head = keep // 4
@@ -97,7 +97,7 @@ def _fitting(text: str, limit: int) -> str:
     return cut(bisect_right(range(min(len(text), limit)), limit, key=size) - 1)
 
 
-def _clean(text: str) -> str:
+def storable(text: str) -> str:
     """`text` without what UTF-8 or a database cannot hold: lone surrogates and NUL."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
@@ -116,9 +116,9 @@ def decode_report(text: str) -> Report | None:
         if not (state_type.is_terminal or state_type == StateType.PAUSED):
             return None
         # Half of a surrogate pair, as Python writes it for an undecodable file name, fits into no resource.
-        name, reason, message, spool = (_clean(str(data[field])) for field in ("name", "reason", "message", "spool"))
+        name, reason, message, spool = (storable(str(data[field])) for field in ("name", "reason", "message", "spool"))
         state = State(state_type, name, reason, message)
-        suspension, resume_by = _clean(str(data.get("suspension", ""))), data.get("resumeBy")
+        suspension, resume_by = storable(str(data.get("suspension", ""))), data.get("resumeBy")
         due = None if resume_by is None else datetime.fromisoformat(resume_by).astimezone(UTC)
         return Report(int(data["attempt"]), state, bool(data["retriable"]), bool(data["historyComplete"]), spool, suspension, due)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):

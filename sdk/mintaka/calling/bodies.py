@@ -13,7 +13,7 @@ from functools import cached_property, partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from mintaka.calling.parameters import Parameters
-from mintaka.exceptions import InvalidNameError
+from mintaka.exceptions import InvalidNameError, InvalidSettingError, ReservedArgumentError, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,7 @@ class Decorated:
         self.own_name: str = getattr(named, "__name__", type(named).__name__)
         module = getattr(named, "__module__", "") or ""
         self.key = f"{module}.{getattr(named, '__qualname__', type(named).__qualname__)}"
+        _check_words(f"{decorator} {self.own_name}", called)
         self.description: str | None = inspect.getdoc(fn)
         update_wrapper(cast("Any", self), fn, updated=())
 
@@ -98,13 +99,40 @@ def _collecting_async(fn: Callable[..., Any]) -> Callable[..., Any]:
     return collected
 
 
+def _check_words(what: str, called: Any) -> None:
+    """Look whether a parameter bears a word that calls take for themselves: it would never get its value.
+
+    Raises:
+        ReservedArgumentError: one does.
+    """
+    code = getattr(inspect.unwrap(called.func if isinstance(called, partial) else called), "__code__", None)
+    taken = RESERVED.intersection(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code is not None else ()
+    if taken:
+        message = (
+            f"{what} has a parameter named {' and '.join(sorted(taken))}, which calls of flows and tasks take for themselves: rename it"
+        )
+        raise ReservedArgumentError(message)
+
+
 def named_by(template: Any, arguments: dict[str, Any]) -> str:
-    """A run's name from its template: a text with the parameters in it, or a callable that may take `parameters`."""
+    """A run's name from its template: a text with the parameters in it, or a callable that may take `parameters`.
+
+    Raises:
+        InvalidSettingError: the text names something that is no parameter of the run, or cannot be read.
+    """
     if not callable(template):
-        return str(template.format(**arguments))
+        try:
+            return str(template.format(**arguments))
+        except Exception as error:  # the arguments format themselves
+            known = ", ".join(arguments) or "none"
+            message = f"the name {template!r} cannot be filled in: {type(error).__name__}: {message_of(error)}; parameters: {known}"
+            raise InvalidSettingError(message) from error
     takes = "parameters" in inspect.signature(template).parameters
     return str(template(parameters=dict(arguments)) if takes else template())
 
+
+#: Words that `flow(...)` and `task(...)` take for themselves.
+RESERVED = frozenset({"return_state", "wait_for"})
 
 _BANNED = frozenset("/%&><")
 

@@ -61,12 +61,30 @@ class Dependencies:
         self.find(wait_for)
 
     def find(self, value: Any, *, tolerant: bool = False) -> None:
-        """Note everything in `value` that is a dependency."""
+        """Note everything in `value` that is a dependency; how deep it is nested, and whether in a circle, does not matter."""
+        parts = self._found(value, tolerant=tolerant)
+        if parts is None:
+            return
+        seen, levels = {id(value): value}, [iter(parts)]
+        while levels:
+            for part in levels[-1]:
+                if type(part) not in LEAVES and id(part) in seen:
+                    continue
+                parts = self._found(part, tolerant=tolerant)
+                if parts is not None:
+                    seen[id(part)] = part
+                    levels.append(iter(parts))
+                    break
+            else:
+                levels.pop()
+
+    def _found(self, value: Any, *, tolerant: bool) -> Iterable[Any] | None:
+        """Note what `value` itself is; the parts in which to look on, None where it has none."""
         kind = type(value)
         if kind in LEAVES:
             if self.lineage is not None and self.lineage.constants and (origin := self.lineage.origin_of_constant(value)) is not None:
                 self.edges[self._place, origin] = None
-            return
+            return None
         if kind is Future:
             self._future(value, tolerant=tolerant)
         elif kind is State:
@@ -81,34 +99,34 @@ class Dependencies:
         else:
             if self.lineage is not None and (origin := self.lineage.origin(value)) is not None:
                 self.edges[self._place, origin] = None
-            self._find_inside(value, kind, tolerant=tolerant)
+            return _parts(value, kind)
+        return None
 
     def _future(self, future: Future[Any], *, tolerant: bool) -> None:
         self.replaced = True
         self.edges[self._place, future.run.n] = None
         (self.tolerated if tolerant else self.needed)[future] = None
 
-    def _find_inside(self, value: Any, kind: type, *, tolerant: bool) -> None:
-        parts: Iterable[Any]
-        if issubclass(kind, dict):
-            parts = value.values()
-        elif issubclass(kind, (list, tuple, set, frozenset)):
-            parts = value
-        elif is_dataclass(value):
-            parts = (getattr(value, part.name, None) for part in fields(value))
-        elif hasattr(kind, "__pydantic_fields__"):
-            parts = vars(value).values()
-        else:
-            return
-        if kind in (list, tuple, set, frozenset, dict) and LEAVES.issuperset(map(type, parts)):
-            return
-        for part in parts:
-            self.find(part, tolerant=tolerant)
-
     @property
     def futures(self) -> tuple[Future[Any], ...]:
         """Every future to wait for."""
         return (*self.needed, *self.tolerated)
+
+
+def _parts(value: Any, kind: type) -> Iterable[Any] | None:
+    """What is in a container that may hold dependencies; None where it cannot, or `value` is no container."""
+    parts: Iterable[Any]
+    if issubclass(kind, dict):
+        parts = value.values()
+    elif issubclass(kind, (list, tuple, set, frozenset)):
+        parts = value
+    elif is_dataclass(value) and kind is not type:
+        return (getattr(value, part.name, None) for part in fields(value))
+    elif hasattr(kind, "__pydantic_fields__"):
+        parts = vars(value).values()
+    else:
+        return None
+    return None if kind in (list, tuple, set, frozenset, dict) and LEAVES.issuperset(map(type, parts)) else parts
 
 
 def _as_argument(passed: Future[Any] | State[Any]) -> Any:
@@ -117,8 +135,11 @@ def _as_argument(passed: Future[Any] | State[Any]) -> Any:
     return outcome.result(raise_on_failure=False)
 
 
-def resolved(value: Any, put: Callable[[Any], Any] = _as_argument) -> Any:
-    """`value` with `put(it)` in the place of each future and state in it; new containers only where something changes."""
+def resolved(value: Any, put: Callable[[Any], Any] = _as_argument, known: dict[int, Any] | None = None) -> Any:
+    """`value` with `put(it)` in the place of each future and state in it; new containers only where something changes.
+
+    `known` has what became of each container that was met, by its identity: one that stands in itself stays there as it was.
+    """
     kind = type(value)
     if kind in LEAVES:
         return value
@@ -127,30 +148,34 @@ def resolved(value: Any, put: Callable[[Any], Any] = _as_argument) -> Any:
     if kind is quote or (kind is opaque and not isinstance(value.value, (Future, State))):
         return value.value
     if isinstance(value, Annotation):
-        return resolved(value.value, put)
-    return _resolved_inside(value, kind, put)
+        return resolved(value.value, put, known)
+    known = {} if known is None else known
+    if id(value) not in known:
+        known[id(value)] = value
+        known[id(value)] = _resolved_inside(value, kind, put, known)
+    return known[id(value)]
 
 
-def _resolved_inside(value: Any, kind: type, put: Callable[[Any], Any]) -> Any:
+def _resolved_inside(value: Any, kind: type, put: Callable[[Any], Any], known: dict[int, Any]) -> Any:
     """The same container where nothing in it changes, else a new one of its kind."""
     if issubclass(kind, dict):
-        changed = {key: new for key, part in value.items() if (new := resolved(part, put)) is not part}
+        changed = {key: new for key, part in value.items() if (new := resolved(part, put, known)) is not part}
         return _updated(value, changed) if changed else value
     if kind is FutureList:
-        return [resolved(part, put) for part in value]
+        return [resolved(part, put, known) for part in value]
     if kind in (list, tuple, set, frozenset) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         if LEAVES.issuperset(map(type, value)):
             return value
-        items = [resolved(part, put) for part in value]
+        items = [resolved(part, put, known) for part in value]
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
-    if is_dataclass(value):
-        names = [part.name for part in fields(value) if part.init]
-        changed = {name: new for name in names if (new := resolved(getattr(value, name), put)) is not getattr(value, name)}
+    if is_dataclass(value) and kind is not type:
+        given = {part.name: getattr(value, part.name, None) for part in fields(value) if part.init}
+        changed = {name: new for name, part in given.items() if (new := resolved(part, put, known)) is not part}
         return replace(value, **changed) if changed else value  # type: ignore[type-var]
     if hasattr(kind, "__pydantic_fields__"):
-        changed = {name: new for name, part in vars(value).items() if (new := resolved(part, put)) is not part}
+        changed = {name: new for name, part in vars(value).items() if (new := resolved(part, put, known)) is not part}
         return value.model_copy(update=changed) if changed else value
     return value
 

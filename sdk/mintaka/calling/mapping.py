@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import IOBase
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.annotations import Annotation, quote, unmapped
@@ -13,6 +15,9 @@ from mintaka.states import State
 if TYPE_CHECKING:
     from mintaka.calling.dependencies import Edge, Place
     from mintaka.calling.lineage import Lineage
+
+
+_SIZED = (list, tuple, set, frozenset, dict, range)
 
 
 class MappedCalls(NamedTuple):
@@ -33,8 +38,9 @@ def mapped_calls(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], linea
         MappingLengthMismatch: the iterables differ in length.
     """
     edges: dict[Edge, None] = {}
-    given = {index: _split(value, index, lineage, edges) for index, value in enumerate(args)}
-    named = {key: _split(value, key, lineage, edges) for key, value in kwargs.items()}
+    shortest = min((len(value) for value in (*args, *kwargs.values()) if isinstance(value, _SIZED)), default=None)
+    given = {index: _split(value, index, lineage, edges, shortest) for index, value in enumerate(args)}
+    named = {key: _split(value, key, lineage, edges, shortest) for key, value in kwargs.items()}
     split = [*((str(index), value) for index, value in given.items()), *named.items()]
     lengths = {key: len(value) for key, value in split if isinstance(value, list)}
     if not lengths:
@@ -54,13 +60,16 @@ def mapped_calls(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], linea
     return MappedCalls(calls, tuple(edges))
 
 
-def _split(value: Any, place: Place, lineage: Lineage, edges: dict[Edge, None]) -> list[Any] | unmapped:
-    """The elements of `value`, or what is repeated, as `unmapped`."""
+def _split(value: Any, place: Place, lineage: Lineage, edges: dict[Edge, None], shortest: int | None) -> list[Any] | unmapped:
+    """The elements of `value`, or what is repeated, as `unmapped`.
+
+    Of an iterator, which may never end, one more than the `shortest` of the others: enough to tell that their lengths differ.
+    """
     whole: Any = value
     if isinstance(value, unmapped):
         return value
     if isinstance(value, Annotation) and not isinstance(value, quote):
-        inside = _split(value.value, place, lineage, edges)
+        inside = _split(value.value, place, lineage, edges, shortest)
         annotate = type(value)
         return [annotate(part) for part in inside] if isinstance(inside, list) else unmapped(annotate(inside.value))
     if isinstance(value, (Future, State)):
@@ -73,7 +82,7 @@ def _split(value: Any, place: Place, lineage: Lineage, edges: dict[Edge, None]) 
         return unmapped(whole)
     if (origin := lineage.origin(whole)) is not None:
         edges[place, origin] = None
-    return list(whole)
+    return list(whole if shortest is None or not isinstance(whole, Iterator) else islice(whole, shortest + 1))
 
 
 def _is_iterable(value: Any) -> bool:

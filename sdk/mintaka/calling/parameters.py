@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mintaka.annotations import quote
-from mintaka.exceptions import ParameterBindError, ParameterTypeError, ReservedArgumentError
+from mintaka.exceptions import ParameterBindError, ParameterTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from mintaka.calling.dependencies import Edge
 
-#: Words that `flow(...)` and `task(...)` take for themselves.
-RESERVED = frozenset({"return_state", "wait_for"})
-
 #: Types whose values need no coercion where they are exactly of that type.
 _PLAIN = frozenset({int, float, str, bool, bytes, dict, list, set, tuple, type(None)})
 
@@ -31,6 +28,8 @@ _POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
 _POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
 _VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
+#: The signature of what takes any arguments.
+_ANY = inspect.Signature([inspect.Parameter("args", _VAR_POSITIONAL), inspect.Parameter("kwargs", _VAR_KEYWORD)])
 
 
 class Parameters:
@@ -39,13 +38,10 @@ class Parameters:
     def __init__(self, fn: Callable[..., Any], owner: str) -> None:
         self._fn = fn
         self._owner = owner
-        self.signature = inspect.signature(fn)
-        taken = RESERVED & self.signature.parameters.keys()
-        if taken:
-            message = (
-                f"{owner} has a parameter named {', '.join(sorted(taken))}, a word that calls of flows and tasks use: give it another name"
-            )
-            raise ReservedArgumentError(message)
+        try:
+            self.signature = inspect.signature(fn)
+        except ValueError:  # some of Python's own, such as max, do not tell
+            self.signature = _ANY
 
     @cached_property
     def annotations(self) -> dict[str, Any]:

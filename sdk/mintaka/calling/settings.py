@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.exceptions import InvalidSettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+#: Some 31 years.
+_LONGEST_SECONDS = 1e9
 
 
 class _Kind(NamedTuple):
@@ -25,7 +30,12 @@ def _is_count(value: Any) -> bool:
 
 def _is_amount(value: Any) -> bool:
     number = hasattr(type(value), "__float__") or hasattr(type(value), "__index__")
-    return number and not isinstance(value, bool) and float(value) >= 0
+    return number and not isinstance(value, bool) and 0 <= float(value) < inf
+
+
+def _is_time(value: Any) -> bool:
+    """A time that every clock of the operating system can be set to."""
+    return _is_amount(value) and float(value) <= _LONGEST_SECONDS
 
 
 def _is_delay(value: Any) -> bool:
@@ -63,7 +73,7 @@ _KINDS = {
     ),
     "retry_jitter_factor": _AMOUNT,
     "retry_condition_fn": _FUNCTION,
-    "timeout_seconds": _Kind(_is_amount, "a number of seconds, 0 or more (0: no limit)"),
+    "timeout_seconds": _Kind(_is_time, "a number of seconds, 0 (no limit) to 1e9"),
     "log_prints": _SWITCH,
     "validate_parameters": _SWITCH,
     "task_runner": _Kind(

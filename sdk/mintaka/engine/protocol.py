@@ -15,7 +15,7 @@ from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_
 from mintaka.engine.settling import give_up, settled_value
 from mintaka.engine.steps import CALL, Await, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied
+from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied, message_of
 from mintaka.states import State
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
@@ -44,7 +44,7 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
     refusal = yield from _prepared(invocation)
     if refusal is not None:
         name = "UpstreamFailed" if isinstance(refusal, UpstreamFailed) else ""
-        return (yield from _ended(invocation, State(FAILED, name, reason=_reason(refusal), message=str(refusal), error=refusal)))
+        return (yield from _ended(invocation, State(FAILED, name, reason=_reason(refusal), message=message_of(refusal), error=refusal)))
     if STOP.requested:
         message = "the process was asked to stop before this run began"
         raise Terminated(message)
@@ -85,7 +85,7 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
             message = "the process was asked to stop"
             raise Terminated(message) from error
         if isinstance(error, (WorkerDied, ClusterLost)):
-            return State(CRASHED, reason=_reason(error), message=str(error), error=error)
+            return State(CRASHED, reason=_reason(error), message=message_of(error), error=error)
         return _failed(error, "TimedOut" if error is invocation.late else "Failed")
     except BaseException as error:
         yield from _interrupted(invocation, error)
@@ -105,7 +105,10 @@ def _prepared(invocation: Invocation) -> Generator[Step, Any, Exception | None]:
         for future in dependencies.needed:
             if not future.outcome.ok:
                 return _upstream_failure(future)
-        invocation.resolve()
+        try:
+            invocation.resolve()
+        except Exception as error:  # noqa: BLE001 - what is made anew with results in it is the user's: a dataclass that checks itself
+            return error
     if invocation.needs_preparing:
         try:
             invocation.definition.prepare(invocation)
@@ -254,9 +257,9 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
     if isinstance(error, KeyboardInterrupt) and invocation.context.flow is not None:
         ledger.end(run, entry_of((yield Judge(error))))
     elif is_cancellation(error):
-        ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=str(error)))
+        ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message_of(error)))
     else:
-        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
+        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=message_of(error)))
 
 
 def _refuse(invocation: Invocation, proposed: State) -> None:
@@ -300,7 +303,7 @@ def _not_an_end(state: State) -> State:
 
 def _failed(error: Exception, name: str) -> State:
     """The state that an exception of the body proposes."""
-    return State(StateType.FAILED, name, _reason(error), str(error), error=error)
+    return State(StateType.FAILED, name, _reason(error), message_of(error), error=error)
 
 
 def _reason(error: BaseException) -> str:

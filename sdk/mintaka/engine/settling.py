@@ -47,13 +47,16 @@ def _states_in(value: Any) -> list[State]:
 
 
 def _bare_states(value: Any) -> list[State]:
-    if type(value) is State:
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple, set)):
-        return []
-    return [state for part in value for state in _bare_states(part)]
+    """The states in `value`, each container looked into once: it may stand in itself."""
+    found, seen, left = [], set(), [value]
+    while left:
+        part = left.pop()
+        if type(part) is State:
+            found.append(part)
+        elif isinstance(part, (dict, list, tuple, set)) and id(part) not in seen:
+            seen.add(id(part))
+            left.extend(reversed(list(part.values() if isinstance(part, dict) else part)))
+    return found
 
 
 def _summed_up(kind: Any, bad: list[State], what: str) -> State:

@@ -38,8 +38,14 @@ def user_traceback(error: BaseException) -> TracebackType | None:
 
 
 def log_information(error: BaseException | None) -> ExceptionInfo | None:
-    """What `exc_info` of a log call takes."""
-    return None if error is None else (type(error), error, user_traceback(error))
+    """What `exc_info` of a log call takes.
+
+    The end of a recursion is told without what it was met in the midst of: each of its runs tells of it, and each has met it anew.
+    """
+    if error is None:
+        return None
+    told = RecursionError(*error.args) if isinstance(error, RecursionError) else error
+    return type(told), told, user_traceback(error)
 
 
 def tail(error: BaseException, frames: int) -> str:

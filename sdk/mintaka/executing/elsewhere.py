@@ -25,7 +25,7 @@ from mintaka.engine.protocol import run_protocol
 from mintaka.engine.runs import now_micros
 from mintaka.engine.steps import CALL, Sleep
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied
+from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied, message_of
 from mintaka.executing.alarms import Alarms
 from mintaka.executing.pool import Job, SlotPool
 from mintaka.executing.shipping import Packer
@@ -110,7 +110,7 @@ class Dispatcher:
         except ConfigurationError:
             raise
         except Exception as error:
-            message = f"the task could not be handed over: {type(error).__name__}: {error}"
+            message = f"the task could not be handed over: {type(error).__name__}: {message_of(error)}"
             raise ClusterLost(message) from error
         message = "the task could not be handed over: the flow is over"
         raise ClusterLost(message)
@@ -258,7 +258,9 @@ class Errand:
         try:
             value = pickle.loads(returned.pickled)  # noqa: S301 - as above
         except Exception as error:  # noqa: BLE001 - classes of the user's
-            return self._protocol.throw(SerializationError(f"what the worker sent back cannot be read: {type(error).__name__}: {error}"))
+            return self._protocol.throw(
+                SerializationError(f"what the worker sent back cannot be read: {type(error).__name__}: {message_of(error)}")
+            )
         if returned.ok:
             return self._protocol.send(value)
         if returned.late and isinstance(value, TimedOut):
@@ -298,7 +300,7 @@ class Errand:
 
 def _crash(error: BaseException) -> WorkerDied | ClusterLost:
     """What an exception of the executor itself, not of the body, amounts to."""
-    told = f"{type(error).__name__}: {str(error).partition('. ')[0]}"
+    told = f"{type(error).__name__}: {message_of(error).partition('. ')[0]}"
     if (exit_code := getattr(error, "exitcode", None)) is not None:
         told = f"exit code {exit_code}"
     died = _OF_ONE_WORKER.intersection(kind.__name__ for kind in type(error).__mro__)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 
-from mintaka.exceptions import SerializationError
+from mintaka.exceptions import SerializationError, message_of
 from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def pickled(value: Any, what: Callable[[], str]) -> bytes:
     try:
         data: bytes = cloudpickle.dumps(value)
     except Exception as error:
-        message = f"{what()} cannot be sent to another process: {type(error).__name__}: {error}"
+        message = f"{what()} cannot be sent to another process: {type(error).__name__}: {message_of(error)}"
         raise SerializationError(message) from error
     return data
 

@@ -9,6 +9,7 @@ from mintaka.engine.drivers import run_async, run_sync
 from mintaka.engine.loops import run_coroutine
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, now_micros
+from mintaka.exceptions import message_of
 from mintaka.executing.pool import Job
 from mintaka.futures import Future
 from mintaka_core.states import CRASHED
@@ -67,5 +68,5 @@ async def _attached(job: Job, invocation: Invocation) -> Outcome:
 def broken_off(ledger: Ledger, run: Run, error: BaseException) -> Outcome:
     """The outcome of a run whose protocol raised `error`: an interruption, or a mistake of ours, which crashes the run."""
     if isinstance(error, Exception) and not run.is_over:
-        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=str(error)))
+        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=message_of(error)))
     return Outcome(run, error=error)

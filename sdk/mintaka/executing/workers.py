@@ -25,7 +25,7 @@ from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.loops import close_thread_loop, run_coroutine
 from mintaka.engine.runs import Ledger
-from mintaka.exceptions import FailedRun, SerializationError
+from mintaka.exceptions import FailedRun, SerializationError, message_of
 from mintaka.executing.shipping import Returned
 from mintaka.logging import hear
 from mintaka.persisting.result_settings import ResultSettings
@@ -156,7 +156,9 @@ def _pickled_value(value: Any, name: str) -> bytes:
     try:
         data: bytes = cloudpickle.dumps(value)
     except Exception as error:
-        message = f"the result of task run {name}, a {type(value).__name__}, cannot be sent back: {type(error).__name__}: {error}"
+        message = (
+            f"the result of task run {name}, a {type(value).__name__}, cannot be sent back: {type(error).__name__}: {message_of(error)}"
+        )
         raise SerializationError(message) from error
     return data
 
@@ -169,7 +171,7 @@ def _pickled_error(error: BaseException) -> bytes:
         data: bytes = cloudpickle.dumps(error)
         pickle.loads(data)  # noqa: S301 - our own, of this moment
     except Exception:  # noqa: BLE001 - exceptions are the user's
-        stand_in = FailedRun(f"{type(error).__name__}: {error}")
+        stand_in = FailedRun(f"{type(error).__name__}: {message_of(error)}")
         stand_in.add_note(f"in the worker:\n{told}")
         data = cloudpickle.dumps(stand_in)
     return data

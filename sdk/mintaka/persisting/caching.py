@@ -21,7 +21,7 @@ from mintaka.engine.outcomes import KeptOutcome, Outcome
 from mintaka.engine.runs import Entry, Opinion, entry_of, now_micros, to_datetime
 from mintaka.engine.steps import Await, Do, Report, Sleep
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import ConfigurationError, MissingResult, Terminated
+from mintaka.exceptions import ConfigurationError, MissingResult, Terminated, message_of
 from mintaka.locking.waiting import pauses
 from mintaka.persisting.calls import calls_of
 from mintaka.persisting.fingerprints import NoFingerprint
@@ -198,7 +198,7 @@ class TaskKeeping:
         try:
             key = policy.compute_key(context, inputs, flow.parameters if flow is not None else {})
         except Exception as error:  # noqa: BLE001 - policies are the user's
-            self._tell_once(f"a cache key cannot be computed, so the call is not cached: {type(error).__name__}: {error}")
+            self._tell_once(f"a cache key cannot be computed, so the call is not cached: {type(error).__name__}: {message_of(error)}")
             return None
         if key is None or isinstance(key, str):
             return key

@@ -14,6 +14,8 @@ from enum import Enum
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
+from mintaka.exceptions import message_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -68,7 +70,7 @@ def _reduced(value: Any) -> bytes:
     try:
         told = value.__reduce_ex__(4)
     except Exception as error:
-        message = f"a {type(value).__name__} can be neither written as JSON nor pickled: {type(error).__name__}: {error}"
+        message = f"a {type(value).__name__} can be neither written as JSON nor pickled: {type(error).__name__}: {message_of(error)}"
         raise NoFingerprint(message) from error
     if isinstance(told, str):
         return f"{_class(type(value)).decode()}.{told}".encode()
@@ -100,7 +102,7 @@ def _pickled(value: Any) -> bytes:
     try:
         blob: bytes = cloudpickle.dumps(value, protocol=5)
     except Exception as error:
-        message = f"a {type(value).__name__} can be neither written as JSON nor pickled: {type(error).__name__}: {error}"
+        message = f"a {type(value).__name__} can be neither written as JSON nor pickled: {type(error).__name__}: {message_of(error)}"
         raise NoFingerprint(message) from error
     return blob
 

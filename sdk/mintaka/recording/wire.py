@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mintaka.engine.runs import last_entered
+from mintaka_core.reports import storable
 from mintaka_core.states import DEFAULT_NAMES, RUNNING
 from mintaka_history.reports import ArtifactReport, LocalRun, LogReport, ReportedRun, RunReport, TaskReport
 
@@ -165,7 +166,7 @@ def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
         text = f"{text[: limit // 2 - 2]} […] {text[-limit // 2 + 3 :]}"
     if text.isascii():
         return text.replace("\0", "\ufffd") if "\0" in text else text
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return storable(text)
 
 
 class Contents(NamedTuple):

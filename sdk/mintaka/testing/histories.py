@@ -2,7 +2,7 @@
 
 with recorded() as history:
     my_flow()
-assert history.states_of("clean-0") == ["PENDING", "RUNNING", "COMPLETED"]
+assert history.states_of("clean-0") == ["Pending", "Running", "Completed"]
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, get_run_logger, task
-from mintaka.artifacts import create_markdown_artifact
+from mintaka.artifacts import create_markdown_artifact, create_table_artifact
 from mintaka.context import LAUNCH, Launch
 from mintaka.histories import FlowRunNotFound, HistoryError, Wanted, history
 from mintaka.logging import TASK_LOGGER, HistoryHandler
@@ -98,6 +98,7 @@ def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(
     @flow(tags=["nightly"])
     def script(n: int) -> int:
         create_markdown_artifact("# Sums", key="sums")
+        create_table_artifact([{"undecodable \udcff": "\0"}], key="files")
         return total([double(number) for number in range(n)])
 
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
@@ -118,7 +119,7 @@ def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(
                     "transitions": [(each["from"], each["to"], each["verdict"]) for each in reading.transitions(uid)],
                     "tasks": [(each["n"], each["task"], each["state"], len(each["history"])) for each in reading.task_runs(uid)],
                     "logs": [(each["seq"], each["n"], each["message"]) for each in reading.logs(uid, level=30, after=0)],
-                    "artifacts": [(each["kind"], each["key"], each["data"]) for each in reading.artifacts(uid)],
+                    "artifacts": {each["key"]: (each["kind"], each["data"]) for each in reading.artifacts(uid)},
                 }
             )
             assert run.keys() >= {"state", "created", "started", "ended"}
@@ -126,7 +127,7 @@ def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(
     assert over_http == from_file
     assert from_file["run"] == ["script", "local", ["nightly"], {"n": 3}, True, {"COMPLETED": 4}, 3]
     assert [message for _, _, message in from_file["logs"]] == ["doubling 1", "doubling 2"]
-    assert from_file["artifacts"] == [("markdown", "sums", "# Sums")]
+    assert from_file["artifacts"] == {"sums": ("markdown", "# Sums"), "files": ("table", [{"undecodable ?": "\ufffd"}])}
 
 
 def test_an_api_that_is_away_says_so() -> None:

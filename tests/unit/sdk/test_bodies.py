@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
+from mintaka.exceptions import ReservedArgumentError
 from mintaka.testing import recorded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+def waits(value: int, wait_for: int) -> int:
+    return value + wait_for
+
+
+class Waiting:
+    def __call__(self, wait_for: int) -> int:
+        return wait_for
+
+
+@pytest.mark.parametrize(
+    "given",
+    [waits, partial(waits, 1), wraps(waits)(lambda value: waits(value, 1)), Waiting(), staticmethod(waits)],
+    ids=["a function", "a partial", "a decorated one", "an object", "a staticmethod"],
+)
+@pytest.mark.parametrize("decorator", [task, flow], ids=["task", "flow"])
+def test_a_parameter_that_would_never_get_its_value_is_refused_when_it_is_decorated(decorator: Any, given: Any) -> None:
+    with pytest.raises(ReservedArgumentError, match=f"^{decorator.__name__} [wW]ait.* has a parameter named wait_for, .*: rename it"):
+        decorator(given)
+
+
+def test_what_does_not_tell_its_signature_takes_futures_too() -> None:
+    largest = task(max)
+
+    @flow
+    def main() -> Any:
+        first = largest.submit(1, 5)
+        return largest(first, 3), largest.map([first, 2], [4, 7]).result()
+
+    with recorded() as history:
+        assert main() == (5, [5, 7])
+    assert history.upstream_of("max-1") == {"max-0"}
+
+
+def test_a_function_may_have_a_parameter_called_self() -> None:
+    @task
+    def taken(self: int) -> int:
+        return self
+
+    @flow
+    def main(self: int) -> Any:
+        return taken(self=self), taken.submit(self=2).result(), taken.map(self=[3]).result()
+
+    assert main(self=1) == (1, 2, [3])
 
 
 class Scaled:

@@ -67,6 +67,85 @@ def test_futures_are_found_in_collections_and_replaced_by_their_results(wrap: An
     assert [history.upstream_of(f"use-{n}") for n in (1, 2, 3)] == [{"make-0"}] * 3
 
 
+def circle() -> tuple[Any, ...]:
+    knot = Box([])
+    knot.inside.append({"knot": knot})
+    return (knot,)
+
+
+def shared() -> tuple[Any, ...]:
+    whole: Any = [object()]
+    for _ in range(100):
+        whole = [whole, whole]
+    return (whole,)
+
+
+def deep() -> tuple[Any, ...]:
+    whole: Any = []
+    for _ in range(100_000):
+        whole = [whole]
+    return (whole,)
+
+
+@pytest.mark.parametrize(
+    "argument", [circle, shared, deep, lambda: (Box,)], ids=["in a circle", "in itself twice, 100 times", "deep", "a class"]
+)
+def test_arguments_of_any_shape_are_passed_as_they_are(argument: Any) -> None:
+    (given,) = argument()
+
+    @flow
+    def main() -> Any:
+        assert use(given)[0][0] is given
+        assert use.submit(given, wait_for=[given]).result()[0][0] is given
+        return given
+
+    assert main() is given
+
+
+@pytest.mark.parametrize("argument", [circle, shared, lambda: (Box,)], ids=["in a circle", "in itself twice, 100 times", "a class"])
+def test_a_future_beside_arguments_of_any_shape_is_replaced(argument: Any) -> None:
+    (given,) = argument()
+
+    @flow
+    def main() -> Any:
+        return use([given, make.submit(5)])
+
+    (((same, five),), _) = main()
+    assert same is given
+    assert five == 5
+
+
+def test_a_list_that_stands_in_itself_stays_there_as_it_was() -> None:
+    @flow
+    def main() -> Any:
+        given: list[Any] = [make.submit(5)]
+        given.append(given)
+        ((made,), _) = use(given)
+        return made[0], made[1] is given
+
+    assert main() == (5, True)
+
+
+def test_what_refuses_to_be_made_anew_with_results_in_it_fails_its_task() -> None:
+    @dataclass
+    class Strict:
+        inside: Any
+
+        def __post_init__(self) -> None:
+            if self.inside == 5:
+                raise ValueError("five is too many")
+
+    @flow
+    def main() -> Any:
+        state = use(Strict(make.submit(5)), return_state=True)
+        assert state.message == "five is too many"
+        return "went on"
+
+    with recorded() as history:
+        assert main() == "went on"
+    assert history.states_of("use-1") == ["Pending", "Failed"]
+
+
 def test_a_state_as_argument_is_replaced_by_its_result() -> None:
     @flow
     def main() -> Any:

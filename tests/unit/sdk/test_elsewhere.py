@@ -110,6 +110,26 @@ def test_an_exception_that_cannot_be_pickled_is_told_in_another_one_s_words() ->
         main()
 
 
+def test_an_exception_that_can_neither_be_pickled_nor_say_what_it_is_fails_its_task() -> None:
+    class Mute(Exception):
+        def __reduce__(self) -> Any:
+            raise TypeError("never")
+
+        def __str__(self) -> str:
+            raise TypeError("never")
+
+    @task
+    def raises() -> None:
+        raise Mute
+
+    @flow(task_runner=THREADS)
+    def main() -> None:
+        raises.submit().result()
+
+    with pytest.raises(Exception, match="Mute: <its __str__ raised TypeError>"):
+        main()
+
+
 def test_an_argument_that_cannot_be_pickled_fails_its_task_and_is_named() -> None:
     @flow(task_runner=THREADS)
     def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -68,6 +69,15 @@ def test_lengths_that_differ_are_named() -> None:
         pair.map([1, 2], b=[1, 2, 3])
 
     with pytest.raises(MappingLengthMismatch, match="argument 0 has 2, b has 3"):
+        main()
+
+
+def test_what_never_ends_is_told_at_once_beside_a_list() -> None:
+    @flow
+    def main() -> None:
+        pair.map([1, 2], itertools.repeat(3))
+
+    with pytest.raises(MappingLengthMismatch, match=r"argument 0 has 2, 1 has 3"):
         main()
 
 

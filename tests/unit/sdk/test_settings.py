@@ -25,6 +25,8 @@ from mintaka.task_runners import ThreadPoolTaskRunner
         ({"retry_jitter_factor": -0.1}, "a number, 0 or more"),
         ({"timeout_seconds": -1}, "a number of seconds"),
         ({"timeout_seconds": "5"}, "a number of seconds"),
+        ({"timeout_seconds": float("inf")}, r"a number of seconds, 0 \(no limit\) to 1e9, not inf"),
+        ({"retry_delay_seconds": float("nan")}, "a number of seconds"),
         ({"timeout_seconds": timedelta(seconds=5)}, "a number of seconds"),
         ({"name": 5}, "a text"),
         ({"tags": "nightly"}, "a list of texts"),

@@ -72,6 +72,30 @@ def test_return_state_gives_the_state_and_raises_nothing() -> None:
     assert add(1, return_state=True).result() == 2
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("raised", [Speechless(), KeyError("x")], ids=["cannot", "can"])
+def test_an_exception_that_cannot_say_what_it_is_ends_the_run_all_the_same(raised: Exception) -> None:
+    @task
+    def raises() -> None:
+        raise raised
+
+    @flow
+    def main() -> Any:
+        with pytest.raises(type(raised)):
+            raises()
+        return raises.submit()
+
+    with recorded() as history:
+        state = main(return_state=True)
+    assert history.states_of("raises-0") == history.states_of("raises-1") == ["Pending", "Running", "Failed"]
+    assert (state.type, state.reason) == (FAILED, type(raised).__name__)
+    assert ("<its __str__ raised RuntimeError>" in state.message) is isinstance(raised, Speechless)
+
+
 def test_tasks_on_methods_keep_their_own_instance() -> None:
     one, ten = Counter(1).plus, Counter(10).plus
     assert (one(1), ten(1), one(1)) == (2, 11, 2)
@@ -290,7 +314,8 @@ def test_a_template_that_names_no_parameter_fails_the_run() -> None:
         return a
 
     state = named(1, return_state=True)
-    assert (state.type, state.reason) == (FAILED, "KeyError")
+    assert (state.type, state.reason) == (FAILED, "InvalidSettingError")
+    assert state.message == "the name '{nothing}' cannot be filled in: KeyError: 'nothing'; parameters: a"
 
 
 def test_tags_of_the_task_and_of_the_block_around_it_add_up() -> None:

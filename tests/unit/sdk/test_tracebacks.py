@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mintaka import flow, task
-from mintaka.engine.tracebacks import user_traceback
+from mintaka.engine.tracebacks import log_information, user_traceback
 
 
 @task
@@ -52,6 +52,17 @@ def test_what_went_wrong_in_our_code_at_the_end_stays() -> None:
     assert first.startswith("test_tracebacks.py")
     assert ours
     assert not any(frame.startswith("test_tracebacks.py") for frame in ours)
+
+
+def test_the_end_of_a_recursion_is_told_without_what_it_was_met_in_the_midst_of() -> None:
+    try:
+        try:
+            raise RecursionError("one")
+        except RecursionError:
+            raise RecursionError("two")  # noqa: B904 - as Python does it at the end of a recursion
+    except RecursionError as error:
+        lines = traceback.format_exception(*log_information(error) or ())
+    assert [line for line in lines if "RecursionError" in line and "raise" not in line] == ["RecursionError: two\n"]
 
 
 def test_of_a_very_deep_one_both_ends_are_shown() -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mintaka import flow
+from mintaka.artifacts import create_table_artifact
 from mintaka.context import Launch
 from mintaka.engine.runs import Entry, Ledger, Opinion
 from mintaka.exceptions import LoadError
 from mintaka.recording.recorder import NullRecorder
 from mintaka.recording.sending import Answer, Connection, judged
 from mintaka.recording.wire import Contents, LogLine, clean, encode, run_report, task_report
+from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
 
 RETRY = (Opinion("retry_failed", "Redirect", "failure 1 of 1 allowed"),)
@@ -87,6 +91,19 @@ def test_texts_are_made_what_every_database_takes(text: str) -> None:
     assert "\0" not in cleaned
     if text.isascii() and "\0" not in text:
         assert cleaned == text
+
+
+@given(
+    st.recursive(
+        st.text(st.sampled_from("a\0\ud800☃\\u"), max_size=6) | st.floats() | st.builds(object),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(st.sampled_from("a\0\ud800"), max_size=3), inner),
+    )
+)
+def test_whatever_is_in_a_table_is_made_what_every_database_takes(table: Any) -> None:
+    with recorded() as history:
+        flow(lambda: create_table_artifact(table))()
+    (data,) = [artifact.data for artifact in history.artifacts.values()]
+    assert "\0" not in str(msgspec.json.decode(data))
 
 
 def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
