@@ -145,7 +145,7 @@ async def aupdate_progress_artifact(artifact_id: UUID, progress: float, descript
 
 def _created(kind: Kind, value: Any, key: str | None, description: str | None) -> UUID:
     context = _context()
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         message = f"an artifact's key has small letters, digits and dashes, at most 200, not {key!r}"
         raise ValueError(message)
     now = now_micros()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.calling.lineage import Lineage
 from mintaka.engine.runs import Ledger, Run
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import MissingContextError, Suspension, message_of
+from mintaka.exceptions import InvalidSettingError, MissingContextError, Suspension, message_of
 from mintaka.persisting.result_settings import Surroundings, surroundings_of
 from mintaka.recording.recorder import NullRecorder, Recorder
 from mintaka.run_contexts import FlowRunContext as FlowRunContext  # noqa: PLC0414 - Prefect's users look for them here
@@ -217,7 +217,15 @@ def current_tags() -> frozenset[str]:
 
 @contextmanager
 def tags(*words: str) -> Iterator[frozenset[str]]:
-    """Put `words` on every run that begins inside the block; yields all tags in force."""
+    """Put `words` on every run that begins inside the block; yields all tags in force.
+
+    Raises:
+        InvalidSettingError: one of them is no text.
+    """
+    for word in words:
+        if not isinstance(word, str):
+            message = f"tags are texts, not {word!r}: write tags('one', 'two')"
+            raise InvalidSettingError(message)
     together = _TAGS.get() | frozenset(words)
     token = _TAGS.set(together)
     try:

@@ -34,7 +34,8 @@ def split_entrypoint(entrypoint: str) -> tuple[str, str]:
     """
     place, colon, name = entrypoint.rpartition(":")
     if not (colon and place and name):
-        message = f"entrypoint {entrypoint!r} names no flow: write module:function or path/to/file.py:function"
+        told = f"{entrypoint}:FUNCTION" if entrypoint.endswith(".py") else "module:function or path/to/file.py:function"
+        message = f"entrypoint {entrypoint!r} names no flow: write {told}"
         raise EntrypointNotFound(message)
     return place, name
 
@@ -64,7 +65,7 @@ def imported_flow(entrypoint: str) -> Flow[Any, Any]:
         return load_flow(entrypoint)
     except LoadError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"importing {entrypoint} failed: {tail(error, 1)}"
         raise LoadError(message) from error
 

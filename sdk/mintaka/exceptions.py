@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-def message_of(error: BaseException) -> str:
-    """What `error` says; a word in its place where its class cannot say it, because its `__str__` raises."""
+def message_of(error: object) -> str:
+    """What an exception, or anything else, says of itself; a word in its place where it cannot, because its `__str__` raises."""
     try:
         return str(error)
     except Exception as broken:  # noqa: BLE001 - exceptions are the user's, and this is of all moments the one not to raise another

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from mintaka.context import CURRENT, current_run
 from mintaka.engine.loops import loop_is_running
 from mintaka.exceptions import NotPausedError
-from mintaka.waiting.pausing import known_answer, pause_of, resume, wait_async, wait_blocking
+from mintaka.waiting.pausing import check_seconds, known_answer, pause_of, resume, wait_async, wait_blocking
 
 if TYPE_CHECKING:
     from mintaka.engine.runs import Run  # noqa: F401 - in a docstring
@@ -38,6 +38,7 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, pol
         InvalidNameError: `key` is too long (200 bytes), or has a / or something invisible in it.
     """
     context = current_run("pause_flow_run()")
+    check_seconds("poll_interval of pause_flow_run", poll_interval)
     pause = pause_of(context, wait_for_input, timeout, key)
     known = known_answer(pause)
     if loop_is_running():

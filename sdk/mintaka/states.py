@@ -35,6 +35,17 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
     data: Any = field(default=None, compare=False, repr=False)
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Texts are made of what is none, such as `Failed(message=error)`: a run ends with its state, whatever its author put there."""
+        if type(self.type) is not StateType:
+            object.__setattr__(self, "type", StateType(self.type))
+        for word in ("name", "reason", "message"):
+            given = getattr(self, word)
+            if not isinstance(given, str):
+                text = "" if given is None else message_of(given)
+                object.__setattr__(self, word, text)
+        core.State.__post_init__(self)
+
     def __str__(self) -> str:
         """What a person wants to know: `Failed('ValueError: no rows')`, with the type where the name is not the type's own."""
         told = ": ".join(part for part in (self.reason if self.reason != self.name else "", self.message) if part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
 from mintaka.cache_policies import task_input_hash
@@ -285,7 +286,8 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             return True
         try:
             return bool(self.retry_condition_fn(self, run, state))
-        except Exception:  # noqa: BLE001 - as in Prefect: a condition that fails is not met
+        except Exception:
+            logging.getLogger("mintaka").exception("retry_condition_fn of task %s failed, so %s is not tried again", self.name, run.name)
             return False
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 #: Some 31 years.
-_LONGEST_SECONDS = 1e9
+LONGEST_SECONDS = 1e9
 
 
 class _Kind(NamedTuple):
@@ -35,7 +35,7 @@ def _is_amount(value: Any) -> bool:
 
 def _is_time(value: Any) -> bool:
     """A time that every clock of the operating system can be set to."""
-    return _is_amount(value) and float(value) <= _LONGEST_SECONDS
+    return _is_amount(value) and float(value) <= LONGEST_SECONDS
 
 
 def _is_delay(value: Any) -> bool:

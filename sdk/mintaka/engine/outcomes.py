@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka.states import State
+from mintaka_core.states import COMPLETED
 
 if TYPE_CHECKING:
     from mintaka.engine.runs import Run
@@ -30,7 +31,11 @@ class Outcome:
 
     def result(self, *, raise_on_failure: bool = True) -> Any:
         """The value; where the run did not complete, its exception is raised (or returned)."""
-        return self.value if self.ok else self.state.result(raise_on_failure=raise_on_failure)
+        if self.ok:
+            return self.value
+        if self.error is not None and self.run.state.type == COMPLETED:
+            raise self.error  # a hook's, that is no `Exception`: it came after the end
+        return self.state.result(raise_on_failure=raise_on_failure)
 
 
 class KeptOutcome(Outcome):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mintaka.engine.runs import last_entered
+from mintaka.exceptions import message_of
 from mintaka_core.reports import storable
 from mintaka_core.states import DEFAULT_NAMES, RUNNING
 from mintaka_history.reports import ArtifactReport, LocalRun, LogReport, ReportedRun, RunReport, TaskReport
@@ -152,7 +153,7 @@ def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 
 def _cleaned(text: str, limit: int = _TEXT_LIMIT) -> str:
     """`clean`, remembering the short texts, since almost all of them come again and again."""
-    return _remembered(text) if len(text) <= _SHORT else clean(text, limit)
+    return _remembered(text) if isinstance(text, str) and len(text) <= _SHORT else clean(text, limit)
 
 
 @lru_cache(maxsize=4096)
@@ -162,6 +163,8 @@ def _remembered(text: str) -> str:
 
 def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
     """`text` as every database and JSON parser takes it: no NUL, no lone surrogate, not endless."""
+    if not isinstance(text, str):
+        text = message_of(text)  # a word of a user's that should have been one: no reason to lose a run's history
     if len(text) > limit:
         text = f"{text[: limit // 2 - 2]} […] {text[-limit // 2 + 3 :]}"
     if text.isascii():

@@ -11,12 +11,14 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from mintaka.calling.settings import LONGEST_SECONDS
 from mintaka.engine.runs import entry_of, now_micros, to_datetime
 from mintaka.exceptions import (
     ConfigurationError,
     FlowPauseTimeout,
     Halted,
     InvalidNameError,
+    InvalidSettingError,
     MissingContextError,
     NotPausedError,
     ParameterTypeError,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 #: How long a wait goes on before it looks whether its run was ended from outside.
 _SLICE_SECONDS = 0.25
+#: No answer is asked for more often than so, whatever the flow says: its deadline has to be looked at too.
+_LEAST_POLL_SECONDS = 0.01
 #: What resources, the API's paths and the database keep of a key without cutting it short.
 _KEY_BYTES = 200
 
@@ -136,6 +140,7 @@ class Pause:
             Halted: the run was ended from outside.
         """
         self._wake = wake
+        poll_seconds = max(poll_seconds, _LEAST_POLL_SECONDS)
         mailbox = _mailbox_of(self.flow.launch)
         next_poll = monotonic()
         while self._answer is None:
@@ -219,7 +224,9 @@ def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None
     Raises:
         MissingContextError: there is none, or a task is running.
         InvalidNameError: a pause cannot be called so.
+        InvalidSettingError: `timeout_seconds` are none.
     """
+    check_seconds(f"timeout of {use}", timeout_seconds)
     if key is not None and not (key.isprintable() and "/" not in key and 0 < len(key.encode()) <= _KEY_BYTES):
         message = f"{use}(key=…) takes 1 to {_KEY_BYTES} bytes, none of them / or invisible, not {key!r:.300}"
         raise InvalidNameError(message)
@@ -227,6 +234,17 @@ def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None
         message = f"only a flow can be paused: call {use}() in the body of a flow, not of a task"
         raise MissingContextError(message)
     return Pause(context, context.flow, input_type, timeout_seconds, key)
+
+
+def check_seconds(what: str, seconds: float | None) -> None:
+    """Look whether somebody can wait for so long.
+
+    Raises:
+        InvalidSettingError: nobody can.
+    """
+    if seconds is not None and not (isinstance(seconds, (int, float)) and 0 <= seconds <= LONGEST_SECONDS):
+        message = f"{what} is a number of seconds, 0 to {LONGEST_SECONDS:g} (None: no end), not {seconds!r}"
+        raise InvalidSettingError(message)
 
 
 def _mailbox_of(launch: Launch) -> Mailbox | None:

@@ -159,7 +159,8 @@ WRONG = {
     "a file that is not there": (["deploy", "nix.py:main"], "mintaka deploy: no file 'nix.py' in "),
     "a function that is not there": (["deploy", "survey_flow.py:nix"], "has no 'nix'; flows there: asynchronous, daily_survey, failing"),
     "a function that is no flow": (["deploy", "survey_flow.py:plain"], "put @flow on the function"),
-    "an entrypoint without a function": (["run", "survey_flow.py"], "write module:function"),
+    "an entrypoint without a function": (["run", "survey_flow.py"], "write survey_flow.py:FUNCTION"),
+    "code that ends its process": (["run", "leaving.py:main"], "importing leaving.py:main failed"),
     "code that raises": (["run", "broken.py:main"], "importing broken.py:main failed"),
     "a cron expression that is none": (
         ["deploy", "survey_flow.py:daily_survey", "--cron", "61 * * * *"],
@@ -190,6 +191,7 @@ def test_what_is_wrong_is_said_without_a_traceback_and_with_exit_code_2(
     mintaka: Any, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     (tmp_path / "broken.py").write_text("1/0\n")
+    (tmp_path / "leaving.py").write_text("raise SystemExit(3)\n")
     code, out, err = mintaka(*arguments)
     assert (code, out) == (2, "")
     assert said in err

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
-from mintaka.exceptions import ConfigurationError, FlowPauseTimeout, MissingContextError, NotPausedError, ParameterTypeError
+from mintaka.exceptions import (
+    ConfigurationError,
+    FlowPauseTimeout,
+    InvalidSettingError,
+    MissingContextError,
+    NotPausedError,
+    ParameterTypeError,
+)
 from mintaka.input import RunInput
 from mintaka.testing import recorded
 from mintaka.waiting.mailboxes import DatabaseMailbox
@@ -196,10 +203,26 @@ class SlowBox:
     def over(self, pause: Pause) -> None: ...
 
 
-def test_a_mailbox_that_hangs_does_not_keep_a_pause_from_timing_out() -> None:
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"timeout": -1}, "timeout of pause_flow_run is a number of seconds, 0 to 1e"),
+        ({"timeout": "1h"}, "timeout of pause_flow_run .* not '1h'"),
+        ({"timeout": float("nan")}, "timeout of pause_flow_run .* not nan"),
+        ({"poll_interval": -1}, "poll_interval of pause_flow_run .* not -1"),
+    ],
+    ids=str,
+)
+def test_a_time_that_nobody_can_wait_for_is_refused(given: dict[str, Any], told: str) -> None:
+    with recorded(), pytest.raises(InvalidSettingError, match=told):
+        flow(lambda: pause_flow_run(**given))()
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0])
+def test_a_mailbox_that_hangs_does_not_keep_a_pause_from_timing_out(seconds: float) -> None:
     @flow
     def waits() -> None:
-        pause_flow_run(timeout=0.01, poll_interval=0.01)
+        pause_flow_run(timeout=0.01, poll_interval=seconds)
 
     with recorded(mailbox=SlowBox()):
         assert waits(return_state=True).reason == "FlowPauseTimeout"

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from mintaka import states
+from mintaka import Completed, Failed, flow, states, task
 from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun
 from mintaka.states import State, StateType
+from mintaka.testing import recorded
+from mintaka_core.states import FAILED
 
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -82,3 +84,26 @@ def test_a_state_shows_a_person_its_name_and_why(state: State, shown: str) -> No
 def test_a_state_can_be_pickled_with_its_result() -> None:
     state: Any = pickle.loads(pickle.dumps(states.Completed(data={"a": 1})))  # noqa: S301 - our own
     assert state.result() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [(ValueError("no rows"), "no rows"), (5, "5"), (None, ""), (b"x", "b'x'")],
+    ids=["an exception", "a number", "None", "bytes"],
+)
+def test_what_is_no_text_is_made_one_and_the_run_ends_with_its_state(given: Any, told: str) -> None:
+    @task
+    def ends() -> Any:
+        return Failed(message=given, reason=given)
+
+    with recorded() as history:
+        state = flow(lambda: [ends(return_state=True), Completed(name=given)])(return_state=True)
+    assert history.states_of("ends-0") == ["Pending", "Running", "Failed"]
+    assert history.run("ends-0").history[-1].message == told
+    assert state.type == FAILED
+
+
+def test_a_type_may_be_given_by_its_name() -> None:
+    assert State("COMPLETED").type is StateType.COMPLETED  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'DONE' is not a valid StateType"):
+        State("DONE")  # type: ignore[arg-type]

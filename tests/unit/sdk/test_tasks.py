@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mintaka import Cancelled, Completed, Failed, State, ThreadPoolTaskRunner, flow, tags, task
-from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, MissingContextError
+from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, InvalidSettingError, MissingContextError
 from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, RUNNING
 
@@ -333,6 +333,45 @@ def test_tags_of_the_task_and_of_the_block_around_it_add_up() -> None:
     with recorded() as history:
         outer()
     assert [run.tags for run in history.runs.values()] == [("mine",), ("mine", "ours", "yours"), ("mine", "ours", "yours")]
+
+
+def test_a_tag_that_is_no_text_is_refused_where_it_is_written() -> None:
+    numbers: Any = (2026, 11)
+    with pytest.raises(InvalidSettingError, match=r"^tags are texts, not 2026: write tags\('one', 'two'\)$"), tags(*numbers):
+        pass
+
+
+def test_a_retry_condition_that_fails_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    @task(retries=3, retry_condition_fn=lambda _task, _run, _state: bool(1 / 0))
+    def flaky() -> None:
+        raise ValueError("once")
+
+    with recorded() as history:
+        assert flow(lambda: flaky(return_state=True).type)() == FAILED
+    assert history.states_of("flaky-0") == ["Pending", "Running", "Failed"]
+    (told,) = [record for record in caplog.records if "retry_condition_fn" in record.message]
+    assert told.message == "retry_condition_fn of task flaky failed, so flaky-0 is not tried again"
+    assert told.exc_info is not None
+    assert isinstance(told.exc_info[1], ZeroDivisionError)
+
+
+def test_what_a_hook_raises_that_is_no_exception_is_not_taken_for_a_result() -> None:
+    def interrupts(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    @task(on_completion=[interrupts])
+    def one() -> int:
+        return 1
+
+    @flow
+    def main() -> Any:
+        future = one.submit()
+        future.wait()
+        with pytest.raises(KeyboardInterrupt):
+            future.result()
+        return future.state.type
+
+    assert main() == COMPLETED
 
 
 def test_with_options_changes_only_what_is_named() -> None:

@@ -106,6 +106,15 @@ def test_whatever_is_in_a_table_is_made_what_every_database_takes(table: Any) ->
     assert "\0" not in str(msgspec.json.decode(data))
 
 
+@pytest.mark.parametrize("text", [5, None, b"x", ValueError("no"), ["a"]], ids=repr)
+def test_what_should_have_been_a_text_does_not_cost_a_run_its_history(text: Any) -> None:
+    assert clean(text) == str(text)
+    ledger = Ledger(NullRecorder())
+    run = ledger.open("t", "task", None, (text,) if isinstance(text, int) else ())
+    ledger.end(run, Entry(FAILED, "Failed", 0, reason=text, message=text))
+    assert task_report(run).message == ("" if text is None else str(text))
+
+
 def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
     run = Ledger(NullRecorder()).open("t", "task", None)
     for n in range(20_000):
