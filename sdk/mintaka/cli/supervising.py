@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _COMMAND = (sys.executable, "-c", "from mintaka.cli import main; main()")
 _OPTION = "--restart-on-crash"
+#: What a process that a signal ended before it could say more amounts to.
+_OF_SIGNAL = {signal.SIGINT: ExitCode.CANCELLED, signal.SIGTERM: ExitCode.TERMINATED}
 #: What a process that drew on the terminal and was killed has left undone: it takes a line of its own, and the cursor is shown.
 _CURSOR = "\x1b[?25h"
 
@@ -42,18 +44,19 @@ def supervised(limit: int, *, progress: bool, json: bool) -> int:
         message = f"{_OPTION} needs history, which is switched off (MINTAKA_HISTORY=off)"
         raise BadArgument(message)
     run, arguments = str(uuid4()), without_option(sys.argv[1:])
-    for restarts in range(limit + 1):
-        code, asked = _child(arguments, run)
-        if asked or not crashed(code) or restarts == limit:
-            break
-        kept = _is_kept(run)
-        what = "it goes on in another process" if kept else "nothing is kept of it, so it begins anew"
-        sys.stderr.write(f"flow run {run} {_told(code)}: {what} (restart {restarts + 1} of {limit})\n")
-        if kept:
-            arguments = ["resume", run, *(["--json"] if json else []), *([] if progress else ["--no-progress"])]
-        else:
-            run, arguments = str(uuid4()), without_option(sys.argv[1:])
-    return code if code >= 0 else ExitCode.CRASHED
+    with _asked_to_end() as asked:
+        for restarts in range(limit + 1):
+            code = asked.child(arguments, run)
+            if asked.signals or not crashed(code) or restarts == limit:
+                break
+            kept = _is_kept(run)
+            what = "it goes on in another process" if kept else "nothing is kept of it, so it begins anew"
+            sys.stderr.write(f"flow run {run} {_told(code)}: {what} (restart {restarts + 1} of {limit})\n")
+            if kept:
+                arguments = ["resume", run, *(["--json"] if json else []), *([] if progress else ["--no-progress"])]
+            else:
+                run, arguments = str(uuid4()), without_option(sys.argv[1:])
+    return _OF_SIGNAL.get(-code, ExitCode.CRASHED) if code < 0 else code
 
 
 def without_option(arguments: list[str]) -> list[str]:
@@ -85,28 +88,39 @@ def _is_kept(run: str) -> bool:
     return True
 
 
-def _child(arguments: list[str], run: str) -> tuple[int, bool]:
-    """The exit code of one process, and whether somebody asked this one to end meanwhile."""
-    environment = {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"} | os.environ | {SUPERVISED: run}
-    process = subprocess.Popen([*_COMMAND, *arguments], env=environment)  # noqa: S603 - ourselves
-    with _passing_on(process) as asked:
-        code = process.wait()
-    if code < 0 and sys.stderr.isatty():
-        sys.stderr.write(f"\n{_CURSOR}")
-    return code, bool(asked)
+class AskedToEnd:
+    """The `signals` that asked this process to end, and the child that they are passed on to."""
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def note(self, number: int, _frame: object) -> None:
+        """Handle a signal. Ctrl-C reaches a child that is there by itself, being of the same terminal."""
+        self.signals.append(number)
+        if self._process is not None and number == signal.SIGTERM:
+            self._process.send_signal(number)
+
+    def child(self, arguments: list[str], run: str) -> int:
+        """The exit code of one process; minus the signal where this one was asked to end before there was any."""
+        if self.signals:
+            return -self.signals[0]
+        environment = {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"} | os.environ | {SUPERVISED: run}
+        self._process = subprocess.Popen([*_COMMAND, *arguments], env=environment)  # noqa: S603 - ourselves
+        for number in self.signals:  # they came while it was being started
+            self._process.send_signal(number)
+        code = self._process.wait()
+        self._process = None
+        if code < 0 and sys.stderr.isatty():
+            sys.stderr.write(f"\n{_CURSOR}")
+        return code
 
 
 @contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """What asks this process to end is passed on; Ctrl-C reaches the child by itself, being of the same terminal."""
-    asked: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        asked.append(number)
-        if number == signal.SIGTERM:
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+def _asked_to_end() -> Iterator[AskedToEnd]:
+    """Handles what asks this process to end, from before its first child on: no moment is left in which a child would be left alone."""
+    asked = AskedToEnd()
+    before = {number: signal.signal(number, asked.note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:

@@ -264,6 +264,33 @@ def test_who_asks_the_supervisor_to_end_ends_the_flow_and_no_other_begins(desk: 
     assert (desk.run()["state"]["type"], desk.run()["state"]["reason"]) == ("CRASHED", "Terminated")
 
 
+ASKED_TO_END_WHILE_IT_STARTS_A_CHILD = """
+import os, signal, subprocess, sys
+from mintaka.cli import main
+
+moment = sys.argv.pop(1)
+
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        if moment == "before":
+            os.kill(os.getpid(), signal.SIGTERM)
+        super().__init__(*args, **kwargs)
+        if moment == "after":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Popen
+main()
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_supervisor_that_is_asked_to_end_while_it_starts_a_child_leaves_none(desk: Desk, moment: str) -> None:
+    """The signal is passed on as soon as there is somebody to pass it on to."""
+    process = desk.begin("-c", ASKED_TO_END_WHILE_IT_STARTS_A_CHILD, moment, "run", "flows.py:asks", "--no-progress", "--restart-on-crash=3")
+    _, err = process.communicate(timeout=30)  # which ends when nobody holds the pipes any more, the child neither
+    assert (process.returncode, "restart 1" in err) == (143, False)
+
+
 def test_code_answers_a_run_of_another_process_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """resume_flow_run, where the run is not one of this process."""
     monkeypatch.setenv("MINTAKA_HOME", str(desk.folder / "home"))

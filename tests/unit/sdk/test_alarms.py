@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from time import monotonic
 
+import pytest
+
 from mintaka.engine.stopping import STOP
 from mintaka.executing.alarms import Alarms
 
@@ -51,3 +53,19 @@ def test_thousands_wait_on_one_thread() -> None:
         alarms.call(0.05, bool, work)
     assert threading.active_count() <= before + 1
     assert done.wait(20)
+
+
+def _raises(*_: object) -> bool:
+    message = "broken"
+    raise RuntimeError(message)
+
+
+@pytest.mark.parametrize("where", ["over", "work"])
+def test_who_raises_takes_the_alarm_of_nobody_else(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told; who cannot say whether it need wait is called rather than forgotten; the others are called as they wanted."""
+    alarms, called, done = Alarms(), threading.Event(), threading.Event()
+    alarms.call(0.01, _raises if where == "over" else bool, called.set if where == "over" else _raises)  # type: ignore[arg-type]
+    alarms.call(0.2, bool, done.set)
+    assert done.wait(20)
+    assert called.is_set() == (where == "over")
+    assert [record.exc_info is not None for record in caplog.records] == [True]

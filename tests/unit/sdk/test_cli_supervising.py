@@ -19,14 +19,14 @@ def test_a_run_that_goes_on_in_another_process_is_shown_as_it_was(
     """By the same options."""
     asked: list[list[str]] = []
 
-    def child(arguments: list[str], _run: str) -> tuple[int, bool]:
+    def child(_self: object, arguments: list[str], _run: str) -> int:
         asked.append(arguments)
-        return (4 if len(asked) == 1 else 0), False
+        return 4 if len(asked) == 1 else 0
 
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
     monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
     monkeypatch.setattr("sys.argv", ["mintaka", "run", "flow.py:main", "--restart-on-crash", "1", *words])
-    monkeypatch.setattr(supervising, "_child", child)
+    monkeypatch.setattr(supervising.AskedToEnd, "child", child)
     monkeypatch.setattr(supervising, "_is_kept", lambda _: True)
     assert supervising.supervised(1, progress="--no-progress" not in words, json="--json" in words) == 0
     first, second = asked
