@@ -220,6 +220,8 @@ EXAMPLES: dict[str, Any] = {
         "answered": False,
         "answer": None,
     },
+    "NewAttempt": {"died": None},
+    "AttemptAnswer": {"uid": _RUN["uid"], "name": "etl-0f5c1f2e", "attempt": 2, "sequence": 5},
     "NewAnswer": {"input": {"approved": True}},
     "RunReport": {
         "attempt": 1,

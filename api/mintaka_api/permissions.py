@@ -60,6 +60,7 @@ PERMISSIONS: dict[str, Permission] = {
     "answer_pause": Permission("create", "flowruns/suspend"),
     "rerun_flow_run": Permission("create", "flowruns/suspend"),
     "take_in_report": Permission("create", "flowruns/reports"),
+    "begin_attempt": Permission("create", "flowruns/reports"),
     "create_flow_run": Permission("create", "flowruns"),
     "cancel_flow_run": Permission("create", "flowruns/cancel"),
     "suspend_flow_run": Permission("create", "flowruns/suspend"),

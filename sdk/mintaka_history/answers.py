@@ -258,3 +258,12 @@ class PauseAnswer(msgspec.Struct):
     answered: datetime | None
     answer: Any
     refusal: str
+
+
+class AttemptAnswer(msgspec.Struct):
+    """The next attempt of a flow run outside of clusters, which is its asker's to run: after `sequence` transitions, under that name."""
+
+    uid: str
+    name: str
+    attempt: int
+    sequence: int

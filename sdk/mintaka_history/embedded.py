@@ -135,7 +135,7 @@ class EmbeddedDatabase:
     def restart(self, uid: str) -> Claim | Going | None:
         """Take a run that is over or suspended for this process; see `restarts.claim`. Errors as for `writing`."""
         with self.writing() as session:
-            return claim(session, uid, self.holder)
+            return claim(session, uid, holder=self.holder)
 
     def close(self) -> None:
         """Close the file."""

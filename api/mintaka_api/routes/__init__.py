@@ -1,6 +1,6 @@
 """The routes: parse, call, return. No SQL, no Kubernetes."""
 
-from mintaka_api.routes import concurrency, flow_deployments, flow_runs, health, intents, pauses, reports, task_runs, variables
+from mintaka_api.routes import attempts, concurrency, flow_deployments, flow_runs, health, intents, pauses, reports, task_runs, variables
 
 ROUTERS = (
     health.router,
@@ -9,6 +9,7 @@ ROUTERS = (
     task_runs.router,
     reports.router,
     pauses.router,
+    attempts.router,
     intents.router,
     variables.router,
     concurrency.router,

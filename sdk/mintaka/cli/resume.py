@@ -35,7 +35,7 @@ Examples:
   mintaka resume etl-7c1a2f90                        once more, finished tasks taken from their results
   mintaka resume review-1b2c3d4e --input '"yes"'     answers a run that waits
 """
-EXIT_CODES = "0 asked; where it runs here that of the state it ended in, as for run; 2 called wrongly, not found, or not reachable"
+EXIT_CODES = "0 asked; where it runs here that of the state it ended in, as for run; 2 called wrongly, not found, not reachable, or it goes on already"
 
 Run = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).")]
 Input = Annotated[str | None, typer.Option("--input", metavar="JSON", help="What it waits for: JSON, or @FILE with JSON.")]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _COMMAND = (sys.executable, "-c", "from mintaka.cli import main; main()")
 _OPTION = "--restart-on-crash"
 #: What a process that a signal ended before it could say more amounts to.
-_OF_SIGNAL = {signal.SIGINT: ExitCode.CANCELLED, signal.SIGTERM: ExitCode.TERMINATED}
+_OF_SIGNAL: dict[int, ExitCode] = {signal.SIGINT: ExitCode.CANCELLED, signal.SIGTERM: ExitCode.TERMINATED}
 #: What a process that drew on the terminal and was killed has left undone: it takes a line of its own, and the cursor is shown.
 _CURSOR = "\x1b[?25h"
 

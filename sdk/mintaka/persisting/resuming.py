@@ -92,7 +92,7 @@ def _claimed(database: Path, flow: str, uid: str) -> Launch | None:
     finally:
         opened.close()
     if isinstance(found, Going):
-        raise _goes_on(uid, STATE_OF_CODE[found.state])
+        raise _goes_on(uid, f"flow run {uid} is {STATE_OF_CODE[found.state]}, in attempt {found.attempt}: it goes on already")
     if found is None:
         return None
     launch = launched(flow, uid, found.attempt)
@@ -104,25 +104,25 @@ def _again_at(url: str, flow: str, uid: str) -> Launch | None:
     from mintaka.histories import FlowRunNotFound  # noqa: PLC0415 - start-up time
     from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415
 
-    try:
-        with RemoteHistory(url) as history:
+    with RemoteHistory(url) as history:
+        try:
             document = history.flow_run(uid)
-    except FlowRunNotFound:
-        return None
-    if document["namespace"] != NAMESPACE or not document.get("flow"):
-        return None
-    state = document["state"]
-    died = os.environ.get(SUPERVISED) == uid  # who supervised it knows before the API does
-    if not (died or state["name"] == "Suspended" or state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")):
-        raise _goes_on(uid, state["type"])
-    launch = launched(flow, uid, document["attempt"] + 1)
-    launch.name, launch.transitions = document["name"], document["sequence"]
+        except FlowRunNotFound:
+            return None
+        if document["namespace"] != NAMESPACE or not document.get("flow"):
+            return None
+        supervised = os.environ.get(SUPERVISED) == uid  # who supervised it knows before the API does that its process is gone
+        try:
+            claimed = history.post(f"/flow-runs/{uid}/attempts", {"died": max(document["attempt"], 1) if supervised else None})
+        except NotPausedError as error:
+            raise _goes_on(uid, str(error)) from error
+    launch = launched(flow, uid, claimed["attempt"])
+    launch.name, launch.transitions = claimed["name"], claimed["sequence"]
     return launch
 
 
-def _goes_on(uid: str, state: str) -> NotPausedError:
-    message = f"flow run {uid} is {state}: it goes on already, so there is nothing to resume"
-    return NotPausedError(message)
+def _goes_on(uid: str, told: str) -> NotPausedError:
+    return NotPausedError(f"{told}, so there is nothing to resume; mintaka watch {uid} follows it")
 
 
 def called(flow: Flow[Any, Any], parameters: dict[str, Any], launch: Launch) -> State:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 
+from mintaka.exceptions import NotPausedError
 from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 
 if TYPE_CHECKING:
@@ -100,13 +101,14 @@ class RemoteHistory:
         given = {key: value for key, value in query.items() if value is not None and value != []}
         return self._answer(lambda: self._client.get(self._url + path, params=given))
 
-    def post(self, path: str, document: Any = None) -> None:
-        """Ask the API to do something, with a JSON document (None: none).
+    def post(self, path: str, document: Any = None) -> Document:
+        """Ask the API to do something, with a JSON document (None: none); what it answers.
 
         Raises:
-            HistoryError: it refused, or cannot be asked.
+            NotPausedError: the flow run does not wait.
+            HistoryError: it refused for another reason, or cannot be asked.
         """
-        self._answer(lambda: self._client.post(self._url + path, **({} if document is None else {"json": document})))
+        return self._answer(lambda: self._client.post(self._url + path, **({} if document is None else {"json": document})))
 
     def _answer(self, ask: Callable[[], httpx.Response]) -> Document:
         try:
@@ -139,6 +141,8 @@ class RemoteHistory:
             raise HistoryError(message)
         if response.is_success:
             return document
+        if str(document.get("type")).endswith("/not-paused"):
+            raise NotPausedError(document["detail"])
         message = f"{_path(response)}: {document.get('detail') or document.get('title')} (HTTP {response.status_code})"
         if response.status_code == httpx.codes.BAD_REQUEST:
             message += "; is the API of the same version as this? mintaka doctor tells"

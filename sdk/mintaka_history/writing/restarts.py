@@ -22,7 +22,8 @@ _LATE = "SuspensionTimedOut"
 _LATE_MESSAGE = "it was suspended and nobody resumed it in time"
 _FIND = "SELECT no, state, state_name, sequence, attempt, reported_attempt, name FROM flow_runs WHERE uid = ? AND resource_version = 0"
 _CLAIM = """
-UPDATE flow_runs SET state = ?, state_name = ?, reason = NULL, message = ?, state_time = ?, ended = NULL, sequence = ?, attempt = ?, holder = ?
+UPDATE flow_runs SET state = ?, state_name = ?, reason = NULL, message = ?, state_time = ?, ended = NULL, sequence = ?, attempt = ?,
+  holder = ?, heard = ?
 WHERE no = ? AND sequence = ?
 RETURNING no
 """
@@ -51,24 +52,33 @@ class Claim(NamedTuple):
 
 
 class Going(NamedTuple):
-    """A run that cannot be claimed, and the state code it is in."""
+    """A run that cannot be claimed: the state code it is in, and its attempt."""
 
     state: int
+    attempt: int
 
 
-def claim(session: Session, uid: str, holder: int | None) -> Claim | Going | None:
-    """Take a run that is over, or that suspended itself, for the process `holder`; None where there is none of that uid."""
+def claim(
+    session: Session, uid: str, *, holder: int | None = None, heard: int | None = None, died: int | None = None
+) -> Claim | Going | None:
+    """Take a run that is over, or that suspended itself; None where there is none of that uid outside of clusters.
+
+    The claimer's process is known by what it is the `holder` of, or `heard` of just now (µs). `died` is an attempt that goes on as
+    far as history knows, and whose process the claimer knows to be gone.
+    """
     rows = session.run(_FIND, (session.uid(uid),))
     if not rows:
         return None
     number, state, state_name, sequence, attempt, reported, name = rows[0]
-    if not (state in TERMINAL_CODES or (state == _PAUSED and state_name == SUSPENDED)):
-        return Going(state)
-    now, again = now_microseconds(), max(attempt, reported, 1) + 1
+    last = max(attempt, reported, 1)
+    if not (state in TERMINAL_CODES or (state == _PAUSED and state_name == SUSPENDED) or died == last):
+        return Going(state, last)
+    now = now_microseconds()
     word, message = ("Resuming", "it was resumed") if state == _PAUSED else ("Rerunning", "it was started again")
-    session.run(_CLAIM, (_SCHEDULED, word, message, now, sequence + 1, again, holder, number, sequence))
-    session.run(_TRANSITION, (number, sequence + 1, now, again, state, _SCHEDULED, _SCHEDULED, word, None, message))
-    return Claim(again, sequence + 1, name)
+    if not session.run(_CLAIM, (_SCHEDULED, word, message, now, sequence + 1, last + 1, holder, heard, number, sequence)):
+        return claim(session, uid, holder=holder, heard=heard, died=died)  # somebody else was faster: what is it now?
+    session.run(_TRANSITION, (number, sequence + 1, now, last + 1, state, _SCHEDULED, _SCHEDULED, word, None, message))
+    return Claim(last + 1, sequence + 1, name)
 
 
 class _Database(Protocol):

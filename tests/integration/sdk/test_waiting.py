@@ -286,7 +286,9 @@ main()
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_supervisor_that_is_asked_to_end_while_it_starts_a_child_leaves_none(desk: Desk, moment: str) -> None:
     """The signal is passed on as soon as there is somebody to pass it on to."""
-    process = desk.begin("-c", ASKED_TO_END_WHILE_IT_STARTS_A_CHILD, moment, "run", "flows.py:asks", "--no-progress", "--restart-on-crash=3")
+    process = desk.begin(
+        "-c", ASKED_TO_END_WHILE_IT_STARTS_A_CHILD, moment, "run", "flows.py:asks", "--no-progress", "--restart-on-crash=3"
+    )
     _, err = process.communicate(timeout=30)  # which ends when nobody holds the pipes any more, the child neither
     assert (process.returncode, "restart 1" in err) == (143, False)
 
