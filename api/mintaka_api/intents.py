@@ -40,8 +40,11 @@ class RunControl(Protocol):
     async def suspend(self, run: RunKey) -> None:
         """Ask for the run to be held back."""
 
-    async def resume(self, run: RunKey, *, suspended_itself: bool = False) -> None:
-        """Ask for a run that is held back, suspended itself or is over to go on; `suspended_itself`: it did, or is about to."""
+    async def resume(self, run: RunKey, *, suspended_in: int | None = None) -> bool:
+        """Ask for a run that is held back, suspended itself or is over to go on; False where it was asked to already.
+
+        `suspended_in` is the attempt in which it suspended itself, or is about to; None where that is not known.
+        """
 
     async def rerun(self, run: RunKey) -> None:
         """Ask for the run to start again once it is over."""

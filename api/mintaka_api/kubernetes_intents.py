@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mintaka_api.intents import RunWish
     from mintaka_core.resources import FlowRun
     from mintaka_history.queries.flow_runs import RunKey
+
+#: Of a JSON patch (RFC 6902).
+type _Operation = dict[str, Any]
 
 _NOT_FOUND = 404
 _CHANGED = frozenset({409, 422})
@@ -56,37 +60,32 @@ class KubernetesRunControl:
     async def cancel(self, run: RunKey) -> None:
         """Set `spec.cancel`."""
         await self._require_unfinished(run)
-        await self._patch(run, "/spec/cancel", value=True)
+        await self._patch(run, _set("/spec/cancel", value=True))
 
     async def suspend(self, run: RunKey) -> None:
         """Set `spec.suspend`."""
         await self._require_unfinished(run)
-        await self._patch(run, "/spec/suspend", value=True)
+        await self._patch(run, _set("/spec/suspend", value=True))
 
-    async def resume(self, run: RunKey, *, suspended_itself: bool = False) -> None:
-        """Take `spec.suspend` back, or raise `spec.reruns`."""
+    async def resume(self, run: RunKey, *, suspended_in: int | None = None) -> bool:
+        """Take `spec.suspend` back, or raise `spec.reruns`, or both at once; False where that was done before."""
         current = await self._current(run)
-        state = current.status.state
+        state, held = current.status.state, current.spec.suspend
         waits = state is not None and (state.type.is_terminal or state.reason == SUSPENDED_ITSELF)
-        if current.spec.suspend:
-            await self._patch(run, "/spec/suspend", value=False)
-        if waits or suspended_itself:
-            await self._raise_reruns(run, current)
-        elif not current.spec.suspend:
-            raise Problem(
-                "not-paused", f"flow run {run.namespace}/{run.name} is {state.name if state else 'new'}: it is not suspended, nor over"
-            )
+        if not waits and not held and suspended_in is None:
+            detail = f"flow run {run.namespace}/{run.name} is {state.name if state else 'new'}: it is not suspended, nor over"
+            raise Problem("not-paused", detail)
+        asked = current.rerun_wanted or (suspended_in is not None and current.status.attempt > suspended_in)
+        changes = [_set("/spec/suspend", value=False)] if held else []
+        if (waits or suspended_in is not None) and not asked:
+            changes.append(_raised_reruns(run, current))
+        if changes:
+            await self._patch(run, *changes)
+        return bool(changes)
 
     async def rerun(self, run: RunKey) -> None:
         """Raise `spec.reruns`."""
-        await self._raise_reruns(run, await self._current(run))
-
-    async def _raise_reruns(self, run: RunKey, current: FlowRun) -> None:
-        if current.spec.cancel:
-            detail = f"flow run {run.namespace}/{run.name} is cancelled for good: create another run that resumes from it"
-            raise Problem("already-ended", detail)
-        reruns = current.spec.reruns
-        await self._patch(run, "/spec/reruns", value=reruns + 1, before=reruns)
+        await self._patch(run, _raised_reruns(run, await self._current(run)))
 
     async def delete(self, run: RunKey) -> None:
         """Delete the FlowRun; its finalizer keeps it until its end is recorded."""
@@ -116,13 +115,9 @@ class KubernetesRunControl:
             raise _left(run)
         return current
 
-    async def _patch(self, run: RunKey, path: str, *, value: bool | int, before: int | None = None) -> None:
-        """Set one field, where it still is `before` (None: whatever it is)."""
-        operations: list[dict[str, Any]] = [
-            {"op": "test", "path": "/metadata/uid", "value": run.uid},
-            *([{"op": "test", "path": path, "value": before}] if before is not None else []),
-            {"op": "add", "path": path, "value": value},
-        ]
+    async def _patch(self, run: RunKey, *changes: list[_Operation]) -> None:
+        """Change the run, all or nothing, where it still is what the changes say it was."""
+        operations = [{"op": "test", "path": "/metadata/uid", "value": run.uid}, *chain.from_iterable(changes)]
         try:
             await self._cluster.patch(FLOW_RUNS, run.namespace, run.name, operations)
         except ClusterRefusal as refusal:
@@ -131,6 +126,20 @@ class KubernetesRunControl:
             if refusal.code in _CHANGED and not refusal.causes:
                 raise Problem("conflict", refusal.message) from refusal
             raise of_refusal(refusal) from refusal
+
+
+def _set(path: str, *, value: bool | int, before: int | None = None) -> list[_Operation]:
+    """Set one field, where it still is `before` (None: whatever it is)."""
+    tested = [{"op": "test", "path": path, "value": before}] if before is not None else []
+    return [*tested, {"op": "add", "path": path, "value": value}]
+
+
+def _raised_reruns(run: RunKey, current: FlowRun) -> list[_Operation]:
+    if current.spec.cancel:
+        detail = f"flow run {run.namespace}/{run.name} is cancelled for good: create another run that resumes from it"
+        raise Problem("already-ended", detail)
+    reruns = current.spec.reruns
+    return _set("/spec/reruns", value=reruns + 1, before=reruns)
 
 
 def run_manifest(namespace: str, deployment: str, deployment_uid: str, wish: RunWish) -> dict[str, Any]:

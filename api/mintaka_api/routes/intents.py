@@ -93,14 +93,16 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
     """Let a flow run go on that waits, is suspended, or is over (which then starts again); the body has the input of one that waits."""
     run = await known_run(here, uid)
     given = await document_of(request, NewAnswer)
-    waiting = await here.database.read(pauses.open_of_run, run.uid)
-    if waiting:
-        await settle(here, run, waiting[0], given.input)
+    known = await here.database.read(pauses.of_run, run.uid)
+    pause = next((one for one in known if one.open), None)
+    if pause is None and given.input is not None:
+        pause = next((one for one in reversed(known) if one.answered), None)
+    if pause is not None:
+        await settle(here, run, pause, given.input)
     elif given.input is not None:
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input")
-    itself = bool(waiting) and waiting[0].suspended
-    if not waiting or (itself and not run.deleted):
-        await _control(here).resume(run, suspended_itself=itself)
+    elif not await _control(here).resume(run):
+        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has been asked to go on already")
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
 
 

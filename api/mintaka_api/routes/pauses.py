@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -106,20 +107,33 @@ async def answer_pause(uid: str, key: Text, request: Request, _query: Annotated[
     if found is None:
         raise _unknown(uid, key)
     await settle(here, run, found, given.input)
-    if found.suspended and here.runs is not None and not run.deleted:
-        await here.runs.resume(run, suspended_itself=True)
     return answer(await here.database.read(pauses.one, run.uid, key))
 
 
 async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) -> None:
-    """Write an answer down, once it is known to be one."""
-    if not pause.open:
-        raise Problem("not-paused", f"pause {pause.key!r} of flow run {run.namespace}/{run.name} is over already")
+    """Write an answer down, once it is known to be one, and have the cluster start a suspended run again: both, or else neither.
+
+    Should this process die between the two, whoever gives the same answer once more does what is left to do.
+    """
     if pause.schema is not None:
         value = {} if value is None and pause.schema.get("type") == "object" else value
         check_input(pause.schema, value)
-    if not await here.database.write(pauses.answer, run.uid, pause.key, None if value is None else _text(value)):
-        raise Problem("not-paused", f"pause {pause.key!r} of flow run {run.namespace}/{run.name} has just been answered by somebody else")
+    text = None if value is None else _text(value)
+    cluster = here.runs if pause.suspended and not run.deleted else None
+    called = f"pause {pause.key!r} of flow run {run.namespace}/{run.name}"
+    if not pause.open:
+        same = pause.answered is not None and pause.answer == value
+        if same and cluster is not None and not run.terminal and await cluster.resume(run, suspended_in=pause.attempt):
+            return
+        raise Problem("not-paused", f"{called} {'has been answered' if pause.answered else 'is over'} already")
+    answered = await here.database.write(pauses.answer, run.uid, pause.key, text)
+    if answered is None:
+        raise Problem("not-paused", f"{called} has just been answered by somebody else")
+    if cluster is not None:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(here.database.write, pauses.take_back, run.uid, pause.key, answered)
+            await cluster.resume(run, suspended_in=pause.attempt)
+            undo.pop_all()
 
 
 def _text(value: Any) -> str:

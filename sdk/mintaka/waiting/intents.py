@@ -58,6 +58,6 @@ def answer_here(database: Path, uid: str, value: str | None) -> bool:
     try:
         with opened.writing() as session:
             waiting = [row.key for row in pauses.of_run(session, uid) if row.is_open]
-            return bool(waiting) and pauses.answer(session, uid, waiting[0], value)
+            return bool(waiting) and pauses.answer(session, uid, waiting[0], value) is not None
     finally:
         opened.close()

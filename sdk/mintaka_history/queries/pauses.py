@@ -33,9 +33,14 @@ class Announcement(NamedTuple):
     answer: str | None
 
 
+def of_run(connection: Connection, uid: str) -> list[PauseAnswer]:
+    """All of a run, oldest first."""
+    return [answer_of(row) for row in pauses.of_run(SqlalchemySession(connection), uid)]
+
+
 def open_of_run(connection: Connection, uid: str) -> list[PauseAnswer]:
     """Those that wait for somebody, oldest first."""
-    return [answer_of(row) for row in pauses.of_run(SqlalchemySession(connection), uid) if row.is_open]
+    return [pause for pause in of_run(connection, uid) if pause.open]
 
 
 def one(connection: Connection, uid: str, key: str) -> PauseAnswer | None:
@@ -58,9 +63,14 @@ def tell(connection: Connection, uid: str, key: str, said: Announcement) -> Paus
     return one(connection, uid, key)
 
 
-def answer(connection: Connection, uid: str, key: str, value: str | None) -> bool:
-    """End a pause; False where it is not open any more."""
+def answer(connection: Connection, uid: str, key: str, value: str | None) -> int | None:
+    """End a pause; when that was (µs), None where it was ended already."""
     return pauses.answer(SqlalchemySession(connection), uid, key, value)
+
+
+def take_back(connection: Connection, uid: str, key: str, answered: int) -> None:
+    """Undo the answer of that instant, unless the process has taken it."""
+    pauses.take_back(SqlalchemySession(connection), uid, key, answered)
 
 
 def answer_of(row: PauseRow) -> PauseAnswer:

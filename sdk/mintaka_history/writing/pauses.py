@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mintaka_history.codes import TERMINAL_CODES
 from mintaka_history.instants import now_microseconds
 
 if TYPE_CHECKING:
@@ -23,13 +24,19 @@ ON CONFLICT (flow_run, key) DO UPDATE SET attempt = excluded.attempt, suspended 
   deadline = excluded.deadline, schema = excluded.schema, ended = NULL
 WHERE pauses.answered IS NULL
 """
-_COLUMNS = "key, attempt, suspended, created, deadline, schema, answered, answer, refusal, ended"
+#: The attempt that waits is over without having said that it waits no more: its process was killed, or the run cancelled.
+_ABANDONED = f"""
+EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = pauses.flow_run AND f.state IN ({", ".join(map(str, sorted(TERMINAL_CODES)))})
+  AND (pauses.attempt <= f.attempt OR pauses.attempt <= f.reported_attempt))
+"""  # noqa: S608 - our own numbers
+_COLUMNS = f"key, attempt, suspended, created, deadline, schema, answered, answer, refusal, ended, {_ABANDONED}"
 
 
 class PauseRow(NamedTuple):
     """One pause, in the table's words: instants in microseconds, `schema` and `answer` JSON texts.
 
-    It is open while both `answered` and `ended` are None; `refusal` says what was wrong with the last answer.
+    It is open while both `answered` and `ended` are None and its run is not over (`abandoned`); `refusal` says what was wrong with
+    the last answer.
     """
 
     key: str
@@ -42,11 +49,12 @@ class PauseRow(NamedTuple):
     answer: str | None
     refusal: str | None
     ended: int | None
+    abandoned: bool
 
     @property
     def is_open(self) -> bool:
         """True while somebody may end it."""
-        return self.answered is None and self.ended is None
+        return self.answered is None and self.ended is None and not self.abandoned
 
 
 def announce(
@@ -68,13 +76,22 @@ def one(session: Session, uid: str, key: str) -> PauseRow | None:
     return PauseRow(*rows[0]) if rows else None
 
 
-def answer(session: Session, uid: str, key: str, value: str | None) -> bool:
-    """End a pause with a JSON text (None: without input); False where it is not open any more."""
+def answer(session: Session, uid: str, key: str, value: str | None) -> int | None:
+    """End a pause with a JSON text (None: without input); when that was (µs), None where it was ended already."""
     statement = (
         "UPDATE pauses SET answered = ?, answer = ?, refusal = NULL "
-        "WHERE flow_run = ? AND key = ? AND answered IS NULL AND ended IS NULL RETURNING key"
+        "WHERE flow_run = ? AND key = ? AND answered IS NULL AND ended IS NULL RETURNING answered"
     )
-    return bool(session.run(statement, (now_microseconds(), value, session.uid(uid), key)))
+    rows = session.run(statement, (now_microseconds(), value, session.uid(uid), key))
+    return rows[0][0] if rows else None
+
+
+def take_back(session: Session, uid: str, key: str, answered: int) -> None:
+    """Undo the `answer` of that instant, unless the process has taken it."""
+    session.run(
+        "UPDATE pauses SET answered = NULL, answer = NULL WHERE flow_run = ? AND key = ? AND answered = ? AND ended IS NULL",
+        (session.uid(uid), key, answered),
+    )
 
 
 def refuse(session: Session, uid: str, key: str, why: str) -> None:
