@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, overload
 from mintaka.context import CURRENT, current_run
 from mintaka.engine.loops import loop_is_running
 from mintaka.exceptions import NotPausedError
-from mintaka.waiting.pausing import check_seconds, known_answer, pause_of, resume, wait_async, wait_blocking
+from mintaka.waiting.drivers import apart, wait_async, wait_blocking
+from mintaka.waiting.pausing import check_seconds, pause_of, resume
 
 if TYPE_CHECKING:
     from mintaka.engine.runs import Run  # noqa: F401 - in a docstring
@@ -40,14 +41,7 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, pol
     context = current_run("pause_flow_run()")
     check_seconds("poll_interval of pause_flow_run", poll_interval)
     pause = pause_of(context, wait_for_input, timeout, key)
-    known = known_answer(pause)
-    if loop_is_running():
-        return _known(pause.value) if known else wait_async(pause, poll_interval)
-    return pause.value if known else wait_blocking(pause, poll_interval)
-
-
-async def _known(value: Any) -> Any:
-    return value
+    return wait_async(pause, poll_interval) if loop_is_running() else wait_blocking(pause, poll_interval)
 
 
 async def apause_flow_run(
@@ -98,8 +92,9 @@ def suspend_flow_run(
     if flow_run_id is not None and str(flow_run_id) != own:
         from mintaka.waiting.intents import suspend  # noqa: PLC0415 - start-up time
 
-        suspend(str(flow_run_id))
-        return _known(None) if loop_is_running() else None
+        if loop_is_running():
+            return apart(lambda: suspend(str(flow_run_id)))
+        return suspend(str(flow_run_id))
     context = current_run("suspend_flow_run()")
     if loop_is_running():
         return suspending.suspend_async(context, wait_for_input, timeout, key)

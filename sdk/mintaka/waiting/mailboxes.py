@@ -1,6 +1,6 @@
 """Where those outside of the process learn of a pause and answer it: the API, or the SQLite file that scripts keep.
 
-A mailbox never raises because it cannot be reached: a pause that could not be announced is announced when it is asked for
+Several pauses of a process may use one mailbox at once, each in a thread of its own. A mailbox never raises because it cannot be reached: a pause that could not be announced is announced when it is asked for
 the next time, and what cannot be asked now is asked again.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class DatabaseMailbox:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database: EmbeddedDatabase | None = None
+        self._lock = threading.Lock()
 
     def paused(self, pause: Pause) -> None:
         """Announce it."""
@@ -100,7 +102,8 @@ class DatabaseMailbox:
     @contextmanager
     def _warning(self, pause: Pause) -> Iterator[None]:
         try:
-            yield
+            with self._lock:
+                yield
         except (HistoryBusy, HistoryUnreadable) as error:
             logger.warning("a pause of flow run %s cannot be told to others: %s", pause.flow_run_id, error)
 
@@ -111,6 +114,7 @@ class ApiMailbox:
     def __init__(self, url: str) -> None:
         self._connection = Connection(url, _TIMEOUT_SECONDS)
         self._unannounced: set[str] = set()
+        self._lock = threading.Lock()
 
     def paused(self, pause: Pause) -> None:
         """Announce it, or do so when it is asked for next."""
@@ -141,7 +145,8 @@ class ApiMailbox:
     def _asked(self, method: str, pause: Pause, document: dict[str, Any] | None) -> dict[str, Any] | None:
         path = f"/flow-runs/{quote(pause.flow_run_id, safe='')}/pauses/{quote(pause.name, safe='')}"
         try:
-            status, answer = self._connection.exchange(method, path, document)
+            with self._lock:
+                status, answer = self._connection.exchange(method, path, document)
         except (OSError, HTTPException, ValueError) as error:
             logger.warning("the API cannot be asked about the pause of flow run %s: %s: %s", pause.flow_run_id, type(error).__name__, error)
             return None

@@ -1,7 +1,8 @@
 """A flow that waits to be resumed, in its process: PAUSED meanwhile, RUNNING again with the input it was given.
 
 Who resumes it may be a thread of the same process (`resume_flow_run`), or anybody whom the launch's mailbox reaches, which
-is asked every few seconds. The pause itself knows neither threads nor event loops: whoever waits brings a way to be woken.
+is asked every few seconds. The pause itself knows neither threads nor event loops: whoever waits (`mintaka.waiting.drivers`)
+brings a way to be woken.
 """
 
 from __future__ import annotations
@@ -169,6 +170,9 @@ class Pause:
         self._enter(Paused(message="waits to be resumed"))
         with _LOCK:
             _PAUSES.setdefault(self.flow_run_id, []).append(self)
+
+    def announce(self) -> None:
+        """Tell those outside of the process that it has begun; may take as long as asking them does."""
         if (mailbox := _mailbox_of(self.flow.launch)) is not None:
             mailbox.paused(self)
 
@@ -179,8 +183,6 @@ class Pause:
             waiting.remove(self)
             if not waiting:
                 del _PAUSES[self.flow_run_id]
-        if (mailbox := _mailbox_of(self.flow.launch)) is not None:
-            mailbox.over(self)
         if not self.flow.run.is_over:
             self._enter(State(SCHEDULED, "Resuming", message=why))
             self._enter(State(PENDING))
@@ -188,6 +190,11 @@ class Pause:
         if self._answer is not None and self.key is not None:
             self.flow.answers[self.key] = self._answer
         return self._answer.value if self._answer is not None else None
+
+    def announce_end(self) -> None:
+        """Tell those outside of the process that it is over; may take as long as asking them does."""
+        if (mailbox := _mailbox_of(self.flow.launch)) is not None:
+            mailbox.over(self)
 
     def _enter(self, proposed: State) -> None:
         """Propose one transition to the policy."""
@@ -253,20 +260,6 @@ def _mailbox_of(launch: Launch) -> Mailbox | None:
     return mailbox_of(launch)
 
 
-def known_answer(pause: Pause) -> bool:
-    """Whether a pause with a key has been answered in an earlier try or attempt; it is over then."""
-    if pause.key is None:
-        return False
-    from mintaka.waiting.mailboxes import known_answer_to  # noqa: PLC0415 - start-up time, and would be a cycle
-
-    known = known_answer_to(pause)
-    if known is None:
-        return False
-    pause.give(known.value)
-    pause.flow.answers[pause.key] = pause.answered
-    return True
-
-
 def resume(flow_run_id: str, value: Any) -> None:
     """End the oldest pause of that flow run; see `mintaka.flow_runs.resume_flow_run`."""
     with _LOCK:
@@ -275,46 +268,3 @@ def resume(flow_run_id: str, value: Any) -> None:
         message = f"flow run {flow_run_id} is not paused in this process"
         raise NotPausedError(message)
     waiting[0].give(value)
-
-
-def wait_blocking(pause: Pause, poll_seconds: float) -> Any:
-    """Pause in this thread; returns the input."""
-    over = threading.Event()
-    pause.begin()
-    try:
-        for seconds in pause.steps(over.set, poll_seconds):
-            over.wait(seconds)
-    except BaseException as error:
-        pause.end(str(error) or type(error).__name__)
-        raise
-    return pause.end("resumed")
-
-
-async def wait_async(pause: Pause, poll_seconds: float) -> Any:
-    """Pause without blocking the event loop; returns the input."""
-    import asyncio  # noqa: PLC0415 - start-up time
-    from contextlib import suppress  # noqa: PLC0415 - with it
-
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
-    pause.begin()
-    try:
-        steps = pause.steps(lambda: loop.call_soon_threadsafe(over.set), poll_seconds)
-        while (seconds := await _apart(lambda: next(steps, None))) is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), seconds)
-    except BaseException as error:
-        pause.end(str(error) or type(error).__name__)
-        raise
-    return pause.end("resumed")
-
-
-async def _apart[T](work: Callable[[], T]) -> T:
-    """Do `work` in another thread; where this is cancelled meanwhile, once `work` is over: two must not use a mailbox at once."""
-    import asyncio  # noqa: PLC0415 - start-up time
-
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait([doing])
-        raise

@@ -17,6 +17,7 @@ from mintaka.logging import run_logger
 from mintaka.persisting.calls import calls_of
 from mintaka.persisting.fingerprints import NoFingerprint
 from mintaka.recording.recorder import NullRecorder
+from mintaka.waiting.drivers import apart
 from mintaka.waiting.mailboxes import known_answer_to, mailbox_of
 from mintaka.waiting.pausing import pause_of
 
@@ -39,17 +40,17 @@ def suspend_blocking(context: RunContext, input_type: Any, timeout_seconds: floa
     if not _is_over(pause):
         for future in _submitted(pause.flow):
             future.wait()
-        _suspend(pause)
+        raise _suspended(pause)
     return pause.value
 
 
 async def suspend_async(context: RunContext, input_type: Any, timeout_seconds: float | None, key: str | None) -> Any:
-    """The same without blocking the event loop while what was submitted ends."""
+    """The same without blocking the event loop while what was submitted ends, or an API is asked."""
     pause = _suspension_of(context, input_type, timeout_seconds, key)
-    if not _is_over(pause):
+    if not await apart(lambda: _is_over(pause)):
         for future in _submitted(pause.flow):
             await future.wait_async()
-        _suspend(pause)
+        raise await apart(lambda: _suspended(pause))
     return pause.value
 
 
@@ -93,7 +94,8 @@ def _submitted(flow: FlowContext | None) -> Iterator[Future[Any]]:
         flow = flow.outer
 
 
-def _suspend(pause: Pause) -> None:
+def _suspended(pause: Pause) -> Suspension:
+    """What ends the process, now that others know what it waits for."""
     flow, launch = pause.flow, pause.flow.launch
     mailbox = mailbox_of(launch)
     if launch.replay is not None:
@@ -115,4 +117,4 @@ def _suspend(pause: Pause) -> None:
     if mailbox is not None:
         mailbox.paused(pause)
     until = None if pause.deadline_micros is None else to_datetime(pause.deadline_micros)
-    raise Suspension(pause.name, until)
+    return Suspension(pause.name, until)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintaka import flow, task
+from mintaka import flow, pause_flow_run, suspend_flow_run, task
+from mintaka.exceptions import FlowPauseTimeout, Suspension
+from mintaka.waiting import mailboxes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -49,6 +53,52 @@ async def failing() -> None:
 WAYS: dict[str, Callable[[], Awaitable[Any]]] = {"a coroutine": ordinary, "a generator": consumed, "one that fails": failing}
 
 
+@flow
+async def waits() -> None:
+    await pause_flow_run(int, timeout=0.3, poll_interval=0.01)
+
+
+@flow(persist_result=True)
+async def suspends() -> None:
+    await suspend_flow_run()
+
+
+async def ticked(work: Awaitable[Any]) -> float:
+    """The longest that an event loop did not go on while it did `work`, in seconds."""
+    longest = 0.0
+
+    async def ticks() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+
+    ticking = asyncio.create_task(ticks())
+    with suppress(FlowPauseTimeout, Suspension):
+        await work
+    await asyncio.sleep(0.02)
+    ticking.cancel()
+    return longest
+
+
+@pytest.mark.parametrize("way", [waits, suspends], ids=["a pause", "a suspension"])
+def test_others_go_on_while_a_flow_that_waits_asks_an_api_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[], Awaitable[Any]]
+) -> None:
+    """It takes connections, and never says a word."""
+    monkeypatch.setattr(mailboxes, "_TIMEOUT_SECONDS", 1.5)
+    monkeypatch.setenv("MINTAKA_HISTORY_GRACE_SECONDS", "0.1")
+    monkeypatch.setenv("MINTAKA_HISTORY", "on")
+    monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        monkeypatch.setenv("MINTAKA_API_URL", f"http://127.0.0.1:{hangs.getsockname()[1]}")
+        began = time.monotonic()
+        longest = asyncio.run(ticked(way()))
+    assert time.monotonic() - began > 1.5
+    assert longest < 1.2
+
+
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_others_go_on_while_the_api_takes_its_time(
     api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[], Awaitable[Any]]
@@ -57,24 +107,8 @@ def test_others_go_on_while_the_api_takes_its_time(
     monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
     monkeypatch.setenv("MINTAKA_API_URL", api.url)
     api.fault_forever = 0.5
-    longest = 0.0
-
-    async def main() -> None:
-        nonlocal longest
-
-        async def ticks() -> None:
-            nonlocal longest
-            while True:
-                before = time.monotonic()
-                await asyncio.sleep(0.01)
-                longest = max(longest, time.monotonic() - before)
-
-        ticking = asyncio.create_task(ticks())
-        await way()
-        ticking.cancel()
-
     began = time.monotonic()
-    asyncio.run(main())
+    longest = asyncio.run(ticked(way()))
     assert time.monotonic() - began > 0.5
     assert longest < 0.4
     assert api.final

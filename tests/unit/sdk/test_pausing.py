@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +17,7 @@ from mintaka.exceptions import (
     MissingContextError,
     NotPausedError,
     ParameterTypeError,
+    Suspension,
 )
 from mintaka.input import RunInput
 from mintaka.testing import recorded
@@ -25,7 +26,7 @@ from mintaka.waiting.pausing import Answer
 from mintaka_core.states import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from mintaka.waiting.pausing import Pause
@@ -245,6 +246,86 @@ def test_a_mailbox_that_hangs_does_not_hold_up_the_event_loop() -> None:
 
     with recorded(mailbox=Box()):
         assert asyncio.run(waits())
+
+
+class Sluggish:
+    """A mailbox that takes its time for everything; it is answered when it is asked for the second time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.told: list[str] = []
+
+    def _tell(self, word: str) -> None:
+        sleep(self.seconds)
+        self.told.append(word)
+
+    def paused(self, pause: Pause) -> None:
+        del pause
+        self._tell("paused")
+
+    def answer(self, pause: Pause) -> Answer | None:
+        del pause
+        self._tell("asked")
+        return Answer("5") if self.told.count("asked") > 1 else None
+
+    def refused(self, pause: Pause, why: str) -> None:
+        del pause
+        self._tell(why)
+
+    def over(self, pause: Pause) -> None:
+        del pause
+        self._tell("over")
+
+
+async def while_ticking(work: Awaitable[Any]) -> tuple[Any, float]:
+    """What `work` gave, and the longest that an event loop did not go on meanwhile, in seconds."""
+    longest = 0.0
+
+    async def ticks() -> None:
+        nonlocal longest
+        while True:
+            before = monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, monotonic() - before)
+
+    ticking = asyncio.create_task(ticks())
+    await asyncio.sleep(0)
+    value = await work
+    await asyncio.sleep(0.02)
+    ticking.cancel()
+    return value, longest
+
+
+SLUGGISH: dict[str, tuple[Any, int, list[str]]] = {
+    "a pause": (lambda: pause_flow_run(int, poll_interval=0.01), 1, ["paused", "asked", "asked", "over"]),
+    "a pause of a later attempt": (lambda: pause_flow_run(int, poll_interval=0.01, key="k"), 2, ["asked", "paused", "asked", "over"]),
+    "a suspension": (lambda: suspend_flow_run(int), 1, ["paused"]),
+    "a suspension of a later attempt": (lambda: suspend_flow_run(int), 2, ["asked", "paused"]),
+}
+
+
+@pytest.mark.parametrize(("waits", "attempt", "told"), SLUGGISH.values(), ids=SLUGGISH)
+def test_an_event_loop_goes_on_while_others_are_told_of_a_pause(waits: Any, attempt: int, told: list[str]) -> None:
+    """And asked, and told of its end, however long that takes."""
+
+    @flow(persist_result=True)
+    async def flows() -> Any:
+        return await waits()
+
+    async def main() -> tuple[Any, float]:
+        async def caught() -> Any:
+            try:
+                return await flows()
+            except Suspension:
+                return 5
+
+        return await while_ticking(caught())
+
+    mailbox = Sluggish(1.0)
+    with recorded(flow_run_id="uid", attempt=attempt, mailbox=mailbox):
+        value, longest = asyncio.run(main())
+    assert (value, mailbox.told) == (5, told)
+    assert longest < 0.8
 
 
 def test_a_pause_that_cannot_be_written_down_is_ended_from_within_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
