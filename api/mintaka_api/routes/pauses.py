@@ -18,6 +18,7 @@ from mintaka_api.routes.answering import answer, canonical_uid, documented, know
 from mintaka_api.routes.documents import document_of, json_body
 from mintaka_api.routes.parameters import NoQuery, Text
 from mintaka_api.services import Here, Services
+from mintaka_core import json_schema
 from mintaka_history.answers import PauseAnswer
 from mintaka_history.instants import LATEST_MICROSECONDS
 from mintaka_history.queries import pauses
@@ -116,7 +117,7 @@ async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) ->
     Should this process die between the two, whoever gives the same answer once more does what is left to do.
     """
     if pause.schema is not None:
-        value = {} if value is None and pause.schema.get("type") == "object" else value
+        value = json_schema.given(pause.schema, value)
         check_input(pause.schema, value)
     text = None if value is None else _text(value)
     cluster = here.runs if pause.suspended and not run.deleted else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.showing import console
 from mintaka.recording.homes import home
+from mintaka.waiting.intents import check_input
 
 if TYPE_CHECKING:
     from mintaka.histories import Document
@@ -44,7 +45,8 @@ def answered_here(run: Document, value: Any, *, given: bool) -> bool:
     """Answer what a run of this machine waits for; True where its process goes on with that, so that nothing is to be started.
 
     Raises:
-        BadArgument: it waits for input and none was given, for none and some was, or the flow refused what it was given.
+        BadArgument: it waits for input and none was given, for none and some was, somebody else was faster, or the flow refused it.
+        ParameterTypeError: it is not what the run waits for.
     """
     where = home()
     if where.api_url or where.database is None:
@@ -61,15 +63,18 @@ def answered_here(run: Document, value: Any, *, given: bool) -> bool:
                 raise BadArgument(message)
             return False
         first = waiting[0]
-        _check_given(run, first, given=given)
+        _check_given(run, first, value, given=given)
         with database.writing() as session:
-            pauses.answer(session, run["uid"], first.key, json.dumps(value) if given else None)
+            answered = pauses.answer(session, run["uid"], first.key, json.dumps(value) if given else None)
+        if answered is None:
+            message = f"{run['name']} has just been answered by somebody else"
+            raise BadArgument(message)
         return not first.suspended and _taken(database, run, first.key)
     finally:
         database.close()
 
 
-def _check_given(run: Document, pause: PauseRow, *, given: bool) -> None:
+def _check_given(run: Document, pause: PauseRow, value: Any, *, given: bool) -> None:
     schema = json.loads(pause.schema) if pause.schema else None
     if schema is not None and not given and not ("properties" in schema and not schema.get("required")):
         message = f"{run['name']} waits for input ({_told_schema(schema)}): give it with --input JSON"
@@ -77,6 +82,7 @@ def _check_given(run: Document, pause: PauseRow, *, given: bool) -> None:
     if schema is None and given:
         message = f"{run['name']} waits for no input: leave --input out"
         raise BadArgument(message)
+    check_input(pause.schema, value, run["name"])
 
 
 def _taken(database: EmbeddedDatabase, run: Document, key: str) -> bool:

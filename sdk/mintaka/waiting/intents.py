@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mintaka.exceptions import ConfigurationError, NotPausedError
+from mintaka.exceptions import ConfigurationError, NotPausedError, ParameterTypeError
 from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def answer(uid: str, value: Any) -> None:
 
     Raises:
         NotPausedError: it waits for nothing, as far as history knows.
+        ParameterTypeError: this is not what it waits for.
         HistoryError: the API refused, or cannot be asked.
     """
     from mintaka.waiting.mailboxes import plain  # noqa: PLC0415 - start-up time
@@ -44,20 +45,42 @@ def answer(uid: str, value: Any) -> None:
 
         with RemoteHistory(where.api_url) as api:
             api.post(f"/flow-runs/{uid}/resume", {"input": plain(value)})
-    elif where.database is None or not answer_here(where.database, uid, json.dumps(plain(value))):
+    elif where.database is None or not answer_here(where.database, uid, plain(value)):
         message = f"flow run {uid} is not paused, as far as this machine knows"
         raise NotPausedError(message)
 
 
-def answer_here(database: Path, uid: str, value: str | None) -> bool:
-    """Answer the oldest open pause of a run in that SQLite file with a JSON text; False where there is none."""
+def answer_here(database: Path, uid: str, value: Any) -> bool:
+    """Answer the oldest open pause of a run in that SQLite file with a JSON value; False where there is none.
+
+    Raises:
+        ParameterTypeError: this is not what it waits for.
+    """
     from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415 - start-up time
     from mintaka_history.writing import pauses  # noqa: PLC0415
 
     opened = EmbeddedDatabase(database)
     try:
+        waiting = [row for row in pauses.of_run(opened.reading(), uid) if row.is_open]
+        if not waiting:
+            return False
+        check_input(waiting[0].schema, value, uid)
         with opened.writing() as session:
-            waiting = [row.key for row in pauses.of_run(session, uid) if row.is_open]
-            return bool(waiting) and pauses.answer(session, uid, waiting[0], value) is not None
+            return pauses.answer(session, uid, waiting[0].key, json.dumps(value)) is not None
     finally:
         opened.close()
+
+
+def check_input(schema: str | None, value: Any, run: str) -> None:
+    """Whether a flow run would take `value`, a JSON value, in a pause with that JSON Schema, as a JSON text (None: any).
+
+    Raises:
+        ParameterTypeError: it would not; with the places that are wrong.
+    """
+    from mintaka_core.json_schema import given, told, violations  # noqa: PLC0415 - start-up time
+
+    if schema is not None:
+        wanted = json.loads(schema)
+        if found := violations(wanted, given(wanted, value), "input"):
+            message = f"not the input that flow run {run} waits for: {told(found)}"
+            raise ParameterTypeError(message)

@@ -24,10 +24,12 @@ ON CONFLICT (flow_run, key) DO UPDATE SET attempt = excluded.attempt, suspended 
   deadline = excluded.deadline, schema = excluded.schema, ended = NULL
 WHERE pauses.answered IS NULL
 """
-#: The attempt that waits is over without having said that it waits no more: its process was killed, or the run cancelled.
+#: Nobody takes an answer any more, though nobody said so: the run is over, or the process that waited is not of its last attempt
+#: (a suspension stays open until the next attempt comes to it, as what it was).
 _ABANDONED = f"""
-EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = pauses.flow_run AND f.state IN ({", ".join(map(str, sorted(TERMINAL_CODES)))})
-  AND (pauses.attempt <= f.attempt OR pauses.attempt <= f.reported_attempt))
+EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = pauses.flow_run AND (
+  f.state IN ({", ".join(map(str, sorted(TERMINAL_CODES)))}) AND (pauses.attempt <= f.attempt OR pauses.attempt <= f.reported_attempt)
+  OR NOT pauses.suspended AND (pauses.attempt < f.attempt OR pauses.attempt < f.reported_attempt)))
 """  # noqa: S608 - our own numbers
 _COLUMNS = f"key, attempt, suspended, created, deadline, schema, answered, answer, refusal, ended, {_ABANDONED}"
 
@@ -35,7 +37,7 @@ _COLUMNS = f"key, attempt, suspended, created, deadline, schema, answered, answe
 class PauseRow(NamedTuple):
     """One pause, in the table's words: instants in microseconds, `schema` and `answer` JSON texts.
 
-    It is open while both `answered` and `ended` are None and its run is not over (`abandoned`); `refusal` says what was wrong with
+    It is open while both `answered` and `ended` are None and its run has not `abandoned` it; `refusal` says what was wrong with
     the last answer.
     """
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from mintaka.exceptions import NotPausedError
+from mintaka.exceptions import NotPausedError, ParameterTypeError
 from mintaka.histories import HistoryError, history
 from mintaka.persisting.resuming import resume
 from mintaka.recording.homes import Home
@@ -32,12 +32,20 @@ if TYPE_CHECKING:
 FLOWS = """
 import os, signal, sys, time
 from pathlib import Path
+from pydantic import field_validator
 from mintaka import flow, pause_flow_run, suspend_flow_run, task
 from mintaka.input import RunInput
 
 class Approval(RunInput):
     approved: bool
     comment: str = ""
+
+    @field_validator("comment")
+    @classmethod
+    def polite(cls, comment):
+        if "!" in comment:
+            raise ValueError("do not shout")
+        return comment
 
 @task
 def load(n):
@@ -64,6 +72,10 @@ def elsewhere():
 @flow
 def asks():
     return pause_flow_run(Approval, timeout=60, poll_interval=0.05).approved
+
+@flow(persist_result=True)
+def asks_again():
+    return load(1), pause_flow_run(Approval, timeout=60, poll_interval=0.05).approved
 
 @flow(persist_result=True)
 def dies():
@@ -158,7 +170,10 @@ def test_a_script_suspends_itself_and_goes_on_with_its_input(desk: Desk) -> None
     code, _, err = desk.mintaka("resume", uid)
     assert (code, "give it with --input" in err) == (2, True)
     code, _, err = desk.mintaka("resume", uid, "--input", '{"approved": 17}')
-    assert (code, "approved: Input should be a valid boolean" in err) == (5, True)
+    assert (code, "input/approved: 17 is not of type 'boolean'" in err, len(err.splitlines())) == (2, True, 1)
+    assert (desk.run()["state"]["name"], desk.run()["attempt"]) == ("Suspended", 1)
+    code, _, err = desk.mintaka("resume", uid, "--input", '{"approved": true, "comment": "now!"}')
+    assert (code, "do not shout" in err) == (5, True)
     assert "the last answer was refused" in desk.mintaka("get", uid)[1]
     (desk.folder / "answer.json").write_text('{"approved": true}', encoding="utf-8")
     assert desk.mintaka("resume", desk.run()["name"], "--input", "@answer.json")[:2] == (0, "(6, True)\n")
@@ -226,11 +241,28 @@ def test_a_script_that_waits_in_its_process_is_answered_from_another(desk: Desk)
     eventually(lambda: [run for run in desk.runs() if run["state"]["type"] == "PAUSED"])
     uid = desk.run()["uid"]
     code, _, err = desk.mintaka("resume", uid, "--input", '{"approved": "perhaps"}')
-    assert (code, "approved: Input should be a valid boolean" in err) == (2, True)
+    assert (code, "input/approved: 'perhaps' is not of type 'boolean'" in err) == (2, True)
     assert desk.mintaka("resume", uid, "--input", '{"approved": false}')[0] == 0
     assert process.communicate(timeout=30)[0] == "False\n"
     code, _, err = desk.mintaka("resume", uid, "--input", "1")
     assert (code, "waits for no input" in err) == (2, True)
+
+
+def test_a_run_that_was_killed_while_it_waited_starts_again_and_asks_again(desk: Desk) -> None:
+    """Nobody is left to take an answer: none is taken, and the run is told to be CRASHED."""
+    process = desk.begin("flows.py", "asks_again")
+    eventually(lambda: [run for run in desk.runs() if run["state"]["type"] == "PAUSED"])
+    process.kill()
+    process.communicate()
+    uid = desk.run()["uid"]
+    assert "waits for" not in desk.mintaka("get", uid)[1]
+    code, _, err = desk.mintaka("resume", uid, "--input", '{"approved": true}')
+    assert (code, "is Crashed and waits for no input" in err) == (2, True)
+    process = desk.begin("-c", "from mintaka.cli import main; main()", "resume", uid)
+    eventually(lambda: [run for run in desk.runs() if (run["state"]["type"], run["attempt"]) == ("PAUSED", 2)])
+    assert desk.mintaka("resume", uid, "--input", '{"approved": true}')[0] == 0
+    assert process.communicate(timeout=30)[0] == "(2, True)\n"
+    assert desk.ran() == ["load 1"]
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -299,6 +331,8 @@ def test_code_answers_a_run_of_another_process_too(desk: Desk, monkeypatch: pyte
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
     process = desk.begin("flows.py", "asks")
     run = eventually(lambda: next((run for run in desk.runs() if run["state"]["type"] == "PAUSED"), None))
+    with pytest.raises(ParameterTypeError, match="input/approved: 'perhaps' is not of type 'boolean'"):
+        answer(run["uid"], {"approved": "perhaps"})
     answer(run["uid"], {"approved": True})
     assert process.communicate(timeout=30)[0] == "True\n"
     with pytest.raises(NotPausedError, match="is not paused"):
@@ -333,7 +367,7 @@ def test_a_run_at_an_api_is_answered_there_and_wrong_answers_are_told_apart(real
     assert httpx.get(f"{path}/pauses/nothing").status_code == 404
     assert [getattr(httpx, method)(f"{path}/pauses/a%00b").status_code for method in ("get", "put")] == [422, 422]
     told = httpx.put(f"{path}/pauses/more", json={"attempt": 1}).json()
-    assert (told["key"], told["open"]) == ("more", True)
+    assert (told["key"], told["open"]) == ("more", False)  # the run is over
     assert httpx.put(f"{path}/pauses/more", json={"attempt": 1, "refusal": "a\0b"}).json()["refusal"] == "ab"
     given = {"attempt": 1, "over": True, "answered": True, "answer": ["a\0b", "\\u0000"]}
     assert httpx.put(f"{path}/pauses/more", json=given).json()["answer"] == given["answer"]
