@@ -46,7 +46,7 @@ def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodD
             "ownerReferences": [owner_reference(run)],
         },
         # A restarted container would be an attempt nobody counted.
-        "spec": _with(spec, restartPolicy="Never"),
+        "spec": _with(_with_credentials(spec, template), restartPolicy="Never"),
     }
 
 
@@ -76,6 +76,22 @@ def owner_reference(run: FlowRun) -> dict[str, Any]:
     }
 
 
+def _with_credentials(spec: Any, template: FlowTemplate) -> Any:
+    """The Secret of the result storage before all that podTemplate takes variables from, which a merge would put in its place."""
+    containers = _part(spec, "containers")
+    if not (template.result_storage and template.result_storage.secret_ref and isinstance(containers, list)):
+        return spec
+    credentials = {"secretRef": {"name": template.result_storage.secret_ref.name}}
+
+    def lent(container: Any) -> Any:
+        own = _part(container, "envFrom") or []
+        if not isinstance(own, list) or _part(container, "name") != names.FLOW_CONTAINER:
+            return container
+        return _with(container, envFrom=[credentials, *own])
+
+    return _with(spec, containers=[lent(container) for container in containers])
+
+
 def _labels(run: FlowRun, template: FlowTemplate, attempt: int) -> dict[str, str]:
     labels = {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
@@ -97,8 +113,6 @@ def _default_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: P
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     volumes: list[dict[str, Any]] = []
-    if template.result_storage and template.result_storage.secret_ref:
-        container["envFrom"] = [{"secretRef": {"name": template.result_storage.secret_ref.name}}]
     if template.entrypoint:
         container["command"] = ["python", "-m", "mintaka.runner"]
     if template.source and template.source.config_map:

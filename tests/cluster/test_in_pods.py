@@ -144,5 +144,5 @@ def test_what_a_flow_in_a_pod_shares_and_leaves(kube: Kube, api: Api, limit: str
         ("double-2", "COMPLETED", {}),
         ("total-3", "COMPLETED", {"numbers": [0, 1, 2]}),
     ]
-    artifacts = {each["key"]: (each["type"], each["task_run"]) for each in api.get(f"/flow-runs/{uid}/artifacts")["items"]}
+    artifacts = {each["key"]: (each["kind"], each["n"]) for each in api.get(f"/flow-runs/{uid}/artifacts")["items"]}
     assert artifacts == {"numbers": ("table", 3), "report": ("markdown", None)}

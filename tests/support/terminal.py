@@ -36,9 +36,8 @@ class Terminal:
         self._program = program or _COMMAND
         self.environment = environment
 
-    def __call__(self, *arguments: str, cwd: Path | None = None) -> Said:
+    def __call__(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Said:
         """Without a terminal."""
-        environment = {**os.environ, **self.environment}
         done = subprocess.run(
             [*self._program, *arguments],
             capture_output=True,
@@ -46,7 +45,7 @@ class Terminal:
             timeout=_SECONDS,
             check=False,
             cwd=cwd or self.folder,
-            env=environment,
+            env={**os.environ, **self.environment, **environment},
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

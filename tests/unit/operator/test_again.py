@@ -52,8 +52,8 @@ def container(run: dict[str, Any], resumed_from: str = "", **template: Any) -> d
     """The flow's container in the next attempt's pod."""
     made = FlowTemplate.model_validate({"entrypoint": "a:b", **template})
     pod = build_pod(FlowRun.model_validate(run), made, 2, PodDefaults("image"), resumed_from)
-    found: dict[str, Any] = pod["spec"]["containers"][0]
-    return found
+    (found,) = [each for each in pod["spec"]["containers"] if each["name"] == "flow"]
+    return dict(found)
 
 
 def variables(of: dict[str, Any]) -> dict[str, str]:
@@ -71,12 +71,15 @@ def test_a_pod_is_told_whose_results_it_takes_and_which_suspensions_are_over() -
 
 
 def test_a_result_storage_is_an_address_and_the_variables_of_a_secret() -> None:
-    """Results are persisted by default then; podTemplate may say otherwise."""
+    """Results are persisted by default then; podTemplate may say otherwise, and take variables from elsewhere too."""
     storage = {"url": "s3://results/sales", "secretRef": {"name": "access"}}
     made = container(flow_run(), resultStorage=storage)
     assert variables(made)["MINTAKA_RESULT_STORAGE"] == "s3://results/sales"
     assert variables(made)["MINTAKA_RESULTS_PERSIST_BY_DEFAULT"] == "true"
     assert made["envFrom"] == [{"secretRef": {"name": "access"}}]
+    both = [{"name": "side"}, {"name": "flow", "envFrom": [{"secretRef": {"name": "database"}}]}]
+    other = container(flow_run(), resultStorage=storage, podTemplate={"spec": {"containers": both}})
+    assert other["envFrom"] == [{"secretRef": {"name": "access"}}, {"secretRef": {"name": "database"}}]
     own = [{"name": "flow", "env": [{"name": "MINTAKA_RESULTS_PERSIST_BY_DEFAULT", "value": "false"}]}]
     other = container(flow_run(), resultStorage=storage, podTemplate={"spec": {"containers": own}})
     assert variables(other)["MINTAKA_RESULTS_PERSIST_BY_DEFAULT"] == "false"

@@ -213,11 +213,11 @@ class TestTemplates:
 
     @pytest.mark.parametrize(
         "template",
-        [{"spec": []}, {"spec": "x"}, {"metadata": []}, {"metadata": {"labels": []}}, {"metadata": {"annotations": "x"}}, {"spec": {"containers": ["x"]}}, {"spec": {"containers": [{"name": {}}]}}, {"spec": {"terminationGracePeriodSeconds": "x"}}],
+        [{"spec": []}, {"spec": "x"}, {"metadata": []}, {"metadata": {"labels": []}}, {"metadata": {"annotations": "x"}}, {"spec": {"containers": ["x"]}}, {"spec": {"containers": [{"name": {}}]}}, {"spec": {"containers": [{"name": "flow", "envFrom": "x"}]}}, {"spec": {"terminationGracePeriodSeconds": "x"}}],
         ids=json.dumps,
     )  # fmt: skip
     def test_nonsense_is_passed_on_for_the_api_server_to_refuse(self, template: dict[str, Any]) -> None:
-        pod = built(podTemplate=template)
+        pod = built(podTemplate=template, resultStorage={"url": "s3://results", "secretRef": {"name": "access"}})
         for part, wrong in template.items():
             if not isinstance(wrong, dict):
                 assert part == "metadata" or pod[part] == wrong
