@@ -130,7 +130,8 @@ class Despatch:
             item.report = None
             self._spooled.append(item)
         else:
-            self._lose(item, f"the spool {self._spool.folder} is full or cannot be written")
+            told = "set MINTAKA_HOME to a folder that has room and can be written, or keep no history (MINTAKA_HISTORY=off)"
+            self._lose(item, f"the spool {self._spool.folder} is full or cannot be written: {told}")
 
     def _timeout(self) -> float:
         """Seconds that one try may take."""

@@ -6,12 +6,14 @@ import logging
 import os
 import sys
 import threading
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mintaka.context import Launch
 from mintaka.engine.cancelling import judging
+from mintaka.environment import InvalidEnvironment
 from mintaka.logging import UNRECORDED, record_run_loggers
 from mintaka.recording.homes import Home, home
 
@@ -27,6 +29,7 @@ NAMESPACE = "local"
 SUPERVISED = "MINTAKA_SUPERVISED_RUN"
 #: How long a flow's end waits for its history, where nothing else is said in MINTAKA_HISTORY_GRACE_SECONDS.
 _GRACE_SECONDS = 10.0
+_GRACE = "MINTAKA_HISTORY_GRACE_SECONDS"
 
 _lock = threading.Lock()
 #: How often a process that runs one flow after the other looks for what others left, and when it last did.
@@ -39,10 +42,11 @@ def launched(flow: str, flow_run_id: str = "", attempt: int = 1) -> Launch:
     """A launch for a run of the flow called `flow` that nobody else has launched, a new one where no `flow_run_id` is given.
 
     Raises:
-        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file.
+        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, or MINTAKA_HISTORY_GRACE_SECONDS is no time.
     """
     launch = Launch(flow_run_id=flow_run_id or str(uuid4()), attempt=attempt, namespace=NAMESPACE, local=True, flow=flow, owned=True)
     where = home()
+    _grace_seconds()  # a mistake in it is told before the flow begins, not when it is over
     if where.api_url or where.database is not None:
         launch.recorder = _recorder(where, launch)
         record_run_loggers()
@@ -55,16 +59,27 @@ def finished(launch: Launch) -> None:
     """The flow is over: wait until its history is durable, and say so where it could not be made so."""
     if not launch.owned:
         return
-    delivery = launch.recorder.close(monotonic() + float(os.environ.get("MINTAKA_HISTORY_GRACE_SECONDS") or _GRACE_SECONDS))
+    delivery = launch.recorder.close(monotonic() + _grace_seconds())
     if delivery.lost:
         kept = f"the rest is in {delivery.spool}" if delivery.spool else "nothing is left to deliver"
-        told = "give it a folder that has room and can be written (MINTAKA_HOME), or none (MINTAKA_HISTORY=off)"
-        logger.error("the history of flow run %s is incomplete: %d lost; %s; %s", launch.flow_run_id, delivery.lost, kept, told)
+        logger.error("the history of flow run %s is incomplete: %d lost, as said above; %s", launch.flow_run_id, delivery.lost, kept)
     elif not delivery.complete:
         told = "the next script, or mintaka deliver, takes it up"
         logger.warning("the history of flow run %s is not delivered yet: it is in %s; %s", launch.flow_run_id, delivery.spool, told)
     if launch.run is not None and launch.run.state.name == "Suspended":
         sys.stderr.write(f"flow run {launch.run.name} is suspended; it goes on with: mintaka resume {launch.flow_run_id}\n")
+
+
+def _grace_seconds() -> float:
+    given = os.environ.get(_GRACE) or ""
+    try:
+        seconds = float(given or _GRACE_SECONDS)
+    except ValueError:
+        seconds = -1
+    if 0 <= seconds < inf:
+        return seconds
+    message = f"{_GRACE}={given!r} is no number of seconds: set it to 0 or more, or leave it out ({_GRACE_SECONDS:g})"
+    raise InvalidEnvironment(message)
 
 
 def _recorder(where: Home, launch: Launch) -> Recorder:

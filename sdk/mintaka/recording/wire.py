@@ -29,6 +29,8 @@ _HISTORY_LIMIT = 1000
 #: Texts up to this many characters are remembered once they were looked at.
 _SHORT = 100
 _NAME_LIMIT = 200
+#: What a database column holds; logging takes any number for a level.
+_LEVEL_LIMIT = 2**15 - 1
 _KEY_LIMIT = 500
 _TAG_LIMIT = 100
 _TAGS_LIMIT = 50
@@ -50,7 +52,7 @@ class LogLine(NamedTuple):
 
     def report(self) -> LogReport:
         """The line as it is reported."""
-        return LogReport(self.seq, self.time, clean(self.message), self.level, _cleaned(self.logger), self.n)
+        return LogReport(self.seq, self.time, clean(self.message), min(max(self.level, 0), _LEVEL_LIMIT), _cleaned(self.logger), self.n)
 
 
 def task_report(run: Run) -> TaskReport:

@@ -17,6 +17,7 @@ import pytest
 
 from mintaka import flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from mintaka.environment import InvalidEnvironment
 from mintaka.recording.homes import home
 from mintaka_history.database import Database
 from mintaka_history.embedded import EmbeddedDatabase
@@ -296,3 +297,14 @@ def test_lines_of_loggers_that_are_named_are_history_too(database: Path) -> None
     assert rows(database, "SELECT n, level, message FROM logs ORDER BY seq") == [(None, 20, "begun"), (0, 20, "worked")]
     assert "INFO    lib: begun" in told
     assert "INFO    lib.part: worked" in told
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "inf"])
+def test_a_grace_that_is_no_time_is_told_before_the_flow_begins(database: Path, monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv("MINTAKA_HISTORY_GRACE_SECONDS", seconds)
+    began = []
+    with pytest.raises(
+        InvalidEnvironment, match=f"^MINTAKA_HISTORY_GRACE_SECONDS='{seconds}' is no number of seconds: set it to 0 or more"
+    ):
+        flow(lambda: began.append(1))()
+    assert (began, database.exists()) == ([], False)

@@ -115,6 +115,11 @@ def test_what_should_have_been_a_text_does_not_cost_a_run_its_history(text: Any)
     assert task_report(run).message == ("" if text is None else str(text))
 
 
+@pytest.mark.parametrize(("level", "kept"), [(-5, 0), (20, 20), (10**20, 2**15 - 1)])
+def test_a_level_of_a_line_fits_its_column(level: int, kept: int) -> None:
+    assert LogLine(0, 5, level, "x", None, "hello").report().level == kept
+
+
 def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
     run = Ledger(NullRecorder()).open("t", "task", None)
     for n in range(20_000):
