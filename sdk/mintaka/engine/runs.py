@@ -143,8 +143,30 @@ class Run:
         """When the body first started; None where it has not."""
         return next((to_datetime(entry.time) for entry in tuple(self.history) if entry.type == RUNNING), None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In plain values: runs go to workers and back with each task, and classes take longer to pickle than what is in them."""
+        history = [(entry.type._value_, *entry[1:]) for entry in self.history]
+        return _restored, (self.n, self.task, self.kind, self.parent, self.tags, self.own_name, self.inputs, history)
+
     def __repr__(self) -> str:
         return f"<{self.kind} run {self.name} {self.history[-1].name}>"
+
+
+def _restored(
+    n: int,
+    task: str,
+    kind: str,
+    parent: int | None,
+    tags: tuple[str, ...],
+    own_name: str | None,
+    inputs: tuple[tuple[str, int], ...],
+    history: list[tuple[Any, ...]],
+) -> Run:
+    """A run out of a pickle; no recorder knows it."""
+    run = Run(n, task, kind, parent, tags)
+    run.own_name, run.inputs = own_name, inputs
+    run.history = [Entry(StateType(kind), *rest) for kind, *rest in history]
+    return run
 
 
 class Ledger:

@@ -2,7 +2,8 @@
 
 `Client.get_executor()` sends each call and fetches each result on its own, which costs half as much again as a task of
 Dask's own. Here one thread hands over whatever calls have come meanwhile as one `map`, and another one gathers whatever
-results are there as one `gather`.
+results are there as one `gather`. Each of the two costs milliseconds in the scheduler and the workers, however little is in
+it; so after each, the thread rests for some multiple of what it took. What comes when nothing else does is not kept waiting.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import threading
 from concurrent.futures import CancelledError, Executor, Future
 from importlib import import_module
 from queue import SimpleQueue
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from mintaka.executing.executors import not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: How many times as long as a batch took its thread rests afterwards, and for how many seconds at most.
+_REST, _LONGEST_REST_SECONDS = 4, 0.05
 
 
 class DaskExecutor(Executor):
@@ -127,13 +132,15 @@ def _called(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) ->
 
 
 def _batches[T](queue: SimpleQueue[T | None]) -> Iterator[list[T]]:
-    """Everything that is in the queue, whenever there is something; None ends it."""
+    """Everything that is in the queue, whenever there is something and the rest after the last batch is over; None ends it."""
     while True:
         batch = [queue.get()]
         batch += [queue.get() for _ in range(queue.qsize())]
+        began = monotonic()
         yield [item for item in batch if item is not None]
         if None in batch:
             return
+        sleep(min(_REST * (monotonic() - began), _LONGEST_REST_SECONDS))
 
 
 def _failure(future: Any) -> BaseException:

@@ -28,7 +28,7 @@ from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied, message_of
 from mintaka.executing.alarms import Alarms
 from mintaka.executing.pool import Job, SlotPool
-from mintaka.executing.shipping import Packer
+from mintaka.executing.shipping import Packer, Returned
 from mintaka.executing.submitting import broken_off
 from mintaka.executing.workers import run_parcel
 from mintaka.logging import run_logger
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.steps import Step
-    from mintaka.executing.shipping import Returned
     from mintaka.futures import Future
 
 #: Threads that take runs from one body to the next: they also run hooks and wait for retries.
@@ -251,7 +250,7 @@ class Errand:
         """Tell the protocol what came back."""
         self._begun, self._handle = True, None
         try:
-            returned: Returned = pickle.loads(handle.result())  # noqa: S301 - from a worker of ours
+            returned = Returned(*pickle.loads(handle.result()))  # noqa: S301 - from a worker of ours
         except (Exception, CancelledError) as error:  # noqa: BLE001 - executors raise what they like
             return self._protocol.throw(_crash(error))
         self._record(returned)

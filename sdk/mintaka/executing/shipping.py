@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mintaka.context import FlowContext
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.runs import Run
+    from mintaka.tasks import Task
+
+#: What needs no cloudpickle, which takes five times as long.
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 
 
 class Surroundings(NamedTuple):
@@ -44,21 +48,28 @@ class Surroundings(NamedTuple):
     api_url: str
 
 
-class Parcel(NamedTuple):
-    """One try of a task: `function` and `surroundings` are pickles that many parcels share."""
+class Shared(NamedTuple):
+    """What the tries of a task in one flow run have in common; `function` and `surroundings` are pickles themselves."""
 
     function: bytes
     surroundings: bytes
-    arguments: bytes
-    run: Run
     task_name: str
     is_async: bool
     log_prints: bool
     timeout_seconds: float | None
 
 
+class Parcel(NamedTuple):
+    """One try of a task, as it is sent: a pickled `Shared`, the same bytes for many parcels, and a pickle of (arguments, run)
+    with the arguments as a pickle of (args, kwargs).
+    """
+
+    shared: bytes
+    own: bytes
+
+
 class Returned(NamedTuple):
-    """What became of one try: a pickled value or exception, and everything that was recorded in the worker.
+    """What became of one try: a pickled value or exception, and everything that was recorded in the worker. Sent as a tuple.
 
     `late` says that the exception is the task's own timeout; `seconds` is how long the body took.
     """
@@ -72,16 +83,16 @@ class Returned(NamedTuple):
     artifacts: list[ArtifactVersion]
 
 
-def pickled(value: Any, what: Callable[[], str]) -> bytes:
+def pickled(value: Any, what: Callable[[], str], sent: str = "sent to another process") -> bytes:
     """`value` as bytes.
 
     Raises:
-        SerializationError: it cannot be pickled; `what` says what it is.
+        SerializationError: it cannot be pickled; `what` says what it is, `sent` what cannot be done with it.
     """
     try:
-        data: bytes = cloudpickle.dumps(value)
+        data: bytes = pickle.dumps(value) if type(value) in _PLAIN else cloudpickle.dumps(value)
     except Exception as error:
-        message = f"{what()} cannot be sent to another process: {type(error).__name__}: {message_of(error)}"
+        message = f"{what()} cannot be {sent}: {type(error).__name__}: {message_of(error)}"
         raise SerializationError(message) from error
     return data
 
@@ -90,37 +101,48 @@ class Packer:
     """Makes parcels of the tries of one flow run; what they share is pickled once."""
 
     def __init__(self) -> None:
+        self._shared: dict[tuple[int, int, bool], tuple[Any, bytes]] = {}
         self._functions: dict[int, tuple[Any, bytes]] = {}
         self._flows: dict[int, bytes] = {}
 
-    def pack(self, invocation: Invocation) -> bytes:
+    def pack(self, invocation: Invocation) -> Parcel:
         """One try of `invocation`, its inputs in place.
 
         Raises:
             SerializationError: the function or an argument cannot be pickled.
         """
-        definition, run, flow = invocation.definition, invocation.run, invocation.context.flow
-        if flow is None or invocation.context.task is None:
+        context = invocation.context
+        if context.flow is None or context.task is None:
             message = "only tasks within a flow run are sent to other processes"
             raise SerializationError(message)
-        parcel = Parcel(
-            self._function(definition.body, run.name),
+        shared = self._shared_part(invocation, context.task, context.flow)
+        arguments = pickled((invocation.args, invocation.kwargs), lambda: _told(invocation))
+        return Parcel(shared, pickle.dumps((arguments, invocation.run), pickle.HIGHEST_PROTOCOL))
+
+    def _shared_part(self, invocation: Invocation, task: Task[..., Any], flow: FlowContext) -> bytes:
+        key = id(task), flow.run.n, invocation.context.log_prints
+        known = self._shared.get(key)
+        if known is not None and known[0] is task:
+            return known[1]
+        shared = Shared(
+            self._function(task.body, invocation.run.name),
             self._surroundings(flow),
-            pickled((invocation.args, invocation.kwargs), lambda: _told(invocation)),
-            run,
-            invocation.context.task.name,
-            invocation.context.task.is_async,
+            task.name,
+            task.is_async,
             invocation.context.log_prints,
-            definition.timeout_seconds,
+            task.timeout_seconds,
         )
-        return pickle.dumps(parcel, pickle.HIGHEST_PROTOCOL)
+        data = pickle.dumps(tuple(shared), pickle.HIGHEST_PROTOCOL)
+        if getattr(task.body, "__self__", None) is None:  # a bound method is made anew for each call
+            self._shared[key] = task, data
+        return data
 
     def _function(self, body: Any, name: str) -> bytes:
         known = self._functions.get(id(body))
         if known is not None and known[0] is body:
             return known[1]
         data = pickled(body, lambda: f"the function of task run {name}")
-        if getattr(body, "__self__", None) is None:  # a bound method is made anew for each call
+        if getattr(body, "__self__", None) is None:
             self._functions[id(body)] = (body, data)
         return data
 

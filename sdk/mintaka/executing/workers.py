@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import count
 from time import monotonic
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 
@@ -25,10 +25,10 @@ from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.loops import close_thread_loop, run_coroutine
 from mintaka.engine.runs import Ledger
-from mintaka.exceptions import FailedRun, SerializationError, message_of
-from mintaka.executing.shipping import Returned
+from mintaka.exceptions import FailedRun, message_of
+from mintaka.executing.shipping import Returned, Shared, pickled
 from mintaka.logging import hear
-from mintaka.persisting.result_settings import ResultSettings
+from mintaka.persisting.result_settings import ResultSettings, surroundings_of
 from mintaka.recording.recorder import NullRecorder
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
     from mintaka.engine.runs import Run
     from mintaka.executing.shipping import Parcel, Surroundings
+    from mintaka.persisting.result_settings import Surroundings as ResultSurroundings
 
 _LOGS: ContextVar[list[dict[str, Any]] | None] = ContextVar("mintaka_worker_logs", default=None)
 
@@ -70,36 +71,66 @@ class _Collecting(logging.Handler):
         kept.append({**record.__dict__, "msg": text, "message": text, "args": None, "exc_info": None, "exc_text": None, "stack_info": None})
 
 
-def run_parcel(data: bytes, home: int) -> bytes:
+def run_parcel(parcel: Parcel, home: int) -> bytes:
     """Run one try and return a pickled `Returned`; `home` is the id of the process that sent it. Raises nothing."""
     began = monotonic()
     keeper, logs = RunKeeper(), list[dict[str, Any]]()
+    at_home = os.getpid() == home
     late = False
     try:
-        parcel: Parcel = pickle.loads(data)  # noqa: S301 - it comes from the process that started us
-        invocation = _unpacked(parcel, keeper)
-        if os.getpid() != home:
-            _let_logs_pass(_loaded(parcel.surroundings))
+        kind = _kind(parcel.shared)
+        invocation = _unpacked(kind, parcel.own, keeper)
+        if not at_home:
+            _let_logs_pass(kind.around)
         try:
-            with _surrounded(invocation, None if os.getpid() == home else logs):
-                value = run_coroutine(call_body_async(invocation)) if parcel.is_async else call_body(invocation)
+            with _surrounded(invocation, None if at_home else logs):
+                value = run_coroutine(call_body_async(invocation)) if kind.task.is_async else call_body(invocation)
         except BaseException as error:
             late = error is invocation.late
             raise
-        ok, kept = True, _pickled_value(value, invocation.run.name)
+        ok, kept = True, pickled(value, lambda: f"the result of task run {invocation.run.name}, a {type(value).__name__},", "sent back")
     except BaseException as error:  # noqa: BLE001 - it is raised again at home
         ok, kept = False, _pickled_error(error)
-    if os.getpid() == home:
+    if at_home:
         close_thread_loop()  # threads of an executor of the user's end without us
-    return pickle.dumps(
-        Returned(ok, kept, late, monotonic() - began, logs, [keeper.runs[n] for n in sorted(keeper.runs)], [*keeper.artifacts.values()])
+    runs = [keeper.runs[n] for n in sorted(keeper.runs)]
+    returned = Returned(ok, kept, late, monotonic() - began, logs, runs, [*keeper.artifacts.values()])
+    return pickle.dumps(tuple(returned), pickle.HIGHEST_PROTOCOL)
+
+
+class _Kind(NamedTuple):
+    """What the tries of a task in one flow run share here: the task and its flow as far as they are known, and where they are."""
+
+    task: Any
+    flow: Any
+    around: Surroundings
+    parameters: dict[str, Any]
+    results: ResultSurroundings
+
+
+@lru_cache(maxsize=128)
+def _kind(data: bytes) -> _Kind:
+    """What parcels share is read once."""
+    shared = Shared(*pickle.loads(data))  # noqa: S301 - it comes from the process that started us
+    around: Surroundings = _loaded(shared.surroundings)
+    body = _loaded(shared.function)
+    task = SimpleNamespace(
+        name=shared.task_name,
+        is_async=shared.is_async,
+        fn=body,
+        body=body,
+        log_prints=shared.log_prints,
+        timeout_seconds=shared.timeout_seconds,
     )
+    flow = SimpleNamespace(name=around.flow_name, task_runner=None, result_settings=ResultSettings())
+    return _Kind(task, flow, around, _loaded(around.parameters), surroundings_of(Launch(deployment=around.deployment)))
 
 
-def _unpacked(parcel: Parcel, keeper: RunKeeper) -> Invocation:
+def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> Invocation:
     """The call, with surroundings as at home; runs that begin inside are numbered on from its own."""
-    around = _loaded(parcel.surroundings)
-    ledger = Ledger(keeper, numbers=count(parcel.run.n + 1))
+    arguments, run = pickle.loads(own)  # noqa: S301 - as above
+    around = kind.around
+    ledger = Ledger(keeper, numbers=count(run.n + 1))
     launch = Launch(
         around.flow_run_id,
         around.name,
@@ -107,19 +138,17 @@ def _unpacked(parcel: Parcel, keeper: RunKeeper) -> Invocation:
         around.deployment,
         around.attempt,
         around.tags,
+        results=kind.results,
         recorder=keeper,
         api_url=around.api_url,
     )
-    home: Any = SimpleNamespace(name=around.flow_name, task_runner=None, result_settings=ResultSettings())
-    flow = FlowContext(home, around.flow_run, ledger, launch, None)
-    flow.parameters = _loaded(around.parameters)
+    flow = FlowContext(kind.flow, around.flow_run, ledger, launch, None)
+    flow.parameters = kind.parameters
     flow.kept = True  # that it is on record beside its results is for home to see to
-    body = _loaded(parcel.function)
-    task: Any = SimpleNamespace(name=parcel.task_name, is_async=parcel.is_async, fn=body, body=body, timeout_seconds=parcel.timeout_seconds)
-    args, kwargs = pickle.loads(parcel.arguments)  # noqa: S301 - as above
-    ledger.live[parcel.run.n] = parcel.run
-    context = RunContext(flow, ledger, parcel.run, task, log_prints=parcel.log_prints)
-    return Invocation(task, parcel.run, ledger, context, args, kwargs, None)
+    args, kwargs = pickle.loads(arguments)  # noqa: S301 - as above
+    ledger.live[run.n] = run
+    context = RunContext(flow, ledger, run, kind.task, log_prints=kind.task.log_prints)
+    return Invocation(kind.task, run, ledger, context, args, kwargs, None)
 
 
 @lru_cache(maxsize=128)
@@ -150,17 +179,6 @@ def _surrounded(invocation: Invocation, logs: list[dict[str, Any]] | None) -> It
             invocation.context.flow.close()  # the threads of what was submitted inside
         _LOGS.reset(collecting)
         CURRENT.reset(current)
-
-
-def _pickled_value(value: Any, name: str) -> bytes:
-    try:
-        data: bytes = cloudpickle.dumps(value)
-    except Exception as error:
-        message = (
-            f"the result of task run {name}, a {type(value).__name__}, cannot be sent back: {type(error).__name__}: {message_of(error)}"
-        )
-        raise SerializationError(message) from error
-    return data
 
 
 def _pickled_error(error: BaseException) -> bytes:
