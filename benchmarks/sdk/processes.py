@@ -44,7 +44,7 @@ class Round(NamedTuple):
 class FlowProcess:
     """A process that calls the flow of `case` with `n` tasks when it is told to."""
 
-    def __init__(self, place: Place, case: str, n: int, drain_seconds: float = 60) -> None:
+    def __init__(self, place: Place, case: str, n: int, drain_seconds: float) -> None:
         self._place, self._n, self._drain_seconds = place, n, drain_seconds
         self._command = [place.python, str(_ONE), place.library, case, str(n)]
         environment = {**clean_environment(), **place.environment()}

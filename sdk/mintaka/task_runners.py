@@ -137,7 +137,7 @@ class ProcessPoolTaskRunner(RemoteTaskRunner):
         if self.max_workers < 1:
             message = f"max_workers must be at least 1, not {max_workers}"
             raise ValueError(message)
-        self.limit = self.max_workers
+        self.limit = 2 * self.max_workers  # one waits for each process: it need not wait for the next one to be brought
 
     def make_executor(self) -> Executor:
         """The processes of one flow run."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError, Executor, Future
+from functools import partial
 from importlib import import_module
 from queue import SimpleQueue
 from time import monotonic, sleep
@@ -59,7 +60,7 @@ class DaskExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have `fn` called on a worker."""
-        call = _Call(fn, args, kwargs)
+        call = _Call(partial(fn, **kwargs) if kwargs else fn, args)
         self._calls.put(call)
         return call.future
 
@@ -74,10 +75,10 @@ class DaskExecutor(Executor):
     def _hand_over(self) -> None:
         for calls in _batches(self._calls):
             wanted = [call for call in calls if not call.future.cancelled()]
-            for fn in dict.fromkeys(call.fn for call in wanted):
-                same = [call for call in wanted if call.fn is fn]
+            for fn, number in dict.fromkeys((call.fn, len(call.args)) for call in wanted):
+                same = [call for call in wanted if call.fn is fn and len(call.args) == number]
                 try:
-                    futures = self._client.map(_called, [(call.fn, call.args, call.kwargs) for call in same], pure=False, retries=0)
+                    futures = self._client.map(fn, *zip(*(call.args for call in same), strict=True), pure=False, retries=0)
                 except Exception as error:  # noqa: BLE001 - whatever a client without its cluster raises
                     for call in same:
                         call.future.set_exception(error)
@@ -110,12 +111,11 @@ class _Call:
     is not known here, so it can be cancelled until its result is there.
     """
 
-    __slots__ = ("args", "fn", "future", "kwargs", "sent")
+    __slots__ = ("args", "fn", "future", "sent")
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.fn = fn
         self.args = args
-        self.kwargs = kwargs
         self.sent: Any = None
         self.future: Future[Any] = Future()
         self.future.add_done_callback(self._cancelled)
@@ -123,12 +123,6 @@ class _Call:
     def _cancelled(self, future: Future[Any]) -> None:
         if future.cancelled() and self.sent is not None:
             self.sent.cancel()
-
-
-def _called(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) -> Any:
-    """On the worker."""
-    fn, args, kwargs = call
-    return fn(*args, **kwargs)
 
 
 def _batches[T](queue: SimpleQueue[T | None]) -> Iterator[list[T]]:

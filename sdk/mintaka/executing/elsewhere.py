@@ -65,6 +65,7 @@ class Dispatcher:
         self._executor_lock = threading.Lock()
         self._closed = False
         self._packer = Packer()
+        self._process = os.getpid()
 
     def submit(self, job: Job) -> None:
         """Begin with `job` as soon as fewer than the limit are out."""
@@ -105,7 +106,7 @@ class Dispatcher:
                     self._executor = self._make()
                 executor = self._executor
             if executor is not None:
-                return executor.submit(run_parcel, parcel, os.getpid())
+                return executor.submit(run_parcel, *parcel, self._process)
         except ConfigurationError:
             raise
         except Exception as error:

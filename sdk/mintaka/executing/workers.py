@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from mintaka.artifacts import ArtifactVersion
     from mintaka.engine.runs import Run
-    from mintaka.executing.shipping import Parcel, Surroundings
+    from mintaka.executing.shipping import Surroundings
     from mintaka.persisting.result_settings import Surroundings as ResultSurroundings
 
 _LOGS: ContextVar[list[dict[str, Any]] | None] = ContextVar("mintaka_worker_logs", default=None)
@@ -71,15 +71,15 @@ class _Collecting(logging.Handler):
         kept.append({**record.__dict__, "msg": text, "message": text, "args": None, "exc_info": None, "exc_text": None, "stack_info": None})
 
 
-def run_parcel(parcel: Parcel, home: int) -> bytes:
-    """Run one try and return a pickled `Returned`; `home` is the id of the process that sent it. Raises nothing."""
+def run_parcel(shared: bytes, own: bytes, home: int) -> bytes:
+    """Run one try, out of a `Parcel`, and return a pickled `Returned`; `home` is the id of the process that sent it. Raises nothing."""
     began = monotonic()
     keeper, logs = RunKeeper(), list[dict[str, Any]]()
     at_home = os.getpid() == home
     late = False
     try:
-        kind = _kind(parcel.shared)
-        invocation = _unpacked(kind, parcel.own, keeper)
+        kind = _kind(shared)
+        invocation = _unpacked(kind, own, keeper)
         if not at_home:
             _let_logs_pass(kind.around)
         try:
