@@ -12,11 +12,13 @@ import pytest
 
 from mintaka import flow, get_run_logger, runtime, task, unmapped
 from mintaka.artifacts import create_markdown_artifact
+from mintaka.engine.runs import Entry, Opinion, Run
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, SharingAway, TimedOut, WorkerDied
 from mintaka.states import Completed
 from mintaka.task_runners import DaskTaskRunner, ExecutorTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner
 from mintaka.testing import recorded
 from mintaka.variables import Variable
+from mintaka_core.states import FAILED, RUNNING, SCHEDULED, StateType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -408,3 +410,13 @@ def test_artifacts_made_there_are_the_run_s() -> None:
         main()
     (artifact,) = history.artifacts.values()
     assert (artifact.key, artifact.n) == ("report", history.run("makes-0").n)
+
+
+def test_a_run_is_the_same_out_of_a_pickle() -> None:
+    run = Run(3, "module.add", "task", 1, ("a",))
+    run.own_name, run.inputs = "mine", (("x", 0),)
+    trail = (Opinion("retry_failed", "Redirect", "failure 1 of 2 allowed"),)
+    run.history += [Entry(RUNNING, "Running", 5), Entry(SCHEDULED, "AwaitingRetry", 6, trail, "ValueError", "no", FAILED)]
+    other = pickle.loads(pickle.dumps(run))  # noqa: S301 - our own
+    assert {name: getattr(other, name) for name in Run.__slots__} == {name: getattr(run, name) for name in Run.__slots__}
+    assert all(type(entry) is Entry and type(entry.type) is StateType for entry in other.history)
