@@ -48,7 +48,7 @@ class Parameters:
         """Each parameter's annotation, Any where it has none or it cannot be resolved."""
         try:
             hints = get_type_hints(self._fn, include_extras=True)
-        except (NameError, TypeError, AttributeError):
+        except (NameError, TypeError, AttributeError, SyntaxError):
             hints = {name: _evaluated(annotation, self._fn) for name, annotation in getattr(self._fn, "__annotations__", {}).items()}
         return {name: hints.get(name, Any) for name in self.signature.parameters}
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What says where history goes.
-_VARIABLES = ("MINTAKA_HOME", "MINTAKA_API_URL", "MINTAKA_DATABASE_URL", "MINTAKA_HISTORY")
+#: What says where history and results go.
+_VARIABLES = ("MINTAKA_HOME", "MINTAKA_API_URL", "MINTAKA_DATABASE_URL", "MINTAKA_HISTORY", "MINTAKA_RESULT_STORAGE")
 
 
 @contextmanager

@@ -178,3 +178,13 @@ assert not heavy, heavy
 
 def test_a_small_flow_runs_without_anything_heavy_being_imported() -> None:
     subprocess.run([sys.executable, "-I", "-c", LIGHT], check=True, timeout=60)
+
+
+def test_an_annotation_that_is_prose_is_taken_as_any_and_the_others_count() -> None:
+    def counted(rows: Any, limit: Any) -> None: ...
+
+    counted.__annotations__ = {"rows": "the number of rows", "limit": "int"}
+    parameters = Parameters(counted, "counted")
+    bound = parameters.bind(("many", "5"), {})
+    parameters.validate(bound)
+    assert bound.arguments == {"rows": "many", "limit": 5}

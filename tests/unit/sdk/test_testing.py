@@ -131,11 +131,14 @@ def test_a_fault_that_never_happens_is_refused() -> None:
 
 def test_the_harness_gives_history_a_folder_of_its_own_and_restores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("MINTAKA_RESULT_STORAGE", "s3://of-everyday")
     with mintaka_test_harness() as folder:
         assert os.environ["MINTAKA_HOME"] == folder
         assert "MINTAKA_API_URL" not in os.environ
-        assert main() == 1
+        assert main.with_options(persist_result=True)() == 1
+        assert any(Path(folder, "results").iterdir())
     assert os.environ["MINTAKA_API_URL"] == "http://127.0.0.1:1"
+    assert os.environ["MINTAKA_RESULT_STORAGE"] == "s3://of-everyday"
     assert not Path(folder).exists()
 
 
