@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from mintaka.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
+
+#: How long Ray may take to kill the workers of what was cancelled.
+_CANCEL_SECONDS = 5.0
 
 
 class ProcessExecutor(Executor):
@@ -53,6 +57,9 @@ class RayExecutor(Executor):
             raise not_installed(extra="ray") from error
         self._ray = ray
         self._own = not ray.is_initialized()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._running: dict[Future[Any], Any] = {}
         if self._own:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             local = {"_node_ip_address": "127.0.0.1"} if address is None else {}
@@ -61,12 +68,30 @@ class RayExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have `fn` called by a worker; a body whose worker dies is not run again by Ray."""
-        reference = self._ray.remote(max_retries=0)(fn).remote(*args, **kwargs)
-        future: Future[Any] = reference.future()
+        with self._lock:
+            if self._closed:
+                message = "cannot schedule new futures after shutdown"
+                raise RuntimeError(message)
+            reference = self._ray.remote(max_retries=0)(fn).remote(*args, **kwargs)
+            future: Future[Any] = reference.future()
+            self._running[future] = reference
+        future.add_done_callback(self._forget)
         return future
 
+    def _forget(self, future: Future[Any]) -> None:
+        if not future.cancelled():  # else Ray does not know of it
+            self._running.pop(future, None)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as above
-        """Leave the cluster where it was us who joined it."""
+        """End what still runs, and leave the cluster where it was us who joined it."""
+        # Ray ends this very process, without a word of Python's, where it is asked for anything after its shutdown.
+        with self._lock:
+            self._closed = True
+        running = list(self._running.values())
+        with suppress(Exception):  # the cluster may be gone
+            for reference in running:
+                self._ray.cancel(reference, force=True)
+            self._ray.wait(running, num_returns=len(running), timeout=_CANCEL_SECONDS)
         if self._own:
             with suppress(Exception):
                 self._ray.shutdown()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +82,9 @@ def ray_cluster() -> Iterator[None]:
     import ray  # noqa: PLC0415 - only here
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    handler = signal.getsignal(signal.SIGTERM)
     ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    signal.signal(signal.SIGTERM, handler)  # Ray's own would stay for all tests that follow
     yield
     ray.shutdown()
 
@@ -235,3 +240,42 @@ def test_results_are_cached_and_rolled_back_whatever_process_made_them(tmp_path:
 
     assert main(return_state=True).error.__class__ is KeyError
     assert undone == ["ROLLED_BACK"]
+
+
+TERMINATED = """
+import sys
+import time
+from pathlib import Path
+from mintaka import flow, task
+from mintaka.task_runners import RayTaskRunner
+
+@task
+def naps(mark):
+    Path(mark).touch()
+    time.sleep(60)
+
+@flow(task_runner=RayTaskRunner(init_kwargs={"num_cpus": 1}))
+def main(mark):
+    nap = naps.submit(mark)
+    while not (Path(mark).exists() if mark else nap.state.is_running()):
+        time.sleep(0.01)
+    print("now", flush=True)
+    nap.wait()
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("mark", ["", "mark"], ids=["while Ray starts", "while a task runs"])
+def test_a_flow_whose_tasks_run_on_ray_says_why_it_ended(mark: str, tmp_path: Path) -> None:
+    """Ray ends a process that asks it for anything after its shutdown, without a word."""
+    script = tmp_path / "script.py"
+    script.write_text(TERMINATED)
+    command = [sys.executable, str(script), str(tmp_path / mark) if mark else ""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        said = iter(process.stdout)
+        assert "now\n" in said
+        process.send_signal(signal.SIGTERM)
+        assert "mintaka.exceptions.Terminated: the process was asked to end (SIGTERM)\n" in said
