@@ -155,6 +155,7 @@ CREATE TABLE pauses (
 	refusal TEXT,
 	CONSTRAINT pk_pauses PRIMARY KEY (flow_run, "key")
 );
+CREATE INDEX ix_pauses_open_suspensions ON pauses (deadline) WHERE suspended = true AND answered IS NULL AND ended IS NULL;
 CREATE TABLE task_run_tags (
 	created INTEGER NOT NULL,
 	flow_run INTEGER NOT NULL,
@@ -203,4 +204,4 @@ CREATE TABLE variables (
 )
  WITHOUT ROWID;
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
-INSERT INTO alembic_version (version_num) VALUES ('0007');
+INSERT INTO alembic_version (version_num) VALUES ('0008');

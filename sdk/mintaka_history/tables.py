@@ -42,6 +42,8 @@ metadata = MetaData(
 Big = BigInteger().with_variant(Integer(), "sqlite")
 #: Sorted by code point in both databases, so that a prefix is a range.
 Name = Text().with_variant(Text(collation="C"), "postgresql")
+#: Few rows of many, and looked for again and again: suspensions that somebody may still end.
+_OPEN_SUSPENSION = text("suspended = true AND answered IS NULL AND ended IS NULL")
 _NOT_COMPLETED = text(f"state <> {STATE_CODES[COMPLETED]}")
 
 names = Table(
@@ -278,6 +280,7 @@ pauses = Table(
     Column("answer", Text),
     Column("refusal", Text),
     PrimaryKeyConstraint("flow_run", "key"),
+    Index("ix_pauses_open_suspensions", "deadline", sqlite_where=_OPEN_SUSPENSION),
 )
 
 

@@ -36,7 +36,8 @@ _TRANSITION = """
 INSERT INTO flow_run_transitions (flow_run, seq, at, attempt, from_state, to_state, proposed, name, verdict, reason, message)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Accept', ?, ?) ON CONFLICT DO NOTHING
 """
-_OVERDUE = f"""
+#: Suspensions whose time is over. The conditions of the partial index stand as they are, so that SQLite recognises them.
+OVERDUE = f"""
 SELECT f.no, f.uid, p.key, f.sequence, f.attempt FROM pauses AS p JOIN flow_runs AS f ON f.uid = p.flow_run
 WHERE p.suspended = true AND p.answered IS NULL AND p.ended IS NULL AND p.deadline < ?
   AND f.state = {_PAUSED} AND f.state_name = '{SUSPENDED}' AND f.resource_version = 0
@@ -88,7 +89,7 @@ class _Database(Protocol):
 
 def fail_overdue(database: _Database) -> int:
     """Record as FAILED what suspended itself for so long only, and was not resumed; how many runs that were."""
-    if not database.reading().run(_OVERDUE, (now_microseconds(),)):
+    if not database.reading().run(OVERDUE, (now_microseconds(),)):
         return 0
     with database.writing() as session:
         return fail_overdue_now(session)
@@ -97,7 +98,7 @@ def fail_overdue(database: _Database) -> int:
 def fail_overdue_now(session: Session) -> int:
     """The same in a transaction that has begun."""
     now = now_microseconds()
-    found = session.run(_OVERDUE, (now,))
+    found = session.run(OVERDUE, (now,))
     for number, uid, key, sequence, attempt in found:
         if session.run(_END, (_FAILED, _LATE, _LATE_MESSAGE, now, now, sequence + 1, number, sequence)):
             session.run(_TRANSITION, (number, sequence + 1, now, attempt, _PAUSED, _FAILED, _FAILED, "TimedOut", _LATE, _LATE_MESSAGE))

@@ -24,6 +24,7 @@ from mintaka_history.embedded import EmbeddedDatabase
 from mintaka_history.migrating import upgrade
 from mintaka_history.schemas import HEAD, PATH, generated
 from mintaka_history.writing.crashes import RULE
+from mintaka_history.writing.restarts import OVERDUE
 
 
 @pytest.fixture
@@ -308,3 +309,11 @@ def test_a_grace_that_is_no_time_is_told_before_the_flow_begins(database: Path, 
     ):
         flow(lambda: began.append(1))()
     assert (began, database.exists()) == ([], False)
+
+
+def test_what_is_overdue_is_found_without_reading_every_pause_there_was(database: Path) -> None:
+    """Whoever opens the file looks; an API does every few seconds."""
+    EmbeddedDatabase(database).close()
+    plan = [row[-1] for row in rows(database, "EXPLAIN QUERY PLAN " + OVERDUE.replace("?", "1"))]
+    assert any("ix_pauses_open_suspensions" in step for step in plan), plan
+    assert not any(step.startswith("SCAN") for step in plan), plan
