@@ -22,7 +22,7 @@ from mintaka_api.services import Here, Services
 from mintaka_core.states import SCHEDULED
 from mintaka_history.answers import FlowRunAnswer, StateAnswer
 from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
-from mintaka_history.queries import pauses
+from mintaka_history.queries import pauses, restarts
 
 router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
 _INTENT_PROBLEMS = ("invalid-parameter", "not-found", "already-ended", "left-the-cluster", "refused-by-cluster", "cluster-away")
@@ -69,9 +69,10 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
 
 @router.post("/flow-runs/{uid}/cancel", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, status=202))
 async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Stop a flow run; it ends CANCELLED."""
+    """Stop a flow run; it ends CANCELLED. Of runs outside of clusters only those that are suspended: the others are processes elsewhere."""
     run = await known_run(here, uid)
-    await _control(here).cancel(run)
+    if not await here.database.write(restarts.cancel_suspended, run.uid):
+        await _control(here).cancel(run)
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "cancel"), status=202)
 
 

@@ -87,10 +87,14 @@ def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None
     with place(cluster=False, namespace=namespace) as there:
         document = there.flow_run(run)
     _require_unfinished(document, action)
+    waits_without_process = document["namespace"] == NAMESPACE and document["state"]["name"] == "Suspended"
+    if waits_without_process and action == "suspend":
+        message = f"{document['name']} is suspended already; it goes on with mintaka resume {document['uid']}"
+        raise BadArgument(message)
     if not where.api_url:
         _intend_here(document, action, where)
         return document
-    if document["namespace"] == NAMESPACE:
+    if document["namespace"] == NAMESPACE and not waits_without_process:
         message = (
             f"flow run {document['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
         )

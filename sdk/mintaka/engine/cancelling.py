@@ -44,16 +44,20 @@ def judging(database: Path, uid: str, usual: Callable[[BaseException], State]) -
 
 
 def cancel(database: Path, uid: str) -> None:
-    """Ask the process that runs the flow run `uid` of that database to cancel it.
+    """Ask the process that runs the flow run `uid` of that database to cancel it; one that is suspended has none, and is CANCELLED at once.
 
     Raises:
         NotCancellable: it cannot be found or told.
     """
     from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415 - start-up time
     from mintaka_history.runners import runner_of  # noqa: PLC0415
+    from mintaka_history.writing.restarts import cancel_suspended  # noqa: PLC0415
 
     opened = EmbeddedDatabase(database)
     try:
+        with opened.writing() as session:
+            if cancel_suspended(session, uid):
+                return
         runner = runner_of(opened, uid)
     finally:
         opened.close()

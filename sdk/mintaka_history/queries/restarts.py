@@ -1,4 +1,4 @@
-"""Runs outside of clusters that start again: claimed for a process that is to run the next attempt."""
+"""Runs outside of clusters that start again, claimed for a process that is to run the next attempt; or never will."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ if TYPE_CHECKING:
 def claim(connection: Connection, uid: str, died: int | None) -> Claim | Going | None:
     """Take a run for a process that will be heard of; see `mintaka_history.writing.restarts.claim`."""
     return restarts.claim(SqlalchemySession(connection), uid, heard=now_microseconds(), died=died)
+
+
+def cancel_suspended(connection: Connection, uid: str) -> bool:
+    """Record a run that suspended itself as CANCELLED; False where it is in another state, or a cluster's."""
+    return restarts.cancel_suspended(SqlalchemySession(connection), uid)

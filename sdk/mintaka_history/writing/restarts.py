@@ -1,4 +1,4 @@
-"""Flow runs outside of clusters that start again, in another attempt; and those that waited for it in vain.
+"""Flow runs outside of clusters that start again, in another attempt; and those that waited for it in vain, or are cancelled meanwhile.
 
 Who starts one claims it in one transaction, by the sequence of its last transition: of two who want to, one is refused.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mintaka_core.states import FAILED, PAUSED, SCHEDULED
+from mintaka_core.states import CANCELLED, FAILED, PAUSED, SCHEDULED
 from mintaka_history.codes import STATE_CODES, TERMINAL_CODES
 from mintaka_history.instants import now_microseconds
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mintaka_history.writing.sessions import Session
 
-_PAUSED, _SCHEDULED, _FAILED = STATE_CODES[PAUSED], STATE_CODES[SCHEDULED], STATE_CODES[FAILED]
+_PAUSED, _SCHEDULED, _FAILED, _CANCELLED = (STATE_CODES[state] for state in (PAUSED, SCHEDULED, FAILED, CANCELLED))
 SUSPENDED = "Suspended"
 _LATE = "SuspensionTimedOut"
 _LATE_MESSAGE = "it was suspended and nobody resumed it in time"
@@ -28,7 +28,7 @@ WHERE no = ? AND sequence = ?
 RETURNING no
 """
 _END = """
-UPDATE flow_runs SET state = ?, state_name = 'TimedOut', reason = ?, message = ?, state_time = ?, ended = ?, sequence = ?
+UPDATE flow_runs SET state = ?, state_name = ?, reason = ?, message = ?, state_time = ?, ended = ?, sequence = ?
 WHERE no = ? AND sequence = ?
 RETURNING no
 """
@@ -97,10 +97,32 @@ def fail_overdue(database: _Database) -> int:
 
 def fail_overdue_now(session: Session) -> int:
     """The same in a transaction that has begun."""
-    now = now_microseconds()
-    found = session.run(OVERDUE, (now,))
-    for number, uid, key, sequence, attempt in found:
-        if session.run(_END, (_FAILED, _LATE, _LATE_MESSAGE, now, now, sequence + 1, number, sequence)):
-            session.run(_TRANSITION, (number, sequence + 1, now, attempt, _PAUSED, _FAILED, _FAILED, "TimedOut", _LATE, _LATE_MESSAGE))
-        session.run("UPDATE pauses SET ended = ? WHERE flow_run = ? AND key = ?", (now, uid, key))
+    found = session.run(OVERDUE, (now_microseconds(),))
+    for number, uid, _, sequence, attempt in found:
+        _end(session, _Suspended(number, uid, sequence, attempt), _FAILED, ("TimedOut", _LATE, _LATE_MESSAGE))
     return len(found)
+
+
+def cancel_suspended(session: Session, uid: str) -> bool:
+    """Record a run that suspended itself as CANCELLED, having no process that could be told; False where it is in another state."""
+    statement = "SELECT no, uid, sequence, attempt FROM flow_runs WHERE uid = ? AND state = ? AND state_name = ? AND resource_version = 0"
+    rows = session.run(statement, (session.uid(uid), _PAUSED, SUSPENDED))
+    return bool(rows) and _end(session, _Suspended(*rows[0]), _CANCELLED, (None, "Cancelled", "somebody asked for it"))
+
+
+class _Suspended(NamedTuple):
+    number: int
+    uid: object
+    sequence: int
+    attempt: int
+
+
+def _end(session: Session, run: _Suspended, state: int, words: tuple[str | None, str, str]) -> bool:
+    """End a run that is suspended, and what it waits for; False where somebody else has done something with it meanwhile."""
+    now, (name, reason, message) = now_microseconds(), words
+    if not session.run(_END, (state, name, reason, message, now, now, run.sequence + 1, run.number, run.sequence)):
+        return False
+    told = (now, run.attempt, _PAUSED, state, state, name, reason, message)
+    session.run(_TRANSITION, (run.number, run.sequence + 1, *told))
+    session.run("UPDATE pauses SET ended = ? WHERE flow_run = ? AND ended IS NULL", (now, run.uid))
+    return True

@@ -402,6 +402,31 @@ def pod(desk: Desk, entrypoint: str, **variables: str) -> tuple[int, Any, str]:
     return code, decode_report(message.read_text(encoding="utf-8")), out + err
 
 
+def assert_cancelled_while_suspended(desk: Desk) -> None:
+    assert desk.script("suspends")[0] == 5
+    uid = desk.run()["uid"]
+    code, _, err = desk.mintaka("suspend", uid)
+    assert (code, "is suspended already" in err) == (2, True)
+    assert desk.mintaka("cancel", uid)[:2] == (0, f"{desk.run()['name']}: asked to cancel\n")
+    state = desk.run()["state"]
+    assert (state["type"], state["reason"], state["message"]) == ("CANCELLED", "Cancelled", "somebody asked for it")
+    assert "waits to be resumed" not in desk.mintaka("get", uid)[1]
+    code, _, err = desk.mintaka("cancel", uid)
+    assert (code, "Traceback" in err) == (2, False)
+    transitions = json.loads(desk.mintaka("explain", uid, "--json")[1])["transitions"]
+    assert [row["to"] for row in transitions] == ["PENDING", "RUNNING", "PAUSED", "CANCELLED"]
+
+
+def test_a_script_that_is_suspended_is_cancelled_though_it_has_no_process(desk: Desk) -> None:
+    """At once, by whoever asks."""
+    assert_cancelled_while_suspended(desk)
+
+
+def test_a_script_with_an_api_that_is_suspended_is_cancelled_there(real_api: RealApi, tmp_path: Path) -> None:
+    """The API has no cluster, and needs none for that."""
+    assert_cancelled_while_suspended(Desk(tmp_path, MINTAKA_API_URL=real_api.url))
+
+
 def test_a_pod_reports_that_its_flow_suspended_itself(desk: Desk) -> None:
     """Which suspension, until when; the next attempt passes it when it is told so."""
     code, report, _ = pod(desk, "suspends")
