@@ -72,7 +72,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         given = locals()
         super().__init__(fn, "flow")
         check_settings(f"flow {self.own_name}", given)
-        self.name = checked_flow_name(name) if name else self.own_name.replace("_", "-")
+        self.name = checked_flow_name(name) if name else self.own_name.replace("_", "-").strip("-") or self.own_name
         self.description = description or self.description
         self.version = version
         self.tags = tuple(sorted(set(tags)))

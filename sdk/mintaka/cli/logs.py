@@ -69,6 +69,9 @@ def command(
         raise BadArgument(message)
     with place(cluster=cluster, namespace=namespace) as where:
         found = where.flow_run(run)
+        if attempt is not None and attempt > found["attempt"] and not follow:
+            message = f"flow run {found['name']} has no attempt {attempt}: its last is {found['attempt']}"
+            raise BadArgument(message)
         n = None if task_run is None else _number_of(where, found, task_run, attempt)
         asked = Asked(number, _instant_of(since, datetime.now(UTC)), n, tail)
         show = print_json if json else lambda line: console().print(_told(line), soft_wrap=True)

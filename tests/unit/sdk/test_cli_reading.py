@@ -133,6 +133,9 @@ def test_the_log_of_a_run_is_printed_from_the_level_asked_for(terminal: Terminal
     assert "loading 1" in out
     _, out, _ = terminal("logs", "survey-run", "--level", "error")
     assert out == ""
+    code, _, error = terminal("logs", "survey-run", "--attempt", "7")
+    assert code == 2
+    assert "flow run survey-run has no attempt 7: its last is 1" in error
     code, _, error = terminal("logs", "survey-run", "--level", "loud")
     assert code == 2
     assert "--level takes" in error

@@ -390,6 +390,13 @@ def test_a_flow_interrupted_by_the_keyboard_crashes_and_its_tasks_end() -> None:
     assert all(run.is_over for run in history.runs.values())
 
 
+@pytest.mark.parametrize(("function", "name"), [("etl_daily", "etl-daily"), ("_hidden", "hidden"), ("__", "__")])
+def test_a_flow_is_named_after_its_function_so_that_its_runs_can_be_named_in_a_shell(function: str, name: str) -> None:
+    body = lambda: None  # noqa: E731 - its name is what this is about
+    body.__name__ = function
+    assert flow(body).name == name
+
+
 def test_an_own_name_may_be_a_template() -> None:
     @flow(flow_run_name="of {n}")
     def inner(n: int) -> int:
