@@ -5,20 +5,26 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fsspec.registry import _registry as registry
 
+from mintaka.recording.neighbours import Neighbours
+from mintaka.recording.sinks import ApiSink
 from mintaka_core.reports import decode_report
+from object_store import ObjectStore
 
 if TYPE_CHECKING:
     from real_api import RealApi
@@ -340,6 +346,43 @@ def test_a_pod_without_an_api_leaves_its_history_in_the_storage_of_results(real_
         rows = real_api.get(f"/flow-runs/{POD_UID}/task-runs?attempt={attempt}")["items"]
         assert [row["state"] for row in rows] == ["COMPLETED"] * 50
     assert real_api.get(f"/flow-runs/{POD_UID}")["history_complete"] is True
+
+
+def test_the_next_pod_with_the_same_storage_takes_in_what_others_left(real_api: RealApi, tmp_path: Path) -> None:
+    """Of other runs too, but for what was to go to another API."""
+    storage = tmp_path / "results"
+    real_api.kill()
+    others = [f"0190f5fe-0000-7000-8000-0000000000{n}" for n in (21, 22)]
+    for uid in others:
+        pod(tmp_path, real_api.url, MINTAKA_RESULT_STORAGE=f"file://{storage}", MINTAKA_FLOW_RUN_UID=uid, MINTAKA_FLOW_RUN=uid)
+    elsewhere = storage / "spools" / "elsewhere"
+    shutil.copytree(storage / "spools" / f"{others[0]}-1", elsewhere)
+    (elsewhere / "owner").write_text(json.dumps({"flow_run": POD_UID, "destination": "http://another"}))
+    real_api.start()
+    assert pod(tmp_path, real_api.url, MINTAKA_RESULT_STORAGE=f"file://{storage}").history_complete is True
+    assert {path.parent for path in (storage / "spools").rglob("*") if path.is_file()} == {elsewhere}
+    for uid in (*others, POD_UID):
+        rows = real_api.get(f"/flow-runs/{uid}/task-runs")["items"]
+        assert [row["state"] for row in rows] == ["COMPLETED"] * 50
+
+
+def test_a_storage_that_hangs_does_not_hold_up_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others left is looked for beside the flow; at its end that is waited for a little."""
+    answered, asked = threading.Event(), threading.Event()
+
+    def hang(what: str, _key: str) -> None:
+        assert what == "list"
+        asked.set()
+        answered.wait(60)
+
+    monkeypatch.setitem(registry, "s3", ObjectStore)
+    monkeypatch.setattr(ObjectStore, "fault", staticmethod(hang))
+    neighbours = Neighbours("s3://hangs/results", ApiSink("http://127.0.0.1:9"))
+    assert asked.wait(30)
+    begun = time.monotonic()
+    neighbours.leave()
+    assert time.monotonic() - begun < 10
+    answered.set()
 
 
 def test_a_pod_whose_storage_cannot_be_written_says_where_the_spool_is(tmp_path: Path) -> None:
