@@ -178,6 +178,7 @@ def test_a_flow_that_waits_in_its_pod_is_answered_through_the_api(place: Kube, a
     uid = run["metadata"]["uid"]
     (pause,) = eventually(lambda: api.client.get(f"/flow-runs/{uid}/pauses").json().get("items"), "the pause in the database")
     assert (pause["suspended"], pause["schema"]["required"]) == (False, ["approved"])
+    assert "waits for input" in mintaka(api, "get", "asking", cluster=place)[1]
     assert mintaka(api, "resume", uid, "--input", '{"approved": true}')[0] == 0
     run = place.ended("asking")
     assert (run["status"]["state"]["type"], run["status"]["attempt"]) == ("COMPLETED", 1)
