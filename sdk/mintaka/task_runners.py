@@ -127,7 +127,6 @@ class ExecutorTaskRunner(RemoteTaskRunner):
 
 class ProcessPoolTaskRunner(RemoteTaskRunner):
     """Runs tasks in `max_workers` processes (None: one for each CPU). A process that dies takes only its own task with it.
-    As many tasks again are handed over already, and RUNNING, so that no process waits for the next one.
 
     The processes import the script that is run, as `multiprocessing` does: let it call its flow under
     `if __name__ == "__main__":`.
@@ -138,7 +137,7 @@ class ProcessPoolTaskRunner(RemoteTaskRunner):
         if self.max_workers < 1:
             message = f"max_workers must be at least 1, not {max_workers}"
             raise ValueError(message)
-        self.limit = 2 * self.max_workers
+        self.limit = self.max_workers
 
     def make_executor(self) -> Executor:
         """The processes of one flow run."""

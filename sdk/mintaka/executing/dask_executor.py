@@ -3,7 +3,7 @@
 `Client.get_executor()` sends each call and fetches each result on its own, which costs half as much again as a task of
 Dask's own. Here one thread hands over whatever calls have come meanwhile as one `map`, and another one gathers whatever
 results are there as one `gather`. Each of the two costs milliseconds in the scheduler and the workers, however little is in
-it; so after each, the thread rests for some multiple of what it took. What comes when nothing else does is not kept waiting.
+it; so after each of several, the thread rests for some multiple of what it took. What comes alone keeps nothing waiting.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class _Call:
 
 
 def _batches[T](queue: SimpleQueue[T | None]) -> Iterator[list[T]]:
-    """Everything that is in the queue, whenever there is something and the rest after the last batch is over; None ends it."""
+    """Everything that is in the queue, whenever there is something and the rest after a batch is over; None ends it."""
     while True:
         batch = [queue.get()]
         batch += [queue.get() for _ in range(queue.qsize())]
@@ -134,7 +134,8 @@ def _batches[T](queue: SimpleQueue[T | None]) -> Iterator[list[T]]:
         yield [item for item in batch if item is not None]
         if None in batch:
             return
-        sleep(min(_REST * (monotonic() - began), _LONGEST_REST_SECONDS))
+        if len(batch) > 1:
+            sleep(min(_REST * (monotonic() - began), _LONGEST_REST_SECONDS))
 
 
 def _failure(future: Any) -> BaseException:
