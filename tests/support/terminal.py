@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: A session of its own takes its first terminal for its controlling one, from which Ctrl-C comes.
-_TAKE_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from mintaka.cli import main; main()"
+#: A session of its own takes its first terminal for its controlling one, from which Ctrl-C comes; a shell starts what it runs there
+#: with Ctrl-C heard, which is not so where tests run in the background.
+_TAKE_TERMINAL = """
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mintaka.cli import main
+main()
+"""
 _COMMAND = [sys.executable, "-c", "from mintaka.cli import main; main()"]
 _SECONDS = 60
 
