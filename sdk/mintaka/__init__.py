@@ -21,7 +21,7 @@ from mintaka import runtime, states
 from mintaka.annotations import allow_failure, opaque, quote, unmapped
 from mintaka.context import tags
 from mintaka.engine.retries import exponential_backoff
-from mintaka.flow_runs import apause_flow_run, asuspend_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
+from mintaka.flow_runs import apause_flow_run, aresume_flow_run, asuspend_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
 from mintaka.flows import Flow, flow
 from mintaka.futures import Future, FutureList, as_completed, wait
 from mintaka.logging import get_run_logger
@@ -43,6 +43,7 @@ __all__ = [
     "ThreadPoolTaskRunner",
     "allow_failure",
     "apause_flow_run",
+    "aresume_flow_run",
     "as_completed",
     "asuspend_flow_run",
     "exponential_backoff",

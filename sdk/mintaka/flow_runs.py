@@ -133,4 +133,9 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
         answer(str(flow_run_id), run_input)
 
 
-__all__ = ["apause_flow_run", "asuspend_flow_run", "pause_flow_run", "resume_flow_run", "suspend_flow_run"]
+async def aresume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
+    """`resume_flow_run` for event loops, which go on while others are asked."""
+    await apart(lambda: resume_flow_run(flow_run_id, run_input))
+
+
+__all__ = ["apause_flow_run", "aresume_flow_run", "asuspend_flow_run", "pause_flow_run", "resume_flow_run", "suspend_flow_run"]

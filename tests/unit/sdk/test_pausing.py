@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintaka import flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
+from mintaka import aresume_flow_run, flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
 from mintaka.exceptions import (
     ConfigurationError,
     FlowPauseTimeout,
@@ -80,6 +81,23 @@ def test_a_paused_flow_goes_on_with_its_input(*, wanted: Any, given: Any, expect
         got = asyncio.run(waits_async()) if is_async else waits()
         thread.join()
     assert (got.approved if expected is True else got) == expected
+
+
+def test_a_pause_is_ended_from_the_same_event_loop() -> None:
+    @flow
+    async def waits() -> int:
+        return await pause_flow_run(int, timeout=10)
+
+    async def both() -> int:
+        waiting = asyncio.ensure_future(waits())
+        while True:
+            await asyncio.sleep(0.01)
+            with suppress(NotPausedError):
+                await aresume_flow_run("uid", 7)
+                return await waiting
+
+    with recorded(flow_run_id="uid"):
+        assert asyncio.run(both()) == 7
 
 
 def test_the_history_of_a_pause_leads_back_to_running_by_the_rules() -> None:
