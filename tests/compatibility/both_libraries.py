@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mint
 RENAMED = {"prefect_dask": "mintaka.task_runners", "PrefectException": "MintakaError", "prefect": "mintaka"}
 
 PREFECT_SECONDS, MINTAKA_SECONDS = 420, 180
+PREFECT_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -87,31 +89,42 @@ def mintaka_results(folder: Path, wanted: list[Case]) -> dict[str, Any]:
 
 
 def prefect_results(folder: Path, wanted: list[Case]) -> dict[str, Any]:
-    """What each flow shows under Prefect, from the cache where it is there."""
-    results, left = {}, []
+    """What each flow shows under Prefect, from the cache where it is there. What does not end well is tried again: its servers
+    take seconds to start, and give up where the machine is busy.
+    """
+    results: dict[str, Any] = {}
+    left = []
     for case in wanted:
         kept = _kept_at(case)
         if kept.exists():
             results[case.path.name] = json.loads(kept.read_text(encoding="utf-8"))
         else:
             left.append(case)
-    if left:
-        environment = {
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            "PREFECT_LOGGING_TO_API_ENABLED": "false",
-            "PREFECT_LOGGING_LEVEL": "WARNING",
-        }
-        paths = [case.path for case in left]
-        results |= _run(_prefect_python(), "prefect", paths, folder / "prefect.json", environment, PREFECT_SECONDS)
-        for case in left:
-            result = results.get(case.path.name, {})
-            if "document" in result:
-                kept = _kept_at(case)
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.with_suffix(".new").write_text(json.dumps(result), encoding="utf-8")
-                kept.with_suffix(".new").replace(kept)
+    for n in range(PREFECT_TRIES):
+        if left:
+            home = folder / f"try-{n}"
+            home.mkdir()
+            results |= _under_prefect(home, left)
+            left = [case for case in left if "document" not in results[case.path.name]]
+    return results
+
+
+def _under_prefect(folder: Path, cases: list[Case]) -> dict[str, Any]:
+    environment = {
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
+    paths = [case.path for case in cases]
+    results = _run(_prefect_python(), "prefect", paths, folder / "results.json", environment, PREFECT_SECONDS)
+    for case in cases:
+        if "document" in results[case.path.name]:
+            kept = _kept_at(case)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.with_suffix(".new").write_text(json.dumps(results[case.path.name]), encoding="utf-8")
+            kept.with_suffix(".new").replace(kept)
     return results
 
 
@@ -132,12 +145,10 @@ def _run(python: Path, library: str, paths: list[Path], output: Path, environmen
     command = [python, RUN_FLOWS, library, output, *paths]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MINTAKA_"))}
     log = output.with_suffix(".log")
-    with log.open("w", encoding="utf-8") as stream:
-        ended = subprocess.run(
-            command, env=inherited | environment, cwd=output.parent, stdout=stream, stderr=stream, timeout=seconds, check=False
-        )
+    with log.open("w", encoding="utf-8") as stream, suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, env=inherited | environment, cwd=output.parent, stdout=stream, stderr=stream, timeout=seconds, check=False)
     results: dict[str, Any] = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
     for path in paths:
-        told = f"the process ended with {ended.returncode} before this flow did: {log.read_text(encoding='utf-8')[-1500:]}"
+        told = f"the process ended before this flow did, or after {seconds} s: {log.read_text(encoding='utf-8')[-1500:]}"
         results.setdefault(path.name, {"error": told})
     return results
