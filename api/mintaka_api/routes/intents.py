@@ -102,6 +102,8 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
         await settle(here, run, pause, given.input)
     elif given.input is not None:
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input")
+    elif here.runs is None:  # a script's: whoever starts it asks for its next attempt (routes/attempts.py)
+        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for nothing here: it goes on already, or is over")
     elif not await _control(here).resume(run):
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has been asked to go on already")
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -61,14 +61,13 @@ class DatabaseMailbox:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._database: EmbeddedDatabase | None = None
         self._lock = threading.Lock()
 
     def paused(self, pause: Pause) -> None:
         """Announce it."""
         attempt, schema = pause.flow.launch.attempt, pause.schema()
         text = None if schema is None else json.dumps(schema)
-        with self._warning(pause), self._opened().writing() as session:
+        with _warning(pause), self._opened() as database, database.writing() as session:
             pauses.announce(
                 *(session, pause.flow_run_id, pause.name, attempt), suspended=pause.suspends, deadline=pause.deadline_micros, schema=text
             )
@@ -76,36 +75,37 @@ class DatabaseMailbox:
     def answer(self, pause: Pause) -> Answer | None:
         """What somebody answered."""
         row = None
-        with self._warning(pause):
-            row = pauses.one(self._opened().reading(), pause.flow_run_id, pause.name)
+        with _warning(pause), self._opened() as database:
+            row = pauses.one(database.reading(), pause.flow_run_id, pause.name)
         if row is None or row.answered is None:
             return None
         return Answer(None if row.answer is None else json.loads(row.answer))
 
     def refused(self, pause: Pause, why: str) -> None:
         """Say so beside it."""
-        with self._warning(pause), self._opened().writing() as session:
+        with _warning(pause), self._opened() as database, database.writing() as session:
             pauses.refuse(session, pause.flow_run_id, pause.name, why)
 
     def over(self, pause: Pause) -> None:
         """Keep what was answered, for later attempts; nobody needs to answer any more."""
-        with self._warning(pause), self._opened().writing() as session:
+        with _warning(pause), self._opened() as database, database.writing() as session:
             if pause.is_answered:
                 pauses.answer(session, pause.flow_run_id, pause.name, json.dumps(plain(pause.value)))
             pauses.end(session, pause.flow_run_id, pause.name)
 
-    def _opened(self) -> EmbeddedDatabase:
-        if self._database is None:
-            self._database = EmbeddedDatabase(self._path)
-        return self._database
-
     @contextmanager
-    def _warning(self, pause: Pause) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except (HistoryBusy, HistoryUnreadable) as error:
-            logger.warning("a pause of flow run %s cannot be told to others: %s", pause.flow_run_id, error)
+    def _opened(self) -> Iterator[EmbeddedDatabase]:
+        """The file, for a moment: pauses are long, and nobody says when the last one is over."""
+        with self._lock, closing(EmbeddedDatabase(self._path)) as database:
+            yield database
+
+
+@contextmanager
+def _warning(pause: Pause) -> Iterator[None]:
+    try:
+        yield
+    except (HistoryBusy, HistoryUnreadable) as error:
+        logger.warning("a pause of flow run %s cannot be told to others: %s", pause.flow_run_id, error)
 
 
 class ApiMailbox:

@@ -118,7 +118,8 @@ def test_of_two_commands_one_runs_the_flow(began: Callable[..., subprocess.Popen
     out, err = winner.communicate(timeout=60)
     assert (winner.returncode, out) == (0, "done\n"), err
     out, err = loser.communicate(timeout=60)
-    assert (loser.returncode, out, len(err.splitlines()), "it goes on already" in err) == (2, "", 1, True), err
+    assert (loser.returncode, out, len(err.splitlines())) == (2, "", 1), err
+    assert "it goes on already" in err or "has just been answered by somebody else" in err  # by where the two met
     assert (tmp_path / "began").read_text(encoding="utf-8") == "x"
     told = began("-c", MAIN, "explain", uid, "--json").communicate(timeout=60)[0]
     rows = json.loads(told)["transitions"]
