@@ -37,6 +37,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not-paused": (409, "The flow run does not wait"),
     "conflict": (409, "The object changed meanwhile"),
     "left-the-cluster": (409, "The flow run is no longer in the cluster"),
+    "of-a-script": (409, "The flow run belongs to a script"),
     "stale-attempt": (409, "The attempt was replaced by a newer one"),
     "too-large": (413, "Too large"),
     "unsupported-encoding": (415, "Content-Encoding is not supported"),

@@ -145,3 +145,29 @@ async def test_a_cluster_that_did_it_and_could_not_say_so_does_it_once(api: http
     assert (await api.post(f"{RUN}/resume", json=YES)).status_code == 503
     assert (await api.post(f"{RUN}/resume", json=YES)).status_code == 202
     assert (await kept(api), cluster.reruns) == ((False, {"approved": True}), 3)
+
+
+SCRIPT = str(uuid.uuid4())
+OF_A_SCRIPT = {"flow": "flow.py:etl", "created": 1, "transitions": [[1, "RUNNING", "Running", 2, "", [], "", ""]]}
+WISHES = {
+    "to cancel": ("POST", "/cancel", "of-a-script"),
+    "to suspend": ("POST", "/suspend", "of-a-script"),
+    "to resume": ("POST", "/resume", "not-paused"),
+    "to run again": ("POST", "/rerun", "of-a-script"),
+    "to delete": ("DELETE", "", "of-a-script"),
+}
+
+
+@pytest.mark.parametrize("has_cluster", [True, False], ids=["an API in a cluster", "an API of a database alone"])
+@pytest.mark.parametrize(("method", "path", "problem"), WISHES.values(), ids=WISHES)
+async def test_of_a_script_that_runs_nothing_is_asked_of_a_cluster(
+    api: httpx.AsyncClient, *, has_cluster: bool, method: str, path: str, problem: str
+) -> None:
+    """It was never there, so it has not left it, nor is the cluster away."""
+    if not has_cluster:
+        api.app.state.services.runs = None  # type: ignore[attr-defined]
+    run = {"name": "etl-1", "namespace": "local", "local": OF_A_SCRIPT}
+    assert (await api.post(f"{API}/flow-runs/{SCRIPT}/reports", json=report(flow_run=run))).status_code == 200
+    told = await api.request(method, f"{API}/flow-runs/{SCRIPT}{path}")
+    assert (told.status_code, told.json()["type"].rsplit("/", 1)[1]) == (409, problem)
+    assert "flow run local/etl-1" in told.json()["detail"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -24,8 +24,19 @@ from mintaka_history.answers import FlowRunAnswer, StateAnswer
 from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
 from mintaka_history.queries import pauses, restarts
 
+if TYPE_CHECKING:
+    from mintaka_history.queries.flow_runs import RunKey
+
 router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
-_INTENT_PROBLEMS = ("invalid-parameter", "not-found", "already-ended", "left-the-cluster", "refused-by-cluster", "cluster-away")
+_INTENT_PROBLEMS = (
+    "invalid-parameter",
+    "not-found",
+    "already-ended",
+    "left-the-cluster",
+    "of-a-script",
+    "refused-by-cluster",
+    "cluster-away",
+)
 
 
 _RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
@@ -71,8 +82,8 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
 async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Stop a flow run; it ends CANCELLED. Of runs outside of clusters only those that are suspended: the others are processes elsewhere."""
     run = await known_run(here, uid)
-    if not await here.database.write(restarts.cancel_suspended, run.uid):
-        await _control(here).cancel(run)
+    if not (run.of_a_script and await here.database.write(restarts.cancel_suspended, run.uid)):
+        await _control_of(here, run).cancel(run)
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "cancel"), status=202)
 
 
@@ -80,7 +91,7 @@ async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: H
 async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Hold a flow run back; if it runs it is stopped, and PAUSED."""
     run = await known_run(here, uid)
-    await _control(here).suspend(run)
+    await _control_of(here, run).suspend(run)
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "suspend"), status=202)
 
 
@@ -102,8 +113,8 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
         await settle(here, run, pause, given.input)
     elif given.input is not None:
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input")
-    elif here.runs is None:  # a script's: whoever starts it asks for its next attempt (routes/attempts.py)
-        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for nothing here: it goes on already, or is over")
+    elif run.of_a_script:  # whoever starts it asks for its next attempt (routes/attempts.py)
+        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for nothing: it goes on already, or is over")
     elif not await _control(here).resume(run):
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has been asked to go on already")
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
@@ -113,19 +124,19 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
 async def rerun_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Start a flow run again that is over; one that goes on starts again when it is. Finished tasks are taken from their results."""
     run = await known_run(here, uid)
-    await _control(here).rerun(run)
+    await _control_of(here, run).rerun(run)
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "rerun"), status=202)
 
 
 @router.delete(
     "/flow-runs/{uid}",
     status_code=202,
-    responses=documented(IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "cluster-away", status=202),
+    responses=documented(IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "of-a-script", "cluster-away", status=202),
 )
 async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Delete a flow run from the cluster, stopping it if it runs; the database keeps its history."""
     run = await known_run(here, uid)
-    await _control(here).delete(run)
+    await _control_of(here, run).delete(run)
     return answer(IntentAnswer(run.uid, run.namespace, run.name, "delete"), status=202)
 
 
@@ -133,6 +144,13 @@ def _control(here: Services) -> RunControl:
     if here.runs is None:
         raise Problem("cluster-away", "this API serves a database alone; it has no cluster")
     return here.runs
+
+
+def _control_of(here: Services, run: RunKey) -> RunControl:
+    if run.of_a_script:
+        detail = f"flow run {run.namespace}/{run.name} belongs to a script and was never in a cluster: end its process where it was started"
+        raise Problem("of-a-script", detail)
+    return _control(here)
 
 
 def _wish(new: NewFlowRun) -> RunWish:

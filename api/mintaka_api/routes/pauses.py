@@ -129,7 +129,7 @@ async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) ->
         raise Problem("not-paused", f"{called} {'has been answered' if pause.answered else 'is over'} already")
     answered = await here.database.write(pauses.answer, run.uid, pause.key, text)
     if answered is None:
-        raise Problem("not-paused", f"{called} has just been answered by somebody else")
+        raise Problem("not-paused", f"{called} has been answered already")
     if cluster is not None:
         async with AsyncExitStack() as undo:
             undo.push_async_callback(here.database.write, pauses.take_back, run.uid, pause.key, answered)

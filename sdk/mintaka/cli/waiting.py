@@ -67,7 +67,7 @@ def answered_here(run: Document, value: Any, *, given: bool) -> bool:
         with database.writing() as session:
             answered = pauses.answer(session, run["uid"], first.key, json.dumps(value) if given else None)
         if answered is None:
-            message = f"{run['name']} has just been answered by somebody else"
+            message = f"{run['name']} has been answered already"
             raise BadArgument(message)
         return not first.suspended and _taken(database, run, first.key)
     finally:

@@ -6,10 +6,13 @@ Whatever asks those outside of the process (an API, a file) may take seconds, so
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from mintaka.exceptions import message_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mintaka.waiting.pausing import Pause
 
@@ -18,47 +21,49 @@ def wait_blocking(pause: Pause, poll_seconds: float) -> Any:
     """Pause in this thread; returns the input."""
     if _known_answer(pause):
         return pause.value
-    over, why, value = threading.Event(), "resumed", None
+    over = threading.Event()
     pause.begin()
     try:
-        pause.announce()
-        for seconds in pause.steps(over.set, poll_seconds):
-            over.wait(seconds)
-    except BaseException as error:
-        why = str(error) or type(error).__name__
-        raise
+        with _ended(pause):
+            pause.announce()
+            for seconds in pause.steps(over.set, poll_seconds):
+                over.wait(seconds)
     finally:
-        try:
-            value = pause.end(why)
-        finally:
-            pause.announce_end()
-    return value
+        pause.announce_end()
+    return pause.value
 
 
 async def wait_async(pause: Pause, poll_seconds: float) -> Any:
     """Pause without blocking the event loop; returns the input."""
     import asyncio  # noqa: PLC0415 - start-up time
-    from contextlib import suppress  # noqa: PLC0415 - with it
 
     if await apart(lambda: _known_answer(pause)):
         return pause.value
-    loop, over, why, value = asyncio.get_running_loop(), asyncio.Event(), "resumed", None
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
     pause.begin()
     try:
-        await apart(pause.announce)
-        steps = pause.steps(lambda: loop.call_soon_threadsafe(over.set), poll_seconds)
-        while (seconds := await apart(lambda: next(steps, None))) is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), seconds)
+        with _ended(pause):
+            await apart(pause.announce)
+            steps = pause.steps(lambda: loop.call_soon_threadsafe(over.set), poll_seconds)
+            while (seconds := await apart(lambda: next(steps, None))) is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), seconds)
+    finally:
+        await apart(pause.announce_end)
+    return pause.value
+
+
+@contextmanager
+def _ended(pause: Pause) -> Iterator[None]:
+    """The pause is over after the block, and the run RUNNING again, with the reason why."""
+    why = "resumed"
+    try:
+        yield
     except BaseException as error:
-        why = str(error) or type(error).__name__
+        why = message_of(error) or type(error).__name__
         raise
     finally:
-        try:
-            value = pause.end(why)
-        finally:
-            await apart(pause.announce_end)
-    return value
+        pause.end(why)
 
 
 async def apart[T](work: Callable[[], T]) -> T:

@@ -176,8 +176,8 @@ class Pause:
         if (mailbox := _mailbox_of(self.flow.launch)) is not None:
             mailbox.paused(self)
 
-    def end(self, why: str) -> Any:
-        """Back to RUNNING, by the way that every run takes; returns the input."""
+    def end(self, why: str) -> None:
+        """Back to RUNNING, by the way that every run takes."""
         with _LOCK:
             waiting = _PAUSES[self.flow_run_id]
             waiting.remove(self)
@@ -189,7 +189,6 @@ class Pause:
             self._enter(State(RUNNING))
         if self._answer is not None and self.key is not None:
             self.flow.answers[self.key] = self._answer
-        return self._answer.value if self._answer is not None else None
 
     def announce_end(self) -> None:
         """Tell those outside of the process that it is over; may take as long as asking them does."""

@@ -50,7 +50,7 @@ class FlowRunFilter:
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """How a flow run is found in the cluster and in the big tables."""
+    """How a flow run is found in the cluster and in the big tables; one of a script never was in a cluster."""
 
     no: int
     uid: str
@@ -60,6 +60,7 @@ class RunKey:
     reported_attempt: int
     terminal: bool
     deleted: bool
+    of_a_script: bool
 
 
 def page(
@@ -114,14 +115,14 @@ def newest_of_name(connection: Connection, names: Names, name: str) -> FlowRunAn
 
 def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
     """How the flow run with this uid is found elsewhere."""
-    columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted)
+    columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted, _r.resource_version)
     row = connection.execute(select(*columns).where(_r.uid == uid)).first()
     if row is None:
         return None
     namespace = names.values(connection, [row.ns])[row.ns]
-    return RunKey(
-        row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, row.state in TERMINAL_CODES, row.deleted is not None
-    )
+    terminal, deleted = row.state in TERMINAL_CODES, row.deleted is not None
+    of_a_script = deleted and row.resource_version == 0
+    return RunKey(row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, terminal, deleted, of_a_script)
 
 
 def transitions(connection: Connection, number: int) -> list[TransitionAnswer]:

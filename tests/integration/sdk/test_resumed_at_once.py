@@ -119,7 +119,7 @@ def test_of_two_commands_one_runs_the_flow(began: Callable[..., subprocess.Popen
     assert (winner.returncode, out) == (0, "done\n"), err
     out, err = loser.communicate(timeout=60)
     assert (loser.returncode, out, len(err.splitlines())) == (2, "", 1), err
-    assert "it goes on already" in err or "has just been answered by somebody else" in err  # by where the two met
+    assert "already" in err  # answered, claimed or going on: by how far the winner was
     assert (tmp_path / "began").read_text(encoding="utf-8") == "x"
     told = began("-c", MAIN, "explain", uid, "--json").communicate(timeout=60)[0]
     rows = json.loads(told)["transitions"]

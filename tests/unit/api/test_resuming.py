@@ -13,7 +13,7 @@ from mintaka_history.queries.flow_runs import RunKey
 from mintaka_kubernetes import ClusterRefusal
 
 pytestmark = pytest.mark.anyio
-KEY = RunKey(1, "uid", "sales", "nightly", 1, 1, terminal=False, deleted=False)
+KEY = RunKey(1, "uid", "sales", "nightly", 1, 1, terminal=False, deleted=False, of_a_script=False)
 TIME = "2026-03-04T05:00:00Z"
 
 
