@@ -14,7 +14,7 @@ Called from a script, a flow just runs. In a pod, the operator starts it with `p
 and logs go to the API. `import mintaka` loads nothing heavy: pydantic, asyncio and the network come when they are needed.
 """
 
-from mintaka import early  # noqa: F401 - before what takes time, not in its order
+from mintaka import early_sigterm  # noqa: F401 - before what takes time, not in its order
 
 # isort: split
 from mintaka import runtime, states

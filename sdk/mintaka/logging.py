@@ -118,6 +118,10 @@ def record_run_loggers() -> None:
                     _show_on_console()
 
 
+#: Where a line keeps by whom it was seen.
+SEEN = "_mintaka_seen"
+
+
 class _Once(logging.Filter):
     """Lets a line pass the first time: a logger hands it to its own handlers and to those of the loggers above it.
 
@@ -126,8 +130,8 @@ class _Once(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line was not here before."""
-        seen: tuple[_Once, ...] = record.__dict__.get("_mintaka_seen", ())
-        record.__dict__["_mintaka_seen"] = (*seen, self)
+        seen: tuple[_Once, ...] = record.__dict__.get(SEEN, ())
+        record.__dict__[SEEN] = (*seen, self)
         return self not in seen
 
 

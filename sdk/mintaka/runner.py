@@ -30,7 +30,7 @@ from mintaka_core.states import COMPLETED, RUNNING, StateType
 if TYPE_CHECKING:
     from mintaka.flows import Flow
     from mintaka.recording.delivery import HistoryRecorder
-    from mintaka.recording.neighbours import Neighbours
+    from mintaka.recording.leftovers_of_pods import LeftoversOfPods
 
 logger = logging.getLogger("mintaka.runner")
 
@@ -55,7 +55,7 @@ class Attempt:
             resumed=frozenset(environment.resumed),
         )
         self._recorder: HistoryRecorder | None = None
-        self._neighbours: Neighbours | None = None
+        self._others: LeftoversOfPods | None = None
         ask = self._state_in_api if environment.api_url and environment.flow_run_uid else None
         self.termination = Termination(ask, environment.grace_seconds, self._foretell, self._hurry)
         self.launch.judge = self.termination.judge
@@ -185,9 +185,9 @@ class Attempt:
         self.launch.recorder = self._recorder
         hear(HistoryHandler(self._recorder), logging.getLogger())
         if storage := os.environ.get("MINTAKA_RESULT_STORAGE", ""):
-            from mintaka.recording.neighbours import Neighbours  # noqa: PLC0415 - start-up time
+            from mintaka.recording.leftovers_of_pods import LeftoversOfPods  # noqa: PLC0415 - start-up time
 
-            self._neighbours = Neighbours(storage, ApiSink(environment.api_url))
+            self._others = LeftoversOfPods(storage, ApiSink(environment.api_url))
 
     def _deliver(self) -> Delivery:
         """Wait until the history is delivered, at most the time that is left."""
@@ -195,8 +195,8 @@ class Attempt:
         if self.termination.deadline is not None:
             deadline = min(deadline, self.termination.deadline)
         delivery = self.launch.recorder.close(deadline)
-        if self._neighbours is not None and delivery.complete and self.termination.deadline is None:
-            self._neighbours.leave()
+        if self._others is not None and delivery.complete and self.termination.deadline is None:
+            self._others.leave()
         storage = os.environ.get("MINTAKA_RESULT_STORAGE", "")
         if not (delivery.spool and storage):
             return delivery

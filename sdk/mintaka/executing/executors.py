@@ -7,6 +7,7 @@ import signal
 import threading
 from concurrent.futures import Executor
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import ConfigurationError
@@ -56,6 +57,7 @@ class RayExecutor(Executor):
         except ImportError as error:
             raise not_installed(extra="ray") from error
         self._ray = ray
+        self._remote = cache(ray.remote(max_retries=0))
         self._own = not ray.is_initialized()
         self._lock = threading.Lock()
         self._closed = False
@@ -72,7 +74,7 @@ class RayExecutor(Executor):
             if self._closed:
                 message = "cannot schedule new futures after shutdown"
                 raise RuntimeError(message)
-            reference = self._ray.remote(max_retries=0)(fn).remote(*args, **kwargs)
+            reference = self._remote(fn).remote(*args, **kwargs)
             future: Future[Any] = reference.future()
             self._running[future] = reference
         future.add_done_callback(self._forget)

@@ -27,7 +27,7 @@ from mintaka.engine.loops import close_thread_loop, run_coroutine
 from mintaka.engine.runs import Ledger
 from mintaka.exceptions import FailedRun, message_of
 from mintaka.executing.shipping import Returned, Shared, pickled
-from mintaka.logging import hear
+from mintaka.logging import SEEN, hear
 from mintaka.persisting.result_settings import ResultSettings, surroundings_of
 from mintaka.recording.recorder import NullRecorder
 
@@ -68,7 +68,8 @@ class _Collecting(logging.Handler):
         if kept is None:
             return
         text = self.format(record)
-        kept.append({**record.__dict__, "msg": text, "message": text, "args": None, "exc_info": None, "exc_text": None, "stack_info": None})
+        spoken = {"msg": text, "message": text, "args": None, "exc_info": None, "exc_text": None, "stack_info": None, SEEN: ()}
+        kept.append({**record.__dict__, **spoken})
 
 
 def run_parcel(shared: bytes, own: bytes, home: int) -> bytes:

@@ -1,6 +1,6 @@
 """What a pod could not deliver goes to its storage of results before it ends, since its own disk goes with it.
 
-There it lies as `spools/NAME`, until the next pod with that storage takes it in (`mintaka.recording.neighbours`), or `mintaka deliver URL`.
+There it lies as `spools/NAME`, until the next pod with that storage takes it in (`mintaka.recording.leftovers_of_pods`), or `mintaka deliver URL`.
 """
 
 from __future__ import annotations

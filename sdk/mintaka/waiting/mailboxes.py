@@ -1,7 +1,8 @@
 """Where those outside of the process learn of a pause and answer it: the API, or the SQLite file that scripts keep.
 
-Several pauses of a process may use one mailbox at once, each in a thread of its own. A mailbox never raises because it cannot be reached: a pause that could not be announced is announced when it is asked for
-the next time, and what cannot be asked now is asked again.
+Several pauses of a process may use one mailbox at once, each in a thread of its own. A mailbox never raises because it cannot be
+reached: a pause that could not be announced is announced when it is asked for the next time, and what cannot be asked now is
+asked again.
 """
 
 from __future__ import annotations

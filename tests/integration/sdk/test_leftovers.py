@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fsspec.registry import _registry as registry
 
-from mintaka.recording.neighbours import Neighbours
+from mintaka.recording.leftovers_of_pods import LeftoversOfPods
 from mintaka.recording.sinks import ApiSink
 from mintaka_core.reports import decode_report
 from object_store import ObjectStore
@@ -377,10 +377,10 @@ def test_a_storage_that_hangs_does_not_hold_up_a_pod(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setitem(registry, "s3", ObjectStore)
     monkeypatch.setattr(ObjectStore, "fault", staticmethod(hang))
-    neighbours = Neighbours("s3://hangs/results", ApiSink("http://127.0.0.1:9"))
+    others = LeftoversOfPods("s3://hangs/results", ApiSink("http://127.0.0.1:9"))
     assert asked.wait(30)
     begun = time.monotonic()
-    neighbours.leave()
+    others.leave()
     assert time.monotonic() - begun < 10
     answered.set()
 

@@ -30,14 +30,14 @@ _SECONDS = 60.0
 _EXIT_SECONDS = 2.0
 
 
-class Neighbours:
+class LeftoversOfPods:
     """Takes in what lies in the storage at `url` and was to go to this very `sink`; nothing is begun after a minute."""
 
     def __init__(self, url: str, sink: Sink) -> None:
         self._url = url
         self._sink = sink
         self._until = monotonic() + _SECONDS
-        self._thread = threading.Thread(target=self._take_in, name="mintaka-neighbours", daemon=True)
+        self._thread = threading.Thread(target=self._take_in, name="mintaka-leftovers-of-pods", daemon=True)
         self._thread.start()
 
     def leave(self) -> None:
