@@ -11,7 +11,7 @@ from mintaka_core.errors import MintakaError
 from mintaka_core.reconciling.plans import CreateRun, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, StopWorkload
 from mintaka_core.resources.model import format_time
 from mintaka_core.states import CRASHED
-from mintaka_core.workloads import Refusal
+from mintaka_core.workloads import CreateError
 from mintaka_operator import paths
 from mintaka_operator.cluster import JSON_PATCH, ApiError
 from mintaka_operator.pods import build_pod
@@ -35,8 +35,8 @@ class Stale(MintakaError):
     """What was decided rests on an old version of the resource: gather and decide again."""
 
 
-async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect) -> Refusal | None:
-    """Carry one effect out; a Refusal where no pod can be created. Raises ApiError, Stale."""
+async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect) -> CreateError | None:
+    """Carry one effect out; a CreateError where no pod can be created. Raises ApiError, Stale."""
     match effect:
         case CreateWorkload(attempt):
             return await _create_pod(world, seen, seen.template, attempt) if seen.template else None
@@ -49,7 +49,7 @@ async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect
     return None
 
 
-async def _create_pod(world: World, seen: RunObservation, template: FlowTemplate, attempt: int) -> Refusal | None:
+async def _create_pod(world: World, seen: RunObservation, template: FlowTemplate, attempt: int) -> CreateError | None:
     run = seen.run
     pod = build_pod(run, template, attempt, world.pod_defaults, seen.resumed_from)
     namespace = run.metadata.namespace
@@ -62,11 +62,11 @@ async def _create_pod(world: World, seen: RunObservation, template: FlowTemplate
             return await _adopt_pod(world, run, pod["metadata"]["name"])
         if error.transient:
             raise
-        return refusal(error)
+        return create_error_of(error)
     return None
 
 
-async def _adopt_pod(world: World, run: FlowRun, pod_name: str) -> Refusal | None:
+async def _adopt_pod(world: World, run: FlowRun, pod_name: str) -> CreateError | None:
     """A pod of that name is there: ours from before a restart, or somebody else's."""
     try:
         pod = await world.cluster.get(paths.pods(run.metadata.namespace, pod_name))
@@ -79,18 +79,18 @@ async def _adopt_pod(world: World, run: FlowRun, pod_name: str) -> Refusal | Non
         world.pods.put(pod)
         return None
     message = f"a pod named {pod_name} exists that does not belong to this run: delete it or wait until it is gone"
-    return Refusal("PodNameTaken", message, CRASHED, timedelta(minutes=5))
+    return CreateError("PodNameTaken", message, CRASHED, timedelta(minutes=5))
 
 
-def refusal(error: ApiError) -> Refusal:
+def create_error_of(error: ApiError) -> CreateError:
     """Why the API server does not take a pod, and how long that is worth bearing."""
     if error.code == _FORBIDDEN and "exceeded quota" in error.message:
-        return Refusal("QuotaExceeded", error.message, CRASHED, None)
+        return CreateError("QuotaExceeded", error.message, CRASHED, None)
     if error.code == _NOT_FOUND or "is being terminated" in error.message:
-        return Refusal("NamespaceTerminating", error.message, CRASHED)
+        return CreateError("NamespaceTerminating", error.message, CRASHED)
     if error.code == _FORBIDDEN and "violates PodSecurity" not in error.message:
-        return Refusal("PodForbidden", error.message, CRASHED, timedelta(seconds=60))
-    return Refusal("PodRejected", error.message, CRASHED)
+        return CreateError("PodForbidden", error.message, CRASHED, timedelta(seconds=60))
+    return CreateError("PodRejected", error.message, CRASHED)
 
 
 async def _stop_pod(world: World, namespace: str, effect: StopWorkload) -> None:

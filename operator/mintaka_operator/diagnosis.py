@@ -1,4 +1,4 @@
-"""Pod status → verdict, by the failure table: how it ended (ends.py), or why it does not start (troubles.py).
+"""Pod status → verdict, by the failure table: how it ended (pod_verdicts.py), or why it does not start (pending_reasons.py).
 
 Judged by the flow's container, never by the pod's phase alone: a sidecar may outlive the flow. docs/failure-table.md is
 generated from these tables.
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_core.states import State, StateType
 from mintaka_core.workloads import Phase, Workload
-from mintaka_operator.ends import ENDS
 from mintaka_operator.failure_rows import first_match
+from mintaka_operator.pending_reasons import PENDING_REASONS
+from mintaka_operator.pod_verdicts import POD_VERDICTS
 from mintaka_operator.podview import PodView, parse_time
-from mintaka_operator.troubles import TROUBLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,9 +40,9 @@ def diagnose(pod: Mapping[str, Any]) -> Workload:
         message = f"pod {view.metadata.get('name')} has no creationTimestamp"
         raise ValueError(message)
     ended = bool(view.terminated) or view.phase in {"Succeeded", "Failed"}
-    end, row = first_match(ENDS, view) if ended else (None, None)
+    end, row = first_match(POD_VERDICTS, view) if ended else (None, None)
     pending = not ended and view.started_time is None
-    trouble, _ = first_match(TROUBLES, view) if pending else (None, None)
+    start_issue, _ = first_match(PENDING_REASONS, view) if pending else (None, None)
     report = view.report
     started = view.started_time
     return Workload(
@@ -55,7 +55,7 @@ def diagnose(pod: Mapping[str, Any]) -> Workload:
         started_time=started if not (row and row.never_ran) else None,
         ended_time=view.ended_time + _WHOLE_SECOND if view.ended_time else None,
         stopping_time=_stopping_time(view),
-        trouble=trouble,
+        start_issue=start_issue,
         end=end,
         retriable=report.retriable if report and end is report.state else True,
         never_ran=bool(row and row.never_ran),

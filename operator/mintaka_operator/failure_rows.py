@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mintaka_core.states import State
-from mintaka_core.workloads import Trouble
+from mintaka_core.workloads import StartIssue
 from mintaka_operator.podview import PodView
 
 
 @dataclass(frozen=True, slots=True)
-class Row[Conclusion: (State, Trouble)]:
-    """One row of the failure table. `judge` returns a State for a pod that has ended, a Trouble for one that has not started; None for no match.
+class Row[Conclusion: (State, StartIssue)]:
+    """One row of the failure table. `judge` returns a State for a pod that has ended, a StartIssue for one that has not started; None for no match.
 
     `overrides` are the entries of `spec.verdicts` that turn its conclusions around; `never_ran` says that none of the
     user's code can have run.
@@ -27,7 +27,7 @@ class Row[Conclusion: (State, Trouble)]:
     never_ran: bool = False
 
 
-def first_match[Conclusion: (State, Trouble)](
+def first_match[Conclusion: (State, StartIssue)](
     rows: tuple[Row[Conclusion], ...], view: PodView
 ) -> tuple[Conclusion | None, Row[Conclusion] | None]:
     """The verdict of the first row that has one, and that row."""

@@ -20,7 +20,7 @@ from mintaka_core.reconciling.passes import RunObservation
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
 from mintaka_core.states import CRASHED, FAILED, PAUSED, PENDING, SCHEDULED
-from mintaka_core.workloads import Refusal, Trouble, Workload
+from mintaka_core.workloads import CreateError, StartIssue, Workload
 from mintaka_operator import paths
 from mintaka_operator.cluster import ApiError
 from mintaka_operator.diagnosis import overridden
@@ -36,8 +36,8 @@ _NOT_FOUND = 404
 _SOON = timedelta(seconds=10)
 
 
-async def gather_run(world: World, key: Name, refusal: Refusal | None = None) -> RunObservation | None:
-    """The observation of a run, None where the run is gone; `refusal` is what creating its pod just met."""
+async def gather_run(world: World, key: Name, create_error: CreateError | None = None) -> RunObservation | None:
+    """The observation of a run, None where the run is gone; `create_error` is what creating its pod just met."""
     entry = world.runs.get(key)
     if entry is None:
         return None
@@ -50,8 +50,8 @@ async def gather_run(world: World, key: Name, refusal: Refusal | None = None) ->
     resumed_from = ""
     if state in {None, SCHEDULED, PAUSED} or run.rerun_wanted:
         resumed_from, unresolved = await resolved(world, run)
-        refusal = refusal or missing or unresolved or await _refusal(world, run, template)
-    return _observation(world, run, template, workloads, refusal, resumed_from)
+        create_error = create_error or missing or unresolved or await _create_error(world, run, template)
+    return _observation(world, run, template, workloads, create_error, resumed_from)
 
 
 def _observation(
@@ -59,7 +59,7 @@ def _observation(
     run: FlowRun,
     template: FlowTemplate | None,
     workloads: dict[int, Workload],
-    refusal: Refusal | None,
+    create_error: CreateError | None,
     resumed_from: str = "",
 ) -> RunObservation:
     settings = world.settings
@@ -67,7 +67,7 @@ def _observation(
         run,
         template,
         workloads,
-        refusal,
+        create_error,
         resumed_from,
         ttl=_ttl(world, run),
         mirrored=settings.mirrored,
@@ -83,7 +83,7 @@ def _ttl(world: World, run: FlowRun) -> timedelta:
     return timedelta(seconds=history.get("ttlSecondsAfterFinished", 604800))
 
 
-async def _template(world: World, run: FlowRun) -> tuple[FlowTemplate | None, Refusal | None]:
+async def _template(world: World, run: FlowRun) -> tuple[FlowTemplate | None, CreateError | None]:
     if run.spec.deployment is None:
         return run.spec.template, None
     key = (run.metadata.namespace, run.spec.deployment)
@@ -94,7 +94,7 @@ async def _template(world: World, run: FlowRun) -> tuple[FlowTemplate | None, Re
             if error.code != _NOT_FOUND:
                 raise
             message = f"there is no FlowDeployment {key[1]!r} in namespace {key[0]!r}: apply it, then create the run again"
-            return None, Refusal("DeploymentNotFound", message, FAILED, _SOON)
+            return None, CreateError("DeploymentNotFound", message, FAILED, _SOON)
     entry = world.deployments.get(key)
     return (FlowDeployment.model_validate_json(entry.raw).spec if entry else None), None
 
@@ -111,7 +111,7 @@ async def _workloads(world: World, run: FlowRun, template: FlowTemplate | None) 
     workloads = {attempt: replace(seen, end=overridden(seen.end, verdicts)) if verdicts else seen for attempt, seen in known.items()}
     current = workloads.get(status.attempt)
     if current is not None and _starts_too_slowly(run, current):
-        workloads[status.attempt] = replace(current, trouble=await _trouble_from_events(world, key[0], current))
+        workloads[status.attempt] = replace(current, start_issue=await _start_issue_from_events(world, key[0], current))
     return workloads
 
 
@@ -127,37 +127,37 @@ async def _look_for_pod(world: World, pod: Name) -> None:
 def _starts_too_slowly(run: FlowRun, workload: Workload) -> bool:
     """Overdue, and nothing in the pod says why: stuck in ContainerCreating."""
     status = run.status
-    if status.state is None or status.state.type != PENDING or workload.trouble or workload.started_time or workload.end:
+    if status.state is None or status.state.type != PENDING or workload.start_issue or workload.started_time or workload.end:
         return False
     return not status.state.reason and status.next_time is not None and datetime.now(UTC) >= status.next_time
 
 
-async def _trouble_from_events(world: World, namespace: str, workload: Workload) -> Trouble | None:
+async def _start_issue_from_events(world: World, namespace: str, workload: Workload) -> StartIssue | None:
     selector = f"involvedObject.name={workload.name},involvedObject.uid={workload.uid},type=Warning"
     events, _ = await world.cluster.list(paths.events(namespace), fieldSelector=selector)
     if not events:
         return None
     last = max(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-    return Trouble(last.get("reason") or "PendingTimeout", last.get("message") or "", timedelta(0))
+    return StartIssue(last.get("reason") or "PendingTimeout", last.get("message") or "", timedelta(0))
 
 
-async def _refusal(world: World, run: FlowRun, template: FlowTemplate | None) -> Refusal | None:
+async def _create_error(world: World, run: FlowRun, template: FlowTemplate | None) -> CreateError | None:
     """What would make it pointless to create a pod."""
     if template is None:
-        return Refusal("InvalidTemplate", "the run says neither which deployment nor what to run", FAILED)
+        return CreateError("InvalidTemplate", "the run says neither which deployment nor what to run", FAILED)
     parameters = template.merged_parameters(run.spec.parameters)
     size = len(orjson.dumps(parameters))
     if size > PARAMETERS_LIMIT_BYTES:
         message = f"parameters take {size} bytes of JSON, {PARAMETERS_LIMIT_BYTES} are allowed: put large inputs into a file or an object store and pass its address"
-        return Refusal("ParametersTooLarge", message, FAILED)
+        return CreateError("ParametersTooLarge", message, FAILED)
     if template.parameter_schema:
         complaint = parameter_complaint(template.parameter_schema, parameters)
         if complaint:
-            return Refusal("InvalidParameters", complaint, FAILED)
+            return CreateError("InvalidParameters", complaint, FAILED)
     if template.source and template.source.config_map:
         problem = await _config_map_problem(world, run.metadata.namespace, template.source.config_map.name)
         if problem:
-            return Refusal(problem.reason, problem.message, CRASHED, _SOON)
+            return CreateError(problem.reason, problem.message, CRASHED, _SOON)
     return None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
-from mintaka_operator.merging import strategic_merge
+from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowRun, FlowTemplate

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from mintaka_core.reconciling import deployments, runs
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan
 from mintaka_operator import metrics, paths
-from mintaka_operator.announcing import announce, transition_event, warning_event
 from mintaka_operator.applying import Stale, add_finalizer, apply_run_effect, create_run, delete_run, write_status
 from mintaka_operator.cluster import ApiError
+from mintaka_operator.event_recorder import record_event, transition_event, warning_event
 from mintaka_operator.gathering import gather_deployment, gather_run
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class Worker:
             return None
         plan = runs.reconcile(seen, datetime.now(UTC))
         for effect in plan.effects:
-            refusal = await apply_run_effect(world, seen, effect) if isinstance(effect, CreateWorkload) else None
-            if refusal:
-                again = await gather_run(world, key.pair, refusal)
+            create_error = await apply_run_effect(world, seen, effect) if isinstance(effect, CreateWorkload) else None
+            if create_error:
+                again = await gather_run(world, key.pair, create_error)
                 if again is None:
                     return None
                 seen, plan = again, runs.reconcile(again, datetime.now(UTC))
@@ -128,7 +128,7 @@ class Worker:
             _log(seen, transition)
             event = transition_event(seen.run, transition)
             if event:
-                await announce(self._world.cluster, event)
+                await record_event(self._world.cluster, event)
 
     def _wake_deployment(self, run: Name) -> None:
         entry = self._world.runs.get(run)
@@ -149,7 +149,7 @@ class Worker:
         for retired in plan.retire:
             await delete_run(world, retired)
         for message in plan.missed:
-            await announce(world.cluster, warning_event(seen.deployment, "MissedSchedule", message))
+            await record_event(world.cluster, warning_event(seen.deployment, "MissedSchedule", message))
         if plan.status is not None:
             await write_status(world, world.deployments, seen.deployment.metadata.resource_version, seen.deployment, plan.status)
         return plan.due

@@ -22,7 +22,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class StartIssue:
     """Why a workload does not start. `patience` is how long it may last before the attempt counts as crashed; None:
     the deployment's pendingTimeoutSeconds alone decides.
     """
@@ -52,7 +52,7 @@ class Workload:
     started_time: datetime | None = None
     ended_time: datetime | None = None
     stopping_time: datetime | None = None
-    trouble: Trouble | None = None
+    start_issue: StartIssue | None = None
     end: State | None = None
     retriable: bool = True
     never_ran: bool = False
@@ -64,7 +64,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CreateError:
     """Why no workload can be created for a run that is due.
 
     `patience` is how long that may last before the run ends in `verdict`: zero for what nothing will mend, None for what

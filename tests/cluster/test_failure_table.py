@@ -102,7 +102,7 @@ class TestExamples:
     def test_a_run_that_does_not_start_says_why_and_ends_for_it(self, played: Kube, name: str) -> None:
         case = WAITING[name]
         run = played.ended(name, PENDING_SECONDS + 60)
-        reason = case.trouble[0] if case.trouble else "PendingTimeout"
+        reason = case.start_issue[0] if case.start_issue else "PendingTimeout"
         assert (run["status"]["state"]["type"], run["status"]["state"]["reason"]) == ("CRASHED", reason)
         assert case.says in run["status"]["state"]["message"]
         transitions = run["status"]["transitions"]
@@ -111,7 +111,7 @@ class TestExamples:
         assert transitions[-1]["rule"] == "time_out_pending"
         created = datetime.fromisoformat(transitions[1]["time"])
         lasted = datetime.fromisoformat(transitions[-1]["time"]) - created
-        assert (lasted < timedelta(seconds=PENDING_SECONDS - 2)) == (case.trouble is not None and case.trouble[1] == 0)
+        assert (lasted < timedelta(seconds=PENDING_SECONDS - 2)) == (case.start_issue is not None and case.start_issue[1] == 0)
 
 
 class TestRetries:

@@ -25,7 +25,7 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "/app/flow.py", line 7, 
 class Case:
     """One situation: `rows` of the failure table, a sentence, the status, what is special about the pod, what follows.
 
-    `end` is (state type, reason) or None for a pod that goes on; `says` stands in the message. `trouble` is (reason,
+    `end` is (state type, reason) or None for a pod that goes on; `says` stands in the message. `start_issue` is (reason,
     seconds of patience or None) for a pod that does not start.
     """
 
@@ -34,7 +34,7 @@ class Case:
     status: dict[str, Any]
     end: tuple[StateType, str] | None = None
     says: str = ""
-    trouble: tuple[str, float | None] | None = None
+    start_issue: tuple[str, float | None] | None = None
     never_ran: bool = False
     retriable: bool = True
     sdk: bool = False
@@ -196,17 +196,17 @@ CASES = (
     Case("11", "deleted by hand, killed by SIGTERM", flow(ended(143)), (CRASHED, "PodDeleted"), deleted=True),
     Case("11", "deleted by hand, killed by SIGKILL", flow(ended(137)), (CRASHED, "PodDeleted"), deleted=True),
     Case("11", "deleted by hand, a plain container that exits 0 when told to stop", flow(ended(0, "Completed"), "Succeeded"), (CRASHED, "PodDeleted"), deleted=True),
-    Case("13", "the image cannot be pulled", starting(waiting("ErrImagePull", 'failed to pull and unpack image "docker.io/library/sales:4": not found')), trouble=("ImagePullBackOff", None), says="not found"),
-    Case("13", "the image still cannot be pulled", starting(waiting("ImagePullBackOff", 'Back-off pulling image "sales:4": ErrImagePull: not found')), trouble=("ImagePullBackOff", None), says="Back-off"),
-    Case("14", "the image's name makes no sense", starting(waiting("InvalidImageName", 'Failed to apply default image tag "sales::3": couldn\'t parse image name')), trouble=("InvalidImageName", 0), says="couldn't parse"),
-    Case("14", "the image is not on the node and must not be pulled", starting(waiting("ErrImageNeverPull", 'Container image "sales:4" is not present with pull policy of Never')), trouble=("ErrImageNeverPull", 0), says="pull policy of Never"),
-    Case("15", "a Secret is missing", starting(waiting("CreateContainerConfigError", 'secret "sales-db" not found')), trouble=("CreateContainerConfigError", 60), says="sales-db"),
-    Case("16", "the container cannot be created", starting(waiting("CreateContainerError", "failed to generate container spec: no command specified")), trouble=("CreateContainerError", 60), says="no command specified"),
+    Case("13", "the image cannot be pulled", starting(waiting("ErrImagePull", 'failed to pull and unpack image "docker.io/library/sales:4": not found')), start_issue=("ImagePullBackOff", None), says="not found"),
+    Case("13", "the image still cannot be pulled", starting(waiting("ImagePullBackOff", 'Back-off pulling image "sales:4": ErrImagePull: not found')), start_issue=("ImagePullBackOff", None), says="Back-off"),
+    Case("14", "the image's name makes no sense", starting(waiting("InvalidImageName", 'Failed to apply default image tag "sales::3": couldn\'t parse image name')), start_issue=("InvalidImageName", 0), says="couldn't parse"),
+    Case("14", "the image is not on the node and must not be pulled", starting(waiting("ErrImageNeverPull", 'Container image "sales:4" is not present with pull policy of Never')), start_issue=("ErrImageNeverPull", 0), says="pull policy of Never"),
+    Case("15", "a Secret is missing", starting(waiting("CreateContainerConfigError", 'secret "sales-db" not found')), start_issue=("CreateContainerConfigError", 60), says="sales-db"),
+    Case("16", "the container cannot be created", starting(waiting("CreateContainerError", "failed to generate container spec: no command specified")), start_issue=("CreateContainerError", 60), says="no command specified"),
     Case("17", "the command does not exist", flow(ended(128, "StartError", 'exec: "pyhton": executable file not found in $PATH', started="1970-01-01T00:00:00Z")), (CRASHED, "StartError"), "executable file not found"),
     Case("17", "the command does not exist, as old runtimes say it", flow(ended(127, "ContainerCannotRun", "no such file")), (CRASHED, "StartError"), "no such file"),
-    Case("18", "a container that is being created is in no trouble that its pod shows", starting(waiting("ContainerCreating"))),
-    Case("19", "no node takes the pod", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available")]}, trouble=("Unschedulable", None), says="Insufficient memory"),
-    Case("19", "a scheduling gate is no trouble", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates")]}),
+    Case("18", "a container that is being created is waiting for nothing that its pod shows", starting(waiting("ContainerCreating"))),
+    Case("19", "no node takes the pod", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available")]}, start_issue=("Unschedulable", None), says="Insufficient memory"),
+    Case("19", "a scheduling gate is no start issue", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates")]}),
     Case("20", "longer than activeDeadlineSeconds", flow(ended(143), reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"), (FAILED, "TimedOut"), "longer than the specified deadline"),
     Case("20", "longer than activeDeadlineSeconds, and exits 0 when it is stopped", flow(ended(0, "Completed"), reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"), (FAILED, "TimedOut"), "longer than"),
     Case(
@@ -250,7 +250,7 @@ CASES = (
     Case(
         "27", "a native sidecar that restarts again and again before the flow starts",
         status("Pending", container(waiting("PodInitializing")), initContainerStatuses=[container(waiting("CrashLoopBackOff", "back-off 20s restarting failed container=proxy"), "proxy", lastState=ended(1), restartCount=2)]),
-        trouble=("CrashLoopBackOff", 0), says="container=proxy", spec=_NATIVE_SIDECAR,
+        start_issue=("CrashLoopBackOff", 0), says="container=proxy", spec=_NATIVE_SIDECAR,
     ),
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, TransitionStatus
 from mintaka_core.rules import ORDER
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, SCHEDULED, TERMINAL, State, StateType
-from mintaka_core.workloads import Phase, Refusal, Trouble, Workload
+from mintaka_core.workloads import CreateError, Phase, StartIssue, Workload
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GRACE = timedelta(seconds=30)
@@ -44,7 +44,7 @@ class Stage:
         metadata = {"name": "r", "namespace": "team", "uid": "u", "generation": 1, "creationTimestamp": START}
         self.run = FlowRun.model_validate({"metadata": metadata, "spec": {"deployment": "d", **(spec or {})}})
         self.workloads: dict[int, Workload] = {}
-        self.refusal: Refusal | None = None
+        self.create_error: CreateError | None = None
         self.resumed_from = ""
         self.mirrored = mirrored
         self.ttl = timedelta(days=7)
@@ -104,17 +104,17 @@ class Stage:
 
     def start(self, **fields: Any) -> Stage:
         """The current workload's code begins to run."""
-        return self.see(phase=Phase.RUNNING, **{"started_time": self.now, "trouble": None, **fields})
+        return self.see(phase=Phase.RUNNING, **{"started_time": self.now, "start_issue": None, **fields})
 
     def end(self, end: State | None = None, **fields: Any) -> Stage:
         """The current workload ends, well where nothing else is said."""
         values = {"phase": Phase.ENDED, "alive": False, "ended_time": self.now, "end": end or State(COMPLETED)}
         return self.see(**{**values, **fields})
 
-    def trouble(self, reason: str | None, patience: float | None = None) -> Stage:
+    def start_issue(self, reason: str | None, patience: float | None = None) -> Stage:
         """The current workload does not start, or what held it back is gone (None)."""
         limit = None if patience is None else timedelta(seconds=patience)
-        return self.see(trouble=Trouble(reason, f"{reason} happened", limit) if reason else None)
+        return self.see(start_issue=StartIssue(reason, f"{reason} happened", limit) if reason else None)
 
     def vanish(self, attempt: int | None = None) -> Stage:
         """A workload is not there any more."""
@@ -154,7 +154,7 @@ class Stage:
     def plan(self) -> RunPlan:
         """What the reconciler wants now."""
         seen = RunObservation(
-            self.run, self.template, dict(self.workloads), self.refusal, self.resumed_from, ttl=self.ttl, mirrored=self.mirrored
+            self.run, self.template, dict(self.workloads), self.create_error, self.resumed_from, ttl=self.ttl, mirrored=self.mirrored
         )
         plan = reconcile(seen, self.now)
         assert plan == reconcile(seen, self.now)

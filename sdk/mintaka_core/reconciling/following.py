@@ -39,7 +39,7 @@ def follow(going: Pass, state: State) -> bool:
         return _suspend(going, workload)
     if workload.stopping_time is None:
         going.ledger.keep_going()
-    if state.type == PENDING and _troubled(going, state, workload):
+    if state.type == PENDING and _record_start_issue(going, state, workload):
         return True
     if going.ledger.status.next_time is not None:
         _watch_clock(going, state, workload, going.ledger.status.next_time)
@@ -98,18 +98,18 @@ def _running(going: Pass, workload: Workload) -> bool:
     return True
 
 
-def _troubled(going: Pass, state: State, workload: Workload) -> bool:
+def _record_start_issue(going: Pass, state: State, workload: Workload) -> bool:
     """Write down why it does not start, once per reason, and how long that may last."""
-    trouble = workload.trouble
-    reason = trouble.reason if trouble else ""
+    start_issue = workload.start_issue
+    reason = start_issue.reason if start_issue else ""
     if reason == state.reason or (not reason and state.reason == PENDING_TIMEOUT):
         return False
     if state.reason and workload.stopping_time is not None:
         return False  # why it was stopped is known; what befalls it on its way out is not
     deadline = pending_deadline(going, workload.created_time)
-    if trouble and trouble.patience is not None:
-        deadline = min(deadline, going.now + trouble.patience)
-    accepted = going.ledger.propose(State(PENDING, reason=reason, message=trouble.message if trouble else "")).accepted
+    if start_issue and start_issue.patience is not None:
+        deadline = min(deadline, going.now + start_issue.patience)
+    accepted = going.ledger.propose(State(PENDING, reason=reason, message=start_issue.message if start_issue else "")).accepted
     going.ledger.update(next_time=deadline)
     return accepted
 

@@ -12,7 +12,7 @@ from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import RunEffect, StopWorkload
 from mintaka_core.resources.runs import FlowRun
 from mintaka_core.resources.template import FlowTemplate
-from mintaka_core.workloads import Refusal, Workload
+from mintaka_core.workloads import CreateError, Workload
 
 #: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
 FORCE_AFTER = timedelta(seconds=300)
@@ -25,7 +25,7 @@ class RunObservation:
     """Everything the reconciler may know about a run.
 
     `resumed_from` is the uid under which the results of finished tasks are kept, where that is another run's. `workloads` are
-    those that exist, by attempt; whoever observes has made sure that an attempt missing there does not exist. `refusal` says
+    those that exist, by attempt; whoever observes has made sure that an attempt missing there does not exist. `create_error` says
     why none can be created; `template` is None when it is not known what to run. `mirrored`: an API keeps the history, and the
     finalizer waits for it; `mirror_patience` is how long a deleted run waits.
     """
@@ -33,7 +33,7 @@ class RunObservation:
     run: FlowRun
     template: FlowTemplate | None
     workloads: Mapping[int, Workload] = field(default_factory=lambda: MappingProxyType({}))
-    refusal: Refusal | None = None
+    create_error: CreateError | None = None
     resumed_from: str = ""
     ttl: timedelta = timedelta(days=7)
     mirrored: bool = True

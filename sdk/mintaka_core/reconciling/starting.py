@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mintaka_core.reconciling.passes import Pass
-    from mintaka_core.workloads import Refusal
+    from mintaka_core.workloads import CreateError
 
 
 def adopt(going: Pass, state: State) -> bool:
@@ -32,10 +32,10 @@ def start(going: Pass, state: State) -> bool:
         if older.alive and older.attempt <= going.ledger.status.attempt:
             going.stop(older, "another attempt is to start")
             return False
-    refusal = going.seen.refusal
+    create_error = going.seen.create_error
     due = state.scheduled_time is None or state.scheduled_time <= going.now
-    if refusal and due and not going.seen.run.spec.suspend:
-        return _refused(going, state, refusal)
+    if create_error and due and not going.seen.run.spec.suspend:
+        return _record_create_error(going, state, create_error)
     attempt = going.ledger.status.attempt + 1
     if attempt > going.seen.run.status.attempt + 1:
         # Found ended before it was ever recorded. On record first: else, were it forgotten, its name would be used again.
@@ -52,14 +52,16 @@ def start(going: Pass, state: State) -> bool:
     return moved
 
 
-def _refused(going: Pass, state: State, refusal: Refusal) -> bool:
-    since = state.time if state.reason == refusal.reason and state.time else going.now
-    if refusal.patience is not None and going.now >= since + refusal.patience:
-        return going.ledger.propose(State(refusal.verdict, reason=refusal.reason, message=refusal.message), retriable=False).accepted
+def _record_create_error(going: Pass, state: State, create_error: CreateError) -> bool:
+    since = state.time if state.reason == create_error.reason and state.time else going.now
+    if create_error.patience is not None and going.now >= since + create_error.patience:
+        return going.ledger.propose(
+            State(create_error.verdict, reason=create_error.reason, message=create_error.message), retriable=False
+        ).accepted
     going.due.append(going.now + TRY_AGAIN)
-    if state.reason == refusal.reason:
+    if state.reason == create_error.reason:
         return False
-    going.ledger.propose(State(SCHEDULED, state.name, refusal.reason, refusal.message))
+    going.ledger.propose(State(SCHEDULED, state.name, create_error.reason, create_error.message))
     return False
 
 

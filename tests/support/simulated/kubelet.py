@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
-from mintaka_core.workloads import Phase, Trouble
+from mintaka_core.workloads import Phase, StartIssue
 from simulated.server import Pod
 
 if TYPE_CHECKING:
@@ -81,12 +81,14 @@ class Kubelet:
             case "refused":
                 self._agenda.after(start, lambda: self._refuse(name, uid))
             case "hopeless":
-                self._agenda.after(start, lambda: self._see(name, uid, trouble=Trouble("InvalidImageName", "bad name", timedelta(0))))
+                self._agenda.after(
+                    start, lambda: self._see(name, uid, start_issue=StartIssue("InvalidImageName", "bad name", timedelta(0)))
+                )
             case "pulls":
-                self._agenda.after(start, lambda: self._see(name, uid, trouble=Trouble("ImagePullBackOff", "not there yet")))
+                self._agenda.after(start, lambda: self._see(name, uid, start_issue=StartIssue("ImagePullBackOff", "not there yet")))
                 self._agenda.after(start + random.expovariate(1 / 60), lambda: self._start(name, uid))
             case "unschedulable":
-                self._agenda.after(start, lambda: self._see(name, uid, trouble=Trouble("Unschedulable", "no node")))
+                self._agenda.after(start, lambda: self._see(name, uid, start_issue=StartIssue("Unschedulable", "no node")))
                 self._agenda.after(start + random.expovariate(1 / 200), lambda: self._start(name, uid))
             case "starts":
                 self._agenda.after(start, lambda: self._start(name, uid))
@@ -99,7 +101,7 @@ class Kubelet:
     def _start(self, name: str, uid: str) -> None:
         if uid in self._stopping and self._random.random() < 0.7:
             return
-        self._see(name, uid, phase=Phase.RUNNING, started_time=self._clock(), trouble=None)
+        self._see(name, uid, phase=Phase.RUNNING, started_time=self._clock(), start_issue=None)
         duration = _NEVER if self._random.random() < 0.06 else self._random.expovariate(1 / 25)
         self._agenda.after(duration, lambda: self._end_by_itself(name, uid))
 
@@ -114,7 +116,7 @@ class Kubelet:
         self._end(name, uid, end, alive=company, retriable=retriable, history_complete=complete, **waiting)
 
     def _end(self, name: str, uid: str, end: State, **changes: Any) -> None:
-        values = {"phase": Phase.ENDED, "alive": False, "ended_time": self._clock(), "trouble": None, "end": end, **changes}
+        values = {"phase": Phase.ENDED, "alive": False, "ended_time": self._clock(), "start_issue": None, "end": end, **changes}
         self._see(name, uid, **values)
 
     # A death.

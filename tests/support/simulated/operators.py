@@ -20,7 +20,7 @@ from mintaka_core.reconciling.passes import RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
 from mintaka_core.resources import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, PAUSED, SCHEDULED
-from mintaka_core.workloads import Refusal
+from mintaka_core.workloads import CreateError
 from simulated.server import Conflict, Exists, Missing, OverQuota, Pod
 
 if TYPE_CHECKING:
@@ -200,10 +200,10 @@ class Operator:
         yield
         plan = runs.reconcile(seen, self.now)
         for effect in [effect for effect in plan.effects if isinstance(effect, CreateWorkload)]:
-            refusal = self._apply(seen.run, effect)
+            create_error = self._apply(seen.run, effect)
             yield
-            if refusal is not None:
-                again = self._gather(name, refusal)
+            if create_error is not None:
+                again = self._gather(name, create_error)
                 if again is None:
                     return
                 seen, plan = again, runs.reconcile(again, self.now)
@@ -234,7 +234,7 @@ class Operator:
             return plan.status.end_time + seen.ttl
         return min([moment for moment in (plan.due, plan.status.next_time) if moment], default=None)
 
-    def _gather(self, name: str, refusal: Refusal | None = None) -> RunObservation | None:
+    def _gather(self, name: str, create_error: CreateError | None = None) -> RunObservation | None:
         run = self._runs.get(name)
         if run is None:
             return None
@@ -246,11 +246,11 @@ class Operator:
             if found is not None:
                 self._keep_pod(current, found)
         template = settings.template
-        if template is None and (state in {None, SCHEDULED, PAUSED} or run.rerun_wanted) and refusal is None:
-            refusal = Refusal("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
+        if template is None and (state in {None, SCHEDULED, PAUSED} or run.rerun_wanted) and create_error is None:
+            create_error = CreateError("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
         workloads = {pod.workload.attempt: pod.workload for pod in self._pods.values() if pod.owner_uid == run.metadata.uid}
         return RunObservation(
-            run, template, workloads, refusal, ttl=settings.ttl, mirrored=settings.mirrored, mirror_patience=MIRROR_PATIENCE
+            run, template, workloads, create_error, ttl=settings.ttl, mirrored=settings.mirrored, mirror_patience=MIRROR_PATIENCE
         )
 
     # Acting.
@@ -263,7 +263,7 @@ class Operator:
             raise Lost
         return answer
 
-    def _apply(self, run: FlowRun, effect: RunEffect) -> Refusal | None:
+    def _apply(self, run: FlowRun, effect: RunEffect) -> CreateError | None:
         name, version = run.metadata.name, int(run.metadata.resource_version)
         self.effects.append(type(effect).__name__ + ("(force)" if isinstance(effect, StopWorkload) and effect.force else ""))
         match effect:
@@ -277,7 +277,7 @@ class Operator:
                 self._call(lambda: self._server.delete_run(name, uid, version))
         return None
 
-    def _create(self, run: FlowRun, attempt: int) -> Refusal | None:
+    def _create(self, run: FlowRun, attempt: int) -> CreateError | None:
         pod_name = names.pod_name(run.metadata.name, attempt)
         try:
             self._keep_pod(pod_name, self._call(lambda: self._server.create_pod(run, attempt)))
@@ -286,10 +286,10 @@ class Operator:
             if found is None:
                 raise Stale from None
             if found.owner_uid != run.metadata.uid:
-                return Refusal("PodNameTaken", "somebody else's", CRASHED, timedelta(minutes=5))
+                return CreateError("PodNameTaken", "somebody else's", CRASHED, timedelta(minutes=5))
             self._keep_pod(pod_name, found)
         except OverQuota:
-            return Refusal("QuotaExceeded", "no room", CRASHED, None)
+            return CreateError("QuotaExceeded", "no room", CRASHED, None)
         return None
 
     def _stop(self, effect: StopWorkload) -> None:

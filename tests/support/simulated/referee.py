@@ -170,7 +170,7 @@ class Referee:
                 self._demand(pod.workload.stopping_time is not None, f"{pod.workload.name} runs although {why}")
 
     def nothing_waits(self) -> None:
-        """Long after the last trouble: what has not ended still runs, or hangs; it is not the operator that is waited for."""
+        """Long after the last fault: what has not ended still runs, or hangs; it is not the operator that is waited for."""
         for run in self._server.runs.values():
             if run.status.is_terminal:
                 continue

@@ -16,7 +16,7 @@ from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun
 from mintaka_core.resources.runs import RESUMED_LIMIT, TRANSITIONS_KEPT
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
-from mintaka_core.workloads import Phase, Refusal, Trouble
+from mintaka_core.workloads import CreateError, Phase, StartIssue
 from run_scenario import GRACE, START, Stage, crashed, failed
 
 HOUR = timedelta(hours=1)
@@ -245,14 +245,14 @@ def test_a_workload_of_an_attempt_that_is_over_is_stopped() -> None:
 
 def test_a_pod_that_does_not_start_in_time_crashed_for_what_held_it_back() -> None:
     """The reason is in the status while it waits; past pendingTimeoutSeconds the pod is stopped, and that is its end."""
-    stage = Stage(pendingTimeoutSeconds=60).pass_time(1).trouble("Unschedulable")
+    stage = Stage(pendingTimeoutSeconds=60).pass_time(1).start_issue("Unschedulable")
     assert stage.state == "PENDING Unschedulable"
     assert stage.run.status.problem == "Unschedulable"
     stage.pass_time(58)
     assert not stage.stops()
     stage.pass_time(2)
     assert len(stage.stops()) == 1
-    stage.trouble(None).end(crashed("PodDeleted"))
+    stage.start_issue(None).end(crashed("PodDeleted"))
     assert stage.state == "CRASHED Unschedulable"
 
 
@@ -285,14 +285,14 @@ def test_a_pod_that_started_in_time_and_was_deleted_while_the_operator_was_away_
 
 def test_trouble_that_goes_away_is_forgotten() -> None:
     """The image arrived after all: PENDING without a reason, then RUNNING."""
-    stage = Stage(pendingTimeoutSeconds=60).pass_time(1).trouble("ImagePullBackOff").pass_time(10).trouble(None)
+    stage = Stage(pendingTimeoutSeconds=60).pass_time(1).start_issue("ImagePullBackOff").pass_time(10).start_issue(None)
     assert (stage.state, stage.run.status.problem) == ("PENDING", "")
     assert stage.start().state == "RUNNING"
 
 
 def test_a_hopeless_image_is_given_up_at_once() -> None:
     """Waiting cannot help; the crash budget still counts."""
-    stage = Stage().pass_time(1).trouble("InvalidImageName", patience=0)
+    stage = Stage().pass_time(1).start_issue("InvalidImageName", patience=0)
     assert len(stage.stops()) == 1
     assert stage.vanish().state == "CRASHED InvalidImageName"
 
@@ -300,23 +300,23 @@ def test_a_hopeless_image_is_given_up_at_once() -> None:
 def test_why_a_pod_was_stopped_can_still_be_read_off_it_by_the_next_operator() -> None:
     """The one that stopped it died before it wrote down why."""
     stage = Stage()
-    stage.see(trouble=Trouble("InvalidImageName", "bad name", timedelta(0)), stopping_time=stage.now + GRACE)
+    stage.see(start_issue=StartIssue("InvalidImageName", "bad name", timedelta(0)), stopping_time=stage.now + GRACE)
     assert (stage.state, stage.stops()) == ("PENDING InvalidImageName", [])
-    assert stage.trouble(None).vanish().state == "CRASHED InvalidImageName"
+    assert stage.start_issue(None).vanish().state == "CRASHED InvalidImageName"
 
 
 @pytest.mark.parametrize(
-    ("spec", "trouble", "seconds"),
+    ("spec", "start_issue", "seconds"),
     [({}, "InvalidImageName", 0), ({}, None, 600), ({"suspend": True}, None, 0)],
     ids=["hopeless", "hanging", "suspended"],
 )
-def test_why_a_pod_is_stopped_is_in_the_status_that_is_written_before(spec: dict[str, Any], trouble: str | None, seconds: int) -> None:
+def test_why_a_pod_is_stopped_is_in_the_status_that_is_written_before(spec: dict[str, Any], start_issue: str | None, seconds: int) -> None:
     """Stopped, a pod does not say any more what was wrong with it; its stopper may die before it wrote that down."""
     stage = Stage().pass_time(0)
     stage.now += timedelta(seconds=seconds)
     stage.run = stage.run.model_copy(update={"spec": stage.run.spec.model_copy(update=spec)})
-    if trouble:
-        stage.workloads[1] = replace(stage.workloads[1], trouble=Trouble(trouble, "bad name", timedelta(0)))
+    if start_issue:
+        stage.workloads[1] = replace(stage.workloads[1], start_issue=StartIssue(start_issue, "bad name", timedelta(0)))
     plan = stage.plan()
     assert len(plan.effects) == 1
     assert plan.status is not None
@@ -327,7 +327,7 @@ def test_why_a_pod_is_stopped_is_in_the_status_that_is_written_before(spec: dict
 
 def test_patience_with_trouble_is_shorter_than_the_pending_timeout() -> None:
     """A Secret may still arrive: a minute, not ten."""
-    stage = Stage().pass_time(1).trouble("CreateContainerConfigError", patience=60)
+    stage = Stage().pass_time(1).start_issue("CreateContainerConfigError", patience=60)
     assert stage.run.status.next_time == stage.now + timedelta(seconds=60)
     assert not stage.pass_time(59).stops()
     assert stage.pass_time(1).stops()
@@ -337,7 +337,7 @@ def test_trouble_that_comes_and_goes_does_not_put_off_the_end() -> None:
     """Counted from the pod's creation, whatever happens in between."""
     stage = Stage(pendingTimeoutSeconds=60)
     for _ in range(20):
-        stage.pass_time(2).trouble("ImagePullBackOff").pass_time(1).trouble(None)
+        stage.pass_time(2).start_issue("ImagePullBackOff").pass_time(1).start_issue(None)
     assert stage.stops()
 
 
@@ -598,26 +598,26 @@ def test_a_pod_that_was_created_on_resuming_and_stopped_for_the_next_suspension_
 
 
 @pytest.mark.parametrize(
-    ("refusal", "verdict"),
+    ("create_error", "verdict"),
     [
-        (Refusal("InvalidParameters", "day: not a date", FAILED), "FAILED InvalidParameters"),
-        (Refusal("PodRejected", "no such field", CRASHED), "CRASHED PodRejected"),
+        (CreateError("InvalidParameters", "day: not a date", FAILED), "FAILED InvalidParameters"),
+        (CreateError("PodRejected", "no such field", CRASHED), "CRASHED PodRejected"),
     ],
     ids=["parameters", "pod"],
 )
-def test_what_nothing_will_mend_ends_at_once_whatever_the_budgets(refusal: Refusal, verdict: str) -> None:
+def test_what_nothing_will_mend_ends_at_once_whatever_the_budgets(create_error: CreateError, verdict: str) -> None:
     """No pod, no retry."""
     stage = Stage(settled=False, retries=retries(9, 9))
-    stage.refusal = refusal
+    stage.create_error = create_error
     stage.settle()
     assert (stage.state, stage.workloads) == (verdict, {})
-    assert stage.run.status.state.message == refusal.message  # type: ignore[union-attr]
+    assert stage.run.status.state.message == create_error.message  # type: ignore[union-attr]
 
 
 def test_what_may_still_come_is_waited_for() -> None:
     """A run and its deployment may be applied in any order: ten seconds, asked about every five."""
     stage = Stage(settled=False)
-    stage.refusal = Refusal("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
+    stage.create_error = CreateError("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
     stage.settle()
     assert (stage.state, stage.due) == ("SCHEDULED DeploymentNotFound", START + TRY_AGAIN)
     assert stage.run.status.problem == "DeploymentNotFound"
@@ -629,9 +629,9 @@ def test_what_may_still_come_is_waited_for() -> None:
 def test_what_has_come_in_time_is_forgotten() -> None:
     """The deployment arrived: the run starts as if nothing had been."""
     stage = Stage(settled=False)
-    stage.refusal = Refusal("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
+    stage.create_error = CreateError("DeploymentNotFound", "no such deployment", FAILED, timedelta(seconds=10))
     stage.settle().pass_time(5)
-    stage.refusal = None
+    stage.create_error = None
     assert stage.settle().state == "PENDING"
     assert stage.run.status.problem == ""
 
@@ -639,7 +639,7 @@ def test_what_has_come_in_time_is_forgotten() -> None:
 def test_a_quota_is_waited_for_without_end() -> None:
     """Others will free it; one transition says so, not one every five seconds."""
     stage = Stage(settled=False)
-    stage.refusal = Refusal("QuotaExceeded", "no room", CRASHED, None)
+    stage.create_error = CreateError("QuotaExceeded", "no room", CRASHED, None)
     for _ in range(100):
         stage.pass_time(3600)
     assert (stage.state, len(stage.history)) == ("SCHEDULED QuotaExceeded", 2)
@@ -648,7 +648,7 @@ def test_a_quota_is_waited_for_without_end() -> None:
 def test_a_refusal_is_no_hurry_before_the_run_is_due() -> None:
     """What is missing today may be there tomorrow."""
     stage = Stage(settled=False, spec={"scheduledTime": START + HOUR})
-    stage.refusal = Refusal("InvalidParameters", "day: not a date", FAILED)
+    stage.create_error = CreateError("InvalidParameters", "day: not a date", FAILED)
     assert stage.settle().state == "SCHEDULED"
     assert stage.pass_time(3600).state == "FAILED InvalidParameters"
 
@@ -657,7 +657,7 @@ def test_a_run_that_cannot_start_can_be_cancelled_and_suspended() -> None:
     """The owner's wishes come first."""
     for wish, state in (({"cancel": True}, "CANCELLED Cancelled"), ({"suspend": True}, "PAUSED/Suspended Suspended")):
         stage = Stage(settled=False)
-        stage.refusal = Refusal("QuotaExceeded", "no room", CRASHED, None)
+        stage.create_error = CreateError("QuotaExceeded", "no room", CRASHED, None)
         assert stage.settle().ask(**wish).state == state
 
 

@@ -221,7 +221,7 @@ def test_no_rule_changes_its_transition_or_depends_on_being_asked_twice() -> Non
 
 
 def test_a_pending_timeout_says_what_held_the_workload_back() -> None:
-    """The reason is that of the trouble, not of the pod's deletion; PendingTimeout where none was seen."""
+    """The reason is that of the start issue, not of the pod's deletion; PendingTimeout where none was seen."""
     held_back = rules.time_out_pending(proposal(PULLING, State(CRASHED, reason="PodDeleted"), **OVERDUE))
     assert isinstance(held_back, Redirect)
     assert (held_back.state.reason, held_back.state.message) == ("ImagePullBackOff", "no such image")

@@ -132,7 +132,7 @@ def test_a_finished_run_that_is_wanted_again_is_gathered_whole(cluster: MemoryCl
         return await gather_run(world, RUN)
 
     seen = asyncio.run(story())
-    assert seen.refusal.reason == "DeploymentNotFound"
+    assert seen.create_error.reason == "DeploymentNotFound"
 
 
 SOURCES: dict[str, tuple[dict[str, Any] | None, str, str]] = {
@@ -150,10 +150,10 @@ def test_a_run_resumes_from_one_that_is(
     """Under whose uid the results are; or why not, soon."""
     if source is not None:
         cluster.put(paths.flow_runs("sales", "other"), source)
-    found, refusal = asyncio.run(resolved(world, FlowRun.model_validate(flow_run(resumeFrom="other"))))
+    found, create_error = asyncio.run(resolved(world, FlowRun.model_validate(flow_run(resumeFrom="other"))))
     assert found == uid
-    assert (refusal.reason if refusal else "") == ("InvalidResume" if refused else "")
-    assert refused in (refusal.message if refusal else "")
+    assert (create_error.reason if create_error else "") == ("InvalidResume" if refused else "")
+    assert refused in (create_error.message if create_error else "")
 
 
 def test_what_a_run_resumed_from_is_asked_once(cluster: MemoryCluster, world: World) -> None:

@@ -15,9 +15,9 @@ from mintaka_core.reports import Report, decode_report
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
 from mintaka_core.workloads import Phase
 from mintaka_operator.diagnosis import diagnose, overridden
-from mintaka_operator.ends import ENDS
+from mintaka_operator.pending_reasons import PENDING_REASONS
+from mintaka_operator.pod_verdicts import POD_VERDICTS
 from mintaka_operator.podview import PodView
-from mintaka_operator.troubles import TROUBLES
 from pod_signs import (
     ASKED,
     CASES,
@@ -55,12 +55,15 @@ class TestRows:
     def test_a_pod_is_taken_for_what_it_shows(self, case: Case) -> None:
         seen = diagnose(pod(case))
         end = (seen.end.type, seen.end.reason) if seen.end else None
-        trouble = seen.trouble and (seen.trouble.reason, seen.trouble.patience and seen.trouble.patience.total_seconds())
-        if seen.trouble and seen.trouble.patience == timedelta(0):
-            trouble = (seen.trouble.reason, 0)
+        start_issue = seen.start_issue and (
+            seen.start_issue.reason,
+            seen.start_issue.patience and seen.start_issue.patience.total_seconds(),
+        )
+        if seen.start_issue and seen.start_issue.patience == timedelta(0):
+            start_issue = (seen.start_issue.reason, 0)
         assert end == case.end
-        assert trouble == case.trouble
-        said = seen.end.message if seen.end else seen.trouble.message if seen.trouble else ""
+        assert start_issue == case.start_issue
+        said = seen.end.message if seen.end else seen.start_issue.message if seen.start_issue else ""
         assert case.says in said
         assert (seen.never_ran, seen.retriable) == (case.never_ran, case.retriable)
         assert (seen.phase == Phase.ENDED) == (case.end is not None)
@@ -70,12 +73,12 @@ class TestRows:
         end = diagnose(pod(case)).end
         assert not end or "historyComplete" not in end.message
 
-    @pytest.mark.parametrize("row", [*ENDS, *TROUBLES], ids=lambda row: f"{row.number}: {row.situation}")
+    @pytest.mark.parametrize("row", [*POD_VERDICTS, *PENDING_REASONS], ids=lambda row: f"{row.number}: {row.situation}")
     def test_every_row_is_reached_by_an_example(self, row: Any) -> None:
-        rows = TROUBLES if row in TROUBLES else ENDS
+        rows = PENDING_REASONS if row in PENDING_REASONS else POD_VERDICTS
         deciding = []
         for case in (*CASES, *PRECEDENCE):
-            if (case.end is None) == (row in TROUBLES):
+            if (case.end is None) == (row in PENDING_REASONS):
                 view = PodView(pod(case))
                 deciding.append(next((found.number for found in rows if found.judge(view)), None))
         assert row.number in deciding
@@ -119,13 +122,13 @@ class TestTimesAndSigns:
 
     def test_a_sidecar_that_cannot_be_pulled_keeps_the_flow_from_starting(self) -> None:
         proxy = container(waiting("ImagePullBackOff", "Back-off pulling image envoy"), "proxy")
-        trouble = diagnose(pod(Case("", "", status("Pending", container(waiting("ContainerCreating")), proxy)))).trouble
-        assert trouble
-        assert trouble.reason == "ImagePullBackOff"
+        start_issue = diagnose(pod(Case("", "", status("Pending", container(waiting("ContainerCreating")), proxy)))).start_issue
+        assert start_issue
+        assert start_issue.reason == "ImagePullBackOff"
 
     def test_a_sidecar_that_cannot_be_pulled_is_no_trouble_for_a_flow_that_runs(self) -> None:
         proxy = container(waiting("ImagePullBackOff", "Back-off pulling image envoy"), "proxy")
-        assert diagnose(pod(Case("", "", status("Running", container(running()), proxy)))).trouble is None
+        assert diagnose(pod(Case("", "", status("Running", container(running()), proxy)))).start_issue is None
 
     @pytest.mark.parametrize(("label", "attempt"), [("7", 7), ("", 0), ("two", 0), ("²", 0), ("-1", 0)])
     def test_a_damaged_attempt_label_is_attempt_0(self, label: str, attempt: int) -> None:
@@ -135,7 +138,7 @@ class TestTimesAndSigns:
 
     def test_a_pod_without_labels_owners_and_status_is_pending(self) -> None:
         seen = diagnose({"metadata": {"name": "x", "creationTimestamp": CREATED}})
-        assert (seen.phase, seen.attempt, seen.end, seen.trouble) == (Phase.PENDING, 0, None, None)
+        assert (seen.phase, seen.attempt, seen.end, seen.start_issue) == (Phase.PENDING, 0, None, None)
 
     def test_a_pod_without_a_creation_time_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="pod x has no creationTimestamp"):
@@ -187,7 +190,7 @@ class TestOverrides:
     def test_what_has_not_ended_has_nothing_to_override(self) -> None:
         assert overridden(None, {"OOMKilled": "FAILED"}) is None
 
-    @pytest.mark.parametrize("entry", sorted({entry for row in ENDS for entry in row.overrides}))
+    @pytest.mark.parametrize("entry", sorted({entry for row in POD_VERDICTS for entry in row.overrides}))
     def test_every_override_the_table_names_turns_a_conclusion_around(self, entry: str) -> None:
         reason, verdict = entry.split(": ")
         ends = [end for case in (*CASES, *PRECEDENCE) if (end := diagnose(pod(case)).end) and end.reason == reason]
@@ -258,7 +261,7 @@ class TestAnyPod:
         assert (workload.end is not None) == over
         if workload.end:
             assert workload.end.is_terminal
-            assert workload.trouble is None
+            assert workload.start_issue is None
         if not workload.alive:
             assert over, "what does not live any more must have ended"
         if workload.end and workload.end.type == COMPLETED:
@@ -268,7 +271,7 @@ class TestAnyPod:
         if workload.never_ran:
             assert workload.end
             assert (workload.end.type, workload.started_time) == (CRASHED, None)
-        if workload.trouble:
+        if workload.start_issue:
             assert workload.phase == Phase.PENDING
         assert diagnose({"metadata": {**more, "name": "x", "creationTimestamp": CREATED}, "spec": spec, "status": seen}) == workload
 

@@ -13,7 +13,7 @@ from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.states import CRASHED
 from mintaka_operator import paths
-from mintaka_operator.applying import refusal
+from mintaka_operator.applying import create_error_of
 from mintaka_operator.cluster import ApiError, Cluster
 from mintaka_operator.diagnosis import diagnose
 from mintaka_operator.gathering import gather_run
@@ -87,9 +87,9 @@ class TestRow18:
             cluster.put(f"{paths.events('sales')}/{reason.lower()}", event)
         seen = clock.run(gather_run(world, ("sales", "nightly")))
         assert seen
-        trouble = seen.workloads[1].trouble
-        assert trouble
-        assert (trouble.reason, trouble.message) == ("FailedMount", "FailedMount at 9")
+        start_issue = seen.workloads[1].start_issue
+        assert start_issue
+        assert (start_issue.reason, start_issue.message) == ("FailedMount", "FailedMount at 9")
 
 
 #: code, reason, message → reason, how long it is borne (seconds, None for ever)
@@ -109,7 +109,7 @@ class TestRow28:
     @pytest.mark.parametrize("sentence", REFUSALS)
     def test_a_pod_that_cannot_be_created(self, sentence: str) -> None:
         code, reason, message, expected, seconds = REFUSALS[sentence]
-        seen = refusal(ApiError(code, reason, message))
+        seen = create_error_of(ApiError(code, reason, message))
         assert (seen.reason, seen.verdict, seen.message) == (expected, CRASHED, message)
         assert seen.patience == (None if seconds is None else timedelta(seconds=seconds))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mintaka_operator.diagnosis import ELSEWHERE
-from mintaka_operator.ends import ENDS
 from mintaka_operator.failure_table import main, render
-from mintaka_operator.troubles import TROUBLES
+from mintaka_operator.pending_reasons import PENDING_REASONS
+from mintaka_operator.pod_verdicts import POD_VERDICTS
 
 PAGE = Path(__file__).parents[3] / "docs" / "failure-table.md"
 
@@ -20,11 +20,13 @@ class TestFailureTable:
         assert PAGE.read_text(encoding="utf-8") == render(), told
 
     def test_every_row_of_the_research_is_there(self) -> None:
-        numbers = " ".join([*(row.number for row in (*ENDS, *TROUBLES)), *(row[0] for row in ELSEWHERE)]).replace(",", "").split()
+        numbers = (
+            " ".join([*(row.number for row in (*POD_VERDICTS, *PENDING_REASONS)), *(row[0] for row in ELSEWHERE)]).replace(",", "").split()
+        )
         assert {str(number) for number in range(1, 29)} <= set(numbers)
 
     def test_no_row_is_there_twice(self) -> None:
-        numbers = [*(row.number for row in (*ENDS, *TROUBLES)), *(row[0] for row in ELSEWHERE)]
+        numbers = [*(row.number for row in (*POD_VERDICTS, *PENDING_REASONS)), *(row[0] for row in ELSEWHERE)]
         assert len(numbers) == len(set(numbers))
 
     @pytest.mark.parametrize("line", [line for line in render().splitlines() if line.startswith("|")], ids=lambda line: line[:40])

@@ -94,7 +94,7 @@ def test_a_pod_is_asked_for_in_every_state(cluster: MemoryCluster, world: World,
 
 ANSWERS = {
     "an answer that never came": ApiError(0, "Unreachable", "connection reset"),
-    "a refusal as stale": ApiError(409, "Conflict", "has been modified"),
+    "a conflict as stale": ApiError(409, "Conflict", "has been modified"),
 }
 
 

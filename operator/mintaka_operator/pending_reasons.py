@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mintaka_core.workloads import Trouble
+from mintaka_core.workloads import StartIssue
 from mintaka_operator.failure_rows import Row
 
 if TYPE_CHECKING:
@@ -20,48 +20,50 @@ _PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
 _CONFIGURATION_PATIENCE = timedelta(seconds=60)
 
 
-def _pulling(view: PodView) -> Trouble | None:
+def _pulling(view: PodView) -> StartIssue | None:
     waiting = view.waiting_anywhere
     return (
-        Trouble("ImagePullBackOff", waiting.get("message") or "the image cannot be pulled") if waiting.get("reason") in _PULLING else None
+        StartIssue("ImagePullBackOff", waiting.get("message") or "the image cannot be pulled")
+        if waiting.get("reason") in _PULLING
+        else None
     )
 
 
-def _hopeless_image(view: PodView) -> Trouble | None:
+def _hopeless_image(view: PodView) -> StartIssue | None:
     waiting = view.waiting_anywhere
     if waiting.get("reason") in _HOPELESS_IMAGE:
-        return Trouble(waiting["reason"], waiting.get("message") or "the image cannot be used", timedelta(0))
+        return StartIssue(waiting["reason"], waiting.get("message") or "the image cannot be used", timedelta(0))
     return None
 
 
-def _waiting(reasons: set[str]) -> Callable[[PodView], Trouble | None]:
-    def judge(view: PodView) -> Trouble | None:
+def _waiting(reasons: set[str]) -> Callable[[PodView], StartIssue | None]:
+    def judge(view: PodView) -> StartIssue | None:
         waiting = view.waiting_anywhere
         if waiting.get("reason") in reasons:
-            return Trouble(waiting["reason"], waiting.get("message") or "the container cannot be created", _CONFIGURATION_PATIENCE)
+            return StartIssue(waiting["reason"], waiting.get("message") or "the container cannot be created", _CONFIGURATION_PATIENCE)
         return None
 
     return judge
 
 
-def _crash_loop(view: PodView) -> Trouble | None:
+def _crash_loop(view: PodView) -> StartIssue | None:
     waiting = view.waiting_anywhere
     if waiting.get("reason") == "CrashLoopBackOff":
-        return Trouble("CrashLoopBackOff", waiting.get("message") or "a container restarts again and again", timedelta(0))
+        return StartIssue("CrashLoopBackOff", waiting.get("message") or "a container restarts again and again", timedelta(0))
     return None
 
 
-def _unschedulable(view: PodView) -> Trouble | None:
+def _unschedulable(view: PodView) -> StartIssue | None:
     condition = view.condition("PodScheduled", "False")
     return (
-        Trouble("Unschedulable", condition.get("message") or "no node takes the pod")
+        StartIssue("Unschedulable", condition.get("message") or "no node takes the pod")
         if condition.get("reason") == "Unschedulable"
         else None
     )
 
 
 #: For pods that have not started.
-TROUBLES: tuple[Row[Trouble], ...] = (
+PENDING_REASONS: tuple[Row[StartIssue], ...] = (
     Row("13", "image cannot be pulled", "waiting ErrImagePull or ImagePullBackOff", "waits until pendingTimeoutSeconds, then CRASHED ImagePullBackOff", _pulling),
     Row("14", "image cannot be used", "waiting InvalidImageName, ErrImageNeverPull, ImageInspectError, SignatureValidationFailed", "CRASHED with that reason, at once", _hopeless_image),
     Row("15", "configuration missing", "waiting CreateContainerConfigError", "waits 60 s, then CRASHED CreateContainerConfigError", _waiting({"CreateContainerConfigError"})),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.states import StateType
-from mintaka_operator.announcing import announce, transition_event, warning_event
 from mintaka_operator.cluster import ApiError, Cluster
+from mintaka_operator.event_recorder import record_event, transition_event, warning_event
 
 if TYPE_CHECKING:
     from jumping import Clock
@@ -137,10 +137,10 @@ class TestLimits:
 
 class TestSending:
     def test_an_event_is_created(self, clock: Clock, cluster: MemoryCluster) -> None:
-        clock.run(announce(cast("Cluster", cluster), told("FAILED")))
+        clock.run(record_event(cast("Cluster", cluster), told("FAILED")))
         assert [path for path in cluster.objects if path.startswith("/api/v1/namespaces/sales/events/nightly.0b7cfd0e.3")]
 
     def test_losing_an_event_stops_nothing(self, clock: Clock, cluster: MemoryCluster) -> None:
         cluster.fault = lambda _method, _path: ApiError(403, "Forbidden", "no")
-        clock.run(announce(cast("Cluster", cluster), told("FAILED")))
+        clock.run(record_event(cast("Cluster", cluster), told("FAILED")))
         assert not cluster.objects

@@ -175,7 +175,7 @@ def _failed_without_signs(view: PodView) -> State | None:
 
 
 #: For pods that have ended.
-ENDS: tuple[Row[State], ...] = (
+POD_VERDICTS: tuple[Row[State], ...] = (
     Row("0", "the flow reported its own end", "termination message with a report that the exit code bears out", "as reported", _reported, ("ValueError: CRASHED",)),
     Row("2", "exit 0", "flow terminated, exitCode 0, and nobody had asked it to stop", "COMPLETED; CRASHED ExitedWithoutReport where the SDK ran but left no report", _exit_zero, ("ExitedWithoutReport: FAILED",)),
     Row("24", "refused by the kubelet", "Failed, message beginning with Pod was rejected, or reason OutOf…, NodeAffinity, UnexpectedAdmissionError, …; the flow never started", "CRASHED with that reason; tried again at nobody's expense", _admission, ("OutOfcpu: FAILED",), never_ran=True),

@@ -80,7 +80,7 @@ def _cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
-async def announce(cluster: Cluster, event: dict[str, Any]) -> None:
+async def record_event(cluster: Cluster, event: dict[str, Any]) -> None:
     """Send an Event; losing one is no reason to stop."""
     with contextlib.suppress(ApiError):
         await cluster.create(paths.events(event["metadata"]["namespace"]), event)
