@@ -41,6 +41,8 @@ class Workload:
     on); `retriable` False where trying again cannot help; `never_ran` True where it was turned away before any code ran.
     `history_complete` is what its own report said of its task runs (None: it left none), `spool` where the rest lies.
     `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` until when that may last (None: for ever).
+    `held`: it cannot go before its hold is taken off, which must not happen before its end is recorded. `deleted`: its deletion was
+    requested. `reports`: its process is to leave a report of its own. `node` is what it runs on, "" before that is decided.
     """
 
     name: str
@@ -61,6 +63,20 @@ class Workload:
     spool: str = ""
     suspension: str = ""
     resume_by: datetime | None = None
+    held: bool = False
+    deleted: bool = False
+    reports: bool = False
+    node: str = ""
+
+
+class CreateErrorKind(StrEnum):
+    """How a refusal may pass. LASTING: by nothing but a change of the run's own resources, within its patience. CAPACITY: when
+    something else happens, such as the end of another workload or a change of a quota. TRANSIENT: by itself, soon.
+    """
+
+    LASTING = "LASTING"
+    CAPACITY = "CAPACITY"
+    TRANSIENT = "TRANSIENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +84,14 @@ class CreateError:
     """Why no workload can be created for a run that is due.
 
     `patience` is how long that may last before the run ends in `verdict`: zero for what nothing will mend, None for what
-    is worth trying for ever (a quota that others will free).
+    is worth trying for ever (a quota that others will free). `retry_after` is how many seconds the refusing side asks to wait
+    (None: it does not say), `retry_time` when the controller tries again (None: after the usual wait).
     """
 
     reason: str
     message: str
     verdict: StateType
     patience: timedelta | None = timedelta(0)
+    kind: CreateErrorKind = CreateErrorKind.LASTING
+    retry_after: float | None = None
+    retry_time: datetime | None = None
