@@ -13,9 +13,9 @@ from mintaka_api.cluster_problems import of_refusal
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
 from mintaka_api.sightings import read_deployment, read_run
+from mintaka_core.limits import PARAMETERS_LIMIT_BYTES
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time
-from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
 from mintaka_core.states import SUSPENDED_ITSELF
 from mintaka_kubernetes import ClusterRefusal
 

@@ -15,10 +15,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from mintaka_core import names
+from mintaka_core.limits import PARAMETERS_LIMIT_BYTES
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
 from mintaka_core.reconciling.passes import RunObservation
 from mintaka_core.resources import FlowDeployment, FlowRun
-from mintaka_core.resources.runs import PARAMETERS_LIMIT_BYTES
 from mintaka_core.states import CRASHED, FAILED, PAUSED, PENDING, SCHEDULED
 from mintaka_core.workloads import CreateError, StartIssue, Workload
 from mintaka_operator import paths

@@ -17,9 +17,6 @@ TRANSITIONS_KEPT = 32
 #: How often a run may suspend itself.
 RESUMED_LIMIT = 200
 
-#: The most bytes of JSON that the parameters of a run may take; larger inputs belong into a file or an object store.
-PARAMETERS_LIMIT_BYTES = 16384
-
 
 def _immutable(field: str) -> dict[str, str]:
     return cel(
