@@ -4,7 +4,7 @@
 # needs COMMAND:PACKAGE ...
 needs() {
   local pair missing=()
-  for pair in "$@"; do command -v "${pair%:*}" >/dev/null || missing+=("${pair#*:}"); done
+  for pair in "$@"; do type -P "${pair%:*}" >/dev/null || missing+=("${pair#*:}"); done
   install_packages "${missing[@]}"
 }
 
