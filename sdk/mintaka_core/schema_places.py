@@ -1,0 +1,234 @@
+"""Which parts of a JSON Schema (2020-12, and the older words for the same) speak of one place of a value, and whether it is secret.
+
+A place is secret if any subschema that may apply to it has `format: password` or `writeOnly: true`. "May apply" is wider
+than validation: every branch of anyOf, oneOf, if and dependentSchemas counts, and so do patterns that are not plain text.
+Schemas are users' own and may be hostile: references in circles end, references that lead nowhere make a place secret,
+and the work is bounded (`Exhausted`). No reference is fetched, no regular expression is run.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: How many subschemas are read, and members asked for, before a walk gives up: some 50 ms.
+STEPS_LIMIT = 30_000
+#: How many parts a schema may have; the largest resource holds fewer.
+_PARTS_LIMIT = 200_000
+#: How many places are remembered from one walk to the next.
+_REMEMBERED = 4096
+
+_LISTS = ("allOf", "anyOf", "oneOf")
+_ALTERNATIVES = ("if", "then", "else")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_OTHERWISE = ("additionalProperties", "unevaluatedProperties")
+#: Of the items of a list after those that are described one by one.
+_REST = ("items", "additionalItems", "unevaluatedItems")
+_DIGITS = 9
+_CHARACTERS_A_STEP = 16
+#: A text, with a backslash before what is not a letter or digit, and anchors.
+_PLAIN_PATTERN = re.compile(r"(\^?)((?:[^\\^$.|?*+()\[\]{}]|\\[^a-zA-Z0-9])*)(\$?|\.\*\$?)")
+
+
+class Exhausted(MintakaError):
+    """A schema or a value is too large to be walked through; whatever it says has to be taken for secret."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One place of a value: `schemas` are the subschemas that speak of it, references followed and branches included."""
+
+    secret: bool
+    schemas: list[dict[str, Any]] = field(default_factory=list)
+
+
+class SchemaPlaces:
+    """The places of the values that `schema` describes."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+        self._named = _named_schemas(schema)
+        self._known: dict[frozenset[int], Place] = {}
+        self._steps = 0
+
+    def may_be_secret(self) -> bool:
+        """Whether any part of the schema is marked or leads to what is not known; False spares all walks. May raise Exhausted."""
+        return any(_is_marked(node) or self._leads_astray(node) for node in _nodes(self._schema))
+
+    def begin(self) -> Place:
+        """Begin a walk with the place of the whole value."""
+        self._steps = 0
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        return self._place([self._schema])
+
+    def count(self, steps: int = 1) -> None:
+        """Take `steps` off the work that is allowed; raises Exhausted."""
+        self._steps += steps
+        if self._steps > STEPS_LIMIT:
+            raise Exhausted
+
+    def member(self, place: Place, name: str) -> Place:
+        """The place of the member `name` of an object at `place`."""
+        found: list[Any] = []
+        for schema in place.schemas:
+            self.count()
+            declared = _table(schema, "properties")
+            patterns = _table(schema, "patternProperties")
+            self.count(len(patterns))
+            matching = [declared[name]] if name in declared else []
+            matching += [subschema for pattern, subschema in patterns.items() if _may_match(pattern, name)]
+            found += matching or [schema[keyword] for keyword in _OTHERWISE if keyword in schema]
+        return self._place(found)
+
+    def item(self, place: Place, index: int) -> Place:
+        """The place of the item `index` of a list at `place`."""
+        found: list[Any] = []
+        for schema in place.schemas:
+            self.count()
+            first = _first_items(schema)
+            rest = _REST if index >= len(first) else ()
+            found += first[index : index + 1]
+            found += [schema[keyword] for keyword in ("contains", *rest) if keyword in schema and not isinstance(schema[keyword], list)]
+        return self._place(found)
+
+    def of(self, schema: Any) -> Place:
+        """The place of the values that `schema`, a part of the whole, describes."""
+        return self._place([schema])
+
+    def below(self, place: Place) -> list[Place]:
+        """Every place directly below `place` that the schema tells from others."""
+        names = dict.fromkeys(name for schema in place.schemas for name in _table(schema, "properties"))
+        widest = max((len(_first_items(schema)) for schema in place.schemas), default=0)
+        others = [
+            subschema
+            for schema in place.schemas
+            for subschema in (*_table(schema, "patternProperties").values(), *(schema[each] for each in _OTHERWISE if each in schema))
+        ]
+        return [
+            *(self.member(place, name) for name in names),
+            *(self._place([other]) for other in others),
+            *(self.item(place, index) for index in range(widest + 1)),
+        ]
+
+    def _place(self, schemas: list[Any]) -> Place:
+        key = frozenset(map(id, schemas))
+        if key not in self._known:
+            self._known[key] = self._expanded(schemas)
+        return self._known[key]
+
+    def _expanded(self, schemas: list[Any]) -> Place:
+        """The schemas with all that they refer to or are made of, each once."""
+        place, waiting, met = Place(secret=False), list(schemas), set[int]()
+        while waiting:
+            self.count()
+            schema = waiting.pop()
+            if not isinstance(schema, dict) or id(schema) in met:
+                continue
+            met.add(id(schema))
+            place.schemas.append(schema)
+            place.secret = place.secret or _is_marked(schema) or _is_marked(schema.get("propertyNames"))
+            for keyword in _LISTS:
+                waiting += schema[keyword] if isinstance(schema.get(keyword), list) else ()
+            waiting += [schema[keyword] for keyword in _ALTERNATIVES if keyword in schema]
+            waiting += _table(schema, "dependentSchemas").values()
+            waiting += _table(schema, "dependencies").values()
+            place.secret = place.secret or self._leads_astray(schema)
+            for keyword in _REFERENCES:
+                waiting += self._targets(schema[keyword]) if keyword in schema else ()
+        return place
+
+    def _leads_astray(self, schema: dict[str, Any]) -> bool:
+        """Whether a reference of this subschema leads to nothing that is known."""
+        return any(keyword in schema and not self._targets(schema[keyword]) for keyword in _REFERENCES)
+
+    def _targets(self, reference: Any) -> list[Any]:
+        """What a reference may mean; empty if that is not in this schema."""
+        if not isinstance(reference, str):
+            return []
+        self.count(1 + len(reference) // _CHARACTERS_A_STEP)
+        address, _, fragment = reference.partition("#")
+        bases = self._named.get(address, []) if address else [self._schema]
+        if not fragment:
+            return bases
+        if fragment.startswith("/"):
+            found = [_pointed_at(base, fragment) for base in bases]
+            return [each for each in found if each is not None]
+        return self._named.get(f"#{fragment}", [])
+
+
+def _is_marked(schema: Any) -> bool:
+    """Whether the schema itself says that its value is secret."""
+    return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("format") == "password")
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every object in `schema`, whatever it stands for; raises Exhausted if there are too many."""
+    waiting, count = [schema], 0
+    while waiting:
+        count += 1
+        if count > _PARTS_LIMIT:
+            raise Exhausted
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            yield node
+            waiting += node.values()
+
+
+def _named_schemas(schema: Any) -> dict[str, list[Any]]:
+    """Subschemas by `$id` and, with a # before them, by anchor."""
+    named: dict[str, list[Any]] = {}
+    for node in _nodes(schema):
+        for keyword, prefix in (("$id", ""), ("$anchor", "#"), ("$dynamicAnchor", "#")):
+            if isinstance(name := node.get(keyword), str):
+                named.setdefault(prefix + name.removesuffix("#"), []).append(node)
+    return named
+
+
+def _pointed_at(node: Any, pointer: str) -> Any:
+    """What a JSON pointer (RFC 6901) leads to; None if there is nothing."""
+    for part in unquote(pointer).split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict):
+            node = node.get(key)
+        elif isinstance(node, list) and key.isascii() and key.isdigit() and len(key) <= _DIGITS and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            return None
+    return node
+
+
+def _first_items(schema: dict[str, Any]) -> list[Any]:
+    """The subschemas of the first items, one for each: `prefixItems`, or as it was before 2020, a list of `items`."""
+    for keyword in ("prefixItems", "items"):
+        if isinstance(schema.get(keyword), list):
+            return list(schema[keyword])
+    return []
+
+
+def _table(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
+    table = schema.get(keyword)
+    return table if isinstance(table, dict) else {}
+
+
+def _may_match(pattern: str, name: str) -> bool:
+    """Whether `pattern` matches `name`, or is more than a text with anchors and cannot be decided here."""
+    plain = _PLAIN_PATTERN.fullmatch(pattern)
+    if plain is None:
+        return True
+    begin, text, end = plain[1], re.sub(r"\\(.)", r"\1", plain[2]), plain[3].removeprefix(".*")
+    open_ended = plain[3].startswith(".*")
+    if begin and end and not open_ended:
+        return name == text
+    if begin:
+        return name.startswith(text)
+    return name.endswith(text) if end and not open_ended else text in name

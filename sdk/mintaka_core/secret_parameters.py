@@ -1,0 +1,220 @@
+"""Secrets in parameters: what a schema marks `format: password` or `writeOnly: true` is shown and stored as stars.
+
+The FlowRun and FlowDeployment themselves, and the pods made of them, hold the values; nothing that shows or copies them
+may. If it cannot be told what is secret, because there is no schema or it cannot be walked through in bounded time,
+everything is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core.schema_places import Exhausted, Place, SchemaPlaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MASK = "********"
+
+#: Nothing that a resource may hold is deeper; what is, is masked without looking further.
+_DEPTH = 200
+#: Keywords of a schema that hold a value, lists of values, and subschemas by name.
+_VALUES, _LISTS_OF_VALUES = ("default", "const"), ("examples", "enum")
+#: Keywords that say what a value is.
+_QUOTING = frozenset({"const", "enum"})
+_TABLES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
+
+
+class SecretParameters:
+    """Which of the parameters that obey a JSON Schema are secret; false if none are."""
+
+    def __init__(self, schema: Any) -> None:
+        """`schema` may be anything a user writes, wrong or hostile; None says nothing of any parameter."""
+        self._schema = schema
+        self._places: SchemaPlaces | None = None
+        try:
+            self._places = SchemaPlaces(schema)
+            self._any = self._places.may_be_secret()
+        except Exhausted:
+            self._any = True
+
+    def __bool__(self) -> bool:
+        """Whether anything in the schema may be secret."""
+        return self._any
+
+    def masked(self, parameters: Any) -> Any:
+        """`parameters` with `MASK` in place of what is secret; null stays null. What is given is not changed."""
+        if not self._any:
+            return parameters
+        places = self._places
+        try:
+            root = places.begin() if places else None
+            return _masked(places, root, parameters, 0) if places and root and not root.secret else _fully_masked(parameters)
+        except Exhausted:
+            self._places = None  # it need not be tried again
+            return _fully_masked(parameters)
+
+    def masked_schema(self) -> Any:
+        """The schema without default, examples, const and enum of what is secret; those that contain secrets are masked."""
+        if not self._any:
+            return self._schema
+        try:
+            return _cleaned(self._schema, _Cleaning(self._places) if self._places else None, 0)
+        except Exhausted:
+            return _cleaned(self._schema, None, 0)
+
+    def conceals(self, parameters: Any, path: Sequence[str | int]) -> bool:
+        """Whether the value at `path` is secret, lies in a secret or contains one, so that no message may quote it."""
+        value, shown = parameters, self.masked(parameters)
+        for key in path:
+            try:
+                value, shown = value[key], shown[key]
+            except (KeyError, IndexError, TypeError):
+                return self._any
+        return bool(value != shown)
+
+    def violation(self, parameters: Any, path: Sequence[str | int], keyword: str, expected: Any, message: str) -> str:
+        """What to say of the value at `path`, which does not obey the schema's `keyword: expected`.
+
+        That is a validator's `message`, which quotes the value, if that may be.
+        """
+        if keyword == "required" or not self.conceals(parameters, path):  # it quotes the schema alone
+            return message
+        told = json.dumps(expected) if keyword not in _QUOTING and isinstance(expected, str | int | float) else ""
+        return f"a value that is secret does not obey {keyword} {told}".rstrip()
+
+    def redacted(self, text: str, parameters: Any) -> str:
+        """`text` with `MASK` in place of each secret of `parameters`, as it is, as JSON and as Python write it."""
+        if not self._any:
+            return text
+        secrets = {form for value in _hidden(parameters, self.masked(parameters), 0) for form in _forms(value)}
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = text.replace(secret, MASK)
+        return text
+
+
+#: For runs whose schema is not known: every parameter is secret.
+UNKNOWN = SecretParameters({"additionalProperties": {"writeOnly": True}})
+
+
+def masked_template(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a FlowDeployment's `spec`, or of a run's inline `template`, with masked parameters, schedules and schema."""
+    secrets = SecretParameters(template.get("parameterSchema"))
+    if not secrets:
+        return dict(template)
+    result = dict(template) | {"parameterSchema": secrets.masked_schema()}
+    if "parameters" in template:
+        result["parameters"] = secrets.masked(template["parameters"])
+    if isinstance(schedules := template.get("schedules"), list | tuple):
+        result["schedules"] = [_masked_member(schedule, secrets) for schedule in schedules]
+    return result
+
+
+def masked_run(document: Mapping[str, Any], secrets: SecretParameters) -> dict[str, Any]:
+    """The FlowRun `document` with masked parameters; `secrets` are its deployment's (an inline template brings its own)."""
+    result, spec = dict(document), document.get("spec")
+    if not isinstance(spec, dict):
+        return result
+    template = spec.get("template")
+    if isinstance(template, dict):
+        secrets = SecretParameters(template.get("parameterSchema"))
+        spec = {**spec, "template": masked_template(template)}
+    return result | {"spec": _masked_member(spec, secrets)}
+
+
+def _masked_member(holder: Any, secrets: SecretParameters) -> Any:
+    """`holder` with masked `parameters`, if it has any."""
+    if not isinstance(holder, dict) or "parameters" not in holder:
+        return holder
+    return {**holder, "parameters": secrets.masked(holder["parameters"])}
+
+
+def _fully_masked(parameters: Any) -> Any:
+    if isinstance(parameters, dict):
+        return {name: None if value is None else MASK for name, value in parameters.items()}
+    return None if parameters is None else MASK
+
+
+def _masked(places: SchemaPlaces, place: Place, value: Any, depth: int) -> Any:
+    places.count()
+    if value is None:
+        return None
+    if place.secret or depth > _DEPTH:
+        return MASK
+    if isinstance(value, dict):
+        return {name: _masked(places, places.member(place, name), member, depth + 1) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(places, places.item(place, index), item, depth + 1) for index, item in enumerate(value)]
+    return value
+
+
+class _Cleaning:
+    """The places that each part of a schema speaks of, for cleaning it of their values."""
+
+    def __init__(self, places: SchemaPlaces) -> None:
+        self._places = places
+        self._by_node: dict[int, list[Place]] = {}
+        waiting, met = [places.begin()], set[int]()
+        while waiting:
+            place = waiting.pop()
+            if id(place) in met:
+                continue
+            met.add(id(place))
+            for schema in place.schemas:
+                self._by_node.setdefault(id(schema), []).append(place)
+            waiting += places.below(place)
+
+    def within(self, schema: dict[str, Any]) -> _Cleaning | None:
+        """The same for what is in `schema`; None if all of it is secret."""
+        return None if any(place.secret for place in self._of(schema)) else self
+
+    def masked(self, schema: dict[str, Any], value: Any) -> Any:
+        """A value that stands in `schema`."""
+        for place in self._of(schema):
+            value = _masked(self._places, place, value, 0)
+        return value
+
+    def _of(self, schema: dict[str, Any]) -> list[Place]:
+        # What nothing refers to is a place of its own.
+        return self._by_node.get(id(schema)) or [self._places.of(schema)]
+
+
+def _cleaned(schema: Any, cleaning: _Cleaning | None, depth: int) -> Any:
+    """A copy of `schema`; `cleaning` None: without any value."""
+    if isinstance(schema, list):
+        return [_cleaned(part, cleaning, depth + 1) for part in schema]
+    if not isinstance(schema, dict) or depth > _DEPTH:
+        return schema if not isinstance(schema, dict) else {}
+    cleaning = cleaning.within(schema) if cleaning else None
+    result: dict[str, Any] = {}
+    for keyword, value in schema.items():
+        if keyword in _VALUES:
+            result |= {keyword: cleaning.masked(schema, value)} if cleaning else {}
+        elif keyword in _LISTS_OF_VALUES:
+            listed = value if isinstance(value, list) else []
+            result |= {keyword: [cleaning.masked(schema, each) for each in listed]} if cleaning else {}
+        elif keyword in _TABLES and isinstance(value, dict):
+            result[keyword] = {name: _cleaned(part, cleaning, depth + 1) for name, part in value.items()}
+        else:
+            result[keyword] = _cleaned(value, cleaning, depth + 1)
+    return result
+
+
+def _hidden(value: Any, shown: Any, depth: int) -> Iterator[Any]:
+    """The values without members that `shown`, which is `value` masked, does not show."""
+    if depth > _DEPTH or value is shown:
+        return
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _hidden(member, shown[name] if isinstance(shown, dict) else MASK, depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _hidden(item, shown[index] if isinstance(shown, list) else MASK, depth + 1)
+    elif value != shown and not isinstance(value, bool) and value not in {None, ""}:
+        yield value
+
+
+def _forms(value: Any) -> tuple[str, ...]:
+    text = str(value)
+    return text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
