@@ -73,9 +73,9 @@ def test_the_depth_limit_is_the_last_depth_that_is_allowed(objects: bool) -> Non
 )
 def test_what_cannot_be_stored_unchanged_is_refused_with_its_place(value: Any, reason: str, words: str) -> None:
     """Whatever the value, within bounded time."""
-    began = time.monotonic()
+    began = time.process_time()
     excess = check_value("p", value)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 5
     assert excess is not None
     assert excess.reason == reason
     assert words in excess.message
