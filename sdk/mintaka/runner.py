@@ -7,6 +7,8 @@ killed leaves none, and then the operator reads the pod's status.
 
 from __future__ import annotations
 
+import faulthandler
+import io
 import logging
 import os
 import sys
@@ -24,6 +26,7 @@ from mintaka.logging import HistoryHandler, hear
 from mintaka.recording.recorder import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
 from mintaka.termination import MARGIN_SECONDS, Termination
+from mintaka_core.console import CONSOLE_FORMAT, CONSOLE_TIME
 from mintaka_core.reports import ExitCode, Report
 from mintaka_core.states import COMPLETED, RUNNING, StateType
 
@@ -259,8 +262,16 @@ def exit_code(state: State) -> ExitCode:
     return codes.get(state.type, ExitCode.FAILED)
 
 
+def _print_at_once() -> None:
+    """Let the container's log have what is printed even if the process dies of it, and where it was then."""
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+
+
 def _configure_logging(level: str) -> None:
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = logging.Formatter(CONSOLE_FORMAT, CONSOLE_TIME)
     formatter.converter = gmtime
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
@@ -276,6 +287,7 @@ def main() -> None:
     except InvalidEnvironment as error:
         sys.stderr.write(f"mintaka.runner: {error}\n")
         sys.exit(ExitCode.USAGE)
+    _print_at_once()
     _configure_logging(environment.log_level)
     attempt = Attempt(environment)
     code = attempt.run()

@@ -129,7 +129,10 @@ class GraphAnswer(msgspec.Struct):
 
 
 class LogAnswer(msgspec.Struct):
-    """A line of a log; `level` is Python's number (20 INFO, 30 WARNING, …), `n` the task run it belongs to."""
+    """A line of a log; `level` is Python's number (20 INFO, 30 WARNING, …), `n` the task run it belongs to.
+
+    `seq` orders the lines; its steps say nothing. `logger` is `container/NAME` for lines that were copied from a container's log.
+    """
 
     seq: int
     time: datetime

@@ -34,6 +34,7 @@ class NameKind(IntEnum):
     TAG = 4
     LOGGER = 5
     FLOW = 6
+    CONTAINER = 7
 
 
 #: The type of a state off the wire: as strict as the enum, and a plain string.

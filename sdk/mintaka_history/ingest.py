@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mintaka_history.codes import NameKind
+from mintaka_history.container_logs import parse
 from mintaka_history.instants import now_microseconds
 from mintaka_history.parcels import parcel_of, words_of
 from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.writing import container_logs
 
 if TYPE_CHECKING:
     from mintaka_history.database import Database
@@ -23,4 +26,21 @@ def take_in(database: Database, names: Names, uid: str, report: RunReport, *, la
     """
     parcel = parcel_of(uid, report, names.given(database, words_of(report)), heard=now_microseconds(), late=late)
     with database.writing() as connection:
-        parcel.store(SqlalchemySession(connection))
+        session = SqlalchemySession(connection)
+        parcel.store(session)
+        if late:  # its container's log may have been copied meanwhile
+            container_logs.drop_delivered(session, uid, report.attempt, report.logs)
+
+
+def copy_container_log(
+    database: Database, names: Names, key: tuple[int, int], container: str, text: str, *, truncated: bool, origin: str
+) -> int:
+    """Copy the log of a container, named `origin` in words, into the log of an attempt; returns how many lines it added.
+
+    `key` is the flow run's number and the attempt. To be called in a writer's thread.
+    """
+    word = (NameKind.CONTAINER, container_logs.PREFIX + container)
+    number = names.given(database, [word])[word]
+    lines = parse(text, now_microseconds(), truncated=truncated, origin=origin)
+    with database.writing() as connection:
+        return container_logs.replace(SqlalchemySession(connection), key, number, lines)

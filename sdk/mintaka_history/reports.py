@@ -21,7 +21,12 @@ ITEMS_LIMIT = 5000
 MESSAGE_LIMIT = 16_384
 NAME_LIMIT = 200
 
+#: The step in which the lines of a log are numbered: between two of them there is room for lines of containers.
+LINE_STEP = 1 << 16
+
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+#: As far as JSON numbers are exact everywhere.
+_LineNumber = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _Small = Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)]
@@ -74,9 +79,9 @@ class TaskReport(msgspec.Struct, frozen=True, gc=False):
 
 
 class LogReport(msgspec.Struct, frozen=True, gc=False):
-    """One line of the log."""
+    """One line of the log; `seq` orders the lines of an attempt, usually in steps of `LINE_STEP`."""
 
-    seq: _Number
+    seq: _LineNumber
     time: _Instant
     message: str
     level: Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)] = 20

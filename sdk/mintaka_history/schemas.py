@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 #: The newest revision in `migrations/versions`.
-HEAD = "0008"
+HEAD = "0009"
 #: The statements that make an empty SQLite file one of revision `HEAD`.
 PATH = Path(__file__).with_name("schema.sql")
 

@@ -194,7 +194,7 @@ logs = Table(
     metadata,
     Column("flow_run", Big, nullable=False),
     Column("at", Big, nullable=False),
-    Column("seq", Integer, nullable=False),
+    Column("seq", Big, nullable=False),
     Column("n", Integer),
     Column("logger", Integer),
     Column("attempt", SmallInteger, nullable=False),

@@ -1,6 +1,18 @@
 """The routes: parse, call, return. No SQL, no Kubernetes."""
 
-from mintaka_api.routes import attempts, concurrency, flow_deployments, flow_runs, health, intents, pauses, reports, task_runs, variables
+from mintaka_api.routes import (
+    attempts,
+    concurrency,
+    container_logs,
+    flow_deployments,
+    flow_runs,
+    health,
+    intents,
+    pauses,
+    reports,
+    task_runs,
+    variables,
+)
 
 ROUTERS = (
     health.router,
@@ -8,6 +20,7 @@ ROUTERS = (
     flow_runs.router,
     task_runs.router,
     reports.router,
+    container_logs.router,
     pauses.router,
     attempts.router,
     intents.router,

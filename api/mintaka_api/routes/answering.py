@@ -35,10 +35,12 @@ def page_answer(part: Part[Any], question: Any, fields: frozenset[str] | None) -
     return answer({"items": items, "next": encode_cursor(question, part.last)})
 
 
-def documented(kind: type[msgspec.Struct], *problems: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that answers with `kind`, or with one of `problems` (keys of `PROBLEMS`)."""
-    content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
-    responses: dict[int | str, dict[str, Any]] = {status: {"description": "Done", "content": {"application/json": content}}}
+def documented(kind: type[msgspec.Struct] | None, *problems: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers with `kind` (None: without a body), or with one of `problems` (keys of `PROBLEMS`)."""
+    responses: dict[int | str, dict[str, Any]] = {status: {"description": "Done"}}
+    if kind is not None:
+        content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
+        responses[status]["content"] = {"application/json": content}
     for name in (*problems, "database-away"):
         code, title = PROBLEMS[name]
         example = EXAMPLES["ProblemAnswer"] | {"type": f"https://mintaka.dev/problems/{name}", "title": title, "status": code}

@@ -13,7 +13,7 @@ from mintaka_api.problems import Problem
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-#: The most bytes of a document; reports, which are larger, are read on their own.
+#: The most bytes of a document unless a route says otherwise; reports, which are larger, are read on their own.
 _LIMIT_BYTES = 256 * 1024
 
 
@@ -24,9 +24,9 @@ def json_body(kind: type[msgspec.Struct], *, required: bool = True) -> dict[str,
     return {"requestBody": {"required": True, **described} if required else described}
 
 
-async def document_of[T](request: Request, kind: type[T]) -> T:
+async def document_of[T](request: Request, kind: type[T], limit: int = _LIMIT_BYTES) -> T:
     """The body of `request` as a `kind`, all members left out where it is empty; a Problem where it is none, or too large."""
-    body = await read_body(request, _LIMIT_BYTES)
+    body = await read_body(request, limit)
     try:
         return msgspec.json.decode(body if body.strip() else b"{}", type=kind)
     except msgspec.ValidationError as error:

@@ -178,7 +178,7 @@ class LogQuery(ListQuery):
     level: Annotated[
         int | None, Field(ge=0, le=32767, description="Only lines of at least this level (20 INFO, 30 WARNING, 40 ERROR).")
     ] = None
-    after: Annotated[int | None, Field(ge=-1, le=2**31 - 1, description="Only lines after the one with this `seq`.")] = None
+    after: Annotated[int | None, Field(ge=1 - 2**53, le=2**53 - 1, description="Only lines after the one with this `seq`.")] = None
 
 
 class VariableQuery(ListQuery):

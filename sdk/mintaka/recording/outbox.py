@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.runs import now_micros
 from mintaka.recording.wire import Contents, LogLine, artifact_report, task_report
+from mintaka_history.reports import LINE_STEP
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
@@ -37,7 +38,7 @@ class Outbox:
         self._runs: deque[Run] = deque()
         self._lines: deque[LogLine] = deque()
         self._artifacts: deque[ArtifactVersion] = deque()
-        self._line_numbers = itertools.count()
+        self._line_numbers = itertools.count(LINE_STEP, LINE_STEP)
         self._room = threading.Condition()
         #: How many task runs are over, by state, and the states of those that are not.
         self._over: Counter[str] = Counter()

@@ -30,18 +30,22 @@ TASK_COLUMNS = (
 _ARTIFACT_COLUMNS = ("id", "created", "updated", "n", "seq", "kind", "key", "description", "data")
 
 
+#: A line of a log: seq, time, level, logger, n, message.
+type LogRow = tuple[int, int, int, int | None, int | None, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of one report.
 
-    `tasks` have the columns `TASK_COLUMNS`, ordered by `n`, each once; `tags` are (tag, created, n); `logs` (seq, time,
-    level, logger, n, message); `artifacts` (id, created, updated, n, seq, kind, key, description, data), each id once.
+    `tasks` have the columns `TASK_COLUMNS`, ordered by `n`, each once; `tags` are (tag, created, n); `artifacts` (id, created,
+    updated, n, seq, kind, key, description, data), each id once.
     """
 
     namespace: int
     tasks: Sequence[tuple[Any, ...]]
     tags: Sequence[tuple[int, int, int]] = ()
-    logs: Sequence[tuple[int, int, int, int | None, int | None, str]] = ()
+    logs: Sequence[LogRow] = ()
     artifacts: Sequence[tuple[Any, ...]] = ()
 
 
@@ -61,7 +65,7 @@ _POSTGRESQL_TAGS = (
 )
 _POSTGRESQL_LOGS = (
     "INSERT INTO logs (flow_run, attempt, seq, at, level, logger, n, message) SELECT %b::bigint, %b::smallint, * "
-    "FROM unnest(%b::integer[], %b::bigint[], %b::smallint[], %b::integer[], %b::integer[], %b::text[]) ON CONFLICT DO NOTHING"
+    "FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[], %b::integer[], %b::integer[], %b::text[]) ON CONFLICT DO NOTHING"
 )
 _SQLITE_TASKS = ("task_runs", ("flow_run", "attempt", "ns", *TASK_COLUMNS), _CONFLICT)
 _SQLITE_TAGS = ("task_run_tags", ("flow_run", "attempt", "tag", "created", "n"), "ON CONFLICT DO NOTHING")
@@ -99,11 +103,20 @@ def write(
     return None
 
 
+def write_lines(session: Session, key: tuple[int, int], lines: Sequence[LogRow]) -> None:
+    """Add lines to the log of an attempt, which `key` names by the flow run's number and its own."""
+    if not session.postgresql:
+        _insert_sqlite(session, _SQLITE_LOGS, key, lines)
+    elif lines:
+        session.run_native(_POSTGRESQL_LOGS, (*key, *(list(column) for column in zip(*lines, strict=True))))
+
+
 def _write_rows(session: Session, key: tuple[int, int], rows: Rows) -> None:
     if session.postgresql:
         _write_postgresql(session, key, rows)
     else:
         _write_sqlite(session, key, rows)
+    write_lines(session, key, rows.logs)
     for artifact in rows.artifacts:
         session.run(_ARTIFACT, (*key, session.uid(artifact[0]), *artifact[1:]))
 
@@ -134,8 +147,6 @@ def _write_postgresql(session: Session, key: tuple[int, int], rows: Rows) -> Non
         session.run_native(_postgresql_tasks(shared), (*key, rows.namespace, *ones, *arrays))
     if rows.tags:
         session.run_native(_POSTGRESQL_TAGS, (*key, *(list(column) for column in zip(*sorted(rows.tags), strict=True))))
-    if rows.logs:
-        session.run_native(_POSTGRESQL_LOGS, (*key, *(list(column) for column in zip(*rows.logs, strict=True))))
 
 
 @lru_cache(maxsize=64)
@@ -147,7 +158,6 @@ def _sqlite_insert(table: str, columns: tuple[str, ...], conflict: str, rows: in
 def _write_sqlite(session: Session, key: tuple[int, int], rows: Rows) -> None:
     _insert_sqlite(session, _SQLITE_TASKS, (*key, rows.namespace), rows.tasks)
     _insert_sqlite(session, _SQLITE_TAGS, key, rows.tags)
-    _insert_sqlite(session, _SQLITE_LOGS, key, rows.logs)
 
 
 def _insert_sqlite(

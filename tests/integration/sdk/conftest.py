@@ -15,6 +15,7 @@ import pytest
 
 from mintaka import sharing
 from mintaka.engine.stopping import STOP
+from mintaka_history.reports import LINE_STEP
 from real_api import RealApi
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class StandIn:
         assert sorted(self.tasks) == list(range(tasks))
         assert all(row["state"] == row["history"][-1][0] and row["seq"] == len(row["history"]) for row in self.tasks.values())
         if logs is not None:
-            assert sorted(self.logs) == list(range(logs))
+            assert sorted(self.logs) == list(range(LINE_STEP, (logs + 1) * LINE_STEP, LINE_STEP))
         assert self.final
         last = max(self.reports, key=lambda report: report["report"])
         assert last["final"]

@@ -16,6 +16,7 @@ from mintaka.recording.delivery import HistoryRecorder
 from mintaka.recording.delivery_settings import DeliverySettings
 from mintaka.recording.remote_history import RemoteHistory
 from mintaka.recording.sinks import ApiSink
+from mintaka_history.reports import LINE_STEP
 
 if TYPE_CHECKING:
     from real_api import RealApi
@@ -118,7 +119,7 @@ def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(
                     "run": [run[key] for key in ("flow", "namespace", "tags", "parameters", "history_complete", "task_counts", "sequence")],
                     "transitions": [(each["from"], each["to"], each["verdict"]) for each in reading.transitions(uid)],
                     "tasks": [(each["n"], each["task"], each["state"], len(each["history"])) for each in reading.task_runs(uid)],
-                    "logs": [(each["seq"], each["n"], each["message"]) for each in reading.logs(uid, level=30, after=0)],
+                    "logs": [(each["seq"], each["n"], each["message"]) for each in reading.logs(uid, level=30, after=LINE_STEP)],
                     "artifacts": {each["key"]: (each["kind"], each["data"]) for each in reading.artifacts(uid)},
                 }
             )

@@ -1,0 +1,55 @@
+"""Where the operator stores the log of a container before its pod goes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintaka_api.permissions import GUARDED, PREFIX
+from mintaka_api.problems import Problem
+from mintaka_api.routes.answering import documented, known_run
+from mintaka_api.routes.documents import document_of, json_body
+from mintaka_api.routes.parameters import NoQuery
+from mintaka_api.services import Here
+from mintaka_history.ingest import copy_container_log
+
+router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
+
+#: The most bytes of the body.
+LIMIT_BYTES = 2 * 1024 * 1024
+Attempt = Annotated[int, Path(ge=1, le=2**15 - 1)]
+Container = Annotated[str, Path(max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", description="The name of the container.")]
+
+
+class ContainerLog(msgspec.Struct, forbid_unknown_fields=True):
+    """The log of a container as the kubelet gives it with time stamps; `truncated` says that its beginning is missing, `pod` is its pod's name."""
+
+    text: str
+    truncated: bool = False
+    pod: Annotated[str, msgspec.Meta(max_length=253)] = ""
+
+
+@router.put(
+    "/flow-runs/{uid}/attempts/{attempt}/container-logs/{container}",
+    status_code=204,
+    responses=documented(None, "invalid-parameter", "not-found", "too-large", "unsupported-encoding", "malformed", status=204),
+    openapi_extra=json_body(ContainerLog),
+)
+async def put_container_log(
+    uid: str, attempt: Attempt, container: Container, request: Request, _query: Annotated[NoQuery, Query()], here: Here
+) -> Response:
+    """Copy the log of a container into the log of its run, without the lines that the SDK delivered; sent again, it replaces what was copied."""
+    run = await known_run(here, uid)
+    if attempt > max(run.attempt, run.reported_attempt):
+        raise Problem("not-found", f"flow run {run.name} has no attempt {attempt} yet: try again when it is mirrored")
+    log = await document_of(request, ContainerLog, LIMIT_BYTES)
+    origin = f"container {container}" + (f" of pod {log.pod}" if log.pod else "")
+    added = await here.database.in_writer(
+        copy_container_log, here.database, here.names, (run.no, attempt), container, log.text, truncated=log.truncated, origin=origin
+    )
+    here.metrics.ingested_rows.labels("logs").inc(added)
+    return Response(status_code=204)

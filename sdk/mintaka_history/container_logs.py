@@ -1,0 +1,206 @@
+"""What the log of a container adds to the log of its run.
+
+The log of a flow's container holds what was delivered as well: the SDK prints each line that it delivers. Only the rest is
+added: what was printed rather than logged, what was said before the SDK started or while the process died, and lines that
+could not be delivered. A line counts as delivered if its text was, at about the same time, as often as it stands there.
+
+Copied lines are put where they were printed: after the delivered line that stands before them in the container's log, or by
+time where there is none.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from bisect import bisect_left, bisect_right
+from collections import deque
+from datetime import UTC, datetime
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from mintaka_core.console import CONSOLE_LINE
+from mintaka_core.reports import storable
+from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
+from mintaka_history.reports import LINE_STEP, MESSAGE_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: How the kubelet begins a line when it is asked for time stamps.
+_STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))(?: (.*))?", re.DOTALL)
+
+#: Of a longer log only the last so many lines are copied.
+LINES_LIMIT = 30_000
+#: How far the times of a line may be apart that was delivered and printed.
+_TOLERANCE_MICROSECONDS = 10_000_000
+#: Texts are compared up to this many characters: the SDK leaves out the middle of long messages.
+_COMPARED = 1000
+_CUT = " […] "
+_LEVELS = {**logging.getLevelNamesMapping(), "NOTSET": logging.INFO}
+
+
+class Line(NamedTuple):
+    """A line of a container's log; `time` in µs since the epoch, `logged` says that it stands there as the runner prints log lines."""
+
+    time: int
+    level: int
+    message: str
+    logged: bool = False
+
+
+class Delivered(NamedTuple):
+    """A line of the run's log that the SDK delivered, of one or several lines of text."""
+
+    seq: int
+    time: int
+    message: str
+
+
+def parse(text: str, now: int, *, truncated: bool = False, origin: str = "") -> list[Line]:
+    """The lines of a container's log as the kubelet gives it with time stamps, blank ones left out.
+
+    A line without a time stamp has that of the line before it, or else of the one after it; in a text without any it is `now`.
+    The log of which the beginning is missing begins with a line that says so of `origin`.
+    """
+    texts = storable(text).split("\n")
+    if truncated and _STAMPED.fullmatch(texts[0]) is None:
+        del texts[0]  # the rest of a line
+    stamped = [_stamped(each) for each in texts if each.strip()]
+    truncated = truncated or len(stamped) > LINES_LIMIT
+    stamped = stamped[-LINES_LIMIT:]
+    time = next((at for at, _ in stamped if at is not None), now)
+    lines = [Line(time, logging.WARNING, f"the log of {origin} is copied from here on: its beginning is too long ago")] if truncated else []
+    for at, rest in stamped:
+        time = time if at is None else at
+        if shown := _shown(rest).rstrip():
+            lines.append(_line(time, shown if len(shown) <= MESSAGE_LIMIT else _shortened(shown)))
+    return lines
+
+
+def match(lines: Iterable[Line], delivered: Iterable[Delivered]) -> list[int | None]:
+    """For each of `lines`, the `seq` of the delivered line that it is (a part of); None if it was not delivered."""
+    waiting = _pieces(delivered)
+    found: list[int | None] = []
+    inside: _Piece | None = None
+    for line in lines:
+        piece = _take(waiting.get(line.message[:_COMPARED]), line)
+        if piece is not None:
+            inside = None if piece.closes else piece
+        elif inside is not None and (line.logged or line.time - inside.time > _TOLERANCE_MICROSECONDS):
+            inside = None
+        found.append(piece.seq if piece is not None else inside.seq if inside is not None else None)
+    return found
+
+
+def additions(lines: Sequence[Line], delivered: Sequence[Delivered]) -> list[tuple[int, Line]]:
+    """Those of `lines` that were not delivered, in their order, each with the index of the delivered line it follows; -1: none."""
+    positions = {line.seq: index for index, line in enumerate(delivered)}
+    clock = list(accumulate((line.time for line in delivered), max))
+    found = match(lines, delivered)
+    first = next((positions[seq] for seq in found if seq is not None), None)
+    added: list[tuple[int, Line]] = []
+    last, met = -1, False
+    for line, seq in zip(lines, found, strict=True):
+        if seq is not None:
+            last, met = max(last, positions[seq]), True
+            continue
+        # Where the container's log says what it follows, its clock and the SDK's need not agree to the millisecond.
+        by_time = bisect_right(clock, line.time - _TOLERANCE_MICROSECONDS if met else line.time) - 1
+        last = max(last, by_time if met or first is None else min(by_time, first - 1))
+        added.append((last, line))
+    return added
+
+
+class Placed[T](NamedTuple):
+    """Something that stands after the delivered line `after` (an index, -1: before all), among its like by `time`."""
+
+    after: int
+    time: int
+    row: T
+
+
+def number[T](rows: Iterable[Placed[T]], seqs: Sequence[int], before: int) -> list[tuple[int, T]]:
+    """A `seq` for each of `rows` between those of the delivered lines, `seqs`; `before` is the lowest that is taken.
+
+    What finds no room, because lines were numbered without steps, comes after the next line that leaves some.
+    """
+    groups: dict[int, list[T]] = {}
+    for row in sorted(rows, key=lambda row: (row.after, row.time)):
+        groups.setdefault(row.after, []).append(row.row)
+    first = groups.pop(-1, [])
+    numbered = list(enumerate(first, before - len(first)))
+    waiting: list[T] = []
+    for after, seq in enumerate(seqs) if groups else ():
+        waiting += groups.get(after, ())
+        room = min(seqs[after + 1] - seq, LINE_STEP) - 1 if after + 1 < len(seqs) else len(waiting)
+        numbered += enumerate(waiting[:room], seq + 1)
+        del waiting[:room]
+    return numbered
+
+
+def index_before(seqs: Sequence[int], seq: int) -> int:
+    """The index in `seqs`, ascending, of the line that stands before `seq`; -1 if none does."""
+    return bisect_left(seqs, seq) - 1
+
+
+class _Piece(NamedTuple):
+    """A line of text of a delivered line. After one that does not close it others may follow that were left out in the history."""
+
+    seq: int
+    time: int
+    closes: bool
+
+
+def _pieces(delivered: Iterable[Delivered]) -> dict[str, deque[_Piece]]:
+    """The lines of text of all delivered lines, by what they are compared by, oldest first."""
+    pieces: dict[str, deque[_Piece]] = {}
+    for line in delivered:
+        cut = _CUT in line.message or len(line.message) >= MESSAGE_LIMIT
+        texts = [text for each in line.message.split("\n") if (text := _shown(each).rstrip())]
+        for place, text in enumerate(texts, 1):
+            pieces.setdefault(text[:_COMPARED], deque()).append(_Piece(line.seq, line.time, not cut or place == len(texts)))
+    return pieces
+
+
+def _take(pieces: deque[_Piece] | None, line: Line) -> _Piece | None:
+    """Take what `line` may be out of `pieces`, which have its text."""
+    while pieces and pieces[0].time < line.time - _TOLERANCE_MICROSECONDS:
+        pieces.popleft()
+    if not pieces or pieces[0].time > line.time + _TOLERANCE_MICROSECONDS:
+        return None
+    # The runner prints the very time of a line, so of several with the same text it is the nearest.
+    while line.logged and len(pieces) > 1 and abs(pieces[1].time - line.time) < abs(pieces[0].time - line.time):
+        pieces.popleft()
+    return pieces.popleft()
+
+
+def _line(time: int, text: str) -> Line:
+    logged = CONSOLE_LINE.fullmatch(text)
+    if logged is None or (said := _instant(logged[1])) is None:
+        return Line(time, logging.INFO, text)
+    level = _LEVELS.get(logged[2], logging.INFO)
+    return Line(said, level, logged[3], logged=True)
+
+
+def _stamped(text: str) -> tuple[int | None, str]:
+    parts = _STAMPED.fullmatch(text)
+    at = None if parts is None else _instant(parts[1])
+    return (None, text) if parts is None or at is None else (at, parts[2] or "")
+
+
+def _instant(text: str) -> int | None:
+    try:
+        found = to_microseconds(datetime.fromisoformat(text).astimezone(UTC))
+    except (ValueError, OverflowError):
+        return None
+    return min(max(found, 0), LATEST_MICROSECONDS)
+
+
+def _shortened(text: str) -> str:
+    half = (MESSAGE_LIMIT - len(_CUT)) // 2
+    return f"{text[: MESSAGE_LIMIT - len(_CUT) - half]}{_CUT}{text[-half:]}"
+
+
+def _shown(text: str) -> str:
+    """What a terminal shows in the end of a line that was overwritten, as progress bars do."""
+    return text.rstrip("\r").rpartition("\r")[2]

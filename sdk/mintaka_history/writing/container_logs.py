@@ -1,0 +1,125 @@
+"""Copying the log of a container into the log of its run, and taking out again what is delivered after all.
+
+Lines of containers are those whose logger is a word of kind `NameKind.CONTAINER`. Copying replaces what was copied of the
+container before, and numbers the lines of all containers of the attempt anew, so that they are in the order of time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mintaka_history.codes import NameKind
+from mintaka_history.container_logs import Delivered, Line, Placed, additions, index_before, match, number
+from mintaka_history.reports import LINE_STEP
+from mintaka_history.writing.reports import write_lines
+from mintaka_history.writing.runs import number_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mintaka_history.reports import LogReport
+    from mintaka_history.writing.sessions import Session
+
+#: What the logger of a container's lines is called, before the container's name.
+PREFIX = "container/"
+_COPIED = f"IN (SELECT id FROM names WHERE kind = {int(NameKind.CONTAINER)})"  # noqa: S608 - our own number
+_CHUNK = 500
+#: How many delivered lines are compared at most, and how many times the text of the container's log: others print as well.
+_ROWS_LIMIT = 50_000
+_LONGER = 2
+
+
+class _Copied(NamedTuple):
+    """A line of a container as it is stored."""
+
+    seq: int
+    time: int
+    level: int
+    logger: int
+    message: str
+
+
+class _Before(NamedTuple):
+    """The first line of a log of which only the end was read."""
+
+    seq: int
+    time: int
+
+
+def replace(session: Session, key: tuple[int, int], container: int, lines: Sequence[Line]) -> int:
+    """Copy what `lines`, the log of a container, add to the log of an attempt; returns how many that are.
+
+    `key` is the flow run's number and the attempt, `container` the id of the container's word.
+    """
+    if session.postgresql:  # one at a time for each run; SQLite has one writer anyway
+        session.run("SELECT no FROM flow_runs WHERE no = ? FOR UPDATE", (key[0],))
+    session.run("DELETE FROM logs WHERE flow_run = ? AND attempt = ? AND logger = ?", (*key, container))
+    delivered, before = _delivered(session, key, sum(len(line.message) for line in lines))
+    seqs = [line.seq for line in delivered]
+    new = [
+        (0 if after < 0 and before is not None and line.time >= before.time else after, line) for after, line in additions(lines, delivered)
+    ]
+    others = [row for row in _copied(session, key) if before is None or row.seq > seqs[0]]
+    _delete(session, key, [row.seq for row in others])
+    rows = [(after, _Copied(0, line.time, line.level, container, line.message)) for after, line in new]
+    rows += [(index_before(seqs, row.seq), row) for row in others]
+    lowest = before.seq if before is not None else seqs[0] if seqs else LINE_STEP
+    write_lines(
+        session,
+        key,
+        [(seq, row.time, row.level, row.logger, None, row.message) for seq, row in number(_placed(rows), seqs, lowest)],
+    )
+    return len(new)
+
+
+def drop_delivered(session: Session, uid: str, attempt: int, lines: Sequence[LogReport]) -> None:
+    """Delete what was copied from containers of an attempt and is among `lines`, which the SDK delivered after that."""
+    run = number_of(session, uid) if lines else None
+    if run is not None:
+        copied = _copied(session, (run, attempt))
+        delivered = [Delivered(line.seq, line.time, line.message) for line in sorted(lines, key=lambda line: line.seq)]
+        found = match((Line(row.time, row.level, row.message) for row in copied), delivered)
+        _delete(session, (run, attempt), [row.seq for row, seq in zip(copied, found, strict=True) if seq is not None])
+
+
+def _delivered(session: Session, key: tuple[int, int], characters: int) -> tuple[list[Delivered], _Before | None]:
+    """The last delivered lines of an attempt, which a container's log of so many characters may hold; and what is before them."""
+    found: list[Delivered] = []
+    left = _LONGER * characters
+    while len(found) < _ROWS_LIMIT and left >= 0:
+        rows = session.run(
+            "SELECT seq, at, message FROM logs WHERE flow_run = ? AND attempt = ? AND seq < ? "  # noqa: S608 - our own words
+            f"AND (logger IS NULL OR logger NOT {_COPIED}) ORDER BY seq DESC LIMIT {_CHUNK}",
+            (*key, found[-1].seq if found else 2**53),
+        )
+        found += [Delivered(*row) for row in rows]
+        left -= sum(len(line.message) + 1 for line in found[len(found) - len(rows) :])
+        if len(rows) < _CHUNK:
+            return found[::-1], None
+    first = session.run("SELECT seq, at FROM logs WHERE flow_run = ? AND attempt = ? ORDER BY seq LIMIT 1", key)
+    return found[::-1], _Before(*first[0])
+
+
+def _copied(session: Session, key: tuple[int, int]) -> list[_Copied]:
+    rows = session.run(
+        f"SELECT seq, at, level, logger, message FROM logs WHERE flow_run = ? AND attempt = ? AND logger {_COPIED} ORDER BY seq",  # noqa: S608
+        key,
+    )
+    return [_Copied(*row) for row in rows]
+
+
+def _delete(session: Session, key: tuple[int, int], seqs: Sequence[int]) -> None:
+    for start in range(0, len(seqs), _CHUNK):
+        chunk = seqs[start : start + _CHUNK]
+        places = ", ".join("?" * len(chunk))
+        session.run(f"DELETE FROM logs WHERE flow_run = ? AND attempt = ? AND seq IN ({places})", (*key, *chunk))  # noqa: S608
+
+
+def _placed(rows: Iterable[tuple[int, _Copied]]) -> list[Placed[_Copied]]:
+    """Each row after its line; those of one container stay in their order, whatever their clock does."""
+    latest: dict[int, int] = {}
+    placed = []
+    for after, row in rows:
+        latest[row.logger] = max(row.time, latest.get(row.logger, 0))
+        placed.append(Placed(after, latest[row.logger], row))
+    return placed
