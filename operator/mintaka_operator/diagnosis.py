@@ -6,74 +6,98 @@ generated from these tables.
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from mintaka_core.names import FLOW_CONTAINER
 from mintaka_core.states import State, StateType
 from mintaka_core.workloads import Phase, Workload
 from mintaka_operator.failure_rows import first_match
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
-from mintaka_operator.podview import PodView, parse_time
+from mintaka_operator.podview import PodView, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 #: Kubernetes cuts times to whole seconds: what ended at 10:00:00 may have ended just before 10:00:01.
 _WHOLE_SECOND = timedelta(seconds=1)
 
 #: Decided elsewhere, listed so that the table is whole: number, situation, signs, conclusion.
 ELSEWHERE: tuple[tuple[str, str, str, str], ...] = (
-    ("9b", "node does not come back", "deletionTimestamp (grace period included) 300 s ago, the flow not terminated", "the pod is deleted by force; CRASHED NodeLost"),
+    (
+        "9b",
+        "node does not come back",
+        "deletionTimestamp (grace period included) 300 s ago, the flow not terminated",
+        "the pod is deleted by force; CRASHED NodeLost",
+    ),
     ("12", "pod gone", "no such pod (asked again before it is believed)", "CRASHED PodDisappeared"),
-    ("18", "stuck in ContainerCreating", "waiting ContainerCreating; the cause is in the pod's last Warning event", "waits until pendingTimeoutSeconds, then CRASHED with that event's reason, such as FailedMount, or PendingTimeout"),
-    ("28", "pod cannot be created", "the API server refuses it", "throttled or unavailable: tried again for ever; QuotaExceeded: waits for ever; PodForbidden: waits 60 s; PodNameTaken: waits 5 minutes; PodRejected, NamespaceTerminating: CRASHED at once, not tried again"),
-)  # fmt: skip
+    (
+        "18",
+        "stuck in ContainerCreating",
+        "waiting ContainerCreating; the cause is in the pod's last Warning event",
+        "waits until pendingTimeoutSeconds, then CRASHED with that event's reason, such as FailedMount, or PendingTimeout",
+    ),
+    (
+        "28",
+        "pod cannot be created",
+        "the API server refuses it",
+        (
+            "throttled or unavailable: tried again for ever; QuotaExceeded: waits for ever; PodForbidden: waits 60 s; PodNameTaken: waits 5 "
+            "minutes; PodRejected, NamespaceTerminating: CRASHED at once, not tried again"
+        ),
+    ),
+)
 
 
-def diagnose(pod: Mapping[str, Any]) -> Workload:
-    """What the reconciler needs to know of a pod; pure."""
-    view = PodView(dict(pod))
-    created = parse_time(view.metadata.get("creationTimestamp"))
-    if created is None:
-        message = f"pod {view.metadata.get('name')} has no creationTimestamp"
-        raise ValueError(message)
-    ended = bool(view.terminated) or view.phase in {"Succeeded", "Failed"}
+def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
+    """What the reconciler needs to know of a pod; pure.
+
+    A pod has ended if the kubelet says so, if it was deleted before it was bound to a node, if its node is gone (`node_gone`: the
+    Node it is bound to does not exist, or is tainted out-of-service), or if it was deleted by force; nothing of it is `alive` then.
+    Its `end` is known as soon as the flow's container has ended, even while a sidecar still runs.
+
+    Raises:
+        PodWithoutIdentity: it has no name or no creation time. Whatever else is missing in it, or of another type, reads as nothing.
+    """
+    view = PodView(pod, node_gone)
+    ended = bool(view.terminated) or view.is_terminal or view.never_bound or view.forced or view.node_gone
     end, row = first_match(POD_VERDICTS, view) if ended else (None, None)
-    pending = not ended and view.started_time is None
-    start_issue, _ = first_match(PENDING_REASONS, view) if pending else (None, None)
-    report = view.report
     started = view.started_time
+    start_issue, _ = first_match(PENDING_REASONS, view) if not ended and started is None else (None, None)
+    report = view.report
+    reported = report is not None and end is report.state
     return Workload(
-        name=view.metadata["name"],
-        uid=view.metadata.get("uid", ""),
+        name=view.name,
+        uid=text(view.metadata.get("uid")),
         attempt=view.attempt,
         phase=Phase.ENDED if ended else Phase.RUNNING if started else Phase.PENDING,
-        created_time=created,
+        created_time=view.created_time,
         alive=view.anything_runs,
         started_time=started if not (row and row.never_ran) else None,
         ended_time=view.ended_time + _WHOLE_SECOND if view.ended_time else None,
-        stopping_time=_stopping_time(view),
+        stopping_time=view.stopping_time,
         start_issue=start_issue,
         end=end,
-        retriable=report.retriable if report and end is report.state else True,
+        retriable=report.retriable if report and reported else True,
         never_ran=bool(row and row.never_ran),
         exit_code=view.exit_code,
         history_complete=report.history_complete if report else (False if ended and view.reports and started else None),
         spool=report.spool if report else "",
-        suspension=report.suspension if report and end is report.state else "",
-        resume_by=report.resume_by if report and end is report.state else None,
+        suspension=report.suspension if report and reported else "",
+        resume_by=report.resume_by if report and reported else None,
+        held=view.held,
+        deleted=view.deleted,
+        ended_unasked=view.deleted and not view.deleted_before_it_ended,
+        reports=view.reports,
+        node=sys.intern(view.node),  # thousands of pods share few nodes
+        container=FLOW_CONTAINER if view.container_name == FLOW_CONTAINER else view.container_name,
     )
 
 
-def _stopping_time(view: PodView) -> datetime | None:
-    """`deletionTimestamp` is when the grace period is over (Kubernetes API conventions), which is what is wanted here."""
-    return parse_time(view.metadata.get("deletionTimestamp"))
-
-
 def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:
-    """The end with its type replaced where the deployment says otherwise for its reason."""
+    """The end with its type replaced if the deployment says otherwise for its reason."""
     if end is None or not verdicts or end.reason not in verdicts:
         return end
     return State(StateType(verdicts[end.reason]), reason=end.reason, message=end.message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mintaka_core.states import State
 from mintaka_core.workloads import StartIssue
@@ -12,19 +12,21 @@ from mintaka_operator.podview import PodView
 
 @dataclass(frozen=True, slots=True)
 class Row[Conclusion: (State, StartIssue)]:
-    """One row of the failure table. `judge` returns a State for a pod that has ended, a StartIssue for one that has not started; None for no match.
+    """One row of the failure table. `judge` returns a State for a pod that has ended, a StartIssue for one that has not started;
+    None: no match.
 
-    `overrides` are the entries of `spec.verdicts` that turn its conclusions around; `never_ran` says that none of the
-    user's code can have run.
+    `reasons` are those it can conclude with, but for the ones that pods and flows make up. `overrides` are the entries of
+    `spec.verdicts` that turn its conclusions around; `never_ran` says that none of the user's code can have run.
     """
 
     number: str
     situation: str
-    signs: str
-    conclusion: str
-    judge: Callable[[PodView], Conclusion | None]
-    overrides: tuple[str, ...] = ()
-    never_ran: bool = False
+    signs: str = field(kw_only=True)
+    conclusion: str = field(kw_only=True)
+    judge: Callable[[PodView], Conclusion | None] = field(kw_only=True)
+    reasons: tuple[str, ...] = field(default=(), kw_only=True)
+    overrides: tuple[str, ...] = field(default=(), kw_only=True)
+    never_ran: bool = field(default=False, kw_only=True)
 
 
 def first_match[Conclusion: (State, StartIssue)](

@@ -7,67 +7,92 @@ from typing import TYPE_CHECKING
 
 from mintaka_core.workloads import StartIssue
 from mintaka_operator.failure_rows import Row
+from mintaka_operator.podview import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mintaka_operator.podview import PodView
 
-#: Waiting for these cannot end well.
-_HOPELESS_IMAGE = {"InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed"}
-_PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
+_AT_ONCE = timedelta(0)
 #: A Secret or ConfigMap may still arrive; longer than this it was forgotten.
 _CONFIGURATION_PATIENCE = timedelta(seconds=60)
 
 
-def _pulling(view: PodView) -> StartIssue | None:
-    waiting = view.waiting_anywhere
-    return (
-        StartIssue("ImagePullBackOff", waiting.get("message") or "the image cannot be pulled")
-        if waiting.get("reason") in _PULLING
-        else None
-    )
+def _waiting(
+    reasons: tuple[str, ...], otherwise: str, patience: timedelta | None, named: str = ""
+) -> Callable[[PodView], StartIssue | None]:
+    """A container waits for one of `reasons`; the issue is called `named`, or as the container calls it."""
 
-
-def _hopeless_image(view: PodView) -> StartIssue | None:
-    waiting = view.waiting_anywhere
-    if waiting.get("reason") in _HOPELESS_IMAGE:
-        return StartIssue(waiting["reason"], waiting.get("message") or "the image cannot be used", timedelta(0))
-    return None
-
-
-def _waiting(reasons: set[str]) -> Callable[[PodView], StartIssue | None]:
     def judge(view: PodView) -> StartIssue | None:
         waiting = view.waiting_anywhere
-        if waiting.get("reason") in reasons:
-            return StartIssue(waiting["reason"], waiting.get("message") or "the container cannot be created", _CONFIGURATION_PATIENCE)
-        return None
+        reason = text(waiting.get("reason"))
+        return StartIssue(named or reason, text(waiting.get("message")) or otherwise, patience) if reason in reasons else None
 
     return judge
 
 
-def _crash_loop(view: PodView) -> StartIssue | None:
-    waiting = view.waiting_anywhere
-    if waiting.get("reason") == "CrashLoopBackOff":
-        return StartIssue("CrashLoopBackOff", waiting.get("message") or "a container restarts again and again", timedelta(0))
-    return None
-
-
 def _unschedulable(view: PodView) -> StartIssue | None:
     condition = view.condition("PodScheduled", "False")
-    return (
-        StartIssue("Unschedulable", condition.get("message") or "no node takes the pod")
-        if condition.get("reason") == "Unschedulable"
-        else None
-    )
+    if condition.get("reason") != "Unschedulable":
+        return None
+    return StartIssue("Unschedulable", text(condition.get("message")) or "no node takes the pod")
 
 
 #: For pods that have not started.
 PENDING_REASONS: tuple[Row[StartIssue], ...] = (
-    Row("13", "image cannot be pulled", "waiting ErrImagePull or ImagePullBackOff", "waits until pendingTimeoutSeconds, then CRASHED ImagePullBackOff", _pulling),
-    Row("14", "image cannot be used", "waiting InvalidImageName, ErrImageNeverPull, ImageInspectError, SignatureValidationFailed", "CRASHED with that reason, at once", _hopeless_image),
-    Row("15", "configuration missing", "waiting CreateContainerConfigError", "waits 60 s, then CRASHED CreateContainerConfigError", _waiting({"CreateContainerConfigError"})),
-    Row("16", "container cannot be created", "waiting CreateContainerError or RunContainerError", "waits 60 s, then CRASHED with that reason", _waiting({"CreateContainerError", "RunContainerError"})),
-    Row("27", "restarts again and again", "waiting CrashLoopBackOff (an init container's sidecar; the flow itself is never restarted)", "CRASHED CrashLoopBackOff", _crash_loop),
-    Row("19", "no node takes it", "PodScheduled False, reason Unschedulable", "waits until pendingTimeoutSeconds, then CRASHED Unschedulable", _unschedulable),
-)  # fmt: skip
+    Row(
+        "13",
+        "image cannot be pulled",
+        signs="waiting ErrImagePull or ImagePullBackOff",
+        conclusion="waits until pendingTimeoutSeconds, then CRASHED ImagePullBackOff",
+        judge=_waiting(
+            ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"), "the image cannot be pulled", None, named="ImagePullBackOff"
+        ),
+        reasons=("ImagePullBackOff",),
+    ),
+    Row(
+        "14",
+        "image cannot be used",
+        signs="waiting InvalidImageName, ErrImageNeverPull, ImageInspectError, SignatureValidationFailed",
+        conclusion="CRASHED with that reason, at once",
+        judge=_waiting(
+            ("InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed"),
+            "the image cannot be used",
+            _AT_ONCE,
+        ),
+        reasons=("InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed"),
+    ),
+    Row(
+        "15",
+        "configuration missing",
+        signs="waiting CreateContainerConfigError",
+        conclusion="waits 60 s, then CRASHED CreateContainerConfigError",
+        judge=_waiting(("CreateContainerConfigError",), "the container cannot be created", _CONFIGURATION_PATIENCE),
+        reasons=("CreateContainerConfigError",),
+    ),
+    Row(
+        "16",
+        "container cannot be created",
+        signs="waiting CreateContainerError or RunContainerError",
+        conclusion="waits 60 s, then CRASHED with that reason",
+        judge=_waiting(("CreateContainerError", "RunContainerError"), "the container cannot be created", _CONFIGURATION_PATIENCE),
+        reasons=("CreateContainerError", "RunContainerError"),
+    ),
+    Row(
+        "27",
+        "a sidecar restarts again and again",
+        signs="waiting CrashLoopBackOff (a native sidecar; the flow itself is never restarted)",
+        conclusion="waits until pendingTimeoutSeconds, then CRASHED CrashLoopBackOff",
+        judge=_waiting(("CrashLoopBackOff",), "a sidecar restarts again and again", None),
+        reasons=("CrashLoopBackOff",),
+    ),
+    Row(
+        "19",
+        "no node takes it",
+        signs="PodScheduled False, reason Unschedulable",
+        conclusion="waits until pendingTimeoutSeconds, then CRASHED Unschedulable",
+        judge=_unschedulable,
+        reasons=("Unschedulable",),
+    ),
+)

@@ -22,10 +22,14 @@ _SOURCE_DIR = "/mintaka/source"
 
 @dataclass(frozen=True, slots=True)
 class PodDefaults:
-    """What the operator adds to every pod. `api_url` "" means that no API keeps the history."""
+    """What the operator adds to every pod. `api_url` "" means that no API keeps the history.
+
+    `hold`: each pod bears a finalizer, so that it stays until its end is recorded and the finalizer taken off.
+    """
 
     image: str
     api_url: str = ""
+    hold: bool = False
 
 
 def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, resumed_from: str = "") -> dict[str, Any]:
@@ -44,6 +48,7 @@ def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodD
             "name": names.pod_name(run.metadata.name, attempt),
             "namespace": run.metadata.namespace,
             "ownerReferences": [owner_reference(run)],
+            **({"finalizers": [names.POD_FINALIZER]} if defaults.hold else {}),
         },
         # A restarted container would be an attempt nobody counted.
         "spec": _with(_with_credentials(spec, template), restartPolicy="Never"),

@@ -1,189 +1,314 @@
-"""Reading a pod's JSON without falling over what is missing in it."""
+"""A pod's JSON as the failure table reads it: what is missing or of another type than it should be reads as nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from mintaka_core.names import FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS
+from mintaka_core.errors import MintakaError
+from mintaka_core.names import ANNOTATION_CONTAINER, FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS, POD_FINALIZER
 from mintaka_core.reports import Report, decode_report
+from mintaka_operator.timestamps import parse_seconds, parse_time
 
 #: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
 NEVER_STARTED = {"StartError", "ContainerCannotRun", "ContainerStatusUnknown"}
+_TERMINAL_PHASES = {"Succeeded", "Failed"}
+#: What a container waits for in the ordinary course of starting.
+_ORDINARY_WAITS = {"", "PodInitializing", "ContainerCreating"}
+#: Kubernetes writes whole seconds: two clocks that agree may differ by as much.
+_WHOLE_SECOND = timedelta(seconds=1)
 
 
-def parse_time(text: str | None) -> datetime | None:
-    """A Kubernetes timestamp as an aware datetime; None where there is none, or it is one of the zeros runtimes write."""
-    if not text or text.startswith(("1970-", "0001-")):
-        return None
-    return datetime.fromisoformat(text)
+class PodWithoutIdentity(MintakaError, ValueError):
+    """A pod without a name or a creation time, which no API server sends."""
 
 
 @dataclass(frozen=True)
 class PodView:
-    """A pod as the diagnosis sees it."""
+    """A pod as the diagnosis sees it. `without_node`: the Node it is bound to does not exist any more, or is tainted out-of-service."""
 
-    pod: dict[str, Any]
+    pod: Mapping[str, Any]
+    without_node: bool = False
 
     @cached_property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         """The pod's metadata."""
-        return self.pod.get("metadata") or {}
+        return mapping(self.pod.get("metadata"))
 
     @cached_property
-    def status(self) -> dict[str, Any]:
+    def spec(self) -> Mapping[str, Any]:
+        """The pod's spec."""
+        return mapping(self.pod.get("spec"))
+
+    @cached_property
+    def status(self) -> Mapping[str, Any]:
         """The pod's status."""
-        return self.pod.get("status") or {}
+        return mapping(self.pod.get("status"))
+
+    # -- identity -----------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The pod's name. Raises PodWithoutIdentity."""
+        name = text(self.metadata.get("name"))
+        if not name:
+            message = "a pod has no name"
+            raise PodWithoutIdentity(message)
+        return name
+
+    @property
+    def created_time(self) -> datetime:
+        """When the API server created it. Raises PodWithoutIdentity."""
+        created = parse_time(self.metadata.get("creationTimestamp"))
+        if created is None:
+            message = f"pod {self.metadata.get('name')} has no creationTimestamp"
+            raise PodWithoutIdentity(message)
+        return created
+
+    @property
+    def node(self) -> str:
+        """The node it was bound to, "" before that."""
+        return text(self.spec.get("nodeName"))
+
+    @property
+    def node_gone(self) -> bool:
+        """True if it is bound to a node that is gone."""
+        return self.without_node and bool(self.node)
+
+    @property
+    def attempt(self) -> int:
+        """The attempt the pod belongs to; 0 if the label is missing or damaged."""
+        label = text(mapping(self.metadata.get("labels")).get(LABEL_ATTEMPT))
+        return int(label) if label.isdecimal() and len(label) < 10 else 0  # noqa: PLR2004 - fits the status
+
+    @property
+    def reports(self) -> bool:
+        """True if the flow's container runs the SDK, which leaves a report."""
+        return mapping(self.metadata.get("labels")).get(LABEL_REPORTS) == "true"
+
+    @cached_property
+    def container_name(self) -> str:
+        """The name of the flow's container: `flow`, the one that an annotation names, or the only one of the spec."""
+        named = text(mapping(self.metadata.get("annotations")).get(ANNOTATION_CONTAINER))
+        there = [text(container.get("name")) for container in items(self.spec.get("containers"))]
+        if named or FLOW_CONTAINER in there or not there:
+            return named or FLOW_CONTAINER
+        return there[0]
+
+    # -- what befell the pod ------------------------------------------------------------------------------------------
 
     @property
     def phase(self) -> str:
         """Pending, Running, Succeeded, Failed or Unknown."""
-        return self.status.get("phase") or "Pending"
+        return text(self.status.get("phase")) or "Pending"
 
     @property
     def reason(self) -> str:
         """The pod's own reason, such as Evicted or OutOfcpu."""
-        return self.status.get("reason") or ""
+        return text(self.status.get("reason"))
 
     @property
     def message(self) -> str:
         """The pod's own message."""
-        return self.status.get("message") or ""
+        return text(self.status.get("message"))
+
+    def condition(self, kind: str, status: str) -> Mapping[str, Any]:
+        """The pod condition of that type and status; empty if there is none."""
+        for condition in items(self.status.get("conditions")):
+            if condition.get("type") == kind and condition.get("status") == status:
+                return condition
+        return {}
+
+    @property
+    def held(self) -> bool:
+        """True while our finalizer keeps the object from going."""
+        finalizers = self.metadata.get("finalizers")
+        return isinstance(finalizers, list) and POD_FINALIZER in finalizers
+
+    @property
+    def deleted(self) -> bool:
+        """True once its deletion was requested."""
+        return self.stopping_time is not None
 
     @cached_property
-    def flow(self) -> dict[str, Any]:
-        """The status of the flow's container: the one named so; in a pod that has none of that name, the first one."""
-        statuses = self.status.get("containerStatuses") or []
-        named = [status for status in statuses if status.get("name") == FLOW_CONTAINER]
-        others = [] if FLOW_CONTAINER in self._names("containers") else statuses
-        found: dict[str, Any] = (named or others or [{}])[0]
-        return found
+    def stopping_time(self) -> datetime | None:
+        """`deletionTimestamp`, which is when the grace period is over (Kubernetes API conventions); None if nobody deleted it."""
+        return parse_time(self.metadata.get("deletionTimestamp"))
 
-    def _names(self, kind: str, **having: str) -> set[str]:
-        """Names of the containers in the pod's spec, of those that have all of `having`."""
-        containers = (self.pod.get("spec") or {}).get(kind) or []
-        return {container.get("name") for container in containers if having.items() <= container.items()}
+    @cached_property
+    def asked_time(self) -> datetime | None:
+        """When its deletion was requested; None if nobody did."""
+        grace = parse_seconds(self.metadata.get("deletionGracePeriodSeconds"))
+        return None if self.stopping_time is None else self.stopping_time - grace
 
     @property
-    def terminated(self) -> dict[str, Any]:
+    def never_bound(self) -> bool:
+        """True if it was deleted before it was bound to a node, which it then never will be."""
+        return self.deleted and not self.node and not self.is_terminal
+
+    @property
+    def forced(self) -> bool:
+        """True if it was deleted without a grace period before the kubelet said how it ended.
+
+        Once its containers are dead, the kubelet itself deletes a pod so; its phase is terminal then.
+        """
+        return self.deleted and self.metadata.get("deletionGracePeriodSeconds") == 0 and bool(self.node) and not self.is_terminal
+
+    @property
+    def is_terminal(self) -> bool:
+        """True if the pod's phase is terminal."""
+        return self.phase in _TERMINAL_PHASES
+
+    # -- the flow's container -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def flow(self) -> Mapping[str, Any]:
+        """The status of the flow's container; empty while there is none."""
+        statuses = items(self.status.get("containerStatuses"))
+        named = [status for status in statuses if status.get("name") == self.container_name]
+        others = [] if items(self.spec.get("containers")) else statuses
+        return next(iter(named or others), {})
+
+    @cached_property
+    def terminated(self) -> Mapping[str, Any]:
         """How the flow's container ended; empty while it has not."""
-        return (self.flow.get("state") or {}).get("terminated") or {}
+        return _terminated(self.flow)
 
     @property
-    def waiting(self) -> dict[str, Any]:
-        """What the flow's container waits for; empty where it does not."""
-        return (self.flow.get("state") or {}).get("waiting") or {}
-
-    @property
-    def running(self) -> dict[str, Any]:
+    def running(self) -> Mapping[str, Any]:
         """Set while the flow's container runs."""
-        return (self.flow.get("state") or {}).get("running") or {}
+        return mapping(mapping(self.flow.get("state")).get("running"))
 
     @property
     def exit_code(self) -> int | None:
         """The flow's exit code, None while there is none."""
-        code = self.terminated.get("exitCode")
-        return code if isinstance(code, int) else None
+        return _integer(self.terminated.get("exitCode"))
 
-    @property
+    @cached_property
     def started_time(self) -> datetime | None:
         """When the flow's container began to run; an exit code of its own proves that it did."""
-        started = parse_time(self.running.get("startedAt")) or parse_time(self.terminated.get("startedAt"))
-        if started is None and self.exit_code is not None and self.terminated.get("reason") not in NEVER_STARTED:
+        started = self._by_its_node(self.running.get("startedAt")) or self._by_its_node(self.terminated.get("startedAt"))
+        if started is None and self.exit_code is not None and text(self.terminated.get("reason")) not in NEVER_STARTED:
             return self.ended_time or parse_time(self.metadata.get("creationTimestamp"))
         return started
 
-    @property
+    @cached_property
     def ended_time(self) -> datetime | None:
         """When the flow's container ended."""
-        return parse_time(self.terminated.get("finishedAt"))
+        return self._by_its_node(self.terminated.get("finishedAt"))
+
+    @cached_property
+    def _node_lag(self) -> timedelta:
+        """How far the clock of its node is provably behind: its kubelet began with the pod before the pod was scheduled."""
+        scheduled = parse_time(self.condition("PodScheduled", "True").get("lastTransitionTime"))
+        begun = parse_time(self.status.get("startTime"))
+        if scheduled is None or begun is None or scheduled - begun <= _WHOLE_SECOND:
+            return timedelta(0)
+        return scheduled - begun
+
+    def _by_its_node(self, value: Any) -> datetime | None:
+        time = parse_time(value)
+        return None if time is None else time + self._node_lag
 
     @property
     def told_to_stop_before_it_ended(self) -> bool:
-        """True where the flow still ran when the pod was deleted, or when the kubelet began to stop it.
+        """True if the flow still ran when the pod was deleted, or when the kubelet began to stop it.
 
-        `deletionTimestamp` includes the grace period. A pod that is Failed for a reason of its own (DeadlineExceeded,
-        Evicted, Terminated) was stopped by the kubelet, which says when in the DisruptionTarget condition or not at all.
+        A pod that is Failed for a reason of its own (DeadlineExceeded, Evicted, Terminated) was stopped by the kubelet, which
+        says when in the DisruptionTarget condition or not at all.
         """
-        moments = []
-        deadline = parse_time(self.metadata.get("deletionTimestamp"))
-        if deadline is not None:
-            moments.append(deadline - timedelta(seconds=self.metadata.get("deletionGracePeriodSeconds") or 0))
+        if self.deleted_before_it_ended:
+            return True
         if self.phase == "Failed" and self.reason:
             told = parse_time(self.condition("DisruptionTarget", "True").get("lastTransitionTime"))
-            if told is None:
-                return True
-            moments.append(told)
-        return bool(moments) and (self.ended_time is None or self.ended_time >= min(moments))
+            return told is None or self.ended_time is None or self.ended_time >= told
+        return False
 
     @property
-    def reports(self) -> bool:
-        """True where the flow's container runs the SDK, which leaves a report."""
-        return (self.metadata.get("labels") or {}).get(LABEL_REPORTS) == "true"
+    def deleted_before_it_ended(self) -> bool:
+        """True if the pod's deletion was requested before the flow's container ended."""
+        return self.asked_time is not None and (self.ended_time is None or self.ended_time >= self.asked_time)
 
     @cached_property
     def report(self) -> Report | None:
         """What the SDK wrote into the termination message, if it did and it is of this attempt."""
         if not self.reports:
             return None
-        report = decode_report(self.terminated.get("message") or "")
+        report = decode_report(text(self.terminated.get("message")))
         return report if report and report.attempt == self.attempt else None
-
-    @property
-    def attempt(self) -> int:
-        """The attempt the pod belongs to; 0 where the label is missing or damaged."""
-        label = (self.metadata.get("labels") or {}).get(LABEL_ATTEMPT, "")
-        return int(label) if label.isdecimal() else 0
 
     @property
     def log_tail(self) -> str:
         """The end of the flow's log as the kubelet handed it over (terminationMessagePolicy FallbackToLogsOnError).
 
-        "" where the termination message is a report: that is for programs.
+        "" if the termination message is a report: that is for programs.
         """
-        message = self.terminated.get("message") or ""
+        message = text(self.terminated.get("message"))
         return "" if decode_report(message) else message.strip()
 
     @cached_property
     def disruption(self) -> str:
-        """The reason of the DisruptionTarget condition, "" where there is none."""
-        return self.condition("DisruptionTarget", "True").get("reason") or ""
+        """The reason of the DisruptionTarget condition, "" if there is none."""
+        return text(self.condition("DisruptionTarget", "True").get("reason"))
 
-    def condition(self, kind: str, status: str) -> dict[str, Any]:
-        """The pod condition of that type and status; empty where there is none."""
-        for condition in self.status.get("conditions") or []:
-            if condition.get("type") == kind and condition.get("status") == status:
-                return dict(condition)
-        return {}
+    # -- its other containers -----------------------------------------------------------------------------------------
 
     @cached_property
-    def failed_init(self) -> dict[str, Any]:
-        """The first init container that ended with a non-zero exit code; empty where none did.
+    def failed_init(self) -> Mapping[str, Any]:
+        """How the first init container that failed ended, with its `name`; empty if none did.
 
-        Native sidecars are none of them: they are restarted, or killed because a later init container failed.
+        Native sidecars do not count: they are restarted, or killed because a later init container failed.
         """
-        sidecars = self._names("initContainers", restartPolicy="Always")
-        for status in self.status.get("initContainerStatuses") or []:
-            terminated = (status.get("state") or {}).get("terminated") or {}
-            if terminated.get("exitCode") and status.get("name") not in sidecars:
-                return {"name": status.get("name"), **terminated}
+        sidecars = {text(container.get("name")) for container in items(self.spec.get("initContainers")) if _is_restarted(container)}
+        for status in items(self.status.get("initContainerStatuses")):
+            terminated = _terminated(status)
+            if _integer(terminated.get("exitCode")) and text(status.get("name")) not in sidecars:
+                return {**terminated, "name": text(status.get("name"))}
         return {}
 
     @cached_property
-    def waiting_anywhere(self) -> dict[str, Any]:
+    def waiting_anywhere(self) -> Mapping[str, Any]:
         """The first reason to wait that is more than the ordinary course of starting, init containers included."""
-        for status in [*(self.status.get("initContainerStatuses") or []), *(self.status.get("containerStatuses") or [])]:
-            waiting = (status.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") not in {None, "", "PodInitializing", "ContainerCreating"}:
-                return dict(waiting)
+        for kind in ("initContainerStatuses", "containerStatuses"):
+            for status in items(self.status.get(kind)):
+                waiting = mapping(mapping(status.get("state")).get("waiting"))
+                if text(waiting.get("reason")) not in _ORDINARY_WAITS:
+                    return waiting
         return {}
 
     @property
     def anything_runs(self) -> bool:
         """True while any container may run that nobody else stops (the kubelet itself stops native sidecars)."""
-        if self.phase in {"Succeeded", "Failed"}:
+        if self.is_terminal or self.never_bound or self.forced or self.node_gone:
             return False
-        statuses = self.status.get("containerStatuses") or []
-        return not self.terminated or any(not (status.get("state") or {}).get("terminated") for status in statuses)
+        return not self.terminated or any(not _terminated(status) for status in items(self.status.get("containerStatuses")))
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: Any) -> list[Mapping[str, Any]]:
+    """The JSON objects in `value`; none if it is no list."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """`value` if it is text, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
+
+
+def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return mapping(mapping(status.get("state")).get("terminated"))
+
+
+def _is_restarted(container: Mapping[str, Any]) -> bool:
+    return container.get("restartPolicy") == "Always"

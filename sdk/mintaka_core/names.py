@@ -22,11 +22,15 @@ LABEL_SCHEDULE = f"{GROUP}/schedule"
 #: "true" on pods whose flow container leaves a report (the SDK runs in it); other containers are judged by exit code.
 LABEL_REPORTS = f"{GROUP}/reports"
 LABEL_TOMBSTONE = f"{GROUP}/tombstone"
+#: On pods whose flow container is not named `flow`: its name.
+ANNOTATION_CONTAINER = f"{GROUP}/container"
 
 #: Holds a flow run in the cluster until the mirror has its whole history.
 MIRROR_FINALIZER = f"{GROUP}/mirror"
+#: Holds the pod of an attempt in the cluster until its end is recorded.
+POD_FINALIZER = f"{GROUP}/attempt"
 
-#: The container of a pod that is the flow; all others are company.
+#: The container of a pod that is the flow; all others are sidecars.
 FLOW_CONTAINER = "flow"
 
 LABEL_LIMIT = 63

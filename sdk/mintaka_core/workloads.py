@@ -42,7 +42,8 @@ class Workload:
     `history_complete` is what its own report said of its task runs (None: it left none), `spool` where the rest lies.
     `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` until when that may last (None: for ever).
     `held`: it cannot go before its hold is taken off, which must not happen before its end is recorded. `deleted`: its deletion was
-    requested. `reports`: its process is to leave a report of its own. `node` is what it runs on, "" before that is decided.
+    requested. `ended_unasked`: it had ended before anybody asked it to stop. `reports`: its process is to leave a report of its
+    own. `node` is what it runs on, "" before that is decided; `container` is the container whose log is the flow's, "" for a process.
     """
 
     name: str
@@ -65,8 +66,10 @@ class Workload:
     resume_by: datetime | None = None
     held: bool = False
     deleted: bool = False
+    ended_unasked: bool = False
     reports: bool = False
     node: str = ""
+    container: str = ""
 
 
 class CreateErrorKind(StrEnum):

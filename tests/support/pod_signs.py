@@ -26,7 +26,8 @@ class Case:
     """One situation: `rows` of the failure table, a sentence, the status, what is special about the pod, what follows.
 
     `end` is (state type, reason) or None for a pod that goes on; `says` stands in the message. `start_issue` is (reason,
-    seconds of patience or None) for a pod that does not start.
+    seconds of patience or None) for a pod that does not start. `deleted`: with its grace period, which is over at DEADLINE;
+    `forced`: at ASKED, without one. `node_gone` is said of its node by another source than the pod.
     """
 
     rows: str
@@ -39,6 +40,9 @@ class Case:
     retriable: bool = True
     sdk: bool = False
     deleted: bool = False
+    forced: bool = False
+    bound: bool = True
+    node_gone: bool = False
     spec: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -63,7 +67,11 @@ def pod(case: Case) -> dict[str, Any]:
     }
     if case.deleted:
         metadata |= {"deletionTimestamp": DEADLINE, "deletionGracePeriodSeconds": GRACE_SECONDS}
-    spec = {"containers": [{"name": "flow", "image": "sales:3"}], "restartPolicy": "Never", "nodeName": "node-7", **case.spec}
+    if case.forced:
+        metadata |= {"deletionTimestamp": ASKED, "deletionGracePeriodSeconds": 0}
+    spec = {"containers": [{"name": "flow", "image": "sales:3"}], "restartPolicy": "Never", **case.spec}
+    if case.bound:
+        spec["nodeName"] = "node-7"
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": case.status}
 
 
@@ -250,8 +258,37 @@ CASES = (
     Case(
         "27", "a native sidecar that restarts again and again before the flow starts",
         status("Pending", container(waiting("PodInitializing")), initContainerStatuses=[container(waiting("CrashLoopBackOff", "back-off 20s restarting failed container=proxy"), "proxy", lastState=ended(1), restartCount=2)]),
-        start_issue=("CrashLoopBackOff", 0), says="container=proxy", spec=_NATIVE_SIDECAR,
+        start_issue=("CrashLoopBackOff", None), says="container=proxy", spec=_NATIVE_SIDECAR,
     ),
+    Case("27", "a native sidecar that restarts again and again beside a flow that runs", status("Running", container(running()), initContainerStatuses=[container(waiting("CrashLoopBackOff", "back-off 40s restarting failed container=proxy"), "proxy", lastState=ended(1), restartCount=3)]), None, spec=_NATIVE_SIDECAR),
+    Case("27", "a native sidecar that restarts again and again after the flow ended", status("Succeeded", container(ended(0, "Completed")), initContainerStatuses=[container(waiting("CrashLoopBackOff", "back-off 40s restarting failed container=proxy"), "proxy", lastState=ended(1), restartCount=3)]), (COMPLETED, ""), spec=_NATIVE_SIDECAR),
+)  # fmt: skip
+
+_UNSCHEDULABLE = {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory.")]}  # fmt: skip
+
+#: Pods whose end the kubelet did not write: never bound to a node, their node gone, deleted by force. No status alone shows them.
+UNWRITTEN = (
+    Case("11", "deleted before it was bound to a node", _UNSCHEDULABLE, (CRASHED, "PodDeleted"), "before it was bound", forced=True, bound=False),
+    Case("11", "deleted before it was bound to a node, by a client that gives it time", _UNSCHEDULABLE, (CRASHED, "PodDeleted"), "before it was bound", deleted=True, bound=False),
+    Case("29", "its Node object is gone while it runs", flow(running(), "Running"), (CRASHED, "NodeLost"), "node-7 does not exist any more or is out of service: whether the pod has stopped is not known", node_gone=True),
+    Case("29", "its Node object is gone before it started", starting(waiting("ContainerCreating")), (CRASHED, "NodeLost"), "is not known", node_gone=True),
+    Case("29", "its Node object is gone after it was told to stop", flow(running(), "Running", conditions=(target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),)), (CRASHED, "NodeLost"), "is not known", node_gone=True, deleted=True),
+    Case("29", "phase Unknown, and its Node object is gone", flow(running(), "Unknown", reason="NodeLost", message="unresponsive"), (CRASHED, "NodeLost"), "is not known", node_gone=True),
+    Case("30", "deleted by force while it runs", flow(running(), "Running"), (CRASHED, "ForceDeleted"), "whether it has stopped is not known", forced=True),
+    Case("30", "deleted by force before it started", starting(waiting("ContainerCreating")), (CRASHED, "ForceDeleted"), "is not known", forced=True),
+    Case("30", "drained from a node that does not answer, then deleted by force", flow(running(), "Running", conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (CRASHED, "ForceDeleted"), "is not known", forced=True),
+    Case("0 over 29", "what it reported before its node went counts", flow(ended(0, "Completed", report(COMPLETED)), "Succeeded"), (COMPLETED, ""), sdk=True, node_gone=True),
+    Case("1 over 29", "its exit code from before its node went counts", flow(ended(3)), (FAILED, "NonZeroExit"), "exit code 3", node_gone=True),
+    Case("2 over 30", "exit 0 before it was deleted by force, a sidecar going on", status("Running", container(ended(0, "Completed", finished=f"{DAY}T05:09:29Z")), container(running(), "proxy")), (COMPLETED, ""), forced=True, spec=_WITH_SIDECAR),
+    Case("10 over 29", "collected because its node is gone", flow(running(), "Failed", conditions=(target("DeletionByPodGC", "PodGC: node no longer exists"),)), (CRASHED, "NodeDeleted"), "no longer exists", node_gone=True, forced=True),
+)  # fmt: skip
+
+#: Pods that are held after their end, and that somebody deletes or drains then: what befalls them later changes nothing.
+HELD = (
+    Case("1", "drained after it exited 1", flow(ended(1, finished=f"{DAY}T05:05:00Z"), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (FAILED, "NonZeroExit"), "exit code 1", forced=True),
+    Case("4", "deleted after a segmentation fault", flow(ended(139, finished=f"{DAY}T05:05:00Z")), (CRASHED, "SegmentationFault"), "signal 11", forced=True),
+    Case("2", "drained after it completed", flow(ended(0, "Completed", finished=f"{DAY}T05:05:00Z"), "Succeeded", conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (COMPLETED, ""), forced=True),
+    Case("0", "its node went after it had reported its failure", flow(ended(1, message=report(FAILED, "ValueError", "no such region"), finished=f"{DAY}T05:05:00Z"), conditions=(target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),)), (FAILED, "ValueError"), sdk=True, node_gone=True, forced=True),
 )  # fmt: skip
 
 #: What outranks what, where a pod shows the signs of two rows.

@@ -30,7 +30,7 @@ def follow(going: Pass, state: State) -> bool:
         gone = State(CRASHED, reason="PodDisappeared", message=f"pod {going.ledger.status.pod_name} does not exist any more")
         return going.ledger.propose(gone, stopped=True).accepted
     if state.type == PENDING and _has_run(workload) and not _given_up(going, state, workload):
-        return _running(going, workload)
+        return _running(going, state, workload)
     if workload.end is not None:
         return end(going, workload)
     if _lost(going, workload):
@@ -86,9 +86,12 @@ def _lost(going: Pass, workload: Workload) -> bool:
     return going.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True).accepted
 
 
-def _running(going: Pass, workload: Workload) -> bool:
-    started = workload.started_time or workload.ended_time or going.now
-    if not going.ledger.propose(State(RUNNING, time=min(started, going.now))).accepted:
+def _running(going: Pass, state: State, workload: Workload) -> bool:
+    """It runs, and its deadline counts from a moment that our own clock has seen: that of a node may be hours off."""
+    # What became PENDING in this very pass was adopted: it has been so since its workload was created.
+    pending_since = state.time if state.time and state.time < going.now else workload.created_time
+    started = min(max(workload.started_time or workload.ended_time or going.now, pending_since), going.now)
+    if not going.ledger.propose(State(RUNNING, time=started)).accepted:
         return False
     timeout = going.seen.template.timeout_seconds if going.seen.template else None
     going.ledger.update(
@@ -124,8 +127,8 @@ def end(going: Pass, workload: Workload) -> bool:
         attempt=workload.attempt,
         retriable=workload.retriable,
         never_ran=workload.never_ran,
-        ended_time=workload.ended_time,
-        stopped=workload.stopping_time is not None,
+        ended_time=workload.ended_time and min(workload.ended_time, going.now),
+        stopped=workload.stopping_time is not None and not workload.ended_unasked,
     ).accepted
     if accepted and workload.history_complete is not None:
         going.ledger.condition("HistoryComplete", holds=workload.history_complete, **delivery(workload))

@@ -390,6 +390,50 @@ def test_a_node_whose_clock_is_behind_still_times_out() -> None:
     assert stage.state == "FAILED/TimedOut TimedOut"
 
 
+@pytest.mark.parametrize("off", [-HOUR, -timedelta(minutes=11), -timedelta(seconds=1), timedelta(seconds=1), HOUR], ids=str)
+@pytest.mark.parametrize("seen_seconds", [0, 120], ids=["seen at once", "seen two minutes later"])
+def test_a_timeout_is_counted_by_our_clock_whatever_the_node_says(off: timedelta, seen_seconds: int) -> None:
+    """A node's clock that is off neither ends a run early nor gives it more than the time until its start is seen."""
+    stage = Stage(timeoutSeconds=600).pass_time(30)
+    begun = stage.now
+    stage.now += timedelta(seconds=seen_seconds)
+    stage.start(started_time=begun + off)
+    deadline = stage.run.status.next_time
+    assert deadline is not None
+    assert START + timedelta(seconds=600) <= deadline <= stage.now + timedelta(seconds=600)
+    assert not stage.pass_time(to=deadline - timedelta(seconds=1)).stops()
+    stage.pass_time(1).pass_time(1).end(crashed("PodDeleted"), ended_time=stage.now + max(off, timedelta(0)))
+    assert stage.state == "FAILED/TimedOut TimedOut"
+
+
+def test_a_node_whose_clock_is_ahead_does_not_time_out_what_was_deleted_before_its_deadline() -> None:
+    """Its pod seems to have ended an hour from now, past the deadline."""
+    stage = Stage(timeoutSeconds=600).start(started_time=START + HOUR).pass_time(60)
+    stage.see(stopping_time=stage.now).end(crashed("PodDeleted"), ended_time=stage.now + HOUR)
+    assert stage.state == "CRASHED PodDeleted"
+
+
+def test_a_pod_that_was_adopted_while_it_ran_has_the_rest_of_its_time() -> None:
+    """The operator died before it recorded the pod, and came back half an hour later: the time it was away counts."""
+    stage = Stage(settled=False, timeoutSeconds=3600)
+    stage.appear(1)
+    stage.now += HOUR / 2
+    stage.start(attempt=1, started_time=START + timedelta(seconds=10))
+    assert stage.run.status.next_time == START + timedelta(seconds=10) + HOUR
+
+
+def test_what_ended_by_itself_before_it_was_deleted_is_not_taken_for_stopped() -> None:
+    """A pod that failed before its deadline and is held may be deleted after it: that is no timeout, and no suspension."""
+    stage = Stage(timeoutSeconds=60).start()
+    stage.now += timedelta(seconds=90)
+    stage.see(phase=Phase.ENDED, alive=False, ended_time=stage.now, stopping_time=stage.now, ended_unasked=True, end=failed())
+    assert stage.state == "FAILED ValueError"
+    stage = Stage().start()
+    stage.run = stage.run.model_copy(update={"spec": stage.run.spec.model_copy(update={"suspend": True})})
+    stage.see(phase=Phase.ENDED, alive=False, ended_time=stage.now, stopping_time=stage.now, ended_unasked=True, end=failed())
+    assert stage.state == "FAILED ValueError"
+
+
 def test_without_a_timeout_nothing_is_stopped() -> None:
     """A month is not too long."""
     assert not running().pass_time(30 * 86400).stops()

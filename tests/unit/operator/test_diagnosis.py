@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,19 +15,22 @@ from hypothesis import strategies as st
 
 from mintaka_core.reports import Report, decode_report
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
-from mintaka_core.workloads import Phase
+from mintaka_core.workloads import Phase, Workload
 from mintaka_operator.diagnosis import diagnose, overridden
+from mintaka_operator.failure_rows import first_match
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
-from mintaka_operator.podview import PodView
+from mintaka_operator.podview import PodView, PodWithoutIdentity
 from pod_signs import (
     ASKED,
     CASES,
     CREATED,
     DEADLINE,
     ENDED,
+    HELD,
     PRECEDENCE,
     STARTED,
+    UNWRITTEN,
     Case,
     container,
     ended,
@@ -38,7 +43,16 @@ from pod_signs import (
     waiting,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROWS_WITHOUT_A_POD = {12, 28}
+EVERY = (*CASES, *PRECEDENCE, *UNWRITTEN, *HELD)
+
+
+def judged(case: Case) -> Workload:
+    """What an example is taken for."""
+    return diagnose(pod(case), node_gone=case.node_gone)
 
 
 def instant(text: str) -> datetime:
@@ -48,12 +62,12 @@ def instant(text: str) -> datetime:
 
 class TestRows:
     def test_the_examples_cover_every_row_of_the_failure_table(self) -> None:
-        shown = {int(word) for case in CASES for word in case.rows.split() if word.isdigit()}
-        assert shown | ROWS_WITHOUT_A_POD == set(range(1, 29))
+        shown = {int(word) for case in (*CASES, *UNWRITTEN) for word in case.rows.split() if word.isdigit()}
+        assert (shown - {0}) | ROWS_WITHOUT_A_POD == set(range(1, 31))
 
-    @pytest.mark.parametrize("case", [*CASES, *PRECEDENCE], ids=str)
+    @pytest.mark.parametrize("case", EVERY, ids=str)
     def test_a_pod_is_taken_for_what_it_shows(self, case: Case) -> None:
-        seen = diagnose(pod(case))
+        seen = judged(case)
         end = (seen.end.type, seen.end.reason) if seen.end else None
         start_issue = seen.start_issue and (
             seen.start_issue.reason,
@@ -68,18 +82,29 @@ class TestRows:
         assert (seen.never_ran, seen.retriable) == (case.never_ran, case.retriable)
         assert (seen.phase == Phase.ENDED) == (case.end is not None)
 
-    @pytest.mark.parametrize("case", [*CASES, *PRECEDENCE], ids=str)
+    @pytest.mark.parametrize("case", [case for case in EVERY if case.sdk and case.end], ids=str)
     def test_a_message_never_shows_the_report_that_programs_read(self, case: Case) -> None:
-        end = diagnose(pod(case)).end
-        assert not end or "historyComplete" not in end.message
+        end = judged(case).end
+        assert end
+        assert "historyComplete" not in end.message
+        assert "mintaka" not in end.message
+
+    @pytest.mark.parametrize("case", [case for case in EVERY if case.end], ids=str)
+    def test_a_reason_is_one_that_its_row_lists_or_that_pod_or_flow_made_up(self, case: Case) -> None:
+        view = PodView(pod(case), case.node_gone)
+        end, row = first_match(POD_VERDICTS, view)
+        assert end
+        assert row
+        own = {view.reason, view.report.state.reason if view.report else "", "Signal31"}
+        assert end.reason in {*row.reasons, *own} or end == State(COMPLETED)
 
     @pytest.mark.parametrize("row", [*POD_VERDICTS, *PENDING_REASONS], ids=lambda row: f"{row.number}: {row.situation}")
     def test_every_row_is_reached_by_an_example(self, row: Any) -> None:
         rows = PENDING_REASONS if row in PENDING_REASONS else POD_VERDICTS
         deciding = []
-        for case in (*CASES, *PRECEDENCE):
+        for case in EVERY:
             if (case.end is None) == (row in PENDING_REASONS):
-                view = PodView(pod(case))
+                view = PodView(pod(case), case.node_gone)
                 deciding.append(next((found.number for found in rows if found.judge(view)), None))
         assert row.number in deciding
 
@@ -152,6 +177,61 @@ class TestTimesAndSigns:
         assert seen.end.type == verdict
 
 
+class TestEnds:
+    """Nothing of an attempt may live when the next one begins, and no pod is let go before its end is known."""
+
+    @pytest.mark.parametrize("case", [case for case in (*UNWRITTEN, *HELD) if "sidecar" not in case.sentence], ids=str)
+    def test_nothing_lives_of_a_pod_whose_end_no_kubelet_writes(self, case: Case) -> None:
+        assert not judged(case).alive
+
+    def test_a_pod_that_is_being_deleted_on_a_node_lives_until_its_kubelet_says_otherwise(self) -> None:
+        seen = diagnose(pod(Case("", "", flow(running(), "Running"), deleted=True)))
+        assert (seen.alive, seen.end, seen.deleted) == (True, None, True)
+
+    def test_a_pod_that_waits_for_a_node_has_not_ended(self) -> None:
+        seen = diagnose(pod(Case("", "", {"phase": "Pending"}, bound=False)))
+        assert (seen.alive, seen.end, seen.deleted, seen.node) == (True, None, False, "")
+
+    @pytest.mark.parametrize(("finalizers", "held"), [(["mintaka.dev/attempt"], True), (["other/one"], False), ([], False), (None, False)])
+    def test_a_pod_is_held_while_it_bears_our_finalizer(self, finalizers: list[str] | None, held: bool) -> None:
+        shown = pod(Case("", "", flow(running(), "Running")))
+        shown["metadata"]["finalizers"] = finalizers
+        assert diagnose(shown).held is held
+
+    def test_where_a_pod_runs_and_which_container_is_the_flow(self) -> None:
+        seen = diagnose(pod(Case("", "", flow(running(), "Running"), sdk=True)))
+        assert (seen.node, seen.container, seen.reports) == ("node-7", "flow", True)
+
+    def test_the_container_that_the_annotation_names_is_the_flow(self) -> None:
+        shown = pod(Case("", "", status("Running", container(running(), "aaa"), container(ended(3), "main")), spec={"containers": [{"name": "aaa"}, {"name": "main"}]}))  # fmt: skip
+        shown["metadata"]["annotations"] = {"mintaka.dev/container": "main"}
+        seen = diagnose(shown)
+        assert (seen.container, seen.exit_code) == ("main", 3)
+
+    @pytest.mark.parametrize(("finished", "unasked"), [("05:09:28", True), ("05:09:29", True), ("05:09:30", False), ("05:10:00", False)])
+    def test_what_ended_before_its_deletion_was_requested_ended_unasked(self, finished: str, unasked: bool) -> None:
+        seen = diagnose(pod(Case("", "", flow(ended(1, finished=f"2026-03-04T{finished}Z")), deleted=True)))
+        assert seen.ended_unasked is unasked
+
+
+class TestClocksOfNodes:
+    """Times of containers are by the clock of their node; that one proves to be behind when it begins before the scheduler did."""
+
+    def test_a_clock_that_is_behind_is_put_right(self) -> None:
+        shown = pod(Case("", "", flow(ended(0, "Completed", started="2026-03-04T04:00:04Z", finished="2026-03-04T04:09:40Z"), "Succeeded"), deleted=True))  # fmt: skip
+        shown["status"]["startTime"] = "2026-03-04T04:00:00Z"
+        seen = diagnose(shown)
+        assert seen.started_time == instant(STARTED)
+        assert seen.end
+        assert seen.end.reason == "PodDeleted", "it exited 10 s after it was told to stop"
+
+    @pytest.mark.parametrize("begun", ["05:00:00", "04:59:59", "05:03:00"])
+    def test_a_kubelet_that_is_as_punctual_as_it_says_is_believed(self, begun: str) -> None:
+        shown = pod(Case("", "", flow(running(), "Running")))
+        shown["status"]["startTime"] = f"2026-03-04T{begun}Z"
+        assert diagnose(shown).started_time == instant(STARTED)
+
+
 class TestHistory:
     def test_a_report_says_whether_the_history_is_complete(self) -> None:
         told = Report(1, State(COMPLETED), history_complete=False, spool="/data/spool").encode()
@@ -193,13 +273,28 @@ class TestOverrides:
     @pytest.mark.parametrize("entry", sorted({entry for row in POD_VERDICTS for entry in row.overrides}))
     def test_every_override_the_table_names_turns_a_conclusion_around(self, entry: str) -> None:
         reason, verdict = entry.split(": ")
-        ends = [end for case in (*CASES, *PRECEDENCE) if (end := diagnose(pod(case)).end) and end.reason == reason]
+        ends = [end for case in EVERY if (end := judged(case).end) and end.reason == reason]
         assert any(end.type != verdict for end in ends), "no example ends for this reason"
         assert {found.type for end in ends if (found := overridden(end, {reason: verdict}))} == {verdict}
 
 
 words = st.sampled_from(["", "Error", "Completed", "OOMKilled", "Evicted", "ContainerStatusUnknown", "StartError", "OutOfcpu", "DeadlineExceeded", "Terminated", "NodeLost", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff", "Unschedulable", "DeletionByPodGC"]) | st.text(max_size=8)  # fmt: skip
-times = st.sampled_from([None, "", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", CREATED, STARTED, ASKED, ENDED, DEADLINE])
+times = st.sampled_from(
+    [
+        None,
+        "",
+        "1970-01-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+        CREATED,
+        STARTED,
+        ASKED,
+        ENDED,
+        DEADLINE,
+        "292277026596-12-04T15:30:07Z",
+        "1677-09-21T00:12:43Z",
+        "9999-12-31T23:59:59Z",
+    ]
+)
 reports = st.builds(
     report,
     st.sampled_from([COMPLETED, FAILED, CRASHED, CANCELLED]),
@@ -242,13 +337,27 @@ statuses = maybe(
     message=st.text(max_size=8) | st.sampled_from(["Pod was rejected: no", "exceeds the limit"]), conditions=conditions, containerStatuses=containers, initContainerStatuses=containers,
 )  # fmt: skip
 metadata = maybe(
-    deletionTimestamp=times, deletionGracePeriodSeconds=st.integers(0, 600), uid=st.text(max_size=4),
+    deletionTimestamp=times, deletionGracePeriodSeconds=st.integers(0, 600) | st.integers(-(2**63), 2**63 - 1), uid=st.text(max_size=4),
     labels=st.dictionaries(st.sampled_from(["mintaka.dev/attempt", "mintaka.dev/reports"]), st.sampled_from(["1", "2", "true", "no", "²"])),
 )  # fmt: skip
 specs = maybe(
     containers=st.lists(maybe(name=st.sampled_from(["flow", "proxy"])), max_size=2),
     initContainers=st.lists(maybe(name=st.just("a"), restartPolicy=st.just("Always")), max_size=2),
+    nodeName=st.sampled_from(["", "node-7"]),
 )
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | words | times
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=6
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value in a JSON document but the outermost."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        yield (*path, key)
+        yield from places(member, (*path, key))
 
 
 class TestAnyPod:
@@ -256,7 +365,8 @@ class TestAnyPod:
     def test_no_status_is_beyond_judgement_and_every_judgement_agrees_with_itself(
         self, more: dict[str, Any], spec: dict[str, Any], seen: dict[str, Any]
     ) -> None:
-        workload = diagnose({"metadata": {**more, "name": "x", "creationTimestamp": CREATED}, "spec": spec, "status": seen})
+        shown = {"metadata": {**more, "name": "x", "creationTimestamp": CREATED}, "spec": spec, "status": seen}
+        workload = diagnose(shown)
         over = workload.phase == Phase.ENDED
         assert (workload.end is not None) == over
         if workload.end:
@@ -273,7 +383,45 @@ class TestAnyPod:
             assert (workload.end.type, workload.started_time) == (CRASHED, None)
         if workload.start_issue:
             assert workload.phase == Phase.PENDING
-        assert diagnose({"metadata": {**more, "name": "x", "creationTimestamp": CREATED}, "spec": spec, "status": seen}) == workload
+        assert diagnose(shown) == workload
+        gone = diagnose(shown, node_gone=True)
+        if not spec.get("nodeName"):
+            assert gone == workload, "it never had a node"
+        else:
+            assert (gone.alive, gone.end is None) == (False, False)
+            if workload.end and workload.end.reason != "ForceDeleted":
+                assert gone.end == workload.end, "what is known of an end outlasts the node"
+        for moment in (workload.started_time, workload.ended_time, workload.stopping_time):
+            assert moment is None or moment + timedelta(days=100_000) > moment - timedelta(days=365), "a deadline can be counted from it"
+
+    @given(st.sampled_from(EVERY), st.data())
+    def test_a_pod_with_anything_anywhere_in_it_is_judged_or_has_no_identity(self, case: Case, data: st.DataObject) -> None:
+        shown = deepcopy(pod(case))
+        for _ in range(data.draw(st.integers(1, 3))):
+            *path, last = data.draw(st.sampled_from(list(places(shown))))
+            place: Any = shown
+            for key in path:
+                place = place[key]
+            place[last] = data.draw(anything)
+        try:
+            workload = diagnose(shown, node_gone=case.node_gone)
+        except PodWithoutIdentity as error:
+            assert re.search("has no (name|creationTimestamp)", str(error))  # noqa: PT017 - it need not be raised
+        else:
+            assert (workload.end is not None) == (workload.phase == Phase.ENDED)
+
+    @given(anything)
+    def test_what_is_no_pod_has_no_identity(self, value: Any) -> None:
+        with pytest.raises(PodWithoutIdentity):
+            diagnose({"metadata": value, "spec": value, "status": value})
+
+    @pytest.mark.parametrize("grace", [2**63 - 1, -(2**63), 86400 * 10**9, 1e300, "30", None, [], float("nan")], ids=str)
+    def test_no_grace_period_is_too_long_or_too_short_to_be_judged(self, grace: Any) -> None:
+        shown = pod(Case("", "", status("Running", container(ended(0, "Completed")), container(running(), "proxy")), deleted=True))
+        shown["metadata"]["deletionGracePeriodSeconds"] = grace
+        seen = diagnose(shown)
+        assert seen.end
+        assert seen.stopping_time == instant(DEADLINE)
 
 
 class TestReportsOfStrangers:

@@ -143,6 +143,11 @@ class TestManifests:
             flow(built(image="sales:3", podTemplate={"spec": {"containers": [{"name": "flow", "image": "sales:4"}]}}))["image"] == "sales:4"
         )
 
+    def test_a_pod_is_held_until_its_end_is_recorded(self) -> None:
+        held = built(defaults=PodDefaults("i", hold=True), podTemplate={"metadata": {"finalizers": ["other/one"]}})
+        assert held["metadata"]["finalizers"] == ["mintaka.dev/attempt"]
+        assert "finalizers" not in built(defaults=PodDefaults("i"))["metadata"]
+
     def test_the_same_run_and_attempt_make_the_same_pod(self) -> None:
         assert built() == built()
 

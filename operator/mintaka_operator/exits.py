@@ -1,0 +1,112 @@
+"""How the flow's own container ended: what its process reported, its exit code, or why it never started.
+
+Each function is one row of the failure table (pod_verdicts.py).
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from mintaka_core.reports import ExitCode
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
+from mintaka_operator.disruptions import crashed
+from mintaka_operator.podview import text
+
+if TYPE_CHECKING:
+    from mintaka_operator.podview import PodView
+
+#: Exit codes from 128 on mean "killed by signal code - 128" (POSIX shells and container runtimes).
+_SIGNALS, _HIGHEST_SIGNAL = 128, 64
+_SIGNAL_REASONS = {signal.SIGKILL: "Killed", signal.SIGSEGV: "SegmentationFault", signal.SIGTERM: "Terminated", signal.SIGABRT: "Aborted"}
+
+#: Which exit code belongs to which reported state; a report that its exit code contradicts is not believed.
+_HONEST = {
+    COMPLETED: {ExitCode.COMPLETED},
+    FAILED: {ExitCode.FAILED},
+    CANCELLED: {ExitCode.CANCELLED, ExitCode.TERMINATED},
+    CRASHED: {ExitCode.CRASHED, ExitCode.TERMINATED, ExitCode.FENCED},
+    PAUSED: {ExitCode.SUSPENDED},
+}
+
+
+def reported(view: PodView) -> State | None:
+    """The process left a report that its exit code bears out."""
+    report = view.report
+    if report is None or view.exit_code not in _HONEST.get(report.state.type, set()):
+        return None
+    if _reason(view) == "ContainerStatusUnknown":
+        return None
+    # That it was asked to stop is all a process can know; the rows below know why.
+    return None if report.state.reason == "Terminated" else report.state
+
+
+def exited_zero(view: PodView) -> State | None:
+    """Exit code 0, and not because it was told to stop: many servers exit 0 then, their work undone."""
+    if view.exit_code != 0 or view.told_to_stop_before_it_ended:
+        return None
+    if view.report:
+        return crashed("ExitedWithoutReport", f"exit code 0 contradicts the report {view.report.state.name}")
+    if view.reports:
+        return crashed("ExitedWithoutReport", "the flow's process exited with code 0 without saying how the run ended")
+    return State(COMPLETED)
+
+
+def end_unknown(view: PodView) -> State | None:
+    """The kubelet does not know how the container ended."""
+    if _reason(view) == "ContainerStatusUnknown":
+        return crashed("ContainerStatusUnknown", "the kubelet lost track of the container; its exit code is made up")
+    return None
+
+
+def out_of_memory(view: PodView) -> State | None:
+    """The container was killed for using more memory than its limit."""
+    if _reason(view) != "OOMKilled":
+        return None
+    return crashed("OOMKilled", f"out of memory: raise the memory limit of container {view.container_name}{_last_words(view)}")
+
+
+def not_started(view: PodView) -> State | None:
+    """The container's process could not be started."""
+    if _reason(view) in {"StartError", "ContainerCannotRun"}:
+        return crashed("StartError", view.log_tail or "the container could not be started")
+    return None
+
+
+def init_failed(view: PodView) -> State | None:
+    """An init container failed, so that the flow never started."""
+    init = view.failed_init
+    if not init or view.exit_code is not None:
+        return None
+    parts = (f"init container {init['name']} exited {init['exitCode']}", text(init.get("reason")), text(init.get("message")).strip())
+    return crashed("InitContainerFailed", ": ".join(part for part in parts if part and part != "Error"))
+
+
+def killed_by_signal(view: PodView) -> State | None:
+    """The exit code of a process that a signal ended."""
+    code = view.exit_code
+    if code is None or not _SIGNALS < code <= _SIGNALS + _HIGHEST_SIGNAL:
+        return None
+    number = code - _SIGNALS
+    reason = _SIGNAL_REASONS.get(number, f"Signal{number}")  # type: ignore[call-overload]
+    return crashed(reason, f"exit code {code}: killed by signal {number}{_last_words(view)}")
+
+
+def exited_non_zero(view: PodView) -> State | None:
+    """Any other exit code but 0."""
+    code = view.exit_code
+    if not code:
+        return None
+    if view.report:
+        return crashed("ExitedWithoutReport", f"exit code {code} contradicts the report {view.report.state.name}")
+    if view.reports:
+        return crashed("ExitedWithoutReport", f"exit code {code} without a report; last words: {view.log_tail or 'none'}")
+    return State(FAILED, reason="NonZeroExit", message=f"exit code {code}" + (f": {view.log_tail}" if view.log_tail else ""))
+
+
+def _reason(view: PodView) -> str:
+    return text(view.terminated.get("reason"))
+
+
+def _last_words(view: PodView) -> str:
+    return f"; last words: {view.log_tail}" if view.log_tail else ""
