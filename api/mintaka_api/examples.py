@@ -98,7 +98,14 @@ _DEPLOYMENT: dict[str, Any] = {
     "parameter_schema": None,
     "suspend": False,
     "schedules": [
-        {"name": "nightly", "cron": "0 3 * * *", "time_zone": "Europe/Berlin", "suspend": False, "next_time": "2026-11-23T02:00:00.000000Z"}
+        {
+            "name": "nightly",
+            "cron": "0 3 * * *",
+            "time_zone": "Europe/Berlin",
+            "suspend": False,
+            "next_time": "2026-11-23T02:00:00.000000Z",
+            "next_times": ["2026-11-23T03:00:00+01:00", "2026-11-24T03:00:00+01:00"],
+        }
     ],
     "ready": {"status": "True", "reason": "Valid", "message": ""},
     "active_runs": 0,

@@ -148,8 +148,8 @@ class Worker:
                 self._queue.add(Key("run", *created))
         for retired in plan.retire:
             await delete_run(world, retired)
-        for message in plan.missed:
-            await record_event(world.cluster, warning_event(seen.deployment, "MissedSchedule", message))
+        for warning in plan.warnings:
+            await record_event(world.cluster, warning_event(seen.deployment, warning.reason, warning.message))
         if plan.status is not None:
             await write_status(world, world.deployments, seen.deployment.metadata.resource_version, seen.deployment, plan.status)
         return plan.due

@@ -7,10 +7,10 @@ the schedule's zone, reckoned from the anchor so that nothing drifts; in a gap t
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mintaka_core.cron import parse_cron
 from mintaka_core.errors import InvalidSchedule
+from mintaka_core.time_zones import zone_of
 
 #: Anchor of intervals that name none.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 def next_cron(expression: str, zone: str, after: datetime) -> datetime:
     """The first instant (UTC) strictly after `after` (aware) at which `expression` fires in time zone `zone`."""
     try:
-        found = parse_cron(expression).next_time(_zone(zone), after)
+        found = parse_cron(expression).next_time(zone_of(zone), after)
     except OverflowError:
         found = None
     if found is None:
@@ -39,7 +39,9 @@ def next_interval(interval: timedelta, anchor: datetime | None, zone: str, after
     start, after = (anchor or EPOCH).astimezone(UTC), after.astimezone(UTC)
     steps = (after - start) // interval
     try:
-        return _next_days(interval, start.astimezone(_zone(zone)), steps, after) if not interval % _DAY else start + (steps + 1) * interval
+        return (
+            _next_days(interval, start.astimezone(zone_of(zone)), steps, after) if not interval % _DAY else start + (steps + 1) * interval
+        )
     except OverflowError as error:
         message = f"an interval of {interval} from {start.isoformat()} never comes round again"
         raise InvalidSchedule(message) from error
@@ -53,11 +55,3 @@ def _next_days(interval: timedelta, start: datetime, steps: int, after: datetime
         if instant > after:
             return instant
     raise OverflowError
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        message = f"time zone {name!r} is unknown: use a name of the tz database, such as 'Europe/Berlin'"
-        raise InvalidSchedule(message) from error

@@ -77,13 +77,14 @@ def one(connection: Connection, names: Names, namespace: str, name: str) -> Flow
 def _answer(row: Row[Any], words: dict[int, str]) -> FlowDeploymentAnswer:
     spec: dict[str, Any] = msgspec.json.decode(row.spec)
     status: dict[str, Any] = msgspec.json.decode(row.status)
-    next_times = {schedule["name"]: schedule for schedule in status.get("schedules") or ()}
+    entries = {schedule["name"]: schedule for schedule in status.get("schedules") or ()}
     ready = next((condition for condition in status.get("conditions") or () if condition["type"] == "Ready"), None)
     schedules = [
         {member: schedule.get(key) for member, key in _SCHEDULE_MEMBERS.items()}
         | {
-            "last_time": next_times.get(schedule["name"], {}).get("lastTime"),
-            "next_time": next_times.get(schedule["name"], {}).get("nextTime"),
+            "last_time": entries.get(schedule["name"], {}).get("lastTime"),
+            "next_time": entries.get(schedule["name"], {}).get("nextTime"),
+            "next_times": entries.get(schedule["name"], {}).get("nextTimes") or [],
         }
         for schedule in spec.get("schedules") or ()
     ]

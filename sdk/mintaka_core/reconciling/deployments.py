@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from mintaka_core.errors import InvalidSchedule
 from mintaka_core.names import scheduled_run_name
-from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan
+from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan, DeploymentWarning
+from mintaka_core.reconciling.schedule_times import advance
 from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentStatus, Schedule, ScheduleStatus
 from mintaka_core.resources.model import Condition, set_condition
+from mintaka_core.time_zones import advice
 
 #: Ends of a run that say that the deployment itself is at fault, so that its next run would end the same way.
 FAULTS_OF_THE_DEPLOYMENT = frozenset({
@@ -18,11 +20,10 @@ FAULTS_OF_THE_DEPLOYMENT = frozenset({
     "RunContainerError", "StartError",
 })  # fmt: skip
 
+#: The most characters of a condition's message.
+_MESSAGE = 1024
 #: How soon to look again for what a deployment lacks: nobody tells when a ConfigMap appears.
 _LOOK_AGAIN = timedelta(seconds=30)
-#: How many missed times are counted one by one; a schedule of every second, away for a month, has millions.
-_COUNTED = 1000
-_CLOSE = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,72 +64,45 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
         return DeploymentPlan()
     create: list[CreateRun] = []
     entries: list[ScheduleStatus] = []
-    missed: list[str] = []
-    problem = seen.problem or _fault_of_last_run(seen)
-    for schedule in () if deployment.spec.suspend else deployment.spec.schedules:
-        if schedule.suspend:
-            continue  # without an entry, the series starts anew when it is resumed: nothing is made up for
+    missed: list[DeploymentWarning] = []
+    invalid: list[str] = []
+    for schedule in _active_schedules(deployment):
+        known = next((entry for entry in deployment.status.schedules if entry.name == schedule.name), None)
         try:
-            entry, run, skipped = _advance(deployment, schedule, now)
+            done = advance(schedule, known, now)
         except InvalidSchedule as error:
-            problem = Problem("InvalidSchedule", f"schedule {schedule.name!r}: {error}")
+            invalid.append(f"schedule {schedule.name!r}: {error}")
             continue
-        entries.append(entry)
-        missed += skipped
-        if run:
-            create.append(run)
+        entries.append(done.entry)
+        missed += [DeploymentWarning("MissedSchedule", done.missed)] if done.missed else []
+        create += [_scheduled_run(deployment, schedule, done.due)] if done.due else []
+    problem = Problem("InvalidSchedule", "; ".join(invalid)) if invalid else seen.problem or _fault_of_last_run(seen)
     status = _status(seen, tuple(entries), create, problem, now)
     moments = [entry.next_time for entry in entries if entry.next_time]
     due = min([*moments, now + _LOOK_AGAIN] if seen.problem else moments, default=None)
-    return DeploymentPlan(tuple(create), _retired(seen, create), status if status != deployment.status else None, due, tuple(missed))
+    warnings = (*missed, *_new_problem(deployment, problem))
+    return DeploymentPlan(tuple(create), _retired(seen, create), status if status != deployment.status else None, due, warnings)
 
 
-def _advance(deployment: FlowDeployment, schedule: Schedule, now: datetime) -> tuple[ScheduleStatus, CreateRun | None, list[str]]:
-    """The schedule's new entry, the run that is due (the latest, where several were missed), and what is to be said of the rest."""
-    known = next((entry for entry in deployment.status.schedules if entry.name == schedule.name), None)
-    if known is None or known.definition != schedule.definition:
-        return (
-            ScheduleStatus(name=schedule.name, definition=schedule.definition, last_time=now, next_time=schedule.next_time(now)),
-            None,
-            [],
-        )
-    latest, passed, upcoming = _missed(schedule, known.last_time, now)
-    if latest is None:
-        return known.model_copy(update={"next_time": upcoming}), None, []
-    entry = known.model_copy(update={"last_time": latest, "next_time": upcoming})
-    many = f"{passed}" if passed < _COUNTED else f"more than {_COUNTED}"
-    said = [f"schedule {schedule.name!r} made up for the latest of {many} missed times"] if passed > 1 else []
-    deadline = schedule.starting_deadline_seconds
-    if deadline is not None and now > latest + timedelta(seconds=deadline):
-        said.append(f"schedule {schedule.name!r} skipped {latest:%Y-%m-%dT%H:%M:%SZ}: it was missed by more than {deadline} s")
-        return entry, None, said
-    name = scheduled_run_name(deployment.metadata.name, deployment.metadata.uid, schedule.name, latest)
-    return entry, CreateRun(name, schedule.name, latest, schedule.parameters), said
+def _active_schedules(deployment: FlowDeployment) -> tuple[Schedule, ...]:
+    """Those that create runs. The others lose their entry, so that the series starts anew when they are resumed: nothing is made up for."""
+    return () if deployment.spec.suspend else tuple(schedule for schedule in deployment.spec.schedules if not schedule.suspend)
 
 
-def _missed(schedule: Schedule, since: datetime, now: datetime) -> tuple[datetime | None, int, datetime]:
-    """The latest time in (since, now], how many there are (counted up to a bound), and the next one after `now`."""
-    latest, passed = None, 0
-    upcoming = schedule.next_time(since)
-    while upcoming <= now:
-        latest, passed = upcoming, passed + 1
-        upcoming = schedule.next_time(latest)
-        if passed == _COUNTED and upcoming <= now:
-            return _latest(schedule, latest, now), passed, schedule.next_time(now)
-    return latest, passed, upcoming
+def _scheduled_run(deployment: FlowDeployment, schedule: Schedule, nominal_time: datetime) -> CreateRun:
+    name = scheduled_run_name(deployment.metadata.name, deployment.metadata.uid, schedule.name, nominal_time)
+    return CreateRun(name, schedule.name, nominal_time, schedule.parameters)
 
 
-def _latest(schedule: Schedule, low: datetime, now: datetime) -> datetime:
-    """The latest time in (low, now], where one exists: halving, because what is asked from any instant is the same series."""
-    latest, high = schedule.next_time(low), now
-    while high - latest > _CLOSE:
-        middle = latest + (high - latest) / 2
-        found = schedule.next_time(middle)
-        if found <= now:
-            latest = found
-        else:
-            high = middle
-    return latest
+def _new_problem(deployment: FlowDeployment, problem: Problem | None) -> tuple[DeploymentWarning, ...]:
+    """The problem, unless the deployment has it already; another schedule that is invalid is another problem."""
+    ready = _ready(deployment)
+    if problem is None:
+        return ()
+    if ready is not None and ready.status == "False" and ready.reason == problem.reason:
+        known = problem.reason != "InvalidSchedule" or ready.message == problem.message[:_MESSAGE]
+        return () if known else (DeploymentWarning(problem.reason, problem.message),)
+    return (DeploymentWarning(problem.reason, problem.message),)
 
 
 def _fault_of_last_run(seen: DeploymentObservation) -> Problem | None:
@@ -156,7 +130,7 @@ def _status(
         type="Ready",
         status="False" if problem else "True",
         reason=problem.reason if problem else "Ready",
-        message=problem.message[:1024] if problem else "",
+        message=problem.message[:_MESSAGE] if problem else _advice(seen.deployment),
         last_transition_time=now,
         observed_generation=generation,
     )
@@ -175,6 +149,12 @@ def _status(
             "schedules": entries,
         }
     )
+
+
+def _advice(deployment: FlowDeployment) -> str:
+    """What many do not expect of the schedules' time zones."""
+    names = dict.fromkeys(schedule.time_zone for schedule in _active_schedules(deployment))
+    return " ".join(filter(None, map(advice, names)))[:_MESSAGE]
 
 
 def _retired(seen: DeploymentObservation, create: list[CreateRun]) -> tuple[DeleteRun, ...]:

@@ -75,6 +75,14 @@ class CreateRun:
 
 
 @dataclass(frozen=True, slots=True)
+class DeploymentWarning:
+    """What the owner of a deployment should know, for an Event: a reason for programs and a sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentPlan:
     """What to do about a flow deployment: create, then retire, then `status` (None: leave it); look again at `due`."""
 
@@ -82,4 +90,4 @@ class DeploymentPlan:
     retire: tuple[DeleteRun, ...] = ()
     status: FlowDeploymentStatus | None = None
     due: datetime | None = None
-    missed: tuple[str, ...] = ()
+    warnings: tuple[DeploymentWarning, ...] = ()

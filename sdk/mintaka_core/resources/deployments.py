@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, Field
 
 from mintaka_core import schedules
 from mintaka_core.errors import InvalidSchedule
-from mintaka_core.resources.model import AnyObject, Condition, Metadata, Model, Time, cel, validations
+from mintaka_core.resources.model import AnyObject, Condition, LocalTime, Metadata, Model, Time, cel, validations
 from mintaka_core.resources.template import FlowTemplate
+from mintaka_core.time_zones import zone_of
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+#: How many of its next times the status of a schedule shows.
+NEXT_TIMES = 5
 
 CRON_PATTERN = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+ +\S+ +\S+ +\S+ +\S+)$"
 
@@ -80,6 +88,18 @@ class Schedule(Model):
             raise InvalidSchedule(message)
         return schedules.next_interval(parse_duration(self.interval), self.anchor, self.time_zone, after)
 
+    def time_after(self, time: datetime) -> datetime | None:
+        """The first instant after `time`, None if it never fires again; for a schedule of which one time is known."""
+        try:
+            return self.next_time(time)
+        except InvalidSchedule:
+            return None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Its time zone; raises InvalidSchedule."""
+        return zone_of(self.time_zone)
+
     @property
     def definition(self) -> str:
         """What identifies the series of instants; another definition starts a new series."""
@@ -125,6 +145,8 @@ class ScheduleStatus(Model):
     """The last nominal time that was handled, or when the schedule was first seen."""
     next_time: Time | None = None
     """The next nominal time."""
+    next_times: tuple[LocalTime, ...] = Field(default=(), max_length=NEXT_TIMES)
+    """The next nominal times, at most five, by the clock of the schedule's time zone; the first is nextTime."""
 
 
 class FlowDeploymentStatus(Model):

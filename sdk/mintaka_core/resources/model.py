@@ -41,6 +41,9 @@ def format_time(time: datetime) -> str:
 #: An instant with microseconds; aware.
 Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
 
+#: The same with the offset of its time zone, for people who compare it with a clock.
+LocalTime = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
+
 #: Anything JSON: kept as it is, not looked into by the API server.
 AnyObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from mintaka_core.backoff import Backoff, Budget, Retries
+from mintaka_core.limits import SOURCE_LIMIT_BYTES
 from mintaka_core.resources.model import AnyObject, Model, ObjectName, Tag, cel, validations
 
 
@@ -63,7 +64,12 @@ _SOURCE_RULES = validations(
     cel(
         "has(self.inline) != has(self.configMap)",
         "a source is exactly one of inline and configMap; leave source out when the code is in the image",
-    )
+    ),
+    cel(
+        f"!has(self.inline) || bytes(self.inline).size() <= {SOURCE_LIMIT_BYTES}",
+        f"inline takes at most {SOURCE_LIMIT_BYTES} bytes of UTF-8: put the code into a ConfigMap (configMap) or an image",
+        field_path=".inline",
+    ),
 )
 
 
@@ -72,8 +78,8 @@ class Source(Model):
 
     model_config = ConfigDict(json_schema_extra=_SOURCE_RULES)
 
-    inline: str | None = Field(default=None, min_length=1, max_length=65536)
-    """The Python source itself, at most 64 KiB; the entrypoint's file name is the name it gets."""
+    inline: str | None = Field(default=None, min_length=1, max_length=SOURCE_LIMIT_BYTES)
+    """The Python source itself, at most 64 KiB of UTF-8; the entrypoint's file name is the name it gets."""
     config_map: ConfigMapSource | None = None
     """A ConfigMap whose keys are mounted as files beside each other."""
 

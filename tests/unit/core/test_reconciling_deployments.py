@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mintaka_core.names import scheduled_run_name
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem, reconcile
-from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan
+from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan, DeploymentWarning
 from mintaka_core.resources import FlowDeployment
 
 START = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
@@ -29,7 +29,7 @@ class Stage:
         self.finished: tuple[FinishedRun, ...] = ()
         self.active = 0
         self.created: dict[str, CreateRun] = {}
-        self.missed: list[str] = []
+        self.warnings: list[DeploymentWarning] = []
         self.retired: list[DeleteRun] = []
         self.due: datetime | None = None
         self.deployment = FlowDeployment.model_validate(
@@ -51,7 +51,7 @@ class Stage:
         plan = self.plan()
         for run in plan.create:
             self.created.setdefault(run.name, run)
-        self.missed += plan.missed
+        self.warnings += plan.warnings
         self.retired += plan.retire
         gone = {run.name for run in plan.retire}
         self.finished = tuple(run for run in self.finished if run.name not in gone)
@@ -59,7 +59,7 @@ class Stage:
         if plan.status is not None:
             self.deployment = self.deployment.model_copy(update={"status": plan.status})
         again = self.plan()
-        assert (again.create, again.retire, again.status, again.missed) == ((), (), None, ())
+        assert (again.create, again.retire, again.status, again.warnings) == ((), (), None, ())
         return self
 
     def pass_time(self, amount: timedelta) -> Stage:
@@ -79,6 +79,11 @@ class Stage:
     def times(self) -> list[str]:
         """The nominal times of all created runs."""
         return [f"{run.nominal_time:%H:%M}" for run in self.created.values()]
+
+    @property
+    def missed(self) -> list[str]:
+        """What was said of missed times."""
+        return [warning.message for warning in self.warnings if warning.reason == "MissedSchedule"]
 
     @property
     def ready(self) -> str:
@@ -124,7 +129,7 @@ def test_of_several_missed_times_the_latest_is_made_up_for() -> None:
     """One run, and a word about it."""
     stage = Stage(MINUTELY).pass_time(5 * MINUTE)
     assert stage.times == ["12:05"]
-    assert stage.missed == ["schedule 'often' made up for the latest of 5 missed times"]
+    assert stage.missed == ["schedule 'often' made up for the latest of 5 missed times; the others are skipped"]
 
 
 def test_a_very_long_absence_is_looked_through_at_once() -> None:
@@ -146,6 +151,89 @@ def test_a_time_missed_by_more_than_its_deadline_is_skipped(late: int, *, create
     assert (stage.times == ["13:00"]) is created
     assert bool(stage.missed) is not created
     assert stage.due == datetime(2026, 1, 1, 14, tzinfo=UTC)
+
+
+#: kind, schedule, how long the operator was away, times made up for, what is said.
+ABSENCES: list[tuple[str, dict[str, Any], timedelta, list[str], list[str]]] = [
+    ("a year with a deadline", {"cron": "0 2 * * *", "startingDeadlineSeconds": 30}, timedelta(days=365), [],
+     ["skipped 365 missed times, the latest of them 2027-01-01T02:00:00Z: all were missed by more than its startingDeadlineSeconds of 30"]),
+    ("a year without one", {"cron": "0 2 * * *"}, timedelta(days=365), ["02:00"],
+     ["made up for the latest of 365 missed times; the others are skipped"]),
+    ("a year, the latest in time", {"cron": "0 12 * * *", "startingDeadlineSeconds": 30}, timedelta(days=365), ["12:00"],
+     ["made up for the latest of 365 missed times; the others are skipped"]),
+    ("a year of seconds with a deadline", {"interval": "1m", "anchor": "2026-01-01T00:00:15Z", "startingDeadlineSeconds": 10}, timedelta(days=365), [],
+     ["skipped more than 1000 missed times, the latest of them 2027-01-01T12:00:15Z: all were missed by more than its startingDeadlineSeconds of 10"]),
+    ("a deadline as long as the period", {"interval": "1m", "anchor": "2026-01-01T00:00:15Z", "startingDeadlineSeconds": 60}, HOUR, ["13:00"],
+     ["made up for the latest of 60 missed times; the others are skipped"]),
+    ("one time, too late", {"cron": "0 13 * * *", "startingDeadlineSeconds": 30}, HOUR + MINUTE, [],
+     ["skipped 2026-01-01T13:00:00Z: it was missed by more than its startingDeadlineSeconds of 30"]),
+    ("one time, in time", {"cron": "0 13 * * *", "startingDeadlineSeconds": 90}, HOUR + MINUTE, ["13:00"], []),
+    ("no time", {"cron": "0 13 * * *", "startingDeadlineSeconds": 30}, 59 * MINUTE, [], []),
+    ("a leap day", {"cron": "0 0 29 2 *", "startingDeadlineSeconds": 30}, timedelta(days=365 * 3), [],
+     ["skipped 2028-02-29T00:00:00Z: it was missed by more than its startingDeadlineSeconds of 30"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schedule", "away", "made", "said"), [case[1:] for case in ABSENCES], ids=[case[0] for case in ABSENCES])
+def test_an_absence_is_told_in_one_sentence_that_is_true(
+    schedule: dict[str, Any], away: timedelta, made: list[str], said: list[str]
+) -> None:
+    """What was created, and what was not."""
+    stage = Stage({"name": "s", **schedule}).pass_time(away)
+    assert stage.times == made
+    assert stage.missed == [f"schedule 's' {words}" for words in said]
+
+
+def test_after_a_suspension_nothing_counts_as_missed() -> None:
+    """Also if the operator was away when it began and ended."""
+    stage = Stage({**HOURLY, "startingDeadlineSeconds": 30}).change(schedules=[{**HOURLY, "suspend": True}])
+    stage.now += timedelta(days=300)
+    stage.change(schedules=[{**HOURLY, "startingDeadlineSeconds": 30}])
+    assert (stage.times, stage.missed) == ([], [])
+
+
+#: kind, schedule, the next times from 2026-01-01T12:00:30Z on.
+NEXT: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("day of month or of week", {"cron": "0 10 1-7 * 1"},
+     ["2026-01-02T10:00:00+00:00", "2026-01-03T10:00:00+00:00", "2026-01-04T10:00:00+00:00", "2026-01-05T10:00:00+00:00", "2026-01-06T10:00:00+00:00"]),
+    ("local time across a change of clocks", {"cron": "30 2 29-31 3 *", "timeZone": "Europe/Berlin"},
+     ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00", "2026-03-31T02:30:00+02:00", "2027-03-29T02:30:00+02:00", "2027-03-30T02:30:00+02:00"]),
+    ("a zone without summer time", {"cron": "0 9 1 1,7 *", "timeZone": "EST"},
+     ["2026-01-01T09:00:00-05:00", "2026-07-01T09:00:00-05:00", "2027-01-01T09:00:00-05:00", "2027-07-01T09:00:00-05:00", "2028-01-01T09:00:00-05:00"]),
+    ("an interval", {"interval": "6h"},
+     ["2026-01-01T18:00:00+00:00", "2026-01-02T00:00:00+00:00", "2026-01-02T06:00:00+00:00", "2026-01-02T12:00:00+00:00", "2026-01-02T18:00:00+00:00"]),
+    ("leap days", {"cron": "0 0 29 2 *"},
+     ["2028-02-29T00:00:00+00:00", "2032-02-29T00:00:00+00:00", "2036-02-29T00:00:00+00:00", "2040-02-29T00:00:00+00:00", "2044-02-29T00:00:00+00:00"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schedule", "times"), [case[1:] for case in NEXT], ids=[case[0] for case in NEXT])
+def test_the_status_shows_the_next_five_times_by_the_schedules_own_clock(schedule: dict[str, Any], times: list[str]) -> None:
+    """Which `kubectl describe` prints."""
+    entry = Stage({"name": "s", **schedule}).deployment.status.to_wire()["schedules"][0]
+    assert entry["nextTimes"] == times
+    assert datetime.fromisoformat(entry["nextTime"]) == datetime.fromisoformat(times[0])
+
+
+def test_next_times_cost_no_writes_of_their_own() -> None:
+    """The status changes when the schedule advances, not as time goes by; one from before they were shown gets them."""
+    stage = Stage(HOURLY)
+    stage.now += 30 * MINUTE
+    assert stage.plan().status is None
+    (entry,) = stage.deployment.status.schedules
+    status = stage.deployment.status.model_copy(update={"schedules": (entry.model_copy(update={"next_times": ()}),)})
+    stage.deployment = stage.deployment.model_copy(update={"status": status})
+    assert stage.settle().deployment.status.schedules == (entry,)
+    stage.deployment = FlowDeployment.model_validate_json(stage.deployment.model_dump_json(by_alias=True))
+    assert stage.plan().status is None
+
+
+def test_a_schedule_that_ends_shows_the_times_that_are_left() -> None:
+    """The year 9999 is the last."""
+    stage = Stage(settled=False)
+    stage.now = datetime(9999, 12, 30, 12, tzinfo=UTC)
+    stage.change(schedules=[{"name": "s", "cron": "0 0 * * *"}])
+    assert [f"{time:%m-%d}" for time in stage.deployment.status.schedules[0].next_times] == ["12-31"]
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the deployment", "one schedule"])
@@ -198,6 +286,37 @@ def test_an_invalid_schedule_is_told_while_the_others_go_on(broken: dict[str, st
     assert (stage.ready, stage.times) == ("False InvalidSchedule", ["13:00"])
     assert "'broken'" in stage.deployment.status.conditions[0].message
     assert stage.change(schedules=[HOURLY]).ready == "True Ready"
+
+
+def test_a_problem_is_told_once_and_again_when_it_is_another() -> None:
+    """As a warning beside Ready, for an Event."""
+    stage = Stage({"name": "a", "cron": "@daily", "timeZone": "Europe/Berln"}, {"name": "b", "cron": "0 0 31 2 *"})
+    stage.pass_time(HOUR)
+    (warning,) = stage.warnings
+    assert warning.reason == "InvalidSchedule"
+    assert "schedule 'a': time zone 'Europe/Berln' is not in the tz database: did you mean Europe/Berlin?" in warning.message
+    assert "schedule 'b': cron expression '0 0 31 2 *' is not valid" in warning.message
+    stage.change(schedules=[{"name": "a", "cron": "@daily", "timeZone": "Europe/Berlinn"}])
+    stage.pass_time(HOUR)
+    assert [each.message for each in stage.warnings[1:]] == [
+        "schedule 'a': time zone 'Europe/Berlinn' is not in the tz database: did you mean Europe/Berlin?"
+    ]
+    stage.change(schedules=[])
+    stage.problem = Problem("ConfigMapNotFound", "no such ConfigMap")
+    stage.settle()
+    assert stage.warnings[2:] == [DeploymentWarning("ConfigMapNotFound", "no such ConfigMap")]
+
+
+@pytest.mark.parametrize(
+    ("zone", "words"), [("EST", "EST has no summer time"), ("Etc/GMT+5", "5 h behind UTC"), ("Europe/Berlin", ""), ("UTC", "")]
+)
+def test_what_is_easily_mistaken_of_a_zone_stands_in_the_ready_condition(zone: str, words: str) -> None:
+    """Which stays True."""
+    stage = Stage({"name": "s", "cron": "@daily", "timeZone": zone})
+    assert stage.ready == "True Ready"
+    message = stage.deployment.status.conditions[0].message
+    assert words in message
+    assert bool(message) == bool(words)
 
 
 def test_a_problem_that_can_be_seen_lasts_as_long_as_it_is_there() -> None:
