@@ -11,9 +11,10 @@ from mintaka_core.errors import MintakaError
 from mintaka_core.reconciling.plans import CreateRun, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, StopWorkload
 from mintaka_core.resources.model import format_time
 from mintaka_core.states import CRASHED
-from mintaka_core.workloads import CreateError
+from mintaka_core.workloads import CreateError, CreateErrorKind
 from mintaka_operator import paths
 from mintaka_operator.cluster import JSON_PATCH, ApiError
+from mintaka_operator.create_errors import create_error_of
 from mintaka_operator.pods import build_pod
 from mintaka_operator.stores import ResourceStore, name_of, version_of
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 400, 403, 404, 409, 422
+_NOT_FOUND, _CONFLICT, _INVALID = 404, 409, 422
 
 
 class Stale(MintakaError):
@@ -60,9 +61,10 @@ async def _create_pod(world: World, seen: RunObservation, template: FlowTemplate
     except ApiError as error:
         if error.code == _CONFLICT and error.reason == "AlreadyExists":
             return await _adopt_pod(world, run, pod["metadata"]["name"])
-        if error.transient:
+        why = create_error_of(error, pod)
+        if why.kind == CreateErrorKind.TRANSIENT:
             raise
-        return create_error_of(error)
+        return why
     return None
 
 
@@ -80,17 +82,6 @@ async def _adopt_pod(world: World, run: FlowRun, pod_name: str) -> CreateError |
         return None
     message = f"a pod named {pod_name} exists that does not belong to this run: delete it or wait until it is gone"
     return CreateError("PodNameTaken", message, CRASHED, timedelta(minutes=5))
-
-
-def create_error_of(error: ApiError) -> CreateError:
-    """Why the API server does not take a pod, and how long that is worth bearing."""
-    if error.code == _FORBIDDEN and "exceeded quota" in error.message:
-        return CreateError("QuotaExceeded", error.message, CRASHED, None)
-    if error.code == _NOT_FOUND or "is being terminated" in error.message:
-        return CreateError("NamespaceTerminating", error.message, CRASHED)
-    if error.code == _FORBIDDEN and "violates PodSecurity" not in error.message:
-        return CreateError("PodForbidden", error.message, CRASHED, timedelta(seconds=60))
-    return CreateError("PodRejected", error.message, CRASHED)
 
 
 async def _stop_pod(world: World, namespace: str, effect: StopWorkload) -> None:

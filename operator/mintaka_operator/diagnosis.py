@@ -39,15 +39,7 @@ ELSEWHERE: tuple[tuple[str, str, str, str], ...] = (
         "waiting ContainerCreating; the cause is in the pod's last Warning event",
         "waits until pendingTimeoutSeconds, then CRASHED with that event's reason, such as FailedMount, or PendingTimeout",
     ),
-    (
-        "28",
-        "pod cannot be created",
-        "the API server refuses it",
-        (
-            "throttled or unavailable: tried again for ever; QuotaExceeded: waits for ever; PodForbidden: waits 60 s; PodNameTaken: waits 5 "
-            "minutes; PodRejected, NamespaceTerminating: CRASHED at once, not tried again"
-        ),
-    ),
+    ("28", "pod cannot be created", "the API server refuses it", "waits, then CRASHED, by the table below; not tried again"),
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mintaka_core.backoff import NEVER_RAN
+from mintaka_operator.create_errors import CREATE_REASONS
 from mintaka_operator.diagnosis import ELSEWHERE
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
@@ -55,6 +56,11 @@ def render() -> str:
             *_table(reasons),
             "\n## What the pod's status does not show\n",
             *_table(elsewhere),
+            "\n## Pods that cannot be created\n",
+            "The run stays SCHEDULED with the reason; its message has the words of the API server, and the field of podTemplate to write.\n",
+            "| reason | situation | what follows |",
+            "| --- | --- | --- |",
+            *(f"| {reason} | {situation} | {what} |" for reason, situation, what in CREATE_REASONS),
             "",
         ]
     )

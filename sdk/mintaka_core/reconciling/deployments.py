@@ -15,7 +15,8 @@ from mintaka_core.time_zones import advice
 
 #: Ends of a run that say that the deployment itself is at fault, so that its next run would end the same way.
 FAULTS_OF_THE_DEPLOYMENT = frozenset({
-    "EntrypointNotFound", "SourceUnreadable", "PodRejected", "ImagePullBackOff", "InvalidImageName",
+    "EntrypointNotFound", "SourceUnreadable", "PodRejected", "PodTooLarge", "AdmissionDenied", "ResourcesRequired",
+    "LimitRangeViolated", "ServiceAccountNotFound", "PriorityClassNotFound", "RuntimeClassNotFound", "ImagePullBackOff", "InvalidImageName",
     "ErrImageNeverPull", "ImageInspectError", "SignatureValidationFailed", "CreateContainerConfigError", "CreateContainerError",
     "RunContainerError", "StartError",
 })  # fmt: skip

@@ -13,7 +13,6 @@ from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.states import CRASHED
 from mintaka_operator import paths
-from mintaka_operator.applying import create_error_of
 from mintaka_operator.cluster import ApiError, Cluster
 from mintaka_operator.diagnosis import diagnose
 from mintaka_operator.gathering import gather_run
@@ -90,35 +89,6 @@ class TestRow18:
         start_issue = seen.workloads[1].start_issue
         assert start_issue
         assert (start_issue.reason, start_issue.message) == ("FailedMount", "FailedMount at 9")
-
-
-#: code, reason, message → reason, how long it is borne (seconds, None for ever)
-REFUSALS = {
-    "over quota": (403, "Forbidden", 'pods "x" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=5, limited: pods=5', "QuotaExceeded", None),
-    "against Pod Security": (403, "Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false', "PodRejected", 0),
-    "a service account that is still to come": (403, "Forbidden", 'pods "x" is forbidden: error looking up service account sales/seller: serviceaccount "seller" not found', "PodForbidden", 60),
-    "in a namespace that goes": (403, "Forbidden", 'pods "x" is forbidden: unable to create new content in namespace sales because it is being terminated', "NamespaceTerminating", 0),
-    "in a namespace that is gone": (404, "NotFound", 'namespaces "sales" not found', "NamespaceTerminating", 0),
-    "invalid": (422, "Invalid", 'Pod "x" is invalid: spec.containers[0].image: Required value', "PodRejected", 0),
-    "no pod at all": (400, "BadRequest", "Pod in version v1 cannot be handled as a Pod: json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec", "PodRejected", 0),
-    "denied by a webhook": (400, "BadRequest", 'admission webhook "policy" denied the request: no', "PodRejected", 0),
-}  # fmt: skip
-
-
-class TestRow28:
-    @pytest.mark.parametrize("sentence", REFUSALS)
-    def test_a_pod_that_cannot_be_created(self, sentence: str) -> None:
-        code, reason, message, expected, seconds = REFUSALS[sentence]
-        seen = create_error_of(ApiError(code, reason, message))
-        assert (seen.reason, seen.verdict, seen.message) == (expected, CRASHED, message)
-        assert seen.patience == (None if seconds is None else timedelta(seconds=seconds))
-
-    @pytest.mark.parametrize(
-        ("code", "message"),
-        [(429, "too many requests"), (500, 'failed calling webhook "policy": timeout'), (503, "down"), (504, "timeout"), (0, "refused")],
-    )
-    def test_what_may_go_through_later_is_no_refusal(self, code: int, message: str) -> None:
-        assert ApiError(code, "", message).transient
 
 
 class TestRow9:

@@ -1,0 +1,76 @@
+"""Where in a deployment's podTemplate a field of its pod is written: `podTemplate.spec.containers[flow].resources.limits.cpu`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core.names import FLOW_CONTAINER
+from mintaka_operator.podview import items, mapping, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_ROOT = "podTemplate.spec"
+_KINDS = ("containers", "initContainers")
+_INDEX = re.compile(r"^spec\.(containers|initContainers)\[(\d+)\]")
+_QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?\d+)?)(m|u|n|k|[MGTPE]|[KMGTPE]i)?")
+_SUFFIXES = {
+    suffix: Decimal(10) ** power for suffix, power in {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}.items()
+}
+_SUFFIXES |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
+#: So many fields are named; a pod with forty containers can lack hundreds.
+_NAMED = 8
+
+
+class PodFields:
+    """The fields of one pod manifest by the names that its author knows."""
+
+    def __init__(self, pod: Mapping[str, Any] | None) -> None:
+        self._spec = mapping((pod or {}).get("spec"))
+
+    def of_container(self, name: str, field: str) -> str:
+        """A field of the container of that name."""
+        initial = name in {container.get("name") for container in items(self._spec.get("initContainers"))}
+        return f"{_ROOT}.{_KINDS[initial]}[{name}].{field}"
+
+    def of_path(self, path: str) -> str:
+        """A field that the API server calls by its place in the pod, such as `spec.containers[0].image`."""
+        found = _INDEX.match(path)
+        if found is None:
+            return f"podTemplate.{path}"
+        there = items(self._spec.get(found[1]))
+        index = int(found[2])
+        name = text(there[index].get("name")) if index < len(there) else ""
+        return f"{_ROOT}.{found[1]}[{name or index}]{path[found.end() :]}"
+
+    def of_resource(self, kind: str, resource: str, value: str = "") -> str:
+        """`resources.KIND.RESOURCE` of the containers that have that value ("": any), or of the flow's if none has."""
+        wanted = quantity(value)
+        having = [
+            text(container.get("name"))
+            for part in _KINDS
+            for container in items(self._spec.get(part))
+            if (found := mapping(mapping(container.get("resources")).get(kind)).get(resource)) is not None
+            and (wanted is None or quantity(found) == wanted)
+        ]
+        return listed(self.of_container(name, f"resources.{kind}.{resource}") for name in having or [FLOW_CONTAINER])
+
+
+def listed(fields: Iterable[str]) -> str:
+    """Some of the fields, and how many more there are."""
+    fields = list(fields)
+    rest = f" and {len(fields) - _NAMED} more" if len(fields) > _NAMED else ""
+    return ", ".join(fields[:_NAMED]) + rest
+
+
+def quantity(value: Any) -> Decimal | None:
+    """A Kubernetes quantity such as `100m`, `1Gi` or 2 as a number; None if it is none."""
+    found = _QUANTITY.fullmatch(str(value))
+    if found is None:
+        return None
+    try:
+        return Decimal(found[1]) * _SUFFIXES.get(found[2], Decimal(1))
+    except InvalidOperation:
+        return None
