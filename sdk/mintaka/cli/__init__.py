@@ -41,6 +41,7 @@ COMMANDS = {
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
+    "uninstall": Command("mintaka.cli.uninstall", "Stop a release in a cluster and take its finalizers off."),
     "variable": Command("mintaka.cli.variable", "Get, set, unset and list variables."),
     "watch": Command("mintaka.cli.watch", "Show a flow run live until it is over; the exit code says how it ended."),
 }

@@ -1,0 +1,263 @@
+"""Preparing a release for `helm uninstall`: stop what would put finalizers back, take finalizers off, and say what stays.
+
+A run keeps the finalizer `mintaka.dev/mirror` until the API has its history, a pod `mintaka.dev/attempt` until its end is recorded. Once
+operator and API are gone nothing removes them, and neither the objects nor their namespaces can be deleted. So first both are scaled to
+0, the operator before the API, then every finalizer goes. All of it may be repeated, and works without a Deployment that is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core.errors import MintakaError
+from mintaka_core.names import POD_FINALIZER, GROUP, LABEL_MANAGED_BY, LABEL_TOMBSTONE, MANAGED_BY, MIRROR_FINALIZER, VERSION
+from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from mintaka_kubernetes.client import Client
+
+_FORBIDDEN, _NOT_FOUND = 403, 404
+#: What a patch answers when the object has changed or gone meanwhile: the next round lists it again.
+_CHANGED = frozenset({404, 409, 422})
+#: An answer without what the object holds, which may be large, or nested too deep to be decoded.
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_PAGE = "500"
+_AT_ONCE = 16
+_POLL_SECONDS = 0.5
+#: How long a pod may outlive its grace period before its node is taken for lost.
+_OVERDUE_SECONDS = 30.0
+_DEFAULT_GRACE_SECONDS = 30.0
+_LIVE = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+class Unfinished(MintakaError):
+    """Finalizers are left, or operator and API cannot be stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A Helm release of the chart: its namespace and name, and the namespaces it serves, None for what its operator says."""
+
+    namespace: str
+    name: str
+    served: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was done and what stays."""
+
+    stopped: list[str] = field(default_factory=list)
+    served: tuple[str, ...] = ()
+    released_runs: int = 0
+    released_pods: int = 0
+    forbidden: list[str] = field(default_factory=list)
+    flow_runs: int = 0
+    flow_deployments: int = 0
+    live_pods: int = 0
+    tombstones: int = 0
+    claims: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The summary for people."""
+        done = [f"stopped {', '.join(self.stopped)}" if self.stopped else "neither operator nor API was there to be stopped"]
+        done.append(f"took finalizers off {_counted(self.released_runs, 'flow run')} and {_counted(self.released_pods, 'pod')}")
+        done += [f"cannot look into namespace {namespace}: it does not exist, or access is denied" for namespace in self.forbidden]
+        if self.flow_runs or self.flow_deployments:
+            kept = f"{_counted(self.flow_runs, 'flow run')} and {_counted(self.flow_deployments, 'flow deployment')}"
+            done.append(f"left: {kept}, as long as the CustomResourceDefinitions stay (crds.keep)")
+        if self.live_pods:
+            done.append(f"left: {_counted(self.live_pods, 'pod')} of flows still to end; what they end with will not be recorded")
+        if self.tombstones:
+            done.append(f"left: {_counted(self.tombstones, 'tombstone')} (ConfigMaps labelled {LABEL_TOMBSTONE}=true)")
+        done += [f"left: PersistentVolumeClaim {claim} with the history" for claim in self.claims]
+        return done
+
+
+async def uninstall(client: Client, release: Release, seconds: float, say: Callable[[str], None]) -> Summary:
+    """Stop operator and API of `release` and take finalizers off, within `seconds`; `say` is told of progress.
+
+    Raises:
+        Unfinished: something is left to do; calling it again continues.
+        ApiError: the API server refuses what cannot be done without.
+    """
+    deadline = time.monotonic() + seconds
+    summary = Summary()
+    deployments = await _deployments(client, release)
+    for component in ("operator", "api"):
+        for deployment in deployments:
+            if deployment["metadata"]["labels"].get("app.kubernetes.io/component") == component:
+                summary.stopped.append(await _stop(client, release, deployment, component, deadline, say))
+    summary.served = _served(release, deployments)
+    await _release_all(client, summary, deadline, say)
+    await _count_leftovers(client, release, summary)
+    return summary
+
+
+async def _deployments(client: Client, release: Release) -> list[dict[str, Any]]:
+    path = f"/apis/apps/v1/namespaces/{release.namespace}/deployments"
+    answer = await client.request("GET", path, query={"labelSelector": _selector(release)})
+    return answer.get("items") or []
+
+
+def _selector(release: Release, component: str = "") -> str:
+    labels = f"app.kubernetes.io/part-of=mintaka,app.kubernetes.io/instance={release.name}"
+    return f"{labels},app.kubernetes.io/component={component}" if component else labels
+
+
+def _served(release: Release, deployments: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The namespaces the release serves; empty: all."""
+    if release.served is not None:
+        return release.served
+    for deployment in deployments:
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            for variable in container.get("env") or ():
+                if variable["name"] == "MINTAKA_NAMESPACES":
+                    return tuple(name for name in (variable.get("value") or "").split(",") if name)
+    return ()
+
+
+async def _stop(
+    client: Client, release: Release, deployment: dict[str, Any], component: str, deadline: float, say: Callable[[str], None]
+) -> str:
+    """Scale a Deployment to 0 and wait until its pods are gone; its name."""
+    name: str = deployment["metadata"]["name"]
+    path = f"/apis/apps/v1/namespaces/{release.namespace}/deployments/{name}/scale"
+    await client.request("PATCH", path, body={"spec": {"replicas": 0}}, content_type=MERGE_PATCH)
+    grace = deployment["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS)
+    overdue = time.monotonic() + grace + _OVERDUE_SECONDS
+    say(f"stopping {name}")
+    while left := await _count(client, _pods_of(release.namespace), _selector(release, component), _LIVE):
+        if time.monotonic() > deadline:
+            message = f"{name} is scaled to 0, but its pods have not stopped in time: repeat this, or give it longer"
+            raise Unfinished(message)
+        if time.monotonic() > overdue:
+            say(f"{_counted(left, 'pod')} of {name} should have stopped long ago: continuing, as if the node were lost")
+            break
+        await asyncio.sleep(_POLL_SECONDS)
+    return name
+
+
+async def _release_all(client: Client, summary: Summary, deadline: float, say: Callable[[str], None]) -> None:
+    """Take finalizers off round by round, until a round finds none."""
+    while True:
+        found = 0
+        for namespace in summary.served or (None,):
+            if namespace in summary.forbidden:
+                continue
+            try:
+                runs = await _release_in(client, _flow_runs(namespace), MIRROR_FINALIZER, deadline)
+                pods = await _release_in(client, _pods_of(namespace), POD_FINALIZER, deadline, f"{LABEL_MANAGED_BY}={MANAGED_BY}")
+            except ApiError as error:
+                if error.code != _FORBIDDEN or namespace is None:
+                    raise
+                summary.forbidden.append(namespace)
+                continue
+            summary.released_runs += runs.released
+            summary.released_pods += pods.released
+            found += runs.found + pods.found
+        if not found:
+            return
+        if time.monotonic() > deadline:
+            message = f"{_counted(found, 'object')} had a finalizer in the last round, and the time is over: repeat this, or give it longer"
+            raise Unfinished(message)
+        say(f"took finalizers off {_counted(summary.released_runs, 'flow run')} and {_counted(summary.released_pods, 'pod')} so far")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+@dataclass(slots=True)
+class _Round:
+    """How many objects had the finalizer, and of how many it was taken off."""
+
+    found: int = 0
+    released: int = 0
+
+
+async def _release_in(client: Client, path: str, finalizer: str, deadline: float, selector: str = "") -> _Round:
+    counts = _Round()
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def release(item: dict[str, Any]) -> None:
+        async with places:
+            if time.monotonic() <= deadline and await _remove(client, path, item["metadata"], finalizer):
+                counts.released += 1
+
+    async for page in _pages(client, path, selector):
+        held = [item for item in page if finalizer in (item["metadata"].get("finalizers") or ())]
+        counts.found += len(held)
+        await asyncio.gather(*map(release, held))
+    return counts
+
+
+async def _remove(client: Client, collection: str, metadata: dict[str, Any], finalizer: str) -> bool:
+    """Take the finalizer off one object; False if the object has changed meanwhile."""
+    path = collection
+    if "/namespaces/" not in collection:
+        group, plural = collection.rsplit("/", 1)
+        path = f"{group}/namespaces/{metadata['namespace']}/{plural}"
+    place = f"/metadata/finalizers/{metadata['finalizers'].index(finalizer)}"
+    patch = [{"op": "test", "path": place, "value": finalizer}, {"op": "remove", "path": place}]
+    try:
+        await client.request("PATCH", f"{path}/{metadata['name']}", body=patch, content_type=JSON_PATCH, accept=_METADATA)
+    except ApiError as error:
+        if error.code not in _CHANGED and not error.transient:
+            raise
+        return False
+    return True
+
+
+async def _count_leftovers(client: Client, release: Release, summary: Summary) -> None:
+    for namespace in summary.served or (None,):
+        if namespace not in summary.forbidden:
+            summary.flow_runs += await _count(client, _flow_runs(namespace))
+            summary.flow_deployments += await _count(client, _custom(namespace, "flowdeployments"))
+            summary.live_pods += await _count(client, _pods_of(namespace), f"{LABEL_MANAGED_BY}={MANAGED_BY}", _LIVE)
+    own = f"/api/v1/namespaces/{release.namespace}"
+    summary.tombstones = await _count(client, f"{own}/configmaps", f"{LABEL_TOMBSTONE}=true")
+    async for page in _pages(client, f"{own}/persistentvolumeclaims", _selector(release)):
+        summary.claims += [f"{release.namespace}/{claim['metadata']['name']}" for claim in page]
+
+
+async def _count(client: Client, path: str, labels: str = "", fields: str = "") -> int:
+    return sum([len(page) async for page in _pages(client, path, labels, fields)])
+
+
+async def _pages(client: Client, path: str, labels: str = "", fields: str = "") -> AsyncIterator[list[dict[str, Any]]]:
+    """The objects of a collection page by page, as metadata; none if the collection itself does not exist."""
+    query = {"limit": _PAGE, **({"labelSelector": labels} if labels else {}), **({"fieldSelector": fields} if fields else {})}
+    while True:
+        try:
+            page = await client.list_page(path, query, metadata_only=True)
+        except ApiError as error:
+            if error.code == _NOT_FOUND:
+                return
+            raise
+        yield page.get("items") or []
+        query["continue"] = (page.get("metadata") or {}).get("continue") or ""
+        if not query["continue"]:
+            return
+
+
+def _flow_runs(namespace: str | None) -> str:
+    return _custom(namespace, "flowruns")
+
+
+def _custom(namespace: str | None, plural: str) -> str:
+    return f"/apis/{GROUP}/{VERSION}{_scope(namespace)}/{plural}"
+
+
+def _pods_of(namespace: str | None) -> str:
+    return f"/api/v1{_scope(namespace)}/pods"
+
+
+def _scope(namespace: str | None) -> str:
+    return f"/namespaces/{namespace}" if namespace else ""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
