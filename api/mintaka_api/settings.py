@@ -24,7 +24,7 @@ class Settings:
     """The settings of one API process.
 
     Listening is set by MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT: Kubernetes itself sets MINTAKA_API_PORT in the pods
-    beside a Service named mintaka-api. `namespaces` empty means all. `mirror` False serves the database alone. A script that
+    beside a Service named mintaka-api. `host` empty means every IPv4 and IPv6 address ("::" is IPv6 alone, "0.0.0.0" IPv4 alone). `namespaces` empty means all. `mirror` False serves the database alone. A script that
     was not heard of for `silence_seconds` is taken for dead (`mintaka_api.silence`).
     """
 
@@ -61,7 +61,7 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
     """The settings of `python -m mintaka_api`: options over environment variables."""
     base = from_environment(environment)
     parser = argparse.ArgumentParser(prog="python -m mintaka_api", description="The API of Mintaka.")
-    parser.add_argument("--host", default=base.host, help="address to listen on (MINTAKA_LISTEN_HOST, %(default)s)")
+    parser.add_argument("--host", default=base.host, help="address to listen on, empty: every IPv4 and IPv6 address (MINTAKA_LISTEN_HOST, %(default)s)")
     parser.add_argument("--port", type=int, default=base.port, help="port to listen on (MINTAKA_LISTEN_PORT, %(default)s)")
     parser.add_argument(
         "--database-url", default=base.database_url, help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (MINTAKA_DATABASE_URL)"

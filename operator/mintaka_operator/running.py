@@ -135,7 +135,7 @@ async def run(settings: Settings) -> int:
     async with Cluster() as cluster:
         leadership = Leadership(cluster, namespace=settings.lease_namespace, name=settings.lease_name, identity=settings.identity)
         operator = Operator(World(cluster, settings), leadership)
-        runner = await serve(settings.http_port, operator.health, operator.ready, operator.collect)
+        runner = await serve(settings.http_host, settings.http_port, operator.health, operator.ready, operator.collect)
         leading = asyncio.create_task(operator.lead())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({leading, stopping}, return_when=asyncio.FIRST_COMPLETED)

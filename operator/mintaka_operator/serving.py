@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 type Health = "Callable[[], dict[str, str]]"
 
 
-async def serve(port: int, health: Health, ready: Health, collect: Callable[[], None]) -> web.AppRunner:
-    """Serve /healthz, /readyz and /metrics on `port` until the returned runner is cleaned up."""
+async def serve(host: str, port: int, health: Health, ready: Health, collect: Callable[[], None]) -> web.AppRunner:
+    """Serve /healthz, /readyz and /metrics until the returned runner is cleaned up.
+
+    `host` empty: on every IPv4 and IPv6 address, a socket for each family. "::" would be IPv6 alone, and "0.0.0.0" IPv4 alone.
+    """
 
     async def answer(parts: dict[str, str]) -> web.Response:
         ill = {part: complaint for part, complaint in parts.items() if complaint}
@@ -35,5 +38,5 @@ async def serve(port: int, health: Health, ready: Health, collect: Callable[[], 
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    await web.TCPSite(runner, host, port).start()
     return runner

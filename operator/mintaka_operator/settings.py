@@ -30,6 +30,7 @@ class Settings:
     identity: str = field(default_factory=socket.gethostname)
     lease_name: str = "mintaka-operator"
     lease_namespace: str = "default"
+    http_host: str = ""
     http_port: int = 8080
     log_level: str = "INFO"
     log_format: str = "text"
@@ -72,6 +73,7 @@ class Settings:
             identity=env.get("MINTAKA_POD_NAME") or default.identity,
             lease_name=env.get("MINTAKA_LEASE_NAME") or default.lease_name,
             lease_namespace=env.get("MINTAKA_LEASE_NAMESPACE") or default.lease_namespace,
+            http_host=env.get("MINTAKA_LISTEN_HOST", default.http_host),
             http_port=int(number("MINTAKA_HTTP_PORT", default.http_port, 0, 65535)),
             log_level=choice("MINTAKA_LOG_LEVEL", default.log_level, "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
             log_format=choice("MINTAKA_LOG_FORMAT", default.log_format, "text", "json"),
