@@ -1,4 +1,8 @@
-"""Make docs/helm-values.md from the comments in the chart's values: `python charts/document_values.py`."""  # noqa: INP001 - a script
+"""Make docs/helm-values.md and files/values.json from the chart's values: `python charts/document_values.py`.
+
+The page lists each value with the comment above it. The chart's templates cannot read values.yaml itself, so they take the defaults of
+values that are missing from files/values.json.
+"""  # noqa: INP001 - a script
 
 from __future__ import annotations
 
@@ -12,12 +16,14 @@ import yaml
 ROOT = Path(__file__).parent.parent
 VALUES = ROOT / "charts" / "mintaka" / "values.yaml"
 PAGE = ROOT / "docs" / "helm-values.md"
+DATA = VALUES.parent / "files" / "values.json"
 
 _KEY = re.compile(r"^( *)([A-Za-z]+):")
 _HEAD = """# Helm values
 
 Made from `charts/mintaka/values.yaml` by `python charts/document_values.py`; do not edit. What is not listed here is refused
-(`values.schema.json`). How to use them: [operations](operations.md).
+(`values.schema.json`); a value set to null has its default, unless its description says otherwise. How to use them:
+[operations](operations.md).
 
 | value | default | meaning |
 | --- | --- | --- |
@@ -61,5 +67,11 @@ def page() -> str:
     return _HEAD + "\n".join(rows) + "\n"
 
 
+def data() -> str:
+    """The values without their comments, as JSON."""
+    return json.dumps(yaml.safe_load(VALUES.read_text(encoding="utf-8")), indent=1) + "\n"
+
+
 if __name__ == "__main__":
+    DATA.write_text(data(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")

@@ -1,4 +1,28 @@
-{{/* The name objects start with: the release's, with the chart's where it does not contain it. */}}
+{{/*
+Fills `.Values` with the defaults of this chart's values.yaml (files/values.json is the same as data). Every template begins with
+it. Helm itself brings no default for a value that was set to null, nor, with --reuse-values, for one that an older chart did not
+have. Values listed in `whole` are never merged, so that a field of theirs can be set to null, and are left out when they are null
+themselves; the number is the valuesVersion that brought them, before which their absence means nothing.
+*/}}
+{{- define "mintaka.defaults" -}}
+{{- $whole := dict "resources" 1 "podSecurityContext" 2 "securityContext" 2 "startupProbe" 2 "livenessProbe" 2 "readinessProbe" 2 -}}
+{{- $defaults := .Files.Get "files/values.json" | fromJson -}}
+{{- include "mintaka.fill" (dict "values" .Values "defaults" $defaults "whole" $whole "version" (int (default 1 .Values.valuesVersion))) -}}
+{{- end -}}
+
+{{- define "mintaka.fill" -}}
+{{- range $key, $default := .defaults -}}
+{{- $given := index $.values $key -}}
+{{- $since := index $.whole $key -}}
+{{- if kindIs "invalid" $given -}}
+{{- if or (not $since) (lt $.version (int $since)) -}}{{- $_ := set $.values $key $default -}}{{- end -}}
+{{- else if and (not $since) (kindIs "map" $default) (kindIs "map" $given) -}}
+{{- include "mintaka.fill" (dict "values" $given "defaults" $default "whole" $.whole "version" $.version) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name objects start with: the release's, with the chart's if it does not contain it. */}}
 {{- define "mintaka.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
@@ -12,13 +36,19 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The namespace of the release's own objects. */}}
+{{- define "mintaka.namespace" -}}{{ .Values.namespaceOverride | default .Release.Namespace }}{{- end -}}
+
 {{- define "mintaka.operator.name" -}}{{ include "mintaka.fullname" . }}-operator{{- end -}}
 {{- define "mintaka.api.name" -}}{{ include "mintaka.fullname" . }}-api{{- end -}}
 {{- define "mintaka.test.name" -}}{{ include "mintaka.fullname" . }}-test{{- end -}}
+{{- define "mintaka.uninstall.name" -}}{{ include "mintaka.fullname" . }}-uninstall{{- end -}}
+{{- define "mintaka.podTemplate.name" -}}{{ include "mintaka.fullname" . }}-flow-pods{{- end -}}
+{{- define "mintaka.lease.name" -}}{{ .Values.operator.leaseName | default (include "mintaka.operator.name" .) }}{{- end -}}
 
 {{/* Names of cluster-wide objects carry the namespace, so that releases in two namespaces do not meet. */}}
-{{- define "mintaka.operator.clusterName" -}}{{ .Release.Namespace }}:{{ include "mintaka.operator.name" . }}{{- end -}}
-{{- define "mintaka.api.clusterName" -}}{{ .Release.Namespace }}:{{ include "mintaka.api.name" . }}{{- end -}}
+{{- define "mintaka.operator.clusterName" -}}{{ include "mintaka.namespace" . }}:{{ include "mintaka.operator.name" . }}{{- end -}}
+{{- define "mintaka.api.clusterName" -}}{{ include "mintaka.namespace" . }}:{{ include "mintaka.api.name" . }}{{- end -}}
 
 {{- define "mintaka.operator.serviceAccount" -}}
 {{- .Values.operator.serviceAccount.name | default (ternary (include "mintaka.operator.name" .) "default" .Values.operator.serviceAccount.create) -}}
@@ -47,168 +77,42 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* repository:tag, or repository@digest where a digest is given. */}}
+{{/*
+The metadata of an object. Takes root, component and name; namespace (the release's own if absent, none if "", for what is
+cluster-wide), and labels and annotations beyond those of every object.
+*/}}
+{{- define "mintaka.metadata" -}}
+name: {{ .name }}
+{{- with hasKey . "namespace" | ternary .namespace (include "mintaka.namespace" .root) }}
+namespace: {{ . }}
+{{- end }}
+labels:
+  {{- include "mintaka.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* repository:tag, or repository@digest if there is a digest. */}}
 {{- define "mintaka.image" -}}
 {{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ .tag }}{{- end -}}
 {{- end -}}
 
 {{- define "mintaka.api.url" -}}
-http://{{ include "mintaka.api.name" . }}.{{ .Release.Namespace }}.svc:{{ .Values.api.service.port }}
+http://{{ include "mintaka.api.name" . }}.{{ include "mintaka.namespace" . }}.svc:{{ .Values.api.service.port }}
 {{- end -}}
 
-{{/* "true" where the API's database is SQLite. */}}
+{{/* "true" if the API's database is SQLite. */}}
 {{- define "mintaka.api.usesSQLite" -}}
 {{- if not (or .Values.api.database.url .Values.api.database.existingSecret.name) -}}true{{- end -}}
 {{- end -}}
 
-{{/* Pod Security "restricted" of the pod. fsGroup lets the API write its volume. */}}
-{{- define "mintaka.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{/* Pod Security "restricted" of a container, and a root file system that cannot be written. */}}
-{{- define "mintaka.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
-{{- end -}}
-
-{{/* Where pods go and how they weigh: the values that operator and API have alike. */}}
-{{- define "mintaka.placement" -}}
-{{- with .nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .topologySpreadConstraints }}
-topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- end -}}
-
-{{/* The rules of the operator for the resources it serves; one list for ClusterRole and Role. */}}
-{{- define "mintaka.operator.rules" -}}
-- apiGroups: [mintaka.dev]
-  resources: [flowdeployments]
-  verbs: [get, list, watch]
-- apiGroups: [mintaka.dev]
-  resources: [flowdeployments/status]
-  verbs: [update]
-- apiGroups: [mintaka.dev]
-  resources: [flowruns]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [mintaka.dev]
-  resources: [flowruns/status]
-  verbs: [update]
-# What a run or a pod that blocks its owner's deletion needs (OwnerReferencesPermissionEnforcement).
-- apiGroups: [mintaka.dev]
-  resources: [flowdeployments/finalizers, flowruns/finalizers]
-  verbs: [update]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch, create, delete]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [list, create]
-# Whether a source exists, and tombstones of runs the API did not see end.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, create]
-{{- end -}}
-
-{{/* The rules of the API: it reads, and writes the spec of runs, never their status. */}}
-{{- define "mintaka.api.rules" -}}
-- apiGroups: [mintaka.dev]
-  resources: [flowdeployments]
-  verbs: [get, list, watch]
-- apiGroups: [mintaka.dev]
-  resources: [flowruns]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [mintaka.dev]
-  resources: [flowdeployments/finalizers, flowruns/finalizers]
-  verbs: [update]
-# Tombstones: taken in, then deleted.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, list, watch, delete]
-{{- end -}}
-
-{{/*
-Binds rules to a ServiceAccount: a ClusterRole, or a Role in each watched namespace.
-Takes root, component, name, clusterName, serviceAccount and rules.
-*/}}
-{{- define "mintaka.grant" -}}
-{{- $context := dict "root" .root "component" .component -}}
-{{- $grant := . -}}
-{{- if .root.Values.watchNamespaces -}}
-{{- range .root.Values.watchNamespaces }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata:
-  name: {{ $grant.name }}
-  namespace: {{ . }}
-  labels:
-    {{- include "mintaka.labels" $context | nindent 4 }}
-rules:
-  {{- $grant.rules | nindent 2 }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata:
-  name: {{ $grant.name }}
-  namespace: {{ . }}
-  labels:
-    {{- include "mintaka.labels" $context | nindent 4 }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: Role
-  name: {{ $grant.name }}
-subjects:
-  - kind: ServiceAccount
-    name: {{ $grant.serviceAccount }}
-    namespace: {{ $grant.root.Release.Namespace }}
-{{- end }}
-{{- else }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: {{ .clusterName }}
-  labels:
-    {{- include "mintaka.labels" $context | nindent 4 }}
-rules:
-  {{- .rules | nindent 2 }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: {{ .clusterName }}
-  labels:
-    {{- include "mintaka.labels" $context | nindent 4 }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: {{ .clusterName }}
-subjects:
-  - kind: ServiceAccount
-    name: {{ .serviceAccount }}
-    namespace: {{ .root.Release.Namespace }}
-{{- end }}
+{{/* The greatest number of pods that a component may have. */}}
+{{- define "mintaka.operator.mostReplicas" -}}{{ .Values.operator.replicas }}{{- end -}}
+{{- define "mintaka.api.mostReplicas" -}}
+{{- if .Values.api.autoscaling.enabled -}}{{ .Values.api.autoscaling.maxReplicas }}{{- else -}}{{ .Values.api.replicas }}{{- end -}}
 {{- end -}}

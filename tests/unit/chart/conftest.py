@@ -1,4 +1,4 @@
-"""Rendering the chart with the real helm, which is built where it is missing."""
+"""Rendering the chart with the real helm, which is built if it is missing."""
 
 from __future__ import annotations
 
@@ -38,9 +38,13 @@ class Release:
         assert len(found) == 1, f"{kind} {name}: {len(found)} of {[candidate['metadata']['name'] for candidate in self.of(kind)]}"
         return found[0]
 
+    def pod(self, component: str) -> dict[str, Any]:
+        """The pod template of the Deployment of `component`."""
+        return self.one("Deployment", f"mintaka-{component}")["spec"]["template"]
+
     def container(self, component: str) -> dict[str, Any]:
         """The container of the Deployment of `component`."""
-        return self.one("Deployment", f"mintaka-{component}")["spec"]["template"]["spec"]["containers"][0]
+        return self.pod(component)["spec"]["containers"][0]
 
     def environment(self, component: str) -> dict[str, Any]:
         """The environment of `component`: values, or where they come from."""
@@ -64,12 +68,12 @@ def helm() -> str:
 def template(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `helm template` with values, a dict or the path of a file."""
 
-    def run(values: dict[str, Any] | Path | None = None, release: str = "mintaka") -> subprocess.CompletedProcess[str]:
+    def run(values: dict[str, Any] | Path | None = None, release: str = "mintaka", chart: Path = CHART) -> subprocess.CompletedProcess[str]:
         if not isinstance(values, Path):
             path = tmp_path_factory.mktemp("values") / "values.json"
             path.write_text(json.dumps(values or {}), encoding="utf-8")
             values = path
-        command = [helm, "template", release, CHART, "--namespace", "mintaka-system", "--kube-version", KUBERNETES, "--values", values]
+        command = [helm, "template", release, chart, "--namespace", "mintaka-system", "--kube-version", KUBERNETES, "--values", values]
         return subprocess.run(command, check=False, capture_output=True, text=True)
 
     return run
@@ -77,12 +81,12 @@ def template(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 
 @pytest.fixture(scope="session")
 def render(template: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
-    """The objects the chart makes: `render(values, release=…)`."""
+    """The objects the chart makes: `render(values, release=…, chart=…)`."""
 
-    def rendered(values: dict[str, Any] | Path | None = None, release: str = "mintaka") -> Release:
-        done = template(values, release)
+    def rendered(values: dict[str, Any] | Path | None = None, release: str = "mintaka", chart: Path = CHART) -> Release:
+        done = template(values, release, chart)
         assert done.returncode == 0, done.stderr
-        return Release([found for found in yaml.safe_load_all(done.stdout) if found])
+        return Release([found for found in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if found])  # ten times faster
 
     return rendered
 
@@ -93,7 +97,7 @@ def refusal(template: Callable[..., subprocess.CompletedProcess[str]]) -> Refusa
 
     def refused(values: dict[str, Any]) -> str:
         done = template(values)
-        assert done.returncode != 0, "helm took them"
+        assert done.returncode != 0, "helm accepted them"
         return done.stderr
 
     return refused

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 if TYPE_CHECKING:
     from tests.unit.chart.conftest import Release, Render
+
+ROOT = Path(__file__).parents[3]
 
 
 def _volume(release: Release) -> dict[str, Any] | None:
@@ -59,3 +64,11 @@ def test_postgresql_may_stand_in_the_values(render: Render) -> None:
     """A URL without a password, as with certificates or a trusted network."""
     url = "postgresql://mintaka@database:5432/mintaka"
     assert render({"api": {"database": {"url": url}}}).environment("api")["MINTAKA_DATABASE_URL"] == url
+
+
+def test_the_example_of_cloudnative_pg_fits_its_values(render: Render) -> None:
+    """CloudNativePG names the Secret after the cluster, and the URL in it `uri`."""
+    example = ROOT / "examples" / "postgresql"
+    cluster = yaml.safe_load((example / "cluster.yaml").read_text(encoding="utf-8"))
+    reference = render(example / "values.yaml").environment("api")["MINTAKA_DATABASE_URL"]["secretKeyRef"]
+    assert reference == {"name": f"{cluster['metadata']['name']}-app", "key": "uri"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.unit.chart.conftest import Render
 
@@ -19,17 +21,22 @@ OPERATOR = {
     (MINTAKA, "flowruns/status"): {"update"},
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
-    ("", "pods"): {"get", "list", "watch", "create", "delete"},
+    ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("", "pods/log"): {"get"},
     ("", "events"): {"list", "create"},
-    ("", "configmaps"): {"get", "create"},
+    ("", "configmaps"): {"get"},
+    ("", "resourcequotas"): {"list", "watch"},
+    ("", "limitranges"): {"list", "watch"},
 }
+OPERATOR_CLUSTER_WIDE = {**OPERATOR, ("", "nodes"): {"get", "list", "watch"}}
+OPERATOR_AT_HOME = {("coordination.k8s.io", "leases"): {"create", "get", "update"}, ("", "configmaps"): {"create"}}
 API = {
     (MINTAKA, "flowdeployments"): {"get", "list", "watch"},
     (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
-    ("", "configmaps"): {"get", "list", "watch", "delete"},
 }
+API_AT_HOME = {("", "configmaps"): {"get", "list", "watch", "delete"}}
 VIEW = {
     (MINTAKA, resource): {"get", "list", "watch"}
     for resource in ("flowdeployments", "flowruns", "flowdeployments/status", "flowruns/status")
@@ -51,7 +58,7 @@ def test_cluster_wide_roles_are_exactly_the_list(render: Render) -> None:
     release = render()
     roles = {role["metadata"]["name"]: _granted(role) for role in release.of("ClusterRole")}
     assert roles == {
-        "mintaka-system:mintaka-operator": OPERATOR,
+        "mintaka-system:mintaka-operator": OPERATOR_CLUSTER_WIDE,
         "mintaka-system:mintaka-api": API,
         "mintaka-view": VIEW,
         "mintaka-edit": EDIT,
@@ -75,10 +82,29 @@ def test_watched_namespaces_have_roles_of_their_own(render: Render) -> None:
             assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "mintaka-system"}]
 
 
+@pytest.mark.parametrize("watched", [[], ["team-a", "mintaka-system"]], ids=["cluster-wide", "namespaced"])
+def test_tombstones_and_the_lease_are_granted_in_the_releases_namespace_only(watched: list[str], render: Render) -> None:
+    """No other right on ConfigMaps than reading those that are sources is left anywhere."""
+    release = render({"watchNamespaces": watched})
+    for component, expected in (("operator", OPERATOR_AT_HOME), ("api", API_AT_HOME)):
+        name = f"mintaka-{component}-release"
+        role, binding = release.one("Role", name), release.one("RoleBinding", name)
+        assert _granted(role) == expected
+        assert {role["metadata"]["namespace"], binding["metadata"]["namespace"]} == {"mintaka-system"}
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": f"mintaka-{component}", "namespace": "mintaka-system"}]
+
+
+def test_a_namespace_whose_roles_are_managed_elsewhere_gets_none(render: Render) -> None:
+    """One that does not exist yet, for instance: it is served all the same."""
+    release = render({"watchNamespaces": ["team-a", "later"], "rbac": {"skipNamespaces": ["later"]}})
+    assert {role["metadata"]["namespace"] for role in (*release.of("Role"), *release.of("RoleBinding"))} == {"team-a", "mintaka-system"}
+    assert release.environment("operator")["MINTAKA_NAMESPACES"] == release.environment("api")["MINTAKA_NAMESPACES"] == "team-a,later"
+
+
 def test_the_lease_is_granted_by_name(render: Render) -> None:
     """Other leases of the namespace are not the operator's business; only creating cannot be granted by name."""
-    rules = render({"operator": {"leaseName": "leader"}}).one("Role", "mintaka-operator-lease")["rules"]
-    assert rules == [
+    rules = render({"operator": {"leaseName": "leader"}}).one("Role", "mintaka-operator-release")["rules"]
+    assert [rule for rule in rules if rule["resources"] == ["leases"]] == [
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["leader"], "verbs": ["get", "update"]},
     ]
@@ -93,7 +119,7 @@ def test_nothing_is_granted_by_wildcard(render: Render) -> None:
 
 
 def test_user_roles_join_those_of_kubernetes(render: Render) -> None:
-    """Who may view a namespace may view its runs; who may edit it may run flows; the status is nobody's."""
+    """Users who may view a namespace may view its runs; those who may edit it may run flows; no one may write the status."""
     release = render()
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     labels = {
@@ -111,8 +137,27 @@ def test_the_helm_test_may_do_its_own_thing_only(render: Render) -> None:
     assert _granted(role) == {(MINTAKA, "flowruns"): {"create", "get", "delete"}}
 
 
+def test_the_hook_of_uninstall_may_stop_the_releases_own_deployments(render: Render) -> None:
+    """And read what is left; all else the operator's ServiceAccount may do already. It lives as long as the hook."""
+    release = render({"watchNamespaces": ["team-a", "gone"]})
+    role, binding = release.one("Role", "mintaka-uninstall"), release.one("RoleBinding", "mintaka-uninstall")
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "mintaka-system"
+    assert role["metadata"]["annotations"]["helm.sh/hook"] == binding["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    assert role["rules"] == [
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+        {
+            "apiGroups": ["apps"],
+            "resources": ["deployments/scale"],
+            "resourceNames": ["mintaka-operator", "mintaka-api"],
+            "verbs": ["patch"],
+        },
+        {"apiGroups": [""], "resources": ["pods", "configmaps", "persistentvolumeclaims"], "verbs": ["list"]},
+    ]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "mintaka-operator", "namespace": "mintaka-system"}]
+
+
 def test_without_rbac_nothing_is_granted(render: Render) -> None:
-    """Whoever manages roles elsewhere gets none from here."""
+    """A site that manages roles elsewhere gets none from here."""
     release = render({"rbac": {"create": False, "aggregateRoles": False}})
     assert release.of("ClusterRole") == []
     assert [role["metadata"]["name"] for role in release.of("Role")] == ["mintaka-test"]
@@ -121,5 +166,5 @@ def test_without_rbac_nothing_is_granted(render: Render) -> None:
 def test_the_operations_page_lists_the_operators_rights() -> None:
     """What the roles grant is written where an administrator looks."""
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    for (_, resource), verbs in OPERATOR.items():
+    for (_, resource), verbs in (OPERATOR_CLUSTER_WIDE | OPERATOR_AT_HOME).items():
         assert f"`{resource}`" in page, f"{resource} ({', '.join(sorted(verbs))}) is not in docs/operations.md"

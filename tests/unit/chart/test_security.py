@@ -1,7 +1,8 @@
-"""Pod Security Standard "restricted" for everything the chart starts, and a root file system nobody writes."""
+"""Pod Security Standard "restricted" for everything the chart starts, on root file systems that cannot be written."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,22 +10,25 @@ import pytest
 if TYPE_CHECKING:
     from tests.unit.chart.conftest import Release, Render
 
-PODS = ("operator", "api", "test")
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "mintaka"
+PODS = ("operator", "api", "test", "uninstall")
 
 
 def _pod(release: Release, name: str) -> dict[str, Any]:
     if name == "test":
         return release.one("Pod", "mintaka-test")["spec"]
-    return release.one("Deployment", f"mintaka-{name}")["spec"]["template"]["spec"]
+    if name == "uninstall":
+        return release.one("Job", "mintaka-uninstall")["spec"]["template"]["spec"]
+    return release.pod(name)["spec"]
 
 
 @pytest.mark.parametrize("name", PODS)
 def test_pods_are_restricted(name: str, render: Render) -> None:
-    """Each control of the standard, and a numeric user so that the kubelet can check it."""
+    """Each control of the standard. The user is the image's, whose number the kubelet can check."""
     pod = _pod(render(), name)
     context = pod["securityContext"]
     assert context["runAsNonRoot"] is True
-    assert context["runAsUser"] > 0
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     for container in pod["containers"]:
@@ -33,7 +37,40 @@ def test_pods_are_restricted(name: str, render: Render) -> None:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-    assert {next(key for key in volume if key != "name") for volume in pod["volumes"]} <= {"emptyDir", "persistentVolumeClaim"}
+    kinds = {next(key for key in volume if key != "name") for volume in pod["volumes"]}
+    assert kinds <= {"emptyDir", "persistentVolumeClaim", "configMap"}
+
+
+def test_the_image_runs_as_a_number() -> None:
+    """`runAsNonRoot` without `runAsUser` needs one; the group of the volume is the same."""
+    users = [line for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if line.startswith("USER ")]
+    assert users == ["USER 10001:10001"]
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_pods_run_under_whatever_user_a_cluster_assigns(name: str, render: Render) -> None:
+    """OpenShift's SCC restricted-v2 refuses a user, group or fsGroup that the pod asks for: ci/openshift-values.yaml asks for none."""
+    context = _pod(render(CHART / "ci" / "openshift-values.yaml"), name)["securityContext"]
+    assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_security_contexts_can_be_set(name: str, render: Render) -> None:
+    """Further fields go to those there are; hooks run as the operator does."""
+    own = {"podSecurityContext": {"runAsUser": 4711}, "securityContext": {"seLinuxOptions": {"level": "s0"}}}
+    pod = _pod(render({"operator": own, "api": own}), name)
+    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsNonRoot"]) == (4711, True)
+    assert pod["containers"][0]["securityContext"]["seLinuxOptions"] == {"level": "s0"}
+    assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_security_contexts_can_be_left_out(name: str, render: Render) -> None:
+    """Null: an admission policy sets them."""
+    none = {"podSecurityContext": None, "securityContext": None}
+    pod = _pod(render({"operator": none, "api": none}), name)
+    assert "securityContext" not in pod
+    assert "securityContext" not in pod["containers"][0]
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -76,6 +113,17 @@ def test_network_policies_close_what_is_not_used(render: Render) -> None:
     assert {port["port"] for rule in api["egress"] for port in rule["ports"]} == {53, 443, 6443, 6432}
     operator = release.one("NetworkPolicy", "mintaka-operator")["spec"]
     assert {port["port"] for rule in operator["egress"] for port in rule["ports"]} == {53, 443, 6443}
+
+
+def test_hooks_reach_the_kubernetes_api_where_all_else_is_denied(render: Render) -> None:
+    """The test reaches our API besides. None of them is called."""
+    release = render({"networkPolicy": {"enabled": True}})
+    ports = {
+        name: {port["port"] for rule in release.one("NetworkPolicy", f"mintaka-{name}")["spec"]["egress"] for port in rule["ports"]}
+        for name in ("test", "uninstall")
+    }
+    assert ports == {"test": {53, 443, 6443, 4200}, "uninstall": {53, 443, 6443}}
+    assert "ingress" not in release.one("NetworkPolicy", "mintaka-uninstall")["spec"]
 
 
 def test_budgets_need_a_second_pod(render: Render) -> None:

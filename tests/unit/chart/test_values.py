@@ -32,8 +32,14 @@ def documenting() -> ModuleType:
     return module
 
 
+#: Values that are described and set as a whole: fields of Kubernetes.
+WHOLE = {"resources", "podSecurityContext", "securityContext", "startupProbe", "livenessProbe", "readinessProbe", "labels"}
+#: Values of one form in the schema, which has names for it.
+FORMS = {"strategy", "podTemplate", "environment"}
+
+
 def _leaves(values: Any, path: str = "") -> Iterator[str]:
-    if isinstance(values, dict) and values and not path.endswith(".resources"):
+    if isinstance(values, dict) and values and path.rsplit(".", 1)[-1] not in WHOLE:
         for name, part in values.items():
             yield from _leaves(part, f"{path}.{name}" if path else name)
     else:
@@ -45,7 +51,7 @@ def _default_values() -> dict[str, Any]:
 
 
 def test_every_value_is_described(documenting: ModuleType) -> None:
-    """A value without a description is a value nobody dares to change."""
+    """A value without a description is a value that no one dares to change."""
     described = documenting.described((CHART / "values.yaml").read_text(encoding="utf-8"))
     assert sorted(described) == sorted(_leaves(_default_values()))
 
@@ -55,13 +61,19 @@ def test_the_page_of_values_is_up_to_date(documenting: ModuleType) -> None:
     assert (ROOT / "docs" / "helm-values.md").read_text(encoding="utf-8") == documenting.page()
 
 
+def test_the_defaults_of_the_templates_are_those_of_the_values(documenting: ModuleType) -> None:
+    """files/values.json is what the same command writes."""
+    assert (CHART / "files" / "values.json").read_text(encoding="utf-8") == documenting.data()
+
+
 def test_schema_and_values_name_the_same_things() -> None:
     """Each default has its place in the schema, and the schema admits nothing that has no default."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
     def properties(part: dict[str, Any], path: str = "") -> Iterator[str]:
-        part = schema["definitions"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part
-        if "properties" in part and not path.endswith(".resources") and not path.endswith("extraEnv"):
+        form = part.get("$ref", "").rsplit("/", 1)[-1]
+        part = schema["definitions"][form] if form else part
+        if "properties" in part and form not in FORMS and path.rsplit(".", 1)[-1] not in WHOLE:
             assert part["additionalProperties"] is False, f"{path} admits anything"
             for name, inner in part["properties"].items():
                 yield from properties(inner, f"{path}.{name}" if path else name)
@@ -97,6 +109,25 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a port that is none": ({"api": {"service": {"port": 0}}}, "port"),
     "an environment entry without a name": ({"api": {"extraEnv": [{"value": "x"}]}}, "extraEnv"),
     "SQLite with two APIs": ({"api": {"replicas": 2}}, "SQLite is one file for one process"),
+    "SQLite with an autoscaler": ({"api": {"autoscaling": {"enabled": True}}}, "autoscaling needs PostgreSQL"),
+    "SQLite that is rolled": ({"api": {"strategy": {"type": "RollingUpdate"}}}, "type must be Recreate"),
+    "an autoscaler whose most is less than its least": (
+        {"api": {"database": {"url": "postgresql://host/db"}, "autoscaling": {"enabled": True, "minReplicas": 9}}},
+        "maxReplicas is less than minReplicas",
+    ),
+    "an autoscaler without a target": (
+        {"api": {"database": {"url": "postgresql://host/db"}, "autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": 0}}},
+        "give a target",
+    ),
+    "an Ingress without a host": ({"api": {"ingress": {"enabled": True}}}, "give at least one host"),
+    "an HTTPRoute without a Gateway": ({"api": {"httpRoute": {"enabled": True}}}, "give at least one Gateway"),
+    "an address that is none": ({"listenHost": "everywhere"}, "listenHost"),
+    "a family that is none": ({"api": {"service": {"ipFamilies": ["IPv5"]}}}, "ipFamilies"),
+    "a namespace in the pods of flows": ({"flows": {"podTemplate": {"metadata": {"namespace": "x"}}}}, "namespace"),
+    "a container of flows without a name": ({"flows": {"podTemplate": {"spec": {"containers": [{"image": "x"}]}}}}, "name"),
+    "a pod retention that is none": ({"flows": {"podRetention": {"failedSeconds": -1}}}, "failedSeconds"),
+    "a volume without a name": ({"operator": {"extraVolumes": [{"emptyDir": {}}]}}, "extraVolumes"),
+    "a mount without a path": ({"operator": {"extraVolumeMounts": [{"name": "x"}]}}, "extraVolumeMounts"),
     "two places for the database's URL": (
         {"api": {"database": {"url": "postgresql://host/db", "existingSecret": {"name": "database"}}}},
         "not both",
@@ -119,23 +150,43 @@ def test_values_reach_the_environment(render: Render) -> None:
         "flowImage": {"repository": "registry.example/flows", "tag": "7"},
         "operator": {"relistSeconds": 15, "mirrorDeadlineSeconds": 120, "logLevel": "DEBUG", "extraEnv": [{"name": "MORE", "value": "yes"}]},
         "api": {"service": {"port": 80}},
+        "flows": {"podRetention": {"completedSeconds": 30}},
+        "listenHost": "10.0.0.1",
     })  # fmt: skip
     assert release.container("operator")["image"] == "localhost/mintaka@sha256:" + "0" * 64
     assert release.environment("operator") == {
         "MINTAKA_NAMESPACES": "team-a,team-b",
         "MINTAKA_FLOW_IMAGE": "registry.example/flows:7",
+        "MINTAKA_POD_TEMPLATE_FILE": "/etc/mintaka/pod-template.json",
+        "MINTAKA_POD_RETENTION_SECONDS": "30",
+        "MINTAKA_FAILED_POD_RETENTION_SECONDS": "3600",
         "MINTAKA_MIRROR": "enabled",
         "MINTAKA_API_URL": "http://mintaka-api.mintaka-system.svc:80",
         "MINTAKA_MIRROR_DEADLINE_SECONDS": "120",
         "MINTAKA_RELIST_SECONDS": "15",
         "MINTAKA_LEASE_NAME": "mintaka-operator",
         "MINTAKA_LEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+        "MINTAKA_RELEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
         "MINTAKA_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "MINTAKA_LOG_LEVEL": "DEBUG",
         "MINTAKA_LOG_FORMAT": "json",
+        "MINTAKA_LISTEN_HOST": "10.0.0.1",
         "MINTAKA_HTTP_PORT": "8080",
         "MORE": "yes",
     }
+    assert release.environment("api") == {
+        "MINTAKA_DATABASE_URL": "sqlite:////var/lib/mintaka/mintaka.db",
+        "MINTAKA_NAMESPACES": "team-a,team-b",
+        "MINTAKA_RELEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+        "MINTAKA_LOG_LEVEL": "INFO",
+        "MINTAKA_LISTEN_HOST": "10.0.0.1",
+        "MINTAKA_LISTEN_PORT": "4200",
+    }
+
+
+def test_operator_and_api_listen_on_both_address_families(render: Render) -> None:
+    """An empty host: every IPv4 and every IPv6 address."""
+    assert {render().environment(component)["MINTAKA_LISTEN_HOST"] for component in ("operator", "api")} == {""}
 
 
 def test_without_the_api_nothing_of_it_is_left(render: Render) -> None:

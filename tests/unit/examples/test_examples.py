@@ -15,7 +15,7 @@ from mintaka_core.resources import FlowDeployment, FlowRun
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 MODELS = {"FlowDeployment": FlowDeployment, "FlowRun": FlowRun}
-MANIFESTS = sorted(path for path in EXAMPLES.rglob("*.yaml") if path.name != "kustomization.yaml")
+MANIFESTS = sorted(path for path in EXAMPLES.rglob("*.yaml") if "apiVersion: mintaka.dev/" in path.read_text(encoding="utf-8"))
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:
