@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.errors import MintakaError
-from mintaka_core.names import POD_FINALIZER, GROUP, LABEL_MANAGED_BY, LABEL_TOMBSTONE, MANAGED_BY, MIRROR_FINALIZER, VERSION
+from mintaka_core.names import GROUP, LABEL_MANAGED_BY, LABEL_TOMBSTONE, MANAGED_BY, MIRROR_FINALIZER, POD_FINALIZER, VERSION
 from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, ApiError
 
 if TYPE_CHECKING:

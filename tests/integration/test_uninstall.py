@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import cli
-from mintaka_core.names import POD_FINALIZER, LABEL_TOMBSTONE, MIRROR_FINALIZER
+from mintaka_core.names import LABEL_TOMBSTONE, MIRROR_FINALIZER, POD_FINALIZER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
