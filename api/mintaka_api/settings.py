@@ -61,7 +61,9 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
     """The settings of `python -m mintaka_api`: options over environment variables."""
     base = from_environment(environment)
     parser = argparse.ArgumentParser(prog="python -m mintaka_api", description="The API of Mintaka.")
-    parser.add_argument("--host", default=base.host, help="address to listen on, empty: every IPv4 and IPv6 address (MINTAKA_LISTEN_HOST, %(default)s)")
+    parser.add_argument(
+        "--host", default=base.host, help="address to listen on, empty: every IPv4 and IPv6 address (MINTAKA_LISTEN_HOST, %(default)s)"
+    )
     parser.add_argument("--port", type=int, default=base.port, help="port to listen on (MINTAKA_LISTEN_PORT, %(default)s)")
     parser.add_argument(
         "--database-url", default=base.database_url, help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (MINTAKA_DATABASE_URL)"
