@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mintaka_core.stop_reasons import StopReason  # noqa: TC001
 from mintaka_history.answers import ArtifactAnswer, FlowRunAnswer, LogAnswer, PauseAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
 
 
@@ -50,6 +51,12 @@ class IntentAnswer(msgspec.Struct):
     namespace: str
     name: str
     intent: str
+
+
+class StopReasonAnswer(msgspec.Struct):
+    """Why an attempt is asked to stop; Outside: for nothing that its run says, such as the drain of its node."""
+
+    reason: StopReason
 
 
 class ProblemAnswer(msgspec.Struct):

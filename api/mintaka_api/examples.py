@@ -229,6 +229,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "NewAttempt": {"died": None},
     "AttemptAnswer": {"uid": _RUN["uid"], "name": "etl-0f5c1f2e", "attempt": 2, "sequence": 5},
+    "StopReasonAnswer": {"reason": "Suspended"},
     "NewAnswer": {"input": {"approved": True}},
     "ContainerLog": {
         "text": "2026-11-22T03:00:03.000000000Z Fatal Python error: Segmentation fault\n",

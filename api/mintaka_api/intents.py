@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from mintaka_core.stop_reasons import StopReason
     from mintaka_history.queries.flow_runs import RunKey
 
 
@@ -51,3 +52,6 @@ class RunControl(Protocol):
 
     async def delete(self, run: RunKey) -> None:
         """Ask for the run to be stopped and to leave the cluster."""
+
+    async def stop_reason(self, run: RunKey, attempt: int) -> StopReason:
+        """Why the process of an attempt is asked to stop, by what the run says now."""

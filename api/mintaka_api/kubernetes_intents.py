@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from mintaka_core.limits import PARAMETERS_LIMIT_BYTES
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time
 from mintaka_core.states import SUSPENDED_ITSELF
+from mintaka_core.stop_reasons import StopReason, stop_reason
 from mintaka_kubernetes import ClusterRefusal
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 type _Operation = dict[str, Any]
 
 _NOT_FOUND = 404
+_LEFT = "left-the-cluster"
 _CHANGED = frozenset({409, 422})
 _NAME_LIMIT = 200
 _SUFFIX_BYTES = 4
@@ -97,6 +100,16 @@ class KubernetesRunControl:
             if refusal.code in {_NOT_FOUND, 409}:
                 raise _left(run) from refusal
             raise
+
+    async def stop_reason(self, run: RunKey, attempt: int) -> StopReason:
+        """Why an attempt is asked to stop; one whose run has left the cluster is cancelled."""
+        try:
+            current = await self._current(run)
+        except Problem as problem:
+            if problem.name == _LEFT:
+                return StopReason.CANCELLED
+            raise
+        return stop_reason(current, attempt, datetime.now(UTC))
 
     async def _require_unfinished(self, run: RunKey) -> None:
         """A Problem where the run has ended or is gone. The cluster is asked, since the mirror may be behind."""
@@ -170,4 +183,4 @@ def run_manifest(namespace: str, deployment: str, deployment_uid: str, wish: Run
 
 
 def _left(run: RunKey) -> Problem:
-    return Problem("left-the-cluster", f"flow run {run.namespace}/{run.name} is no longer in the cluster; only its history is left")
+    return Problem(_LEFT, f"flow run {run.namespace}/{run.name} is no longer in the cluster; only its history is left")

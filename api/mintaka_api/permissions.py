@@ -60,6 +60,7 @@ PERMISSIONS: dict[str, Permission] = {
     "answer_pause": Permission("create", "flowruns/suspend"),
     "rerun_flow_run": Permission("create", "flowruns/suspend"),
     "take_in_report": Permission("create", "flowruns/reports"),
+    "get_stop_reason": Permission("get", "flowruns"),
     "put_container_log": Permission("update", "flowruns/log"),
     "begin_attempt": Permission("create", "flowruns/reports"),
     "create_flow_run": Permission("create", "flowruns"),

@@ -158,6 +158,7 @@ def _known(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefa
         "MINTAKA_TAGS": json.dumps(sorted({*template.tags, *run.spec.tags})),
         "MINTAKA_API_URL": defaults.api_url,
         "MINTAKA_ENTRYPOINT": template.entrypoint or "",
+        "MINTAKA_TIMEOUT_SECONDS": str(template.timeout_seconds or ""),
         "MINTAKA_GRACE_SECONDS": str(_grace_seconds(template)),
         "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(template),
     }

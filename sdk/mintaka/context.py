@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mintaka.calling.lineage import Lineage
+from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import Ledger, Run
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import InvalidSettingError, MissingContextError, Suspension, message_of
@@ -21,7 +22,6 @@ from mintaka.recording.recorder import NullRecorder, Recorder
 from mintaka.run_contexts import FlowRunContext as FlowRunContext  # noqa: PLC0414 - Prefect's users look for them here
 from mintaka.run_contexts import TaskRunContext as TaskRunContext  # noqa: PLC0414
 from mintaka.run_contexts import get_run_context as get_run_context  # noqa: PLC0414
-from mintaka.states import State
 from mintaka.task_runners import ThreadPoolTaskRunner
 from mintaka.waiting.pausing import Mailbox
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from mintaka.waiting.pausing import Answer
 
 
-def _interrupted(error: BaseException) -> State:
+def _interrupted(error: BaseException) -> Interrupted:
     from mintaka.states import Crashed, Suspended  # noqa: PLC0415 - would be a cycle
 
     if isinstance(error, Suspension):
-        return Suspended(message=str(error))
+        return Interrupted.all(Suspended(message=str(error)))
     if STOP.requested:
-        return Crashed(reason="Terminated", message="the process was asked to end (SIGTERM)")
-    return Crashed(reason=type(error).__name__, message=message_of(error) or "the process was interrupted")
+        return Interrupted.all(Crashed(reason="Terminated", message="the process was asked to end (SIGTERM)"))
+    return Interrupted.all(Crashed(reason=type(error).__name__, message=message_of(error) or "the process was interrupted"))
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Launch:
     `resume_from` is the flow run whose finished tasks need not run again ("": this one's own, in its later attempts).
     `replay` is set where an earlier run is gone through again: its results are used, and nothing is recorded.
     `results` says where results are and whether they are persisted, in place of the environment.
-    `judge` says which state an interruption (a BaseException) amounts to. `run` is the flow run's record once it began, `ledger`
+    `judge` says what an interruption (a BaseException) amounts to. `run` is the flow run's record once it began, `ledger`
     that of all its runs.
     `mailbox` is how those outside of this process resume it where it pauses (None: what the environment says); `resumed` are the
     suspensions that are over. `transitions` counts those of earlier attempts that history knows.
@@ -74,7 +74,7 @@ class Launch:
     replay: Replay | None = None
     results: Surroundings | None = None
     recorder: Recorder = field(default_factory=NullRecorder)
-    judge: Callable[[BaseException], State] = _interrupted
+    judge: Callable[[BaseException], Interrupted] = _interrupted
     run: Run | None = None
     ledger: Ledger | None = None
     mailbox: Mailbox | None = None

@@ -9,7 +9,10 @@ runner has a handler that knows more. Where this is not `python -m mintaka.runne
 import os
 import signal
 import sys
+from time import monotonic
 
+#: About when this process began (`time.monotonic()`).
+STARTED = monotonic()
 #: `mintaka_core.reports.ExitCode.TERMINATED`, which is not imported yet.
 _TERMINATED = 143
 

@@ -21,7 +21,9 @@ class InvalidEnvironment(MintakaError):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The environment of one attempt; durations in seconds. `api_url` "" means that no history is kept."""
+    """The environment of one attempt; durations in seconds. `api_url` "" means that no history is kept, `timeout_seconds` None that the
+    attempt may run for ever.
+    """
 
     entrypoint: str
     flow_run: str = ""
@@ -37,6 +39,7 @@ class Environment:
     termination_path: Path = Path(TERMINATION_LOG)
     spool_dir: Path | None = None
     spool_limit_bytes: int | None = None
+    timeout_seconds: float | None = None
     grace_seconds: float = 30.0
     history_grace_seconds: float = 30.0
     log_level: str = "INFO"
@@ -81,6 +84,7 @@ class Environment:
             termination_path=Path(text("TERMINATION_MESSAGE_PATH", TERMINATION_LOG)),
             spool_dir=Path(spool_dir) if spool_dir else None,
             spool_limit_bytes=limit or None,
+            timeout_seconds=number("TIMEOUT_SECONDS", float, 0.0) or None,
             grace_seconds=number("GRACE_SECONDS", float, 30.0),
             history_grace_seconds=number("HISTORY_GRACE_SECONDS", float, 30.0),
             log_level=text("LOG_LEVEL", "INFO").upper(),

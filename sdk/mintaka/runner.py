@@ -25,7 +25,7 @@ from mintaka.exceptions import EntrypointNotFound, MissingResult, ParameterError
 from mintaka.logging import HistoryHandler, hear
 from mintaka.recording.recorder import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
-from mintaka.termination import MARGIN_SECONDS, Termination
+from mintaka.termination import FENCED, MARGIN_SECONDS, Termination
 from mintaka_core.console import CONSOLE_FORMAT, CONSOLE_TIME
 from mintaka_core.reports import ExitCode, Report
 from mintaka_core.states import COMPLETED, RUNNING, StateType
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mintaka.flows import Flow
     from mintaka.recording.delivery import HistoryRecorder
     from mintaka.recording.leftovers_of_pods import LeftoversOfPods
+    from mintaka_core.stop_reasons import StopReason
 
 logger = logging.getLogger("mintaka.runner")
 
@@ -59,8 +60,8 @@ class Attempt:
         )
         self._recorder: HistoryRecorder | None = None
         self._others: LeftoversOfPods | None = None
-        ask = self._state_in_api if environment.api_url and environment.flow_run_uid else None
-        self.termination = Termination(ask, environment.grace_seconds, self._foretell, self._hurry)
+        ask = self._stop_reason_in_api if environment.api_url and environment.flow_run_uid else None
+        self.termination = Termination(ask, environment.grace_seconds, self._foretell, self._hurry, environment.timeout_seconds)
         self.launch.judge = self.termination.judge
         self.retriable = True
         self._suspension: Suspension | None = None
@@ -163,7 +164,7 @@ class Attempt:
         if run is not None and run.is_over:
             last = run.state
             return State(last.type, last.name, last.reason, last.message)
-        return self.termination.judge(error)
+        return self.termination.judge(error).flow
 
     # -- history ------------------------------------------------------------------------------------------------------
 
@@ -213,13 +214,13 @@ class Attempt:
         if self._recorder is not None:
             self._recorder.hurry(deadline)
 
-    def _state_in_api(self) -> str:
+    def _stop_reason_in_api(self) -> StopReason | None:
         environment = self.environment
         from mintaka.recording.sending import Connection  # noqa: PLC0415 - start-up time
 
         connection = Connection(environment.api_url, timeout_seconds=2.0)
         try:
-            return connection.flow_run_state(environment.flow_run_uid)
+            return connection.stop_reason(environment.flow_run_uid, environment.attempt)
         finally:
             connection.close()
 
@@ -232,7 +233,10 @@ class Attempt:
 
     def _report(self, state: State, delivery: Delivery) -> ExitCode:
         if self._recorder is not None and self._recorder.fenced:
-            state = Crashed(reason="Fenced", message="a newer attempt of this flow run has taken over")
+            state = FENCED
+        if state.type == StateType.PAUSED and self._suspension is None:
+            # Suspended by its owner: which state that is, the operator says. Of its own accord it did not end so.
+            state = Crashed(reason="Terminated", message=state.message)
         if not delivery.complete:
             logger.error("history incomplete: %d lost, the rest in %s", delivery.lost, delivery.spool or "nothing")
         report = Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool)

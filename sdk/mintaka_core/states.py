@@ -91,6 +91,8 @@ def suspended(message: str = "") -> State:
     return State(PAUSED, "Suspended", "Suspended", message)
 
 
+#: The reason of the condition Suspended of a run whose workload is being stopped for spec.suspend.
+SUSPENDING = "Suspending"
 #: The reason of a run that its own code suspended; only a rerun lets it go on.
 SUSPENDED_ITSELF = "SuspendedItself"
 

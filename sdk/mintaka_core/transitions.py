@@ -8,19 +8,15 @@ one; a Wait or an Abort ends the asking. Whatever a rule said is kept in the tra
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mintaka_core.backoff import Retries
+from mintaka_core.clocks import CLOCK_TOLERANCE
 from mintaka_core.states import State, StateType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-#: A node tells times in whole seconds and by a clock of its own, and so does the next operator: what was stopped at its
-#: deadline may seem to have ended before.
-CLOCK_TOLERANCE = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)

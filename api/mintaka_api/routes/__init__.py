@@ -10,6 +10,7 @@ from mintaka_api.routes import (
     intents,
     pauses,
     reports,
+    stop_reasons,
     task_runs,
     variables,
 )
@@ -21,6 +22,7 @@ ROUTERS = (
     task_runs.router,
     reports.router,
     container_logs.router,
+    stop_reasons.router,
     pauses.router,
     attempts.router,
     intents.router,

@@ -13,7 +13,7 @@ from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import documented, known_run
 from mintaka_api.routes.documents import document_of, json_body
-from mintaka_api.routes.parameters import NoQuery
+from mintaka_api.routes.parameters import Attempt, NoQuery
 from mintaka_api.services import Here
 from mintaka_history.ingest import copy_container_log
 
@@ -21,7 +21,6 @@ router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 
 #: The most bytes of the body.
 LIMIT_BYTES = 2 * 1024 * 1024
-Attempt = Annotated[int, Path(ge=1, le=2**15 - 1)]
 Container = Annotated[str, Path(max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", description="The name of the container.")]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
+from fastapi import Path as PathParameter
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mintaka_api.paging import decode_cursor
@@ -52,6 +53,9 @@ Tags = Annotated[list[Text], Field(max_length=10, description="Only those with a
 Limit = Annotated[int, Field(ge=1, le=LIMIT, description="The most items of a page.")]
 Cursor = Annotated[str | None, Field(max_length=2000, description="`next` of the page before, under the same filters and sort.")]
 Fields = Annotated[Text | None, Field(description="Only these members of each item, separated by commas.", examples=["uid,name,state"])]
+
+
+Attempt = Annotated[int, PathParameter(ge=1, le=2**15 - 1, description="The attempt, from 1.")]
 
 
 class NoQuery(BaseModel):

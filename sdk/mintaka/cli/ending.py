@@ -11,6 +11,7 @@ from rich.text import Text
 from mintaka.cli.counting import counted
 from mintaka.cli.showing import lasting, print_json, state_text, stderr_console
 from mintaka.engine.loops import is_cancellation
+from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Interruption, MissingResult, ResultError
 from mintaka.persisting.kept_runs import kept_run
@@ -45,7 +46,7 @@ def interruptible(call: Callable[[], State], launch: Launch) -> tuple[State, boo
     except (KeyboardInterrupt, Interruption) as error:
         run = launch.run
         if run is None:
-            return launch.judge(error), True
+            return launch.judge(error).flow, True
         last = run.state
         return State(last.type, last.name, last.reason, last.message), True
 
@@ -55,8 +56,8 @@ def _is_ctrl_c(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or (is_cancellation(error) and not STOP.requested)
 
 
-def _cancelled() -> State:
-    return Cancelled(reason="Interrupted", message="Ctrl-C")
+def _cancelled() -> Interrupted:
+    return Interrupted.all(Cancelled(reason="Interrupted", message="Ctrl-C"))
 
 
 def leave(ended: Ended) -> None:

@@ -13,32 +13,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mintaka.engine.outcomes import Interrupted
 from mintaka.exceptions import Suspension
 from mintaka_core.errors import MintakaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mintaka.states import State
-
 
 class NotCancellable(MintakaError):
     """The run's process cannot be told; the message says why, and what to do."""
 
 
-def judging(database: Path, uid: str, usual: Callable[[BaseException], State]) -> Callable[[BaseException], State]:
+def judging(database: Path, uid: str, usual: Callable[[BaseException], Interrupted]) -> Callable[[BaseException], Interrupted]:
     """What an interruption amounts to: CANCELLED where somebody asks for that from now on, else what `usual` says."""
     word = _word(database, uid)
     with suppress(OSError):
         word.unlink()  # left for an earlier attempt, which was killed before it looked
 
-    def judge(error: BaseException) -> State:
+    def judge(error: BaseException) -> Interrupted:
         if isinstance(error, Suspension) or not word.exists():
             return usual(error)
         from mintaka.states import Cancelled  # noqa: PLC0415 - would be a cycle
 
         word.unlink(missing_ok=True)
-        return Cancelled(reason="Cancelled", message="somebody asked for it")
+        return Interrupted.all(Cancelled(reason="Cancelled", message="somebody asked for it"))
 
     return judge
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mintaka.states import State
@@ -10,6 +11,23 @@ from mintaka_core.states import COMPLETED
 if TYPE_CHECKING:
     from mintaka.engine.runs import Run
     from mintaka.results import ResultRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """What an interruption of a whole flow run amounts to: the state of the flow run, and that of its task runs that were not over.
+
+    `hooks` is False where nobody can say what happened: then no hook is called, rather than a wrong one.
+    """
+
+    flow: State
+    tasks: State
+    hooks: bool = True
+
+    @classmethod
+    def all(cls, state: State) -> Interrupted:
+        """The flow run and its task runs end in the same state."""
+        return cls(state, state)
 
 
 class Outcome:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mintaka.context import FlowContext
     from mintaka.engine.invocations import Invocation
+    from mintaka.engine.outcomes import Interrupted
     from mintaka.engine.runs import Run
     from mintaka.engine.steps import RunProtocol, Step
     from mintaka.futures import Future
@@ -245,17 +246,18 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
     """
     run, ledger = invocation.run, invocation.ledger
     if run.n < 0:
-        state: State = yield Judge(error)
-        ended = ledger.end_all(entry_of(state))
-        ledger.end(run, entry_of(state))
-        yield Halt(ended, state.message)
-        if hooks := invocation.definition.hooks_for(state):
-            yield RunHooks(hooks, state)
+        interrupted: Interrupted = yield Judge(error)
+        ended = ledger.end_all(entry_of(interrupted.tasks))
+        ledger.end(run, entry_of(interrupted.flow))
+        yield Halt(ended, interrupted.tasks.message)
+        if interrupted.hooks and (hooks := invocation.definition.hooks_for(interrupted.flow)):
+            yield RunHooks(hooks, interrupted.flow)
         return
     if isinstance(error, Interruption) or STOP.requested:
         return
     if isinstance(error, KeyboardInterrupt) and invocation.context.flow is not None:
-        ledger.end(run, entry_of((yield Judge(error))))
+        ended_with: Interrupted = yield Judge(error)
+        ledger.end(run, entry_of(ended_with.tasks))
     elif is_cancellation(error):
         ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message_of(error)))
     else:

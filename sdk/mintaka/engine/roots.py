@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mintaka.context import CURRENT
 from mintaka.engine.bookkeeping import in_bookkeeping, uninterrupted
 from mintaka.engine.loops import is_cancellation, loop_is_running
-from mintaka.engine.runs import Entry, entry_of, now_micros
+from mintaka.engine.outcomes import Interrupted
+from mintaka.engine.runs import entry_of
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
 from mintaka.futures import stop_jobs
+from mintaka.states import State
 from mintaka_core.states import CANCELLED
 
 if TYPE_CHECKING:
@@ -67,14 +69,12 @@ def close_root(invocation: Invocation, error: BaseException | None) -> None:
     run, ledger, child = invocation.run, invocation.ledger, invocation.child
     ledger.closed = True
     if not run.is_over and error is not None and child is not None:
-        state = child.launch.judge(error)
-        entry, message = entry_of(state), state.message
+        interrupted = child.launch.judge(error)
     else:
-        message = f"the flow ended {run.state.name}"
-        entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=message)
+        interrupted = Interrupted.all(State(CANCELLED, "Cancelled", "FlowEnded", f"the flow ended {run.state.name}"))
     if ledger.live:
-        stop_jobs(ledger, ledger.end_all(entry), message)
-        ledger.end(run, entry)
+        stop_jobs(ledger, ledger.end_all(entry_of(interrupted.tasks)), interrupted.tasks.message)
+        ledger.end(run, entry_of(interrupted.flow))
 
 
 def _handle_signals() -> dict[signal.Signals, Any]:

@@ -56,7 +56,7 @@ class Halt(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """Send the state that `error`, which interrupted the whole flow run, amounts to."""
+    """Send what `error`, which interrupted the whole flow run, amounts to (`Interrupted`)."""
 
     error: BaseException
 

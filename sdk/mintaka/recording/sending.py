@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from mintaka.exceptions import LoadError
+from mintaka_core.stop_reasons import StopReason
 
 TIMEOUT_SECONDS = 10.0
 
@@ -75,14 +76,15 @@ class Connection:
         status, text = self._ask(method, self._prefix + path, body, {"Content-Type": "application/json"})
         return status, json.loads(text)
 
-    def flow_run_state(self, flow_run_id: str) -> str:
-        """The state type of a flow run as the API has it; "" where it does not say."""
+    def stop_reason(self, flow_run_id: str, attempt: int) -> StopReason | None:
+        """Why an attempt of a flow run is asked to stop; None if the API does not answer."""
         try:
-            status, text = self._ask("GET", f"{self._prefix}/flow-runs/{quote(flow_run_id, safe='')}", None, {})
-            return str(json.loads(text)["state"]["type"]) if status == http.client.OK else ""
+            path = f"{self._prefix}/flow-runs/{quote(flow_run_id, safe='')}/attempts/{attempt}/stop-reason"
+            status, text = self._ask("GET", path, None, {})
+            return StopReason(json.loads(text)["reason"]) if status == http.client.OK else None
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             self.problem = f"{type(error).__name__}: {error}"
-            return ""
+            return None
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """One request of a `path` below /api/v1, its body JSON: status and body of the answer.

@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mintaka_core.clocks import CLOCK_TOLERANCE
 from mintaka_core.reconciling.again import note_suspension, suspended_end
 from mintaka_core.reconciling.ends import delivery
 from mintaka_core.reconciling.passes import FORCE_AFTER
 from mintaka_core.reconciling.starting import pending_deadline
 from mintaka_core.rules import PENDING_TIMEOUT
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, State
-from mintaka_core.transitions import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from datetime import datetime

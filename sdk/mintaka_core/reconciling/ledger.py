@@ -9,7 +9,7 @@ from mintaka_core.names import draw
 from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, StateStatus, TransitionStatus
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, State
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, SUSPENDING, State
 from mintaka_core.transitions import Decision, Transition, decide
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mintaka_core.backoff import Retries
     from mintaka_core.resources.runs import FlowRun
 
-_SUSPENDING = "Suspending"
 #: What is said of a run that is over, and no longer holds once it runs again.
 _OF_THE_END = frozenset({"Finished", "Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
@@ -51,11 +50,11 @@ class Ledger:
     @property
     def suspending(self) -> bool:
         """True from when the workload was to be stopped for spec.suspend, also where the wish is taken back meanwhile."""
-        return any(condition.type == "Suspended" and condition.reason == _SUSPENDING for condition in self.status.conditions)
+        return any(condition.type == "Suspended" and condition.reason == SUSPENDING for condition in self.status.conditions)
 
     def start_suspending(self) -> None:
         """Write down that the workload is being stopped for spec.suspend."""
-        self.condition("Suspended", holds=False, reason=_SUSPENDING, message="the workload is being stopped")
+        self.condition("Suspended", holds=False, reason=SUSPENDING, message="the workload is being stopped")
 
     def keep_going(self) -> None:
         """The wish to suspend was taken back before anything was stopped."""

@@ -36,13 +36,14 @@ class StandIn:
     """What arrived, and how the next requests are treated.
 
     `faults` are taken one per report: a status to answer with, "drop" (close without an answer, nothing stored), "forget"
-    (stored, then closed without an answer), or a number of seconds as a float to wait before storing.
+    (stored, then closed without an answer), or a number of seconds as a float to wait before storing. `stop_reason` is what is
+    answered to a process that is asked to stop, "" for nothing.
     """
 
     faults: list[Any] = field(default_factory=list)
     problem: str = "about:blank"
     fault_forever: Any = None
-    state: str = "RUNNING"
+    stop_reason: str = "Outside"
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
     logs: dict[int, dict[str, Any]] = field(default_factory=dict)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +71,9 @@ class StandIn:
                 stand_in._post(self)
 
             def do_GET(self) -> None:
-                stand_in._answer(self, 200, {"uid": "uid", "state": {"type": stand_in.state}})
+                asked = self.path.endswith("/stop-reason")
+                status = 503 if asked and not stand_in.stop_reason else 200
+                stand_in._answer(self, status, {"reason": stand_in.stop_reason} if asked else {"uid": "uid", "state": {"type": "RUNNING"}})
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -153,7 +153,18 @@ def busy_in_threads():
 def hook(flow, run, state):
     mark(f"hook {state.type} {state.reason}")
 
-hooked = naps.with_options(on_cancellation=[hook], on_crashed=[hook])
+hooks = {"on_failure": [hook], "on_cancellation": [hook], "on_crashed": [hook], "on_completion": [hook]}
+hooked = naps.with_options(**hooks)
+hooked_async = naps_async.with_options(**hooks)
+hooked_in_threads = naps_in_threads.with_options(**hooks)
+hooked_exception = changes_the_exception.with_options(**hooks)
+
+@flow
+def outer():
+    mark("started")
+    naps_in_threads()
+
+hooked_subflow = outer.with_options(**hooks)
 no_flow = 3
 """
 
@@ -413,10 +424,87 @@ def test_a_stale_attempt_that_is_just_ending_exits_75_as_well(tmp_path: Path, ap
     assert (code, report is not None and report.state.reason) == (75, "Fenced")
 
 
-VERDICTS = {
-    "cancelled, says the API": ("CANCELLING", 3, "CANCELLED", "Cancelled"),
-    "still running, says the API, so it is an eviction": ("RUNNING", 143, "CRASHED", "Terminated"),
+#: What the API says, the exit code, the report, the state of the task runs, and the hook that is called.
+STOPS = {
+    "its owner cancelled it": (
+        "Cancelled",
+        3,
+        "CANCELLED",
+        "Cancelled",
+        ("CANCELLED", "Cancelled", "Cancelled"),
+        "hook CANCELLED Cancelled",
+    ),
+    "its owner suspended it": ("Suspended", 143, "CRASHED", "Terminated", ("CANCELLED", "Stopped", "Suspended"), ""),
+    "its time is over": ("TimedOut", 1, "FAILED", "TimedOut", ("CANCELLED", "Stopped", "TimedOut"), "hook FAILED TimedOut"),
+    "a newer attempt has taken over": ("Replaced", 75, "CRASHED", "Fenced", ("CRASHED", "Crashed", "Fenced"), "hook CRASHED Fenced"),
+    "its node is drained": ("Outside", 143, "CRASHED", "Terminated", ("CRASHED", "Crashed", "Terminated"), "hook CRASHED Terminated"),
+    "the API does not say": ("", 143, "CRASHED", "Terminated", ("CRASHED", "Crashed", "Terminated"), ""),
 }
+VERDICTS = {why: STOPS[why][:4] for why in ("its owner cancelled it", "its node is drained")}
+
+
+@pytest.mark.parametrize(("said", "code", "state_type", "reason", "task_state", "hook"), STOPS.values(), ids=STOPS)
+@pytest.mark.parametrize("entrypoint", ["hooked", "hooked_async", "hooked_in_threads", "hooked_exception", "hooked_subflow"])
+def test_why_it_is_stopped_decides_the_hooks_and_the_states_of_task_runs(
+    tmp_path: Path,
+    api: Any,
+    *,
+    entrypoint: str,
+    said: str,
+    code: int,
+    state_type: str,
+    reason: str,
+    task_state: tuple[str, str, str],
+    hook: str,
+) -> None:
+    """Each hook is for its own end: a run that its owner suspends calls none, nor does one of which no one can say why it ended."""
+    api.stop_reason = said
+    pod = Pod(tmp_path, f"f.py:{entrypoint}", API_URL=api.url, GRACE_SECONDS=12)
+    pod.wait_for("started")
+    time.sleep(0.3)
+    pod.terminate()
+    got, report, output = pod.ended()
+    assert report is not None, output
+    assert (got, report.state.type, report.state.reason) == (code, state_type, reason), output
+    assert [mark for mark in pod.marks() if mark.startswith("hook")] == [hook] * bool(hook)
+    states = {(row["state"], row["state_name"], row["reason"]) for row in api.tasks.values()}
+    assert states == (set() if entrypoint == "hooked_exception" else {task_state})
+    words = {row["message"].partition(":")[0] for row in api.tasks.values()} if said != "Replaced" else set()
+    assert words <= {"stopped"}
+
+
+def test_an_attempt_ends_itself_when_its_time_is_over(tmp_path: Path, api: Any) -> None:
+    """Nobody has to stop it; what it does at its end is what it does for any other failure."""
+    pod = Pod(tmp_path, "f.py:hooked_in_threads", API_URL=api.url, TIMEOUT_SECONDS=4)
+    began = time.monotonic()
+    code, report, output = pod.ended()
+    assert report is not None, output
+    assert (code, report.state.type, report.state.name, report.retriable) == (1, "FAILED", "TimedOut", True)
+    assert 3.5 < time.monotonic() - began < 8
+    assert [mark for mark in pod.marks() if mark.startswith("hook")] == ["hook FAILED TimedOut"]
+    assert {(row["state"], row["reason"]) for row in api.tasks.values()} == {("CANCELLED", "TimedOut")}
+    api.assert_complete(3)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", None], ids=["API away", "no API"])
+def test_that_its_time_is_over_it_knows_without_the_api(tmp_path: Path, url: str | None) -> None:
+    """The operator's SIGTERM may come a little before the process's own clock says so."""
+    pod = Pod(tmp_path, "f.py:hooked", API_URL=url, TIMEOUT_SECONDS=5, HISTORY_GRACE_SECONDS=0.5)
+    pod.wait_for("started")
+    time.sleep(2.4)
+    pod.terminate()
+    code, report, output = pod.ended()
+    assert report is not None, output
+    assert (code, report.state.reason) == (1, "TimedOut")
+    assert "hook FAILED TimedOut" in pod.marks()
+
+
+def test_a_flow_that_is_over_in_time_is_not_timed_out_while_its_history_is_delivered(tmp_path: Path, api: Any) -> None:
+    """The time is the flow's; what comes after it has a limit of its own."""
+    api.faults = [4.0]
+    code, report, output = Pod(tmp_path, "f.py:good", API_URL=api.url, TIMEOUT_SECONDS=3).ended()
+    assert report is not None, output
+    assert (code, report.state.type, report.history_complete) == (0, "COMPLETED", True)
 
 
 @pytest.mark.parametrize(("state", "code", "state_type", "reason"), VERDICTS.values(), ids=VERDICTS)
@@ -424,7 +512,7 @@ VERDICTS = {
 def test_sigterm_ends_the_flow_and_its_tasks_and_delivers_all(
     tmp_path: Path, api: Any, *, entrypoint: str, state: str, code: int, state_type: str, reason: str
 ) -> None:
-    api.state = state
+    api.stop_reason = state
     pod = Pod(tmp_path, f"f.py:{entrypoint}", API_URL=api.url)
     pod.wait_for("started")
     time.sleep(0.2)
@@ -452,16 +540,6 @@ def test_with_the_api_away_sigterm_is_a_crash(tmp_path: Path) -> None:
     code, report, output = pod.ended()
     assert report is not None, output
     assert (code, report.state.reason, report.history_complete) == (143, "Terminated", False)
-
-
-@pytest.mark.parametrize(("state", "said"), [("CANCELLING", "hook CANCELLED Cancelled"), ("RUNNING", "hook CRASHED Terminated")])
-def test_hooks_run_before_the_process_ends(tmp_path: Path, api: Any, state: str, said: str) -> None:
-    api.state = state
-    pod = Pod(tmp_path, "f.py:hooked", API_URL=api.url)
-    pod.wait_for("started")
-    pod.terminate()
-    pod.ended()
-    assert said in pod.marks()
 
 
 def test_a_second_sigterm_does_not_break_the_delivery(tmp_path: Path, api: Any) -> None:
@@ -551,14 +629,14 @@ def test_a_flow_killed_in_its_grace_has_left_a_report(tmp_path: Path) -> None:
 def test_sigterm_at_any_moment_leaves_a_whole_history(tmp_path: Path, api: Any, seed: int) -> None:
     draw = random.Random(seed)
     entrypoint = draw.choice(["busy", "busy_in_threads"])
-    api.state = draw.choice(["RUNNING", "CANCELLING"])
+    api.stop_reason = draw.choice(["Outside", "Cancelled", "Suspended", ""])
     pod = Pod(tmp_path, f"f.py:{entrypoint}", API_URL=api.url)
     pod.wait_for("started")
     time.sleep(draw.random())
     pod.terminate()
     code, report, output = pod.ended()
     assert report is not None, output
-    assert (code, report.history_complete) == ({"RUNNING": 143, "CANCELLING": 3}[api.state], True), output
+    assert (code, report.history_complete) == (3 if api.stop_reason == "Cancelled" else 143, True), output
     api.assert_complete(len(api.tasks))
     assert all(row["ended"] for row in api.tasks.values())
     json.dumps(report.state.message)

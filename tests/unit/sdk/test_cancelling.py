@@ -11,6 +11,7 @@ import pytest
 
 from mintaka import ThreadPoolTaskRunner, flow, task
 from mintaka.engine.cancelling import judging
+from mintaka.engine.outcomes import Interrupted
 from mintaka.exceptions import CancelledRun, Halted
 from mintaka.states import Crashed
 from mintaka.testing import recorded
@@ -327,7 +328,7 @@ def test_a_wish_to_cancel_that_met_a_killed_process_is_not_of_the_next_attempt(t
     """It was left beside the database, and nobody looked at it."""
     wish = tmp_path / "history.db-cancel-uid"
     wish.touch()
-    judge = judging(tmp_path / "history.db", "uid", lambda _: Crashed())
-    assert judge(KeyboardInterrupt()).type == CRASHED
+    judge = judging(tmp_path / "history.db", "uid", lambda _: Interrupted.all(Crashed()))
+    assert judge(KeyboardInterrupt()).flow.type == CRASHED
     wish.touch()
-    assert (judge(KeyboardInterrupt()).type, wish.exists()) == (CANCELLED, False)
+    assert (judge(KeyboardInterrupt()).flow.type, wish.exists()) == (CANCELLED, False)
