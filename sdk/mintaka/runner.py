@@ -268,7 +268,7 @@ def exit_code(state: State) -> ExitCode:
 
 def _print_at_once() -> None:
     """Let the container's log have what is printed even if the process dies of it, and where it was then."""
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)  # of many threads the one that matters would be cut off the termination message
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
