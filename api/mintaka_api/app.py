@@ -20,6 +20,7 @@ from mintaka_api.permissions import AllowAnonymous, require_permissions
 from mintaka_api.routes import ROUTERS
 from mintaka_api.services import Services
 from mintaka_api.silence import watch_for_silence
+from mintaka_controller.schema_validation import SchemaValidator
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.migrating import migrate
 from mintaka_history.queries.names import Names
@@ -64,9 +65,10 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.database_url, write_connections=settings.write_connections, read_connections=settings.read_connections)
         names = Names()
-        services = app.state.services = Services(database, names, metrics)
+        services = app.state.services = Services(database, names, metrics, SchemaValidator())
         async with AsyncExitStack() as stack:
             stack.callback(database.dispose)
+            stack.push_async_callback(services.validator.close)
             if settings.mirror:
                 from mintaka_api.clustered import attached  # noqa: PLC0415 - start-up time: not without a cluster
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def attached(services: Services, settings: Settings) -> AsyncIterator[None]:
     """Give `services` a cluster to control runs in and to mirror, until the end of the block."""
     cluster = Cluster(settings.kubeconfig)
-    services.runs = KubernetesRunControl(cluster)
+    services.runs = KubernetesRunControl(cluster, services.validator)
     services.mirror = Mirror(services.database, services.names, cluster, settings.namespaces, services.metrics)
     try:
         yield

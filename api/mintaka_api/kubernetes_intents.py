@@ -24,6 +24,7 @@ from mintaka_kubernetes import ClusterRefusal
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
     from mintaka_api.intents import RunWish
+    from mintaka_controller.schema_validation import SchemaValidator
     from mintaka_core.resources import FlowRun
     from mintaka_history.queries.flow_runs import RunKey
 
@@ -40,9 +41,10 @@ _SUFFIX_BYTES = 4
 class KubernetesRunControl:
     """Controls flow runs through the kube-apiserver."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        """Use `cluster`."""
+    def __init__(self, cluster: Cluster, validator: SchemaValidator) -> None:
+        """Use `cluster`, and `validator` for parameters."""
         self._cluster = cluster
+        self._validator = validator
 
     async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
         """Create the FlowRun; its parameters are checked against the deployment's schema before."""
@@ -57,7 +59,8 @@ class KubernetesRunControl:
                 raise Problem("not-found", f"there is no flow deployment {namespace}/{deployment}") from refusal
             raise
         if owner.spec.parameter_schema is not None:
-            check_parameters(owner.spec.parameter_schema, owner.spec.merged_parameters(wish.parameters))
+            merged = owner.spec.merged_parameters(wish.parameters)
+            await check_parameters(self._validator, owner.spec.parameter_schema, merged, namespace)
         return await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, wish))
 
     async def cancel(self, run: RunKey) -> None:

@@ -1,27 +1,34 @@
-"""What users give and does not obey its JSON Schema, as problems: parameters before a run is created, the input of one that waits."""
+"""Values that do not obey their JSON Schema, as problems: parameters before a run is created, the input of a run that waits."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mintaka_api.problems import Problem
-from mintaka_core.json_schema import InvalidSchema, told, violations
+from mintaka_controller.schema_validation import CheckUnavailable, InvalidSchema
+from mintaka_core.json_schema import summary
+
+if TYPE_CHECKING:
+    from mintaka_controller.schema_validation import SchemaValidator
 
 
-def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None:
-    """A Problem that names each offending place, or nothing."""
-    _check(schema, parameters, "invalid-parameters", "parameters", "the flow deployment's parameterSchema")
+async def check_parameters(validator: SchemaValidator, schema: Any, parameters: dict[str, Any], namespace: str) -> None:
+    """Raise a Problem that names each offending place of `parameters`; `namespace` is that of the flow deployment."""
+    await _check(validator, schema, parameters, namespace, ("invalid-parameters", "parameters", "the flow deployment's parameterSchema"))
 
 
-def check_input(schema: dict[str, Any], value: Any) -> None:
-    """A Problem that names each offending place, or nothing."""
-    _check(schema, value, "invalid-input", "input", "the schema that the flow run gave")
+async def check_input(validator: SchemaValidator, schema: Any, value: Any, namespace: str) -> None:
+    """Raise a Problem that names each offending place of `value`; `namespace` is that of the flow run."""
+    await _check(validator, schema, value, namespace, ("invalid-input", "input", "the schema that the flow run gave"))
 
 
-def _check(schema: dict[str, Any], value: Any, problem: str, place: str, called: str) -> None:
+async def _check(validator: SchemaValidator, schema: Any, value: Any, namespace: str, words: tuple[str, str, str]) -> None:
+    problem, name, called = words
     try:
-        found = violations(schema, value, place)
+        found = await validator.violations(schema, value, name, namespace=namespace)
     except InvalidSchema as error:
         raise Problem(problem, f"{called} is not valid: {error}") from error
+    except CheckUnavailable as error:
+        raise Problem("validation-unavailable", f"{name} cannot be checked at the moment, try again: {error}") from error
     if found:
-        raise Problem(problem, told(found), errors=found)
+        raise Problem(problem, summary(found), errors=found)

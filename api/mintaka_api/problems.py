@@ -46,6 +46,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid-input": (422, "The input is not what the flow run waits for"),
     "refused-by-cluster": (422, "Kubernetes refused the object"),
     "database-away": (503, "The database is away"),
+    "validation-unavailable": (503, "JSON Schemas cannot be checked at the moment"),
     "cluster-away": (503, "Kubernetes is away"),
     "internal": (500, "Internal error"),
 }

@@ -10,6 +10,7 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annota
 
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
+from mintaka_controller.schema_validation import SchemaValidator
 from mintaka_history.database import Database
 from mintaka_history.queries.names import Names
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Services:
-    """The parts of a running API; `mirror` is None where none was asked for, `runs` None where there is no cluster."""
+    """The parts of a running API; `mirror` is None if none is wanted, `runs` if there is no cluster."""
 
     database: Database
     names: Names
     metrics: Metrics
+    validator: SchemaValidator
     runs: RunControl | None = None
     mirror: Mirror | None = None
     migration_problem: str = "not migrated yet"

@@ -1,13 +1,28 @@
-"""Where a value does not obey a JSON Schema (draft 2020-12): parameters before a run is created, the input of one that waits."""
+"""Whether a value obeys a JSON Schema: the parameters of a run before it is created, the input of a run that waits.
+
+Schemas come from users, so a check opens no URL and no file, matches regular expressions within a bounded number of steps
+and refuses what is too large or too deep. What remains is time and memory, which a schema can still use up by references
+that double at every step: a server checks through `mintaka_controller.schema_validation`, in a process that it can end.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from mintaka_core.errors import MintakaError
+from mintaka_core.limits import RESOURCE_LIMIT_BYTES, check_value, size_of
+
+if TYPE_CHECKING:
+    from jsonschema_rs import ValidationError, Validator
 
 _SHOWN = 20
+_COLLECTED = 1000
 _MESSAGE_CHARACTERS = 500
+_PATH_CHARACTERS = 500
+#: Patterns without lookaround and back references are matched in linear time; for the others each step is counted.
+_BACKTRACKING_STEPS = 1_000_000
+_DIALECTS = "the JSON Schema drafts 2020-12 (the default), 2019-09, 7, 6 and 4 are known"
 
 
 class Violation(TypedDict):
@@ -18,37 +33,87 @@ class Violation(TypedDict):
 
 
 class InvalidSchema(MintakaError):
-    """The schema itself is none; the message says why."""
+    """The schema cannot be used; the message says why, as the end of a sentence that begins with what the schema is called."""
 
 
-def given(schema: dict[str, Any], value: Any) -> Any:
-    """`value`, and an object without members where nothing was given and the schema wants an object."""
-    return {} if value is None and schema.get("type") == "object" else value
+class CompiledSchema:
+    """A schema that values can be checked against any number of times."""
+
+    __slots__ = ("_validator",)
+
+    def __init__(self, validator: Validator) -> None:
+        """Use `compile_schema` instead."""
+        self._validator = validator
+
+    def violations(self, value: Any, name: str) -> list[Violation]:
+        """The places of `value`, called `name`, that do not obey, in order; the first 20."""
+        if (excess := check_value(name, value)) is not None:
+            return [Violation(path=name, message=excess.message)]
+        errors = list(islice(self._validator.iter_errors(value), _COLLECTED))
+        errors.sort(key=lambda error: list(map(str, error.instance_path)))
+        return [_violation(error, name) for error in errors[:_SHOWN]]
 
 
-def violations(schema: dict[str, Any], value: Any, name: str) -> list[Violation]:
-    """The places of `value`, which is called `name`, that do not obey; the first 20. References to other documents are not followed.
+def compile_schema(schema: Any) -> CompiledSchema:
+    """Prepare `schema`, a JSON Schema of the draft that its `$schema` names (default 2020-12).
 
     Raises:
-        InvalidSchema: it is no JSON Schema.
+        InvalidSchema: it is too large or too deep, not a JSON Schema, or refers to another document.
     """
-    import jsonschema  # noqa: PLC0415 - start-up time: most runs and processes never need it
-    import referencing  # noqa: PLC0415
-    import referencing.exceptions  # noqa: PLC0415
+    import jsonschema_rs  # noqa: PLC0415 - start-up time: most runs and processes never need it
 
+    if not isinstance(schema, dict | bool):
+        message = f"it is a JSON Schema only if it is an object or a boolean, not {type(schema).__name__}"
+        raise InvalidSchema(message)
+    if (excess := check_value("it", schema)) is not None:
+        raise InvalidSchema(excess.message)
+    if (size := size_of(schema)) > RESOURCE_LIMIT_BYTES:
+        message = f"it takes {size} bytes of JSON, at most {RESOURCE_LIMIT_BYTES} are allowed"
+        raise InvalidSchema(message)
+    patterns = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKING_STEPS)
     try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-        # An empty registry: without it, jsonschema fetches the URLs a schema refers to.
-        validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
-        errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    except (jsonschema.SchemaError, referencing.exceptions.Unresolvable, RecursionError) as error:
-        raise InvalidSchema(getattr(error, "message", str(error))) from error
-    return [
-        {"path": "/".join([name, *map(str, error.absolute_path)]), "message": error.message[:_MESSAGE_CHARACTERS]}
-        for error in errors[:_SHOWN]
-    ]
+        # `format` is an annotation in 2020-12; here it is one in every draft.
+        return CompiledSchema(jsonschema_rs.validator_for(schema, offline=True, validate_formats=False, pattern_options=patterns))
+    except jsonschema_rs.ValidationError as error:
+        raise InvalidSchema(_fault_of_schema(error)) from error
+    except ValueError as error:
+        raise InvalidSchema(str(error)) from error
 
 
-def told(found: list[Violation]) -> str:
-    """All of them in a line."""
+def violations(schema: Any, value: Any, name: str) -> list[Violation]:
+    """The places of `value`, called `name`, that do not obey `schema`, in order; the first 20.
+
+    Raises:
+        InvalidSchema: the schema cannot be used.
+    """
+    return compile_schema(schema).violations(value, name)
+
+
+def with_default(schema: Any, value: Any) -> Any:
+    """`value`, or an empty object if nothing was given and the schema wants an object."""
+    return {} if value is None and isinstance(schema, dict) and schema.get("type") == "object" else value
+
+
+def summary(found: list[Violation]) -> str:
+    """All violations in a line."""
     return "; ".join(f"{each['path']}: {each['message']}" for each in found)
+
+
+def _violation(error: ValidationError, name: str) -> Violation:
+    path = "/".join([name, *map(str, error.instance_path)])
+    return Violation(path=_shortened(path, _PATH_CHARACTERS), message=_shortened(error.message, _MESSAGE_CHARACTERS))
+
+
+def _fault_of_schema(error: ValidationError) -> str:
+    """What is wrong with a schema, and where."""
+    if error.kind.name == "$ref":
+        if error.message.startswith("Unknown meta-schema"):
+            return f"{_shortened(error.message.split('. ')[0], _MESSAGE_CHARACTERS)}: {_DIALECTS}"
+        return f"a reference in it leads nowhere, or out of the schema: {_shortened(error.message, _MESSAGE_CHARACTERS)}"
+    place = _shortened("/".join(map(str, error.instance_path)), _PATH_CHARACTERS)
+    message = _shortened(error.message, _MESSAGE_CHARACTERS)
+    return f"{place}: {message}" if place else message
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import httpx
+
+    from mintaka_api.services import Services
 
 pytestmark = pytest.mark.anyio
 UID = str(uuid.uuid4())
@@ -70,7 +73,8 @@ async def api(database_url: str, cluster: OneRun) -> AsyncIterator[httpx.AsyncCl
     """An API that knows the run and its suspension."""
     async with running(Settings(database_url=database_url, mirror=False)) as client:
         cluster_problems.install(client.app)  # type: ignore[attr-defined]
-        client.app.state.services.runs = KubernetesRunControl(cast("Any", cluster))  # type: ignore[attr-defined]
+        services: Services = client.app.state.services  # type: ignore[attr-defined]
+        services.runs = KubernetesRunControl(cast("Any", cluster), services.validator)
         assert (await client.post(f"{RUN}/reports", json=report())).status_code == 200
         assert (await client.put(f"{RUN}/pauses/approval", json={"attempt": 1, "suspended": True, "schema": SCHEMA})).status_code == 200
         yield client
@@ -171,3 +175,38 @@ async def test_of_a_script_that_runs_nothing_is_asked_of_a_cluster(
     told = await api.request(method, f"{API}/flow-runs/{SCRIPT}{path}")
     assert (told.status_code, told.json()["type"].rsplit("/", 1)[1]) == (409, problem)
     assert "flow run local/etl-1" in told.json()["detail"]
+
+
+HOSTILE: dict[str, tuple[Any, Any, str]] = {
+    "a pattern that backtracks": ({"pattern": "^(a+)+$"}, "a" * 60 + "!", 'does not match "^(a+)+$"'),
+    "references that double": (
+        {"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)} | {"d60": {}}, "$ref": "#/$defs/d0"},
+        1,
+        "takes more than 2 s of processor time",
+    ),
+    "a reference to a URL": ({"$ref": "http://127.0.0.1:9/schema"}, 1, "the schema that the flow run gave is not valid"),
+    "a draft nobody knows": ({"$schema": "http://example.com/mine"}, 1, "Unknown meta-schema"),
+}
+
+
+@pytest.mark.parametrize(("schema", "value", "sentence"), HOSTILE.values(), ids=HOSTILE)
+async def test_a_hostile_schema_stops_nobody_else(api: httpx.AsyncClient, schema: Any, value: Any, sentence: str) -> None:
+    """The answer is refused with a sentence; meanwhile /healthz and answers to other runs come as ever."""
+    uid = str(uuid.uuid4())
+    other = f"{API}/flow-runs/{uid}"
+    honest = {"flow_run": {**report()["flow_run"], "namespace": "honest"}} if "flow_run" in report() else {}
+    assert (await api.post(f"{other}/reports", json={**report(), **honest})).is_success
+    for run, asked in ((RUN, schema), (other, {"type": "integer"})):
+        assert (await api.put(f"{run}/pauses/input", json={"attempt": 1, "schema": asked})).is_success
+    attack = asyncio.create_task(api.post(f"{RUN}/pauses/input/answer", json={"input": value}))
+    looks, longest = 0, 0.0
+    while not attack.done() or not looks:
+        began = time.monotonic()
+        assert (await api.get("/healthz")).is_success
+        longest = max(longest, time.monotonic() - began)
+        looks += 1
+        await asyncio.sleep(0.005)
+    refused = attack.result()
+    assert (refused.status_code, sentence in refused.json()["detail"]) == (422, True), refused.json()
+    assert longest < 1
+    assert (await api.post(f"{other}/pauses/input/answer", json={"input": 1})).is_success

@@ -66,6 +66,7 @@ class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
         "too-large",
         "malformed",
         "invalid-parameters",
+        "validation-unavailable",
         "cluster-away",
         status=201,
     ),

@@ -96,7 +96,16 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
 @router.post(
     "/flow-runs/{uid}/pauses/{key}/answer",
     responses=documented(
-        PauseAnswer, "invalid-parameter", "not-found", "not-paused", "conflict", "too-large", "malformed", "invalid-input", "cluster-away"
+        PauseAnswer,
+        "invalid-parameter",
+        "not-found",
+        "not-paused",
+        "conflict",
+        "too-large",
+        "malformed",
+        "invalid-input",
+        "validation-unavailable",
+        "cluster-away",
     ),
     openapi_extra=json_body(NewAnswer, required=False),
 )
@@ -117,9 +126,10 @@ async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) ->
     Should this process die between the two, whoever gives the same answer once more does what is left to do.
     """
     if pause.schema is not None:
-        value = json_schema.given(pause.schema, value)
-        check_input(pause.schema, value)
+        value = json_schema.with_default(pause.schema, value)
     text = None if value is None else _text(value)
+    if pause.schema is not None:
+        await check_input(here.validator, pause.schema, value, run.namespace)
     cluster = here.runs if pause.suspended and not run.deleted else None
     called = f"pause {pause.key!r} of flow run {run.namespace}/{run.name}"
     if not pause.open:

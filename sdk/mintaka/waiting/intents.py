@@ -77,10 +77,10 @@ def check_input(schema: str | None, value: Any, run: str) -> None:
     Raises:
         ParameterTypeError: it would not; with the places that are wrong.
     """
-    from mintaka_core.json_schema import given, told, violations  # noqa: PLC0415 - start-up time
+    from mintaka_core.json_schema import summary, violations, with_default  # noqa: PLC0415 - start-up time
 
     if schema is not None:
         wanted = json.loads(schema)
-        if found := violations(wanted, given(wanted, value), "input"):
-            message = f"not the input that flow run {run} waits for: {told(found)}"
+        if found := violations(wanted, with_default(wanted, value), "input"):
+            message = f"not the input that flow run {run} waits for: {summary(found)}"
             raise ParameterTypeError(message)

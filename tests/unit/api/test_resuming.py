@@ -9,6 +9,7 @@ import pytest
 from mintaka_api.intents import RunWish
 from mintaka_api.kubernetes_intents import KubernetesRunControl, run_manifest
 from mintaka_api.problems import Problem
+from mintaka_controller.schema_validation import SchemaValidator
 from mintaka_history.queries.flow_runs import RunKey
 from mintaka_kubernetes import ClusterRefusal
 
@@ -42,7 +43,7 @@ class OneRun:
 
 
 def control(cluster: OneRun) -> KubernetesRunControl:
-    return KubernetesRunControl(cast("Any", cluster))
+    return KubernetesRunControl(cast("Any", cluster), SchemaValidator())
 
 
 RAISED = [("test", "/spec/reruns", 2), ("add", "/spec/reruns", 3)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,8 @@ from mintaka_api.paging import decode_cursor, encode_cursor
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
 from mintaka_api.settings import InvalidSetting, from_command_line, from_environment
+from mintaka_controller.schema_validation import CheckUnavailable, InvalidSchema, Violation
+from mintaka_core.errors import MintakaError
 from mintaka_core.states import DEFAULT_NAMES, StateType
 from mintaka_history.codes import STATE_CODES, StateWord
 from mintaka_history.edges import inputs_of, upstream_of
@@ -28,6 +30,8 @@ from mintaka_kubernetes.credentials import NoCluster, find_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mintaka_controller.schema_validation import SchemaValidator
 
 words = st.sampled_from([state.value for state in StateType])
 opinions = st.tuples(st.text(max_size=9), st.sampled_from(["Accept", "Redirect", "Wait", "Abort"]), st.text(max_size=9))
@@ -155,17 +159,40 @@ async def test_other_bodies_are_problems(content: list[bytes], encoding: str, na
     assert refused.value.name == name
 
 
-def test_parameters_are_checked_without_fetching_anything() -> None:
-    """A schema that refers to another document is refused, not followed."""
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    check_parameters(schema, {"n": 1})
-    with pytest.raises(Problem) as wrong:
-        check_parameters(schema, {"n": "x"})
-    assert wrong.value.members["errors"] == [{"path": "parameters/n", "message": "'x' is not of type 'integer'"}]
-    with pytest.raises(Problem, match="parameterSchema is not valid"):
-        check_parameters({"$ref": "http://127.0.0.1:9/schema"}, {})
-    with pytest.raises(Problem, match="parameterSchema is not valid"):
-        check_parameters({"type": "nothing"}, {})
+class Answering:
+    """A validator that gives a prepared answer."""
+
+    def __init__(self, answer: list[Violation] | MintakaError) -> None:
+        self.answer = answer
+
+    async def violations(self, _schema: Any, _value: Any, _name: str, *, namespace: str) -> list[Violation]:
+        assert namespace == "sales"
+        if isinstance(self.answer, MintakaError):
+            raise self.answer
+        return self.answer
+
+
+VIOLATION = Violation(path="parameters/n", message='"x" is not of type "integer"')
+CHECKED: dict[str, tuple[list[Violation] | MintakaError, tuple[str, str]]] = {
+    "they disobey": ([VIOLATION], ("invalid-parameters", 'parameters/n: "x" is not of type "integer"')),
+    "the schema is none": (
+        InvalidSchema("a reference in it leads nowhere"),
+        ("invalid-parameters", "the flow deployment's parameterSchema is not valid: a reference in it leads nowhere"),
+    ),
+    "no process can be started": (
+        CheckUnavailable("there is no memory"),
+        ("validation-unavailable", "parameters cannot be checked at the moment, try again: there is no memory"),
+    ),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("answer", "problem"), CHECKED.values(), ids=CHECKED)
+async def test_parameters_that_cannot_be_accepted_are_a_problem(answer: list[Violation] | MintakaError, problem: tuple[str, str]) -> None:
+    """Of the parameters, of the schema, or of the moment."""
+    with pytest.raises(Problem) as refused:
+        await check_parameters(cast("SchemaValidator", Answering(answer)), {}, {"n": "x"}, "sales")
+    assert (refused.value.name, refused.value.detail) == problem
 
 
 def test_options_win_over_environment_variables() -> None:

@@ -1,0 +1,141 @@
+"""The process that checks values against users' JSON Schemas: `python -m mintaka_controller.schema_worker`.
+
+`schema_process` starts it and may kill it at any moment. It reads requests from the socket that is its standard input and
+answers each with JSON; it ends with the socket. It can open no file and no further socket, has little memory, and the kernel's
+out-of-memory killer chooses it before its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+import os
+import resource
+import socket
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema_rs  # noqa: F401 - loaded before the limits apply; `compile_schema` imports it late
+
+from mintaka_core.json_schema import CompiledSchema, InvalidSchema, compile_schema
+
+#: Private memory, of which Python and the library take 11 MiB.
+MEMORY_BYTES: Final = 64 * 1024 * 1024
+#: A worker that has grown to this is replaced: freed memory does not always return to the system.
+_RETIREMENT_BYTES = 48 * 1024 * 1024
+_CACHED_SCHEMAS = 128
+_LENGTH_BYTES = 4
+_OPEN_FILES = 3
+
+
+def main() -> int:
+    """Answer requests until the socket is closed."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    memory = Memory()
+    _restrict(int(sys.argv[1]))
+    connection = socket.socket(fileno=0)
+    checker = Checker()
+    # From here on the parent reports what happens; the library's last words about memory are no lines of its log.
+    os.dup2(null, sys.stderr.fileno())
+    os.close(null)
+    connection.sendall(_frame(b"{}"))
+    while (length := _receive(connection, _LENGTH_BYTES)) and (request := _receive(connection, int.from_bytes(length))):
+        answer = checker.answer(request)
+        answer["retiring"] = memory.resident_bytes() > _RETIREMENT_BYTES
+        connection.sendall(_frame(json.dumps(answer).encode()))
+    return 0
+
+
+class Memory:
+    """How much memory this process has; unlike getrusage(2), which begins with that of the parent."""
+
+    def __init__(self) -> None:
+        """Open what the kernel says of it, before no file can be opened any more."""
+        statistics = Path("/proc/self/statm")
+        self._file = statistics.open("rb", buffering=0) if statistics.exists() else None
+
+    def resident_bytes(self) -> int:
+        """0 if the system does not say."""
+        return 0 if self._file is None else int(os.pread(self._file.fileno(), 100, 0).split()[1]) * resource.getpagesize()
+
+
+class Checker:
+    """Answers requests with the schemas that were used last already compiled."""
+
+    def __init__(self) -> None:
+        self._compiled: OrderedDict[bytes, CompiledSchema] = OrderedDict()
+
+    def answer(self, request: bytes) -> dict[str, Any]:
+        """`violations`, or `invalid` with what is wrong with the schema."""
+        schema, value, name = _decode_request(request)
+        try:
+            return {"violations": self._compiled_schema(schema).violations(marshal.loads(value), name)}  # noqa: S302 - written by our parent
+        except InvalidSchema as error:
+            return {"invalid": str(error)}
+
+    def _compiled_schema(self, schema: bytes) -> CompiledSchema:
+        if (known := self._compiled.get(schema)) is not None:
+            self._compiled.move_to_end(schema)
+            return known
+        compiled = self._compiled[schema] = compile_schema(marshal.loads(schema))  # noqa: S302 - written by our parent
+        if len(self._compiled) > _CACHED_SCHEMAS:
+            self._compiled.popitem(last=False)
+        return compiled
+
+
+def encode(content: Any) -> bytes:
+    """JSON as bytes for `encode_request`: equal values give equal bytes. Both sides run the same Python.
+
+    Raises:
+        ValueError: it is thousands of levels deep, or not JSON.
+    """
+    return marshal.dumps(content, 2)  # version 2 does not depend on which of the parts are the same object
+
+
+def encode_request(schema: bytes, value: bytes, name: str) -> bytes:
+    """A request to check `value`, called `name`, against `schema`."""
+    parts = (schema, value, name.encode())
+    return _frame(b"".join(len(part).to_bytes(_LENGTH_BYTES) + part for part in parts))
+
+
+def _decode_request(request: bytes) -> tuple[bytes, bytes, str]:
+    parts = []
+    while request:
+        end = _LENGTH_BYTES + int.from_bytes(request[:_LENGTH_BYTES])
+        parts.append(request[_LENGTH_BYTES:end])
+        request = request[end:]
+    schema, value, name = parts
+    return schema, value, name.decode()
+
+
+def _frame(content: bytes) -> bytes:
+    return len(content).to_bytes(_LENGTH_BYTES) + content
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    """The next `size` bytes, fewer at the end of the connection."""
+    received = bytearray()
+    while len(received) < size and (part := connection.recv(min(size - len(received), 1 << 16))):
+        received += part
+    return bytes(received)
+
+
+def _restrict(niceness: int) -> None:
+    os.nice(niceness)
+    choose_first = Path("/proc/self/oom_score_adj")
+    if choose_first.exists():
+        choose_first.write_text("1000", encoding="ascii")
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_DATA, MEMORY_BYTES)
+    _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+
+
+def _lower(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    resource.setrlimit(limit, (value, value) if hard == resource.RLIM_INFINITY or hard > value else (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
