@@ -15,7 +15,7 @@ from mintaka_core.workloads import CreateError, CreateErrorKind
 from mintaka_operator import paths
 from mintaka_operator.cluster import JSON_PATCH, ApiError
 from mintaka_operator.create_errors import create_error_of
-from mintaka_operator.pods import build_pod
+from mintaka_operator.pods import build_pod, template_fault
 from mintaka_operator.stores import ResourceStore, name_of, version_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ async def apply_run_effect(world: World, seen: RunObservation, effect: RunEffect
 
 async def _create_pod(world: World, seen: RunObservation, template: FlowTemplate, attempt: int) -> CreateError | None:
     run = seen.run
+    if (fault := template_fault(template, world.pod_defaults)) is not None:
+        return fault
     pod = build_pod(run, template, attempt, world.pod_defaults, seen.resumed_from)
     namespace = run.metadata.namespace
     try:

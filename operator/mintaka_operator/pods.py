@@ -1,72 +1,101 @@
 """FlowRun → Pod manifest; pure.
 
-Three layers: what a flow needs by default, what its author wrote into `podTemplate` (merged strategically), and what the
-operator must be able to rely on (names, labels, owner, restartPolicy), which goes on last. A template that makes no sense
-is passed on as it is, so that the API server refuses the pod and its words end up in the run.
+Four layers, each merged strategically over the one before: what a flow needs by default, what the installation gives every flow
+(pod_template_file.py), what its author wrote into `podTemplate`, and what the operator must be able to rely on (names, labels, owner,
+restartPolicy). A template that makes no sense is passed on as it is, so that the API server refuses the pod and its words end up in the
+run; only what the API server could not know is refused here (`template_fault`).
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
+from mintaka_core.states import FAILED
+from mintaka_core.workloads import CreateError
+from mintaka_operator.flow_container import default_container, default_volumes, flow_container_name, run_variables, source_file
+from mintaka_operator.podview import items, mapping
 from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowRun, FlowTemplate
 
-_SOURCE_DIR = "/mintaka/source"
+#: Kubernetes' limits: all annotations of an object, keys included; one name in a file system.
+_ANNOTATIONS_BYTES, _NAME_BYTES = 256 * 1024, 255
 
 
 @dataclass(frozen=True, slots=True)
 class PodDefaults:
     """What the operator adds to every pod. `api_url` "" means that no API keeps the history.
 
-    `hold`: each pod bears a finalizer, so that it stays until its end is recorded and the finalizer taken off.
+    `hold`: each pod bears a finalizer, so that it stays until its end is recorded and the finalizer taken off. `template` is the partial
+    PodTemplateSpec of the installation; its container `flow` is the flow's, whatever that is called.
     """
 
     image: str
     api_url: str = ""
     hold: bool = False
+    template: Mapping[str, Any] = field(default_factory=dict)
+
+
+def template_fault(template: FlowTemplate, defaults: PodDefaults) -> CreateError | None:
+    """Why no pod can be made of the template, where the API server would not say so; None if one can."""
+    fault = _fault_of_container(template) or (_fault_of_source(template, defaults) if template.source and template.source.inline else "")
+    return CreateError("InvalidTemplate", fault, FAILED) if fault else None
+
+
+def _fault_of_container(template: FlowTemplate) -> str:
+    if flow_container_name(template) is not None:
+        return ""
+    there = ", ".join(repr(container.get("name")) for container in _containers(template.pod_template))
+    return f"podTemplate.spec.containers are {there}, and nothing says which of them is the flow: call it 'flow'"
+
+
+def _fault_of_source(template: FlowTemplate, defaults: PodDefaults) -> str:
+    path = PurePosixPath(source_file(template))
+    if path.is_absolute() or ".." in path.parts or any(len(part.encode()) > _NAME_BYTES for part in path.parts):
+        return f"the entrypoint of source.inline begins with the name that the file gets, and {str(path)!r} is none: write flow.py:main"
+    annotations = _annotations(_part(_written(template, defaults.template), "metadata"), template)
+    size = sum(len(f"{key}{value}".encode()) for key, value in annotations.items()) if isinstance(annotations, dict) else 0
+    if size > _ANNOTATIONS_BYTES:
+        return (
+            f"source.inline and the annotations of the pod take {size} bytes of UTF-8 together, at most {_ANNOTATIONS_BYTES} are allowed: "
+            "put the code into a ConfigMap (source.configMap) or an image"
+        )
+    return ""
 
 
 def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, resumed_from: str = "") -> dict[str, Any]:
     """The manifest of the pod of one attempt; `resumed_from` is the uid of the run whose finished tasks it takes ("": its own)."""
-    # Another attempt of a run that suspended itself begins only because it was resumed.
-    over = [*run.status.resumed, *filter(None, (run.status.suspension,))]
-    continued = {"MINTAKA_RESUME_FROM": resumed_from, "MINTAKA_RESUMED": json.dumps(over) if over else ""}
-    merged = strategic_merge(_default_pod(run, template, attempt, defaults, continued), template.pod_template or {})
+    container = flow_container_name(template) or names.FLOW_CONTAINER
+    site = _named(defaults.template, container)
+    written = _written(template, site)
+    variables = {
+        **run_variables(run, template, attempt, resumed_from),
+        "MINTAKA_API_URL": defaults.api_url,
+        "MINTAKA_GRACE_SECONDS": str(_grace_seconds(written)),
+        "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(written, container),
+    }
+    base = _default_pod(template, container, defaults.image, variables, restricted=_runs_our_image(template, written, container))
+    merged = strategic_merge(strategic_merge(base, site), template.pod_template or {})
     metadata, spec = _part(merged, "metadata"), _part(merged, "spec")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "annotations": _part(metadata, "annotations"),
-            "labels": _with(_part(metadata, "labels"), **_labels(run, template, attempt)),
+            "annotations": _annotations(metadata, template),
+            "labels": _with(_part(metadata, "labels"), _labels(run, template, attempt)),
             "name": names.pod_name(run.metadata.name, attempt),
             "namespace": run.metadata.namespace,
             "ownerReferences": [owner_reference(run)],
             **({"finalizers": [names.POD_FINALIZER]} if defaults.hold else {}),
         },
         # A restarted container would be an attempt nobody counted.
-        "spec": _with(_with_credentials(spec, template), restartPolicy="Never"),
+        "spec": _with(_started_once(_with_credentials(spec, template, container), container), {"restartPolicy": "Never"}),
     }
-
-
-def _part(of: Any, key: str) -> Any:
-    """A field of a map; {} where there is none, and what is no map as it is."""
-    return ({} if of.get(key) is None else of[key]) if isinstance(of, dict) else of
-
-
-def _with(these: Any, **those: Any) -> Any:
-    return {**these, **those} if isinstance(these, dict) else these
-
-
-def _literal(text: str) -> str:
-    """`text` as the value of a variable: Kubernetes replaces `$(NAME)` and reads `$$` as `$`."""
-    return text.replace("$", "$$")
 
 
 def owner_reference(run: FlowRun) -> dict[str, Any]:
@@ -81,20 +110,33 @@ def owner_reference(run: FlowRun) -> dict[str, Any]:
     }
 
 
-def _with_credentials(spec: Any, template: FlowTemplate) -> Any:
-    """The Secret of the result storage before all that podTemplate takes variables from, which a merge would put in its place."""
-    containers = _part(spec, "containers")
-    if not (template.result_storage and template.result_storage.secret_ref and isinstance(containers, list)):
-        return spec
-    credentials = {"secretRef": {"name": template.result_storage.secret_ref.name}}
+# -- the layers -------------------------------------------------------------------------------------------------------
 
-    def lent(container: Any) -> Any:
-        own = _part(container, "envFrom") or []
-        if not isinstance(own, list) or _part(container, "name") != names.FLOW_CONTAINER:
-            return container
-        return _with(container, envFrom=[credentials, *own])
 
-    return _with(spec, containers=[lent(container) for container in containers])
+def _default_pod(template: FlowTemplate, container: str, image: str, variables: Mapping[str, str], *, restricted: bool) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "containers": [default_container(container, template, image, variables, restricted=restricted)],
+        "enableServiceLinks": False,  # hundreds of services would make as many variables
+        "automountServiceAccountToken": False,  # a flow talks to the API, not to the API server
+    }
+    if restricted:
+        spec["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    volumes = default_volumes(template)
+    return {"spec": {**spec, "volumes": volumes} if volumes else spec}
+
+
+def _named(site: Mapping[str, Any], container: str) -> dict[str, Any]:
+    """The defaults of the installation, with the flow's container called as this flow calls it."""
+    spec = mapping(site.get("spec"))
+    if container == names.FLOW_CONTAINER or not spec.get("containers"):
+        return dict(site)
+    containers = [{**one, "name": container} if one.get("name") == names.FLOW_CONTAINER else one for one in items(spec["containers"])]
+    return {**site, "spec": {**spec, "containers": containers}}
+
+
+def _written(template: FlowTemplate, site: Mapping[str, Any]) -> dict[str, Any]:
+    """What installation and author wrote, without our defaults."""
+    return strategic_merge(strategic_merge({}, dict(site)), template.pod_template or {})
 
 
 def _labels(run: FlowRun, template: FlowTemplate, attempt: int) -> dict[str, str]:
@@ -110,78 +152,81 @@ def _labels(run: FlowRun, template: FlowTemplate, attempt: int) -> dict[str, str
     return labels
 
 
-def _default_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, continued: dict[str, str]) -> dict[str, Any]:
-    container: dict[str, Any] = {
-        "name": names.FLOW_CONTAINER,
-        "image": template.image or defaults.image,
-        "env": _environment({**_known(run, template, attempt, defaults), **continued}),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    volumes: list[dict[str, Any]] = []
-    if template.entrypoint:
-        container["command"] = ["python", "-m", "mintaka.runner"]
-    if template.source and template.source.config_map:
-        container["volumeMounts"] = [{"name": "mintaka-source", "mountPath": _SOURCE_DIR, "readOnly": True}]
-        volumes = [{"name": "mintaka-source", "configMap": {"name": template.source.config_map.name}}]
-    if template.entrypoint and not _brings_its_image(template):
-        # Our own image is known to need no more; what another image needs, only its author knows.
-        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    spec: dict[str, Any] = {
-        "containers": [container],
-        "enableServiceLinks": False,  # hundreds of services would make as many variables
-        "automountServiceAccountToken": False,  # a flow talks to the API, not to the API server
-    }
-    if "securityContext" in container:
-        spec["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    return {"spec": {**spec, "volumes": volumes} if volumes else spec}
-
-
-def _brings_its_image(template: FlowTemplate) -> bool:
-    pod = (template.pod_template or {}).get("spec") or {}
-    containers = pod.get("containers") if isinstance(pod, dict) else None
-    named = [part for part in containers or [] if isinstance(part, dict) and part.get("name") == names.FLOW_CONTAINER]
-    return bool(template.image or any(part.get("image") for part in named))
-
-
-def _environment(variables: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"name": name, "value": _literal(value)} for name, value in variables.items() if value]
-
-
-def _known(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults) -> dict[str, str]:
-    known = {
-        "MINTAKA_FLOW_RUN": run.metadata.name,
-        "MINTAKA_FLOW_RUN_UID": run.metadata.uid,
-        "MINTAKA_NAMESPACE": run.metadata.namespace,
-        "MINTAKA_DEPLOYMENT": run.spec.deployment or "",
-        "MINTAKA_ATTEMPT": str(attempt),
-        "MINTAKA_PARAMETERS": json.dumps(template.merged_parameters(run.spec.parameters), separators=(",", ":")),
-        "MINTAKA_TAGS": json.dumps(sorted({*template.tags, *run.spec.tags})),
-        "MINTAKA_API_URL": defaults.api_url,
-        "MINTAKA_ENTRYPOINT": template.entrypoint or "",
-        "MINTAKA_TIMEOUT_SECONDS": str(template.timeout_seconds or ""),
-        "MINTAKA_GRACE_SECONDS": str(_grace_seconds(template)),
-        "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(template),
-    }
+def _annotations(metadata: Any, template: FlowTemplate) -> Any:
+    container = flow_container_name(template) or names.FLOW_CONTAINER
+    ours: dict[str, str] = {}
+    if container != names.FLOW_CONTAINER:
+        ours[names.ANNOTATION_CONTAINER] = container
     if template.source and template.source.inline:
-        known["MINTAKA_SOURCE_INLINE"] = template.source.inline
-    if template.source and template.source.config_map:
-        known["MINTAKA_SOURCE_DIR"] = _SOURCE_DIR
-    if template.result_storage:
-        known |= {"MINTAKA_RESULT_STORAGE": template.result_storage.url, "MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"}
-    return known
+        ours[names.ANNOTATION_SOURCE] = template.source.inline
+    return _with(_part(metadata, "annotations"), ours)
 
 
-def _grace_seconds(template: FlowTemplate) -> int:
-    """Time between SIGTERM and SIGKILL: the pod template's, or Kubernetes' default of 30 s."""
-    grace = _part(_part(template.pod_template, "spec"), "terminationGracePeriodSeconds")
+def _with_credentials(spec: Any, template: FlowTemplate, container: str) -> Any:
+    """The Secret of the result storage before all that podTemplate takes variables from, which a merge would put in its place."""
+    if not (template.result_storage and template.result_storage.secret_ref):
+        return spec
+    credentials = {"secretRef": {"name": template.result_storage.secret_ref.name}}
+
+    def lent(one: Any) -> Any:
+        own = _part(one, "envFrom") or []
+        if not isinstance(own, list) or _part(one, "name") != container:
+            return one
+        return _with(one, {"envFrom": [credentials, *own]})
+
+    return _each_container(spec, lent)
+
+
+def _started_once(spec: Any, container: str) -> Any:
+    """No container's own policy (Kubernetes 1.34, ContainerRestartRules) may start the flow a second time."""
+
+    def restrained(one: Any) -> Any:
+        if not isinstance(one, dict):
+            return one
+        kept = {
+            key: value for key, value in one.items() if one.get("name") != container or key not in {"restartPolicy", "restartPolicyRules"}
+        }
+        if isinstance(rules := kept.get("restartPolicyRules"), list):
+            kept["restartPolicyRules"] = [rule for rule in rules if _part(rule, "action") != "RestartAllContainers"]
+        return kept
+
+    return _each_container(_each_container(spec, restrained), restrained, "initContainers")
+
+
+def _each_container(spec: Any, change: Any, kind: str = "containers") -> Any:
+    containers = _part(spec, kind)
+    return _with(spec, {kind: [change(one) for one in containers]}) if isinstance(containers, list) else spec
+
+
+# -- what the flow has to know of its pod -----------------------------------------------------------------------------
+
+
+def _containers(pod: Any) -> list[Mapping[str, Any]]:
+    return items(_part(_part(pod, "spec"), "containers"))
+
+
+def _runs_our_image(template: FlowTemplate, written: Any, container: str) -> bool:
+    """Our own image is known to need no more than Pod Security "restricted" allows; what another needs, only its author knows."""
+    images = [template.image, *(one.get("image") for one in _containers(written) if one.get("name") == container)]
+    return bool(template.entrypoint) and not any(images)
+
+
+def _grace_seconds(written: Any) -> int:
+    """Time between SIGTERM and SIGKILL: what is written, or Kubernetes' default of 30 s."""
+    grace = _part(_part(written, "spec"), "terminationGracePeriodSeconds")
     return grace if isinstance(grace, int) else 30
 
 
-def _message_path(template: FlowTemplate) -> str:
-    """Where the pod template wants the termination message, so that the flow writes what the kubelet reads; "" for nowhere else."""
-    containers = _part(_part(template.pod_template, "spec"), "containers")
-    for container in containers if isinstance(containers, list) else []:
-        path = _part(container, "terminationMessagePath")
-        if _part(container, "name") == names.FLOW_CONTAINER and isinstance(path, str):
-            return path
-    return ""
+def _message_path(written: Any, container: str) -> str:
+    """Where the termination message is wanted, so that the flow writes what the kubelet reads; "" for nowhere else."""
+    paths = [one.get("terminationMessagePath") for one in _containers(written) if one.get("name") == container]
+    return next((path for path in paths if isinstance(path, str)), "")
+
+
+def _part(of: Any, key: str) -> Any:
+    """A field of a map; {} if there is none, and what is no map as it is."""
+    return ({} if of.get(key) is None else of[key]) if isinstance(of, dict) else of
+
+
+def _with(these: Any, those: Mapping[str, Any]) -> Any:
+    return {**these, **those} if isinstance(these, dict) else these

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from mintaka_operator.pod_template_file import read_pod_template
 
 _DAY_SECONDS = 86400
 _YEAR_SECONDS = 365 * _DAY_SECONDS
@@ -22,6 +22,7 @@ class Settings:
 
     namespaces: tuple[str, ...] = ()
     flow_image: str = "mintaka:latest"
+    pod_template: Mapping[str, Any] = field(default_factory=dict)
     api_url: str = ""
     mirrored: bool = True
     mirror_patience: timedelta = timedelta(hours=1)
@@ -37,7 +38,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read `MINTAKA_*`; raises ValueError, naming the variable, where one makes no sense."""
+        """Read `MINTAKA_*`; raises ValueError, naming the variable or file, if one makes no sense."""
         env = os.environ if environment is None else environment
         default = cls()
 
@@ -63,6 +64,7 @@ class Settings:
         return cls(
             namespaces=tuple(name.strip() for name in env.get("MINTAKA_NAMESPACES", "").split(",") if name.strip()),
             flow_image=env.get("MINTAKA_FLOW_IMAGE") or default.flow_image,
+            pod_template=read_pod_template(env.get("MINTAKA_POD_TEMPLATE_FILE", "")),
             api_url=env.get("MINTAKA_API_URL", ""),
             mirrored=choice("MINTAKA_MIRROR", "enabled", "enabled", "disabled") == "enabled",
             mirror_patience=timedelta(

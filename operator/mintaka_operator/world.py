@@ -26,4 +26,4 @@ class World:
     @property
     def pod_defaults(self) -> PodDefaults:
         """What every pod is given."""
-        return PodDefaults(self.settings.flow_image, self.settings.api_url)
+        return PodDefaults(self.settings.flow_image, self.settings.api_url, template=self.settings.pod_template)

@@ -1,4 +1,4 @@
-"""What the operator tells a flow's container, all of it in environment variables."""
+"""What the operator tells a flow's container, in environment variables. MINTAKA_SOURCE_INLINE is what older operators set."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Environment:
     api_url: str = ""
     source_inline: str | None = None
     source_dir: str = ""
+    attempt_dir: Path | None = None
     termination_path: Path = Path(TERMINATION_LOG)
     spool_dir: Path | None = None
     spool_limit_bytes: int | None = None
@@ -81,6 +82,7 @@ class Environment:
             api_url=text("API_URL"),
             source_inline=variables.get("MINTAKA_SOURCE_INLINE") or None,
             source_dir=text("SOURCE_DIR"),
+            attempt_dir=Path(text("ATTEMPT_DIR")) if text("ATTEMPT_DIR") else None,
             termination_path=Path(text("TERMINATION_MESSAGE_PATH", TERMINATION_LOG)),
             spool_dir=Path(spool_dir) if spool_dir else None,
             spool_limit_bytes=limit or None,

@@ -17,6 +17,7 @@ from dataclasses import replace
 from time import gmtime, monotonic
 from typing import TYPE_CHECKING, Any
 
+from mintaka.container_starts import claim_start
 from mintaka.context import LAUNCH, Launch
 from mintaka.engine.tracebacks import log_information, tail, with_place
 from mintaka.entrypoints import load_flow
@@ -70,6 +71,8 @@ class Attempt:
 
     def run(self) -> ExitCode:
         """Run the flow from loading to report; returns the exit code."""
+        if not claim_start(self.environment.attempt_dir, self.environment.attempt):
+            return self._started_again()
         self._start_history()
         try:
             self.termination.install()
@@ -80,6 +83,12 @@ class Attempt:
             state = self._interrupted(error)
             self._suspension = error if isinstance(error, Suspension) and state.type == StateType.PAUSED else None
         return self._report(state, self._deliver())
+
+    def _started_again(self) -> ExitCode:
+        """The end of an attempt whose container is started a second time; what the first start left undelivered is lost."""
+        message = "the container was started again in its pod (was the node reset?): what the first start did is not repeated here"
+        state = Crashed(reason="ContainerRestarted", message=message)
+        return self._report(state, Delivery(complete=False))
 
     def _flow_state(self) -> State:
         """The state the flow ends in, or the one that stands for why it could not be run."""

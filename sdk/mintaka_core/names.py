@@ -24,6 +24,8 @@ LABEL_REPORTS = f"{GROUP}/reports"
 LABEL_TOMBSTONE = f"{GROUP}/tombstone"
 #: On pods whose flow container is not named `flow`: its name.
 ANNOTATION_CONTAINER = f"{GROUP}/container"
+#: On pods of flows whose source is written out: that source, which the pod mounts as a file.
+ANNOTATION_SOURCE = f"{GROUP}/source"
 
 #: Holds a flow run in the cluster until the mirror has its whole history.
 MIRROR_FINALIZER = f"{GROUP}/mirror"

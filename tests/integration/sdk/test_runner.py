@@ -653,3 +653,34 @@ def test_sigterm_while_it_starts_leaves_a_report_once_the_runner_is_up(tmp_path:
         assert output == ""
     else:
         assert (code, report.state.reason) == (143, "Terminated")
+
+
+class TestSecondStarts:
+    """A kubelet that lost its record of a container starts it again in the same pod: one attempt is one start."""
+
+    def test_a_second_start_does_no_work_and_says_so(self, tmp_path: Path) -> None:
+        shared = tmp_path / "attempt"
+        shared.mkdir()
+        first = Pod(tmp_path, "f.py:naps", ATTEMPT_DIR=shared)
+        first.wait_for("started")
+        first.process.kill()
+        assert first.ended()[0] == -signal.SIGKILL
+        code, report, output = Pod(tmp_path, "f.py:naps", ATTEMPT_DIR=shared).ended()
+        assert report
+        assert (code, report.attempt, report.state.type, report.state.reason) == (4, 2, "CRASHED", "ContainerRestarted")
+        assert (report.retriable, report.history_complete) == (True, False)
+        assert "started again in its pod" in report.state.message
+        assert first.marks() == ["started"]
+        assert "ContainerRestarted" in output
+
+    def test_the_next_attempt_is_no_second_start(self, tmp_path: Path) -> None:
+        shared = tmp_path / "attempt"
+        shared.mkdir()
+        assert [Pod(tmp_path, "f.py:good", ATTEMPT_DIR=shared, ATTEMPT=attempt).ended()[0] for attempt in (1, 2, 2)] == [0, 0, 4]
+
+    @pytest.mark.parametrize("place", [None, "nowhere", "a-file"], ids=["no volume", "a folder that is missing", "a file"])
+    def test_a_pod_without_the_volume_runs_all_the_same(self, tmp_path: Path, place: str | None) -> None:
+        (tmp_path / "a-file").touch()
+        code, report, _ = Pod(tmp_path, "f.py:good", ATTEMPT_DIR=tmp_path / place if place else None).ended()
+        assert report
+        assert (code, report.state.type) == (0, "COMPLETED")

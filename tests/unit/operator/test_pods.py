@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mintaka_core.resources import FlowRun, FlowTemplate
-from mintaka_operator.pods import PodDefaults, build_pod, owner_reference
+from mintaka_operator.pods import PodDefaults, build_pod, owner_reference, template_fault
 
 UID = "0b7cfd0e-6c4e-4e0b-8a38-c7c1ab2f5a11"
 DEFAULTS = PodDefaults("mintaka-flow:dev", "http://mintaka-api:4200")
@@ -81,18 +82,21 @@ class TestManifests:
                             {"name": "MINTAKA_ATTEMPT", "value": "2"},
                             {"name": "MINTAKA_PARAMETERS", "value": '{"region":"north","day":1}'},
                             {"name": "MINTAKA_TAGS", "value": '["a", "b"]'},
-                            {"name": "MINTAKA_API_URL", "value": "http://mintaka-api:4200"},
                             {"name": "MINTAKA_ENTRYPOINT", "value": "sales:main"},
+                            {"name": "MINTAKA_ATTEMPT_DIR", "value": "/mintaka/attempt"},
+                            {"name": "MINTAKA_API_URL", "value": "http://mintaka-api:4200"},
                             {"name": "MINTAKA_GRACE_SECONDS", "value": "30"},
                         ],
                         "terminationMessagePolicy": "FallbackToLogsOnError",
                         "command": ["python", "-m", "mintaka.runner"],
+                        "volumeMounts": [{"name": "mintaka-attempt", "mountPath": "/mintaka/attempt"}],
                         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                     }
                 ],
                 "enableServiceLinks": False,
                 "automountServiceAccountToken": False,
                 "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+                "volumes": [{"name": "mintaka-attempt", "emptyDir": {}}],
                 "restartPolicy": "Never",
             },
         }
@@ -111,15 +115,22 @@ class TestManifests:
         assert "securityContext" not in flow(pod)
         assert "securityContext" not in pod["spec"]
 
-    def test_a_source_written_out(self) -> None:
-        pod = built(entrypoint="flow.py:main", source={"inline": "def main(): ..."})
-        assert environment(pod)["MINTAKA_SOURCE_INLINE"] == "def main(): ..."
-        assert "volumes" not in pod["spec"]
+    @pytest.mark.parametrize("text", ["def main(): ...", "TEXT = '$(MINTAKA_NAMESPACE) $$'\n", "漢" * 21_000])
+    @pytest.mark.parametrize("file", ["flow.py", "jobs/nightly/flow.py"])
+    def test_a_source_written_out_travels_as_a_file(self, text: str, file: str) -> None:
+        pod = built(entrypoint=f"{file}:main", source={"inline": text}, podTemplate={"metadata": {"annotations": {"a": "b"}}})
+        assert pod["metadata"]["annotations"] == {"a": "b", "mintaka.dev/source": text}
+        field = {"fieldPath": "metadata.annotations['mintaka.dev/source']"}
+        source = {"name": "mintaka-source", "downwardAPI": {"items": [{"path": file, "fieldRef": field}]}}
+        assert pod["spec"]["volumes"] == [source, {"name": "mintaka-attempt", "emptyDir": {}}]
+        assert flow(pod)["volumeMounts"][0] == {"name": "mintaka-source", "mountPath": "/mintaka/source", "readOnly": True}
+        assert environment(pod)["MINTAKA_SOURCE_DIR"] == "/mintaka/source"
+        assert text not in environment(pod).values()
 
     def test_a_source_in_a_config_map(self) -> None:
         pod = built(entrypoint="flow.py:main", source={"configMap": {"name": "code"}})
-        assert pod["spec"]["volumes"] == [{"name": "mintaka-source", "configMap": {"name": "code"}}]
-        assert flow(pod)["volumeMounts"] == [{"name": "mintaka-source", "mountPath": "/mintaka/source", "readOnly": True}]
+        assert pod["spec"]["volumes"][0] == {"name": "mintaka-source", "configMap": {"name": "code"}}
+        assert flow(pod)["volumeMounts"][0] == {"name": "mintaka-source", "mountPath": "/mintaka/source", "readOnly": True}
         assert environment(pod)["MINTAKA_SOURCE_DIR"] == "/mintaka/source"
 
     def test_a_plain_container(self) -> None:
@@ -181,10 +192,10 @@ class TestTemplates:
             "initContainers",
         ):
             assert spec[field] == template["spec"][field]
-        assert [volume["name"] for volume in spec["volumes"]] == ["mintaka-source", "scratch"]
+        assert [volume["name"] for volume in spec["volumes"]] == ["mintaka-source", "mintaka-attempt", "scratch"]
         assert [container["name"] for container in spec["containers"]] == ["proxy", "flow"]
         assert flow(pod)["resources"] == {"limits": {"memory": "1Gi"}}
-        assert [mount["mountPath"] for mount in flow(pod)["volumeMounts"]] == ["/mintaka/source", "/scratch"]
+        assert [mount["mountPath"] for mount in flow(pod)["volumeMounts"]] == ["/mintaka/source", "/mintaka/attempt", "/scratch"]
         assert flow(pod)["command"] == ["python", "-m", "mintaka.runner"]
         assert pod["metadata"]["labels"]["team"] == "sales"
         assert pod["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
@@ -235,6 +246,182 @@ class TestTemplates:
         assert (spec.get("restartPolicy"), "containers" in spec) == ("Never", template != {"spec": None})
 
 
+PLAIN: dict[str, Any] = {"entrypoint": None}
+
+
+def containers(*of: Any, **more: Any) -> dict[str, Any]:
+    """A pod template with these containers."""
+    return {"podTemplate": {"spec": {"containers": list(of), **more}}}
+
+
+class TestPlainContainers:
+    """A flow without an entrypoint is whatever its container does; what that is called is the author's choice."""
+
+    def test_the_only_container_is_the_flow_whatever_it_is_called(self) -> None:
+        pod = built(**PLAIN, image="crunch:1", **containers({"name": "crunch", "command": ["crunch"]}))
+        (only,) = pod["spec"]["containers"]
+        assert (only["name"], only["image"], only["command"]) == ("crunch", "crunch:1", ["crunch"])
+        assert {"MINTAKA_FLOW_RUN", "MINTAKA_PARAMETERS"} <= {entry["name"] for entry in only["env"]}
+        assert pod["metadata"]["annotations"]["mintaka.dev/container"] == "crunch"
+
+    def test_one_that_is_called_flow_is_the_flow_among_others(self) -> None:
+        pod = built(**PLAIN, **containers({"name": "proxy", "image": "envoy"}, {"name": "flow", "image": "crunch:1"}))
+        assert [container["name"] for container in pod["spec"]["containers"]] == ["proxy", "flow"]
+        assert pod["metadata"]["annotations"] == {}
+
+    def test_the_image_of_the_deployment_is_enough(self) -> None:
+        pod = built(**PLAIN, image="crunch:1", podTemplate={"spec": {"nodeSelector": {"disk": "ssd"}}})
+        assert [(container["name"], container["image"]) for container in pod["spec"]["containers"]] == [("flow", "crunch:1")]
+
+    def test_which_of_several_is_the_flow_must_be_said(self) -> None:
+        template = FlowTemplate.model_validate({**PLAIN, **containers({"name": "crunch"}, {"name": "proxy"})})
+        fault = template_fault(template, DEFAULTS)
+        assert fault
+        assert (fault.reason, fault.verdict, fault.patience) == ("InvalidTemplate", "FAILED", timedelta(0))
+        assert (
+            fault.message == "podTemplate.spec.containers are 'crunch', 'proxy', and nothing says which of them is the flow: call it 'flow'"
+        )
+
+    def test_the_other_containers_of_a_python_flow_are_its_sidecars(self) -> None:
+        pod = built(**containers({"name": "proxy", "image": "envoy"}))
+        assert [container["name"] for container in pod["spec"]["containers"]] == ["flow", "proxy"]
+
+    @pytest.mark.parametrize("nonsense", [[{"name": None}], [{}], ["x"], "x", [{"name": ["flow"]}]], ids=str)
+    def test_nonsense_is_no_reason_to_fail(self, nonsense: Any) -> None:
+        template = FlowTemplate.model_validate({**PLAIN, "podTemplate": {"spec": {"containers": nonsense}}})
+        template_fault(template, DEFAULTS)
+        assert build_pod(flow_run(), template, 1, DEFAULTS)["spec"]["restartPolicy"] == "Never"
+
+
+class TestSources:
+    @pytest.mark.parametrize("entrypoint", ["../flow.py:main", "a/../../flow.py:main", "f" * 260 + ".py:main"])
+    def test_a_file_name_that_is_none_is_refused_with_a_sentence(self, entrypoint: str) -> None:
+        template = FlowTemplate.model_validate({"entrypoint": entrypoint, "source": {"inline": "x = 1"}})
+        fault = template_fault(template, DEFAULTS)
+        assert fault
+        assert "write flow.py:main" in fault.message
+
+    def test_annotations_that_leave_no_room_for_the_source_are_refused_with_a_sentence(self) -> None:
+        source = {"entrypoint": "flow.py:main", "source": {"inline": "漢" * 20_000}}
+        wide = {"metadata": {"annotations": {"mine": "x" * 205_000}}}
+        fault = template_fault(FlowTemplate.model_validate({**source, "podTemplate": wide}), DEFAULTS)
+        assert fault
+        assert "at most 262144 are allowed: put the code into a ConfigMap" in fault.message
+        assert template_fault(FlowTemplate.model_validate(source), DEFAULTS) is None
+        assert template_fault(FlowTemplate.model_validate(source), PodDefaults("i", template=wide)) is not None
+
+
+class TestRestarts:
+    """An attempt is one start of the flow's container; Kubernetes 1.34 lets containers have restart policies of their own."""
+
+    def test_the_flow_has_no_restart_policy_of_its_own(self) -> None:
+        rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+        pod = built(**containers({"name": "flow", "restartPolicy": "Always", "restartPolicyRules": rules}))
+        assert not {"restartPolicy", "restartPolicyRules"} & flow(pod).keys()
+
+    def test_sidecars_keep_theirs_but_for_rules_that_restart_the_flow_too(self) -> None:
+        rules = [{"action": "Restart"}, {"action": "RestartAllContainers"}]
+        proxy = {"name": "proxy", "image": "envoy", "restartPolicy": "OnFailure", "restartPolicyRules": rules}
+        native = {"name": "native", "image": "envoy", "restartPolicy": "Always", "restartPolicyRules": rules}
+        spec = built(**containers(proxy, initContainers=[native]))["spec"]
+        for kept in (spec["containers"][1], spec["initContainers"][0]):
+            assert kept["restartPolicy"] in {"OnFailure", "Always"}
+            assert kept["restartPolicyRules"] == [{"action": "Restart"}]
+
+
+SITE: dict[str, Any] = {
+    "metadata": {"labels": {"team": "platform", "cost": "7"}, "annotations": {"note": "site"}},
+    "spec": {
+        "serviceAccountName": "flows",
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"pool": "flows"},
+        "tolerations": [{"key": "flows", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+        "terminationGracePeriodSeconds": 120,
+        "containers": [
+            {
+                "name": "flow",
+                "imagePullPolicy": "Always",
+                "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "512Mi"}},
+                "env": [{"name": "PROXY", "value": "http://proxy"}],
+            },
+            {"name": "tracer", "image": "tracer:1"},
+        ],
+    },
+}
+
+
+def by_site(site: dict[str, Any] = SITE, **template: Any) -> dict[str, Any]:
+    """The pod of a template, in an installation with defaults."""
+    return built(defaults=PodDefaults("mintaka-flow:dev", template=site), **template)
+
+
+class TestDefaultsOfTheInstallation:
+    def test_every_flow_has_them(self) -> None:
+        pod = by_site()
+        spec = pod["spec"]
+        for field in ("serviceAccountName", "imagePullSecrets", "nodeSelector", "tolerations", "affinity", "terminationGracePeriodSeconds"):
+            assert spec[field] == SITE["spec"][field]
+        assert [container["name"] for container in spec["containers"]] == ["flow", "tracer"]
+        assert (flow(pod)["imagePullPolicy"], flow(pod)["resources"]) == ("Always", SITE["spec"]["containers"][0]["resources"])
+        assert environment(pod)["PROXY"] == "http://proxy"
+        assert environment(pod)["MINTAKA_GRACE_SECONDS"] == "120"
+        assert (pod["metadata"]["labels"]["team"], pod["metadata"]["labels"]["mintaka.dev/flow-run"]) == ("platform", "nightly")
+        assert pod["metadata"]["annotations"] == {"note": "site"}
+        assert flow(pod)["command"] == ["python", "-m", "mintaka.runner"]
+
+    def test_the_author_has_the_last_word(self) -> None:
+        own = {
+            "metadata": {"labels": {"team": "sales"}, "annotations": {"note": None}},
+            "spec": {
+                "nodeSelector": {"disk": "ssd"},
+                "tolerations": [],
+                "serviceAccountName": None,
+                "imagePullSecrets": [{"name": "mine"}],
+                "terminationGracePeriodSeconds": 5,
+                "containers": [{"name": "flow", "resources": {"limits": {"memory": "2Gi"}}}, {"name": "tracer", "$patch": "delete"}],
+            },
+        }
+        pod = by_site(podTemplate=own)
+        spec = pod["spec"]
+        assert spec["nodeSelector"] == {"pool": "flows", "disk": "ssd"}
+        assert (spec["tolerations"], spec["imagePullSecrets"]) == ([], [{"name": "registry"}, {"name": "mine"}])
+        assert "serviceAccountName" not in spec
+        assert [container["name"] for container in spec["containers"]] == ["flow"]
+        assert flow(pod)["resources"] == {"requests": {"cpu": "100m"}, "limits": {"memory": "2Gi"}}
+        assert (pod["metadata"]["labels"]["team"], pod["metadata"]["labels"]["cost"]) == ("sales", "7")
+        assert pod["metadata"]["annotations"] == {}
+        assert environment(pod)["MINTAKA_GRACE_SECONDS"] == "5"
+
+    def test_what_is_said_of_the_flow_is_said_of_its_container_whatever_that_is_called(self) -> None:
+        pod = by_site(**PLAIN, **containers({"name": "crunch", "image": "crunch:1"}))
+        assert [container["name"] for container in pod["spec"]["containers"]] == ["crunch", "tracer"]
+        assert pod["spec"]["containers"][0]["resources"] == SITE["spec"]["containers"][0]["resources"]
+
+    def test_our_security_contexts_can_be_left_out_and_replaced(self) -> None:
+        out = by_site({"spec": {"securityContext": None, "containers": [{"name": "flow", "securityContext": None}]}})
+        assert "securityContext" not in out["spec"]
+        assert "securityContext" not in flow(out)
+        other = by_site({"spec": {"securityContext": {"$patch": "replace", "fsGroup": 7}, "containers": [{"name": "flow", "securityContext": {"readOnlyRootFilesystem": True}}]}})  # fmt: skip
+        assert other["spec"]["securityContext"] == {"fsGroup": 7}
+        assert flow(other)["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}  # fmt: skip
+
+    def test_an_image_of_the_installation_is_not_ours_to_restrict(self) -> None:
+        pod = by_site({"spec": {"containers": [{"name": "flow", "image": "site:1"}]}})
+        assert flow(pod)["image"] == "site:1"
+        assert "securityContext" not in pod["spec"]
+
+    def test_what_the_operator_relies_on_cannot_be_set_for_all(self) -> None:
+        site = {"metadata": {"labels": {"mintaka.dev/attempt": "9"}}, "spec": {"restartPolicy": "Always"}}
+        pod = by_site(site)
+        assert (pod["metadata"]["labels"]["mintaka.dev/attempt"], pod["spec"]["restartPolicy"]) == ("1", "Never")
+
+    def test_they_are_not_changed_by_being_used(self) -> None:
+        before = json.dumps(SITE)
+        by_site(podTemplate={"spec": {"nodeSelector": {"a": "b"}}})
+        assert json.dumps(SITE) == before
+
+
 class TestNames:
     @pytest.mark.parametrize("length", [1, 62, 63, 64, 200, 253])
     def test_names_and_labels_fit_their_limits(self, length: int) -> None:
@@ -253,9 +440,7 @@ class TestNames:
 class TestVariables:
     @pytest.mark.parametrize("text", ["$", "$$", "$(MINTAKA_NAMESPACE)", "$$(MINTAKA_NAMESPACE)", "$(", "a$b$$c", "$(x", "100 %"])
     def test_dollar_signs_reach_the_flow_unchanged(self, text: str) -> None:
-        pod = built(entrypoint="flow.py:main", parameters={"text": text}, source={"inline": f"TEXT = {text!r}"})
-        assert json.loads(environment(pod)["MINTAKA_PARAMETERS"]) == {"text": text}
-        assert environment(pod)["MINTAKA_SOURCE_INLINE"] == f"TEXT = {text!r}"
+        assert json.loads(environment(built(parameters={"text": text}))["MINTAKA_PARAMETERS"]) == {"text": text}
 
     def test_parameters_keep_their_types(self) -> None:
         parameters = {"number": 1.5, "none": None, "list": [True, "ü"], "nested": {"a": {}}}

@@ -1,0 +1,100 @@
+"""The container that runs the flow: what it is called, what it is told in variables, which files are put before it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core import names
+from mintaka_operator.podview import items, mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mintaka_core.resources import FlowRun, FlowTemplate
+
+SOURCE_DIR = "/mintaka/source"
+#: A folder of the pod itself: what is in it outlives its containers, and shows one that is started again that it is not the first.
+ATTEMPT_DIR = "/mintaka/attempt"
+
+
+def flow_container_name(template: FlowTemplate) -> str | None:
+    """What the flow's container is called; None if nothing says which of several it is.
+
+    `flow`; or as the author called the only container of a flow without an entrypoint.
+    """
+    containers = items(mapping(mapping(template.pod_template).get("spec")).get("containers"))
+    there = [container.get("name") for container in containers]
+    if template.entrypoint or not there or names.FLOW_CONTAINER in there:
+        return names.FLOW_CONTAINER
+    only = there[0]
+    return only if len(there) == 1 and isinstance(only, str) and only else None
+
+
+def default_container(name: str, template: FlowTemplate, image: str, variables: Mapping[str, str], *, restricted: bool) -> dict[str, Any]:
+    """The container before any template is merged over it. `restricted`: as Pod Security "restricted" asks."""
+    container: dict[str, Any] = {
+        "name": name,
+        "image": template.image or image,
+        "env": [{"name": key, "value": _literal(value)} for key, value in variables.items() if value],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if template.entrypoint:
+        container["command"] = ["python", "-m", "mintaka.runner"]
+    mounts = [{"name": "mintaka-source", "mountPath": SOURCE_DIR, "readOnly": True}] if template.source else []
+    mounts += [{"name": "mintaka-attempt", "mountPath": ATTEMPT_DIR}] if template.entrypoint else []
+    if mounts:
+        container["volumeMounts"] = mounts
+    if restricted:
+        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return container
+
+
+def default_volumes(template: FlowTemplate) -> list[dict[str, Any]]:
+    """The volumes of the mounts of `default_container`.
+
+    Source that is written out travels in an annotation, which holds more than a variable may (128 KiB) and needs no object of its own.
+    """
+    volumes: list[dict[str, Any]] = []
+    if template.source and template.source.config_map:
+        volumes.append({"name": "mintaka-source", "configMap": {"name": template.source.config_map.name}})
+    elif template.source:
+        field = {"fieldPath": f"metadata.annotations['{names.ANNOTATION_SOURCE}']"}
+        volumes.append({"name": "mintaka-source", "downwardAPI": {"items": [{"path": source_file(template), "fieldRef": field}]}})
+    if template.entrypoint:
+        volumes.append({"name": "mintaka-attempt", "emptyDir": {}})
+    return volumes
+
+
+def source_file(template: FlowTemplate) -> str:
+    """The name that the entrypoint has for source that is written out."""
+    return (template.entrypoint or "").rpartition(":")[0]
+
+
+def run_variables(run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> dict[str, str]:
+    """What the flow is told of its run; empty values are left out later."""
+    # Another attempt of a run that suspended itself begins only because it was resumed.
+    over = [*run.status.resumed, *filter(None, (run.status.suspension,))]
+    variables = {
+        "MINTAKA_FLOW_RUN": run.metadata.name,
+        "MINTAKA_FLOW_RUN_UID": run.metadata.uid,
+        "MINTAKA_NAMESPACE": run.metadata.namespace,
+        "MINTAKA_DEPLOYMENT": run.spec.deployment or "",
+        "MINTAKA_ATTEMPT": str(attempt),
+        "MINTAKA_PARAMETERS": json.dumps(template.merged_parameters(run.spec.parameters), separators=(",", ":")),
+        "MINTAKA_TAGS": json.dumps(sorted({*template.tags, *run.spec.tags})),
+        "MINTAKA_ENTRYPOINT": template.entrypoint or "",
+        "MINTAKA_TIMEOUT_SECONDS": str(template.timeout_seconds or ""),
+        "MINTAKA_SOURCE_DIR": SOURCE_DIR if template.source else "",
+        "MINTAKA_ATTEMPT_DIR": ATTEMPT_DIR if template.entrypoint else "",
+        "MINTAKA_RESUME_FROM": resumed_from,
+        "MINTAKA_RESUMED": json.dumps(over) if over else "",
+    }
+    if template.result_storage:
+        variables |= {"MINTAKA_RESULT_STORAGE": template.result_storage.url, "MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"}
+    return variables
+
+
+def _literal(text: str) -> str:
+    """`text` as the value of a variable: Kubernetes replaces `$(NAME)` and reads `$$` as `$`."""
+    return text.replace("$", "$$")
