@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.limits import RESOURCE_LIMIT_BYTES, check_value, size_of
+from mintaka_core.secret_parameters import SecretParameters
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
@@ -39,19 +40,26 @@ class InvalidSchema(MintakaError):
 class CompiledSchema:
     """A schema that values can be checked against any number of times."""
 
-    __slots__ = ("_validator",)
+    __slots__ = ("_secrets", "_validator")
 
-    def __init__(self, validator: Validator) -> None:
+    def __init__(self, validator: Validator, secrets: SecretParameters) -> None:
         """Use `compile_schema` instead."""
         self._validator = validator
+        self._secrets = secrets
 
     def violations(self, value: Any, name: str) -> list[Violation]:
-        """The places of `value`, called `name`, that do not obey, in order; the first 20."""
+        """The places of `value`, called `name`, that do not obey, in order; the first 20. Messages quote no secrets."""
         if (excess := check_value(name, value)) is not None:
             return [Violation(path=name, message=excess.message)]
         errors = list(islice(self._validator.iter_errors(value), _COLLECTED))
         errors.sort(key=lambda error: list(map(str, error.instance_path)))
-        return [_violation(error, name) for error in errors[:_SHOWN]]
+        return [self._violation(error, value, name) for error in errors[:_SHOWN]]
+
+    def _violation(self, error: ValidationError, value: Any, name: str) -> Violation:
+        path = "/".join([name, *map(str, error.instance_path)])
+        keyword, expected = error.kind.name, error.kind.value
+        message = self._secrets.violation(value, error.instance_path, keyword, expected, error.message) if self._secrets else error.message
+        return Violation(path=_shortened(path, _PATH_CHARACTERS), message=_shortened(message, _MESSAGE_CHARACTERS))
 
 
 def compile_schema(schema: Any) -> CompiledSchema:
@@ -71,11 +79,13 @@ def compile_schema(schema: Any) -> CompiledSchema:
         message = f"it takes {size} bytes of JSON, at most {RESOURCE_LIMIT_BYTES} are allowed"
         raise InvalidSchema(message)
     patterns = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKING_STEPS)
+    secrets = SecretParameters(schema)
     try:
         # `format` is an annotation in 2020-12; here it is one in every draft.
-        return CompiledSchema(jsonschema_rs.validator_for(schema, offline=True, validate_formats=False, pattern_options=patterns))
+        validator = jsonschema_rs.validator_for(schema, offline=True, validate_formats=False, pattern_options=patterns)
+        return CompiledSchema(validator, secrets)
     except jsonschema_rs.ValidationError as error:
-        raise InvalidSchema(_fault_of_schema(error)) from error
+        raise InvalidSchema(_fault_of_schema(error, quoting=not secrets)) from error
     except ValueError as error:
         raise InvalidSchema(str(error)) from error
 
@@ -89,6 +99,20 @@ def violations(schema: Any, value: Any, name: str) -> list[Violation]:
     return compile_schema(schema).violations(value, name)
 
 
+def matches(pattern: str, text: str) -> bool | None:
+    """Whether a regular expression of a JSON Schema matches a text somewhere, in time proportional to the text.
+
+    None if that cannot be told so: it is not one, or it has lookaround or back references.
+    """
+    import jsonschema_rs  # noqa: PLC0415 - start-up time
+
+    try:
+        validator = jsonschema_rs.validator_for({"pattern": pattern}, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+        return validator.is_valid(text)
+    except ValueError:  # not a pattern, or text that is not Unicode
+        return None
+
+
 def with_default(schema: Any, value: Any) -> Any:
     """`value`, or an empty object if nothing was given and the schema wants an object."""
     return {} if value is None and isinstance(schema, dict) and schema.get("type") == "object" else value
@@ -99,19 +123,14 @@ def summary(found: list[Violation]) -> str:
     return "; ".join(f"{each['path']}: {each['message']}" for each in found)
 
 
-def _violation(error: ValidationError, name: str) -> Violation:
-    path = "/".join([name, *map(str, error.instance_path)])
-    return Violation(path=_shortened(path, _PATH_CHARACTERS), message=_shortened(error.message, _MESSAGE_CHARACTERS))
-
-
-def _fault_of_schema(error: ValidationError) -> str:
-    """What is wrong with a schema, and where."""
+def _fault_of_schema(error: ValidationError, *, quoting: bool) -> str:
+    """What is wrong with a schema, and where; without `quoting` nothing that stands in it."""
     if error.kind.name == "$ref":
         if error.message.startswith("Unknown meta-schema"):
             return f"{_shortened(error.message.split('. ')[0], _MESSAGE_CHARACTERS)}: {_DIALECTS}"
         return f"a reference in it leads nowhere, or out of the schema: {_shortened(error.message, _MESSAGE_CHARACTERS)}"
     place = _shortened("/".join(map(str, error.instance_path)), _PATH_CHARACTERS)
-    message = _shortened(error.message, _MESSAGE_CHARACTERS)
+    message = _shortened(error.message, _MESSAGE_CHARACTERS) if quoting else f"it does not obey {error.kind.name}"
     return f"{place}: {message}" if place else message
 
 

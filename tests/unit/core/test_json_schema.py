@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mintaka_core.json_schema import InvalidSchema, compile_schema, summary, violations, with_default
+from mintaka_core.json_schema import InvalidSchema, compile_schema, matches, summary, violations, with_default
 
 
 def nested(levels: int, leaf: Any = 0) -> Any:
@@ -141,3 +141,39 @@ def test_a_missing_value_is_an_empty_object_if_the_schema_wants_an_object() -> N
     assert with_default({"type": "integer"}, None) is None
     assert with_default({"type": "object"}, 3) == 3
     assert with_default({}, None) is None
+
+
+SECRET = {"properties": {"token": {"type": "string", "minLength": 12, "writeOnly": True}, "n": {"type": "integer"}}}
+
+
+def test_a_message_quotes_no_secret() -> None:
+    """Only the place and the rule; what is no secret is quoted as ever."""
+    found = violations(SECRET, {"token": "hunter2", "n": "x"}, "parameters")
+    assert found == [
+        {"path": "parameters/n", "message": '"x" is not of type "integer"'},
+        {"path": "parameters/token", "message": "a value that is secret does not obey minLength 12"},
+    ]
+
+
+def test_a_message_about_a_schema_with_secrets_quotes_nothing() -> None:
+    """A default of a secret stands in it."""
+    with pytest.raises(InvalidSchema) as refused:
+        compile_schema({"properties": {"token": {"writeOnly": True, "default": "hunter2", "type": ["hunter2"]}}})
+    assert str(refused.value) == "properties/token/type: it does not obey anyOf"
+
+
+MATCHES: dict[str, tuple[str, str, bool | None]] = {
+    "somewhere in the text": ("b+", "abbc", True),
+    "nowhere": ("^b", "abbc", False),
+    "in linear time": ("^(a+)+$", "a" * 50_000 + "!", False),
+    "not a pattern": ("((", "a", None),
+    "lookaround": ("(?=a)", "a", None),
+    "a back reference": (r"(a)\1", "aa", None),
+    "half of a surrogate pair": ("a", "\ud800", None),
+}
+
+
+@pytest.mark.parametrize(("pattern", "text", "found"), MATCHES.values(), ids=MATCHES)
+def test_a_pattern_matches_as_in_a_schema(pattern: str, text: str, found: bool | None) -> None:
+    """None if that cannot be told in linear time."""
+    assert matches(pattern, text) is found
