@@ -70,9 +70,9 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
             stack.callback(database.dispose)
             stack.push_async_callback(services.validator.close)
             if settings.mirror:
-                from mintaka_api.clustered import attached  # noqa: PLC0415 - start-up time: not without a cluster
+                from mintaka_api.kubernetes_services import attach_kubernetes  # noqa: PLC0415 - start-up time: not without a cluster
 
-                await stack.enter_async_context(attached(services, settings))
+                await stack.enter_async_context(attach_kubernetes(services, settings))
             await _try_to_migrate(services)
             background = asyncio.create_task(_background(services, settings))
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mintaka_api.sightings import RunSighting
+from mintaka_api.row_mapping import RunSnapshot
 from mintaka_core.resources import FlowDeployment
 
 
@@ -16,7 +16,7 @@ from mintaka_core.resources import FlowDeployment
 class Batch:
     """What is written in one transaction; the numbers are instants (µs) at which objects left the cluster."""
 
-    runs: list[RunSighting] = field(default_factory=list)
+    runs: list[RunSnapshot] = field(default_factory=list)
     deployments: dict[str, tuple[FlowDeployment, int | None]] = field(default_factory=dict)
     vanished_runs: dict[str, int] = field(default_factory=dict)
     vanished_deployments: dict[str, int] = field(default_factory=dict)
@@ -41,11 +41,11 @@ class Batch:
 
 
 class Backlog:
-    """Collects sightings and hands them out in batches."""
+    """Collects snapshots and hands them out in batches."""
 
     def __init__(self) -> None:
         """Empty."""
-        self._runs: dict[str, RunSighting] = {}
+        self._runs: dict[str, RunSnapshot] = {}
         self._deployments: dict[str, tuple[FlowDeployment, int | None]] = {}
         self._vanished_runs: dict[str, int] = {}
         self._vanished_deployments: dict[str, int] = {}
@@ -61,12 +61,12 @@ class Backlog:
 
     def present_uids(self) -> set[str]:
         """The runs that wait to be written and are in the cluster."""
-        return {uid for uid, sighting in self._runs.items() if sighting.gone_time is None}
+        return {uid for uid, snapshot in self._runs.items() if snapshot.gone_time is None}
 
-    def add_run(self, sighting: RunSighting) -> None:
-        """Take in a sighting that is newer than those before it."""
-        older = self._runs.get(sighting.uid)
-        self._runs[sighting.uid] = sighting.merged(older) if older else sighting
+    def add_run(self, snapshot: RunSnapshot) -> None:
+        """Take in a snapshot that is newer than those before it."""
+        older = self._runs.get(snapshot.uid)
+        self._runs[snapshot.uid] = snapshot.merged(older) if older else snapshot
 
     def add_deployment(self, deployment: FlowDeployment, gone_time: int | None) -> None:
         """Take in the state of a deployment; `gone_time` where it left the cluster."""
@@ -74,8 +74,8 @@ class Backlog:
 
     def vanish_run(self, uid: str, time: int) -> None:
         """Take in that a run is no longer there."""
-        if sighting := self._runs.get(uid):
-            sighting.gone_time = sighting.gone_time or time
+        if snapshot := self._runs.get(uid):
+            snapshot.gone_time = snapshot.gone_time or time
         else:
             self._vanished_runs[uid] = time
 

@@ -13,7 +13,7 @@ from mintaka_api.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS
 from mintaka_api.cluster_problems import of_refusal
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
-from mintaka_api.sightings import read_deployment, read_run
+from mintaka_api.row_mapping import read_deployment, read_run
 from mintaka_core.limits import PARAMETERS_LIMIT_BYTES
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time

@@ -13,13 +13,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from mintaka_api.acknowledging import Acknowledger
 from mintaka_api.backlog import Backlog, Batch
 from mintaka_api.cluster import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS
+from mintaka_api.event_handlers import FlowDeploymentHandler, FlowRunHandler, TombstoneHandler
+from mintaka_api.finalizers import ReleaseQueue
 from mintaka_api.informer import Informer
 from mintaka_api.queries import mirrored
-from mintaka_api.sightings import deployment_row, run_rows, words_of_run
-from mintaka_api.sinks import DeploymentSink, RunSink, TombstoneSink
+from mintaka_api.row_mapping import deployment_row, run_rows, words_of_run
 from mintaka_core.names import LABEL_TOMBSTONE
 from mintaka_history.codes import NameKind
 from mintaka_history.database import DatabaseAway, DatabaseRefusal
@@ -51,20 +51,20 @@ class Mirror:
         self._metrics = metrics
         self._backlog = Backlog()
         self._wake = asyncio.Event()
-        self._acknowledger = Acknowledger(cluster, metrics)
+        self._releases = ReleaseQueue(cluster, metrics)
         self._problem = ""
         self._deployments: list[Informer] = []
         self._tombstones: list[Informer] = []
         self._runs: list[Informer] = []
-        self._deployment_sinks: list[DeploymentSink] = []
+        self._deployment_handlers: list[FlowDeploymentHandler] = []
         wake = self._wake.set
         for namespace in namespaces or (None,):
-            deployments = DeploymentSink(self._backlog, wake, self._stored(mirrored.live_deployments, namespace), metrics)
-            self._deployment_sinks.append(deployments)
+            deployments = FlowDeploymentHandler(self._backlog, wake, self._stored(mirrored.live_deployments, namespace), metrics)
+            self._deployment_handlers.append(deployments)
             self._deployments.append(Informer(cluster, FLOW_DEPLOYMENTS, namespace, deployments))
-            tombstones = TombstoneSink(self._backlog, wake, metrics)
+            tombstones = TombstoneHandler(self._backlog, wake, metrics)
             self._tombstones.append(Informer(cluster, CONFIG_MAPS, namespace, tombstones, selector=f"{LABEL_TOMBSTONE}=true"))
-            runs = RunSink(self._backlog, wake, self._stored(mirrored.live_runs, namespace), metrics)
+            runs = FlowRunHandler(self._backlog, wake, self._stored(mirrored.live_runs, namespace), metrics)
             self._runs.append(Informer(cluster, FLOW_RUNS, namespace, runs))
 
     def problem(self) -> str:
@@ -91,7 +91,7 @@ class Mirror:
         self._wake.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_batches())
-            tasks.create_task(self._acknowledger.run())
+            tasks.create_task(self._releases.run())
             first = (*self._deployments, *self._tombstones)
             for informer in first:
                 tasks.create_task(informer.run())
@@ -142,17 +142,17 @@ class Mirror:
         self._metrics.mirror_transitions.inc(written.transitions)
         self._metrics.mirror_gaps.inc(written.gaps)
         now = time.monotonic()
-        for sighting in batch.runs:
-            self._metrics.mirror_lag_seconds.observe(now - sighting.received)
-            self._acknowledger.add(sighting)
+        for snapshot in batch.runs:
+            self._metrics.mirror_lag_seconds.observe(now - snapshot.received)
+            self._releases.add(snapshot)
 
     def _commit(self, batch: Batch) -> mirrored.Written:
         """Write `batch` in one transaction (in a writer's thread)."""
-        tags = [self._deployment_tags(sighting.run.metadata.namespace, sighting.run.spec.deployment) for sighting in batch.runs]
-        words = {word for sighting, inherited in zip(batch.runs, tags, strict=True) for word in words_of_run(sighting, inherited)}
+        tags = [self._deployment_tags(snapshot.run.metadata.namespace, snapshot.run.spec.deployment) for snapshot in batch.runs]
+        words = {word for snapshot, inherited in zip(batch.runs, tags, strict=True) for word in words_of_run(snapshot, inherited)}
         words |= {(NameKind.NAMESPACE, deployment.metadata.namespace) for deployment, _ in batch.deployments.values()}
         ids = self._names.given(self._database, words)
-        runs = [run_rows(sighting, ids, inherited) for sighting, inherited in zip(batch.runs, tags, strict=True)]
+        runs = [run_rows(snapshot, ids, inherited) for snapshot, inherited in zip(batch.runs, tags, strict=True)]
         deployments = [
             deployment_row(deployment, ids[NameKind.NAMESPACE, deployment.metadata.namespace], gone_time)
             for deployment, gone_time in batch.deployments.values()
@@ -167,7 +167,7 @@ class Mirror:
     def _deployment_tags(self, namespace: str, deployment: str | None) -> tuple[str, ...]:
         if deployment is None:
             return ()
-        return next((tags for sink in self._deployment_sinks if (tags := sink.tags.get((namespace, deployment)))), ())
+        return next((tags for handler in self._deployment_handlers if (tags := handler.tags.get((namespace, deployment)))), ())
 
     def _stored(self, query: Callable[[Connection, int | None], set[str]], namespace: str | None) -> Callable[[], asyncio.Future[set[str]]]:
         """A question to the database that is asked until it is answered."""

@@ -16,8 +16,8 @@ from sqlalchemy import event
 
 from api_testing import API, ORDINARY, report, running, seen_run, status, task
 from mintaka_api.queries import mirrored
+from mintaka_api.row_mapping import read_run, run_rows, words_of_run
 from mintaka_api.settings import Settings
-from mintaka_api.sightings import read_run, run_rows, words_of_run
 from mintaka_core.states import StateType
 from mintaka_history.codes import STATE_CODES
 from mintaka_history.database import Database
@@ -38,10 +38,10 @@ _NAMESPACES = ("a", "b", "c")
 
 def write(database: Database, names: Names, documents: list[dict[str, Any]]) -> None:
     """Mirror flow runs."""
-    sightings = [read_run(document, 0.0) for document in documents]
-    ids = names.given(database, {word for sighting in sightings for word in words_of_run(sighting, ())})
+    snapshots = [read_run(document, 0.0) for document in documents]
+    ids = names.given(database, {word for snapshot in snapshots for word in words_of_run(snapshot, ())})
     with database.writing() as connection:
-        mirrored.write_runs(connection, [run_rows(sighting, ids, ()) for sighting in sightings])
+        mirrored.write_runs(connection, [run_rows(snapshot, ids, ()) for snapshot in snapshots])
 
 
 def made_up_run(position: int, second: int, state: StateType, namespace: str, tags: list[str], name: str) -> dict[str, Any]:
@@ -198,14 +198,14 @@ async def test_a_cursor_belongs_to_its_question(database_url: str) -> None:
 
 
 def test_sequences_may_come_repeated_and_out_of_order(database: Database) -> None:
-    """Any order of sightings ends in the newest state with every transition once."""
+    """Any order of snapshots ends in the newest state with every transition once."""
     names = Names()
-    sightings = [seen_run("one", ORDINARY[:last], version=last + 10) for last in range(1, 5)]
-    for document in (sightings[2], sightings[0], sightings[3], sightings[1], sightings[3], sightings[0]):
+    snapshots = [seen_run("one", ORDINARY[:last], version=last + 10) for last in range(1, 5)]
+    for document in (snapshots[2], snapshots[0], snapshots[3], snapshots[1], snapshots[3], snapshots[0]):
         write(database, names, [document])
     with database.reading() as connection:
-        run = queries.one(connection, names, sightings[0]["metadata"]["uid"])
-        key = queries.key(connection, names, sightings[0]["metadata"]["uid"])
+        run = queries.one(connection, names, snapshots[0]["metadata"]["uid"])
+        key = queries.key(connection, names, snapshots[0]["metadata"]["uid"])
         assert run is not None
         assert key is not None
         assert (run.sequence, run.state.type, run.history_complete) == (4, StateType.COMPLETED, True)

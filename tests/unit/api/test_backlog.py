@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 
 from api_testing import ORDINARY, seen_run
 from mintaka_api.backlog import Backlog, Batch
-from mintaka_api.sightings import RunSighting, read_run
+from mintaka_api.row_mapping import RunSnapshot, read_run
 
 
-def sighting(name: str, last: int, version: int | None = None, kept: int = 32) -> RunSighting:
-    """A sighting of a run after `last` transitions, of which `kept` are still told."""
+def snapshot(name: str, last: int, version: int | None = None, kept: int = 32) -> RunSnapshot:
+    """A snapshot of a run after `last` transitions, of which `kept` are still told."""
     document = seen_run(name, ORDINARY[:last], version=version or last)
     document["status"]["transitions"] = document["status"]["transitions"][-kept:]
     return read_run(document, float(last))
 
 
-def test_transitions_of_several_sightings_are_collected() -> None:
+def test_transitions_of_several_snapshots_are_collected() -> None:
     """The latest state, and all transitions, even those that a later status no longer tells."""
     backlog = Backlog()
     for last in (1, 2, 3, 4):
-        backlog.add_run(sighting("one", last, kept=1))
+        backlog.add_run(snapshot("one", last, kept=1))
     (run,) = backlog.take(10).runs
     assert run.run.status.sequence == 4
     assert sorted(run.transitions) == [1, 2, 3, 4]
@@ -33,26 +33,26 @@ def test_a_batch_put_back_is_as_if_it_had_never_been_taken(steps: list[tuple[int
     """Taking, failing and putting back at any moment loses nothing."""
     backlog = Backlog()
     for last, fails in steps:
-        backlog.add_run(sighting("one", last, kept=1))
+        backlog.add_run(snapshot("one", last, kept=1))
         if fails:
             batch = backlog.take(10)
-            backlog.add_run(sighting("two", 1))
+            backlog.add_run(snapshot("two", 1))
             backlog.put_back(batch)
     runs = {run.uid: run for run in backlog.take(10).runs}
     if steps:
-        one = runs[sighting("one", 1).uid]
+        one = runs[snapshot("one", 1).uid]
         assert set(one.transitions) == {last for last, _ in steps}
         assert one.run.status.sequence == max(last for last, _ in steps)
 
 
 def test_a_run_that_vanishes_before_it_was_written_is_still_written() -> None:
-    """Its last sighting is marked gone, whether it vanished before or after the batch failed."""
+    """Its last snapshot is marked gone, whether it vanished before or after the batch failed."""
     backlog = Backlog()
-    backlog.add_run(sighting("one", 2))
-    backlog.vanish_run(sighting("one", 2).uid, 7)
+    backlog.add_run(snapshot("one", 2))
+    backlog.vanish_run(snapshot("one", 2).uid, 7)
     batch = backlog.take(10)
     assert (batch.runs[0].gone_time, batch.vanished_runs) == (7, {})
-    backlog.add_run(sighting("two", 2))
+    backlog.add_run(snapshot("two", 2))
     taken = backlog.take(10)
     backlog.vanish_run(taken.runs[0].uid, 8)
     backlog.put_back(taken)
@@ -64,7 +64,7 @@ def test_halves_are_smaller_and_together_the_whole() -> None:
     """Dividing a batch ends with single objects."""
     backlog = Backlog()
     for name in ("a", "b", "c"):
-        backlog.add_run(sighting(name, 1))
+        backlog.add_run(snapshot(name, 1))
     backlog.vanish_run("gone", 1)
     backlog.vanish_deployment("gone too", 1)
 
@@ -79,6 +79,6 @@ def test_a_batch_is_limited_and_the_oldest_go_first() -> None:
     """Runs wait in the order they were first seen."""
     backlog = Backlog()
     for position in range(5):
-        backlog.add_run(sighting(f"run-{position}", 1))
+        backlog.add_run(snapshot(f"run-{position}", 1))
     assert [run.run.metadata.name for run in backlog.take(2).runs] == ["run-0", "run-1"]
     assert len(backlog) == 3

@@ -30,7 +30,7 @@ _LATEST_ACCEPTED = 2**31 - 1
 
 
 @dataclass(slots=True)
-class RunSighting:
+class RunSnapshot:
     """A flow run as it was last seen, with every transition seen since it was last written.
 
     `received` is when it was seen (monotonic seconds), `gone_time` when it left the cluster (None: it is there, or that is
@@ -59,24 +59,24 @@ class RunSighting:
             and self.gone_time is None
         )
 
-    def merged(self, older: RunSighting) -> RunSighting:
-        """This sighting with the transitions of one that was not written in time."""
+    def merged(self, older: RunSnapshot) -> RunSnapshot:
+        """This snapshot with the transitions of one that was not written in time."""
         newest = self if self._order >= older._order else older
         gone_time = self.gone_time if self.gone_time is not None else older.gone_time
-        return RunSighting(newest.run, older.transitions | self.transitions, older.received, gone_time, self.tombstone or older.tombstone)
+        return RunSnapshot(newest.run, older.transitions | self.transitions, older.received, gone_time, self.tombstone or older.tombstone)
 
     @property
     def _order(self) -> tuple[int, int]:
         return self.run.status.sequence, resource_version(self.run.metadata.resource_version)
 
 
-def read_run(document: Mapping[str, Any], received: float) -> RunSighting:
-    """The sighting of the flow run in `document`."""
+def read_run(document: Mapping[str, Any], received: float) -> RunSnapshot:
+    """The snapshot of the flow run in `document`."""
     try:
         run = FlowRun.model_validate(document)
     except ValidationError as error:
         raise InvalidResource(_complaint(document, error)) from error
-    return RunSighting(run, {transition.sequence: transition for transition in run.status.transitions}, received)
+    return RunSnapshot(run, {transition.sequence: transition for transition in run.status.transitions}, received)
 
 
 def read_deployment(document: Mapping[str, Any]) -> FlowDeployment:
@@ -87,9 +87,9 @@ def read_deployment(document: Mapping[str, Any]) -> FlowDeployment:
         raise InvalidResource(_complaint(document, error)) from error
 
 
-def words_of_run(sighting: RunSighting, deployment_tags: tuple[str, ...]) -> set[Word]:
+def words_of_run(snapshot: RunSnapshot, deployment_tags: tuple[str, ...]) -> set[Word]:
     """The words that the rows of a run refer to."""
-    run = sighting.run
+    run = snapshot.run
     words = {(NameKind.NAMESPACE, run.metadata.namespace), *((NameKind.TAG, tag) for tag in tags_of(run, deployment_tags))}
     return words | {(NameKind.DEPLOYMENT, run.spec.deployment)} if run.spec.deployment else words
 
@@ -100,9 +100,9 @@ def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*run.spec.tags, *template, *deployment_tags)))
 
 
-def run_rows(sighting: RunSighting, ids: Mapping[Word, int], deployment_tags: tuple[str, ...]) -> MirroredRun:
+def run_rows(snapshot: RunSnapshot, ids: Mapping[Word, int], deployment_tags: tuple[str, ...]) -> MirroredRun:
     """The rows of a run; `ids` knows `words_of_run`."""
-    run, metadata, status = sighting.run, sighting.run.metadata, sighting.run.status
+    run, metadata, status = snapshot.run, snapshot.run.metadata, snapshot.run.status
     tags = tags_of(run, deployment_tags)
     created = optional_microseconds(metadata.creation_timestamp) or 0
     state = status.state
@@ -113,7 +113,7 @@ def run_rows(sighting: RunSighting, ids: Mapping[Word, int], deployment_tags: tu
         "scheduled": optional_microseconds(run.spec.scheduled_time),
         "started": optional_microseconds(status.start_time),
         "ended": optional_microseconds(status.end_time),
-        "deleted": sighting.gone_time,
+        "deleted": snapshot.gone_time,
         "state_time": to_microseconds(state.time) if state else created,
         "resource_version": resource_version(metadata.resource_version),
         "ns": ids[NameKind.NAMESPACE, metadata.namespace],
@@ -133,10 +133,10 @@ def run_rows(sighting: RunSighting, ids: Mapping[Word, int], deployment_tags: tu
         "tags": encoded(tags) if tags else None,
         "parameters": encoded(run.spec.parameters) if run.spec.parameters else None,
     }
-    transitions = [_transition_row(sighting.transitions[sequence]) for sequence in sorted(sighting.transitions)]
-    if sighting.gone_time is not None and row["state"] not in TERMINAL_CODES:
-        transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], sighting.gone_time))
-        row.update(sequence=row["sequence"] + 1, **vanished_state(sighting.gone_time))
+    transitions = [_transition_row(snapshot.transitions[sequence]) for sequence in sorted(snapshot.transitions)]
+    if snapshot.gone_time is not None and row["state"] not in TERMINAL_CODES:
+        transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], snapshot.gone_time))
+        row.update(sequence=row["sequence"] + 1, **vanished_state(snapshot.gone_time))
     return MirroredRun(row, transitions, [ids[NameKind.TAG, tag] for tag in tags])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from api_testing import ORDINARY, seen_run
 from mintaka_api.queries.mirrored import VANISHED_RULE
-from mintaka_api.sightings import read_run, resource_version, run_rows, words_of_run
+from mintaka_api.row_mapping import read_run, resource_version, run_rows, words_of_run
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED
@@ -23,9 +23,9 @@ def test_a_run_without_status_is_scheduled() -> None:
 
 def test_tags_are_its_own_then_those_of_its_deployment() -> None:
     """Each once."""
-    sighting = read_run(seen_run("one", spec={"deployment": "d", "tags": ["own"]}), 0.0)
-    assert words_of_run(sighting, ("own", "inherited")) == set(IDS)
-    rows = run_rows(sighting, IDS, ("own", "inherited"))
+    snapshot = read_run(seen_run("one", spec={"deployment": "d", "tags": ["own"]}), 0.0)
+    assert words_of_run(snapshot, ("own", "inherited")) == set(IDS)
+    rows = run_rows(snapshot, IDS, ("own", "inherited"))
     assert (rows.tags, rows.row["tags"]) == ([3, 4], '["own","inherited"]')
 
 

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from mintaka_api.sightings import read_deployment, read_run
+from mintaka_api.row_mapping import read_deployment, read_run
 from mintaka_core.errors import InvalidResource
 from mintaka_history.instants import now_microseconds
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.api.mirror")
 
 
-class RunSink:
+class FlowRunHandler:
     """Takes in flow runs."""
 
     def __init__(self, backlog: Backlog, wake: Callable[[], None], stored: Callable[[], Awaitable[set[str]]], metrics: Metrics) -> None:
@@ -51,17 +51,17 @@ class RunSink:
 
     def _take(self, document: dict[str, Any], gone_time: int | None) -> None:
         try:
-            sighting = read_run(document, time.monotonic())
+            snapshot = read_run(document, time.monotonic())
         except InvalidResource as error:
             self._metrics.mirror_unreadable.inc()
             logger.error("flow run passed over: %s", error)  # noqa: TRY400 - the message says it all
             return
-        sighting.gone_time = gone_time
-        self._backlog.add_run(sighting)
+        snapshot.gone_time = gone_time
+        self._backlog.add_run(snapshot)
         self._wake()
 
 
-class DeploymentSink:
+class FlowDeploymentHandler:
     """Takes in flow deployments, and remembers the tags that their runs inherit."""
 
     def __init__(self, backlog: Backlog, wake: Callable[[], None], stored: Callable[[], Awaitable[set[str]]], metrics: Metrics) -> None:
@@ -106,7 +106,7 @@ class DeploymentSink:
         self._wake()
 
 
-class TombstoneSink:
+class TombstoneHandler:
     """Takes in flow runs that left the cluster while no mirror was there to see their end."""
 
     def __init__(self, backlog: Backlog, wake: Callable[[], None], metrics: Metrics) -> None:
@@ -124,17 +124,17 @@ class TombstoneSink:
         metadata = document["metadata"]
         try:
             run = json.loads((document.get("data") or {})["flowrun"])
-            sighting = read_run(run, time.monotonic())
-            if sighting.run.metadata.namespace != metadata["namespace"]:
+            snapshot = read_run(run, time.monotonic())
+            if snapshot.run.metadata.namespace != metadata["namespace"]:
                 message = "it speaks of another namespace than its own"
                 raise InvalidResource(message)
         except (InvalidResource, KeyError, TypeError, ValueError) as error:
             self._metrics.mirror_unreadable.inc()
             logger.error("tombstone %s/%s passed over: %s", metadata["namespace"], metadata["name"], error)  # noqa: TRY400
             return
-        sighting.gone_time = now_microseconds()
-        sighting.tombstone = (metadata["name"], metadata["uid"])
-        self._backlog.add_run(sighting)
+        snapshot.gone_time = now_microseconds()
+        snapshot.tombstone = (metadata["name"], metadata["uid"])
+        self._backlog.add_run(snapshot)
         self._wake()
 
     def gone(self, document: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
     from mintaka_api.metrics import Metrics
-    from mintaka_api.sightings import RunSighting
+    from mintaka_api.row_mapping import RunSnapshot
 
 logger = logging.getLogger("mintaka.api.mirror")
 
@@ -26,24 +26,24 @@ _LONGEST_WAIT_SECONDS = 30.0
 _CHANGED = frozenset({404, 409, 422})
 
 
-class Acknowledger:
+class ReleaseQueue:
     """Removes the mirror's finalizer from committed runs and deletes tombstones that were taken in."""
 
     def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
         """Nothing to let go of yet."""
         self._cluster = cluster
         self._metrics = metrics
-        self._committed: dict[str, RunSighting] = {}
+        self._committed: dict[str, RunSnapshot] = {}
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
         """How many runs wait to be let go of."""
         return len(self._committed)
 
-    def add(self, sighting: RunSighting) -> None:
+    def add(self, snapshot: RunSnapshot) -> None:
         """Take in a run that is committed."""
-        if sighting.acknowledgeable or sighting.tombstone:
-            self._committed[sighting.uid] = sighting
+        if snapshot.acknowledgeable or snapshot.tombstone:
+            self._committed[snapshot.uid] = snapshot
             self._wake.set()
 
     async def run(self) -> None:
@@ -53,7 +53,7 @@ class Acknowledger:
             await self._wake.wait()
             self._wake.clear()
             places = asyncio.Semaphore(_AT_ONCE)
-            done = await asyncio.gather(*(self._let_go(sighting, places) for sighting in list(self._committed.values())))
+            done = await asyncio.gather(*(self._let_go(snapshot, places) for snapshot in list(self._committed.values())))
             if all(done):
                 wait = 0.2
             else:
@@ -61,15 +61,15 @@ class Acknowledger:
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
                 self._wake.set()
 
-    async def _let_go(self, sighting: RunSighting, places: asyncio.Semaphore) -> bool:
-        metadata = sighting.run.metadata
+    async def _let_go(self, snapshot: RunSnapshot, places: asyncio.Semaphore) -> bool:
+        metadata = snapshot.run.metadata
         async with places:
             try:
-                if sighting.tombstone:
-                    name, uid = sighting.tombstone
+                if snapshot.tombstone:
+                    name, uid = snapshot.tombstone
                     await self._cluster.delete(CONFIG_MAPS, metadata.namespace, name, uid)
                 else:
-                    await self._cluster.patch(FLOW_RUNS, metadata.namespace, metadata.name, release(sighting))
+                    await self._cluster.patch(FLOW_RUNS, metadata.namespace, metadata.name, release(snapshot))
                 self._metrics.mirror_acknowledged.inc()
             except ClusterRefusal as refusal:
                 if refusal.code not in _CHANGED:
@@ -78,18 +78,18 @@ class Acknowledger:
             except (ClusterAway, NoCluster) as error:
                 logger.warning("%s/%s cannot be let go of yet: %s", metadata.namespace, metadata.name, error)
                 return False
-        if self._committed.get(sighting.uid) is sighting:
-            del self._committed[sighting.uid]
+        if self._committed.get(snapshot.uid) is snapshot:
+            del self._committed[snapshot.uid]
         return True
 
 
-def release(sighting: RunSighting) -> list[dict[str, Any]]:
+def release(snapshot: RunSnapshot) -> list[dict[str, Any]]:
     """The JSON Patch that takes the mirror's finalizer off exactly what was committed."""
-    metadata = sighting.run.metadata
+    metadata = snapshot.run.metadata
     path = f"/metadata/finalizers/{metadata.finalizers.index(MIRROR_FINALIZER)}"
     return [
         {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
-        {"op": "test", "path": "/status/sequence", "value": sighting.run.status.sequence},
+        {"op": "test", "path": "/status/sequence", "value": snapshot.run.status.sequence},
         {"op": "test", "path": path, "value": MIRROR_FINALIZER},
         {"op": "remove", "path": path},
     ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def attached(services: Services, settings: Settings) -> AsyncIterator[None]:
+async def attach_kubernetes(services: Services, settings: Settings) -> AsyncIterator[None]:
     """Give `services` a cluster to control runs in and to mirror, until the end of the block."""
     cluster = Cluster(settings.kubeconfig)
     services.runs = KubernetesRunControl(cluster, services.validator)
