@@ -35,6 +35,7 @@ from api_testing import ORDINARY, seen_run
 from mintaka_api.cluster import Cluster
 from mintaka_api.metrics import Metrics
 from mintaka_api.mirror import Mirror
+from mintaka_api.settings import Settings
 from mintaka_history.database import Database
 from mintaka_history.migrating import migrate
 from mintaka_history.queries.names import Names
@@ -103,7 +104,7 @@ async def mirrored(url: str, lines: list[bytes], rate: float, expected: int) -> 
     metrics = Metrics()
     started = time.perf_counter()
     cluster = Cluster(credentials=Credentials(f"http://127.0.0.1:{port}", None, None, Token()))
-    mirror = asyncio.create_task(Mirror(database, Names(), cluster, (), metrics).run())
+    mirror = asyncio.create_task(Mirror(database, Names(), cluster, Settings(), metrics).run())
     try:
         while await database.read(written) - before < expected:  # noqa: ASYNC110 - the database has no event to wait for
             await asyncio.sleep(0.02)

@@ -6,9 +6,9 @@ while the database was away is written without a gap. Its size is bounded by the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mintaka_api.row_mapping import RunSnapshot
+from mintaka_api.snapshots import RunSnapshot
 from mintaka_core.resources import FlowDeployment
 
 
@@ -26,7 +26,7 @@ class Batch:
         return len(self.runs) + len(self.deployments) + len(self.vanished_runs) + len(self.vanished_deployments)
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The batch in two parts, both smaller where it has more than one object."""
+        """The batch in two parts, both smaller if it has more than one object."""
         parts = Batch(), Batch()
         for position, run in enumerate(self.runs):
             parts[position % 2].runs.append(run)
@@ -49,6 +49,7 @@ class Backlog:
         self._deployments: dict[str, tuple[FlowDeployment, int | None]] = {}
         self._vanished_runs: dict[str, int] = {}
         self._vanished_deployments: dict[str, int] = {}
+        self._taken = Batch()
 
     def __len__(self) -> int:
         """How many objects wait."""
@@ -56,45 +57,51 @@ class Backlog:
 
     @property
     def oldest(self) -> float | None:
-        """When the run that waits longest was seen (monotonic seconds); None where none waits."""
+        """When the run that waits longest was seen (monotonic seconds); None if none waits."""
         return next(iter(self._runs.values())).received if self._runs else None
 
-    def present_uids(self) -> set[str]:
-        """The runs that wait to be written and are in the cluster."""
-        return {uid for uid, snapshot in self._runs.items() if snapshot.gone_time is None}
+    def present(self) -> dict[str, str]:
+        """Resource version by uid of the runs that wait to be written, or are just being written, and are in the cluster."""
+        return {run.uid: run.version for run in (*self._taken.runs, *self._runs.values()) if run.gone_time is None}
 
     def add_run(self, snapshot: RunSnapshot) -> None:
-        """Take in a snapshot that is newer than those before it."""
+        """Store a snapshot that was made after those before it."""
         older = self._runs.get(snapshot.uid)
         self._runs[snapshot.uid] = snapshot.merged(older) if older else snapshot
 
     def add_deployment(self, deployment: FlowDeployment, gone_time: int | None) -> None:
-        """Take in the state of a deployment; `gone_time` where it left the cluster."""
+        """Store the state of a deployment; with a `gone_time` it left the cluster."""
         self._deployments[deployment.metadata.uid] = (deployment, gone_time)
 
     def vanish_run(self, uid: str, time: int) -> None:
-        """Take in that a run is no longer there."""
+        """Store that a run is no longer there."""
         if snapshot := self._runs.get(uid):
-            snapshot.gone_time = snapshot.gone_time or time
+            self._runs[uid] = replace(snapshot, gone_time=snapshot.gone_time or time)
         else:
             self._vanished_runs[uid] = time
 
     def vanish_deployment(self, uid: str, time: int) -> None:
-        """Take in that a deployment is no longer there."""
+        """Store that a deployment is no longer there."""
         if entry := self._deployments.get(uid):
             self._deployments[uid] = (entry[0], entry[1] or time)
         else:
             self._vanished_deployments[uid] = time
 
     def take(self, limit: int) -> Batch:
-        """Hand out all but at most `limit` runs, those that waited longest."""
+        """Hand out at most `limit` runs, those that waited longest, and all else."""
         uids = list(self._runs)[:limit]
         batch = Batch([self._runs.pop(uid) for uid in uids], self._deployments, self._vanished_runs, self._vanished_deployments)
         self._deployments, self._vanished_runs, self._vanished_deployments = {}, {}, {}
+        self._taken = batch
         return batch
 
-    def put_back(self, batch: Batch) -> None:
-        """Take back a batch that could not be written, beneath what was seen meanwhile."""
+    def forget_taken(self) -> None:
+        """The batch that was handed out is written."""
+        self._taken = Batch()
+
+    def put_back(self) -> None:
+        """Take back the batch that was handed out and could not be written, beneath what was seen meanwhile."""
+        batch, self._taken = self._taken, Batch()
         returned = {run.uid: run for run in batch.runs}
         for uid, newer in self._runs.items():
             returned[uid] = newer.merged(returned[uid]) if uid in returned else newer

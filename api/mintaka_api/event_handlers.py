@@ -1,144 +1,161 @@
-"""Where informers put what they see: into the backlog of the mirror."""
+"""What becomes of what the informers hear: it goes into the backlog of the mirror."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from mintaka_api.row_mapping import read_deployment, read_run
+from mintaka_api.backlog import Backlog
+from mintaka_api.row_mapping import read_deployment
+from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_history.instants import now_microseconds
+from mintaka_kubernetes.decoding import Unreadable, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Collection
 
-    from mintaka_api.backlog import Backlog
-    from mintaka_api.metrics import Metrics
+    from mintaka_kubernetes import Document
 
 logger = logging.getLogger("mintaka.api.mirror")
 
 
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The backlog as handlers use it: `wake` says that there is something to write, `room` waits until it is small enough for more."""
+
+    backlog: Backlog
+    wake: Callable[[], None]
+    room: Callable[[], Awaitable[None]]
+
+
 class FlowRunHandler:
-    """Takes in flow runs."""
+    """Flow runs of one informer."""
 
-    def __init__(self, backlog: Backlog, wake: Callable[[], None], stored: Callable[[], Awaitable[set[str]]], metrics: Metrics) -> None:
-        """`stored` tells which runs the database thinks are in the cluster; `wake` says that there is something to write."""
-        self._backlog = backlog
-        self._wake = wake
+    def __init__(self, intake: Intake, stored: Callable[[], Awaitable[dict[str, str]]]) -> None:
+        """`stored` answers which runs the database takes to be in the cluster: resource version by uid."""
+        self._intake = intake
         self._stored = stored
-        self._metrics = metrics
 
-    async def known(self) -> set[str]:
-        """The runs thought to be in the cluster, written or not."""
-        return await self._stored() | self._backlog.present_uids()
+    async def known(self) -> dict[str, str]:
+        """The runs thought to be in the cluster, written or not, in their newest version."""
+        waiting = self._intake.backlog.present()
+        return waiting | await self._stored() | self._intake.backlog.present()
 
-    def present(self, document: dict[str, Any]) -> None:
+    async def ready(self) -> None:
+        """Wait until the backlog has room."""
+        await self._intake.room()
+
+    def present(self, document: Document) -> None:
         """A run that is in the cluster."""
-        self._take(document, None)
+        self._intake.backlog.add_run(snapshot_of(document, time.monotonic()))
+        self._intake.wake()
 
-    def gone(self, document: dict[str, Any]) -> None:
+    def gone(self, document: Document) -> None:
         """The last state of a run that left the cluster."""
-        self._take(document, now_microseconds())
+        self._intake.backlog.add_run(replace(snapshot_of(document, time.monotonic()), gone_time=now_microseconds()))
+        self._intake.wake()
 
-    def vanished(self, uids: set[str]) -> None:
+    def vanished(self, uids: Collection[str]) -> None:
         """Runs that left unseen."""
         logger.info("%d flow runs left the cluster unseen", len(uids))
         for uid in uids:
-            self._backlog.vanish_run(uid, now_microseconds())
-        self._wake()
+            self._intake.backlog.vanish_run(uid, now_microseconds())
+        self._intake.wake()
 
-    def _take(self, document: dict[str, Any], gone_time: int | None) -> None:
-        try:
-            snapshot = read_run(document, time.monotonic())
-        except InvalidResource as error:
-            self._metrics.mirror_unreadable.inc()
-            logger.error("flow run passed over: %s", error)  # noqa: TRY400 - the message says it all
-            return
-        snapshot.gone_time = gone_time
-        self._backlog.add_run(snapshot)
-        self._wake()
+    def unreadable(self, found: Unreadable) -> None:
+        """A run that cannot be processed: its metadata and status are mirrored, it has no parameters."""
+        self.present(found.document)
 
 
 class FlowDeploymentHandler:
-    """Takes in flow deployments, and remembers the tags that their runs inherit."""
+    """Flow deployments of one informer, and the tags that their runs inherit."""
 
-    def __init__(self, backlog: Backlog, wake: Callable[[], None], stored: Callable[[], Awaitable[set[str]]], metrics: Metrics) -> None:
-        """`stored` tells which deployments the database thinks are in the cluster."""
-        self._backlog = backlog
-        self._wake = wake
+    def __init__(self, intake: Intake, stored: Callable[[], Awaitable[dict[str, str]]]) -> None:
+        """`stored` answers which deployments the database takes to be in the cluster."""
+        self._intake = intake
         self._stored = stored
-        self._metrics = metrics
         self.tags: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    async def known(self) -> set[str]:
-        """The deployments thought to be in the cluster."""
-        return await self._stored()
+    async def known(self) -> dict[str, str]:
+        """The deployments thought to be in the cluster; in no version, so that each is presented and its tags are known."""
+        return dict.fromkeys(await self._stored(), "")
 
-    def present(self, document: dict[str, Any]) -> None:
+    async def ready(self) -> None:
+        """Wait until the backlog has room."""
+        await self._intake.room()
+
+    def present(self, document: Document) -> None:
         """A deployment that is in the cluster."""
-        self._take(document, None)
+        self._add(document, None)
 
-    def gone(self, document: dict[str, Any]) -> None:
+    def gone(self, document: Document) -> None:
         """The last state of a deployment that left the cluster."""
-        self._take(document, now_microseconds())
+        self._add(document, now_microseconds())
 
-    def vanished(self, uids: set[str]) -> None:
+    def vanished(self, uids: Collection[str]) -> None:
         """Deployments that left unseen."""
         for uid in uids:
-            self._backlog.vanish_deployment(uid, now_microseconds())
-        self._wake()
+            self._intake.backlog.vanish_deployment(uid, now_microseconds())
+        self._intake.wake()
 
-    def _take(self, document: dict[str, Any], gone_time: int | None) -> None:
-        try:
-            deployment = read_deployment(document)
-        except InvalidResource as error:
-            self._metrics.mirror_unreadable.inc()
-            logger.error("flow deployment passed over: %s", error)  # noqa: TRY400 - the message says it all
-            return
+    def unreadable(self, found: Unreadable) -> None:
+        """A deployment that cannot be processed: what of it can be read is mirrored."""
+        self._add(found.document, None)
+
+    def _add(self, document: Document, gone_time: int | None) -> None:
+        deployment = read_deployment(document)
         key = deployment.metadata.namespace, deployment.metadata.name
         if gone_time is None and deployment.spec.tags:
             self.tags[key] = deployment.spec.tags
         else:
             self.tags.pop(key, None)
-        self._backlog.add_deployment(deployment, gone_time)
-        self._wake()
+        self._intake.backlog.add_deployment(deployment, gone_time)
+        self._intake.wake()
 
 
 class TombstoneHandler:
-    """Takes in flow runs that left the cluster while no mirror was there to see their end."""
+    """Flow runs that left the cluster while no mirror saw their end.
 
-    def __init__(self, backlog: Backlog, wake: Callable[[], None], metrics: Metrics) -> None:
-        """Tombstones are ConfigMaps whose `data.flowrun` is the last state of a FlowRun as JSON."""
-        self._backlog = backlog
-        self._wake = wake
-        self._metrics = metrics
+    Tombstones are ConfigMaps whose `data.flowrun` is the last state of a FlowRun as JSON.
+    """
 
-    async def known(self) -> set[str]:
-        """Nobody misses a tombstone that is gone."""
-        return set()
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
-    def present(self, document: dict[str, Any]) -> None:
-        """A tombstone; one that cannot be read is left where it is, for people to look at."""
+    async def known(self) -> dict[str, str]:
+        """No tombstone is missed when it is gone."""
+        return {}
+
+    async def ready(self) -> None:
+        """Wait until the backlog has room."""
+        await self._intake.room()
+
+    def present(self, document: Document) -> None:
+        """A tombstone. One that cannot be read raises InvalidResource, and is left for people to look at."""
         metadata = document["metadata"]
-        try:
-            run = json.loads((document.get("data") or {})["flowrun"])
-            snapshot = read_run(run, time.monotonic())
-            if snapshot.run.metadata.namespace != metadata["namespace"]:
-                message = "it speaks of another namespace than its own"
-                raise InvalidResource(message)
-        except (InvalidResource, KeyError, TypeError, ValueError) as error:
-            self._metrics.mirror_unreadable.inc()
-            logger.error("tombstone %s/%s passed over: %s", metadata["namespace"], metadata["name"], error)  # noqa: TRY400
-            return
-        snapshot.gone_time = now_microseconds()
-        snapshot.tombstone = (metadata["name"], metadata["uid"])
-        self._backlog.add_run(snapshot)
-        self._wake()
+        snapshot = snapshot_of(_run_in(document), time.monotonic())
+        tombstone = metadata["namespace"], metadata["name"], metadata["uid"]
+        self._intake.backlog.add_run(replace(snapshot, gone_time=now_microseconds(), tombstone=tombstone))
+        self._intake.wake()
 
-    def gone(self, document: dict[str, Any]) -> None:
+    def gone(self, document: Document) -> None:
         """Deleted, by us or others."""
 
-    def vanished(self, uids: set[str]) -> None:
-        """Never told, since none are known."""
+    def vanished(self, uids: Collection[str]) -> None:
+        """None are known."""
+
+    def unreadable(self, found: Unreadable) -> None:
+        """It stays; the informer has logged why."""
+
+
+def _run_in(tombstone: Document) -> Document:
+    try:
+        run = decode(tombstone["data"]["flowrun"].encode())
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        message = f"data.flowrun of a tombstone is the JSON of a flow run: {type(error).__name__}: {error}"
+        raise InvalidResource(message) from error
+    return run.document if isinstance(run, Unreadable) else run

@@ -1,95 +1,154 @@
-"""Letting go: once a finished run is committed, the cluster may forget it.
+"""Letting finished runs leave the cluster once they are committed: the mirror's finalizer is removed, tombstones are deleted.
 
 The finalizer is removed by a JSON Patch whose `test` operations pin the uid, the finalizer's place and the sequence that
-was committed. Where a test fails the object has changed: its next event brings it here again after its next commit.
+was committed. If a test fails, the object has changed: its next event brings it here again after its next commit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mintaka_api.cluster import CONFIG_MAPS, FLOW_RUNS
 from mintaka_core.names import MIRROR_FINALIZER
-from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
+from mintaka_kubernetes import CONFIG_MAPS, FLOW_RUNS, ClusterAway, ClusterRefusal, NoCluster
 
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
     from mintaka_api.metrics import Metrics
-    from mintaka_api.row_mapping import RunSnapshot
+    from mintaka_api.row_mapping import ObservedRun
 
 logger = logging.getLogger("mintaka.api.mirror")
 
 _AT_ONCE = 16
+_FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 30.0
+#: The object is gone or has changed.
 _CHANGED = frozenset({404, 409, 422})
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A committed run that may leave the cluster: by the finalizer at `position`, or, with a `tombstone`, by deleting that.
+
+    `tombstone` is namespace, name and uid of a ConfigMap.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    sequence: int
+    position: int = 0
+    tombstone: tuple[str, str, str] | None = None
+
+    def patch(self) -> list[dict[str, Any]]:
+        """The JSON Patch that takes the mirror's finalizer off exactly what was committed."""
+        path = f"/metadata/finalizers/{self.position}"
+        return [
+            {"op": "test", "path": "/metadata/uid", "value": self.uid},
+            {"op": "test", "path": "/status/sequence", "value": self.sequence},
+            {"op": "test", "path": path, "value": MIRROR_FINALIZER},
+            {"op": "remove", "path": path},
+        ]
+
+
+def release_of(observed: ObservedRun, tombstone: tuple[str, str, str] | None) -> Release | None:
+    """What is to be released now that a run is committed; None if nothing is."""
+    metadata, status = observed.run.metadata, observed.run.status
+    if tombstone is not None:
+        return Release(metadata.uid, metadata.namespace, metadata.name, status.sequence, tombstone=tombstone)
+    leaving = metadata.deletion_timestamp is not None and status.is_terminal and observed.gone_time is None
+    if not leaving or MIRROR_FINALIZER not in metadata.finalizers:
+        return None
+    return Release(metadata.uid, metadata.namespace, metadata.name, status.sequence, metadata.finalizers.index(MIRROR_FINALIZER))
+
+
 class ReleaseQueue:
-    """Removes the mirror's finalizer from committed runs and deletes tombstones that were taken in."""
+    """Releases what is committed; one that is refused is tried again at its own pace, while the others go through."""
 
     def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
-        """Nothing to let go of yet."""
+        """Nothing to release yet."""
         self._cluster = cluster
         self._metrics = metrics
-        self._committed: dict[str, RunSnapshot] = {}
-        self._wake = asyncio.Event()
+        self._waiting: dict[str, Release] = {}
+        self._failures: dict[str, int] = {}
+        self._scheduled: set[str] = set()
+        self._due: asyncio.Queue[str] = asyncio.Queue()
+        self._away = 0
 
     def __len__(self) -> int:
-        """How many runs wait to be let go of."""
-        return len(self._committed)
+        """How many runs wait to be released."""
+        return len(self._waiting)
 
-    def add(self, snapshot: RunSnapshot) -> None:
-        """Take in a run that is committed."""
-        if snapshot.acknowledgeable or snapshot.tombstone:
-            self._committed[snapshot.uid] = snapshot
-            self._wake.set()
+    def add(self, release: Release) -> None:
+        """A run that is committed; the newest of a run counts."""
+        self._waiting[release.uid] = release
+        self._schedule(release.uid)
 
     async def run(self) -> None:
-        """Let go of what is committed, for ever; while the cluster is away, try again with growing patience."""
-        wait = 0.2
+        """Release until cancelled."""
+        self._scheduled.clear()
+        for uid in self._waiting:
+            self._schedule(uid)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(_AT_ONCE):
+                workers.create_task(self._work())
+
+    def _schedule(self, uid: str) -> None:
+        if uid not in self._scheduled:
+            self._scheduled.add(uid)
+            self._due.put_nowait(uid)
+
+    async def _work(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            places = asyncio.Semaphore(_AT_ONCE)
-            done = await asyncio.gather(*(self._let_go(snapshot, places) for snapshot in list(self._committed.values())))
-            if all(done):
-                wait = 0.2
+            uid = await self._due.get()
+            self._scheduled.discard(uid)
+            release = self._waiting.get(uid)
+            if release is not None:
+                await self._attempt(release)
+
+    async def _attempt(self, release: Release) -> None:
+        try:
+            await self._send(release)
+        except (ClusterAway, NoCluster) as error:
+            # Nobody else's request would go through either: this place waits.
+            if not self._away:
+                logger.warning("finished runs cannot leave the cluster: %s", error)
+            self._away += 1
+            await asyncio.sleep(_wait(self._away))
+            self._schedule(release.uid)
+            return
+        except Exception as error:  # noqa: BLE001 - the others are not to wait for this one
+            self._put_off(release, error)
+            return
+        self._away = 0
+        self._failures.pop(release.uid, None)
+        if self._waiting.get(release.uid) is release:
+            del self._waiting[release.uid]
+        else:
+            self._schedule(release.uid)
+
+    async def _send(self, release: Release) -> None:
+        try:
+            if release.tombstone:
+                await self._cluster.delete(CONFIG_MAPS, *release.tombstone)
             else:
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
-                self._wake.set()
+                await self._cluster.patch(FLOW_RUNS, release.namespace, release.name, release.patch())
+        except ClusterRefusal as refusal:
+            if refusal.code not in _CHANGED:
+                raise
+            return
+        self._metrics.mirror_acknowledged.inc()
 
-    async def _let_go(self, snapshot: RunSnapshot, places: asyncio.Semaphore) -> bool:
-        metadata = snapshot.run.metadata
-        async with places:
-            try:
-                if snapshot.tombstone:
-                    name, uid = snapshot.tombstone
-                    await self._cluster.delete(CONFIG_MAPS, metadata.namespace, name, uid)
-                else:
-                    await self._cluster.patch(FLOW_RUNS, metadata.namespace, metadata.name, release(snapshot))
-                self._metrics.mirror_acknowledged.inc()
-            except ClusterRefusal as refusal:
-                if refusal.code not in _CHANGED:
-                    logger.warning("%s/%s cannot be let go of: %s", metadata.namespace, metadata.name, refusal)
-                    return False
-            except (ClusterAway, NoCluster) as error:
-                logger.warning("%s/%s cannot be let go of yet: %s", metadata.namespace, metadata.name, error)
-                return False
-        if self._committed.get(snapshot.uid) is snapshot:
-            del self._committed[snapshot.uid]
-        return True
+    def _put_off(self, release: Release, error: Exception) -> None:
+        failures = self._failures[release.uid] = self._failures.get(release.uid, 0) + 1
+        if failures == 1:
+            trace = None if isinstance(error, ClusterRefusal) else error
+            logger.warning("%s/%s cannot leave the cluster yet: %s", release.namespace, release.name, error, exc_info=trace)
+        wanted = error.retry_after if isinstance(error, ClusterRefusal) else None
+        asyncio.get_running_loop().call_later(wanted or _wait(failures), self._schedule, release.uid)
 
 
-def release(snapshot: RunSnapshot) -> list[dict[str, Any]]:
-    """The JSON Patch that takes the mirror's finalizer off exactly what was committed."""
-    metadata = snapshot.run.metadata
-    path = f"/metadata/finalizers/{metadata.finalizers.index(MIRROR_FINALIZER)}"
-    return [
-        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
-        {"op": "test", "path": "/status/sequence", "value": snapshot.run.status.sequence},
-        {"op": "test", "path": path, "value": MIRROR_FINALIZER},
-        {"op": "remove", "path": path},
-    ]
+def _wait(failures: int) -> float:
+    return float(min(_FIRST_WAIT_SECONDS * 2 ** min(failures - 1, 10), _LONGEST_WAIT_SECONDS))

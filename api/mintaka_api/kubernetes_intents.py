@@ -7,25 +7,22 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from mintaka_api.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS
 from mintaka_api.cluster_problems import of_refusal
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
 from mintaka_api.row_mapping import read_deployment, read_run
-from mintaka_core.limits import PARAMETERS_LIMIT_BYTES
+from mintaka_core import limits
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time
 from mintaka_core.states import SUSPENDED_ITSELF
 from mintaka_core.stop_reasons import StopReason, stop_reason
-from mintaka_kubernetes import ClusterRefusal
+from mintaka_kubernetes import FLOW_DEPLOYMENTS, FLOW_RUNS, ClusterRefusal, Unreadable
 
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
     from mintaka_api.intents import RunWish
     from mintaka_controller.schema_validation import SchemaValidator
-    from mintaka_core.resources import FlowRun
+    from mintaka_core.resources import FlowDeployment, FlowRun
     from mintaka_history.queries.flow_runs import RunKey
 
 #: Of a JSON patch (RFC 6902).
@@ -48,20 +45,25 @@ class KubernetesRunControl:
 
     async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
         """Create the FlowRun; its parameters are checked against the deployment's schema before."""
-        size = len(orjson.dumps(wish.parameters))
-        if size > PARAMETERS_LIMIT_BYTES:
-            detail = f"parameters take {size} bytes; at most {PARAMETERS_LIMIT_BYTES}: put large inputs into a file or object store and pass its address"
-            raise Problem("too-large", detail)
-        try:
-            owner = read_deployment(await self._cluster.get(FLOW_DEPLOYMENTS, namespace, deployment))
-        except ClusterRefusal as refusal:
-            if refusal.code == _NOT_FOUND:
-                raise Problem("not-found", f"there is no flow deployment {namespace}/{deployment}") from refusal
-            raise
+        if (excess := limits.check_parameters(wish.parameters)) is not None:
+            raise Problem("malformed" if excess.reason == "NotJson" else "too-large", excess.message, reason=excess.reason)
+        owner = await self._deployment(namespace, deployment)
         if owner.spec.parameter_schema is not None:
             merged = owner.spec.merged_parameters(wish.parameters)
             await check_parameters(self._validator, owner.spec.parameter_schema, merged, namespace)
         return await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, wish))
+
+    async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
+        """A deployment as the cluster has it now."""
+        try:
+            found = await self._cluster.get(FLOW_DEPLOYMENTS, namespace, name)
+        except ClusterRefusal as refusal:
+            if refusal.code == _NOT_FOUND:
+                raise Problem("not-found", f"there is no flow deployment {namespace}/{name}") from refusal
+            raise
+        if isinstance(found, Unreadable):
+            raise Problem("conflict", f"flow deployment {namespace}/{name} cannot be run: {found.message}", reason=found.reason)
+        return read_deployment(found)
 
     async def cancel(self, run: RunKey) -> None:
         """Set `spec.cancel`."""
@@ -122,11 +124,12 @@ class KubernetesRunControl:
     async def _current(self, run: RunKey) -> FlowRun:
         """The run as the cluster has it now."""
         try:
-            current = read_run(await self._cluster.get(FLOW_RUNS, run.namespace, run.name), 0.0).run
+            found = await self._cluster.get(FLOW_RUNS, run.namespace, run.name)
         except ClusterRefusal as refusal:
             if refusal.code == _NOT_FOUND:
                 raise _left(run) from refusal
             raise
+        current = read_run(found.document if isinstance(found, Unreadable) else found)
         if current.metadata.uid != run.uid:
             raise _left(run)
         return current

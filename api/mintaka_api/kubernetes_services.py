@@ -21,7 +21,7 @@ async def attach_kubernetes(services: Services, settings: Settings) -> AsyncIter
     """Give `services` a cluster to control runs in and to mirror, until the end of the block."""
     cluster = Cluster(settings.kubeconfig)
     services.runs = KubernetesRunControl(cluster, services.validator)
-    services.mirror = Mirror(services.database, services.names, cluster, settings.namespaces, services.metrics)
+    services.mirror = Mirror(services.database, services.names, cluster, settings, services.metrics)
     try:
         yield
     finally:

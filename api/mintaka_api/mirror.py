@@ -1,9 +1,9 @@
 """The mirror: every state of every flow run in the cluster, in the database, gap-free.
 
-Informers put what they see into a backlog; one writer takes batches from it, each committed in one transaction; only
-then is the cluster told that it may forget a finished run. While the database is away the backlog keeps everything;
-while the cluster is away the database keeps answering. Whatever is repeated or comes out of order changes nothing, so
-several replicas may mirror the same cluster.
+Informers put what they hear into a backlog; one writer takes batches from it, each committed in one transaction; only
+then may a finished run leave the cluster. While the database is away the backlog keeps what changes, and lists wait; while
+the cluster is away the database keeps answering. Whatever is repeated or comes out of order changes nothing, so several
+replicas may mirror the same cluster.
 """
 
 from __future__ import annotations
@@ -11,69 +11,93 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_api.backlog import Backlog, Batch
-from mintaka_api.cluster import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS
-from mintaka_api.event_handlers import FlowDeploymentHandler, FlowRunHandler, TombstoneHandler
-from mintaka_api.finalizers import ReleaseQueue
-from mintaka_api.informer import Informer
+from mintaka_api.event_handlers import FlowDeploymentHandler, FlowRunHandler, Intake, TombstoneHandler
+from mintaka_api.finalizers import Release, ReleaseQueue, release_of
 from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import deployment_row, run_rows, words_of_run
+from mintaka_api.row_mapping import ObservedRun, deployment_row, run_rows, words_of_run
+from mintaka_core.errors import InvalidResource
 from mintaka_core.names import LABEL_TOMBSTONE
 from mintaka_history.codes import NameKind
 from mintaka_history.database import DatabaseAway, DatabaseRefusal
+from mintaka_kubernetes import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, Informer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sqlalchemy import Connection
 
     from mintaka_api.cluster import Cluster
     from mintaka_api.metrics import Metrics
+    from mintaka_api.settings import Settings
     from mintaka_history.database import Database
     from mintaka_history.queries.names import Names
+    from mintaka_kubernetes import EventHandler, Resource
 
 logger = logging.getLogger("mintaka.api.mirror")
 
 _BATCH = 500
+#: Lists wait while more objects than this wait to be written.
+_BACKLOG_MARK = 2000
+_PAGE_SIZE = 500
 _HEAD_START_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 5.0
+
+
+class _Commit(NamedTuple):
+    """What came of a batch: rows written, what may leave the cluster now, and what cannot be read."""
+
+    written: mirrored.Written
+    releases: list[Release]
+    faults: list[str]
 
 
 class Mirror:
     """Mirrors the flow deployments and flow runs of some namespaces (none named: of all) into a database."""
 
-    def __init__(self, database: Database, names: Names, cluster: Cluster, namespaces: tuple[str, ...], metrics: Metrics) -> None:
+    def __init__(self, database: Database, names: Names, cluster: Cluster, settings: Settings, metrics: Metrics) -> None:
         """Prepare; `run` does the work."""
         self._database = database
         self._names = names
+        self._cluster = cluster
         self._metrics = metrics
         self._backlog = Backlog()
         self._wake = asyncio.Event()
+        self._written = asyncio.Event()
         self._releases = ReleaseQueue(cluster, metrics)
         self._problem = ""
-        self._deployments: list[Informer] = []
-        self._tombstones: list[Informer] = []
-        self._runs: list[Informer] = []
+        intake = Intake(self._backlog, self._wake.set, self._room)
+        tombstones = TombstoneHandler(intake)
+        self._tombstones = self._informer(CONFIG_MAPS, settings.release_namespace, tombstones, selector=f"{LABEL_TOMBSTONE}=true")
         self._deployment_handlers: list[FlowDeploymentHandler] = []
-        wake = self._wake.set
-        for namespace in namespaces or (None,):
-            deployments = FlowDeploymentHandler(self._backlog, wake, self._stored(mirrored.live_deployments, namespace), metrics)
+        self._deployments: list[Informer] = []
+        self._runs: list[Informer] = []
+        for namespace in settings.namespaces or (None,):
+            deployments = FlowDeploymentHandler(intake, self._stored(mirrored.live_deployments, namespace))
             self._deployment_handlers.append(deployments)
-            self._deployments.append(Informer(cluster, FLOW_DEPLOYMENTS, namespace, deployments))
-            tombstones = TombstoneHandler(self._backlog, wake, metrics)
-            self._tombstones.append(Informer(cluster, CONFIG_MAPS, namespace, tombstones, selector=f"{LABEL_TOMBSTONE}=true"))
-            runs = FlowRunHandler(self._backlog, wake, self._stored(mirrored.live_runs, namespace), metrics)
-            self._runs.append(Informer(cluster, FLOW_RUNS, namespace, runs))
+            self._deployments.append(self._informer(FLOW_DEPLOYMENTS, namespace, deployments))
+            runs = FlowRunHandler(intake, self._stored(mirrored.live_runs, namespace))
+            self._runs.append(self._informer(FLOW_RUNS, namespace, runs))
+
+    def _informer(self, resource: Resource, namespace: str | None, handler: EventHandler, *, selector: str = "") -> Informer:
+        def count(what: str) -> None:
+            if what == "unreadable":
+                self._metrics.mirror_unreadable.inc()
+
+        return Informer(self._cluster, resource, namespace, handler, selector=selector, page_size=_PAGE_SIZE, count=count)
+
+    @property
+    def _informers(self) -> tuple[Informer, ...]:
+        return (*self._deployments, self._tombstones, *self._runs)
 
     def problem(self) -> str:
-        """What is not well, in a sentence; "" where the mirror is up to date."""
-        informers = (*self._deployments, *self._tombstones, *self._runs)
-        return self._problem or next((informer.problem for informer in informers if informer.problem), "")
+        """What is not well, in a sentence; "" if the mirror is up to date."""
+        return self._problem or next((informer.problem for informer in self._informers if informer.problem), "")
 
     async def run(self) -> None:
-        """Mirror for ever, and begin anew where a part of it fails in a way that nobody foresaw: nothing seen is lost.
+        """Mirror for ever, and begin anew if a part of it fails in a way that was not foreseen: nothing seen is lost.
 
         Deployments come first, since runs inherit their tags, and tombstones, since they say how vanished runs ended.
         """
@@ -86,16 +110,16 @@ class Mirror:
                 await asyncio.sleep(_LONGEST_WAIT_SECONDS)
 
     async def _run(self) -> None:
-        for informer in (*self._deployments, *self._tombstones, *self._runs):
+        for informer in self._informers:
             informer.forget()
         self._wake.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_batches())
             tasks.create_task(self._releases.run())
-            first = (*self._deployments, *self._tombstones)
+            first = (*self._deployments, self._tombstones)
             for informer in first:
                 tasks.create_task(informer.run())
-            await asyncio.wait([asyncio.ensure_future(informer.synced.wait()) for informer in first], timeout=_HEAD_START_SECONDS)
+            await asyncio.wait([asyncio.ensure_future(informer.settled.wait()) for informer in first], timeout=_HEAD_START_SECONDS)
             for informer in self._runs:
                 tasks.create_task(informer.run())
 
@@ -105,6 +129,12 @@ class Mirror:
         self._metrics.mirror_backlog.set(len(self._backlog))
         self._metrics.mirror_oldest_seconds.set(0 if oldest is None else time.monotonic() - oldest)
 
+    async def _room(self) -> None:
+        """Wait until the backlog is small enough for another page."""
+        while len(self._backlog) > _BACKLOG_MARK:
+            self._written.clear()
+            await self._written.wait()
+
     async def _write_batches(self) -> None:
         wait = 0.1
         while True:
@@ -113,24 +143,27 @@ class Mirror:
             while batch := self._backlog.take(_BATCH):
                 try:
                     await self._write(batch)
-                    self._problem = ""
-                    wait = 0.1
                 except DatabaseAway as away:
-                    self._backlog.put_back(batch)
+                    self._backlog.put_back()
                     self._names.forget()
                     self._metrics.mirror_errors.inc()
                     self._problem = str(away)
                     logger.warning("%d objects wait to be written: %s", len(self._backlog), away)
                     await asyncio.sleep(wait)
                     wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+                    continue
                 except BaseException:
-                    self._backlog.put_back(batch)
+                    self._backlog.put_back()
                     raise
+                self._backlog.forget_taken()
+                self._written.set()
+                self._problem = ""
+                wait = 0.1
 
     async def _write(self, batch: Batch) -> None:
         """Commit `batch`, without those of its objects that the database does not take."""
         try:
-            written = await self._database.in_writer(self._commit, batch)
+            commit = await self._database.in_writer(self._commit, batch)
         except DatabaseRefusal as refusal:
             if len(batch) == 1:
                 self._metrics.mirror_unreadable.inc()
@@ -139,20 +172,25 @@ class Mirror:
             for half in batch.halves():
                 await self._write(half)
             return
-        self._metrics.mirror_transitions.inc(written.transitions)
-        self._metrics.mirror_gaps.inc(written.gaps)
+        self._metrics.mirror_transitions.inc(commit.written.transitions)
+        self._metrics.mirror_gaps.inc(commit.written.gaps)
+        for fault in commit.faults:
+            self._metrics.mirror_unreadable.inc()
+            logger.error("a flow run is not mirrored: %s", fault)
         now = time.monotonic()
         for snapshot in batch.runs:
             self._metrics.mirror_lag_seconds.observe(now - snapshot.received)
-            self._releases.add(snapshot)
+        for release in commit.releases:
+            self._releases.add(release)
 
-    def _commit(self, batch: Batch) -> mirrored.Written:
+    def _commit(self, batch: Batch) -> _Commit:
         """Write `batch` in one transaction (in a writer's thread)."""
-        tags = [self._deployment_tags(snapshot.run.metadata.namespace, snapshot.run.spec.deployment) for snapshot in batch.runs]
-        words = {word for snapshot, inherited in zip(batch.runs, tags, strict=True) for word in words_of_run(snapshot, inherited)}
+        observed, releases, faults = _parse(batch)
+        tags = [self._deployment_tags(each.run.metadata.namespace, each.run.spec.deployment) for each in observed]
+        words = {word for each, inherited in zip(observed, tags, strict=True) for word in words_of_run(each, inherited)}
         words |= {(NameKind.NAMESPACE, deployment.metadata.namespace) for deployment, _ in batch.deployments.values()}
         ids = self._names.given(self._database, words)
-        runs = [run_rows(snapshot, ids, inherited) for snapshot, inherited in zip(batch.runs, tags, strict=True)]
+        runs = [run_rows(each, ids, inherited) for each, inherited in zip(observed, tags, strict=True)]
         deployments = [
             deployment_row(deployment, ids[NameKind.NAMESPACE, deployment.metadata.namespace], gone_time)
             for deployment, gone_time in batch.deployments.values()
@@ -162,17 +200,19 @@ class Mirror:
                 mirrored.write_deployments(connection, deployments)
             written = mirrored.write_runs(connection, runs) if runs else mirrored.Written(0, 0)
             _vanish(connection, batch)
-        return written
+        return _Commit(written, releases, faults)
 
     def _deployment_tags(self, namespace: str, deployment: str | None) -> tuple[str, ...]:
         if deployment is None:
             return ()
         return next((tags for handler in self._deployment_handlers if (tags := handler.tags.get((namespace, deployment)))), ())
 
-    def _stored(self, query: Callable[[Connection, int | None], set[str]], namespace: str | None) -> Callable[[], asyncio.Future[set[str]]]:
+    def _stored(
+        self, query: Callable[[Connection, int | None], dict[str, str]], namespace: str | None
+    ) -> Callable[[], Awaitable[dict[str, str]]]:
         """A question to the database that is asked until it is answered."""
 
-        async def ask() -> set[str]:
+        async def ask() -> dict[str, str]:
             while True:
                 try:
                     number = None
@@ -184,7 +224,22 @@ class Mirror:
                     self._problem = str(away)
                     await asyncio.sleep(1)
 
-        return lambda: asyncio.ensure_future(ask())
+        return ask
+
+
+def _parse(batch: Batch) -> tuple[list[ObservedRun], list[Release], list[str]]:
+    """The runs of a batch; what may leave the cluster once they are committed; what is wrong with those that cannot be read."""
+    runs, releases, faults = [], [], []
+    for snapshot in batch.runs:
+        try:
+            observed = snapshot.parsed()
+        except InvalidResource as error:
+            faults.append(str(error))
+            continue
+        runs.append(observed)
+        if (release := release_of(observed, snapshot.tombstone)) is not None:
+            releases.append(release)
+    return runs, releases, faults
 
 
 def _vanish(connection: Connection, batch: Batch) -> None:

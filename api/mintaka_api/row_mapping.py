@@ -1,7 +1,7 @@
 """What the mirror saw, as rows: from resources of Kubernetes to columns. Pure.
 
-Objects are read leniently (`mintaka_core.resources`); what cannot be read at all raises `InvalidResource`, which the
-mirror counts and passes over, so that one strange object cannot hold up all others.
+Objects are read leniently (`mintaka_core.resources`). Of a run whose spec cannot be read, metadata and status are stored all the same:
+its history is complete and its finalizer removed as any other's. What cannot be read at all raises `InvalidResource`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import orjson
 from pydantic import ValidationError
 
 from mintaka_api.queries.mirrored import MirroredRun, vanished_state, vanished_transition
 from mintaka_core.errors import InvalidResource
-from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.states import SCHEDULED
@@ -25,71 +25,63 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mintaka_history.writing.words import Word
+    from mintaka_kubernetes import Document
 
 _LATEST_ACCEPTED = 2**31 - 1
+#: Of a spec that cannot be read as a whole, what its run is found by.
+_KEPT_OF_SPEC = ("deployment",)
 
 
-@dataclass(slots=True)
-class RunSnapshot:
-    """A flow run as it was last seen, with every transition seen since it was last written.
+@dataclass(frozen=True, slots=True)
+class ObservedRun:
+    """A flow run as it is written: with every transition seen since it was last written.
 
-    `received` is when it was seen (monotonic seconds), `gone_time` when it left the cluster (None: it is there, or that is
-    not known), `tombstone` the name and uid of the ConfigMap it was read from.
+    `gone_time` is when it left the cluster (None: it is there, or that is not known).
     """
 
     run: FlowRun
     transitions: dict[int, TransitionStatus]
-    received: float
     gone_time: int | None = None
-    tombstone: tuple[str, str] | None = None
-
-    @property
-    def uid(self) -> str:
-        """The uid of the run."""
-        return self.run.metadata.uid
-
-    @property
-    def acknowledgeable(self) -> bool:
-        """True where, once this is committed, the cluster may let go of the run."""
-        metadata = self.run.metadata
-        return (
-            metadata.deletion_timestamp is not None
-            and self.run.status.is_terminal
-            and MIRROR_FINALIZER in metadata.finalizers
-            and self.gone_time is None
-        )
-
-    def merged(self, older: RunSnapshot) -> RunSnapshot:
-        """This snapshot with the transitions of one that was not written in time."""
-        newest = self if self._order >= older._order else older
-        gone_time = self.gone_time if self.gone_time is not None else older.gone_time
-        return RunSnapshot(newest.run, older.transitions | self.transitions, older.received, gone_time, self.tombstone or older.tombstone)
-
-    @property
-    def _order(self) -> tuple[int, int]:
-        return self.run.status.sequence, resource_version(self.run.metadata.resource_version)
 
 
-def read_run(document: Mapping[str, Any], received: float) -> RunSnapshot:
-    """The snapshot of the flow run in `document`."""
+def read_run(document: Document) -> FlowRun:
+    """The flow run in `document`, without its spec if that is not valid. Raises InvalidResource."""
     try:
-        run = FlowRun.model_validate(document)
+        return FlowRun.model_validate(document)
     except ValidationError as error:
-        raise InvalidResource(_complaint(document, error)) from error
-    return RunSnapshot(run, {transition.sequence: transition for transition in run.status.transitions}, received)
+        try:
+            return FlowRun.model_validate({**document, "spec": _kept_of_spec(document)})
+        except ValidationError:
+            raise InvalidResource(_complaint(document, error)) from error
 
 
-def read_deployment(document: Mapping[str, Any]) -> FlowDeployment:
-    """The flow deployment in `document`."""
+def read_run_json(raw: bytes) -> FlowRun:
+    """The same, of JSON."""
+    try:
+        return FlowRun.model_validate_json(raw)
+    except ValidationError:
+        return read_run(orjson.loads(raw))
+
+
+def read_deployment(document: Document) -> FlowDeployment:
+    """The flow deployment in `document`, without its spec if that is not valid. Raises InvalidResource."""
     try:
         return FlowDeployment.model_validate(document)
     except ValidationError as error:
-        raise InvalidResource(_complaint(document, error)) from error
+        try:
+            return FlowDeployment.model_validate({**document, "spec": {}})
+        except ValidationError:
+            raise InvalidResource(_complaint(document, error)) from error
 
 
-def words_of_run(snapshot: RunSnapshot, deployment_tags: tuple[str, ...]) -> set[Word]:
+def _kept_of_spec(document: Document) -> Document:
+    spec = document.get("spec")
+    return {name: spec[name] for name in _KEPT_OF_SPEC if isinstance(spec.get(name), str)} if isinstance(spec, dict) else {}
+
+
+def words_of_run(observed: ObservedRun, deployment_tags: tuple[str, ...]) -> set[Word]:
     """The words that the rows of a run refer to."""
-    run = snapshot.run
+    run = observed.run
     words = {(NameKind.NAMESPACE, run.metadata.namespace), *((NameKind.TAG, tag) for tag in tags_of(run, deployment_tags))}
     return words | {(NameKind.DEPLOYMENT, run.spec.deployment)} if run.spec.deployment else words
 
@@ -100,9 +92,9 @@ def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*run.spec.tags, *template, *deployment_tags)))
 
 
-def run_rows(snapshot: RunSnapshot, ids: Mapping[Word, int], deployment_tags: tuple[str, ...]) -> MirroredRun:
+def run_rows(observed: ObservedRun, ids: Mapping[Word, int], deployment_tags: tuple[str, ...]) -> MirroredRun:
     """The rows of a run; `ids` knows `words_of_run`."""
-    run, metadata, status = snapshot.run, snapshot.run.metadata, snapshot.run.status
+    run, metadata, status = observed.run, observed.run.metadata, observed.run.status
     tags = tags_of(run, deployment_tags)
     created = optional_microseconds(metadata.creation_timestamp) or 0
     state = status.state
@@ -113,7 +105,7 @@ def run_rows(snapshot: RunSnapshot, ids: Mapping[Word, int], deployment_tags: tu
         "scheduled": optional_microseconds(run.spec.scheduled_time),
         "started": optional_microseconds(status.start_time),
         "ended": optional_microseconds(status.end_time),
-        "deleted": snapshot.gone_time,
+        "deleted": observed.gone_time,
         "state_time": to_microseconds(state.time) if state else created,
         "resource_version": resource_version(metadata.resource_version),
         "ns": ids[NameKind.NAMESPACE, metadata.namespace],
@@ -133,10 +125,10 @@ def run_rows(snapshot: RunSnapshot, ids: Mapping[Word, int], deployment_tags: tu
         "tags": encoded(tags) if tags else None,
         "parameters": encoded(run.spec.parameters) if run.spec.parameters else None,
     }
-    transitions = [_transition_row(snapshot.transitions[sequence]) for sequence in sorted(snapshot.transitions)]
-    if snapshot.gone_time is not None and row["state"] not in TERMINAL_CODES:
-        transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], snapshot.gone_time))
-        row.update(sequence=row["sequence"] + 1, **vanished_state(snapshot.gone_time))
+    transitions = [_transition_row(observed.transitions[sequence]) for sequence in sorted(observed.transitions)]
+    if observed.gone_time is not None and row["state"] not in TERMINAL_CODES:
+        transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], observed.gone_time))
+        row.update(sequence=row["sequence"] + 1, **vanished_state(observed.gone_time))
     return MirroredRun(row, transitions, [ids[NameKind.TAG, tag] for tag in tags])
 
 
@@ -188,8 +180,12 @@ def _transition_row(transition: TransitionStatus) -> dict[str, Any]:
     }
 
 
-def _complaint(document: Mapping[str, Any], error: ValidationError) -> str:
+def name_of(document: Mapping[str, Any]) -> str:
+    """What an object is called in messages."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
-    name = f"{metadata.get('namespace')}/{metadata.get('name')}" if isinstance(metadata, dict) else "an object without metadata"
+    return f"{metadata.get('namespace')}/{metadata.get('name')}" if isinstance(metadata, dict) else "an object without metadata"
+
+
+def _complaint(document: Mapping[str, Any], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    return f"{name} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{name_of(document)} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"

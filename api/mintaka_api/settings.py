@@ -24,14 +24,16 @@ class Settings:
     """The settings of one API process.
 
     Listening is set by MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT: Kubernetes itself sets MINTAKA_API_PORT in the pods
-    beside a Service named mintaka-api. `host` empty means every IPv4 and IPv6 address ("::" is IPv6 alone, "0.0.0.0" IPv4 alone). `namespaces` empty means all. `mirror` False serves the database alone. A script that
-    was not heard of for `silence_seconds` is taken for dead (`mintaka_api.silence`).
+    beside a Service named mintaka-api. `host` empty means every IPv4 and IPv6 address ("::" is IPv6 alone, "0.0.0.0" IPv4 alone).
+    `namespaces` empty means all; `release_namespace` is where the operator leaves tombstones. `mirror` False serves the database
+    alone. A script that was not heard of for `silence_seconds` is taken for dead (`mintaka_api.silence`).
     """
 
     host: str = "127.0.0.1"
     port: int = 4200
     database_url: str = "sqlite:///mintaka.db"
     namespaces: tuple[str, ...] = ()
+    release_namespace: str = "mintaka-system"
     mirror: bool = True
     silence_seconds: int = 60
     kubeconfig: str | None = None
@@ -48,6 +50,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         port=_number(environment, "MINTAKA_LISTEN_PORT", default.port),
         database_url=environment.get("MINTAKA_DATABASE_URL", default.database_url),
         namespaces=_words(environment.get("MINTAKA_NAMESPACES", "")),
+        release_namespace=environment.get("MINTAKA_RELEASE_NAMESPACE") or default.release_namespace,
         mirror=_truth(environment, "MINTAKA_MIRROR", default.mirror),
         silence_seconds=max(_number(environment, "MINTAKA_SILENCE_SECONDS", default.silence_seconds), 1),
         kubeconfig=environment.get("MINTAKA_KUBECONFIG") or None,
@@ -80,6 +83,7 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
         port=options.port,
         database_url=options.database_url,
         namespaces=tuple(options.namespace) if options.namespace else base.namespaces,
+        release_namespace=base.release_namespace,
         mirror=options.mirror,
         silence_seconds=base.silence_seconds,
         kubeconfig=options.kubeconfig,

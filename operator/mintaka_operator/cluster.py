@@ -6,7 +6,7 @@ import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mintaka_kubernetes import JSON_PATCH, MERGE_PATCH, ApiError, Client, Credentials, find_credentials
+from mintaka_kubernetes import JSON_PATCH, MERGE_PATCH, OPENED, ApiError, Client, Credentials, Unreadable, find_credentials
 from mintaka_operator import metrics
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Cluster(Client):
         """Every object of a collection at once, and the resource version the list is of; for collections known to be small."""
         items: Items = []
         version = ""
-        async for page, version in self._pages(path, query, metadata_only=False):  # noqa: B007 - the last one counts
+        async for page, version in self.pages(path, metadata_only=False, **query):  # noqa: B007 - the last one counts
             items += page
         return items, version
 
@@ -64,23 +64,13 @@ class Cluster(Client):
 
         Whoever keeps little of each page needs little memory: ten thousand pods at once take a quarter of a gigabyte.
         """
-        async for page in self._pages(path, query, metadata_only=metadata_only):
-            yield page
-
-    async def _pages(self, path: str, query: dict[str, str], *, metadata_only: bool) -> AsyncIterator[tuple[Items, str]]:
-        query = {"limit": str(PAGE_SIZE), **query}
-        while True:
-            page = await self.list_page(path, query, metadata_only=metadata_only)
-            metadata = page.get("metadata") or {}
-            yield page.get("items") or [], metadata.get("resourceVersion", "")
-            if not metadata.get("continue"):
-                return
-            query["continue"] = metadata["continue"]
+        async for page in self.list_pages(path, query, page_size=PAGE_SIZE, metadata_only=metadata_only):
+            yield [found for found in page if not isinstance(found, Unreadable)], page.version
 
     async def events(self, path: str, version: str, *, seconds: int, **query: str) -> AsyncIterator[dict[str, Any]]:
         """The events of a watch, bookmarks included."""
         async for event in self.watch(path, version, seconds=seconds, query=query):
-            if event["type"] != "OPENED":
+            if event["type"] != OPENED and not isinstance(event["object"], Unreadable):
                 yield event
 
 
@@ -104,4 +94,4 @@ def _resource(path: str) -> str:
 
 async def sleep_after(error: ApiError, attempt: int) -> None:
     """Wait before trying again after `error`: what the server asks for, or exponentially up to 10 s."""
-    await asyncio.sleep(error.retry_after or min(0.2 * 2**attempt, 10.0))
+    await asyncio.sleep(error.retry_after or min(0.2 * 2 ** min(attempt, 6), 10.0))

@@ -27,7 +27,8 @@ PARAMETERS_LIMIT_BYTES = 16 * 1024
 SOURCE_LIMIT_BYTES = 64 * 1024
 
 _INTEGERS = range(-(2**63), 2**63)
-_KUBECTL_COPY = "kubectl.kubernetes.io/last-applied-configuration"
+#: The annotation in which kubectl keeps a copy of what was applied.
+KUBECTL_COPY = "kubectl.kubernetes.io/last-applied-configuration"
 #: A place is named by at most so many characters.
 _PLACE_CHARACTERS = 200
 
@@ -67,12 +68,7 @@ def check_resource(document: Mapping[str, Any], received_bytes: int | None = Non
     if size <= RESOURCE_LIMIT_BYTES:
         return None
     sizes = {f"spec.{name}": size_of(value) for name, value in fields.items()} | {"metadata": size_of(_authored(document.get("metadata")))}
-    largest = max(sizes, key=lambda name: sizes[name])
-    message = (
-        f"the resource takes {size} bytes of JSON ({largest} alone {sizes[largest]}), at most {RESOURCE_LIMIT_BYTES} are allowed: "
-        "keep code in an image or a ConfigMap, large inputs in a file or an object store, and pass their address"
-    )
-    return Excess("ResourceTooLarge", message)
+    return too_large(size, sizes)
 
 
 def check_parameters(parameters: Any, name: str = "parameters") -> Excess | None:
@@ -112,7 +108,7 @@ def check_value(name: str, value: Any) -> Excess | None:
             levels.append(_members(current))
             keys.append(None)
             if len(levels) > DEPTH_LIMIT:
-                return _too_deep(name)
+                return too_deep(name)
         elif (fault := _fault(current)) is not None:
             return Excess("NotJson", f"{_place(keys)} {fault}")
         member = None
@@ -142,7 +138,18 @@ def size_of(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
 
 
-def _too_deep(name: str) -> Excess:
+def too_large(size: int, sizes: Mapping[str, int]) -> Excess:
+    """A resource of `size` bytes passes RESOURCE_LIMIT_BYTES; `sizes` has those of its parts."""
+    largest = max(sizes, key=lambda name: sizes[name])
+    message = (
+        f"the resource takes {size} bytes of JSON ({largest} alone {sizes[largest]}), at most {RESOURCE_LIMIT_BYTES} are allowed: "
+        "keep code in an image or a ConfigMap, large inputs in a file or an object store, and pass their address"
+    )
+    return Excess("ResourceTooLarge", message)
+
+
+def too_deep(name: str) -> Excess:
+    """The value called `name` has more than DEPTH_LIMIT levels."""
     message = (
         f"{name} is nested more than {DEPTH_LIMIT} levels deep, which is the most that is allowed: "
         "flatten it, or pass it as text or as the address of a file"
@@ -206,5 +213,5 @@ def _authored(metadata: Any) -> Any:
     if not isinstance(metadata, Mapping):
         return metadata
     annotations = metadata.get("annotations")
-    own = {name: value for name, value in annotations.items() if name != _KUBECTL_COPY} if isinstance(annotations, Mapping) else annotations
+    own = {name: value for name, value in annotations.items() if name != KUBECTL_COPY} if isinstance(annotations, Mapping) else annotations
     return {name: value for name, value in metadata.items() if name not in {"managedFields", "annotations"}} | {"annotations": own}

@@ -1,20 +1,36 @@
-"""The way to a kube-apiserver that operator and API share: credentials and a thin client on plain JSON.
+"""The way to a kube-apiserver that operator and API share: credentials, a thin client on plain JSON, an informer, leader election.
 
 Typed clients cost four to ten times the CPU per request (measured); what is needed here is a dozen requests.
 """
 
-from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, ApiError, Client, ClusterAway, ClusterRefusal
+from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, OPENED, ApiError, Client, ClusterAway, ClusterRefusal
 from mintaka_kubernetes.credentials import Credentials, NoCluster, Token, find_credentials
+from mintaka_kubernetes.decoding import Decoded, Document, Page, Unreadable
+from mintaka_kubernetes.informer import EventHandler, Informer
+from mintaka_kubernetes.resources import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, LEASES, PODS, Resource
 
 __all__ = [
+    "CONFIG_MAPS",
+    "FLOW_DEPLOYMENTS",
+    "FLOW_RUNS",
     "JSON_PATCH",
+    "LEASES",
     "MERGE_PATCH",
+    "OPENED",
+    "PODS",
     "ApiError",
     "Client",
     "ClusterAway",
     "ClusterRefusal",
     "Credentials",
+    "Decoded",
+    "Document",
+    "EventHandler",
+    "Informer",
     "NoCluster",
+    "Page",
+    "Resource",
     "Token",
+    "Unreadable",
     "find_credentials",
 ]

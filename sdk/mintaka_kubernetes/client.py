@@ -1,4 +1,4 @@
-"""Requests to one kube-apiserver over aiohttp and orjson; answers are plain JSON objects."""
+"""Requests to one kube-apiserver over aiohttp and orjson; answers are plain JSON objects, decoded one by one (`decoding`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import orjson
 
 from mintaka_core.errors import MintakaError
 from mintaka_kubernetes.credentials import find_credentials
+from mintaka_kubernetes.decoding import Unreadable, decode, decode_event, decode_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from mintaka_kubernetes.credentials import Credentials
+    from mintaka_kubernetes.decoding import Decoded, Document, Page
+    from mintaka_kubernetes.resources import Resource
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
@@ -25,6 +30,12 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _WATCH_SILENCE_SECONDS = 90
 _TEXT_LIMIT = 2000
 _ERRORS_FROM = 400
+#: A page that turns out larger is asked for again with fewer objects: an object may have 1.5 MiB.
+_PAGE_LIMIT_BYTES = 8 * 2**20
+_SHRINKING = 8
+
+#: The type of the first event of each watch.
+OPENED = "OPENED"
 
 
 class ApiError(MintakaError):
@@ -51,6 +62,10 @@ class ClusterAway(ApiError):
 
     def __init__(self, message: str) -> None:
         super().__init__(0, "Unreachable", message)
+
+
+class MalformedAnswer(ClusterAway):
+    """What was received as an answer of the kube-apiserver is not JSON, or not the JSON of such an answer."""
 
 
 class ClusterRefusal(ApiError):
@@ -103,33 +118,73 @@ class Client:
         path: str,
         *,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
         query: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-    ) -> dict[str, Any]:
-        """One request; the answer. Raises ApiError, ClusterAway, NoCluster."""
-        data = None if body is None else orjson.dumps(body)
-        try:
-            async with await self._send(method, path, query, data, {"Content-Type": content_type, "Accept": accept}, _TIMEOUT) as response:
-                payload = await response.read()
-                self._count(method, path, response.status)
-                if response.status >= _ERRORS_FROM:
-                    raise _error(response, payload)
-                answer: dict[str, Any] = orjson.loads(payload) if payload else {}
-                return answer
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self._away(method, path, error) from error
+    ) -> Document:
+        """One request; the answer, which has no structure in its `spec` if the object is `Unreadable`: for writes, and for kinds of ours.
 
-    async def list_page(self, path: str, query: Mapping[str, str], *, metadata_only: bool = False) -> dict[str, Any]:
-        """One page of a collection, or of its objects' metadata."""
-        return await self.request("GET", path, query=query, accept=_METADATA_ONLY if metadata_only else "application/json")
+        Raises ApiError, ClusterAway, NoCluster.
+        """
+        payload = await self._exchange(method, path, query, body, {"Content-Type": content_type, "Accept": _JSON})
+        if not payload:
+            return {}
+        answer = _object(path, payload)
+        return answer.document if isinstance(answer, Unreadable) else answer
+
+    async def read(self, path: str, *, typed: bool = False) -> Decoded:
+        """One object; `Unreadable` if it cannot be processed as it is. Raises as `request` does."""
+        payload = await self._exchange("GET", path, None, None, {"Accept": _JSON})
+        return _object(path, payload or b"", typed=typed)
+
+    async def may_list(self, resource: Resource, namespace: str) -> bool:
+        """Whether there is the right to list a resource in a namespace, which need not exist. Raises as `request` does.
+
+        Everybody who is authenticated may ask this (system:basic-user); if the server does not answer it, a list will tell.
+        """
+        attributes = {"namespace": namespace, "group": resource.group, "resource": resource.plural, "verb": "list"}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+        try:
+            answer = await self.request("POST", _ACCESS_REVIEWS, body=review)
+        except ClusterRefusal as refusal:
+            if refusal.transient:
+                raise
+            return True
+        return (answer.get("status") or {}).get("allowed") is not False
+
+    async def list_pages(
+        self, path: str, query: Mapping[str, str] | None = None, *, page_size: int, metadata_only: bool = False, typed: bool = False
+    ) -> AsyncIterator[Page]:
+        """A collection page by page, of at most `page_size` objects; fewer if these are large, so that a page stays small in memory.
+
+        `metadata_only` asks for the objects' metadata alone. Raises as `request` does.
+        """
+        headers = {"Accept": _METADATA_ONLY if metadata_only else _JSON}
+        parameters = {**(query or {})}
+        size = page_size
+        while True:
+            parameters["limit"] = str(size)
+            body = await self._exchange("GET", path, parameters, None, headers, limit=_PAGE_LIMIT_BYTES if size > 1 else None)
+            if body is None:
+                size = max(size // _SHRINKING, 1)
+                continue
+            try:
+                page = decode_page(body, typed=typed or metadata_only)
+            except ValueError as error:
+                raise _malformed(path, error) from error
+            del body
+            yield page
+            if not page.next_page:
+                return
+            parameters["continue"] = page.next_page
+            size = min(size * 2, page_size)
 
     async def watch(
-        self, path: str, version: str, *, seconds: int, query: Mapping[str, str] | None = None
+        self, path: str, version: str, *, seconds: int, query: Mapping[str, str] | None = None, typed: bool = False
     ) -> AsyncIterator[dict[str, Any]]:
         """The events `{"type": …, "object": …}` after resource version `version`, bookmarks included, for at most `seconds`.
 
-        Before the first comes `{"type": "OPENED"}`, made here: the server has accepted the watch. Raises as `request` does.
+        An object is `Unreadable` if it cannot be processed as it is. Before the first event comes `{"type": "OPENED"}`, made here:
+        the server has accepted the watch. Raises as `request` does.
         """
         parameters = {
             "watch": "1",
@@ -140,15 +195,37 @@ class Client:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_WATCH_SILENCE_SECONDS)
         try:
-            async with await self._send("GET", path, parameters, None, {"Accept": "application/json"}, timeout) as response:
+            async with await self._send("GET", path, parameters, None, {"Accept": _JSON}, timeout) as response:
                 self._count("WATCH", path, response.status)
                 if response.status >= _ERRORS_FROM:
                     raise _error(response, await response.read())
-                yield {"type": "OPENED"}
+                yield {"type": OPENED}
                 async for line in _lines(response.content):
-                    yield orjson.loads(line)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                    yield _event(path, line, typed=typed)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._away("WATCH", path, error) from error  # noqa: EM101 - a method
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Any,
+        headers: dict[str, str],
+        *,
+        limit: int | None = None,
+    ) -> bytes | None:
+        """One request; the answer's body, None if it has more than `limit` bytes."""
+        data = None if body is None else _encoded(method, path, body)
+        try:
+            async with await self._send(method, path, query, data, headers, _TIMEOUT) as response:
+                payload = await _read(response.content, limit)
+                self._count(method, path, response.status)
+                if response.status >= _ERRORS_FROM:
+                    raise _error(response, payload or b"")
+                return payload
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._away(method, path, error) from error
 
     async def _send(
         self,
@@ -177,18 +254,59 @@ class Client:
 def open_session(credentials: Credentials, **headers: str) -> aiohttp.ClientSession:
     """A session with the server's address and TLS, without a token; for whoever closes it."""
     connector = aiohttp.TCPConnector(limit=64, ssl=credentials.tls or True, keepalive_timeout=60)
-    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    # Answers of more than 128 KiB would be compressed, which costs the API server more than it saves within a cluster.
+    named = {"Accept-Encoding": "identity"}
+    named |= {name.replace("_", "-").title(): value for name, value in headers.items()}
     return aiohttp.ClientSession(credentials.server, connector=connector, headers=named, read_bufsize=2**20)
+
+
+def _object(path: str, payload: bytes, *, typed: bool = False) -> Decoded:
+    try:
+        return decode(payload, typed=typed)
+    except ValueError as error:
+        raise _malformed(path, error) from error
+
+
+def _event(path: str, line: bytes, *, typed: bool) -> dict[str, Any]:
+    try:
+        return decode_event(line, typed=typed)
+    except ValueError as error:
+        raise _malformed(path, error) from error
+
+
+def _malformed(path: str, error: ValueError) -> MalformedAnswer:
+    return MalformedAnswer(f"the answer of the kube-apiserver to {path} cannot be decoded: {error}")
+
+
+def _encoded(method: str, path: str, body: Any) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise ClusterRefusal(400, "BadRequest", f"the body of {method} {path} is not JSON that Kubernetes stores: {error}") from error
+
+
+async def _read(stream: aiohttp.StreamReader, limit: int | None) -> bytes | None:
+    """All that is left to read; None if that is more than `limit` bytes."""
+    chunks = []
+    size = 0
+    async for chunk in stream.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if limit is not None and size > limit:
+            return None
+    return b"".join(chunks)
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Lines of any length; StreamReader's own readline gives up on long ones."""
-    rest = b""
+    pieces: list[bytes] = []
     async for chunk in stream.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
+        first, *others = chunk.split(b"\n")
+        pieces.append(first)
+        for other in others:
+            if line := b"".join(pieces):
                 yield line
+            pieces = [other]
 
 
 def _error(response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:

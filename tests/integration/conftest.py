@@ -86,10 +86,10 @@ async def namespace(kubeconfig: str) -> AsyncIterator[Namespace]:
     """An empty namespace."""
     cluster = Cluster(kubeconfig)
     name = f"api-{uuid.uuid4().hex[:10]}"
-    await cluster._client.request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
+    await cluster.request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}})
     there = Namespace(cluster, name)
     yield there
     for run in await there.names():
         await there.drop_finalizers(run)
-    await cluster._client.request("DELETE", f"/api/v1/namespaces/{name}")
+    await cluster.request("DELETE", f"/api/v1/namespaces/{name}")
     await cluster.close()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api_testing import API, ORDINARY, Namespace, eventually, running, seen_run, status
-from mintaka_api.cluster import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, OPENED, Cluster
+from mintaka_api.cluster import Cluster
 from mintaka_api.settings import Settings
 from mintaka_core.names import API_VERSION, LABEL_TOMBSTONE
 from mintaka_history.database import DatabaseAway
-from mintaka_kubernetes import ClusterRefusal
+from mintaka_kubernetes import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, OPENED, ClusterRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.anyio
 
 
 def settings(database_url: str, kubeconfig: str, *namespaces: str) -> Settings:
-    """An API that mirrors some namespaces of the test cluster."""
-    return Settings(database_url=database_url, kubeconfig=kubeconfig, namespaces=namespaces)
+    """An API that mirrors some namespaces of the test cluster; the first is its release's as well."""
+    return Settings(database_url=database_url, kubeconfig=kubeconfig, namespaces=namespaces, release_namespace=namespaces[0])
 
 
 def run_of(client: httpx.AsyncClient, namespace: str, name: str) -> Callable[[], Awaitable[dict[str, Any]]]:
@@ -146,34 +146,33 @@ async def test_an_expired_watch_is_healed_by_a_list(
 ) -> None:
     """410 Gone leads to a new list, which also shows what vanished."""
     expired, lists = asyncio.Event(), []
-    watch, list_page = Cluster.watch, Cluster.list_page
+    watch, list_pages = Cluster.watch, Cluster.list_pages
 
-    async def expiring(self: Cluster, resource: Any, scope: Any, query: dict[str, str]) -> Any:
+    async def expiring(self: Cluster, path: str, version: str, **options: Any) -> Any:
         """A watch that breaks off at the next event once it is expired, and is too old from then on."""
-        version = "1" if expired.is_set() else query["resourceVersion"]
-        async for event in watch(self, resource, scope, {**query, "resourceVersion": version}):
+        async for event in watch(self, path, "1" if expired.is_set() else version, **options):
             if expired.is_set() and event["type"] not in {"ERROR", OPENED}:
                 return
             yield event
 
-    async def counted(self: Cluster, resource: Any, *arguments: Any) -> dict[str, Any]:
-        lists.append(resource)
-        return await list_page(self, resource, *arguments)
+    def counted(self: Cluster, path: str, *arguments: Any, **options: Any) -> Any:
+        lists.append(path)
+        return list_pages(self, path, *arguments, **options)
 
     monkeypatch.setattr(Cluster, "watch", expiring)
-    monkeypatch.setattr(Cluster, "list_page", counted)
+    monkeypatch.setattr(Cluster, "list_pages", counted)
     async with running(settings(database_url, kubeconfig, namespace.name)) as client:
         for name in ("stays", "leaves"):
             await namespace.create(name)
             await eventually(run_of(client, namespace.name, name), bool)
-        before = lists.count(FLOW_RUNS)
+        before = lists.count(FLOW_RUNS.path(namespace.name))
         expired.set()
         await namespace.drop_finalizers("leaves")
         await namespace.delete("leaves")
         await namespace.set_status("stays", status(ORDINARY[:2]))
 
         async def listed() -> int:
-            return lists.count(FLOW_RUNS) - before
+            return lists.count(FLOW_RUNS.path(namespace.name)) - before
 
         await eventually(listed, lambda count: count >= 2)
         expired.clear()
@@ -183,7 +182,7 @@ async def test_an_expired_watch_is_healed_by_a_list(
         await eventually(run_of(client, namespace.name, "stays"), lambda run: run["sequence"] == 4)
 
 
-async def test_a_tombstone_is_taken_in_and_deleted(database_url: str, kubeconfig: str, namespace: Namespace) -> None:
+async def test_a_tombstone_is_imported_and_deleted(database_url: str, kubeconfig: str, namespace: Namespace) -> None:
     """What the operator wrote down while nobody mirrored ends up in the database; one that makes no sense stays."""
     last = seen_run("departed", ORDINARY, namespace=namespace.name, version=7)
     for name, data in (("good", json.dumps(last)), ("bad", "{}")):
@@ -195,8 +194,7 @@ async def test_a_tombstone_is_taken_in_and_deleted(database_url: str, kubeconfig
         assert seen["deleted"] is not None
 
         async def tombstones() -> set[str]:
-            page = await namespace.cluster.list_page(CONFIG_MAPS, namespace.name, {"labelSelector": f"{LABEL_TOMBSTONE}=true"})
-            return {item["metadata"]["name"] for item in page["items"]}
+            return {document["metadata"]["name"] for document in await namespace.documents(CONFIG_MAPS, f"{LABEL_TOMBSTONE}=true")}
 
         assert await eventually(tombstones, lambda names: "good" not in names) == {"bad"}
 
@@ -220,7 +218,7 @@ async def test_runs_can_be_found_by_the_tags_of_their_deployment(database_url: s
         assert (await client.get(f"{API}/flow-runs?tag=own&tag=other")).json()["items"] == []
         found = (await client.get(f"{API}/flow-deployments?tag=prod&name=night")).json()["items"]
         assert [(item["name"], item["schedules"][0]["cron"]) for item in found] == [("nightly", "@daily")]
-        await namespace.cluster._client.request("DELETE", FLOW_DEPLOYMENTS.path(namespace.name, "nightly"))
+        await namespace.cluster.request("DELETE", FLOW_DEPLOYMENTS.path(namespace.name, "nightly"))
         await eventually(lambda: client.get(f"{API}/flow-deployments"), lambda answer: answer.json()["items"] == [])
         assert (await client.get(f"{API}/flow-deployments/{namespace.name}/nightly")).json()["deleted"]
 

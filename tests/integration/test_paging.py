@@ -16,8 +16,9 @@ from sqlalchemy import event
 
 from api_testing import API, ORDINARY, report, running, seen_run, status, task
 from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import read_run, run_rows, words_of_run
+from mintaka_api.row_mapping import run_rows, words_of_run
 from mintaka_api.settings import Settings
+from mintaka_api.snapshots import snapshot_of
 from mintaka_core.states import StateType
 from mintaka_history.codes import STATE_CODES
 from mintaka_history.database import Database
@@ -38,10 +39,10 @@ _NAMESPACES = ("a", "b", "c")
 
 def write(database: Database, names: Names, documents: list[dict[str, Any]]) -> None:
     """Mirror flow runs."""
-    snapshots = [read_run(document, 0.0) for document in documents]
-    ids = names.given(database, {word for snapshot in snapshots for word in words_of_run(snapshot, ())})
+    runs = [snapshot_of(document, 0.0).parsed() for document in documents]
+    ids = names.given(database, {word for run in runs for word in words_of_run(run, ())})
     with database.writing() as connection:
-        mirrored.write_runs(connection, [run_rows(snapshot, ids, ()) for snapshot in snapshots])
+        mirrored.write_runs(connection, [run_rows(run, ids, ()) for run in runs])
 
 
 def made_up_run(position: int, second: int, state: StateType, namespace: str, tags: list[str], name: str) -> dict[str, Any]:

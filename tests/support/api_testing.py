@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from mintaka_api.app import create_app
-from mintaka_api.cluster import FLOW_RUNS, Cluster
 from mintaka_core.names import API_VERSION, MIRROR_FINALIZER
+from mintaka_kubernetes import FLOW_RUNS, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from mintaka_api.cluster import Cluster
     from mintaka_api.settings import Settings
+    from mintaka_kubernetes import Resource
 
 API = "/api/v1"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,23 +108,29 @@ class Namespace:
     async def set_status(self, name: str, wanted: dict[str, Any]) -> dict[str, Any]:
         """Write a flow run's status, as the operator would."""
         path = FLOW_RUNS.path(self.name, name) + "/status"
-        return await self.cluster._client.request("PATCH", path, body={"status": wanted}, content_type="application/merge-patch+json")
+        return await self.cluster.request("PATCH", path, body={"status": wanted}, content_type="application/merge-patch+json")
 
     async def delete(self, name: str) -> None:
         """Delete a flow run."""
-        await self.cluster._client.request("DELETE", FLOW_RUNS.path(self.name, name))
+        await self.cluster.request("DELETE", FLOW_RUNS.path(self.name, name))
 
     async def drop_finalizers(self, name: str) -> None:
         """Let go of a flow run as somebody in a hurry would."""
         path = FLOW_RUNS.path(self.name, name)
-        await self.cluster._client.request(
-            "PATCH", path, body={"metadata": {"finalizers": None}}, content_type="application/merge-patch+json"
-        )
+        await self.cluster.request("PATCH", path, body={"metadata": {"finalizers": None}}, content_type="application/merge-patch+json")
 
     async def names(self) -> set[str]:
         """The flow runs that are there."""
-        page = await self.cluster.list_page(FLOW_RUNS, self.name, {})
-        return {item["metadata"]["name"] for item in page["items"]}
+        return {document["metadata"]["name"] for document in await self.documents(FLOW_RUNS)}
+
+    async def documents(self, resource: Resource, selector: str = "") -> list[dict[str, Any]]:
+        """The objects of a kind that are there, as far as they can be read."""
+        query = {"labelSelector": selector} if selector else {}
+        return [
+            found.document if isinstance(found, Unreadable) else found
+            async for page in self.cluster.list_pages(resource.path(self.name), query, page_size=100)
+            for found in page
+        ]
 
 
 def task(n: int, *, seq: int = 3, state: str = "COMPLETED", **members: Any) -> dict[str, Any]:

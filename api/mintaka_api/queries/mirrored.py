@@ -22,7 +22,7 @@ from mintaka_history.tables import flow_deployments, flow_run_tags, flow_run_tra
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
 #: The rule under which the API records that a run left the cluster unfinished.
 VANISHED_RULE = "end_what_was_deleted"
@@ -105,16 +105,20 @@ def write_deployments(connection: Connection, rows: list[dict[str, Any]]) -> Non
     connection.execute(statement, sorted(rows, key=lambda row: row["uid"]))
 
 
-def live_runs(connection: Connection, namespace: int | None) -> set[str]:
-    """The uids of the runs that are in the cluster as far as the database knows."""
-    query = select(flow_runs.c.uid).where(flow_runs.c.deleted.is_(None))
-    return set(connection.scalars(query if namespace is None else query.where(flow_runs.c.ns == namespace)))
+def live_runs(connection: Connection, namespace: int | None) -> dict[str, str]:
+    """Resource version by uid of the runs that are in the cluster as far as the database knows."""
+    query = select(flow_runs.c.uid, flow_runs.c.resource_version).where(flow_runs.c.deleted.is_(None))
+    return _versions(connection, query if namespace is None else query.where(flow_runs.c.ns == namespace))
 
 
-def live_deployments(connection: Connection, namespace: int | None) -> set[str]:
-    """The uids of the deployments that are in the cluster as far as the database knows."""
-    query = select(flow_deployments.c.uid).where(flow_deployments.c.deleted.is_(None))
-    return set(connection.scalars(query if namespace is None else query.where(flow_deployments.c.ns == namespace)))
+def live_deployments(connection: Connection, namespace: int | None) -> dict[str, str]:
+    """Resource version by uid of the deployments that are in the cluster as far as the database knows."""
+    query = select(flow_deployments.c.uid, flow_deployments.c.resource_version).where(flow_deployments.c.deleted.is_(None))
+    return _versions(connection, query if namespace is None else query.where(flow_deployments.c.ns == namespace))
+
+
+def _versions(connection: Connection, query: Select[Any]) -> dict[str, str]:
+    return {row.uid: str(row.resource_version) for row in connection.execute(query)}
 
 
 def vanish_runs(connection: Connection, uids: Collection[str], now: int) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from api_testing import ORDINARY, seen_run
+from mintaka_api.finalizers import release_of
 from mintaka_api.queries.mirrored import VANISHED_RULE
-from mintaka_api.row_mapping import read_run, resource_version, run_rows, words_of_run
+from mintaka_api.row_mapping import ObservedRun, read_deployment, read_run, resource_version, run_rows, words_of_run
+from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED
@@ -15,29 +20,32 @@ from mintaka_history.codes import STATE_CODES, NameKind
 IDS = {(NameKind.NAMESPACE, "ns"): 1, (NameKind.DEPLOYMENT, "d"): 2, (NameKind.TAG, "own"): 3, (NameKind.TAG, "inherited"): 4}
 
 
+def observed(document: dict[str, Any], gone_time: int | None = None) -> ObservedRun:
+    """A run as the mirror writes it."""
+    return replace(snapshot_of(document, 0.0), gone_time=gone_time).parsed()
+
+
 def test_a_run_without_status_is_scheduled() -> None:
     """The operator has not seen it yet."""
-    rows = run_rows(read_run(seen_run("one"), 0.0), IDS, ())
+    rows = run_rows(observed(seen_run("one")), IDS, ())
     assert (rows.row["state"], rows.row["sequence"], rows.transitions) == (STATE_CODES[SCHEDULED], 0, [])
 
 
 def test_tags_are_its_own_then_those_of_its_deployment() -> None:
     """Each once."""
-    snapshot = read_run(seen_run("one", spec={"deployment": "d", "tags": ["own"]}), 0.0)
-    assert words_of_run(snapshot, ("own", "inherited")) == set(IDS)
-    rows = run_rows(snapshot, IDS, ("own", "inherited"))
+    run = observed(seen_run("one", spec={"deployment": "d", "tags": ["own"]}))
+    assert words_of_run(run, ("own", "inherited")) == set(IDS)
+    rows = run_rows(run, IDS, ("own", "inherited"))
     assert (rows.tags, rows.row["tags"]) == ([3, 4], '["own","inherited"]')
 
 
 def test_a_run_gone_before_its_end_is_cancelled() -> None:
     """With a transition of its own; one that had ended only gets its time of leaving."""
-    unfinished = read_run(seen_run("one", ORDINARY[:3]), 0.0)
-    unfinished.gone_time = 9
+    unfinished = observed(seen_run("one", ORDINARY[:3]), 9)
     rows = run_rows(unfinished, IDS, ())
     assert (rows.row["state"], rows.row["sequence"], rows.row["reason"], rows.row["deleted"]) == (STATE_CODES[CANCELLED], 4, "Deleted", 9)
     assert (rows.transitions[-1]["seq"], rows.transitions[-1]["rule"]) == (4, VANISHED_RULE)
-    finished = read_run(seen_run("two", ORDINARY), 0.0)
-    finished.gone_time = 9
+    finished = observed(seen_run("two", ORDINARY), 9)
     rows = run_rows(finished, IDS, ())
     assert (rows.row["state"], rows.row["sequence"], len(rows.transitions), rows.row["deleted"]) == (STATE_CODES[COMPLETED], 4, 4, 9)
 
@@ -53,18 +61,44 @@ def test_a_run_gone_before_its_end_is_cancelled() -> None:
     ],
     ids=["deleted and ended", "not deleted", "still running", "without status", "held by others only"],
 )
-def test_only_a_deleted_and_ended_run_is_let_go(states: tuple[str, ...], metadata: dict[str, object], expected: bool) -> None:
-    """And only where our finalizer holds it."""
-    assert read_run(seen_run("one", states, **{"finalizers": ["other", MIRROR_FINALIZER], **metadata}), 0.0).acknowledgeable is expected
+def test_only_a_deleted_and_ended_run_is_released(states: tuple[str, ...], metadata: dict[str, object], expected: bool) -> None:
+    """And only if our finalizer holds it; with a patch that fails once the run has changed."""
+    run = observed(seen_run("one", states, **{"finalizers": ["other", MIRROR_FINALIZER], **metadata}))
+    release = release_of(run, None)
+    assert (release is not None) is expected
+    if release is not None:
+        assert release.patch()[1:] == [
+            {"op": "test", "path": "/status/sequence", "value": 4},
+            {"op": "test", "path": "/metadata/finalizers/1", "value": MIRROR_FINALIZER},
+            {"op": "remove", "path": "/metadata/finalizers/1"},
+        ]
 
 
-def test_an_object_that_makes_no_sense_is_told_by_name() -> None:
+def test_an_object_that_makes_no_sense_is_reported_by_name() -> None:
     """InvalidResource, not a crash."""
     document = seen_run("one") | {"status": {"sequence": "many"}}
     with pytest.raises(InvalidResource, match=r"ns/one cannot be read: status\.sequence"):
-        read_run(document, 0.0)
+        read_run(document)
+    with pytest.raises(InvalidResource, match="ns/one is not a flow run"):
+        snapshot_of(document, 0.0)
     with pytest.raises(InvalidResource, match="without metadata"):
-        read_run({}, 0.0)
+        snapshot_of({}, 0.0)
+
+
+def test_a_run_whose_spec_is_not_valid_is_stored_without_it() -> None:
+    """Its states and its end are history as any other's, and its finalizer goes."""
+    spec = {"deployment": "d", "scheduledTime": "2026-01-01T00:00:00+99:99", "parameters": {"a": 1}}
+    metadata = {"finalizers": [MIRROR_FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    run = observed(seen_run("one", ("SCHEDULED", "FAILED"), spec=spec, **metadata))
+    row = run_rows(run, IDS, ()).row
+    assert (row["deployment"], row["parameters"], row["scheduled"], row["sequence"]) == (2, None, None, 2)
+    assert release_of(run, None) is not None
+
+
+def test_a_deployment_whose_spec_is_not_valid_is_stored_without_it() -> None:
+    """It is listed under its name."""
+    document = {"metadata": {"name": "d", "namespace": "ns", "uid": "u"}, "spec": {"schedules": "daily"}}
+    assert read_deployment(document).metadata.name == "d"
 
 
 @pytest.mark.parametrize(("text", "number"), [("12", 12), ("", 0), ("abc", 0), ("9" * 30, 0), ("²", 0)])
@@ -77,6 +111,6 @@ def test_nul_never_reaches_the_database() -> None:
     """PostgreSQL could not keep it."""
     document = seen_run("one", ORDINARY[:1], spec={"template": {"entrypoint": "a:b"}, "parameters": {"x": "\0"}})
     document["status"]["state"]["message"] = "a\0b"
-    row = run_rows(read_run(document, 0.0), IDS, ()).row
+    row = run_rows(observed(document), IDS, ()).row
     assert "\0" not in row["message"]
     assert "u0000" not in row["parameters"]

@@ -1,0 +1,272 @@
+"""Keep a handler up to date about one collection: list it, watch it from there, list again when the watch is lost.
+
+The watch is resumed from the last resource version seen, which bookmarks keep young; if the server no longer has it (410 Gone), the
+collection is listed again, and what was known and is not listed has vanished. An informer ends only when it is cancelled: whatever
+a handler raises about one object concerns that object alone, everything else is retried with growing waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from mintaka_core.errors import MintakaError
+from mintaka_kubernetes.client import OPENED, ApiError, ClusterRefusal, MalformedAnswer
+from mintaka_kubernetes.decoding import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+
+    from mintaka_kubernetes.decoding import Document, Page
+    from mintaka_kubernetes.resources import Resource
+
+_logger = logging.getLogger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+#: For a namespace that is missing or in which there is no right to list: until somebody creates it.
+_REFUSED_WAIT_SECONDS = 30.0
+#: A watch that stood so long was in order: the next wait is the first again.
+_STEADY_SECONDS = 5.0
+#: Bookmarks arrive about once a minute: an informer that has heard nothing for longer hears nothing at all.
+DEAF_SECONDS = 150.0
+_GONE = 410
+_REFUSALS = frozenset({403, 404})
+#: Objects whose fault was logged, so that each is logged once and not with every event.
+_LOGGED_AT_MOST = 1000
+_MESSAGE_CHARACTERS = 1000
+
+
+class Source(Protocol):
+    """What an informer reads from; `mintaka_kubernetes.Client` is one."""
+
+    async def may_list(self, resource: Resource, namespace: str) -> bool:
+        """Whether there is the right to list a resource in a namespace."""
+
+    def list_pages(self, path: str, query: Mapping[str, str] | None = None, *, page_size: int, typed: bool = False) -> AsyncIterator[Page]:
+        """A collection page by page."""
+
+    def watch(
+        self, path: str, version: str, *, seconds: int, query: Mapping[str, str] | None = None, typed: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The events after a resource version."""
+
+
+class EventHandler(Protocol):
+    """Handles what an informer hears. Documents are the handler's to keep or change."""
+
+    async def known(self) -> dict[str, str]:
+        """Resource version by uid of the objects thought to exist, for a dict of the informer's own. Asked before each list; may wait.
+
+        Objects of that version are not presented again, those not listed have vanished.
+        """
+
+    async def ready(self) -> None:
+        """Wait until another page of a list can be handled."""
+
+    def present(self, document: Document) -> None:
+        """Handle an object that exists: it is new, has changed, or is as before."""
+
+    def gone(self, document: Document) -> None:
+        """Handle the last state of an object that was deleted."""
+
+    def vanished(self, uids: Collection[str]) -> None:
+        """Handle that objects were deleted unseen."""
+
+    def unreadable(self, found: Unreadable) -> None:
+        """Handle an object that exists and cannot be processed as it is."""
+
+
+class Informer:
+    """List and watch a resource in one namespace (None: in all).
+
+    In a named namespace it asks first whether it may: one that is missing has no Role. `selector` is a label selector. `count` is
+    called with `restart` when a watch is opened again, with `unreadable` for each unreadable object.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        resource: Resource,
+        namespace: str | None,
+        handler: EventHandler,
+        *,
+        selector: str = "",
+        page_size: int = 100,
+        count: Callable[[Literal["restart", "unreadable"]], None] = lambda _what: None,
+    ) -> None:
+        self._source = source
+        self._resource = resource
+        self._namespace = namespace
+        self._path = resource.path(namespace)
+        self._handler = handler
+        self._query = {"labelSelector": selector} if selector else {}
+        self._page_size = page_size
+        self._count = count
+        self._version = ""
+        self._heard_time = float("inf")
+        self._opened_time = float("inf")
+        self._waits = False
+        self._reported = ""
+        self._logged: set[str] = set()
+        #: True while it may not list: the namespace is missing, or the right to do so.
+        self.refused = False
+        #: What keeps the handler from being up to date, in a sentence; "" if nothing does.
+        self.problem = "not listed yet"
+        #: Set once the collection was listed to its end.
+        self.synced = asyncio.Event()
+        #: Set once it was listed, or may not be: waiting longer may be waiting for ever.
+        self.settled = asyncio.Event()
+
+    @property
+    def deaf(self) -> bool:
+        """True if nothing was heard for too long, neither a page of a list nor an event nor a bookmark, and the server did not refuse."""
+        return not (self.refused or self._waits) and time.monotonic() - self._heard_time > DEAF_SECONDS
+
+    def forget(self) -> None:
+        """Begin with a list the next time."""
+        self._version = ""
+        self.synced.clear()
+        self.settled.clear()
+        self.refused = False
+        self.problem = "not listed yet"
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        self._heard_time = time.monotonic()
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            wanted = None
+            self._opened_time = float("inf")
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+            except Exception as error:  # noqa: BLE001 - nothing but being cancelled ends an informer
+                wanted = self._note(error)
+            if time.monotonic() - self._opened_time > _STEADY_SECONDS:
+                wait = _FIRST_WAIT_SECONDS
+                self._reported = ""
+            await asyncio.sleep(wanted or wait * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, keeps no secret
+            wait = min(wait * 2, _REFUSED_WAIT_SECONDS if self.refused else _LONGEST_WAIT_SECONDS)
+            self._count("restart")
+
+    def _note(self, error: Exception) -> float | None:
+        """Say what went wrong; how long the server asks to wait, None if it does not say."""
+        if isinstance(error, ApiError) and error.code == _GONE:
+            _logger.info("the watch of %s has expired: listing again", self._path)
+            self._version = ""
+            return error.retry_after
+        unforeseen = not isinstance(error, MintakaError)
+        if unforeseen or isinstance(error, MalformedAnswer):
+            self._version = ""  # what came then would come again
+        self.refused = isinstance(error, ApiError) and error.code in _REFUSALS
+        if self.refused:
+            self.settled.set()
+        problem = f"{self._path} cannot be {'watched' if self._version else 'listed'}: {error if str(error) else repr(error)}"
+        if problem != self._reported:
+            _logger.warning("%s; trying again", problem, exc_info=error if unforeseen else None)
+        self.problem = self._reported = problem
+        return error.retry_after if isinstance(error, ApiError) else None
+
+    async def _wait_for[Answer](self, answer: Awaitable[Answer]) -> Answer:
+        """What the handler answers; the time it takes does not count as silence of the server."""
+        started, self._waits = time.monotonic(), True
+        try:
+            return await answer
+        finally:
+            self._waits = False
+            self._heard_time += time.monotonic() - started
+
+    async def _list(self) -> None:
+        if self._namespace is not None and not await self._source.may_list(self._resource, self._namespace):
+            message = f"there is no right to list {self._resource.plural} in namespace {self._namespace}, or no such namespace"
+            raise ClusterRefusal(403, "Forbidden", message)
+        known = await self._wait_for(self._handler.known())
+        version = ""
+        async for page in self._source.list_pages(self._path, self._query, page_size=self._page_size, typed=self._resource.typed):
+            self._heard_time = time.monotonic()
+            for found in page.changed(known):
+                self._deliver(found)
+            version = page.version
+            await self._wait_for(self._handler.ready())
+        if known:
+            self._handler.vanished(known.keys())
+        self._version = version or "0"
+        self.refused = False
+        self.problem = ""
+        self.synced.set()
+        self.settled.set()
+
+    async def _watch(self) -> None:
+        seconds = 300 + random.randrange(300)  # noqa: S311 - spreads the load of many replicas
+        async for event in self._source.watch(self._path, self._version, seconds=seconds, query=self._query, typed=self._resource.typed):
+            self._heard_time = time.monotonic()
+            kind = event["type"]
+            if kind == OPENED:
+                self._opened_time = self._heard_time
+                self.refused, self.problem = False, ""
+                continue
+            found = event["object"]
+            document = found.document if isinstance(found, Unreadable) else found
+            version = (document.get("metadata") or {}).get("resourceVersion")
+            if kind in {"ADDED", "MODIFIED"}:
+                self._deliver(found)
+            elif kind == "DELETED":
+                self._deliver_last(document)
+            elif kind == "ERROR":
+                raise _watch_error(document)
+            if version:
+                self._version = version
+
+    def _deliver(self, found: Document | Unreadable) -> None:
+        if isinstance(found, Unreadable):
+            self._report(found)
+            return
+        try:
+            self._handler.present(found)
+        except Exception as error:  # noqa: BLE001 - one object is no reason to miss the others
+            self._report(self._failed(found, error))
+
+    def _deliver_last(self, document: Document) -> None:
+        try:
+            self._handler.gone(document)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._log(self._failed(document, error))
+
+    def _failed(self, document: Document, error: Exception) -> Unreadable:
+        """The object of a handler that raised."""
+        if _name_of(document) not in self._logged:
+            _logger.error("handling %s %s failed", self._path, _name_of(document), exc_info=error)
+        return Unreadable.of(document, f"it cannot be processed: {type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS])
+
+    def _report(self, found: Unreadable) -> None:
+        """Count, log and deliver an object that cannot be processed."""
+        self._log(found)
+        try:
+            self._handler.unreadable(found)
+        except Exception:
+            _logger.exception("handling the unreadable object %s of %s failed", _name_of(found.document), self._path)
+
+    def _log(self, found: Unreadable) -> None:
+        self._count("unreadable")
+        name = _name_of(found.document)
+        if name not in self._logged:
+            _logger.warning("%s of %s cannot be processed (%s): %s", name, self._path, found.reason, found.message)
+        if len(self._logged) >= _LOGGED_AT_MOST:
+            self._logged.clear()
+        self._logged.add(name)
+
+
+def _name_of(document: Document) -> str:
+    metadata = document.get("metadata") or {}
+    return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+
+
+def _watch_error(status: Document) -> ClusterRefusal:
+    seconds = (status.get("details") or {}).get("retryAfterSeconds")
+    message = status.get("message") or "watch error"
+    return ClusterRefusal(status.get("code") or 500, status.get("reason") or "", message, float(seconds) if seconds else None)
