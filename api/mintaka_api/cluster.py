@@ -26,8 +26,9 @@ class Cluster(Client):
         return await self.request("POST", resource.path(namespace), body=manifest)
 
     async def patch(self, resource: Resource, namespace: str, name: str, operations: list[dict[str, Any]]) -> Document:
-        """Patch an object by JSON Patch (RFC 6902), whose `test` operations make it conditional."""
-        return await self.request("PATCH", resource.path(namespace, name), body=operations, content_type=JSON_PATCH)
+        """Patch an object by JSON Patch (RFC 6902), whose `test` operations make it conditional; its metadata afterwards."""
+        path = resource.path(namespace, name)
+        return await self.request("PATCH", path, body=operations, content_type=JSON_PATCH, metadata_only=True)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> Document:
         """Delete the object that has this `uid`."""

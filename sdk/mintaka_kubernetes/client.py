@@ -23,7 +23,8 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _JSON = "application/json"
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 #: The server sends bookmarks about once a minute: a watch that is silent for longer is dead.
@@ -120,12 +121,14 @@ class Client:
         body: Any = None,
         content_type: str = _JSON,
         query: Mapping[str, str] | None = None,
+        metadata_only: bool = False,
     ) -> Document:
-        """One request; the answer, which has no structure in its `spec` if the object is `Unreadable`: for writes, and for kinds of ours.
+        """One request; the answer, or just the object's metadata. If the object is `Unreadable`, it is its `document`: for writes.
 
         Raises ApiError, ClusterAway, NoCluster.
         """
-        payload = await self._exchange(method, path, query, body, {"Content-Type": content_type, "Accept": _JSON})
+        headers = {"Content-Type": content_type, "Accept": _METADATA if metadata_only else _JSON}
+        payload = await self._exchange(method, path, query, body, headers)
         if not payload:
             return {}
         answer = _object(path, payload)
@@ -158,7 +161,7 @@ class Client:
 
         `metadata_only` asks for the objects' metadata alone. Raises as `request` does.
         """
-        headers = {"Accept": _METADATA_ONLY if metadata_only else _JSON}
+        headers = {"Accept": _METADATA_LIST if metadata_only else _JSON}
         parameters = {**(query or {})}
         size = page_size
         while True:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka_core.errors import MintakaError
 from mintaka_core.names import GROUP, LABEL_MANAGED_BY, LABEL_TOMBSTONE, MANAGED_BY, MIRROR_FINALIZER, POD_FINALIZER, VERSION
 from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, ApiError
+from mintaka_kubernetes.decoding import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 _FORBIDDEN, _NOT_FOUND = 403, 404
 #: What a patch answers when the object has changed or gone meanwhile: the next round lists it again.
 _CHANGED = frozenset({404, 409, 422})
-#: An answer without what the object holds, which may be large, or nested too deep to be decoded.
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-_PAGE = "500"
+_PAGE_SIZE = 500
 _AT_ONCE = 16
 _POLL_SECONDS = 0.5
 #: How long a pod may outlive its grace period before its node is taken for lost.
@@ -203,7 +202,7 @@ async def _remove(client: Client, collection: str, metadata: dict[str, Any], fin
     place = f"/metadata/finalizers/{metadata['finalizers'].index(finalizer)}"
     patch = [{"op": "test", "path": place, "value": finalizer}, {"op": "remove", "path": place}]
     try:
-        await client.request("PATCH", f"{path}/{metadata['name']}", body=patch, content_type=JSON_PATCH, accept=_METADATA)
+        await client.request("PATCH", f"{path}/{metadata['name']}", body=patch, content_type=JSON_PATCH, metadata_only=True)
     except ApiError as error:
         if error.code not in _CHANGED and not error.transient:
             raise
@@ -229,18 +228,13 @@ async def _count(client: Client, path: str, labels: str = "", fields: str = "") 
 
 async def _pages(client: Client, path: str, labels: str = "", fields: str = "") -> AsyncIterator[list[dict[str, Any]]]:
     """The objects of a collection page by page, as metadata; none if the collection itself does not exist."""
-    query = {"limit": _PAGE, **({"labelSelector": labels} if labels else {}), **({"fieldSelector": fields} if fields else {})}
-    while True:
-        try:
-            page = await client.list_page(path, query, metadata_only=True)
-        except ApiError as error:
-            if error.code == _NOT_FOUND:
-                return
+    query = {**({"labelSelector": labels} if labels else {}), **({"fieldSelector": fields} if fields else {})}
+    try:
+        async for page in client.list_pages(path, query, page_size=_PAGE_SIZE, metadata_only=True):
+            yield [found.document if isinstance(found, Unreadable) else found for found in page]
+    except ApiError as error:
+        if error.code != _NOT_FOUND:
             raise
-        yield page.get("items") or []
-        query["continue"] = (page.get("metadata") or {}).get("continue") or ""
-        if not query["continue"]:
-            return
 
 
 def _flow_runs(namespace: str | None) -> str:
