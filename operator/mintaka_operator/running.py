@@ -9,11 +9,11 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mintaka_kubernetes import Leadership, LeaseLost
 from mintaka_operator import metrics, paths
 from mintaka_operator.cluster import Cluster
 from mintaka_operator.handlers import KopfThread
 from mintaka_operator.informing import OUR_PODS, Informer
-from mintaka_operator.leading import Leadership, LeaseLost
 from mintaka_operator.queueing import WorkQueue
 from mintaka_operator.relisting import Relister
 from mintaka_operator.serving import serve
@@ -133,7 +133,13 @@ async def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Cluster() as cluster:
-        leadership = Leadership(cluster, namespace=settings.lease_namespace, name=settings.lease_name, identity=settings.identity)
+        leadership = Leadership(
+            cluster,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity,
+            changed=metrics.LEADING.set,
+        )
         operator = Operator(World(cluster, settings), leadership)
         runner = await serve(settings.http_host, settings.http_port, operator.health, operator.ready, operator.collect)
         leading = asyncio.create_task(operator.lead())

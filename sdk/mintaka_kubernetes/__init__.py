@@ -7,6 +7,7 @@ from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, OPENED, ApiError,
 from mintaka_kubernetes.credentials import Credentials, NoCluster, Token, find_credentials
 from mintaka_kubernetes.decoding import Decoded, Document, Page, Unreadable
 from mintaka_kubernetes.informer import EventHandler, Informer
+from mintaka_kubernetes.leader_election import Leadership, LeaseLost
 from mintaka_kubernetes.resources import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, LEASES, PODS, Resource
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "Document",
     "EventHandler",
     "Informer",
+    "Leadership",
+    "LeaseLost",
     "NoCluster",
     "Page",
     "Resource",

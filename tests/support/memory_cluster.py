@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mintaka_operator.cluster import ApiError
+from mintaka_kubernetes import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from mintaka_core.errors import MintakaError
 
 
 class MemoryCluster:
@@ -20,7 +22,7 @@ class MemoryCluster:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
-        self.fault: Callable[[str, str], ApiError | float | None] = lambda _method, _path: None
+        self.fault: Callable[[str, str], MintakaError | float | None] = lambda _method, _path: None
         self._version = 100
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -34,10 +36,20 @@ class MemoryCluster:
     async def _arrive(self, method: str, path: str) -> None:
         self.requests.append((method, path))
         fault = self.fault(method, path)
-        if isinstance(fault, ApiError):
+        if isinstance(fault, Exception):
             raise fault
         if fault is not None:
             await asyncio.sleep(fault)
+
+    async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> dict[str, Any]:
+        """As the shared client has it."""
+        match method:
+            case "GET":
+                return await self.get(path)
+            case "POST":
+                return await self.create(path, body)
+        assert method == "PUT"
+        return await self.replace(path, body)
 
     async def get(self, path: str, **_: str) -> dict[str, Any]:
         """Read one object."""

@@ -9,7 +9,7 @@ import pytest
 
 from jumping import Clock, JumpingLoop
 from memory_cluster import MemoryCluster
-from mintaka_operator import informing, leading, queueing
+from mintaka_operator import informing, queueing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """A clock that jumps."""
     loop = JumpingLoop()
-    for module in (queueing, leading, informing):
+    for module in (queueing, informing):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=loop.time))
     yield Clock(loop)
     loop.run_until_complete(loop.shutdown_asyncgens())

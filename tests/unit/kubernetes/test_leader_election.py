@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mintaka_operator.cluster import ApiError, Cluster
-from mintaka_operator.leading import DURATION_SECONDS, RENEW_SECONDS, Leadership, LeaseLost
+from mintaka_kubernetes import ApiError, NoCluster
+from mintaka_kubernetes.leader_election import DURATION_SECONDS, RENEW_SECONDS, Leadership, LeaseLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jumping import Clock
     from memory_cluster import MemoryCluster
+    from mintaka_core.errors import MintakaError
+    from mintaka_kubernetes import Client
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/system/leases/operator"
 DOWN = ApiError(503, "ServiceUnavailable", "down")
 
 #: What the API server does, by the seconds since the last renewal: it fails, or it hangs for so many seconds.
-OUTAGES: dict[str, Callable[[float], ApiError | float]] = {
+OUTAGES: dict[str, Callable[[float], MintakaError | float]] = {
     "it is down": lambda _: DOWN,
     "it cannot be reached": lambda _: ApiError(0, "Unreachable", "connection refused"),
+    "there are no credentials any more": lambda _: NoCluster("the credential plugin gave no token"),
     "it forbids": lambda _: ApiError(403, "Forbidden", "no"),
     "it hangs": lambda _: 100.0,
     "it fails, then hangs": lambda seconds: DOWN if seconds < 9 else 100.0,
@@ -32,7 +36,7 @@ OUTAGES: dict[str, Callable[[float], ApiError | float]] = {
 
 def claim(cluster: MemoryCluster, identity: str = "me") -> Leadership:
     """One replica."""
-    return Leadership(cast("Cluster", cluster), namespace="system", name="operator", identity=identity)
+    return Leadership(cast("Client", cluster), namespace="system", name="operator", identity=identity)
 
 
 def held(cluster: MemoryCluster, holder: str = "other", time: str = "2026-03-04T05:00:00.000000Z") -> None:
@@ -188,8 +192,9 @@ class TestKeeping:
             cut = asyncio.create_task(lost_after(first, clock.now))
             await asyncio.sleep(30)
             assert not standby.done()
-            first._cluster = cast("Cluster", type(cluster)())
-            cast("MemoryCluster", first._cluster).fault = lambda _method, _path: 100.0
+            cut_off = type(cluster)()
+            cut_off.fault = lambda _method, _path: 100.0
+            first._client = cast("Client", cut_off)
             await cut
             lost_time = clock.now()
             await standby
@@ -234,5 +239,28 @@ class TestReleasing:
             begin = clock.now()
             await leadership.release()
             assert clock.now() - begin <= RENEW_SECONDS
+
+        clock.run(story())
+
+    @pytest.mark.parametrize("end", [RuntimeError("a bug"), asyncio.CancelledError(), LeaseLost("late"), None], ids=repr)
+    def test_whatever_ends_its_block_the_lease_is_released(self, clock: Clock, cluster: MemoryCluster, end: BaseException | None) -> None:
+        async def story() -> None:
+            with contextlib.suppress(RuntimeError, LeaseLost, asyncio.CancelledError):
+                async with claim(cluster) as leadership:
+                    await leadership.acquire()
+                    if end is not None:
+                        raise end
+            assert spec(cluster)["holderIdentity"] == ""
+
+        clock.run(story())
+
+    def test_each_change_is_reported(self, clock: Clock, cluster: MemoryCluster) -> None:
+        async def story() -> None:
+            reports: list[bool] = []
+            leadership = Leadership(cast("Client", cluster), namespace="system", name="operator", identity="me", changed=reports.append)
+            async with leadership:
+                await leadership.acquire()
+                assert reports == [True]
+            assert reports == [True, False]
 
         clock.run(story())

@@ -1,9 +1,14 @@
 """Leader election with a coordination Lease: two replicas never act at once.
 
-The protocol of client-go's leaderelection: whoever renews the Lease leads; another takes over once it has seen no
-renewal for the Lease's duration *on its own clock* (clocks of nodes differ). A leader that cannot renew in time stops
-acting before anybody else may begin. Writes carry preconditions besides, so that even a frozen leader that wakes up does
-no harm.
+The protocol of client-go's leaderelection: the replica that renews the Lease leads; another takes over once it has seen no renewal for
+the Lease's duration *on its own clock* (clocks of nodes differ). A leader that cannot renew in time stops acting before another may
+begin. Writes carry preconditions besides, so that even a frozen leader that wakes up does no harm.
+
+    async with Leadership(client, namespace=…, name=…, identity=…) as leadership:
+        await leadership.acquire()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(leadership.keep())
+            …
 """
 
 from __future__ import annotations
@@ -13,12 +18,17 @@ import contextlib
 import logging
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.resources.model import format_time
-from mintaka_operator import metrics, paths
-from mintaka_operator.cluster import ApiError, Cluster
+from mintaka_kubernetes.client import ApiError
+from mintaka_kubernetes.resources import LEASES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mintaka_kubernetes.client import Client
 
 _logger = logging.getLogger(__name__)
 
@@ -34,28 +44,40 @@ class LeaseLost(MintakaError):
 
 
 class Leadership:
-    """One replica's claim to a Lease."""
+    """One replica's claim to a Lease. Leaving its block releases the Lease, whatever ended the block.
 
-    def __init__(self, cluster: Cluster, *, namespace: str, name: str, identity: str) -> None:
-        self._cluster = cluster
+    `changed` is called with True when this replica leads, with False when it no longer does.
+    """
+
+    def __init__(
+        self, client: Client, *, namespace: str, name: str, identity: str, changed: Callable[[bool], None] = lambda _leads: None
+    ) -> None:
+        self._client = client
         self._namespace = namespace
         self._name = name
         self._identity = identity
+        self._changed = changed
         self._seen: tuple[str, str] = ("", "")
         self._seen_time = 0.0
         self._lease: dict[str, Any] = {}
         #: When the last successful renewal began, on this process' clock.
         self.renewed_time = 0.0
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.release()
+
     async def acquire(self) -> None:
         """Return once this replica leads."""
         waiting = False
         while not await self._try():
             if not waiting:
-                _logger.info("%s leads; standing by", self._holder or "nobody")
+                _logger.info("%s leads; standing by", self._holder or "no replica")
                 waiting = True
             await asyncio.sleep(RETRY_SECONDS)
-        metrics.LEADING.set(1)
+        self._report(leads=True)
         _logger.info("leading as %s", self._identity)
 
     async def keep(self) -> None:
@@ -69,19 +91,22 @@ class Leadership:
                 renewed = False
             # After a conflict the holder is not known until the next read: our own write may have met its late answer.
             if not renewed and (self._holder not in {"", self._identity} or self._left <= 0):
-                metrics.LEADING.set(0)
-                message = f"the Lease {self._namespace}/{self._name} could not be renewed in time; held by {self._holder or 'nobody'}"
+                self._report(leads=False)
+                message = f"the Lease {self._namespace}/{self._name} could not be renewed in time; held by {self._holder or 'no replica'}"
                 raise LeaseLost(message)
 
     async def release(self) -> None:
-        """Let another replica take over at once."""
+        """Let another replica take over at once; nothing if this one does not hold the Lease."""
         if self._holder != self._identity:
             return
-        metrics.LEADING.set(0)
+        self._report(leads=False)
         spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-        with contextlib.suppress(ApiError, TimeoutError):
+        with contextlib.suppress(MintakaError, TimeoutError):
             async with asyncio.timeout(RENEW_SECONDS / 2):
                 await self._put(spec)
+
+    def _report(self, *, leads: bool) -> None:
+        self._changed(leads)
 
     @property
     def _left(self) -> float:
@@ -93,7 +118,7 @@ class Leadership:
         return str((self._lease.get("spec") or {}).get("holderIdentity") or "")
 
     async def _try(self) -> bool:
-        """Take or renew the Lease; False where somebody else holds it or the API server did not answer."""
+        """Take or renew the Lease; False if another replica holds it or the API server did not answer."""
         begun = time.monotonic()
         try:
             if not self._lease or self._holder != self._identity:
@@ -112,8 +137,8 @@ class Leadership:
                     "leaseTransitions": (spec.get("leaseTransitions") or 0) + (not mine),
                 }
             )
-        except ApiError as error:
-            if error.code in {_CONFLICT, _NOT_FOUND}:
+        except MintakaError as error:
+            if isinstance(error, ApiError) and error.code in {_CONFLICT, _NOT_FOUND}:
                 self._lease = {}
             _logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
             return False
@@ -132,7 +157,7 @@ class Leadership:
 
     async def _read(self) -> dict[str, Any]:
         try:
-            return await self._cluster.get(paths.leases(self._namespace, self._name))
+            return await self._client.request("GET", LEASES.path(self._namespace, self._name))
         except ApiError as error:
             if error.code == _NOT_FOUND:
                 return {}
@@ -146,7 +171,6 @@ class Leadership:
             "spec": spec,
         }
         if self._lease:
-            path = paths.leases(self._namespace, self._name)
-            self._lease = await self._cluster.replace(path, lease)
+            self._lease = await self._client.request("PUT", LEASES.path(self._namespace, self._name), body=lease)
         else:
-            self._lease = await self._cluster.create(paths.leases(self._namespace), lease)
+            self._lease = await self._client.request("POST", LEASES.path(self._namespace), body=lease)
