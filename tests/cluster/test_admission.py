@@ -45,6 +45,10 @@ REFUSED = {
         "a relative path",
     ),
     "inline source over its limit": (flow_deployment("bad", entrypoint="f.py:f", source={"inline": "x" * 65537}), "spec.source.inline"),
+    "inline source over its limit in bytes, under it in characters": (
+        flow_deployment("bad", entrypoint="f.py:f", source={"inline": "漢" * 21846}),
+        "inline takes at most 65536 bytes of UTF-8: put the code into a ConfigMap",
+    ),
     "a verdict for what is no reason": (flow_deployment("bad", **OK, verdicts={"out of memory": "FAILED"}), "reasons of the failure table"),
     "a verdict that is none": (flow_deployment("bad", **OK, verdicts={"OOMKilled": "FINE"}), 'supported values: "FAILED", "CRASHED"'),
     "a schedule with neither cron nor interval": (scheduled(), "exactly one of cron and interval"),
