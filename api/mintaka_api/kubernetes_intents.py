@@ -48,9 +48,8 @@ class KubernetesRunControl:
         if (excess := limits.check_parameters(wish.parameters)) is not None:
             raise Problem("malformed" if excess.reason == "NotJson" else "too-large", excess.message, reason=excess.reason)
         owner = await self._deployment(namespace, deployment)
-        if owner.spec.parameter_schema is not None:
-            merged = owner.spec.merged_parameters(wish.parameters)
-            await check_parameters(self._validator, owner.spec.parameter_schema, merged, namespace)
+        if (schema := owner.spec.schema_of_merged(wish.parameters)) is not None:
+            await check_parameters(self._validator, schema, owner.spec.merged_parameters(wish.parameters), namespace)
         return await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, wish))
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mintaka_core.resources import FlowRun, FlowTemplate
+    from mintaka_core.resources.template import SecretKeyReference
 
 SOURCE_DIR = "/mintaka/source"
 #: A folder of the pod itself: what is in it outlives its containers, and shows one that is started again that it is not the first.
@@ -31,12 +32,12 @@ def flow_container_name(template: FlowTemplate) -> str | None:
     return only if len(there) == 1 and isinstance(only, str) and only else None
 
 
-def default_container(name: str, template: FlowTemplate, image: str, variables: Mapping[str, str], *, restricted: bool) -> dict[str, Any]:
+def default_container(name: str, template: FlowTemplate, image: str, env: list[dict[str, Any]], *, restricted: bool) -> dict[str, Any]:
     """The container before any template is merged over it. `restricted`: as Pod Security "restricted" asks."""
     container: dict[str, Any] = {
         "name": name,
         "image": template.image or image,
-        "env": [{"name": key, "value": _literal(value)} for key, value in variables.items() if value],
+        "env": env,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     if template.entrypoint:
@@ -48,6 +49,21 @@ def default_container(name: str, template: FlowTemplate, image: str, variables: 
     if restricted:
         container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     return container
+
+
+def environment(variables: Mapping[str, str], secrets: Mapping[str, SecretKeyReference]) -> list[dict[str, Any]]:
+    """The variables of the container, those without a value left out, and `secrets`: parameters that the kubelet reads from Secrets.
+
+    Their variables are numbered, since a parameter's name need not be one of a variable.
+    """
+    given = {**variables, "MINTAKA_PARAMETERS_FROM_SECRETS": json.dumps(list(secrets)) if secrets else ""}
+    return [
+        *({"name": name, "value": _literal(value)} for name, value in given.items() if value),
+        *(
+            {"name": f"MINTAKA_PARAMETER_FROM_SECRET_{index}", "valueFrom": {"secretKeyRef": {"name": reference.name, "key": reference.key}}}
+            for index, reference in enumerate(secrets.values())
+        ),
+    ]
 
 
 def default_volumes(template: FlowTemplate) -> list[dict[str, Any]]:

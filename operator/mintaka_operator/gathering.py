@@ -150,8 +150,8 @@ async def _create_error(world: World, run: FlowRun, template: FlowTemplate | Non
     if size > PARAMETERS_LIMIT_BYTES:
         message = f"parameters take {size} bytes of JSON, {PARAMETERS_LIMIT_BYTES} are allowed: put large inputs into a file or an object store and pass its address"
         return CreateError("ParametersTooLarge", message, FAILED)
-    if template.parameter_schema:
-        complaint = parameter_complaint(template.parameter_schema, parameters)
+    if schema := template.schema_of_merged(run.spec.parameters):
+        complaint = parameter_complaint(schema, parameters)
         if complaint:
             return CreateError("InvalidParameters", complaint, FAILED)
     if template.source and template.source.config_map:

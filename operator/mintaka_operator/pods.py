@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka_core import names
 from mintaka_core.states import FAILED
 from mintaka_core.workloads import CreateError
-from mintaka_operator.flow_container import default_container, default_volumes, flow_container_name, run_variables, source_file
+from mintaka_operator.flow_container import default_container, default_volumes, environment, flow_container_name, run_variables, source_file
 from mintaka_operator.podview import items, mapping
 from mintaka_operator.strategic_merge import strategic_merge
 
@@ -79,7 +79,8 @@ def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodD
         "MINTAKA_GRACE_SECONDS": str(_grace_seconds(written)),
         "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(written, container),
     }
-    base = _default_pod(template, container, defaults.image, variables, restricted=_runs_our_image(template, written, container))
+    env = environment(variables, template.merged_secrets(run.spec.parameters))
+    base = _default_pod(template, container, defaults.image, env, restricted=_runs_our_image(template, written, container))
     merged = strategic_merge(strategic_merge(base, site), template.pod_template or {})
     metadata, spec = _part(merged, "metadata"), _part(merged, "spec")
     return {
@@ -113,9 +114,9 @@ def owner_reference(run: FlowRun) -> dict[str, Any]:
 # -- the layers -------------------------------------------------------------------------------------------------------
 
 
-def _default_pod(template: FlowTemplate, container: str, image: str, variables: Mapping[str, str], *, restricted: bool) -> dict[str, Any]:
+def _default_pod(template: FlowTemplate, container: str, image: str, env: list[dict[str, Any]], *, restricted: bool) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        "containers": [default_container(container, template, image, variables, restricted=restricted)],
+        "containers": [default_container(container, template, image, env, restricted=restricted)],
         "enableServiceLinks": False,  # hundreds of services would make as many variables
         "automountServiceAccountToken": False,  # a flow talks to the API, not to the API server
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ class InvalidEnvironment(MintakaError):
 @dataclass(frozen=True, slots=True)
 class Environment:
     """The environment of one attempt; durations in seconds. `api_url` "" means that no history is kept, `timeout_seconds` None that the
-    attempt may run for ever.
+    attempt may run for ever. `secret_parameters` are names and values, None for a value that is not there.
     """
 
     entrypoint: str
@@ -32,6 +32,7 @@ class Environment:
     deployment: str = ""
     attempt: int = 1
     parameters: str = "{}"
+    secret_parameters: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     tags: tuple[str, ...] = ()
     api_url: str = ""
     source_inline: str | None = None
@@ -78,6 +79,10 @@ class Environment:
             deployment=text("DEPLOYMENT"),
             attempt=number("ATTEMPT", int, 1),
             parameters=text("PARAMETERS", "{}"),
+            secret_parameters=tuple(
+                (name, variables.get(f"MINTAKA_PARAMETER_FROM_SECRET_{index}"))
+                for index, name in enumerate(_words("PARAMETERS_FROM_SECRETS", text("PARAMETERS_FROM_SECRETS", "[]")))
+            ),
             tags=_words("TAGS", text("TAGS", "[]")),
             api_url=text("API_URL"),
             source_inline=variables.get("MINTAKA_SOURCE_INLINE") or None,
@@ -95,10 +100,10 @@ class Environment:
         )
 
     def parsed_parameters(self) -> dict[str, Any]:
-        """The flow's arguments by name.
+        """The flow's arguments by name; what comes from a Secret is text, without the line feed that a file may end with.
 
         Raises:
-            InvalidEnvironment: MINTAKA_PARAMETERS is not a JSON object.
+            InvalidEnvironment: MINTAKA_PARAMETERS is not a JSON object, or a variable from a Secret is missing.
         """
         try:
             values = json.loads(self.parameters)
@@ -108,6 +113,11 @@ class Environment:
         if not isinstance(values, dict):
             message = f"MINTAKA_PARAMETERS should be a JSON object, not {type(values).__name__}"
             raise InvalidEnvironment(message)
+        for name, text in self.secret_parameters:
+            if text is None:
+                message = f"parameter {name!r} comes from a Secret, but its variable is not set"
+                raise InvalidEnvironment(message)
+            values.setdefault(name, text.removesuffix("\n").removesuffix("\r"))
         return values
 
 

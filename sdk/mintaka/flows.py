@@ -19,7 +19,7 @@ from mintaka.engine.runs import Ledger
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
 from mintaka.persisting.result_settings import ResultSettings
-from mintaka.recording.launching import described, finished, launched
+from mintaka.recording.launching import finished, launched
 from mintaka.recording.recorder import NullRecorder
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
@@ -263,7 +263,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         if invocation.child is not None:
             invocation.child.parameters = dict(bound.arguments)
             if invocation.run.n < 0 and invocation.child.launch.local:
-                invocation.child.launch.parameters = described(bound.arguments)
+                invocation.child.launch.parameters = self.parameters.described(bound.arguments)
         template = self.flow_run_name
         if template is not None and not (invocation.run.n < 0 and invocation.child is not None and invocation.child.launch.name):
             invocation.run.own_name = named_by(template, bound.arguments)

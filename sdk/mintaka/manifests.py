@@ -1,29 +1,41 @@
-"""Manifests of FlowDeployments: checked against the resource models, printed for people."""
+"""Manifests of FlowDeployments: checked against the resource models and the limits, printed for people."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
 
 from mintaka_core.errors import InvalidResource
+from mintaka_core.limits import check_resource, refuse
 from mintaka_core.names import API_VERSION
 from mintaka_core.resources import FlowDeployment
+from mintaka_core.secret_parameters import SecretParameters
+from mintaka_core.time_zones import advice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+#: Words that YAML 1.1, which kubectl reads, takes for booleans and nulls; PyYAML knows some of them only.
+_NOT_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"})
+#: What begins like a number: kubectl reads `1e3` as one, PyYAML does not.
+_LIKE_A_NUMBER = re.compile(r"[-+.]*[0-9]")
 
 
 def checked_manifest(metadata: dict[str, Any], spec: dict[str, Any], *, now: datetime) -> dict[str, Any]:
     """The manifest without what is None, once the models take it and each schedule has a next time.
 
     Raises:
+        TooLarge: it passes a limit of resources.
         InvalidResource: a field makes no sense; the message names it.
         InvalidSchedule: a schedule cannot be parsed or never fires.
     """
     manifest = {"apiVersion": API_VERSION, "kind": "FlowDeployment", "metadata": _without_none(metadata), "spec": _without_none(spec)}
+    refuse(check_resource(manifest))
     try:
         deployment = FlowDeployment.model_validate(manifest)
     except ValidationError as error:
@@ -35,6 +47,38 @@ def checked_manifest(metadata: dict[str, Any], spec: dict[str, Any], *, now: dat
     for schedule in deployment.spec.schedules:
         schedule.next_time(now)
     return manifest
+
+
+def warnings_of(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What the author of a FlowDeployment or FlowRun should know, a sentence each: secrets that stand in it, zones that are easily mistaken."""
+    for secrets, parameters in parameters_in(manifest):
+        for name in parameters:
+            if secrets.conceals(parameters, [name]):
+                yield (
+                    f"parameter {name!r} is secret, and its value stands in the manifest: everyone sees it who may read the resource or its pods. "
+                    f"Leave it out and take it from a Kubernetes Secret (--secret-parameter {name}=SECRET/KEY, or spec.secretParameters)"
+                )
+    spec = manifest.get("spec")
+    for zone in dict.fromkeys(str(schedule.get("timeZone", "")) for schedule in _schedules(spec)):
+        if said := advice(zone):
+            yield said
+
+
+def parameters_in(manifest: Mapping[str, Any]) -> list[tuple[SecretParameters, dict[str, Any]]]:
+    """All parameters in a FlowDeployment or FlowRun, with what is secret of them by the schema that it holds."""
+    spec = manifest.get("spec")
+    if not isinstance(spec, dict):
+        return []
+    inline = spec.get("template")
+    template: dict[str, Any] = inline if isinstance(inline, dict) else spec
+    secrets = SecretParameters(template.get("parameterSchema"))
+    holders = [template, *([spec] if template is not spec else []), *_schedules(spec)]
+    return [(secrets, parameters) for holder in holders if isinstance(parameters := holder.get("parameters"), dict)]
+
+
+def _schedules(spec: Any) -> list[dict[str, Any]]:
+    schedules = spec.get("schedules") if isinstance(spec, dict) else None
+    return [schedule for schedule in schedules if isinstance(schedule, dict)] if isinstance(schedules, list) else []
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +93,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    ambiguous = text.lower() in _NOT_TEXT or _LIKE_A_NUMBER.match(text) is not None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else '"' if ambiguous else None)
 
 
 _Dumper.add_representer(str, _text)

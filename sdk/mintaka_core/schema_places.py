@@ -103,8 +103,17 @@ class SchemaPlaces:
         """The place of the values that `schema`, a part of the whole, describes."""
         return self._place([schema])
 
-    def below(self, place: Place) -> list[Place]:
-        """Every place directly below `place` that the schema tells from others."""
+    def within(self, place: Place) -> Iterator[Place]:
+        """`place` and every place below it that the schema tells from others, each once."""
+        waiting, met = [place], set[int]()
+        while waiting:
+            current = waiting.pop()
+            if id(current) not in met:
+                met.add(id(current))
+                yield current
+                waiting += self._below(current)
+
+    def _below(self, place: Place) -> list[Place]:
         names = dict.fromkeys(name for schema in place.schemas for name in _table(schema, "properties"))
         widest = max((len(_first_items(schema)) for schema in place.schemas), default=0)
         others = [

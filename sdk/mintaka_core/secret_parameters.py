@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mintaka_core.limits import KUBECTL_COPY
 from mintaka_core.schema_places import Exhausted, Place, SchemaPlaces
 
 if TYPE_CHECKING:
@@ -74,6 +75,16 @@ class SecretParameters:
                 return self._any
         return bool(value != shown)
 
+    def may_conceal(self, name: str) -> bool:
+        """Whether the parameter `name` is secret or may hold a secret, whatever its value."""
+        if not self._any or self._places is None:
+            return self._any
+        try:
+            root = self._places.begin()
+            return root.secret or any(place.secret for place in self._places.within(self._places.member(root, name)))
+        except Exhausted:
+            return True
+
     def violation(self, parameters: Any, path: Sequence[str | int], keyword: str, expected: Any, message: str) -> str:
         """What to say of the value at `path`, which does not obey the schema's `keyword: expected`.
 
@@ -111,16 +122,34 @@ def masked_template(template: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def masked_deployment(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The FlowDeployment `document` without its secrets, kubectl's copy of it included."""
+    spec = document.get("spec")
+    if not isinstance(spec, dict) or not SecretParameters(spec.get("parameterSchema")):
+        return dict(document)
+    return {**_without_copy(document), "spec": masked_template(spec)}
+
+
 def masked_run(document: Mapping[str, Any], secrets: SecretParameters) -> dict[str, Any]:
-    """The FlowRun `document` with masked parameters; `secrets` are its deployment's (an inline template brings its own)."""
-    result, spec = dict(document), document.get("spec")
+    """The FlowRun `document` without its secrets; `secrets` are its deployment's (an inline template brings its own)."""
+    spec = document.get("spec")
     if not isinstance(spec, dict):
-        return result
+        return dict(document)
     template = spec.get("template")
     if isinstance(template, dict):
         secrets = SecretParameters(template.get("parameterSchema"))
         spec = {**spec, "template": masked_template(template)}
-    return result | {"spec": _masked_member(spec, secrets)}
+    return {**_without_copy(document), "spec": _masked_member(spec, secrets)} if secrets else dict(document)
+
+
+def _without_copy(document: Mapping[str, Any]) -> dict[str, Any]:
+    """`document` without the manifest that `kubectl apply` keeps in an annotation."""
+    metadata = document.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(annotations, dict):
+        return dict(document)
+    kept = {name: value for name, value in annotations.items() if name != KUBECTL_COPY}
+    return {**document, "metadata": {**metadata, "annotations": kept}}
 
 
 def _masked_member(holder: Any, secrets: SecretParameters) -> Any:
@@ -155,15 +184,9 @@ class _Cleaning:
     def __init__(self, places: SchemaPlaces) -> None:
         self._places = places
         self._by_node: dict[int, list[Place]] = {}
-        waiting, met = [places.begin()], set[int]()
-        while waiting:
-            place = waiting.pop()
-            if id(place) in met:
-                continue
-            met.add(id(place))
+        for place in places.within(places.begin()):
             for schema in place.schemas:
                 self._by_node.setdefault(id(schema), []).append(place)
-            waiting += places.below(place)
 
     def within(self, schema: dict[str, Any]) -> _Cleaning | None:
         """The same for what is in `schema`; None if all of it is secret."""

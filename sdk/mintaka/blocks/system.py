@@ -10,10 +10,13 @@ Looked for in the environment (`MINTAKA_SECRET_WAREHOUSE_PASSWORD`), then as a f
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mintaka.exceptions import SharingError
 from mintaka.secret_files import in_pod, read_secret, write_secret
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
 _MASKED = "**********"
 
@@ -74,6 +77,23 @@ class Secret:
         import asyncio  # noqa: PLC0415 - start-up time
 
         return await asyncio.to_thread(self.save, name, overwrite)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> Any:
+        """As the parameter of a flow it may be given as text, from a Secret of Kubernetes or a document."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - start-up time
+
+        text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema(strict=True))
+        return core_schema.json_or_python_schema(
+            json_schema=text,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), text]),
+            serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json"),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema marks it as secret, so that nobody shows it."""
+        return {"type": "string", "format": "password", "writeOnly": True}
 
     def __repr__(self) -> str:
         return f"Secret({_MASKED!r})"

@@ -25,7 +25,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, _PLAIN):
         return value
     if hasattr(value, "model_dump"):
-        value = value.model_dump(mode="json")
+        value = value.model_dump(mode="json", by_alias=True)
     if hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _ITEMS_LIMIT:
         return f"<{type(value).__name__} of {len(value)}>"
     if isinstance(value, str) and len(value) > _LIMIT_BYTES:

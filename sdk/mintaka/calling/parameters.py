@@ -1,15 +1,17 @@
 """A flow's parameters: binding, validation and JSON Schema, all from its signature.
 
 pydantic is imported only where an annotation asks for more than an exact match of a plain type, so that small flows start
-without it. Annotations that cannot be resolved at run time (imported under TYPE_CHECKING only) are taken as Any.
+without it. Annotations that cannot be resolved at run time (imported under TYPE_CHECKING only, or inside a function) are taken
+as Any; those that name a secret type stay secret.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from mintaka.annotations import quote
 from mintaka.exceptions import ParameterBindError, ParameterTypeError
@@ -17,12 +19,20 @@ from mintaka.exceptions import ParameterBindError, ParameterTypeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
     from mintaka.calling.dependencies import Edge
+    from mintaka_core.secret_parameters import SecretParameters
 
+#: Characters of a value that a message shows.
+_SHOWN = 60
 #: Types whose values need no coercion where they are exactly of that type.
 _PLAIN = frozenset({int, float, str, bool, bytes, dict, list, set, tuple, type(None)})
+
+#: Names of types whose values are secret: pydantic's, and `mintaka.blocks.system.Secret`.
+_SECRET_TYPE = re.compile(r"\bSecret(Str|Bytes)?\b")
+#: What an annotation says of secrets, if it can only be read as text.
+_SECRET_WORDS = re.compile(rf"{_SECRET_TYPE.pattern}|writeOnly|[\"']password[\"']")
 
 _POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
 _POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -62,7 +72,8 @@ class Parameters:
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:
             message = f"{self._owner}{self.signature} cannot be called so: {error}"
-            raise ParameterBindError(message) from error
+            # What is shown of the signature are the defaults of the code, which may be secret too.
+            raise ParameterBindError(self.secrets.redacted(message, self._defaults)) from error
 
     def bind_by_name(self, values: dict[str, Any]) -> inspect.BoundArguments:
         """Arguments from a document that names each of them, as runs in a cluster have; see `bind`."""
@@ -97,8 +108,8 @@ class Parameters:
         try:
             model = self._model.model_validate(given)
         except ValidationError as error:
-            msg = f"{self._owner}: {_shortened(error)}"
-            raise ParameterTypeError(msg) from error
+            msg = f"{self._owner}: {self._complaints(error, given)}"
+            raise ParameterTypeError(msg) from (None if self.secrets else error)
         for index, name in enumerate(self.signature.parameters):
             if name in given:
                 bound.arguments[name] = getattr(model, f"p{index}")
@@ -124,8 +135,51 @@ class Parameters:
             elif parameter.kind == _VAR_KEYWORD:
                 annotation, default = types.GenericAlias(dict, (str, annotation)), {}
             fields[f"p{index}"] = (annotation, Field(default, alias=name, title=name.replace("_", " ").strip().capitalize()))
-        config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
+        # Its errors stand in tracebacks, whole; what may be shown of an argument, `_complaints` shows.
+        config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
         return create_model(f"Parameters of {self._owner}", __config__=config, **fields)
+
+    @cached_property
+    def secrets(self) -> SecretParameters:
+        """Which arguments are secret, by their annotations."""
+        from mintaka_core.secret_parameters import UNKNOWN, SecretParameters  # noqa: PLC0415 - start-up time
+
+        if all(annotation is Any or (isinstance(annotation, type) and annotation in _PLAIN) for annotation in self.annotations.values()):
+            return SecretParameters(None)
+        from mintaka.calling.schemas import schema_of  # noqa: PLC0415 - start-up time
+
+        try:
+            return SecretParameters(schema_of(self._model))
+        except Exception:  # noqa: BLE001 - an annotation that pydantic cannot read may stand for anything
+            return UNKNOWN
+
+    def is_secret(self, name: str, value: Any) -> bool:
+        """Whether the argument `name` is secret or may hold a secret, by its annotation or its value."""
+        return value is not None and (self.secrets.may_conceal(name) or _SECRET_TYPE.search(type(value).__name__) is not None)
+
+    def described(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Arguments as history shows them: JSON values of limited size, secrets masked."""
+        from mintaka.calling.arguments import shown  # noqa: PLC0415 - start-up time
+
+        described: dict[str, Any] = self.secrets.masked({name: shown(value) for name, value in arguments.items()})
+        return described
+
+    def _complaints(self, error: ValidationError, given: dict[str, Any]) -> str:
+        """Pydantic's complaints, one clause per argument; a value that is or may hold a secret is not quoted."""
+        clauses = []
+        for problem in error.errors(include_url=False, include_context=False):
+            place, value = ".".join(str(part) for part in problem["loc"]), repr(problem["input"])
+            if not problem["loc"] or self.secrets.may_conceal(str(problem["loc"][0])):
+                clauses.append(self.secrets.redacted(f"{place}: {problem['msg']}", given))
+            else:
+                clauses.append(f"{place}: {problem['msg']}, not {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}")
+        return "; ".join(clauses)
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {
+            name: parameter.default for name, parameter in self.signature.parameters.items() if parameter.default is not parameter.empty
+        }
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the parameters, as an object by name."""
@@ -146,7 +200,14 @@ def _evaluated(annotation: Any, fn: Callable[..., Any]) -> Any:
     try:
         return get_type_hints(_Holder(annotation), getattr(fn, "__globals__", {}), include_extras=True)["value"]
     except (NameError, TypeError, AttributeError, SyntaxError):
-        return Any
+        return _secret() if isinstance(annotation, str) and _SECRET_WORDS.search(annotation) else Any
+
+
+def _secret() -> Any:
+    """Anything, and not to be shown."""
+    from pydantic import Field  # noqa: PLC0415 - start-up time
+
+    return Annotated[Any, Field(json_schema_extra={"format": "password", "writeOnly": True})]
 
 
 class _Holder:
@@ -154,16 +215,3 @@ class _Holder:
 
     def __init__(self, annotation: Any) -> None:
         self.__annotations__ = {"value": annotation}
-
-
-def _shortened(error: Any) -> str:
-    """Pydantic's complaints, one clause per argument."""
-    clauses = []
-    for problem in error.errors(include_url=False, include_context=False):
-        place = ".".join(str(part) for part in problem["loc"])
-        given = repr(problem["input"])
-        clauses.append(f"{place}: {problem['msg']}, not {given if len(given) <= _SHOWN else given[:_SHOWN] + '…'}")
-    return "; ".join(clauses)
-
-
-_SHOWN = 60

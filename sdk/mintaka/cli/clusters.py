@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mintaka.cli.cluster_api import ApiInCluster
 from mintaka.cli.kubectl import kubectl
+from mintaka.cli.masking import DeploymentSecrets
 from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 from mintaka_core.states import SUSPENDED_ITSELF
 
@@ -44,6 +45,7 @@ class ClusterHistory:
     def __init__(self, namespace: str | None = None) -> None:
         self._there = ["--all-namespaces"] if namespace == EVERYWHERE else ["--namespace", namespace] if namespace else []
         self._api = ApiInCluster(None if namespace == EVERYWHERE else namespace, everywhere=namespace == EVERYWHERE)
+        self._secrets = DeploymentSecrets(self._there)
         self._said = False
         #: Names by uid, of what was found by uid before.
         self._names: dict[str, str] = {}
@@ -51,8 +53,8 @@ class ClusterHistory:
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
         """The newest flow runs that are wanted, newest first: those that are in the cluster."""
         items = json.loads(kubectl("get", _RESOURCE, *self._there, "--output", "json"))["items"]
-        runs = [run for run in map(flow_run_of, items) if _is_wanted(run, wanted)]
-        runs = sorted(runs, key=lambda run: run["created"], reverse=True)[:limit]
+        wanted_items = sorted((item for item in items if _is_wanted(flow_run_of(item), wanted)), key=_created, reverse=True)[:limit]
+        runs = [flow_run_of(self._secrets.masked(item)) for item in wanted_items]
         if runs and (api := self._asked()) is not None:
             counts = {run["uid"]: run["task_counts"] for run in api.flow_runs(wanted, limit=limit)}
             for run in runs:
@@ -88,7 +90,7 @@ class ClusterHistory:
             if found is None:
                 raise
         self._names[found["metadata"]["uid"]] = found["metadata"]["name"]
-        return flow_run_of(found)
+        return flow_run_of(self._secrets.masked(found))
 
     def transitions(self, uid: str) -> list[Document]:
         """Its transitions, oldest first: all that the API has, else the last ones of the resource."""
@@ -175,6 +177,11 @@ class ClusterHistory:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Close."""
         self.close()
+
+
+def _created(resource: dict[str, Any]) -> str:
+    created: str = resource["metadata"]["creationTimestamp"]
+    return created
 
 
 def _is_wanted(run: Document, wanted: Wanted) -> bool:

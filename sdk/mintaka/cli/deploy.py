@@ -13,17 +13,21 @@ import typer
 
 from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.entrypoints import imported_flow, split_entrypoint
-from mintaka.manifests import as_json, as_yaml, checked_manifest
+from mintaka.manifests import as_json, as_yaml, checked_manifest, warnings_of
+from mintaka_core.limits import check_source, refuse
+from mintaka_core.secret_parameters import SecretParameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mintaka.flows import Flow
+
 EPILOG = """
 Examples:
   mintaka deploy flow.py:main --inline | kubectl apply -f -      what mintaka apply flow.py:main does
+  mintaka deploy flow.py:main --secret-parameter token=billing/api-token   the parameter is taken from a Kubernetes Secret
   mintaka deploy flows.etl:main --image registry/flows:7 --cron '0 6 * * *' --time-zone Europe/Berlin > etl.yaml
 """
-INLINE_LIMIT_BYTES = 65536
 
 
 class Output(StrEnum):
@@ -40,6 +44,9 @@ Image = Annotated[str | None, typer.Option(metavar="IMAGE", help="Image of the f
 ConfigMap = Annotated[str | None, typer.Option(metavar="NAME", help="ConfigMap that has the file as a key.")]
 Parameter = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="name=value; the value is JSON, or else text.")
+]
+SecretParameter = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=SECRET/KEY", help="A parameter that is taken from a Kubernetes Secret; repeatable.")
 ]
 Cron = Annotated[list[str] | None, typer.Option(metavar="FIELDS", help="A schedule in five fields, such as '0 6 * * MON-FRI'; repeatable.")]
 Interval = Annotated[list[str] | None, typer.Option(metavar="TIME", help="A schedule by the time between runs, such as 15m; repeatable.")]
@@ -61,6 +68,7 @@ def command(
     inline: Annotated[bool, typer.Option("--inline", help="Put the source of the file into the manifest.")] = False,
     config_map: ConfigMap = None,
     parameter: Parameter = None,
+    secret_parameter: SecretParameter = None,
     cron: Cron = None,
     interval: Interval = None,
     time_zone: TimeZone = "UTC",
@@ -79,11 +87,13 @@ def command(
         inline=inline,
         config_map=config_map,
         parameters=parameters_of(parameter or []),
+        secret_parameters=secret_parameters_of(secret_parameter or []),
         schedules=schedules_of(cron or [], interval or [], time_zone),
         tags=tag or [],
         result_storage=storage_of(result_storage, result_storage_secret),
         now=datetime.now(UTC),
     )
+    warn_of(manifest)
     sys.stdout.write(as_json(manifest) if output == Output.JSON or json else as_yaml(manifest))
     if not inline and not config_map and image is None:
         sys.stderr.write(
@@ -100,6 +110,7 @@ def deployment_of(
     inline: bool = False,
     config_map: str | None = None,
     parameters: dict[str, Any] | None = None,
+    secret_parameters: dict[str, Any] | None = None,
     schedules: Sequence[dict[str, Any]] = (),
     tags: Sequence[str] = (),
     result_storage: dict[str, Any] | None = None,
@@ -111,6 +122,7 @@ def deployment_of(
         MintakaError: the flow cannot be loaded, or the deployment would be refused.
     """
     flow = imported_flow(entrypoint)
+    _check_names(flow, parameters or {}, secret_parameters or {})
     source = _source(entrypoint, inline=inline, config_map=config_map)
     place, function = split_entrypoint(entrypoint)
     spec: dict[str, Any] = {
@@ -118,7 +130,8 @@ def deployment_of(
         "source": source,
         "image": image,
         "parameters": parameters or None,
-        "parameterSchema": flow.parameters.schema(),
+        "secretParameters": secret_parameters or None,
+        "parameterSchema": SecretParameters(flow.parameters.schema()).masked_schema(),
         "schedules": list(schedules) or None,
         "resultStorage": result_storage,
         "tags": sorted({*flow.tags, *tags}) or None,
@@ -126,6 +139,29 @@ def deployment_of(
         "description": flow.description,
     }
     return checked_manifest({"name": name or _object_name(flow.name), "namespace": namespace}, spec, now=now)
+
+
+def warn_of(manifest: dict[str, Any], what: str = "") -> None:
+    """Say on standard error what the author of a manifest should know; `what` it is called there."""
+    for sentence in warnings_of(manifest):
+        sys.stderr.write(f"warning: {what}{': ' if what else ''}{sentence}\n")
+
+
+def secret_parameters_of(pairs: list[str]) -> dict[str, Any]:
+    """`name=SECRET/KEY` pairs as `spec.secretParameters`.
+
+    Raises:
+        BadArgument: a pair has another form.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, place = pair.partition("=")
+        secret, _, key = place.partition("/")
+        if not (name.isidentifier() and secret and key):
+            message = f"--secret-parameter takes name=SECRET/KEY, such as token=billing/api-token, not {pair!r}"
+            raise BadArgument(message)
+        found[name] = {"name": secret, "key": key}
+    return found
 
 
 def schedules_of(crons: list[str], intervals: list[str], time_zone: str) -> list[dict[str, Any]]:
@@ -148,6 +184,17 @@ def storage_of(url: str | None, secret: str | None) -> dict[str, Any] | None:
     return {"url": url} if secret is None else {"url": url, "secretRef": {"name": secret}}
 
 
+def _check_names(flow: Flow[Any, Any], parameters: dict[str, Any], secret_parameters: dict[str, Any]) -> None:
+    schema = flow.parameters.schema()
+    for name in secret_parameters:
+        if name in parameters:
+            message = f"parameter {name} is given twice, by --parameter and by --secret-parameter: use one of them"
+            raise BadArgument(message)
+        if name not in schema["properties"] and not schema.get("additionalProperties"):
+            message = f"flow {flow.name} has no parameter {name}"
+            raise BadArgument(message)
+
+
 def _source(entrypoint: str, *, inline: bool, config_map: str | None) -> dict[str, Any] | None:
     place, _ = split_entrypoint(entrypoint)
     if inline and config_map:
@@ -161,9 +208,7 @@ def _source(entrypoint: str, *, inline: bool, config_map: str | None) -> dict[st
     if config_map:
         return {"configMap": {"name": config_map}}
     text = Path(place).read_text(encoding="utf-8")
-    if len(text.encode()) > INLINE_LIMIT_BYTES:
-        message = f"{place} is larger than 64 KiB, which is the most a manifest takes inline: use --config-map or an image"
-        raise BadArgument(message)
+    refuse(check_source(text, place))
     return {"inline": text}
 
 

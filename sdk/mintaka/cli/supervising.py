@@ -17,16 +17,19 @@ from uuid import uuid4
 
 from mintaka.cli.parsing import BadArgument
 from mintaka.exceptions import MissingResult, ResultError
-from mintaka.persisting.kept_runs import kept_run
+from mintaka.persisting.kept_runs import kept_run, secrets_of
 from mintaka.recording.homes import home
 from mintaka.recording.launching import SUPERVISED
 from mintaka_core.reports import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+
+    from mintaka.persisting.kept_runs import KeptRun
 
 _COMMAND = (sys.executable, "-c", "from mintaka.cli import main; main()")
 _OPTION = "--restart-on-crash"
+_PARAMETER = ("-p", "--parameter")
 #: What a process that a signal ended before it could say more amounts to.
 _OF_SIGNAL: dict[int, ExitCode] = {signal.SIGINT: ExitCode.CANCELLED, signal.SIGTERM: ExitCode.TERMINATED}
 #: What a process that drew on the terminal and was killed has left undone: it takes a line of its own, and the cursor is shown.
@@ -49,11 +52,12 @@ def supervised(limit: int, *, progress: bool, json: bool) -> int:
             code = asked.child(arguments, run)
             if asked.signals or not crashed(code) or restarts == limit:
                 break
-            kept = _is_kept(run)
+            kept = _kept(run)
             what = "it goes on in another process" if kept else "nothing is kept of it, so it begins anew"
             sys.stderr.write(f"flow run {run} {_told(code)}: {what} (restart {restarts + 1} of {limit})\n")
             if kept:
-                arguments = ["resume", run, *(["--json"] if json else []), *([] if progress else ["--no-progress"])]
+                secrets = parameters_in(sys.argv[1:], secrets_of(kept))
+                arguments = ["resume", run, *secrets, *(["--json"] if json else []), *([] if progress else ["--no-progress"])]
             else:
                 run, arguments = str(uuid4()), without_option(sys.argv[1:])
     return _OF_SIGNAL.get(-code, ExitCode.CRASHED) if code < 0 else code
@@ -80,12 +84,26 @@ def _told(code: int) -> str:
     return f"was killed ({signal.Signals(-code).name})" if code < 0 else "crashed"
 
 
-def _is_kept(run: str) -> bool:
+def parameters_in(arguments: list[str], names: Collection[str]) -> list[str]:
+    """The options among `arguments` that give the parameters `names`: what is secret is not kept with the run."""
+    words = iter(arguments)
+    pairs = []
+    for word in words:
+        option, equals, pair = word.partition("=")
+        if word in _PARAMETER:
+            pairs.append(next(words, ""))
+        elif equals and option in _PARAMETER:
+            pairs.append(pair)
+        elif word.startswith(_PARAMETER[0]) and not word.startswith("--"):
+            pairs.append(word.removeprefix(_PARAMETER[0]))
+    return [part for pair in pairs if pair.partition("=")[0] in names for part in (_PARAMETER[0], pair)]
+
+
+def _kept(run: str) -> KeptRun | None:
     try:
-        kept_run(run)
+        return kept_run(run)[0]
     except (MissingResult, ResultError):
-        return False
-    return True
+        return None
 
 
 class AskedToEnd:

@@ -31,7 +31,8 @@ class KeptRun:
     """One flow run.
 
     `results_id` is the run under whose id the results of its tasks are: itself, or the one that it resumed. `entrypoint` is `module:flow`, or `/path/file.py:flow` on the machine it ran on. `parameters` are pickled on their own, since
-    what they are of can be imported only when the flow was; None where they could not be.
+    what they are of can be imported only when the flow was; None where they could not be. `secrets` are the names of those
+    that are secret and therefore not among them: they have to be given again.
     """
 
     flow_run_id: str
@@ -41,6 +42,7 @@ class KeptRun:
     entrypoint: str
     parameters: bytes | None
     tags: tuple[str, ...]
+    secrets: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -64,14 +66,18 @@ def keep_run(flow: FlowContext) -> None:
     if root.launch.replay is not None or not root.launch.flow_run_id:
         return
     launch = root.launch
+    parameters = root.flow.parameters
+    secrets = {name for name, value in root.parameters.items() if parameters.is_secret(name, value)}
     run = KeptRun(
         launch.flow_run_id,
         launch.results_id,
         root.run.name,
         root.flow.key,
         entrypoint_of(root.flow.fn, root.flow.key),
-        _pickled(root.parameters),
+        _pickled({name: value for name, value in root.parameters.items() if name not in secrets}),
         launch.tags,
+        # A default is there again without being given.
+        tuple(sorted(name for name in secrets if root.parameters[name] is not parameters.signature.parameters[name].default)),
     )
     ResultStore(root.results.store().storage, _SERIALIZER).write(run, run.key)
 
@@ -102,21 +108,30 @@ def _pickled(parameters: dict[str, Any]) -> bytes | None:
         return None
 
 
-def parameters_of(run: KeptRun) -> dict[str, Any]:
-    """The flow's arguments by name; its module has to be imported.
+def parameters_of(run: KeptRun, given: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The flow's arguments by name, with `given` over those it had, and whether that changes any; its module has to be imported.
 
     Raises:
-        MissingResult: they could not be kept, or cannot be read here.
+        MissingResult: they cannot be read here, or a secret, which is not kept, is not given.
     """
     if run.parameters is None:
-        message = f"the parameters of flow run {run.flow_run_id} could not be kept: give them (-p name=value)"
+        return dict(given), bool(given)
+    secrets = secrets_of(run)
+    if missing := [name for name in secrets if name not in given]:
+        options = " ".join(f"-p {name}=…" for name in missing)
+        message = f"secret parameters of flow run {run.flow_run_id} are not kept: give them again ({options})"
         raise MissingResult(message)
     try:
-        values: dict[str, Any] = PickleSerializer().loads(run.parameters)
+        kept: dict[str, Any] = PickleSerializer().loads(run.parameters)
     except Exception as error:
         message = f"the parameters of flow run {run.flow_run_id} cannot be read here: {type(error).__name__}: {error}"
         raise MissingResult(message) from error
-    return values
+    return kept | given, any(name not in secrets for name in given)
+
+
+def secrets_of(run: KeptRun) -> tuple[str, ...]:
+    """The names of its parameters that have to be given again; runs that were kept before there were any have none."""
+    return getattr(run, "secrets", ())
 
 
 def found_again(run: KeptRun, entrypoint: str = "") -> Flow[Any, Any]:

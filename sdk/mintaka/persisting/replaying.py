@@ -170,7 +170,7 @@ def replay(
 
     run, store = kept_run(flow_run_id, storage)
     flow = found_again(run, entrypoint)
-    given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
+    given, _ = parameters_of(run, parameters or {})
     going = Replay(until=until, from_task=from_task, debug=debug)
     launch = Launch(run.results_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))
     with _hushed(lambda: going.stopped is not None and debug is None):

@@ -49,7 +49,8 @@ def resume(
         flow_run_id: the run; its results have to be persisted.
         storage: where they are (default: where the environment says).
         entrypoint: the flow, where its code is somewhere else now.
-        parameters: in place of those it had, by name; a new run then goes on with it.
+        parameters: in place of those it had, by name; a new run then continues it. Secret ones are not kept: giving them
+            again changes nothing.
         call: runs the flow to its end (None: `called`).
 
     Raises:
@@ -59,8 +60,8 @@ def resume(
     """
     run, store = kept_run(flow_run_id, storage)
     flow = found_again(run, entrypoint)
-    given = (parameters_of(run) if run.parameters is not None else {}) | (parameters or {})
-    launch = (None if parameters else _again(flow.name, flow_run_id)) or _anew(flow.name)
+    given, changed = parameters_of(run, parameters or {})
+    launch = (None if changed else _again(flow.name, flow_run_id)) or _anew(flow.name)
     launch.tags, launch.results = run.tags, persisted_in(store.storage)
     if launch.flow_run_id != run.results_id:
         launch.resume_from = run.results_id

@@ -8,7 +8,7 @@ import sys
 import threading
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from mintaka.context import Launch
@@ -120,10 +120,3 @@ def _embedded(where: Home) -> EmbeddedSink:
         if sink is None and where.database is not None:
             sink = _databases[key] = EmbeddedSink(where.database)
     return sink  # type: ignore[return-value]
-
-
-def described(arguments: dict[str, Any]) -> dict[str, Any]:
-    """A flow's arguments as history keeps them: what JSON cannot say, or what is long, by its type alone."""
-    from mintaka.calling.arguments import shown  # noqa: PLC0415 - start-up time
-
-    return {name: shown(value) for name, value in arguments.items()}

@@ -91,6 +91,15 @@ class SecretReference(Model):
     """Name of the Secret."""
 
 
+class SecretKeyReference(Model):
+    """One key of a Secret of the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: str = Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
+    """Key in it; its value is the parameter, as text."""
+
+
 class ResultStorage(Model):
     """Where results of tasks are persisted."""
 
@@ -140,8 +149,12 @@ class FlowTemplate(Model):
     """The image of the flow's container. Absent: the operator's default image, which holds Python and mintaka."""
     parameters: AnyObject | None = None
     """Arguments of the flow. A run's own parameters override them one by one."""
+    secret_parameters: dict[str, SecretKeyReference] | None = Field(default=None, max_length=50)
+    """Arguments of the flow whose values are taken from Secrets, by the name of the parameter. The values are only in the
+    Secret and in the pod; a run that gives such a parameter itself overrides it."""
     parameter_schema: AnyObject | None = None
-    """JSON Schema (2020-12) that parameters must obey; checked before anything is started."""
+    """JSON Schema (2020-12) that parameters must obey; checked before anything is started. What it marks `format: password`
+    or `writeOnly: true` is shown as stars everywhere but in the resources themselves and their pods."""
     retries: RetriesSpec = RetriesSpec()
     """How often to try again after a failure and after a crash."""
     timeout_seconds: int | None = Field(default=None, ge=1, le=31536000)
@@ -160,5 +173,17 @@ class FlowTemplate(Model):
     """Free words to find runs by."""
 
     def merged_parameters(self, own: dict[str, Any] | None) -> dict[str, Any]:
-        """The arguments of a run: these, overridden one by one by `own`."""
-        return {**(self.parameters or {}), **(own or {})}
+        """The arguments of a run that do not come from Secrets: these, overridden one by one by `own`."""
+        own = own or {}
+        return {name: value for name, value in (self.parameters or {}).items() if name not in (self.secret_parameters or {})} | own
+
+    def merged_secrets(self, own: dict[str, Any] | None) -> dict[str, SecretKeyReference]:
+        """The arguments of a run that come from Secrets: those it does not give in `own`."""
+        return {name: reference for name, reference in (self.secret_parameters or {}).items() if name not in (own or {})}
+
+    def schema_of_merged(self, own: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The schema that `merged_parameters` must obey: parameters from Secrets are not missing; None: any will do."""
+        secrets, schema = self.merged_secrets(own), self.parameter_schema
+        if not secrets or not schema or not isinstance(required := schema.get("required"), list):
+            return schema
+        return {**schema, "required": [name for name in required if name not in secrets]}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mintaka.environment import Environment, InvalidEnvironment
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_operator.pods import PodDefaults, build_pod, owner_reference, template_fault
 
@@ -452,3 +453,48 @@ class TestVariables:
 
     def test_every_value_is_text(self) -> None:
         assert all(isinstance(entry["value"], str) for entry in flow(built())["env"])
+
+
+REFERENCES = {"token": {"name": "billing", "key": "api-token"}, "größe": {"name": "billing", "key": "b"}}
+
+
+class TestSecretParameters:
+    def test_come_from_secrets_by_the_kubelet(self) -> None:
+        """The operator does not read them; names of parameters need not be names of variables."""
+        pod = built(secretParameters=REFERENCES, parameters={"token": "default", "region": "north"})
+        variables = {entry["name"]: entry for entry in flow(pod)["env"]}
+        assert json.loads(variables["MINTAKA_PARAMETERS_FROM_SECRETS"]["value"]) == ["token", "größe"]
+        references = [variables[f"MINTAKA_PARAMETER_FROM_SECRET_{index}"]["valueFrom"] for index in (0, 1)]
+        assert references == [{"secretKeyRef": reference} for reference in REFERENCES.values()]
+        assert json.loads(environment(pod)["MINTAKA_PARAMETERS"]) == {"region": "north"}
+
+    def test_are_overridden_by_the_run(self) -> None:
+        """Also by null; what the run does not give still comes from its Secret."""
+        pod = built(flow_run(parameters={"token": None}), secretParameters=REFERENCES)
+        assert json.loads(environment(pod)["MINTAKA_PARAMETERS"]) == {"token": None}
+        assert json.loads(environment(pod)["MINTAKA_PARAMETERS_FROM_SECRETS"]) == ["größe"]
+        assert flow(pod)["env"][-1]["valueFrom"] == {"secretKeyRef": {"name": "billing", "key": "b"}}
+
+    def test_of_none_nothing_is_said(self) -> None:
+        assert "SECRET" not in json.dumps(built(flow_run(parameters={"token": "x"}), secretParameters={"token": REFERENCES["token"]}))
+
+    def test_arrive_as_parameters_of_the_flow(self) -> None:
+        """Without the line feed that a file may end with."""
+        seen = environment(built(secretParameters=REFERENCES, parameters={"n": 1}))
+        seen |= {"MINTAKA_PARAMETER_FROM_SECRET_0": "a$(b)\r\n", "MINTAKA_PARAMETER_FROM_SECRET_1": '{"a": 1}'}
+        read = Environment.read(seen)
+        assert read.parsed_parameters() == {"n": 1, "token": "a$(b)", "größe": '{"a": 1}'}
+        assert "a$(b)" not in repr(read)
+
+    def test_a_variable_that_is_not_there_is_told_by_its_parameter(self) -> None:
+        seen = environment(built(secretParameters=REFERENCES))
+        del seen["MINTAKA_PARAMETER_FROM_SECRET_1"]
+        with pytest.raises(InvalidEnvironment, match="parameter 'größe' comes from a Secret"):
+            Environment.read(seen).parsed_parameters()
+
+    def test_are_not_missing_by_the_schema(self) -> None:
+        """Of what the operator and the API validate; what a run gives itself is validated as ever."""
+        schema = {"required": ["token", "n"], "properties": {"token": {"minLength": 2}}}
+        template = FlowTemplate.model_validate({"entrypoint": "a:b", "secretParameters": REFERENCES, "parameterSchema": schema})
+        assert template.schema_of_merged({"n": 1}) == {**schema, "required": ["n"]}
+        assert template.schema_of_merged({"token": "x"}) == {**schema, "required": ["token", "n"]}

@@ -145,7 +145,19 @@ def test_a_folder_for_results_is_told_to_need_a_volume(mintaka: Any, url: str) -
 
 
 def test_the_documentation_says_of_every_field_whether_deploy_sets_it(mintaka: Any) -> None:
-    options = ["--inline", "--image", "x:1", "-p", "n=1", "--cron", "0 6 * * *", "--result-storage", "s3://results"]
+    options = [
+        "--inline",
+        "--image",
+        "x:1",
+        "-p",
+        "n=1",
+        "--secret-parameter",
+        "day=s/k",
+        "--cron",
+        "0 6 * * *",
+        "--result-storage",
+        "s3://results",
+    ]
     _, out, _ = mintaka("deploy", "survey_flow.py:daily_survey", *options)
     text = (Path(__file__).parents[3] / "docs" / "deployments.md").read_text(encoding="utf-8")
     section = text.partition("## From a flow's file\n")[2].partition("\n## ")[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mintaka.cli import supervising
+from mintaka.persisting.kept_runs import KeptRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +26,11 @@ def test_a_run_that_goes_on_in_another_process_is_shown_as_it_was(
 
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
     monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
-    monkeypatch.setattr("sys.argv", ["mintaka", "run", "flow.py:main", "--restart-on-crash", "1", *words])
+    monkeypatch.setattr("sys.argv", ["mintaka", "run", "flow.py:main", "--restart-on-crash", "1", *words, "-p", "token=x"])
     monkeypatch.setattr(supervising.AskedToEnd, "child", child)
-    monkeypatch.setattr(supervising, "_is_kept", lambda _: True)
+    kept = KeptRun("r", "r", "r", "f", "flow.py:main", None, (), ("token",))
+    monkeypatch.setattr(supervising, "_kept", lambda _: kept)
     assert supervising.supervised(1, progress="--no-progress" not in words, json="--json" in words) == 0
     first, second = asked
-    assert first == ["run", "flow.py:main", *words]
-    assert (second[0], second[2:]) == ("resume", words)
+    assert first == ["run", "flow.py:main", *words, "-p", "token=x"]
+    assert (second[0], second[2:]) == ("resume", ["-p", "token=x", *words])

@@ -8,21 +8,35 @@ import logging
 import pickle
 import re
 import stat
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import AfterValidator, BaseModel, Field, SecretBytes, SecretStr
 
 from mintaka import flow, get_run_logger, task
 from mintaka.blocks.system import Secret
-from mintaka.exceptions import InvalidNameError, SecretNotFound, SharingError
+from mintaka.calling.parameters import Parameters
+from mintaka.cli.supervising import parameters_in
+from mintaka.exceptions import (
+    InvalidNameError,
+    MissingResult,
+    ParameterBindError,
+    ParameterTypeError,
+    SecretNotFound,
+    SharingError,
+)
+from mintaka.persisting.kept_runs import kept_run, parameters_of
 from mintaka.secret_files import MOUNTED
 from mintaka.testing import recorded
 from mintaka_core.resources import FlowDeployment, FlowRun
+from mintaka_core.secret_parameters import MASK, SecretParameters
 from mintaka_operator.pods import PodDefaults, build_pod
 
 HIDDEN = "hidden ☃"
+CANARY = "c4nary"
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +95,145 @@ def test_a_secret_is_shown_as_stars(caplog: pytest.LogCaptureFixture) -> None:
     assert pickle.loads(pickle.dumps(secret)) == secret  # noqa: S301 - our own
 
 
+class Database(BaseModel):
+    """A parameter that holds a secret."""
+
+    host: str
+    password: SecretStr
+
+
+def _plain(token: SecretStr) -> None: ...
+def _own(token: Secret) -> None: ...
+def _optional(token: SecretStr | None = None) -> None: ...
+def _listed(token: list[SecretStr]) -> None: ...
+def _named(token: dict[str, SecretStr]) -> None: ...
+def _modelled(token: Database) -> None: ...
+def _bytes(token: SecretBytes) -> None: ...
+def _marked(token: Annotated[str, Field(json_schema_extra={"writeOnly": True})]) -> None: ...
+def _formatted(token: Annotated[str, Field(json_schema_extra={"format": "password"})]) -> None: ...
+def _variable(*token: SecretStr) -> None: ...
+def _keywords(**token: Annotated[str, Field(json_schema_extra={"writeOnly": True})]) -> None: ...
+
+
+def _local() -> Any:
+    """A function whose annotation is imported where no one else can resolve it."""
+    from pydantic import SecretStr as SecretStr  # noqa: PLC0414, PLC0415 - as users write it
+
+    def local(token: Unresolvable[SecretStr]) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    return local
+
+
+def _refuse(value: str) -> str:
+    message = f"{value!r} is not good"
+    raise ValueError(message)
+
+
+#: kind of annotation, function, arguments by name, the same with something wrong, where a value can be wrong.
+DECLARED: list[tuple[str, Any, dict[str, Any], dict[str, Any] | None]] = [
+    ("SecretStr", _plain, {"token": CANARY}, {"token": [CANARY]}),
+    ("Secret", _own, {"token": CANARY}, {"token": [CANARY]}),
+    ("optional", _optional, {"token": CANARY}, {"token": {"x": CANARY}}),
+    ("list", _listed, {"token": [CANARY]}, {"token": CANARY}),
+    ("dict", _named, {"token": {"a": CANARY}}, {"token": {"a": [CANARY]}}),
+    ("model", _modelled, {"token": {"host": "h", "password": CANARY}}, {"token": {"host": 7, "password": CANARY}}),
+    ("model as text", _modelled, {"token": {"host": "h", "password": CANARY}}, {"token": CANARY}),
+    ("SecretBytes", _bytes, {"token": CANARY}, {"token": 3.5}),
+    ("writeOnly", _marked, {"token": CANARY}, {"token": [CANARY]}),
+    ("format", _formatted, {"token": CANARY}, {"token": [CANARY]}),
+    ("keywords", _keywords, {"a": CANARY}, {"a": [CANARY]}),
+    ("imported inside a function", _local(), {"token": CANARY}, None),
+]
+
+
+@pytest.mark.parametrize(("function", "given"), [case[1:3] for case in DECLARED], ids=[case[0] for case in DECLARED])
+def test_a_parameter_that_is_declared_secret_is_masked_in_history(function: Any, given: dict[str, Any]) -> None:
+    """Whatever the declaration; the schema of its deployment marks it too."""
+    declared = flow(function)
+    bound = declared.parameters.bind_by_name(given)
+    declared.parameters.validate(bound)
+    shown = declared.parameters.described(bound.arguments)
+    assert CANARY not in repr(shown)
+    assert MASK in repr(shown)
+    masked = SecretParameters(declared.parameters.schema()).masked(given)
+    assert CANARY not in repr(masked)
+    assert MASK in repr(masked)
+    assert declared.parameters.is_secret(*next(iter(bound.arguments.items())))
+
+
+@pytest.mark.parametrize(
+    ("function", "wrong"), [(case[1], case[3]) for case in DECLARED if case[3]], ids=[case[0] for case in DECLARED if case[3]]
+)
+def test_what_is_wrong_with_a_secret_is_said_without_it(function: Any, wrong: dict[str, Any]) -> None:
+    """Neither in the message nor in the traceback, of which logs show all."""
+    parameters = flow(function).parameters
+    with pytest.raises(ParameterTypeError) as error:
+        parameters.validate(parameters.bind_by_name(wrong))
+    text = "".join(traceback.format_exception(error.value))
+    assert CANARY not in text
+    assert next(iter(wrong)) in str(error.value)
+
+
+def test_the_words_of_a_users_own_validator_are_redacted() -> None:
+    """They may quote the value."""
+
+    def main(token: Annotated[str, AfterValidator(_refuse), Field(json_schema_extra={"writeOnly": True})], name: str) -> None: ...
+
+    parameters = Parameters(main, "main")
+    with pytest.raises(ParameterTypeError, match=r"token: Value error, '\*{8}' is not good; name: .*, not 7") as error:
+        parameters.validate(parameters.bind((), {"token": CANARY, "name": 7}))
+    assert CANARY not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_secret_default_does_not_stand_in_the_message_of_a_wrong_call() -> None:
+    """Which shows the signature."""
+
+    def main(token: Annotated[str, Field(json_schema_extra={"writeOnly": True})] = CANARY) -> None: ...
+
+    with pytest.raises(ParameterBindError, match="unexpected keyword argument 'other'") as error:
+        Parameters(main, "main").bind((), {"other": 1})
+    assert CANARY not in str(error.value)
+
+
+def test_parameters_without_secrets_are_shown_as_they_are() -> None:
+    """Also beside one, and in what is wrong with them."""
+
+    def main(token: SecretStr, count: int, names: list[str]) -> None: ...
+
+    parameters = Parameters(main, "main")
+    bound = parameters.bind((), {"token": CANARY, "count": 3, "names": ["a"]})
+    parameters.validate(bound)
+    assert parameters.described(bound.arguments) == {"token": MASK, "count": 3, "names": ["a"]}
+    assert not parameters.is_secret("count", 3)
+    assert not parameters.is_secret("token", None)
+    with pytest.raises(ParameterTypeError, match=r"count: .*, not 'three'"):
+        parameters.validate(parameters.bind((), {"token": CANARY, "count": "three", "names": []}))
+
+
+def test_a_kept_run_does_not_hold_its_secrets_which_are_given_again(home: Path) -> None:
+    """Neither by annotation nor by value; giving them again goes on with the same run."""
+    storage = home / "results"
+
+    @task
+    def fetch(token: SecretStr) -> str:
+        return token.get_secret_value()[:2]
+
+    @flow(persist_result=True, result_storage=str(storage))
+    def main(token: SecretStr, other: Any, region: str) -> str:
+        return f"{fetch(token)} {other} {region}"
+
+    with recorded(flow_run_id="run") as history:
+        assert main(SecretStr(CANARY), Secret(CANARY), "north") == "c4 ********** north"
+    assert all(CANARY.encode() not in path.read_bytes() for path in storage.rglob("*") if path.is_file())
+    run, _ = kept_run("run", str(storage))
+    with pytest.raises(MissingResult, match=r"are not kept: give them again \(-p other=… -p token=…\)"):
+        parameters_of(run, {})
+    values, changed = parameters_of(run, {"token": CANARY, "other": CANARY})
+    assert (values, changed) == ({"token": CANARY, "other": CANARY, "region": "north"}, False)
+    assert parameters_of(run, {"token": CANARY, "other": CANARY, "region": "south"})[1]
+    assert CANARY not in repr(history.lines)
+
+
 def test_what_cannot_be_a_secret_is_refused() -> None:
     """Names that lead elsewhere, and what is no text."""
     for name in ["", "../history.db", "a/b", ".hidden", "a b", "a\n", "x" * 254]:
@@ -128,3 +281,17 @@ def test_the_documented_manifest_mounts_a_secret_where_it_is_looked_for() -> Non
     assert (volume["secret"], mount["readOnly"]) == ({"secretName": "sales"}, True)
     variable = next(each for each in container["env"] if each["name"] == "MINTAKA_SECRET_API_TOKEN")
     assert variable["valueFrom"]["secretKeyRef"] == {"name": "sales-api", "key": "token"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "f.py:f", "-p", "token=x", "-p", "n=1"], ["-p", "token=x"]),
+        (["run", "f.py:f", "--parameter", "token=a=b", "--json"], ["-p", "token=a=b"]),
+        (["run", "f.py:f", "--parameter=token=x", "-ptoken=y", "-ptokens=z"], ["-p", "token=x", "-p", "token=y"]),
+        (["run", "f.py:f", "--progress", "-p"], []),
+    ],
+)
+def test_a_supervisor_gives_secrets_again_to_the_process_that_goes_on(arguments: list[str], expected: list[str]) -> None:
+    """However the option was written."""
+    assert parameters_in(arguments, ["token"]) == expected
