@@ -85,7 +85,7 @@ def compile_schema(schema: Any) -> CompiledSchema:
         validator = jsonschema_rs.validator_for(schema, offline=True, validate_formats=False, pattern_options=patterns)
         return CompiledSchema(validator, secrets)
     except jsonschema_rs.ValidationError as error:
-        raise InvalidSchema(_fault_of_schema(error, quoting=not secrets)) from error
+        raise InvalidSchema(_fault_of_schema(error, secrets)) from error
     except ValueError as error:
         raise InvalidSchema(str(error)) from error
 
@@ -99,20 +99,6 @@ def violations(schema: Any, value: Any, name: str) -> list[Violation]:
     return compile_schema(schema).violations(value, name)
 
 
-def matches(pattern: str, text: str) -> bool | None:
-    """Whether a regular expression of a JSON Schema matches a text somewhere, in time proportional to the text.
-
-    None if that cannot be told so: it is not one, or it has lookaround or back references.
-    """
-    import jsonschema_rs  # noqa: PLC0415 - start-up time
-
-    try:
-        validator = jsonschema_rs.validator_for({"pattern": pattern}, offline=True, pattern_options=jsonschema_rs.RegexOptions())
-        return validator.is_valid(text)
-    except ValueError:  # not a pattern, or text that is not Unicode
-        return None
-
-
 def with_default(schema: Any, value: Any) -> Any:
     """`value`, or an empty object if nothing was given and the schema wants an object."""
     return {} if value is None and isinstance(schema, dict) and schema.get("type") == "object" else value
@@ -123,14 +109,14 @@ def summary(found: list[Violation]) -> str:
     return "; ".join(f"{each['path']}: {each['message']}" for each in found)
 
 
-def _fault_of_schema(error: ValidationError, *, quoting: bool) -> str:
-    """What is wrong with a schema, and where; without `quoting` nothing that stands in it."""
+def _fault_of_schema(error: ValidationError, secrets: SecretParameters) -> str:
+    """What is wrong with a schema, and where."""
     if error.kind.name == "$ref":
         if error.message.startswith("Unknown meta-schema"):
             return f"{_shortened(error.message.split('. ')[0], _MESSAGE_CHARACTERS)}: {_DIALECTS}"
         return f"a reference in it leads nowhere, or out of the schema: {_shortened(error.message, _MESSAGE_CHARACTERS)}"
     place = _shortened("/".join(map(str, error.instance_path)), _PATH_CHARACTERS)
-    message = _shortened(error.message, _MESSAGE_CHARACTERS) if quoting else f"it does not obey {error.kind.name}"
+    message = _shortened(secrets.fault_of_schema(error.instance_path, error.kind.name, error.message), _MESSAGE_CHARACTERS)
     return f"{place}: {message}" if place else message
 
 

@@ -1,9 +1,9 @@
 """Which parts of a JSON Schema (2020-12, and the older words for the same) speak of one place of a value, and whether it is secret.
 
 A place is secret if any subschema that may apply to it has `format: password` or `writeOnly: true`. "May apply" is wider
-than validation: every branch of anyOf, oneOf, if and dependentSchemas counts, and so do patterns that are not plain text.
-Schemas are users' own and may be hostile: references in circles end, references that lead nowhere make a place secret,
-and the work is bounded (`Exhausted`). No reference is fetched, no regular expression is run.
+than validation: every branch of anyOf, oneOf, if and dependentSchemas counts, and so do patterns that cannot be matched in linear
+time. Schemas are users' own and may be hostile: references in circles end, references that lead nowhere make a place
+secret, nothing is fetched, and the work is bounded (`Exhausted`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mintaka_core.errors import MintakaError
+from mintaka_core.patterns import matcher_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: How many subschemas are read, and members asked for, before a walk gives up: some 50 ms.
 STEPS_LIMIT = 30_000
@@ -33,6 +34,8 @@ _OTHERWISE = ("additionalProperties", "unevaluatedProperties")
 _REST = ("items", "additionalItems", "unevaluatedItems")
 _DIGITS = 9
 _CHARACTERS_A_STEP = 16
+#: What it costs to compile a pattern.
+_COMPILING_STEPS = 500
 #: A text, with a backslash before what is not a letter or digit, and anchors.
 _PLAIN_PATTERN = re.compile(r"(\^?)((?:[^\\^$.|?*+()\[\]{}]|\\[^a-zA-Z0-9])*)(\$?|\.\*\$?)")
 
@@ -56,6 +59,7 @@ class SchemaPlaces:
         self._schema = schema
         self._named = _named_schemas(schema)
         self._known: dict[frozenset[int], Place] = {}
+        self._matchers: dict[str, Callable[[str], bool | None] | None] = {}
         self._steps = 0
 
     def may_be_secret(self) -> bool:
@@ -84,7 +88,7 @@ class SchemaPlaces:
             patterns = _table(schema, "patternProperties")
             self.count(len(patterns))
             matching = [declared[name]] if name in declared else []
-            matching += [subschema for pattern, subschema in patterns.items() if _may_match(pattern, name)]
+            matching += [subschema for pattern, subschema in patterns.items() if self._may_match(pattern, name)]
             found += matching or [schema[keyword] for keyword in _OTHERWISE if keyword in schema]
         return self._place(found)
 
@@ -126,6 +130,17 @@ class SchemaPlaces:
             *(self._place([other]) for other in others),
             *(self.item(place, index) for index in range(widest + 1)),
         ]
+
+    def _may_match(self, pattern: str, name: str) -> bool:
+        """Whether `pattern` matches `name`; one that takes more than linear time may match anything."""
+        if (plainly := _matches_plainly(pattern, name)) is not None:
+            return plainly
+        if pattern not in self._matchers:
+            self.count(_COMPILING_STEPS)
+            self._matchers[pattern] = matcher_of(pattern)
+        self.count(len(name) // _CHARACTERS_A_STEP)
+        matches = self._matchers[pattern]
+        return matches is None or matches(name) is not False
 
     def _place(self, schemas: list[Any]) -> Place:
         key = frozenset(map(id, schemas))
@@ -229,15 +244,14 @@ def _table(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _may_match(pattern: str, name: str) -> bool:
-    """Whether `pattern` matches `name`, or is more than a text with anchors and cannot be decided here."""
+def _matches_plainly(pattern: str, name: str) -> bool | None:
+    """Whether `pattern`, if it is a text with anchors, matches `name`; None if it is more than that."""
     plain = _PLAIN_PATTERN.fullmatch(pattern)
     if plain is None:
-        return True
-    begin, text, end = plain[1], re.sub(r"\\(.)", r"\1", plain[2]), plain[3].removeprefix(".*")
-    open_ended = plain[3].startswith(".*")
-    if begin and end and not open_ended:
+        return None
+    begin, text, end = plain[1], re.sub(r"\\(.)", r"\1", plain[2]), plain[3]
+    if begin and end == "$":
         return name == text
     if begin:
         return name.startswith(text)
-    return name.endswith(text) if end and not open_ended else text in name
+    return name.endswith(text) if end == "$" else text in name

@@ -22,8 +22,9 @@ MASK = "********"
 _DEPTH = 200
 #: Keywords of a schema that hold a value, lists of values, and subschemas by name.
 _VALUES, _LISTS_OF_VALUES = ("default", "const"), ("examples", "enum")
-#: Keywords that say what a value is.
-_QUOTING = frozenset({"const", "enum"})
+#: Keywords that say what a value is, and those on which validators quote names of members alone.
+_SAYING = frozenset({"const", "enum"})
+_QUOTING_NAMES = frozenset({"additionalProperties", "unevaluatedProperties", "dependentRequired"})
 _TABLES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
 
 
@@ -67,13 +68,7 @@ class SecretParameters:
 
     def conceals(self, parameters: Any, path: Sequence[str | int]) -> bool:
         """Whether the value at `path` is secret, lies in a secret or contains one, so that no message may quote it."""
-        value, shown = parameters, self.masked(parameters)
-        for key in path:
-            try:
-                value, shown = value[key], shown[key]
-            except (KeyError, IndexError, TypeError):
-                return self._any
-        return bool(value != shown)
+        return self._any and _differs(*_at(path, parameters, self.masked(parameters)))
 
     def may_conceal(self, name: str) -> bool:
         """Whether the parameter `name` is secret or may hold a secret, whatever its value."""
@@ -86,14 +81,22 @@ class SecretParameters:
             return True
 
     def violation(self, parameters: Any, path: Sequence[str | int], keyword: str, expected: Any, message: str) -> str:
-        """What to say of the value at `path`, which does not obey the schema's `keyword: expected`.
+        """What to say of the value at `path`, which does not obey the schema's `keyword`, of which it is not as `expected`.
 
         That is a validator's `message`, which quotes the value, if that may be.
         """
-        if keyword == "required" or not self.conceals(parameters, path):  # it quotes the schema alone
+        if not self._any:
             return message
-        told = json.dumps(expected) if keyword not in _QUOTING and isinstance(expected, str | int | float) else ""
-        return f"a value that is secret does not obey {keyword} {told}".rstrip()
+        value, shown = _at(path, parameters, self.masked(parameters))
+        if not _differs(value, shown) or keyword == "required" or (keyword in _QUOTING_NAMES and isinstance(shown, dict)):
+            return message
+        return f"a value that is secret does not obey {keyword} {_told(keyword, expected)}".rstrip()
+
+    def fault_of_schema(self, path: Sequence[str | int], keyword: str, message: str) -> str:
+        """What to say of the part of the schema at `path` that is wrong: `message`, which quotes it, if that may be."""
+        if self._any and _differs(*_at(path, self._schema, self.masked_schema())):
+            return f"what holds a secret does not obey {keyword} of the meta-schema"
+        return message
 
     def redacted(self, text: str, parameters: Any) -> str:
         """`text` with `MASK` in place of each secret of `parameters`, as it is, as JSON and as Python write it."""
@@ -165,6 +168,30 @@ def _fully_masked(parameters: Any) -> Any:
     return None if parameters is None else MASK
 
 
+#: In the place of what is not there.
+_NOTHING = object()
+
+
+def _at(path: Sequence[str | int], value: Any, shown: Any) -> tuple[Any, Any]:
+    """What is at `path` of two values; `_NOTHING` if there is nothing in one of them."""
+    for key in path:
+        try:
+            value, shown = value[key], shown[key]
+        except (KeyError, IndexError, TypeError):
+            return value, _NOTHING
+    return value, shown
+
+
+def _differs(value: Any, shown: Any) -> bool:
+    return shown is _NOTHING or bool(value != shown)
+
+
+def _told(keyword: str, expected: Any) -> str:
+    words = isinstance(expected, list) and all(isinstance(each, str) for each in expected)
+    told = keyword not in _SAYING and (words or isinstance(expected, str | int | float))
+    return json.dumps(expected) if told else ""
+
+
 def _masked(places: SchemaPlaces, place: Place, value: Any, depth: int) -> Any:
     places.count()
     if value is None:
@@ -218,7 +245,8 @@ def _cleaned(schema: Any, cleaning: _Cleaning | None, depth: int) -> Any:
             listed = value if isinstance(value, list) else []
             result |= {keyword: [cleaning.masked(schema, each) for each in listed]} if cleaning else {}
         elif keyword in _TABLES and isinstance(value, dict):
-            result[keyword] = {name: _cleaned(part, cleaning, depth + 1) for name, part in value.items()}
+            parts = {name: part for name, part in value.items() if cleaning or isinstance(part, dict | list | bool)}
+            result[keyword] = {name: _cleaned(part, cleaning, depth + 1) for name, part in parts.items()}
         else:
             result[keyword] = _cleaned(value, cleaning, depth + 1)
     return result
