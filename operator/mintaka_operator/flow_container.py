@@ -60,7 +60,10 @@ def environment(variables: Mapping[str, str], secrets: Mapping[str, SecretKeyRef
     return [
         *({"name": name, "value": _literal(value)} for name, value in given.items() if value),
         *(
-            {"name": f"MINTAKA_PARAMETER_FROM_SECRET_{index}", "valueFrom": {"secretKeyRef": {"name": reference.name, "key": reference.key}}}
+            {
+                "name": f"MINTAKA_PARAMETER_FROM_SECRET_{index}",
+                "valueFrom": {"secretKeyRef": {"name": reference.name, "key": reference.key}},
+            }
             for index, reference in enumerate(secrets.values())
         ),
     ]
