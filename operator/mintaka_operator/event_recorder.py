@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
 from mintaka_core.resources.model import format_time
+from mintaka_core.rules import SCHEDULING_GATED
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, SCHEDULED
 from mintaka_operator import paths
 from mintaka_operator.cluster import ApiError, Cluster
@@ -31,7 +32,7 @@ def transition_event(run: FlowRun, transition: TransitionStatus) -> dict[str, An
     """The Event that tells of a transition, None for an ordinary one."""
     if transition.to not in _ALWAYS and not (transition.to in _WITH_REASON and transition.reason):
         return None
-    normal = transition.to in {COMPLETED, CANCELLED, PAUSED}
+    normal = transition.to in {COMPLETED, CANCELLED, PAUSED} or transition.reason == SCHEDULING_GATED
     return _event(
         "FlowRun",
         run,

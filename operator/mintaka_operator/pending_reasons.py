@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mintaka_core.rules import SCHEDULING_GATED
 from mintaka_core.workloads import StartIssue
 from mintaka_operator.failure_rows import Row
-from mintaka_operator.podview import text
+from mintaka_operator.podview import items, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,21 @@ def _unschedulable(view: PodView) -> StartIssue | None:
     return StartIssue("Unschedulable", text(condition.get("message")) or "no node takes the pod")
 
 
+def _gated(view: PodView) -> StartIssue | None:
+    gates = ", ".join(text(gate.get("name")) for gate in items(view.spec.get("schedulingGates")))
+    return StartIssue(SCHEDULING_GATED, f"waits until its scheduling gates are taken off: {gates}", intended=True) if gates else None
+
+
 #: For pods that have not started.
 PENDING_REASONS: tuple[Row[StartIssue], ...] = (
+    Row(
+        "31",
+        "held by scheduling gates",
+        signs="spec.schedulingGates is not empty",
+        conclusion="waits for ever; pendingTimeoutSeconds counts from when the last gate is taken off",
+        judge=_gated,
+        reasons=(SCHEDULING_GATED,),
+    ),
     Row(
         "13",
         "image cannot be pulled",

@@ -22,6 +22,8 @@ from mintaka_core.transitions import Abort, Redirect, Transition, Verdict, Wait
 
 #: Why a workload crashed of which nothing says what kept it from starting.
 PENDING_TIMEOUT = "PendingTimeout"
+#: Why a workload waits that its owner or a queue holds back: its time to start in begins when the last scheduling gate goes.
+SCHEDULING_GATED = "SchedulingGated"
 
 
 def fence_stale_attempts(transition: Transition) -> Verdict | None:

@@ -24,12 +24,14 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class StartIssue:
     """Why a workload does not start. `patience` is how long it may last before the attempt counts as crashed; None:
-    the deployment's pendingTimeoutSeconds alone decides.
+    the deployment's pendingTimeoutSeconds alone decides. `intended`: somebody wants it to wait, so the time it may take to start does
+    not pass meanwhile.
     """
 
     reason: str
     message: str
     patience: timedelta | None = None
+    intended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

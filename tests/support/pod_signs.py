@@ -214,7 +214,7 @@ CASES = (
     Case("17", "the command does not exist, as old runtimes say it", flow(ended(127, "ContainerCannotRun", "no such file")), (CRASHED, "StartError"), "no such file"),
     Case("18", "a container that is being created is waiting for nothing that its pod shows", starting(waiting("ContainerCreating"))),
     Case("19", "no node takes the pod", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available")]}, start_issue=("Unschedulable", None), says="Insufficient memory"),
-    Case("19", "a scheduling gate is no start issue", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates")]}),
+    Case("19", "a scheduling gate that has just been taken off is no start issue", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates")]}),
     Case("20", "longer than activeDeadlineSeconds", flow(ended(143), reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"), (FAILED, "TimedOut"), "longer than the specified deadline"),
     Case("20", "longer than activeDeadlineSeconds, and exits 0 when it is stopped", flow(ended(0, "Completed"), reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"), (FAILED, "TimedOut"), "longer than"),
     Case(
@@ -266,8 +266,12 @@ CASES = (
 
 _UNSCHEDULABLE = {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory.")]}  # fmt: skip
 
-#: Pods whose end the kubelet did not write: never bound to a node, their node gone, deleted by force. No status alone shows them.
+_GATES = {"schedulingGates": [{"name": "example.com/queue"}, {"name": "example.com/budget"}]}
+
+#: Pods that no kubelet writes about: held by gates, never bound to a node, their node gone, deleted by force. No status alone shows them.
 UNWRITTEN = (
+    Case("31", "held by scheduling gates", {"phase": "Pending", "qosClass": "Burstable", "conditions": [condition("PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates")]}, start_issue=("SchedulingGated", None), says="example.com/queue, example.com/budget", bound=False, spec=_GATES),
+    Case("11", "deleted while scheduling gates hold it", {"phase": "Pending"}, (CRASHED, "PodDeleted"), "before it was bound", forced=True, bound=False, spec=_GATES),
     Case("11", "deleted before it was bound to a node", _UNSCHEDULABLE, (CRASHED, "PodDeleted"), "before it was bound", forced=True, bound=False),
     Case("11", "deleted before it was bound to a node, by a client that gives it time", _UNSCHEDULABLE, (CRASHED, "PodDeleted"), "before it was bound", deleted=True, bound=False),
     Case("29", "its Node object is gone while it runs", flow(running(), "Running"), (CRASHED, "NodeLost"), "node-7 does not exist any more or is out of service: whether the pod has stopped is not known", node_gone=True),

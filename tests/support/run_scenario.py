@@ -111,10 +111,10 @@ class Stage:
         values = {"phase": Phase.ENDED, "alive": False, "ended_time": self.now, "end": end or State(COMPLETED)}
         return self.see(**{**values, **fields})
 
-    def start_issue(self, reason: str | None, patience: float | None = None) -> Stage:
+    def start_issue(self, reason: str | None, patience: float | None = None, *, intended: bool = False) -> Stage:
         """The current workload does not start, or what held it back is gone (None)."""
         limit = None if patience is None else timedelta(seconds=patience)
-        return self.see(start_issue=StartIssue(reason, f"{reason} happened", limit) if reason else None)
+        return self.see(start_issue=StartIssue(reason, f"{reason} happened", limit, intended) if reason else None)
 
     def vanish(self, attempt: int | None = None) -> Stage:
         """A workload is not there any more."""

@@ -13,7 +13,7 @@ from mintaka_core.reconciling.again import note_suspension, suspended_end
 from mintaka_core.reconciling.ends import delivery
 from mintaka_core.reconciling.passes import FORCE_AFTER
 from mintaka_core.reconciling.starting import pending_deadline
-from mintaka_core.rules import PENDING_TIMEOUT
+from mintaka_core.rules import PENDING_TIMEOUT, SCHEDULING_GATED
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, State
 
 if TYPE_CHECKING:
@@ -109,12 +109,29 @@ def _record_start_issue(going: Pass, state: State, workload: Workload) -> bool:
         return False
     if state.reason and workload.stopping_time is not None:
         return False  # why it was stopped is known; what befalls it on its way out is not
-    deadline = pending_deadline(going, workload.created_time)
-    if start_issue and start_issue.patience is not None:
-        deadline = min(deadline, going.now + start_issue.patience)
+    deadline = _start_deadline(going, workload)
     accepted = going.ledger.propose(State(PENDING, reason=reason, message=start_issue.message if start_issue else "")).accepted
     going.ledger.update(next_time=deadline)
     return accepted
+
+
+def _start_deadline(going: Pass, workload: Workload) -> datetime | None:
+    """Until when it has to start; None while it is meant to wait."""
+    issue = workload.start_issue
+    if issue and issue.intended:
+        return None
+    deadline = pending_deadline(going, _released_time(going, workload))
+    return deadline if issue is None or issue.patience is None else min(deadline, going.now + issue.patience)
+
+
+def _released_time(going: Pass, workload: Workload) -> datetime:
+    """When its time to start in began: when the last scheduling gate went, else at its creation."""
+    records = [record for record in going.ledger.status.transitions if record.attempt == workload.attempt]
+    gated = [index for index, record in enumerate(records) if record.reason == SCHEDULING_GATED]
+    if not gated:
+        return workload.created_time
+    later = records[gated[-1] + 1 :]
+    return later[0].time if later else going.now
 
 
 def end(going: Pass, workload: Workload) -> bool:

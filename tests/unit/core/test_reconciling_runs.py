@@ -256,6 +256,64 @@ def test_a_pod_that_does_not_start_in_time_crashed_for_what_held_it_back() -> No
     assert stage.state == "CRASHED Unschedulable"
 
 
+def gated(**template: Any) -> Stage:
+    """A run whose pod a scheduling gate holds."""
+    return Stage(pendingTimeoutSeconds=60, **template).pass_time(1).start_issue("SchedulingGated", intended=True)
+
+
+def test_a_pod_that_is_meant_to_wait_waits_for_as_long_as_it_takes() -> None:
+    """PENDING says why; the time it may take to start does not pass."""
+    stage = gated()
+    assert (stage.state, stage.run.status.next_time, stage.run.status.problem) == ("PENDING SchedulingGated", None, "SchedulingGated")
+    stage.pass_time(30 * 86400)
+    assert (stage.state, stage.stops()) == ("PENDING SchedulingGated", [])
+
+
+def test_the_time_to_start_in_begins_when_the_last_gate_goes() -> None:
+    """Whatever holds the pod back then, and however often that changes."""
+    stage = gated().pass_time(7200).start_issue(None)
+    released = stage.now
+    assert (stage.state, stage.run.status.next_time) == ("PENDING", released + timedelta(seconds=60))
+    stage.pass_time(20).start_issue("Unschedulable")
+    assert stage.run.status.next_time == released + timedelta(seconds=60)
+    stage.pass_time(20).start_issue("ImagePullBackOff")
+    assert not stage.pass_time(19).stops()
+    stage.pass_time(1).pass_time(1).vanish()
+    assert stage.state == "CRASHED ImagePullBackOff"
+
+
+def test_a_gate_that_goes_straight_into_another_issue_starts_the_clock() -> None:
+    """Its patience counts as ever."""
+    stage = gated().pass_time(7200).start_issue("CreateContainerConfigError", patience=10)
+    assert stage.run.status.next_time == stage.now + timedelta(seconds=10)
+    assert not stage.stops()
+
+
+def test_a_gate_that_is_only_seen_after_the_deadline_is_no_timeout() -> None:
+    """The operator was away since it created the pod."""
+    stage = Stage(pendingTimeoutSeconds=60)
+    stage.now += HOUR
+    stage.start_issue("SchedulingGated", intended=True)
+    assert (stage.state, stage.stops()) == ("PENDING SchedulingGated", [])
+    assert stage.start().state == "RUNNING"
+
+
+def test_a_run_that_a_gate_holds_can_be_cancelled_and_suspended() -> None:
+    """Its pod is deleted before it was bound to a node."""
+    for wish, end in (({"cancel": True}, "CANCELLED Cancelled"), ({"suspend": True}, "PAUSED/Suspended Suspended")):
+        stage = gated().ask(**wish)
+        assert len(stage.stops()) == 1
+        assert stage.end(crashed("PodDeleted")).state == end
+
+
+def test_the_next_attempt_has_a_clock_of_its_own() -> None:
+    """The first one's gate says nothing of the second's pod."""
+    stage = gated(retries={"onCrash": {"limit": 1, "backoff": {"delaySeconds": 0}}}).pass_time(7200).end(crashed("PodDeleted")).pass_time(1)
+    assert (stage.state, stage.run.status.attempt) == ("PENDING", 2)
+    stage.start_issue("Unschedulable")
+    assert stage.run.status.next_time == stage.workloads[2].created_time + timedelta(seconds=60)
+
+
 def test_a_pod_that_just_hangs_before_it_starts_timed_out() -> None:
     """Nothing in it says why."""
     stage = Stage(pendingTimeoutSeconds=60).pass_time(60)

@@ -53,7 +53,7 @@ def told(to: str, name: str = "", reason: str = "", message: str = "") -> dict[s
     return event
 
 
-def valid(event: dict[str, Any]) -> None:
+def valid(event: dict[str, Any], kind: str = "Warning") -> None:
     """Assert what the API server's validation of Events asks for (kubernetes, pkg/apis/core/validation/events.go)."""
     metadata = event["metadata"]
     assert len(metadata["name"]) <= 253
@@ -61,7 +61,7 @@ def valid(event: dict[str, Any]) -> None:
     assert metadata["namespace"] == event["involvedObject"]["namespace"]
     assert 0 < len(event["reason"].encode()) <= 128
     assert len(event["message"].encode()) <= 1024
-    assert event["type"] in {"Normal", "Warning"}
+    assert event["type"] == kind
     assert event["reportingComponent"]
     assert 0 < len(event["reportingInstance"].encode()) <= 128
     assert 0 < len(event["action"].encode()) <= 128
@@ -83,12 +83,13 @@ class TestWhatIsTold:
             ("SCHEDULED", "AwaitingRetry", "OOMKilled", "Warning", "AwaitingRetry"),
             ("SCHEDULED", "Scheduled", "QuotaExceeded", "Warning", "QuotaExceeded"),
             ("PENDING", "", "ImagePullBackOff", "Warning", "Pending"),
+            ("PENDING", "", "SchedulingGated", "Normal", "Pending"),
         ],
     )
     def test_what_an_owner_wants_to_know_is_told(self, to: str, name: str, reason: str, kind: str, word: str) -> None:
         event = told(to, name, reason, "because")
         assert (event["type"], event["reason"], event["message"]) == (kind, word, f"{reason}: because")
-        valid(event)
+        valid(event, kind)
 
     def test_a_reason_without_a_message_stands_alone(self) -> None:
         assert told("CANCELLED", reason="Cancelled")["message"] == "Cancelled"
@@ -112,7 +113,7 @@ class TestLimits:
     def test_any_state_makes_an_event_that_the_api_server_takes(self, to: str, name: str, reason: str, message: str) -> None:
         event = transition_event(run(), transition(to, name, reason, message))
         assert event
-        valid(event)
+        valid(event, "Normal" if to == "PAUSED" else "Warning")
 
     def test_limits_are_counted_in_bytes(self) -> None:
         event = told("FAILED", "失敗" * 100, "Grund", "é" * 1024)
