@@ -7,6 +7,7 @@ generated from these tables.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         PodWithoutIdentity: it has no name or no creation time. Whatever else is missing in it, or of another type, reads as nothing.
     """
     view = PodView(pod, node_gone)
-    ended = bool(view.terminated) or view.is_terminal or view.never_bound or view.forced or view.node_gone
+    ended = bool(view.terminated or view.is_terminal or view.never_bound or view.forced or view.node_gone or view.starts_again)
     end, row = first_match(POD_VERDICTS, view) if ended else (None, None)
     started = view.started_time
     start_issue, _ = first_match(PENDING_REASONS, view) if not ended and started is None else (None, None)
@@ -71,7 +72,7 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         ended_time=view.ended_time + _WHOLE_SECOND if view.ended_time else None,
         stopping_time=view.stopping_time,
         start_issue=start_issue,
-        end=end,
+        end=end and _with_remarks(end, view),
         retriable=report.retriable if report and reported else True,
         never_ran=bool(row and row.never_ran),
         exit_code=view.exit_code,
@@ -86,6 +87,16 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         node=sys.intern(view.node),  # thousands of pods share few nodes
         container=FLOW_CONTAINER if view.container_name == FLOW_CONTAINER else view.container_name,
     )
+
+
+def _with_remarks(end: State, view: PodView) -> State:
+    """The end with what its own words may leave out: a process that was killed for memory, a second start."""
+    remarks = [end.message]
+    if view.out_of_memory and end.reason != "OOMKilled":
+        remarks.append(f"a process in this pod was killed for memory (container {', '.join(view.out_of_memory)})")
+    if view.starts_again and end.reason != "ContainerRestarted":
+        remarks.append(f"the container was started {view.starts_again + 1} times, so its work may have been done more than once")
+    return replace(end, message="; ".join(filter(None, remarks))) if len(remarks) > 1 else end
 
 
 def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:

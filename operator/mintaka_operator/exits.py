@@ -31,11 +31,11 @@ _HONEST = {
 
 
 def reported(view: PodView) -> State | None:
-    """The process left a report that its exit code bears out."""
+    """The process left a report that its exit code bears out, or that no exit code contradicts because there is none."""
     report = view.report
-    if report is None or view.exit_code not in _HONEST.get(report.state.type, set()):
+    if report is None or _reason(view) == "ContainerStatusUnknown":
         return None
-    if _reason(view) == "ContainerStatusUnknown":
+    if view.exit_code not in _HONEST.get(report.state.type, set()) and not _lost_by_the_runtime(view):
         return None
     # That it was asked to stop is all a process can know; the rows below know why.
     return None if report.state.reason == "Terminated" else report.state
@@ -53,15 +53,30 @@ def exited_zero(view: PodView) -> State | None:
 
 
 def end_unknown(view: PodView) -> State | None:
-    """The kubelet does not know how the container ended."""
+    """Kubelet or container runtime do not know how the container ended."""
     if _reason(view) == "ContainerStatusUnknown":
         return crashed("ContainerStatusUnknown", "the kubelet lost track of the container; its exit code is made up")
+    if _lost_by_the_runtime(view):
+        message = f"the container runtime lost track of the container, as after a reset of its node; exit code {view.exit_code} is made up"
+        return crashed("ContainerStatusUnknown", message)
     return None
 
 
+def _lost_by_the_runtime(view: PodView) -> bool:
+    """What containerd calls the end of a container whose task it does not find again."""
+    return _reason(view) == "Unknown"
+
+
+def started_again(view: PodView) -> State | None:
+    """The flow's container was started a second time and goes on: what it does now is no attempt of its own."""
+    if not view.starts_again or view.terminated or view.is_terminal:
+        return None
+    return crashed("ContainerRestarted", "the container was started again in its pod, as after a reset of its node")
+
+
 def out_of_memory(view: PodView) -> State | None:
-    """The container was killed for using more memory than its limit."""
-    if _reason(view) != "OOMKilled":
+    """A process was killed for memory, and the flow's own ended by it: an exit code of its own choice stands for itself."""
+    if _reason(view) != "OOMKilled" or (not view.reports and 0 < (view.exit_code or 0) < _SIGNALS):
         return None
     return crashed("OOMKilled", f"out of memory: raise the memory limit of container {view.container_name}{_last_words(view)}")
 

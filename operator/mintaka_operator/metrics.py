@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from mintaka_operator.transition_reasons import reason_class
+
 API_REQUESTS = Counter(
     "mintaka_operator_api_requests_total", "Requests to the API server; code 0: it could not be reached", ["verb", "resource", "code"]
 )
@@ -20,8 +22,15 @@ RECONCILE_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
 )
 RECONCILE_ERRORS = Counter("mintaka_operator_reconcile_errors_total", "Reconciles that failed and are tried again", ["kind"])
-TRANSITIONS = Counter("mintaka_operator_transitions_total", "Transitions of flow runs", ["to", "reason"])
+TRANSITIONS = Counter(
+    "mintaka_operator_transitions_total", "Transitions of flow runs; reason `other`: one that the flow or its pod made up", ["to", "reason"]
+)
 RUNS = Gauge("mintaka_operator_flow_runs", "Flow runs in the cluster by state type", ["state"])
 MISSED_EVENTS = Counter("mintaka_operator_missed_events_total", "Changes found by listing that no watch had told of", ["resource"])
 WATCH_RESTARTS = Counter("mintaka_operator_watch_restarts_total", "Watches begun anew", ["resource"])
 LEADING = Gauge("mintaka_operator_leading", "1 while this replica holds the Lease")
+
+
+def count_transition(to: str, reason: str) -> None:
+    """Count a transition of a flow run; reasons that flows and pods make up count as `other`."""
+    TRANSITIONS.labels(to, reason_class(reason)).inc()

@@ -52,6 +52,15 @@ POD_VERDICTS: tuple[Row[State], ...] = (
         overrides=("ForceDeleted: FAILED",),
     ),
     Row(
+        "32",
+        "started again",
+        signs="restartCount above 0, the flow not terminated",
+        conclusion="CRASHED ContainerRestarted, and the pod is stopped",
+        judge=exits.started_again,
+        reasons=("ContainerRestarted",),
+        overrides=("ContainerRestarted: FAILED",),
+    ),
+    Row(
         "24",
         "refused by the kubelet",
         signs="Failed, message beginning with Pod was rejected, or reason OutOf…, NodeAffinity, UnexpectedAdmissionError, …; the flow never started",
@@ -145,7 +154,7 @@ POD_VERDICTS: tuple[Row[State], ...] = (
     Row(
         "26",
         "end unknown",
-        signs="terminated reason ContainerStatusUnknown",
+        signs="terminated reason ContainerStatusUnknown, or Unknown (with exitCode 255, after a reset of the node)",
         conclusion="CRASHED ContainerStatusUnknown",
         judge=exits.end_unknown,
         reasons=("ContainerStatusUnknown",),
@@ -154,7 +163,7 @@ POD_VERDICTS: tuple[Row[State], ...] = (
     Row(
         "3",
         "out of memory",
-        signs="terminated reason OOMKilled",
+        signs="terminated reason OOMKilled, and an exit code that is not of the flow's own choice",
         conclusion="CRASHED OOMKilled",
         judge=exits.out_of_memory,
         reasons=("OOMKilled",),

@@ -187,6 +187,11 @@ class PodView:
         """The flow's exit code, None while there is none."""
         return _integer(self.terminated.get("exitCode"))
 
+    @property
+    def starts_again(self) -> int:
+        """How many times the flow's container was started again, by the kubelet's count."""
+        return max(_integer(self.flow.get("restartCount")) or 0, 0)
+
     @cached_property
     def started_time(self) -> datetime | None:
         """When the flow's container began to run; an exit code of its own proves that it did."""
@@ -278,6 +283,17 @@ class PodView:
                 if text(waiting.get("reason")) not in _ORDINARY_WAITS:
                     return waiting
         return {}
+
+    @cached_property
+    def out_of_memory(self) -> list[str]:
+        """The containers in which a process was killed for memory: the container's own, or one that it had started."""
+        names = []
+        for kind in ("containerStatuses", "initContainerStatuses"):
+            for status in items(self.status.get(kind)):
+                ends = (_terminated(status), mapping(mapping(status.get("lastState")).get("terminated")))
+                if any(end.get("reason") == "OOMKilled" for end in ends):
+                    names.append(text(status.get("name")))
+        return names
 
     @property
     def anything_runs(self) -> bool:

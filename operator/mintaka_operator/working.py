@@ -124,7 +124,7 @@ class Worker:
 
     async def _tell(self, seen: RunObservation, plan: RunPlan) -> None:
         for transition in plan.transitions:
-            metrics.TRANSITIONS.labels(transition.to, transition.reason).inc()
+            metrics.count_transition(transition.to, transition.reason)
             _log(seen, transition)
             event = transition_event(seen.run, transition)
             if event:

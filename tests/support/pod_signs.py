@@ -144,9 +144,9 @@ def status(phase: str, *containers: dict[str, Any], conditions: tuple[dict[str, 
     }
 
 
-def flow(state: dict[str, Any], phase: str = "Failed", **more: Any) -> dict[str, Any]:
+def flow(state: dict[str, Any], phase: str = "Failed", *, restarts: int = 0, **more: Any) -> dict[str, Any]:
     """The status of a pod with the flow's container only."""
-    return status(phase, container(state), **more)
+    return status(phase, container(state, restartCount=restarts), **more)
 
 
 def refused(reason: str, message: str) -> dict[str, Any]:
@@ -175,6 +175,24 @@ CASES = (
     Case("2", "the SDK ran and exited 0 without a report", flow(ended(0, "Completed"), "Succeeded"), (CRASHED, "ExitedWithoutReport"), "without saying how the run ended", sdk=True),
     Case("3", "out of memory", flow(ended(137, "OOMKilled")), (CRASHED, "OOMKilled"), "raise the memory limit of container flow"),
     Case("3", "out of memory, with the end of the log", flow(ended(137, "OOMKilled", "loading 40 GB")), (CRASHED, "OOMKilled"), "last words: loading 40 GB", sdk=True),
+    Case("3", "a child killed for memory, and the shell ends with its exit code", flow(ended(137, "OOMKilled")), (CRASHED, "OOMKilled"), "raise the memory limit"),
+    Case("1", "a child killed for memory, and the plain container makes exit code 1 of it", flow(ended(1, "OOMKilled", "worker died")), (FAILED, "NonZeroExit"), "exit code 1: worker died; a process in this pod was killed for memory (container flow)"),
+    Case("2", "a child killed for memory, and the plain container copes", flow(ended(0, "OOMKilled"), "Succeeded"), (COMPLETED, ""), "a process in this pod was killed for memory (container flow)"),
+    Case("0", "a child killed for memory, and the flow raises", flow(ended(1, "OOMKilled", report(FAILED, "BrokenProcessPool", "a child died"))), (FAILED, "BrokenProcessPool"), "a child died; a process in this pod was killed for memory (container flow)", sdk=True),
+    Case("0", "a child killed for memory, and the flow copes", flow(ended(0, "OOMKilled", report(COMPLETED)), "Succeeded"), (COMPLETED, ""), "a process in this pod was killed for memory (container flow)", sdk=True),
+    Case("0", "a child killed for memory, and the flow is not to be tried again", flow(ended(1, "OOMKilled", report(FAILED, "ValueError", retriable=False))), (FAILED, "ValueError"), "killed for memory", sdk=True, retriable=False),
+    Case("3", "a child killed for memory, and the SDK ends without a report", flow(ended(1, "OOMKilled", "gone")), (CRASHED, "OOMKilled"), "last words: gone", sdk=True),
+    Case("22", "a sidecar was killed for memory, and the flow failed without it", status("Failed", container(ended(1, message="no proxy")), container(ended(137, "OOMKilled"), "proxy")), (FAILED, "NonZeroExit"), "exit code 1: no proxy; a process in this pod was killed for memory (container proxy)", spec=_WITH_SIDECAR),
+    Case("22", "a native sidecar was killed for memory and restarted", status("Failed", container(ended(1, message="no proxy")), initContainerStatuses=[container(running(), "proxy", lastState=ended(137, "OOMKilled"), restartCount=1)]), (FAILED, "NonZeroExit"), "(container proxy)", spec=_NATIVE_SIDECAR),
+    Case("26", "the runtime lost the container when its node was reset", flow(ended(255, "Unknown")), (CRASHED, "ContainerStatusUnknown"), "exit code 255 is made up"),
+    Case("26", "the runtime lost the container of the SDK when its node was reset", flow(ended(255, "Unknown")), (CRASHED, "ContainerStatusUnknown"), "as after a reset of its node", sdk=True),
+    Case("26", "the runtime lost the container before it had said more than that it was asked to stop", flow(ended(255, "Unknown", report(CRASHED, "Terminated", "SIGTERM"))), (CRASHED, "ContainerStatusUnknown"), sdk=True),
+    Case("0", "the runtime lost the container, and its report is there", flow(ended(255, "Unknown", report(COMPLETED))), (COMPLETED, ""), sdk=True),
+    Case("0", "the runner finds that it is started again", flow(ended(4, message=report(CRASHED, "ContainerRestarted", "again")), restarts=1), (CRASHED, "ContainerRestarted"), "again", sdk=True),
+    Case("1 32", "a plain container that was started again and ended", flow(ended(3), restarts=2), (FAILED, "NonZeroExit"), "the container was started 3 times, so its work may have been done more than once"),
+    Case("2 32", "a plain container that was started again and completed", flow(ended(0, "Completed"), "Succeeded", restarts=1), (COMPLETED, ""), "started 2 times"),
+    Case("32", "a plain container that was started again runs", flow(running(), "Running", restarts=1), (CRASHED, "ContainerRestarted"), "started again in its pod"),
+    Case("32", "a container that is about to be started again", flow(waiting("CrashLoopBackOff", "back-off 10s restarting failed container"), "Running", restarts=1), (CRASHED, "ContainerRestarted")),
     Case("3", "a child killed for memory is only seen as exit code 137", flow(ended(137)), (CRASHED, "Killed"), "killed by signal 9"),
     Case("4", "terminated by hand inside the pod", flow(ended(143)), (CRASHED, "Terminated"), "killed by signal 15"),
     Case("4", "a segmentation fault", flow(ended(139, message="Fatal Python error: Segmentation fault")), (CRASHED, "SegmentationFault"), "last words: Fatal Python error", sdk=True),

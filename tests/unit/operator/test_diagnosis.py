@@ -63,7 +63,7 @@ def instant(text: str) -> datetime:
 class TestRows:
     def test_the_examples_cover_every_row_of_the_failure_table(self) -> None:
         shown = {int(word) for case in (*CASES, *UNWRITTEN) for word in case.rows.split() if word.isdigit()}
-        assert (shown - {0}) | ROWS_WITHOUT_A_POD == set(range(1, 32))
+        assert (shown - {0}) | ROWS_WITHOUT_A_POD == set(range(1, 33))
 
     @pytest.mark.parametrize("case", EVERY, ids=str)
     def test_a_pod_is_taken_for_what_it_shows(self, case: Case) -> None:
@@ -141,6 +141,10 @@ class TestTimesAndSigns:
     def test_a_native_sidecar_is_stopped_by_the_kubelet(self) -> None:
         native = [container(running(), "proxy")]
         assert not diagnose(pod(Case("", "", status("Running", container(ended(0)), initContainerStatuses=native)))).alive
+
+    def test_a_container_that_was_started_again_has_ended_and_is_to_be_stopped(self) -> None:
+        seen = diagnose(pod(Case("", "", flow(running(), "Running", restarts=1))))
+        assert (seen.phase, seen.alive, seen.history_complete) == (Phase.ENDED, True, None)
 
     def test_a_pod_lives_before_its_containers_are_known(self) -> None:
         assert diagnose(pod(Case("", "", {"phase": "Pending"}))).alive
@@ -321,7 +325,9 @@ states = maybe(
         finishedAt=times,
     ),
 )
-containers = st.lists(maybe(name=st.sampled_from(["flow", "proxy", "a"]), state=states, lastState=states), max_size=3)
+containers = st.lists(
+    maybe(name=st.sampled_from(["flow", "proxy", "a"]), state=states, lastState=states, restartCount=st.integers(-1, 2)), max_size=3
+)
 conditions = st.lists(
     maybe(
         type=st.sampled_from(["DisruptionTarget", "PodScheduled", "Ready"]),
