@@ -19,9 +19,10 @@ import kopf
 import uvloop
 
 from mintaka_core.names import GROUP, VERSION
+from mintaka_kubernetes import Unreadable
 from mintaka_kubernetes.client import open_session
 from mintaka_operator import metrics
-from mintaka_operator.cluster import PAGE_SIZE
+from mintaka_operator.kopf_decoding import GuardedResponse, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mintaka_kubernetes import Credentials
 
 _logger = logging.getLogger(__name__)
+#: kopf holds a page in memory as a whole, and an object may have 1.5 MiB.
+_PAGE_SIZE = 20
 
 #: plural, event type (None while listing), object
 type Observe = "Callable[[str, str | None, dict[str, Any]], None]"
@@ -83,12 +86,15 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
     async def login(**_: Any) -> kopf.AiohttpSession:
         # kopf closes the session and logs in again when its token has run out (401).
         token = await asyncio.to_thread(credentials.token.current)
-        session = open_session(credentials, user_agent="mintaka-operator (kopf)", authorization=f"Bearer {token}")
+        headers = {"user_agent": "mintaka-operator (kopf)", "authorization": f"Bearer {token}"}
+        session = open_session(credentials, response_class=GuardedResponse, **headers)
         return kopf.AiohttpSession(server=credentials.server, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, "flowdeployments", registry=registry)
     async def on_flow_deployment(event: Any, **_: Any) -> None:
-        observe("flowdeployments", event["type"], event["object"])
+        found = unmarked(event["object"])
+        if not isinstance(found, Unreadable):
+            observe("flowdeployments", event["type"], found)
 
     return registry
 
@@ -105,7 +111,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     # Both or neither: a limit with the long default idle time caps the rate of events (measured).
     settings.queueing.worker_limit, settings.queueing.idle_timeout = 200, 0.05
-    settings.watching.chunk_size = PAGE_SIZE
+    settings.watching.chunk_size = _PAGE_SIZE
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _Forever()

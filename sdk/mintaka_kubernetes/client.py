@@ -254,13 +254,15 @@ class Client:
         return ClusterAway(f"the kube-apiserver did not answer {method} {path}: {type(error).__name__}: {error}")
 
 
-def open_session(credentials: Credentials, **headers: str) -> aiohttp.ClientSession:
-    """A session with the server's address and TLS, without a token; for whoever closes it."""
+def open_session(
+    credentials: Credentials, *, response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse, **headers: str
+) -> aiohttp.ClientSession:
+    """A session with the server's address and TLS, without a token; the caller closes it."""
     connector = aiohttp.TCPConnector(limit=64, ssl=credentials.tls or True, keepalive_timeout=60)
     # Answers of more than 128 KiB would be compressed, which costs the API server more than it saves within a cluster.
     named = {"Accept-Encoding": "identity"}
     named |= {name.replace("_", "-").title(): value for name, value in headers.items()}
-    return aiohttp.ClientSession(credentials.server, connector=connector, headers=named, read_bufsize=2**20)
+    return aiohttp.ClientSession(credentials.server, connector=connector, headers=named, read_bufsize=2**20, response_class=response_class)
 
 
 def _object(path: str, payload: bytes, *, typed: bool = False) -> Decoded:

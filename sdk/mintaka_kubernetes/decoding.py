@@ -72,10 +72,10 @@ def decode(raw: _Bytes, *, typed: bool = False) -> Decoded:
         try:
             document = orjson.loads(raw)
         except orjson.JSONDecodeError:
-            return _join(_split(raw, levels=2), typed=typed)
+            return _join(split_members(raw, levels=2), typed=typed)
         if _is_ordinary(raw, document, typed=typed):
             return document  # type: ignore[no-any-return] # it is a dict
-    return _join(_split(raw, levels=2), typed=typed)
+    return _join(split_members(raw, levels=2), typed=typed)
 
 
 def decode_event(line: bytes, *, typed: bool = False) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def depth_of(value: Any, limit: int) -> int:
 
 
 def _split_event(line: bytes, *, typed: bool) -> dict[str, Any]:
-    members = _split(line, levels=3)
+    members = split_members(line, levels=3)
     if "type" not in members or "object" not in members:
         message = "an event of a watch has a type and an object"
         raise ValueError(message)
@@ -209,15 +209,18 @@ def _split_event(line: bytes, *, typed: bool) -> dict[str, Any]:
     return {"type": orjson.loads(members["type"]), "object": _join(found, typed=typed) if isinstance(found, dict) else _no_object()}
 
 
-def _split(raw: _Bytes, *, levels: int) -> Members:
-    """The members of an object, and in turn those of its metadata and spec, as JSON. Raises ValueError if it is no object."""
+def split_members(raw: _Bytes, *, levels: int = 1) -> Members:
+    """The members of an object by name, as JSON; with more `levels`, those of its metadata and spec in turn.
+
+    Raises ValueError if it is no object.
+    """
     try:
         members: Members = {name: memoryview(member) for name, member in _MEMBERS.decode(raw).items()}
     except (RecursionError, msgspec.MsgspecError):  # too deep, or a name that is not UTF-8
         return scan_members(raw, levels=levels, opened=_OPENED)
     for name in _OPENED & members.keys() if levels > 1 else ():
         if bytes(members[name][:1]) == b"{":
-            members[name] = _split(members[name], levels=levels - 1)
+            members[name] = split_members(members[name], levels=levels - 1)
     return members
 
 
