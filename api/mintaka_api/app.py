@@ -1,7 +1,7 @@
 """The application: its parts, its start and its end.
 
 It starts at once, whatever is away: migrations are tried until the database answers, the mirror until the cluster does,
-and /readyz says what is still ill.
+and /readyz says what is still wrong.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from mintaka_api import problems
+from mintaka_api.background_tasks import BackgroundTask, Part, supervised
 from mintaka_api.metrics import Metrics
 from mintaka_api.observing import Observer
 from mintaka_api.permissions import AllowAnonymous, require_permissions
 from mintaka_api.routes import ROUTERS
 from mintaka_api.services import Services
-from mintaka_api.silence import watch_for_silence
+from mintaka_api.silence import ZombieDetection
 from mintaka_controller.schema_validation import SchemaValidator
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.migrating import migrate
@@ -73,36 +74,52 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
                 from mintaka_api.kubernetes_services import attach_kubernetes  # noqa: PLC0415 - start-up time: not without a cluster
 
                 await stack.enter_async_context(attach_kubernetes(services, settings))
-            await _try_to_migrate(services)
-            background = asyncio.create_task(_background(services, settings))
-            try:
-                yield
-            finally:
-                background.cancel()
-                await asyncio.gather(background, return_exceptions=True)
+            tried = asyncio.Event()
+            tasks = _background_tasks(services, settings, tried)
+            services.parts = [task.part for task in tasks]
+            await stack.enter_async_context(supervised(tasks, metrics))
+            await tried.wait()
+            yield
 
     return lifespan
 
 
-async def _background(services: Services, settings: Settings) -> None:
-    wait = 0.2
-    while not await _try_to_migrate(services):
-        await asyncio.sleep(wait)
-        wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(watch_for_silence(services.database, settings.silence_seconds))
-        if services.mirror is not None:
-            group.create_task(services.mirror.run())
+def _background_tasks(services: Services, settings: Settings, tried: asyncio.Event) -> list[BackgroundTask]:
+    """The migrations, of which a first attempt has been made once `tried` is set; the other tasks wait for them."""
+    database, migrated = services.database, asyncio.Event()
+
+    async def migrations(part: Part) -> None:
+        wait = 0.2
+        while not await _try_to_migrate(database, part, tried):
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+        migrated.set()
+
+    async def zombie_detection(part: Part) -> None:
+        await migrated.wait()
+        await ZombieDetection(database, settings.silence_seconds).run(part)
+
+    tasks = [
+        BackgroundTask(Part("migrations", required=True, problem="not migrated yet"), migrations),
+        BackgroundTask(Part("zombie-detection"), zombie_detection),
+    ]
+    if (mirror := services.mirror) is not None:
+
+        async def mirroring(_: Part) -> None:
+            await migrated.wait()
+            await mirror.run()
+
+        tasks.append(BackgroundTask(Part("mirror"), mirroring))
+    return tasks
 
 
-async def _try_to_migrate(services: Services) -> bool:
-    if services.database.migrated:
-        return True
+async def _try_to_migrate(database: Database, part: Part, tried: asyncio.Event) -> bool:
     try:
-        await services.database.in_writer(migrate, services.database)
+        await database.in_writer(migrate, database)
     except DatabaseAway as away:
-        services.migration_problem = str(away)
+        part.problem = str(away)
         logger.warning("the schema cannot be checked yet: %s", away)
         return False
-    services.migration_problem = ""
+    finally:
+        tried.set()
     return True

@@ -20,6 +20,12 @@ class Metrics:
         self.request_seconds = Histogram(
             "mintaka_api_request_seconds", "Time to answer.", ("route",), buckets=_SECONDS, registry=self.registry
         )
+        self.part_ill = Gauge(
+            "mintaka_api_part_ill", "1 for each part of the API that has a problem; /readyz says which.", ("part",), registry=self.registry
+        )
+        self.background_failures = Counter(
+            "mintaka_api_background_failures", "Background tasks that failed and were started again.", ("part",), registry=self.registry
+        )
         self.ingested_reports = Counter("mintaka_ingested_reports", "Reports taken in.", registry=self.registry)
         self.ingested_rows = Counter("mintaka_ingested_rows", "Rows in reports taken in.", ("table",), registry=self.registry)
         self.refused_reports = Counter("mintaka_refused_reports", "Reports refused, by problem.", ("problem",), registry=self.registry)

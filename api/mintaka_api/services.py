@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
 
+from mintaka_api.background_tasks import Part
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
 from mintaka_controller.schema_validation import SchemaValidator
@@ -28,7 +29,14 @@ class Services:
     validator: SchemaValidator
     runs: RunControl | None = None
     mirror: Mirror | None = None
-    migration_problem: str = "not migrated yet"
+    parts: list[Part] = field(default_factory=list)
+
+    def current_parts(self) -> list[Part]:
+        """The background tasks and what is wrong with each now."""
+        if self.mirror is None:
+            return self.parts
+        mirror = self.mirror.problem()
+        return [replace(part, problem=part.problem or mirror) if part.name == "mirror" else part for part in self.parts]
 
 
 async def _services(request: Request) -> Services:

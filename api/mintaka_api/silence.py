@@ -1,10 +1,10 @@
-"""Scripts that report over HTTP and went silent are recorded as crashed.
+"""Scripts that report over HTTP and give no signs of life any more are recorded as crashed.
 
-Nobody watches over a script, and its process cannot be seen from here; so it says something every 15 s, be it that there is
-nothing new, and one that was not heard of for `MINTAKA_SILENCE_SECONDS` is taken for dead. Silence counts only where it could
-have been heard: after a time without the API or its database, everybody gets that long to speak again. Should a process that
-was cut off speak again after all, its run goes on. One that suspended itself is no such case; it fails where nobody resumed it
-in time. Runs in a cluster are not judged here: their end is the operator's to tell.
+Nothing watches over a script, and its process cannot be seen from here. So it sends a heartbeat every 15 s, and a run whose
+process was not heard of for `MINTAKA_SILENCE_SECONDS` is taken for dead. Only time in which it could have been heard counts:
+after a while without the API or its database, every script gets that long to speak again. If a process that was cut off does
+speak again after all, its run continues. A run that suspended itself has no process; it fails if it is not resumed in time.
+Runs in a cluster are not judged here: the operator sees their pods.
 """
 
 from __future__ import annotations
@@ -17,30 +17,71 @@ from typing import TYPE_CHECKING
 from mintaka_history.database import DatabaseAway
 from mintaka_history.instants import now_microseconds
 from mintaka_history.queries.health import answers
-from mintaka_history.queries.silence import crash_silent, fail_overdue
+from mintaka_history.queries.silence import crash_silent, fail_overdue, overdue_runs, silent_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mintaka_api.background_tasks import Part
     from mintaka_history.database import Database
 
 logger = logging.getLogger("mintaka.api")
 
-#: How often it is looked in the time that somebody may be silent.
-_LOOKS = 6
+#: Checks in the time for which a process may be silent.
+_CHECKS = 6
 
 
-async def watch_for_silence(database: Database, silence_seconds: float) -> None:
-    """Look for ever."""
-    listening_since = monotonic()
-    while True:
-        await asyncio.sleep(silence_seconds / _LOOKS)
-        try:
-            if monotonic() - listening_since < silence_seconds:
-                await database.read(answers)
-                continue
-            crashed = await database.write(crash_silent, now_microseconds() - round(silence_seconds * 1e6))
-            await database.write(fail_overdue)
-        except DatabaseAway:
-            listening_since = monotonic()
-            continue
+class ZombieDetection:
+    """Ends runs outside of clusters whose process is gone, or that were not resumed in time."""
+
+    def __init__(self, database: Database, silence_seconds: float) -> None:
+        """A process may be silent for `silence_seconds`."""
+        self._database = database
+        self._silence_seconds = silence_seconds
+        self._stuck: dict[int, str] = {}
+
+    async def run(self, part: Part) -> None:
+        """Check for ever."""
+        listening_since = monotonic()
+        while True:
+            await asyncio.sleep(self._silence_seconds / _CHECKS)
+            try:
+                if monotonic() - listening_since < self._silence_seconds:
+                    await self._database.read(answers)
+                else:
+                    await self._check()
+            except DatabaseAway:
+                listening_since = monotonic()
+            else:
+                part.problem = self._problem()
+
+    async def _check(self) -> None:
+        before = now_microseconds() - round(self._silence_seconds * 1e6)
+        silent, overdue = await self._database.read(silent_runs, before), await self._database.read(overdue_runs)
+        self._stuck = {number: why for number, why in self._stuck.items() if number in silent or number in overdue}
+        crashed = await self._end(silent, lambda number: self._database.write(crash_silent, number, before))
         if crashed:
-            logger.warning("%d flow runs outside of clusters were not heard of for %g s: crashed", crashed, silence_seconds)
+            logger.warning("%d flow runs outside of clusters gave no sign of life for %g s: crashed", crashed, self._silence_seconds)
+        await self._end(overdue, lambda number: self._database.write(fail_overdue, number))
+
+    async def _end(self, numbers: list[int], end: Callable[[int], Awaitable[bool]]) -> int:
+        """End each of these runs by itself; how many were. One that cannot be ended is tried again at the next check."""
+        ended = 0
+        for number in numbers:
+            try:
+                ended += await end(number)
+            except DatabaseAway:
+                raise
+            except Exception as error:  # whatever is wrong with one run, the others are ended
+                if number not in self._stuck:
+                    logger.exception("the end of flow run number %d cannot be recorded", number)
+                self._stuck[number] = f"{type(error).__name__}: {error}"
+            else:
+                self._stuck.pop(number, None)
+        return ended
+
+    def _problem(self) -> str:
+        if not self._stuck:
+            return ""
+        number, why = next(iter(self._stuck.items()))
+        return f"the end of {len(self._stuck)} flow runs cannot be recorded, the first has number {number}: {why}"

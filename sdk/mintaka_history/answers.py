@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from mintaka_core.states import StateType  # noqa: TC001
+from mintaka_history.codes import ShownState  # noqa: TC001
 
 
 class StateAnswer(msgspec.Struct):
     """The state of a flow run; `time` is when it began."""
 
-    type: StateType
+    type: ShownState
     name: str
     reason: str
     message: str
@@ -58,10 +58,10 @@ class TransitionAnswer(msgspec.Struct):
     """
 
     sequence: int
-    from_: StateType | None = msgspec.field(name="from")
-    to: StateType
+    from_: ShownState | None = msgspec.field(name="from")
+    to: ShownState
     name: str
-    proposed: StateType
+    proposed: ShownState
     rule: str
     verdict: str
     reason: str
@@ -85,7 +85,7 @@ class TaskRunAnswer(msgspec.Struct):
     task: str
     name: str
     kind: str
-    state: StateType
+    state: ShownState
     state_name: str
     reason: str
     message: str
@@ -109,7 +109,7 @@ class NodeAnswer(msgspec.Struct):
     task: str
     name: str
     kind: str
-    state: StateType
+    state: ShownState
     state_name: str
     started: datetime | None
     ended: datetime | None

@@ -45,6 +45,21 @@ VerdictWord = Literal["Accept", "Redirect", "Wait", "Abort"]
 type Trail = tuple[tuple[str, VerdictWord, str], ...]
 
 
+#: The type of a state in answers: a newer release may have stored one that this release does not know.
+ShownState = Literal["SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "PAUSED", "CANCELLING", "CANCELLED", "UNKNOWN"]
+
+
+def shown_state(code: int) -> ShownState:
+    """The state that a stored code stands for."""
+    state = STATE_OF_CODE.get(code)
+    return "UNKNOWN" if state is None else state.value
+
+
+def shown_name(code: int, name: str | None) -> str:
+    """The name of a state whose stored name is `name`."""
+    return name or DEFAULT_NAME_OF_CODE.get(code, "Unknown")
+
+
 def stored_name(state_type: StateType, name: str) -> str | None:
     """A state's name as the database keeps it: None for the name its type has by default."""
     return None if name == DEFAULT_NAMES[state_type] or not name else name

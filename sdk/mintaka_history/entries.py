@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from mintaka_history.codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, STATE_OF_CODE
+from mintaka_history.codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, shown_name, shown_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,15 +48,13 @@ def compact(entries: Iterable[Entry]) -> str:
 
 def expanded(text: str) -> list[tuple[str, str, int, str, list[tuple[str, str, str]]]]:
     """The history in a stored text, as it is on the wire, the proposed state always told."""
-    entries = []
+    entries: list[tuple[str, str, int, str, list[tuple[str, str, str]]]] = []
     for code, offset, *rest in _decode(text):
         name, proposed, said = rest or ("", 0, [])
         if isinstance(proposed, str):  # a row from before whole trails were kept: the rule that decided, and why
             proposed, said = 0, [(proposed, "Redirect", said)] if proposed else []
         trail = [(rule, verdict, reason) for rule, verdict, reason in said]
-        entries.append(
-            (STATE_OF_CODE[code].value, name or DEFAULT_NAME_OF_CODE[code], offset, STATE_OF_CODE[proposed or code].value, trail)
-        )
+        entries.append((shown_state(code), shown_name(code, name), offset, shown_state(proposed or code), trail))
     return entries
 
 

@@ -25,6 +25,9 @@ NAME_LIMIT = 200
 LINE_STEP = 1 << 16
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+#: A number to which the database adds one by itself: the largest integer is one more.
+_Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 2)]
+_PositiveSequence = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 2)]
 #: As far as JSON numbers are exact everywhere.
 _LineNumber = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
@@ -62,7 +65,7 @@ class TaskReport(msgspec.Struct, frozen=True, gc=False):
     n: _Number
     task: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     state: StateWord
-    seq: _Number
+    seq: _Sequence
     created: _Instant
     name: str | None = None
     state_name: str = ""
@@ -115,7 +118,7 @@ class LocalRun(msgspec.Struct, frozen=True):
     created: _Instant
     parameters: dict[str, Any] = {}
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
-    transitions: tuple[tuple[_Positive, StateWord, str, _Instant, _Proposed, Trail, str, str], ...] = ()
+    transitions: tuple[tuple[_PositiveSequence, StateWord, str, _Instant, _Proposed, Trail, str, str], ...] = ()
 
 
 class ReportedRun(msgspec.Struct, frozen=True, omit_defaults=True):

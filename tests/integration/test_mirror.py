@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api_testing import API, ORDINARY, Namespace, eventually, running, seen_run, status
+from api_testing import API, ORDINARY, Namespace, eventually, report, running, seen_run, status
 from mintaka_api.cluster import Cluster
 from mintaka_api.settings import Settings
 from mintaka_core.names import API_VERSION, LABEL_TOMBSTONE
@@ -110,7 +110,8 @@ async def test_the_finalizer_is_never_removed_before_the_commit(
 
         await eventually(refusals, lambda count: count >= 3)
         assert "safe" in await namespace.names()
-        assert (await client.get("/readyz")).json()["ill"] == ["mirror"]
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["ill"]) == (200, ["mirror"])
         monkeypatch.setattr(mirror, "_commit", commit)
         await eventually(namespace.names, lambda names: "safe" not in names)
         seen = await eventually(run_of(client, namespace.name, "safe"), lambda run: run["deleted"])
@@ -278,7 +279,7 @@ async def test_what_kubernetes_refuses_is_passed_on_in_its_words(database_url: s
 
 
 async def test_the_api_answers_while_kubernetes_is_away(database_url: str, kubeconfig: str, namespace: Namespace, tmp_path: Any) -> None:
-    """Queries work from the database, intents say 503, and /readyz names the mirror."""
+    """Queries work from the database, intents say 503; the API stays ready for flow pods, and /readyz names the mirror."""
     async with running(settings(database_url, kubeconfig, namespace.name)) as client:
         await namespace.create("known")
         uid = (await eventually(run_of(client, namespace.name, "known"), bool))["uid"]
@@ -293,7 +294,10 @@ async def test_the_api_answers_while_kubernetes_is_away(database_url: str, kubec
     async with running(settings(database_url, str(nowhere), namespace.name)) as client:
         assert (await client.get(f"{API}/flow-runs/{uid}")).json()["name"] == "known"
         ready = await client.get("/readyz")
-        assert (ready.status_code, ready.json()["ill"]) == (503, ["mirror"])
+        assert (ready.status_code, ready.json()["status"], ready.json()["ill"]) == (200, "degraded", ["mirror"])
+        assert 'mintaka_api_part_ill{part="mirror"} 1.0' in (await client.get("/metrics")).text
+        delivered = await client.post(f"{API}/flow-runs/{uid}/reports", json=report(namespace=namespace.name))
+        assert delivered.status_code == 200
         cancelled = await client.post(f"{API}/flow-runs/{uid}/cancel")
         assert cancelled.status_code == 503
         assert cancelled.headers["Retry-After"]

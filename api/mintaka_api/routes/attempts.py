@@ -16,7 +16,7 @@ from mintaka_api.routes.documents import document_of, json_body
 from mintaka_api.routes.parameters import NoQuery
 from mintaka_api.services import Here
 from mintaka_history.answers import AttemptAnswer
-from mintaka_history.codes import STATE_OF_CODE
+from mintaka_history.codes import shown_state
 from mintaka_history.queries import restarts
 from mintaka_history.writing.restarts import Going
 
@@ -43,6 +43,6 @@ async def begin_attempt(uid: str, request: Request, _query: Annotated[NoQuery, Q
     if claimed is None:
         raise Problem("not-found", f"there is no flow run with uid {uid} outside of clusters")
     if isinstance(claimed, Going):
-        state = STATE_OF_CODE[claimed.state]
+        state = shown_state(claimed.state)
         raise Problem("not-paused", f"flow run {number} is {state}, in attempt {claimed.attempt}: it goes on already")
     return answer(AttemptAnswer(number, claimed.name, claimed.attempt, claimed.transitions), status=201)

@@ -1,4 +1,4 @@
-"""Whether the API lives and what of it is well; its metrics and its own description."""
+"""Whether the API lives, what works of it, its metrics and its own description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.openapi import document
+from mintaka_api import openapi
+from mintaka_api.background_tasks import Part
 from mintaka_api.permissions import GUARDED
 from mintaka_api.routes.answering import answer
 from mintaka_api.services import Here
@@ -22,22 +23,32 @@ router = APIRouter(include_in_schema=False, dependencies=GUARDED)
 
 @router.get("/healthz")
 async def healthz() -> Response:
-    """The process is alive, and of which version; nothing else is looked at."""
+    """The process is alive, and of which version; nothing else is checked."""
     return answer({"status": "ok", "version": _VERSION})
 
 
 @router.get("/readyz")
 async def readyz(here: Here) -> Response:
-    """Each part and what ails it; 503 where one is ill."""
-    parts = {"migrations": here.migration_problem or "ok", "database": "ok"}
+    """Each part and what is wrong with it; 503 if requests cannot be answered.
+
+    They need the database and its schema. Without the others the API is `degraded` but ready: it answers from the database, and
+    flow pods deliver their history.
+    """
+    database = Part("database", required=True)
     try:
         await here.database.read(answers)
     except DatabaseAway as away:
-        parts["database"] = str(away)
-    if here.mirror is not None:
-        parts["mirror"] = here.mirror.problem() or "ok"
-    ill = [name for name, problem in parts.items() if problem != "ok"]
-    return answer({"status": "ill" if ill else "ok", "ill": ill, "parts": parts}, status=503 if ill else 200)
+        database.problem = str(away)
+    migrations, *others = here.current_parts()
+    parts = [migrations, database, *others]
+    ill = [part for part in parts if part.problem]
+    ready = not any(part.required for part in ill)
+    document = {
+        "status": "ok" if not ill else "degraded" if ready else "ill",
+        "ill": [part.name for part in ill],
+        "parts": {part.name: part.problem or "ok" for part in parts},
+    }
+    return answer(document, status=200 if ready else 503)
 
 
 @router.get("/metrics")
@@ -45,10 +56,12 @@ async def metrics(here: Here) -> Response:
     """The metrics in Prometheus' text format."""
     if here.mirror is not None:
         here.mirror.observe()
+    for part in here.current_parts():
+        here.metrics.part_ill.labels(part.name).set(bool(part.problem))
     return Response(here.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
     """The description of the API."""
-    return answer(document(request.app))
+    return answer(openapi.document(request.app))

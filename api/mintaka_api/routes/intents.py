@@ -19,7 +19,6 @@ from mintaka_api.routes.documents import document_of, json_body
 from mintaka_api.routes.parameters import NoQuery, Text
 from mintaka_api.routes.pauses import NewAnswer, settle
 from mintaka_api.services import Here, Services
-from mintaka_core.states import SCHEDULED
 from mintaka_history.answers import FlowRunAnswer, StateAnswer
 from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
 from mintaka_history.queries import pauses, restarts
@@ -170,7 +169,7 @@ def _created(manifest: dict[str, Any]) -> FlowRunAnswer:
         namespace=metadata["namespace"],
         name=metadata["name"],
         deployment=spec.get("deployment"),
-        state=StateAnswer(SCHEDULED, "Scheduled", "", "", created),
+        state=StateAnswer("SCHEDULED", "Scheduled", "", "", created),
         sequence=0,
         attempt=0,
         failures=0,

@@ -81,7 +81,7 @@ def _again(flow: str, uid: str) -> Launch | None:
 
 
 def _claimed(database: Path, flow: str, uid: str) -> Launch | None:
-    from mintaka_history.codes import STATE_OF_CODE  # noqa: PLC0415 - start-up time
+    from mintaka_history.codes import shown_state  # noqa: PLC0415 - start-up time
     from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415
     from mintaka_history.writing import pauses  # noqa: PLC0415
     from mintaka_history.writing.restarts import Going  # noqa: PLC0415
@@ -93,7 +93,7 @@ def _claimed(database: Path, flow: str, uid: str) -> Launch | None:
     finally:
         opened.close()
     if isinstance(found, Going):
-        raise _goes_on(uid, f"flow run {uid} is {STATE_OF_CODE[found.state]}, in attempt {found.attempt}: it goes on already")
+        raise _goes_on(uid, f"flow run {uid} is {shown_state(found.state)}, in attempt {found.attempt}: it goes on already")
     if found is None:
         return None
     launch = launched(flow, uid, found.attempt)

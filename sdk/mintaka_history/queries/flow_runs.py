@@ -10,7 +10,7 @@ from sqlalchemy import and_, or_, select
 
 from mintaka_core.states import COMPLETED, StateType
 from mintaka_history.answers import FlowRunAnswer, StateAnswer, TransitionAnswer
-from mintaka_history.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, NameKind
+from mintaka_history.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, TERMINAL_CODES, NameKind, shown_name, shown_state
 from mintaka_history.instants import from_microseconds, optional_instant
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
@@ -181,8 +181,8 @@ def _answer(row: Row[Any], words: dict[int, str]) -> FlowRunAnswer:
         name=row.name,
         deployment=words[row.deployment] if row.deployment is not None else None,
         state=StateAnswer(
-            STATE_OF_CODE[row.state],
-            row.state_name or DEFAULT_NAME_OF_CODE[row.state],
+            shown_state(row.state),
+            shown_name(row.state, row.state_name),
             row.reason or "",
             row.message or "",
             optional_instant(row.state_time),
@@ -217,10 +217,10 @@ def _history_complete(row: Row[Any]) -> bool:
 def _transition(row: Row[Any]) -> TransitionAnswer:
     return TransitionAnswer(
         sequence=row.seq,
-        from_=STATE_OF_CODE[row.from_state] if row.from_state else None,
-        to=STATE_OF_CODE[row.to_state],
-        name=row.name or DEFAULT_NAME_OF_CODE[row.to_state],
-        proposed=STATE_OF_CODE[row.proposed],
+        from_=shown_state(row.from_state) if row.from_state else None,
+        to=shown_state(row.to_state),
+        name=shown_name(row.to_state, row.name),
+        proposed=shown_state(row.proposed),
         rule=row.rule or "",
         verdict=row.verdict or "",
         reason=row.reason or "",

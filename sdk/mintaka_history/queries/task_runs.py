@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from mintaka_core.states import COMPLETED, StateType
 from mintaka_history.answers import GraphAnswer, NodeAnswer, TaskRunAnswer
-from mintaka_history.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, STATE_OF_CODE, NameKind
+from mintaka_history.codes import STATE_CODES, NameKind, shown_name, shown_state
 from mintaka_history.edges import inputs_of, upstream_of
 from mintaka_history.entries import expanded
 from mintaka_history.instants import from_microseconds, optional_instant
@@ -93,8 +93,8 @@ def graph(connection: Connection, names: Names, run: RunKey, attempt: int) -> Gr
             words[row.task],
             row.name or default_name(words[row.task], row.n),
             "subflow" if row.subflow else "task",
-            STATE_OF_CODE[row.state],
-            row.state_name or DEFAULT_NAME_OF_CODE[row.state],
+            shown_state(row.state),
+            shown_name(row.state, row.state_name),
             optional_instant(row.started),
             optional_instant(row.ended),
             row.parent,
@@ -180,8 +180,8 @@ def _answer(row: Row[Any], words: dict[int, str], uid: str) -> TaskRunAnswer:
         task=words[row.task],
         name=row.name or default_name(words[row.task], row.n),
         kind="subflow" if row.subflow else "task",
-        state=STATE_OF_CODE[row.state],
-        state_name=row.state_name or DEFAULT_NAME_OF_CODE[row.state],
+        state=shown_state(row.state),
+        state_name=shown_name(row.state, row.state_name),
         reason=row.reason or "",
         message=values.get("message") or "",
         created=from_microseconds(row.created),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mintaka_core.states import COMPLETED, CRASHED, PAUSED
 from mintaka_history import holders
-from mintaka_history.codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES
+from mintaka_history.codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, shown_state
 from mintaka_history.entries import without_last
 from mintaka_history.instants import now_microseconds
 
@@ -28,12 +28,15 @@ MESSAGE = "the process that ran it ended without a word: killed, or out of memor
 SILENT = "nothing was heard any more of the process that ran it: killed, out of memory, or cut off from the API"
 _CRASHED, _COMPLETED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
+#: Of PostgreSQL's integer. A release that did not bound what it was told may have stored it.
+_LARGEST = 2**31 - 1
 #: A run that suspended itself has no process that could be heard.
 _WAITS = f"(state = {STATE_CODES[PAUSED]} AND COALESCE(state_name, '') = 'Suspended')"
 # The condition of the partial index stands as it is, so that SQLite recognises it; the codes are our own numbers.
 _HELD = f"SELECT no, holder FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND holder IS NOT NULL"  # noqa: S608
 _SILENT = f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ? AND NOT {_WAITS} ORDER BY no"  # noqa: S608
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
+_SELECT_SILENT = f"{_SELECT} AND heard < ?"
 _RUN = f"""
 UPDATE flow_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = ?, state_time = ?, ended = ?,
   sequence = ?, crashes = crashes + 1, gap = true
@@ -44,7 +47,8 @@ INSERT INTO flow_run_transitions (flow_run, seq, at, attempt, from_state, to_sta
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Accept', ?, ?) ON CONFLICT DO NOTHING
 """
 _TASKS = f"""
-UPDATE task_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = ?, ended = ?, seq = seq + 1,
+UPDATE task_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = ?, ended = ?,
+  seq = CASE WHEN seq < {_LARGEST} THEN seq + 1 ELSE seq END,
   history = substr(history, 1, length(history) - 1) || ',[{_CRASHED},' || (? - created) || ',"",0,[["{RULE}","Accept","{REASON}"]]]]'
 WHERE flow_run = ? AND attempt = ? AND state IN ({_LIVE})
 """  # noqa: S608
@@ -72,9 +76,15 @@ def crash_abandoned(database: _Database, lock_file: str) -> int:
     return 0
 
 
-def crash_silent(session: Session, before: int) -> int:
-    """Record as CRASHED every run whose process was to give signs of life and gave the last one `before` (µs); how many there were."""
-    return sum(_crash(session, number, SILENT) for (number,) in session.run(_SILENT, (before,)))
+def silent_runs(session: Session, before: int) -> list[int]:
+    """The numbers of the runs whose process has to give signs of life and gave the last one `before` (µs)."""
+    return [number for (number,) in session.run(_SILENT, (before,))]
+
+
+def crash_silent(session: Session, number: int, before: int) -> bool:
+    """Record one of them as CRASHED; False if it gave a sign of life meanwhile, or ended."""
+    rows = session.run(_SELECT_SILENT, (number, before))
+    return bool(rows) and _crash(session, number, SILENT)
 
 
 def is_inferred(state: int, reason: str | None) -> bool:
@@ -103,6 +113,6 @@ def _crash(session: Session, number: int, message: str) -> bool:
     session.run(_TRANSITION, (number, sequence + 1, now, attempt, state, _CRASHED, _CRASHED, RULE, REASON, message))
     session.run(_TASKS, (message, now, now, number, attempt))
     found = session.run("SELECT state, count(*) FROM task_runs WHERE flow_run = ? AND attempt = ? GROUP BY state", (number, attempt))
-    counts = json.dumps({STATE_OF_CODE[code].value: count for code, count in found})
+    counts = json.dumps({shown_state(code): count for code, count in found})
     session.run("UPDATE flow_runs SET counts = ? WHERE no = ?", (counts, number))
     return True

@@ -89,18 +89,25 @@ class _Database(Protocol):
 
 def fail_overdue(database: _Database) -> int:
     """Record as FAILED what suspended itself for so long only, and was not resumed; how many runs that were."""
-    if not database.reading().run(OVERDUE, (now_microseconds(),)):
+    numbers = overdue_runs(database.reading())
+    if not numbers:
         return 0
     with database.writing() as session:
-        return fail_overdue_now(session)
+        return sum(fail_overdue_run(session, number) for number in numbers)
 
 
-def fail_overdue_now(session: Session) -> int:
-    """The same in a transaction that has begun."""
-    found = session.run(OVERDUE, (now_microseconds(),))
-    for number, uid, _, sequence, attempt in found:
-        _end(session, _Suspended(number, uid, sequence, attempt), _FAILED, ("TimedOut", _LATE, _LATE_MESSAGE))
-    return len(found)
+def overdue_runs(session: Session) -> list[int]:
+    """The numbers of the runs that suspended themselves and were not resumed in time."""
+    return sorted({number for number, *_ in session.run(OVERDUE, (now_microseconds(),))})
+
+
+def fail_overdue_run(session: Session, number: int) -> bool:
+    """Record one of them as FAILED; False if it is not overdue any more."""
+    rows = session.run(f"{OVERDUE} AND f.no = ?", (now_microseconds(), number))
+    if not rows:
+        return False
+    _, uid, _, sequence, attempt = rows[0]
+    return _end(session, _Suspended(number, uid, sequence, attempt), _FAILED, ("TimedOut", _LATE, _LATE_MESSAGE))
 
 
 def cancel_suspended(session: Session, uid: str) -> bool:
