@@ -40,7 +40,7 @@ from mintaka_history.database import Database
 from mintaka_history.migrating import migrate
 from mintaka_history.queries.names import Names
 from mintaka_history.tables import flow_run_transitions
-from mintaka_kubernetes import Credentials, Token
+from mintaka_kubernetes import Credentials
 from postgres_server import PostgresServer
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def mirrored(url: str, lines: list[bytes], rate: float, expected: int) -> 
     before = await database.read(written)
     metrics = Metrics()
     started = time.perf_counter()
-    cluster = Cluster(credentials=Credentials(f"http://127.0.0.1:{port}", None, None, Token()))
+    cluster = Cluster(credentials=Credentials(f"http://127.0.0.1:{port}"))
     mirror = asyncio.create_task(Mirror(database, Names(), cluster, Settings(), metrics).run())
     try:
         while await database.read(written) - before < expected:  # noqa: ASYNC110 - the database has no event to wait for

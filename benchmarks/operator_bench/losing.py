@@ -85,11 +85,9 @@ class LossyProxy:
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name in _PASSED_ON}
-        if token := self._credentials.token.current():
-            headers["Authorization"] = f"Bearer {token}"
-        options: dict[str, Any] = {"server_hostname": name} if (name := self._credentials.server_name) else {}
+        headers |= self._credentials.headers
         async with self._session.request(
-            request.method, request.raw_path, data=await request.read(), headers=headers, timeout=_NO_LIMIT, **options
+            request.method, request.raw_path, data=await request.read(), headers=headers, timeout=_NO_LIMIT
         ) as answer:
             if request.query.get("watch") not in {"1", "true"} or answer.status != 200:
                 body = await answer.read()

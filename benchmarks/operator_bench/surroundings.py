@@ -65,11 +65,8 @@ async def surroundings(
 
 async def _read_metrics(cluster: Cluster) -> str:
     credentials = cluster.credentials
-    headers = {"Authorization": f"Bearer {token}"} if (token := credentials.token.current()) else {}
-    async with (
-        open_session(credentials) as session,
-        session.get("/metrics", headers=headers, server_hostname=credentials.server_name) as answer,
-    ):
+    credentials.refresh()
+    async with open_session(credentials) as session, session.get("/metrics", headers=credentials.headers) as answer:
         return await answer.text()
 
 

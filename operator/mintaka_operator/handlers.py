@@ -85,8 +85,8 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         # kopf closes the session and logs in again when its token has run out (401).
-        token = await asyncio.to_thread(credentials.token.current)
-        headers = {"user_agent": "mintaka-operator (kopf)", "authorization": f"Bearer {token}"}
+        await asyncio.to_thread(credentials.refresh)
+        headers = {"user_agent": "mintaka-operator (kopf)", **credentials.headers}
         session = open_session(credentials, response_class=GuardedResponse, **headers)
         return kopf.AiohttpSession(server=credentials.server, aiohttp_session=session)
 

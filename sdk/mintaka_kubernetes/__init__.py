@@ -4,7 +4,7 @@ Typed clients cost four to ten times the CPU per request (measured); what is nee
 """
 
 from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, OPENED, ApiError, Client, ClusterAway, ClusterRefusal
-from mintaka_kubernetes.credentials import Credentials, NoCluster, Token, find_credentials
+from mintaka_kubernetes.credentials import Credentials, NoCluster, find_credentials
 from mintaka_kubernetes.decoding import Decoded, Document, Page, Unreadable
 from mintaka_kubernetes.informer import EventHandler, Informer
 from mintaka_kubernetes.leader_election import Leadership, LeaseLost
@@ -33,7 +33,6 @@ __all__ = [
     "NoCluster",
     "Page",
     "Resource",
-    "Token",
     "Unreadable",
     "find_credentials",
 ]

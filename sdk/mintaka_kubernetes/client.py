@@ -29,8 +29,11 @@ _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 #: The server sends bookmarks about once a minute: a watch that is silent for longer is dead.
 _WATCH_SILENCE_SECONDS = 90
+#: How long a credential plugin or an identity provider may take.
+_REFRESH_SECONDS = 60
 _TEXT_LIMIT = 2000
 _ERRORS_FROM = 400
+_UNAUTHORIZED = 401
 #: A page that turns out larger is asked for again with fewer objects: an object may have 1.5 MiB.
 _PAGE_LIMIT_BYTES = 8 * 2**20
 _SHRINKING = 8
@@ -93,6 +96,7 @@ class Client:
         self._user_agent = user_agent
         self._count = count or (lambda _method, _path, _code: None)
         self._session: aiohttp.ClientSession | None = None
+        self._refreshing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,7 +205,7 @@ class Client:
             async with await self._send("GET", path, parameters, None, {"Accept": _JSON}, timeout) as response:
                 self._count("WATCH", path, response.status)
                 if response.status >= _ERRORS_FROM:
-                    raise _error(response, await response.read())
+                    raise self._error(response, await response.read())
                 yield {"type": OPENED}
                 async for line in _lines(response.content):
                     yield _event(path, line, typed=typed)
@@ -225,7 +229,7 @@ class Client:
                 payload = await _read(response.content, limit)
                 self._count(method, path, response.status)
                 if response.status >= _ERRORS_FROM:
-                    raise _error(response, payload or b"")
+                    raise self._error(response, payload or b"")
                 return payload
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._away(method, path, error) from error
@@ -239,15 +243,27 @@ class Client:
         headers: dict[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - handed on to aiohttp, which cuts the request
     ) -> Any:
-        credentials = self.credentials
+        credentials = await self._current_credentials()
         if self._session is None:
             self._session = open_session(credentials, user_agent=self._user_agent)
-        token = credentials.token
-        value = await asyncio.to_thread(token.current) if token.expired else token.value
-        if value:
-            headers["Authorization"] = f"Bearer {value}"
-        options: dict[str, Any] = {"server_hostname": credentials.server_name} if credentials.server_name else {}
-        return self._session.request(method, path, params=query, data=data, headers=headers, timeout=timeout, **options)
+        return self._session.request(method, path, params=query, data=data, headers=headers | credentials.headers, timeout=timeout)
+
+    async def _current_credentials(self) -> Credentials:
+        """What to identify with now; finding and refreshing them may take a program's time."""
+        if self._credentials is not None and not self._credentials.stale:
+            return self._credentials
+        async with self._refreshing, asyncio.timeout(_REFRESH_SECONDS):
+            credentials = self._credentials
+            if credentials is None:
+                credentials = self._credentials = await asyncio.to_thread(find_credentials, self._kubeconfig)
+            if credentials.stale:
+                await asyncio.to_thread(credentials.refresh)
+        return credentials
+
+    def _error(self, response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:
+        if response.status == _UNAUTHORIZED and self._credentials is not None:
+            self._credentials.reject()
+        return _refusal(response, payload)
 
     def _away(self, method: str, path: str, error: Exception) -> ClusterAway:
         self._count(method, path, 0)
@@ -262,7 +278,9 @@ def open_session(
     # Answers of more than 128 KiB would be compressed, which costs the API server more than it saves within a cluster.
     named = {"Accept-Encoding": "identity"}
     named |= {name.replace("_", "-").title(): value for name, value in headers.items()}
-    return aiohttp.ClientSession(credentials.server, connector=connector, headers=named, read_bufsize=2**20, response_class=response_class)
+    return aiohttp.ClientSession(
+        credentials.server, connector=connector, headers=named, proxy=credentials.proxy, read_bufsize=2**20, response_class=response_class
+    )
 
 
 def _object(path: str, payload: bytes, *, typed: bool = False) -> Decoded:
@@ -314,7 +332,7 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             pieces = [other]
 
 
-def _error(response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:
+def _refusal(response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:
     after = response.headers.get("Retry-After", "")
     retry_after = float(after) if after.isdigit() else None
     try:

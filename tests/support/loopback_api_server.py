@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mintaka_core.names import GROUP, VERSION
-from mintaka_kubernetes import Credentials, Token
+from mintaka_kubernetes import Credentials
 from poison import page
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class LoopbackApiServer:
     @property
     def credentials(self) -> Credentials:
         """The way to it."""
-        return Credentials(self.url, None, None, Token())
+        return Credentials(self.url)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[LoopbackApiServer]:

@@ -211,7 +211,7 @@ async def test_rights_are_asked_for(server: LoopbackApiServer, client: Client, a
 
 _MEMORY = """
 import asyncio, resource, sys
-from mintaka_kubernetes import FLOW_RUNS, Client, Credentials, Informer, Token
+from mintaka_kubernetes import FLOW_RUNS, Client, Credentials, Informer
 
 class Handler:
     def __init__(self):
@@ -227,7 +227,7 @@ class Handler:
 
 async def main():
     handler = Handler()
-    async with Client(Credentials(sys.argv[1], None, None, Token())) as client:
+    async with Client(Credentials(sys.argv[1])) as client:
         informer = Informer(client, FLOW_RUNS, None, handler)
         running = asyncio.create_task(informer.run())
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -26,11 +25,8 @@ from mintaka_history.entries import compact, expanded
 from mintaka_history.instants import from_microseconds, to_microseconds
 from mintaka_history.queries.pages import prefix_end
 from mintaka_history.writing.runs import first_number
-from mintaka_kubernetes.credentials import NoCluster, find_credentials
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mintaka_controller.schema_validation import SchemaValidator
 
 words = st.sampled_from([state.value for state in StateType])
@@ -209,39 +205,3 @@ def test_settings_that_make_no_sense_are_refused(environment: dict[str, str]) ->
     """With the variable's name."""
     with pytest.raises(InvalidSetting, match=next(iter(environment))):
         from_environment(environment)
-
-
-def kubeconfig(folder: Path, user: dict[str, Any], server: str = "http://example.test:1") -> str:
-    """A kubeconfig with one user."""
-    config = {
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-        "clusters": [{"name": "k", "cluster": {"server": server, "tls-server-name": "kubernetes"}}],
-        "users": [{"name": "u", "user": user}],
-    }
-    (folder / "config").write_text(json.dumps(config), encoding="utf-8")
-    return str(folder / "config")
-
-
-def test_a_kubeconfig_may_hold_a_token_name_a_file_or_a_plugin(tmp_path: Path) -> None:
-    """The three ways to a bearer token."""
-    (tmp_path / "token").write_text("from-file\n", encoding="utf-8")
-    answer = json.dumps({"status": {"token": "from-plugin"}})
-    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "echo", "args": [answer]}
-    for user, expected in (
-        ({"token": "written"}, "written"),
-        ({"tokenFile": "token"}, "from-file"),
-        ({"exec": plugin}, "from-plugin"),
-        ({}, ""),
-    ):
-        credentials = find_credentials(kubeconfig(tmp_path, user))
-        assert (credentials.token.current(), credentials.server_name) == (expected, "kubernetes")
-
-
-def test_a_kubeconfig_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    """Absent, broken, or pointing nowhere."""
-    (tmp_path / "broken").write_text("[", encoding="utf-8")
-    (tmp_path / "empty").write_text("{}", encoding="utf-8")
-    for name in ("absent", "broken", "empty"):
-        with pytest.raises(NoCluster, match=name):
-            find_credentials(str(tmp_path / name))
