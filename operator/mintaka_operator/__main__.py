@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _without_clients() -> Iterator[None]:
-    """kopf imports whatever Kubernetes clients there are, to borrow credentials from; it gets ours, and they would take 35 MiB.
+    """Hide the Kubernetes clients from kopf, which imports them to borrow credentials: it gets ours, and they would take 35 MiB.
 
     Outside of a pod the official one is imported later, to read a kubeconfig.
     """
