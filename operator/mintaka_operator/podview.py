@@ -10,7 +10,7 @@ from typing import Any
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.names import ANNOTATION_CONTAINER, FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS, POD_FINALIZER
-from mintaka_core.reports import Report, decode_report
+from mintaka_core.reports import Report, decode_report, is_cut_report
 from mintaka_operator.timestamps import parse_seconds, parse_time
 
 #: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
@@ -252,6 +252,8 @@ class PodView:
         "" if the termination message is a report: that is for programs.
         """
         message = text(self.terminated.get("message"))
+        if is_cut_report(message):
+            return "its report, of which the kubelet kept too little: the containers of a pod share 12 KiB of termination messages"
         return "" if decode_report(message) else message.strip()
 
     @cached_property

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mintaka_core.reports import LIMIT_BYTES, Report, completed_report, decode_report
+from mintaka_core.reports import LIMIT_BYTES, Report, completed_report, decode_report, is_cut_report
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, TERMINAL, State, StateType
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=200)  # lone surrogates and control characters too
@@ -46,12 +46,106 @@ def test_what_is_written_is_read_back(
 @example("\x01" * 200, "\x01" * 200, "\x01" * 5000, "\x01" * 500, 1)
 @example('"' * 200, "\\" * 200, "漢" * 5000, "\ud800" * 500, 1)
 def test_every_report_fits_whatever_it_says(name: str, reason: str, message: str, spool: str, times: int) -> None:
-    """The kubelet cuts at 4,096 bytes, which would leave no JSON: so the report is cut first, and stays readable."""
+    """The kubelet cuts what is longer, at the end that says most: so the report is cut first, in the middle of its message."""
     text = Report(1, State(FAILED, name, reason, message * times), spool=spool).encode()
     assert len(text.encode()) <= LIMIT_BYTES
     read = decode_report(text)
     assert read is not None
     assert read.state.type == FAILED
+
+
+SHARE = 12 * 1024
+REPORTS = st.builds(
+    Report,
+    st.integers(1, 10**6),
+    st.builds(
+        State, st.sampled_from([COMPLETED, FAILED, CRASHED, CANCELLED, PAUSED]), ANY_TEXT, ANY_TEXT, ANY_TEXT.map(lambda text: text * 20)
+    ),
+    st.booleans(),
+    st.booleans(),
+    ANY_TEXT,
+    ANY_TEXT,
+    st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the bounds have none
+)
+
+
+def deciding(report: Report | None) -> Any:
+    """All of a report but the words for people."""
+    assert report is not None
+    state = report.state
+    return (report.attempt, state.type, state.name, state.reason, report.retriable, report.history_complete, report.suspension, report.resume_by)  # fmt: skip
+
+
+def kept(text: str, size: int) -> str:
+    """The first `size` bytes, as they arrive through kubelet and API server: half a character becomes a replacement."""
+    return text.encode()[:size].decode(errors="replace")
+
+
+@given(REPORTS, st.data())
+def test_whatever_is_cut_after_the_first_line_the_verdict_is_the_same(report: Report, data: st.DataObject) -> None:
+    """The kubelet keeps the beginning: 12 KiB of all containers' messages together, and others may inject containers."""
+    text = report.encode()
+    first_line = len(text.partition("\n")[0].encode())
+    read = decode_report(text)
+    for size in (first_line, first_line + 1, data.draw(st.integers(first_line, len(text.encode())))):
+        cut = decode_report(kept(text, size))
+        assert cut is not None
+        assert deciding(cut) == deciding(read)
+        whole = read.state.message if read else ""
+        assert cut.state.message.removesuffix(" […]") == whole[: len(cut.state.message.removesuffix(" […]"))]
+        assert cut.spool in {"", read.spool if read else ""}
+
+
+@pytest.mark.parametrize("message", ["why " * 2000, "漢字" * 2000, 'q"\\\n\x01😀' * 900], ids=["letters", "three bytes", "escapes"])
+def test_every_cut_of_a_long_message_is_read(message: str) -> None:
+    """Within escapes and characters, too; what was cut ends in an ellipsis."""
+    text = Report(1, State(FAILED, reason="ValueError", message=message), retriable=False).encode()
+    first_line, whole = len(text.partition("\n")[0].encode()), json.loads(text)["message"]
+    for size in range(first_line, len(text.encode())):
+        cut = decode_report(kept(text, size))
+        assert cut is not None
+        assert (cut.state.reason, cut.retriable) == ("ValueError", False)
+        assert cut.state.message in {"", whole} or cut.state.message.endswith(" […]")
+        assert "\N{REPLACEMENT CHARACTER}" not in cut.state.message
+
+
+@pytest.mark.parametrize("size", range(0, 110, 7))
+def test_a_report_that_is_cut_within_its_first_line_is_none_and_known_as_such(size: int) -> None:
+    """Of sixty containers; its beginning is no log for people."""
+    cut = kept(Report(1, State(FAILED, reason="ValueError", message="m")).encode(), size)
+    assert decode_report(cut) is None
+    assert is_cut_report(cut) == (size > len('{"mintaka"'))
+
+
+def test_what_decides_fits_the_share_of_ever_so_many_containers() -> None:
+    """About two hundred bytes; no pod has sixty containers."""
+    usual = Report(32767, State(CANCELLED, reason="KeyboardInterrupt", message="m" * 5000), retriable=False, history_complete=False)
+    widest = Report(32767, State(CANCELLED, "n" * 500, "R" * 500))
+    for report, containers in ((usual, 80), (widest, 40)):
+        text = report.encode()
+        assert len(text.partition("\n")[0]) <= SHARE // containers
+        assert deciding(decode_report(kept(text, SHARE // containers))) == deciding(decode_report(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(GOOD, ensure_ascii=False),
+        json.dumps(GOOD, separators=(",", ":")),
+        json.dumps(GOOD, indent=1),
+        json.dumps(dict(reversed(GOOD.items()))),
+    ],
+    ids=["as it was", "compact", "of many lines", "in another order"],
+)
+def test_a_report_of_an_older_release_is_read(text: str) -> None:
+    """Runs go on while the operator is upgraded."""
+    assert decode_report(text) == Report(1, State(FAILED, "Failed", "ValueError", "m"))
+
+
+def test_a_report_is_one_json_object_to_whoever_knows_nothing_of_lines() -> None:
+    """An operator of an older release, jq."""
+    read = json.loads(Report(1, State(FAILED, "Failed", "ValueError", "a\nb"), spool="s").encode())
+    assert read == GOOD | {"message": "a\nb", "spool": "s"}
 
 
 @pytest.mark.parametrize("character", ["x", "é", "漢", "😀", "\x01", '"', "\\"], ids=ascii)
