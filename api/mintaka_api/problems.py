@@ -39,6 +39,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "left-the-cluster": (409, "The flow run is no longer in the cluster"),
     "of-a-script": (409, "The flow run belongs to a script"),
     "stale-attempt": (409, "The attempt was replaced by a newer one"),
+    "unknown-attempt": (409, "The flow run is not known to be in that attempt yet"),
     "too-large": (413, "Too large"),
     "unsupported-encoding": (415, "Content-Encoding is not supported"),
     "malformed": (422, "The document is malformed"),

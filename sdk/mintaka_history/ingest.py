@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from mintaka_history.reports import RunReport
 
 
-def take_in(database: Database, names: Names, uid: str, report: RunReport, *, late: bool = False) -> None:
+def take_in(database: Database, names: Names, uid: str, report: RunReport, *, late: bool = False, mirroring: bool = False) -> None:
     """Store `report` of the flow run `uid`, which counts as a sign that the run's process lives, unless it is `late`. To be called
-    in a writer's thread.
+    in a writer's thread. `mirroring`: a mirror writes what the cluster says of runs to the same database.
 
     Raises:
         StaleAttempt: the attempt was replaced; nothing was written.
+        UnknownAttempt: the attempt is beyond what the mirror knows; nothing was written.
     """
-    parcel = parcel_of(uid, report, names.given(database, words_of(report)), heard=now_microseconds(), late=late)
+    ids = names.given(database, words_of(report))
+    parcel = parcel_of(uid, report, ids, heard=now_microseconds(), late=late, mirroring=mirroring)
     with database.writing() as connection:
         session = SqlalchemySession(connection)
         parcel.store(session)

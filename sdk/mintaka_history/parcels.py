@@ -44,6 +44,14 @@ class StaleAttempt(MintakaError):
         self.current = current
 
 
+class UnknownAttempt(MintakaError):
+    """The report is of an attempt that a flow run cannot be in yet as far as the mirror knows; `current` is the one it is in."""
+
+    def __init__(self, message: str, current: int) -> None:
+        super().__init__(message)
+        self.current = current
+
+
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """Everything that one report writes."""
@@ -59,11 +67,18 @@ class Parcel:
 
         Raises:
             StaleAttempt: the attempt was replaced; nothing was written.
+            UnknownAttempt: it is too far ahead of what the mirror knows; nothing was written, and later it may be.
         """
         current = reports.write(session, self.heading, self.stub, self.rows, self.movement, late=self.late)
-        if current is not None:
-            message = f"attempt {self.heading.attempt} was replaced by attempt {current}; stop"
+        attempt = self.heading.attempt
+        if current is None:
+            return
+        if current > attempt:
+            message = f"attempt {attempt} was replaced by attempt {current}; stop"
             raise StaleAttempt(message, current)
+        known = f"the cluster is known to be at attempt {current} of this flow run" if current else "this flow run is not mirrored yet"
+        message = f"{known}, so a report of attempt {attempt} cannot be taken: send it again later"
+        raise UnknownAttempt(message, current)
 
 
 def words_of(report: RunReport) -> set[Word]:
@@ -81,12 +96,20 @@ def words_of(report: RunReport) -> set[Word]:
 
 
 def parcel_of(
-    uid: str, report: RunReport, ids: Mapping[Word, int], *, holder: int | None = None, heard: int | None = None, late: bool = False
+    uid: str,
+    report: RunReport,
+    ids: Mapping[Word, int],
+    *,
+    holder: int | None = None,
+    heard: int | None = None,
+    late: bool = False,
+    mirroring: bool = False,
 ) -> Parcel:
     """The rows of `report` of the flow run `uid`; `ids` knows `words_of` it.
 
     For runs outside of clusters: `holder` is what the run's process holds, or `heard` is when it last gave a sign of life (µs).
-    `late` says that the report came when its process was gone: an older attempt's is stored too.
+    `late` says that the report came when its process was gone: an older attempt's is stored too. `mirroring`: a mirror writes the
+    attempts of the cluster's runs to the same database.
     """
     tasks = _newest(report.tasks)
     local = report.flow_run.local
@@ -97,6 +120,7 @@ def parcel_of(
         final=report.final,
         counts=_json(report.counts).decode() if report.counts is not None else None,
         heard=None if local is None or late else heard,
+        mirroring=mirroring,
     )
     stub: dict[str, Any] = {
         "uid": uid,

@@ -17,7 +17,7 @@ from mintaka_api.routes.answering import answer, canonical_uid, documented
 from mintaka_api.routes.parameters import ReportQuery
 from mintaka_api.services import Here, Services
 from mintaka_history.ingest import take_in
-from mintaka_history.parcels import StaleAttempt
+from mintaka_history.parcels import StaleAttempt, UnknownAttempt
 from mintaka_history.reports import MalformedReport, OversizedReport, RunReport, decode
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
@@ -32,7 +32,9 @@ _BODY: dict[str, Any] = {
 
 @router.post(
     "/flow-runs/{uid}/reports",
-    responses=documented(ReportAnswer, "invalid-parameter", "stale-attempt", "too-large", "unsupported-encoding", "malformed"),
+    responses=documented(
+        ReportAnswer, "invalid-parameter", "stale-attempt", "unknown-attempt", "too-large", "unsupported-encoding", "malformed"
+    ),
     openapi_extra=_BODY,
 )
 async def take_in_report(uid: str, request: Request, query: Annotated[ReportQuery, Query()], here: Here) -> Response:
@@ -53,9 +55,11 @@ async def take_in_report(uid: str, request: Request, query: Annotated[ReportQuer
 def _store(here: Services, uid: str, body: bytes, *, late: bool) -> RunReport:
     try:
         report = decode(body)
-        take_in(here.database, here.names, uid, report, late=late)
+        take_in(here.database, here.names, uid, report, late=late, mirroring=here.mirror is not None)
     except StaleAttempt as stale:
         raise Problem("stale-attempt", str(stale), attempt=stale.current) from stale
+    except UnknownAttempt as unknown:
+        raise Problem("unknown-attempt", str(unknown), attempt=unknown.current) from unknown
     except MalformedReport as malformed:
         raise Problem("malformed", str(malformed), errors=[{"path": malformed.place, "message": malformed.problem}]) from malformed
     except OversizedReport as oversized:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 PLACE_SECONDS = 15.0
 _MICROSECONDS = 1_000_000
 _TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))
-# A run may have begun its next attempt before the database knows: only what it says of this attempt or a later one counts.
+# A run may have begun its next attempt before the database knows: only what it says of this attempt or a later one counts. Of a
+# mirrored run the mirror says which attempt it is in, since anyone may report.
 _SELECT = f"""
 SELECT l.id, l.name, l.slots, l.asked, l.granted, l.expires, l.holder,
-  COALESCE(r.attempt > l.attempt OR r.reported_attempt > l.attempt OR (r.state IN ({_TERMINAL}) AND r.attempt >= l.attempt), false), l.who
+  COALESCE(r.attempt > l.attempt OR (r.resource_version = 0 AND r.reported_attempt > l.attempt) OR (r.state IN ({_TERMINAL}) AND r.attempt >= l.attempt), false), l.who
 FROM concurrency_leases AS l LEFT JOIN flow_runs AS r ON r.uid = l.flow_run
 WHERE l.name IN """  # noqa: S608 - our own numbers
 _INSERT = (

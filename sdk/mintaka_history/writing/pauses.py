@@ -29,7 +29,7 @@ WHERE pauses.answered IS NULL
 _ABANDONED = f"""
 EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = pauses.flow_run AND (
   f.state IN ({", ".join(map(str, sorted(TERMINAL_CODES)))}) AND (pauses.attempt <= f.attempt OR pauses.attempt <= f.reported_attempt)
-  OR NOT pauses.suspended AND (pauses.attempt < f.attempt OR pauses.attempt < f.reported_attempt)))
+  OR NOT pauses.suspended AND (pauses.attempt < f.attempt OR f.resource_version = 0 AND pauses.attempt < f.reported_attempt)))
 """  # noqa: S608 - our own numbers
 _COLUMNS = f"key, attempt, suspended, created, deadline, schema, answered, answer, refusal, ended, {_ABANDONED}"
 

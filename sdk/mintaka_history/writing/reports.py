@@ -77,21 +77,24 @@ _SIZES = (1000, 100, 10, 1)
 def write(
     session: Session, heading: Heading, stub: Mapping[str, Any], rows: Rows, movement: Movement | None = None, *, late: bool = False
 ) -> int | None:
-    """Write a report; `stub` is the flow run's row where it is not known yet, `movement` what the report says of the run itself.
+    """Write a report; `stub` is the flow run's row if it is not known yet, `movement` what the report says of the run itself.
 
-    Returns the current attempt where it is newer than the report's (and writes nothing), else None. Of a `late` report of an
-    older attempt the rows are written, and nothing is said of the run.
+    Returns None, or the attempt that the run is in (0: the run is not known) if the report cannot be of that one, and then writes
+    nothing. Of a `late` report of an older attempt the rows are written, and nothing is said of the run.
     """
     advanced = runs.advance(session, heading)
     if advanced is None:
         current = runs.current_attempt(session, heading.uid)
-        if current is not None and current > heading.attempt:
+        if current is None:
+            if heading.mirroring and heading.attempt > 1 and movement is None:
+                return 0
+            runs.insert_new(session, stub)
+        elif current > heading.attempt:
             if late and (number := runs.number_of(session, heading.uid)) is not None:
                 _write_rows(session, (number, heading.attempt), rows)
                 return None
             return current
-        runs.insert_new(session, stub)  # or somebody else has, between the two questions
-        advanced = runs.advance(session, heading)
+        advanced = runs.advance(session, heading)  # another writer may have inserted the row between the two questions
         if advanced is None:
             return runs.current_attempt(session, heading.uid)
     if movement is not None:

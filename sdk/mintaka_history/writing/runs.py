@@ -22,7 +22,10 @@ _TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Which part of whose history; `counts` is JSON or None, `heard` when the process gave a sign of life (None: it did not)."""
+    """Which part of whose history; `counts` is JSON or None, `heard` when the process gave a sign of life (None: it did not).
+
+    `mirroring`: a mirror of the cluster writes to the same database, so that attempts of a cluster's run will be known from it.
+    """
 
     uid: str
     attempt: int
@@ -30,6 +33,7 @@ class Heading:
     final: bool
     counts: str | None
     heard: int | None = None
+    mirroring: bool = False
 
 
 class TransitionRow(NamedTuple):
@@ -75,16 +79,26 @@ class Movement:
     waits: bool = False
 
 
-_ADVANCE = """
+#: Which attempt of a run is the newest is said by the cluster, once the run is mirrored, by its process otherwise. Reports cannot be
+#: authenticated: one of a mirrored run is taken from the mirrored attempt and from the next one, which may have begun before the
+#: mirror knows, and it replaces no other attempt. A run that is still to be mirrored is taken to be in its first attempt.
+_ACCEPTS = """
+attempt <= ? AND CASE WHEN resource_version > 0 THEN ? <= attempt + 1
+  ELSE reported_attempt <= ? AND (? = 0 OR deleted IS NOT NULL OR ? <= attempt + 1) END
+"""
+#: Nothing that counts was reported of this attempt or a later one; what passes the bound was stored by a release without one.
+_NEWER = "(reported_attempt < ? OR resource_version > 0 AND reported_attempt > attempt + 1)"
+_ADVANCE = f"""
 UPDATE flow_runs SET
-  counts = CASE WHEN reported_attempt < ? THEN ? WHEN reported_attempt = ? AND reported < ? THEN COALESCE(?, counts) ELSE counts END,
-  reported = CASE WHEN reported_attempt < ? OR reported_attempt = ? AND reported < ? THEN ? ELSE reported END,
+  counts = CASE WHEN {_NEWER} THEN ? WHEN reported_attempt = ? AND reported < ? THEN COALESCE(?, counts) ELSE counts END,
+  reported = CASE WHEN {_NEWER} OR reported_attempt = ? AND reported < ? THEN ? ELSE reported END,
   final_attempt = CASE WHEN ? = 1 THEN ? ELSE final_attempt END,
   heard = COALESCE(?, heard),
-  reported_attempt = ?
-WHERE uid = ? AND attempt <= ? AND reported_attempt <= ?
+  reported_attempt = CASE WHEN {_NEWER} THEN ? ELSE reported_attempt END
+WHERE uid = ? AND {_ACCEPTS}
 RETURNING no, state, reason, sequence
-"""
+"""  # noqa: S608 - our own conditions
+_ATTEMPTS = "SELECT attempt, CASE WHEN resource_version > 0 THEN 0 ELSE reported_attempt END FROM flow_runs WHERE uid = ?"
 _TRANSITION_COLUMNS = ", ".join(TransitionRow._fields)
 _MOVE = """
 UPDATE flow_runs SET
@@ -110,13 +124,13 @@ class Advanced(NamedTuple):
 
 
 def advance(session: Session, heading: Heading) -> Advanced | None:
-    """Move the flow run's row to this report; None where the run is unknown or in a newer attempt."""
+    """Move the flow run's row to this report; None if the run is unknown, or the report is not of an attempt that may be its current one."""
     attempt, report, counts = heading.attempt, heading.report, heading.counts
     values = (
         *(attempt, counts, attempt, report, counts),
         *(attempt, attempt, report, report),
-        *(int(heading.final), attempt, heading.heard, attempt),
-        *(session.uid(heading.uid), attempt, attempt),
+        *(int(heading.final), attempt, heading.heard, attempt, attempt),
+        *(session.uid(heading.uid), attempt, attempt, attempt, int(heading.mirroring), attempt),
     )
     rows = session.run(_ADVANCE, values)
     return Advanced(*rows[0]) if rows else None
@@ -144,8 +158,8 @@ def insert_new(session: Session, row: Mapping[str, Any]) -> None:
 
 
 def current_attempt(session: Session, uid: str) -> int | None:
-    """The newest attempt of a flow run that anybody spoke of; None where the run is unknown."""
-    rows = session.run("SELECT attempt, reported_attempt FROM flow_runs WHERE uid = ?", (session.uid(uid),))
+    """The attempt that a flow run is known to be in: the mirrored one, or the newest that was reported; None if the run is unknown."""
+    rows = session.run(_ATTEMPTS, (session.uid(uid),))
     return max(rows[0]) if rows else None
 
 

@@ -133,6 +133,11 @@ ANSWERS: dict[str, tuple[int, Any, Answer]] = {
     "an acknowledgement of another report": (200, {"report": 4}, Answer.UNAVAILABLE),
     "a proxy's friendly page": (200, "<html>", Answer.UNAVAILABLE),
     "a stale attempt": (409, {"type": "https://mintaka.dev/problems/stale-attempt"}, Answer.FENCED),
+    "an attempt that the mirror does not know yet": (
+        409,
+        {"type": "https://mintaka.dev/problems/unknown-attempt"},
+        Answer.UNAVAILABLE,
+    ),
     "another conflict": (409, {"type": "about:blank"}, Answer.UNAVAILABLE),
     "a malformed report": (422, {"type": "x"}, Answer.REFUSED),
     "a report that is too large": (413, {}, Answer.REFUSED),
