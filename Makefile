@@ -1,4 +1,4 @@
-# Every command of the project. `make run` and `make test` need nothing prepared: they install what they need.
+# Every command of the project. `make run` and `make test` need nothing prepared but what README.md says: they install what they need.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -12,13 +12,24 @@ help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: run
-run: venv cluster images ## the main job, seen working: a flow applied with kubectl, run in a pod, queried over REST
-	@tools/install
-	@tools/run
+run: ## the main job, seen working: a flow applied with kubectl, run in a pod, queried over REST
+	@tools/stages packages venv cluster images release example
 
 .PHONY: test
-test: lint cluster images postgresql shells ## everything: linters, types, unit, simulation, integration and real-cluster tests
-	@tools/test tests/cluster tests/integration tests/compatibility tests/simulation tests/unit
+test: ## everything but `soak`: linters, types, unit, simulation, integration and real-cluster tests
+	@tools/stages packages test-packages lint environments cluster images test-all
+
+.PHONY: soak
+soak: ## what takes hours: chaos, scale, upgrades, other systems; each has a small twin in `make test`
+	@tools/stages packages test-packages venv environments cluster images test-soak
+
+.PHONY: test-all
+test-all:
+	@tools/test tests/cluster tests/setup tests/integration tests/compatibility tests/simulation tests/unit
+
+.PHONY: test-soak
+test-soak:
+	@tools/soak
 
 .PHONY: test-unit
 test-unit: venv ## only the tests that need no cluster and no database
@@ -44,16 +55,21 @@ venv: ## .venv with everything in requirements.lock
 
 .PHONY: lock
 lock: venv ## write requirements.lock anew from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --all-extras --group dev --upgrade \
+	tools/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --all-extras --group dev --upgrade \
 	  --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
 
-.PHONY: postgresql
-postgresql:
-	@tools/postgresql
+.PHONY: packages
+packages: # first of all, so that nothing compiles for minutes before a missing program ends it
+	@cluster/packages images cluster
 
-.PHONY: shells
-shells:
-	@tools/shells
+.PHONY: test-packages
+test-packages:
+	@cluster/packages tests
+
+.PHONY: environments
+environments: venv # Python environments of some tests
+	@tools/prefect >/dev/null
+	@tools/object-store >/dev/null
 
 .PHONY: test-compatibility
 test-compatibility: venv ## flows written for Prefect, run under Prefect and Mintaka
@@ -75,6 +91,14 @@ cluster-down: ## stop the project's own cluster
 images: cluster ## build the project's images and load them into the cluster
 	@tools/images
 
+.PHONY: release
+release: cluster ## install the chart, or what has changed of it and the images
+	@tools/install
+
+.PHONY: example
+example: ## run examples/etl and show what is known of the run
+	@tools/run
+
 .PHONY: crds
 crds: venv ## write the CRDs anew from the models
 	.venv/bin/python -m mintaka_core.resources.crds crds charts/mintaka/files/crds
@@ -88,19 +112,19 @@ bench-operator: cluster ## runs on fake nodes beside native Jobs and bare pods
 	@eval "$$(cluster/env)" && .venv/bin/python benchmarks/operator_runs.py $(or $(MODE),burst) $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: bench-ingest
-bench-ingest: venv postgresql ## task runs per second into SQLite and PostgreSQL, and over HTTP
+bench-ingest: venv test-packages ## task runs per second into SQLite and PostgreSQL, and over HTTP
 	@.venv/bin/python benchmarks/ingest.py
 
 .PHONY: bench-mirror
-bench-mirror: venv postgresql ## transitions per second into SQLite and PostgreSQL, and the mirror's lag
+bench-mirror: venv test-packages ## transitions per second into SQLite and PostgreSQL, and the mirror's lag
 	@.venv/bin/python benchmarks/mirror.py
 
 .PHONY: bench-pages
-bench-pages: venv postgresql ## milliseconds per page over a million flow runs and ten million task runs
+bench-pages: venv test-packages ## milliseconds per page over a million flow runs and ten million task runs
 	@.venv/bin/python benchmarks/pages.py
 
 .PHONY: bench-sdk
-bench-sdk: venv postgresql ## microseconds per task and flow, start-up, task runners, to an API; beside Prefect
+bench-sdk: venv test-packages ## microseconds per task and flow, start-up, task runners, to an API; beside Prefect
 	@.venv/bin/python benchmarks/sdk/start_up.py
 	@.venv/bin/python benchmarks/sdk/overhead.py
 	@.venv/bin/python benchmarks/sdk/to_api.py

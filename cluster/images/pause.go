@@ -1,4 +1,4 @@
-// The same as pause.c, for machines without a C compiler.
+// The container that holds a pod's namespaces open: waits for a signal to end.
 package main
 
 import (

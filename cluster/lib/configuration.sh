@@ -51,6 +51,9 @@ render_configuration() {
   render Corefile "forward=$forward" | into "$config/Corefile"
 }
 
+# The folder of the network plugins, which is not on the PATH and differs between distributions.
+cni_folder() { dirname "$(program_file bridge)"; }
+
 write_kubeconfigs() {
   local user file certificate; certificate=$(base64 -w0 < "$state/pki/apiserver.crt")
   for user in "${users[@]}"; do

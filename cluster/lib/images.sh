@@ -1,17 +1,16 @@
 # shellcheck shell=bash disable=SC2154  # sourced after settings.sh, whose names it uses
 # Build images without Docker, keep them as archives in the cache, and load them into a cluster.
 
-base_recipe="$cluster/images/base"
+base_recipe=("$cluster/images/base" "$cluster/lib/debian.sh")
 
 one_at_a_time() {
   exec 9>"$cache/lock"
-  flock -n 9 || { say "another image is being built: waiting for it"; flock 9; }
+  flock -n 9 || with_progress "waiting for another build of an image" last_line flock 9
 }
 
 # Our own storage, not the machine's. Overlay is fast; not every file system and sandbox allows it, vfs works everywhere.
 buildah() {
   if [ -z "${storage_driver:-}" ]; then
-    needs buildah:buildah
     for storage_driver in overlay vfs; do
       mkdir -p "$cache/storage-$storage_driver"
       if run_buildah info >/dev/null 2>&1; then break; fi
@@ -27,7 +26,7 @@ run_buildah() {
 # export_archive IMAGE NAME FILE: under NAME, as the OCI archive that containerd, kind, k3d and skopeo read.
 export_archive() {
   rm -f "$3.new"
-  buildah push --quiet "$1" "oci-archive:$3.new:$2" >&2
+  with_progress "writing the archive of $2" last_line buildah push --quiet "$1" "oci-archive:$3.new:$2"
   mv "$3.new" "$3"
 }
 
@@ -40,37 +39,32 @@ full_name() {
   esac
 }
 
-base_name() { echo "localhost/mintaka-base:$(sha256sum < "$base_recipe" | cut -c1-12)"; }
+base_name() { echo "localhost/mintaka-base:$(cat "${base_recipe[@]}" | sha256sum | cut -c1-12)"; }
 
 base_archive() {
   local name archive; name=$(base_name); archive=$cache/images/base-${name#*:}.tar
   if [ ! -s "$archive" ]; then
-    needs buildah:buildah debootstrap:debootstrap
-    say "building the base image, once: Debian with Python (about three minutes)"
     local root container; root=$(mktemp -d "$cache/base.XXXXXX")
     # shellcheck disable=SC2064  # this very folder
     trap "rm -rf '$root'" EXIT   # of the $(...) this runs in
-    "$base_recipe" "$root" >&2
+    with_progress "building the base image, once: Debian with Python" packages_unpacked "${base_recipe[0]}" "$root"
     container=$(buildah from scratch)
-    buildah add --quiet "$container" "$root" / >/dev/null
+    with_progress "adding Debian to the base image" last_line buildah add --quiet "$container" "$root" /
     buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env LANG=C.UTF-8 --cmd python3 "$container"
-    buildah commit --quiet --rm "$container" "$name" >/dev/null
+    with_progress "storing the base image" last_line buildah commit --quiet --rm "$container" "$name"
     export_archive "$name" "$name" "$archive"
   fi
   echo "$archive"
 }
 
 pause_archive() {
-  local digest archive folder container; digest=$(cat "$cluster"/images/pause.* | sha256sum | cut -c1-12); archive=$cache/images/pause-$digest.tar
+  local digest archive folder container; digest=$(sha256sum < "$cluster/images/pause.go" | cut -c1-12); archive=$cache/images/pause-$digest.tar
   if [ ! -s "$archive" ]; then
     one_at_a_time
-    say "building the pause image"
     folder=$(mktemp -d "$cache/pause.XXXXXX")
     # shellcheck disable=SC2064  # this very folder
     trap "rm -rf '$folder'" EXIT
-    if ! gcc -Os -static -s -o "$folder/pause" "$cluster/images/pause.c" 2>/dev/null; then
-      CGO_ENABLED=0 go build -ldflags '-s -w' -o "$folder/pause" "$cluster/images/pause.go"
-    fi
+    with_progress "building the pause image" last_line env CGO_ENABLED=0 go build -ldflags '-s -w' -o "$folder/pause" "$cluster/images/pause.go"
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$folder/pause" /pause >/dev/null
     buildah config --entrypoint '["/pause"]' "$container"
@@ -96,18 +90,20 @@ build() {
   if [ -s "$archive" ]; then
     say "$tag is built already"
   else
-    say "building $tag"
     provide_base
     mkdir "$work/context"
     tar -C "$work/context" -xf "$work/context.tar"
     package_index "$work/pip"
-    buildah bud --layers --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" --file "$dockerfile" --tag "$name" "$work/context" >"$work/log" 2>&1 ||
-      { tail -n 50 "$work/log" >&2; buildah rm --all >/dev/null; fail "could not build $tag"; }
+    with_progress "building $tag" build_step buildah bud --layers --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" \
+      --file "$dockerfile" --tag "$name" "$work/context" || { buildah rm --all >/dev/null; fail "could not build $tag"; }
     rm -f "$stem"-????????????????.tar
     export_archive "$name" "$name" "$archive"
   fi
   echo "$archive"
 }
+
+# As buildah announces them: [3/6] STEP 2/4: RUN ...
+build_step() { grep -E '^(\[[0-9/]+\] )?STEP ' "$1" | tail -n 1 | cut -c1-120; }
 
 # What git knows or would add: neither a virtual environment nor a secret that git ignores gets into an image or its digest.
 # Times (no earlier than zip archives know, or no wheel can be built) and owners are fixed, so that equal content makes an equal archive.
@@ -126,7 +122,8 @@ pack() {
 
 provide_base() {
   local archive; archive=$(base_archive)
-  buildah images --quiet "$(base_name)" >/dev/null 2>&1 || buildah pull --quiet "oci-archive:$archive" >/dev/null
+  buildah images --quiet "$(base_name)" >/dev/null 2>&1 ||
+    with_progress "fetching the base image from the cache" last_line buildah pull --quiet "oci-archive:$archive"
 }
 
 # package_index FOLDER: sets `volumes` so that pip in a RUN step finds the index this machine uses. Mounted while building only:
@@ -135,7 +132,8 @@ provide_base() {
 package_index() {
   local folder=$1 name key user_file
   mkdir -p "$folder"; chmod 700 "$folder"
-  volumes=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
+  volumes=()
+  [ ! -d /etc/ssl/certs ] || volumes+=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
   [ ! -f /etc/pip.conf ] || volumes+=(--volume /etc/pip.conf:/etc/xdg/pip/pip.conf:ro)
   for user_file in "$HOME/.pip/pip.conf" "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf"; do
     if [ -f "$user_file" ]; then cp "$user_file" "$folder/user.conf"; fi
@@ -167,24 +165,24 @@ load() {
     say "${name:-$archive} is in the cluster already"
     return
   fi
-  ctr images import "$archive" >/dev/null
+  with_progress "loading ${name:-$archive} into the cluster" last_line ctr images import "$archive"
   mkdir -p "$state/images"
   [ -z "$name" ] || stamp "$archive" > "$mark"
-  say "loaded ${name:-$archive} into the cluster"
 }
 stamp() { stat -c '%n %s %Y' "$(realpath "$1")"; }
 ctr() { command ctr --address "$socket" --namespace k8s.io "$@"; }
 
 load_into_current() {
-  local context; context=$(current_context)
+  local context program; context=$(current_context)
   if [ -n "${IMAGE_PUSH:-}" ]; then
-    sh -c "$IMAGE_PUSH \"\$@\"" sh "$1" "$2"
+    with_progress "pushing $2" last_line sh -c "$IMAGE_PUSH \"\$@\"" sh "$1" "$2"
   elif [[ $context == kind-* ]]; then
-    kind load image-archive "$1" --name "${context#kind-}"
+    program=$(users_own kind)
+    with_progress "loading $2 into $context" last_line "$program" load image-archive "$1" --name "${context#kind-}"
   elif [[ $context == k3d-* ]]; then
-    k3d image import "$1" --cluster "${context#k3d-}"
+    program=$(users_own k3d)
+    with_progress "loading $2 into $context" last_line "$program" image import "$1" --cluster "${context#k3d-}"
   else
     fail "context $context is neither kind nor k3d: set IMAGE_PUSH to a command that takes an OCI archive and a tag (the archive is $1)"
   fi
-  say "loaded $2 into context $context"
 }

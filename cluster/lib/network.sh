@@ -45,7 +45,7 @@ tear_down_network() {
 # ones too, unless another network uses them); every other rule of the machine stays untouched. Chains go last, when nothing jumps to them any more.
 remove_rules() {
   local table
-  command -v "$1-save" >/dev/null || return 0
+  type -P "$1-save" >/dev/null || return 0
   for table in raw mangle nat filter; do
     "$1-save" -t "$table" 2>/dev/null | awk -v table="$table" '
       /^:KUBE-/ { chain[substr($1, 2)] }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154  # sourced after settings.sh, whose names it uses
+# shellcheck shell=bash disable=SC2154  # sourced after settings.sh and progress.sh, whose names it uses
 # The cluster's parts are plain processes: $run/NAME.pid says which one is NAME, $logs/NAME.log what it said.
 
 # A pid alone may belong to another program by now, so its start time (field 22 of proc(5)'s stat) is kept beside it.
@@ -55,8 +55,12 @@ digest_of() {
 
 # wait_for NAME SECONDS COMMAND...: until COMMAND succeeds; process NAME has to live so long.
 wait_for() {
-  local name=$1 deadline=$((SECONDS + $2)); shift 2
+  local name=$1 deadline=$((SECONDS + $2)) next=$((SECONDS + progress_seconds)); shift 2
   until "$@" >/dev/null 2>&1; do
+    if [ $SECONDS -ge $next ]; then
+      say "  waiting for $name ($*), for $((deadline - SECONDS)) s more"
+      next=$((SECONDS + progress_seconds))
+    fi
     alive "$name" || give_up "$name has died" "$name"
     [ $SECONDS -lt $deadline ] || give_up "$name runs but does not become ready ($*)" "$name"
     sleep 0.2

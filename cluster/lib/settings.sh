@@ -40,6 +40,11 @@ fail() { echo "${0##*/}: $*" >&2; exit 1; }
 # CLUSTER=current means the cluster of the user's own kubectl context, of which nothing is started or stopped here.
 uses_current() { [ "${CLUSTER:-}" = current ]; }
 case ${CLUSTER:-} in '' | own | current) ;; *) fail "CLUSTER=$CLUSTER is unknown: leave it empty (the project's own cluster) or set it to 'current'" ;; esac
-current_context() { kubectl config current-context 2>/dev/null || fail "CLUSTER=current, but kubectl has no current context"; }
+# users_own PROGRAM: print the file of a program that belongs to the user's own cluster and is not installed from here.
+users_own() { type -P "$1" || fail "CLUSTER=current needs $1 on the PATH"; }
+current_context() {
+  local kubectl; kubectl=$(users_own kubectl)
+  "$kubectl" config current-context 2>/dev/null || fail "CLUSTER=current, but kubectl has no current context"
+}
 
 needs_root() { [ "$(id -u)" = 0 ] || fail "the cluster's containers and network need root: run it as root, or use your own cluster with CLUSTER=current"; }

@@ -1,4 +1,4 @@
-"""What a TAB makes of a line in interactive shells, on a terminal (`tools/shells` installs zsh and fish)."""
+"""What a TAB makes of a line in interactive shells, on a terminal (`cluster/packages tests` installs zsh and fish)."""
 
 from __future__ import annotations
 
