@@ -16,7 +16,8 @@ _FOLDERS = (*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), Pa
 _START_SECONDS = 60
 
 
-def _binary(name: str) -> str:
+def find_program(name: str) -> str:
+    """Return the file of one of PostgreSQL's programs, which Debian keeps off the PATH."""
     for folder in _FOLDERS:
         if (folder / name).exists():
             return str(folder / name)
@@ -53,7 +54,19 @@ class PostgresServer:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self._data = self.folder / "data"
-        initdb = [_binary("initdb"), "-D", str(self._data), "-U", "mintaka", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"]
+        initdb = [
+            find_program("initdb"),
+            "-D",
+            str(self._data),
+            "-U",
+            "mintaka",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--locale=C.UTF-8",
+        ]
         subprocess.run(initdb, check=True, capture_output=True, cwd=self.folder, **self._owner)  # type: ignore[call-overload]
         lines = {
             "listen_addresses": "'127.0.0.1'",
@@ -70,10 +83,12 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
-            arguments = [_binary("postgres"), "-D", str(self._data)]
+            arguments = [find_program("postgres"), "-D", str(self._data)]
             self._process = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=self.folder, **self._owner)  # type: ignore[call-overload]
         deadline = time.monotonic() + _START_SECONDS
-        while subprocess.run([_binary("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)], check=False, capture_output=True).returncode:
+        while subprocess.run(
+            [find_program("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)], check=False, capture_output=True
+        ).returncode:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 message = f"PostgreSQL did not start: {(self.folder / 'log').read_text(encoding='utf-8')}"
                 raise RuntimeError(message)
@@ -98,7 +113,7 @@ class PostgresServer:
     def create_database(self, name: str) -> str:
         """Create an empty database; its URL."""
         arguments = [
-            _binary("psql"),
+            find_program("psql"),
             "-h",
             "127.0.0.1",
             "-p",
@@ -116,7 +131,7 @@ class PostgresServer:
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is connected to it."""
         arguments = [
-            _binary("psql"),
+            find_program("psql"),
             "-h",
             "127.0.0.1",
             "-p",

@@ -36,9 +36,9 @@ class _Kind(NamedTuple):
 
 KINDS = {
     "bash": _Kind(
-        ("bash", "--noprofile", "--rcfile", "start.bash", "-i"),
-        "start.bash",
-        r"""PS1='ready$ '
+        command=("bash", "--noprofile", "--rcfile", "start.bash", "-i"),
+        file="start.bash",
+        text=r"""PS1='ready$ '
 source <(mintaka completion bash)
 bind 'set show-all-if-ambiguous on'
 _line() { printf '\n<<%s>>\n' "$READLINE_LINE"; }
@@ -46,9 +46,9 @@ bind -x '"\C-g": _line'
 """,
     ),
     "zsh": _Kind(
-        ("zsh", "--no-globalrcs", "-i"),
-        ".zshrc",
-        r"""PS1='ready$ '
+        command=("zsh", "--no-globalrcs", "-i"),
+        file=".zshrc",
+        text=r"""PS1='ready$ '
 autoload -Uz compinit && compinit -u -D
 source <(mintaka completion zsh)
 _line() { print -r -- $'\n'"<<$BUFFER>>" }
@@ -57,9 +57,9 @@ bindkey '^G' _line
 """,
     ),
     "fish": _Kind(
-        ("fish", "--no-config", "--init-command", "source start.fish", "-i"),
-        "start.fish",
-        r"""function fish_prompt; echo 'ready$ '; end
+        command=("fish", "--no-config", "--init-command", "source start.fish", "-i"),
+        file="start.fish",
+        text=r"""function fish_prompt; echo 'ready$ '; end
 function fish_greeting; end
 mintaka completion fish | source
 bind \cg 'printf "\n<<%s>>\n" (commandline)'
