@@ -1,9 +1,8 @@
-"""Rendering the chart with the real helm, which is built if it is missing."""
+"""Rendering the chart with the real helm."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
-CHART = ROOT / "charts" / "mintaka"
+from helm import CHART, helm_path
+
 KUBERNETES = "1.34.0"
 
 
@@ -57,11 +56,8 @@ type Refusal = Callable[[dict[str, Any]], str]
 
 @pytest.fixture(scope="session")
 def helm() -> str:
-    """Path of helm: the one on the PATH, or the cluster's own."""
-    if found := shutil.which("helm"):
-        return found
-    built = subprocess.run([ROOT / "cluster" / "build", "helm"], check=True, capture_output=True, text=True)
-    return str(Path(built.stdout.strip()) / "helm")
+    """Path of helm."""
+    return helm_path()
 
 
 @pytest.fixture(scope="session")

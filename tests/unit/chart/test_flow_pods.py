@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from helm import CHART
+from mintaka_operator.pod_template_file import read_pod_template
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.chart.conftest import Release, Render
 
 
@@ -116,6 +121,15 @@ def test_the_free_template_goes_over_the_values(render: Render) -> None:
             ],
         },
     }
+
+
+def test_the_operator_accepts_it(render: Render, tmp_path: Path) -> None:
+    """Empty, and with every value set."""
+    for values in ({}, CHART / "ci" / "everything-values.yaml"):
+        release = render(values)
+        file = tmp_path / "pod-template.json"
+        file.write_text(release.one("ConfigMap", "mintaka-flow-pods")["data"]["pod-template.json"], encoding="utf-8")
+        assert read_pod_template(str(file)) == _template(release)
 
 
 def test_a_change_rolls_the_operator_and_nothing_else_does(render: Render) -> None:
