@@ -36,7 +36,7 @@ def command(
             metavar="NAMESPACE", help="Namespace whose runs and pods lose their finalizers, repeatable. Default: those it serves."
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="How long it may take.")] = 240,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="How long it may take.")] = 600,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:
