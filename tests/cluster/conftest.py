@@ -50,12 +50,18 @@ def _namespace() -> Iterator[Kube]:
     kubectl("create", "namespace", name)
     kubectl("label", "namespace", name, "mintaka.dev/leftover=test")
     yield Kube(name)
-    kubectl("delete", "namespace", name, "--wait=false")
+    kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture
 def kube(installed: str) -> Iterator[Kube]:  # noqa: ARG001 - the installation acts in it
     """A namespace of the test's own."""
+    yield from _namespace()
+
+
+@pytest.fixture
+def another_kube(installed: str) -> Iterator[Kube]:  # noqa: ARG001 - the installation acts in it
+    """A second namespace of the test's own."""
     yield from _namespace()
 
 
