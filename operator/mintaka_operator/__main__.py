@@ -32,7 +32,7 @@ def _without_clients() -> Iterator[None]:
 def main() -> int:
     """Run until told to stop; the exit code."""
     with _without_clients():
-        from mintaka_operator.running import run  # noqa: PLC0415 - imports kopf
+        from mintaka_operator.replica import run  # noqa: PLC0415 - imports kopf
 
     try:
         settings = Settings.from_environment()

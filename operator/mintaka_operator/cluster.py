@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mintaka_kubernetes import JSON_PATCH, MERGE_PATCH, OPENED, ApiError, Client, Credentials, Unreadable, find_credentials
+import aiohttp
+
+from mintaka_kubernetes import JSON_PATCH, MERGE_PATCH, ApiError, Client, ClusterAway, Credentials, Unreadable, find_credentials
 from mintaka_operator import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from prometheus_client import Counter
 
-__all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "find_credentials", "sleep_after"]
+    from mintaka_kubernetes.decoding import Decoded
+
+__all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "Unreadable", "find_credentials"]
 
 
 #: What survives of a page lies scattered over the memory the page took: small pages leave less of it behind (ten
 #: thousand live runs and their pods: 156 MiB with 500 to a page, 122 with 100).
 PAGE_SIZE = 100
+
+_METADATA_OF_ONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_TEXT_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
+_ERRORS_FROM = 400
 
 type Items = list[dict[str, Any]]
 
@@ -29,10 +34,6 @@ class Cluster(Client):
 
     def __init__(self, credentials: Credentials | None = None, *, user_agent: str = "mintaka-operator") -> None:
         super().__init__(credentials, user_agent=user_agent, count=_count)
-
-    async def get(self, path: str, **query: str) -> dict[str, Any]:
-        """Read one object."""
-        return await self.request("GET", path, query=query)
 
     async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create one object in the collection at `path`."""
@@ -51,27 +52,43 @@ class Cluster(Client):
         """Delete one object; `body` is a DeleteOptions."""
         return await self.request("DELETE", path, body=body)
 
-    async def list(self, path: str, **query: str) -> tuple[Items, str]:
-        """Every object of a collection at once, and the resource version the list is of; for collections known to be small."""
-        items: Items = []
-        version = ""
-        async for page, version in self.pages(path, metadata_only=False, **query):  # noqa: B007 - the last one counts
-            items += page
-        return items, version
+    async def get(self, path: str) -> dict[str, Any]:
+        """Read one object of a kind that the API server knows field by field."""
+        return document_of(await self.read(path, typed=True))
 
-    async def pages(self, path: str, *, metadata_only: bool = False, **query: str) -> AsyncIterator[tuple[Items, str]]:
-        """The objects of a collection (or just their metadata) page by page, with the resource version the list is of.
+    async def list(self, path: str, **query: str) -> Items:
+        """Every object of a collection at once; for small collections of kinds that the API server knows field by field."""
+        found: Items = []
+        async for page in self.list_pages(path, query, page_size=PAGE_SIZE, typed=True):
+            found += map(document_of, page)
+        return found
 
-        Whoever keeps little of each page needs little memory: ten thousand pods at once take a quarter of a gigabyte.
-        """
-        async for page in self.list_pages(path, query, page_size=PAGE_SIZE, metadata_only=metadata_only):
-            yield [found for found in page if not isinstance(found, Unreadable)], page.version
 
-    async def events(self, path: str, version: str, *, seconds: int, **query: str) -> AsyncIterator[dict[str, Any]]:
-        """The events of a watch, bookmarks included."""
-        async for event in self.watch(path, version, seconds=seconds, query=query):
-            if event["type"] != OPENED and not isinstance(event["object"], Unreadable):
-                yield event
+    async def exists(self, path: str) -> None:
+        """Raise ApiError with code 404 if there is no such object; its content stays on the server."""
+        await self._exchange("GET", path, None, None, {"Accept": _METADATA_OF_ONE})
+
+    async def read_end(self, path: str, limit: int, **query: str) -> tuple[bytes, bool]:
+        """The last `limit` bytes of a text, and whether there were more."""
+        try:
+            async with await self._send("GET", path, query, None, {"Accept": "*/*"}, _TEXT_TIMEOUT) as response:
+                self._count("GET", path, response.status)
+                if response.status >= _ERRORS_FROM:
+                    raise self._error(response, await response.read())
+                end = b""
+                longer = False
+                async for chunk in response.content.iter_any():
+                    end += chunk
+                    if len(end) > 2 * limit:
+                        end, longer = end[-limit:], True
+                return end[-limit:], longer or len(end) > limit
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ClusterAway(f"the kube-apiserver did not answer GET {path}: {type(error).__name__}: {error}") from error
+
+
+def document_of(decoded: Decoded) -> dict[str, Any]:
+    """What could be read of an object."""
+    return decoded.document if isinstance(decoded, Unreadable) else decoded
 
 
 def _count(method: str, path: str, code: int) -> None:
@@ -90,8 +107,3 @@ def _resource(path: str) -> str:
     if parts[:1] == ["namespaces"]:
         parts = parts[2:]
     return "/".join(parts[::2])
-
-
-async def sleep_after(error: ApiError, attempt: int) -> None:
-    """Wait before trying again after `error`: what the server asks for, or exponentially up to 10 s."""
-    await asyncio.sleep(error.retry_after or min(0.2 * 2 ** min(attempt, 6), 10.0))

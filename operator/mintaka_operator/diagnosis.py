@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.names import FLOW_CONTAINER
-from mintaka_core.states import State, StateType
 from mintaka_core.workloads import Phase, Workload
 from mintaka_operator.failure_rows import first_match
 from mintaka_operator.pending_reasons import PENDING_REASONS
@@ -87,6 +86,7 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         node=sys.intern(view.node),  # thousands of pods share few nodes
         container=FLOW_CONTAINER if view.container_name == FLOW_CONTAINER else view.container_name,
     )
+<<<<<<< HEAD
 
 
 def _with_remarks(end: State, view: PodView) -> State:
@@ -104,3 +104,5 @@ def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State |
     if end is None or not verdicts or end.reason not in verdicts:
         return end
     return State(StateType(verdicts[end.reason]), reason=end.reason, message=end.message)
+=======
+>>>>>>> 6253392 (Controller: a package of its own that speaks to ports; hold pods until their end is recorded; wait for capacity fairly)

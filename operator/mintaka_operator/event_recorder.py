@@ -13,7 +13,7 @@ from mintaka_core import names
 from mintaka_core.resources.model import format_time
 from mintaka_core.rules import SCHEDULING_GATED
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, SCHEDULED
-from mintaka_operator import paths
+from mintaka_kubernetes.resources import EVENTS
 from mintaka_operator.cluster import ApiError, Cluster
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def transition_event(run: FlowRun, transition: TransitionStatus) -> dict[str, An
     )
 
 
-def warning_event(deployment: FlowDeployment, reason: str, message: str) -> dict[str, Any]:
-    """An Event about a deployment."""
+def warning_event(resource: FlowRun | FlowDeployment, reason: str, message: str) -> dict[str, Any]:
+    """An Event about something that is wrong with a resource."""
     suffix = f".{names.shortened(message.encode().hex(), '', 40)}"
-    return _event("FlowDeployment", deployment, suffix=suffix, kind="Warning", reason=reason, message=message)
+    return _event(resource.kind, resource, suffix=suffix, kind="Warning", reason=reason, message=message)
 
 
 def _event(owner_kind: str, owner: FlowRun | FlowDeployment, *, suffix: str, kind: str, reason: str, message: str) -> dict[str, Any]:
@@ -81,7 +81,23 @@ def _cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
-async def record_event(cluster: Cluster, event: dict[str, Any]) -> None:
-    """Send an Event; losing one is no reason to stop."""
-    with contextlib.suppress(ApiError):
-        await cluster.create(paths.events(event["metadata"]["namespace"]), event)
+class KubernetesEventRecorder:
+    """Creates Events: the controller's port `EventRecorder`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def record_transition(self, run: FlowRun, transition: TransitionStatus) -> None:
+        """Record a transition of a run, unless it is an ordinary one."""
+        event = transition_event(run, transition)
+        if event is not None:
+            await self._send(event)
+
+    async def record_warning(self, resource: FlowRun | FlowDeployment, reason: str, message: str) -> None:
+        """Record something that is wrong with a resource."""
+        await self._send(warning_event(resource, reason, message))
+
+    async def _send(self, event: dict[str, Any]) -> None:
+        """Losing one is no reason to stop."""
+        with contextlib.suppress(ApiError):
+            await self._cluster.create(EVENTS.path(event["metadata"]["namespace"]), event)

@@ -1,6 +1,6 @@
 """The only kopf decorators: low-level event handlers that put a key into the work queue and nothing else.
 
-They hear of flow deployments; flow runs and pods come through our own informers (informing.py), which cost a tenth.
+They serve flow deployments, the kind of low rate; flow runs and pods come through the informer of mintaka_kubernetes, which costs a tenth.
 
 kopf never writes here: progress and diffbase storages are null, no create/update/field handlers, timers, daemons or
 indices exist, so no annotation or finalizer of kopf's ever lands on a run. kopf runs in a thread with an event loop of
@@ -28,13 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mintaka_kubernetes import Credentials
+    from mintaka_kubernetes.decoding import Decoded
 
 _logger = logging.getLogger(__name__)
 #: kopf holds a page in memory as a whole, and an object may have 1.5 MiB.
 _PAGE_SIZE = 20
 
-#: plural, event type (None while listing), object
-type Observe = "Callable[[str, str | None, dict[str, Any]], None]"
+#: event type (None while listing), object
+type Observe = "Callable[[str | None, Decoded], None]"
+
+#: How often kopf's thread checks whether it is to stop, and whether other namespaces are served.
+_STOP_SECONDS = 0.2
+_SCOPE_SECONDS = 10.0
 
 
 class _NoProgress(kopf.ProgressStorage):
@@ -92,9 +97,13 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
 
     @kopf.on.event(GROUP, VERSION, "flowdeployments", registry=registry)
     async def on_flow_deployment(event: Any, **_: Any) -> None:
+<<<<<<< HEAD
         found = unmarked(event["object"])
         if not isinstance(found, Unreadable):
             observe("flowdeployments", event["type"], found)
+=======
+        observe(event["type"], event["object"])
+>>>>>>> 6253392 (Controller: a package of its own that speaks to ports; hold pods until their end is recorded; wait for capacity fairly)
 
     return registry
 
@@ -119,11 +128,14 @@ def build_settings() -> kopf.OperatorSettings:
 
 
 class KopfThread:
-    """Runs kopf in a thread of its own and starts it again when it ends."""
+    """Runs kopf in a thread of its own, and starts it again when it ends or when other namespaces are served.
 
-    def __init__(self, credentials: Credentials, namespaces: tuple[str, ...], observe: Observe) -> None:
+    `served` gives the namespaces to watch, (None,) for the whole cluster; it is called from the thread.
+    """
+
+    def __init__(self, credentials: Credentials, served: Callable[[], tuple[str | None, ...]], observe: Observe) -> None:
         self._credentials = credentials
-        self._namespaces = namespaces
+        self._served = served
         self._observe = observe
         self._stop = threading.Event()
         self.ready = threading.Event()
@@ -134,27 +146,46 @@ class KopfThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching and wait for the thread's end."""
+        """Stop watching and wait for the thread's end, if it was started."""
         self._stop.set()
-        self._thread.join(timeout=5)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
 
     def _supervise(self) -> None:
         while not self._stop.is_set():
+            namespaces = self._served()
+            if not namespaces:
+                self.ready.set()  # nothing can be watched: that is said by the informers
+                self._stop.wait(_SCOPE_SECONDS)
+                continue
             try:
-                uvloop.run(self._run())
+                uvloop.run(self._run(namespaces))
             except Exception:  # whatever ends kopf, the operator watches on
                 _logger.exception("kopf ended; starting it again")
             if not self._stop.wait(1.0):
                 metrics.WATCH_RESTARTS.labels("kopf").inc()
 
-    async def _run(self) -> None:
-        scope: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
-        await kopf.operator(
-            registry=build_registry(self._credentials, self._observe),
-            settings=build_settings(),
-            standalone=True,
-            identity="mintaka-operator",  # type: ignore[arg-type] # else kopf asks for the user's name, which a bare uid has not
-            stop_flag=self._stop,
-            ready_flag=self.ready,
-            **scope,
-        )
+    async def _run(self, namespaces: tuple[str | None, ...]) -> None:
+        ended = asyncio.Event()
+        scope: dict[str, Any] = {"clusterwide": True} if None in namespaces else {"namespaces": namespaces}
+        watcher = asyncio.create_task(self._watch_scope(namespaces, ended))
+        try:
+            await kopf.operator(
+                registry=build_registry(self._credentials, self._observe),
+                settings=build_settings(),
+                standalone=True,
+                identity="mintaka-operator",  # type: ignore[arg-type] # else kopf asks for the user's name, which a bare uid has not
+                stop_flag=ended,
+                ready_flag=self.ready,
+                **scope,
+            )
+        finally:
+            watcher.cancel()
+
+    async def _watch_scope(self, namespaces: tuple[str | None, ...], ended: asyncio.Event) -> None:
+        """Set `ended` when the operator stops or other namespaces are served."""
+        since = 0.0
+        while not self._stop.is_set() and (since < _SCOPE_SECONDS or self._served() == namespaces):
+            since = 0.0 if since >= _SCOPE_SECONDS else since + _STOP_SECONDS
+            await asyncio.sleep(_STOP_SECONDS)
+        ended.set()

@@ -29,6 +29,8 @@ RUNS = Gauge("mintaka_operator_flow_runs", "Flow runs in the cluster by state ty
 MISSED_EVENTS = Counter("mintaka_operator_missed_events_total", "Changes found by listing that no watch had told of", ["resource"])
 WATCH_RESTARTS = Counter("mintaka_operator_watch_restarts_total", "Watches begun anew", ["resource"])
 LEADING = Gauge("mintaka_operator_leading", "1 while this replica holds the Lease")
+WAITING = Gauge("mintaka_operator_waiting_flow_runs", "Flow runs whose pod could not be created yet: quota, limits, unavailable webhooks")
+UNREADABLE = Counter("mintaka_operator_unreadable_objects_total", "Objects that could not be processed as they are", ["resource"])
 
 
 def count_transition(to: str, reason: str) -> None:

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from mintaka_controller.context import ControllerSettings
+from mintaka_core.reconciling.observation import Retention
 from mintaka_operator.pod_template_file import read_pod_template
+from mintaka_operator.pods import PodDefaults
 
 _DAY_SECONDS = 86400
 _YEAR_SECONDS = 365 * _DAY_SECONDS
@@ -26,8 +29,11 @@ class Settings:
     api_url: str = ""
     mirrored: bool = True
     mirror_patience: timedelta = timedelta(hours=1)
+    pod_retention: timedelta = timedelta(minutes=10)
+    failed_pod_retention: timedelta = timedelta(hours=1)
     relist: timedelta = timedelta(seconds=20)
-    workers: int = 16
+    workers: int = 24
+    release_namespace: str = "default"
     identity: str = field(default_factory=socket.gethostname)
     lease_name: str = "mintaka-operator"
     lease_namespace: str = "default"
@@ -35,6 +41,23 @@ class Settings:
     http_port: int = 8080
     log_level: str = "INFO"
     log_format: str = "text"
+
+    @property
+    def pod_defaults(self) -> PodDefaults:
+        """What every pod is given."""
+        return PodDefaults(self.flow_image, self.api_url, hold=True, template=self.pod_template)
+
+    @property
+    def controller(self) -> ControllerSettings:
+        """What the controller is to know. Without an API nothing keeps the logs of pods, so they stay as long as their runs."""
+        retention = Retention(self.pod_retention, self.failed_pod_retention, log_patience=self.mirror_patience)
+        return ControllerSettings(
+            workers=self.workers,
+            mirrored=self.mirrored,
+            mirror_patience=self.mirror_patience,
+            retention=retention if self.mirrored else None,
+            relist=self.relist,
+        )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -70,6 +93,13 @@ class Settings:
             mirror_patience=timedelta(
                 seconds=number("MINTAKA_MIRROR_DEADLINE_SECONDS", default.mirror_patience.total_seconds(), 0, _YEAR_SECONDS)
             ),
+            pod_retention=timedelta(
+                seconds=number("MINTAKA_POD_RETENTION_SECONDS", default.pod_retention.total_seconds(), 0, _YEAR_SECONDS)
+            ),
+            failed_pod_retention=timedelta(
+                seconds=number("MINTAKA_FAILED_POD_RETENTION_SECONDS", default.failed_pod_retention.total_seconds(), 0, _YEAR_SECONDS)
+            ),
+            release_namespace=env.get("MINTAKA_RELEASE_NAMESPACE") or env.get("MINTAKA_LEASE_NAMESPACE") or default.release_namespace,
             relist=timedelta(seconds=number("MINTAKA_RELIST_SECONDS", default.relist.total_seconds(), 1, _DAY_SECONDS)),
             workers=int(number("MINTAKA_WORKERS", default.workers, 1, 1000)),
             identity=env.get("MINTAKA_POD_NAME") or default.identity,

@@ -1,5 +1,6 @@
-"""The parts of a controller that depend neither on Kubernetes nor on HTTP or SQL: what the operator and the API server share.
+"""The controller: takes keys from a work queue, gathers what is known, lets the core decide, applies the plan.
 
-It stands on the core alone and reaches the outside through ports. The operator adapts it to Kubernetes; the API uses its
-validation of JSON Schemas.
+It stands on the core alone and speaks to the outside over the ports of `ports.py`: it knows neither Kubernetes nor HTTP nor SQL.
+`mintaka_operator` gives it custom resources and pods; the simulation gives it both in memory, with faults. The API uses its validation of
+JSON Schemas.
 """

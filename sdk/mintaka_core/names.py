@@ -22,6 +22,8 @@ LABEL_SCHEDULE = f"{GROUP}/schedule"
 #: "true" on pods whose flow container leaves a report (the SDK runs in it); other containers are judged by exit code.
 LABEL_REPORTS = f"{GROUP}/reports"
 LABEL_TOMBSTONE = f"{GROUP}/tombstone"
+#: Of which namespace the run was whose tombstone it is.
+LABEL_NAMESPACE = f"{GROUP}/namespace"
 #: On pods whose flow container is not named `flow`: its name.
 ANNOTATION_CONTAINER = f"{GROUP}/container"
 #: On pods of flows whose source is written out: that source, which the pod mounts as a file.

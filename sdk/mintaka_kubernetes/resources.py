@@ -31,3 +31,8 @@ FLOW_DEPLOYMENTS = Resource(GROUP, VERSION, "flowdeployments", typed=False)
 PODS = Resource("", "v1", "pods")
 CONFIG_MAPS = Resource("", "v1", "configmaps")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
+EVENTS = Resource("", "v1", "events")
+RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas")
+LIMIT_RANGES = Resource("", "v1", "limitranges")
+#: Not namespaced: its namespace is always None.
+NODES = Resource("", "v1", "nodes")

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mintaka_core import names
-from mintaka_core.reconciling.passes import RunObservation
-from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
+from mintaka_core.reconciling.observation import Retention, RunObservation
+from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, RunEffect, RunPlan, StopWorkload
 from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, TransitionStatus
@@ -38,8 +38,17 @@ def failed(reason: str = "ValueError", message: str = "no such file") -> State:
 class Stage:
     """A run and its world; `template` fields as keywords, camelCase as in a manifest."""
 
-    def __init__(self, *, spec: dict[str, Any] | None = None, settled: bool = True, mirrored: bool = True, **template: Any) -> None:
+    def __init__(
+        self,
+        *,
+        spec: dict[str, Any] | None = None,
+        settled: bool = True,
+        mirrored: bool = True,
+        retention: Retention | None = None,
+        **template: Any,
+    ) -> None:
         self.now = START
+        self.retention = retention
         self.template: FlowTemplate | None = FlowTemplate.model_validate({"entrypoint": "flows:main", **template})
         metadata = {"name": "r", "namespace": "team", "uid": "u", "generation": 1, "creationTimestamp": START}
         self.run = FlowRun.model_validate({"metadata": metadata, "spec": {"deployment": "d", **(spec or {})}})
@@ -154,7 +163,14 @@ class Stage:
     def plan(self) -> RunPlan:
         """What the reconciler wants now."""
         seen = RunObservation(
-            self.run, self.template, dict(self.workloads), self.create_error, self.resumed_from, ttl=self.ttl, mirrored=self.mirrored
+            self.run,
+            self.template,
+            dict(self.workloads),
+            self.create_error,
+            self.resumed_from,
+            ttl=self.ttl,
+            mirrored=self.mirrored,
+            retention=self.retention,
         )
         plan = reconcile(seen, self.now)
         assert plan == reconcile(seen, self.now)
@@ -186,6 +202,8 @@ class Stage:
                 else:
                     assert self.workloads[attempt].stopping_time is None, "asked twice"
                     self.workloads[attempt] = replace(self.workloads[attempt], stopping_time=self.now + GRACE)
+            case ReleaseWorkload(_, uid) | RemoveWorkload(_, uid):
+                self.workloads = {number: workload for number, workload in self.workloads.items() if workload.uid != uid}
             case AddFinalizer():
                 self._change(finalizers=(*self.run.metadata.finalizers, names.MIRROR_FINALIZER))
             case ReleaseRun():

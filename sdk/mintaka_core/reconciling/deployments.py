@@ -48,12 +48,13 @@ class Problem:
 class DeploymentObservation:
     """Everything the reconciler may know about a deployment.
 
+    `excess` are finished runs beyond the history limit, oldest first; there may be more, which a later pass is given.
     `problem` is what is wrong with it at a glance; `last_end` is how its latest finished run ended, and when.
     """
 
     deployment: FlowDeployment
     active_runs: int = 0
-    finished: tuple[FinishedRun, ...] = ()
+    excess: tuple[FinishedRun, ...] = ()
     problem: Problem | None = None
     last_end: tuple[datetime, Problem] | None = None
 
@@ -159,12 +160,10 @@ def _advice(deployment: FlowDeployment) -> str:
 
 
 def _retired(seen: DeploymentObservation, create: list[CreateRun]) -> tuple[DeleteRun, ...]:
-    """The finished runs beyond the history limit, oldest first.
+    """The finished runs beyond the history limit.
 
     A run that is created once more, because the status that says so could not be written, must still be there to be met.
     """
     due = {run.name for run in create}
-    newest_first = sorted(seen.finished, key=lambda run: (run.end_time, run.name), reverse=True)
     namespace = seen.deployment.metadata.namespace
-    beyond = [run for run in newest_first[seen.deployment.spec.history.limit :] if run.name not in due]
-    return tuple(DeleteRun(namespace, run.name, run.uid, "the history limit is passed") for run in reversed(beyond))
+    return tuple(DeleteRun(namespace, run.name, run.uid, "the history limit is passed") for run in seen.excess if run.name not in due)

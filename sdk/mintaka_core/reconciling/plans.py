@@ -28,6 +28,28 @@ class StopWorkload:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseWorkload:
+    """Take our hold off a deleted workload whose end is recorded, so that it may go. Its log is copied into the run's log first,
+    if `copy_log_until` is set; after that moment it goes without.
+    """
+
+    name: str
+    uid: str
+    attempt: int
+    copy_log_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveWorkload:
+    """Delete an ended workload whose retention is over; `copy_log_until` as for ReleaseWorkload."""
+
+    name: str
+    uid: str
+    attempt: int
+    copy_log_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AddFinalizer:
     """Hold the run in the cluster until the mirror has its history."""
 
@@ -49,7 +71,7 @@ class DeleteRun:
     why: str
 
 
-type RunEffect = CreateWorkload | StopWorkload | AddFinalizer | ReleaseRun | DeleteRun
+type RunEffect = CreateWorkload | StopWorkload | ReleaseWorkload | RemoveWorkload | AddFinalizer | ReleaseRun | DeleteRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,7 @@ class DeploymentWarning:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentPlan:
-    """What to do about a flow deployment: create, then retire, then `status` (None: leave it); look again at `due`."""
+    """What to do about a flow deployment: create, then write `status` (None: leave it), then retire; reconcile again at `due`."""
 
     create: tuple[CreateRun, ...] = ()
     retire: tuple[DeleteRun, ...] = ()

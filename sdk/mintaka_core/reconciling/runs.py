@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
-from mintaka_core.reconciling.again import run_again, wait_for_its_owner
-from mintaka_core.reconciling.ends import after_the_end
-from mintaka_core.reconciling.following import end, follow
-from mintaka_core.reconciling.passes import Pass, RunObservation
+from mintaka_core.reconciling.active_runs import end, follow
+from mintaka_core.reconciling.cleanup import clean_up_run, clean_up_workloads
+from mintaka_core.reconciling.observation import Pass, RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, RunPlan
+from mintaka_core.reconciling.reruns import run_again, wait_for_its_owner
 from mintaka_core.reconciling.starting import adopt, start
 from mintaka_core.states import CANCELLED, CANCELLING, PAUSED, PENDING, RUNNING, SCHEDULED, SUSPENDED_ITSELF, State, scheduled
 
@@ -30,11 +30,13 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     going = Pass(seen, now)
     metadata = seen.run.metadata
     if seen.run.status.is_terminal and not seen.run.rerun_wanted:
-        after_the_end(seen, going, now)
+        clean_up_run(seen, going, now)
+        clean_up_workloads(going)
         return _plan(going, None)
     for _ in range(_STEPS):
         if not _step(going):
             break
+    clean_up_workloads(going)
     if seen.mirrored and metadata.deletion_timestamp is None and names.MIRROR_FINALIZER not in metadata.finalizers:
         going.effects.append(AddFinalizer())
     status = going.ledger.status

@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
-from mintaka_core.reconciling.passes import TRY_AGAIN
+from mintaka_core.reconciling.observation import TRY_AGAIN
 from mintaka_core.reconciling.plans import CreateWorkload
 from mintaka_core.states import PENDING, SCHEDULED, State
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mintaka_core.reconciling.passes import Pass
+    from mintaka_core.reconciling.observation import Pass
     from mintaka_core.workloads import CreateError
 
 
@@ -58,7 +58,7 @@ def _record_create_error(going: Pass, state: State, create_error: CreateError) -
         return going.ledger.propose(
             State(create_error.verdict, reason=create_error.reason, message=create_error.message), retriable=False
         ).accepted
-    going.due.append(going.now + TRY_AGAIN)
+    going.due.append(create_error.retry_time or going.now + TRY_AGAIN)
     if state.reason == create_error.reason:
         return False
     going.ledger.propose(State(SCHEDULED, state.name, create_error.reason, create_error.message))

@@ -110,6 +110,15 @@ class ResultStorage(Model):
     that its library reads, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
 
 
+class PodRetention(Model):
+    """How long pods stay after their attempt has ended; their logs are in the run's log by then."""
+
+    completed_seconds: int | None = Field(default=None, ge=0, le=31536000)
+    """After attempts that completed, were cancelled or suspended, in seconds. Absent: what the operator is set to (600)."""
+    failed_seconds: int | None = Field(default=None, ge=0, le=31536000)
+    """After attempts that failed or crashed, in seconds. Absent: what the operator is set to (3600)."""
+
+
 _TEMPLATE_RULES = validations(
     cel(
         "has(self.entrypoint) || has(self.podTemplate)",
@@ -169,6 +178,9 @@ class FlowTemplate(Model):
     resumeFrom then take finished tasks from there."""
     pod_template: AnyObject | None = None
     """A partial PodTemplateSpec, merged strategically over the operator's own; the container named `flow` is the flow's."""
+    pod_retention: PodRetention = PodRetention()
+    """How long pods of ended attempts stay. Before a pod goes, what its container printed and the SDK did not deliver is copied
+    into the run's log."""
     tags: tuple[Tag, ...] = Field(default=(), max_length=50)
     """Free words to find runs by."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mintaka_core import names
 from mintaka_core.reconciling import runs
-from mintaka_core.reconciling.passes import RunObservation
+from mintaka_core.reconciling.observation import RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, RunEffect, RunPlan, StopWorkload
 from mintaka_core.resources import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, PAUSED, SCHEDULED

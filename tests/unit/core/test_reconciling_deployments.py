@@ -43,7 +43,9 @@ class Stage:
 
     def plan(self) -> DeploymentPlan:
         """What the reconciler wants now."""
-        seen = DeploymentObservation(self.deployment, self.active, self.finished, self.problem, self.last_end)
+        oldest_first = sorted(self.finished, key=lambda run: (run.end_time, run.name))
+        excess = oldest_first[: max(len(oldest_first) - self.deployment.spec.history.limit, 0)]
+        seen = DeploymentObservation(self.deployment, self.active, tuple(excess), self.problem, self.last_end)
         return reconcile(seen, self.now)
 
     def settle(self) -> Stage:

@@ -10,7 +10,7 @@ import pytest
 
 from mintaka_core import names
 from mintaka_core.backoff import NEVER_RAN
-from mintaka_core.reconciling.passes import FORCE_AFTER, TRY_AGAIN, RunObservation
+from mintaka_core.reconciling.observation import FORCE_AFTER, TRY_AGAIN, RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun
 from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun

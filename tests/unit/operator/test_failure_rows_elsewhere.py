@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mintaka_core.reconciling.passes import FORCE_AFTER, RunObservation
+from mintaka_core.reconciling.observation import FORCE_AFTER, RunObservation
 from mintaka_core.reconciling.plans import StopWorkload
 from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun, FlowTemplate

@@ -1,4 +1,4 @@
-"""What is known of a flow run, and one pass over it: its ledger, what is to be done, when to look again."""
+"""What is known of a flow run, and one pass over it: its ledger, what is to be done, when to reconcile again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,30 @@ from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import RunEffect, StopWorkload
 from mintaka_core.resources.runs import FlowRun
 from mintaka_core.resources.template import FlowTemplate
+from mintaka_core.states import CRASHED, FAILED, StateType
 from mintaka_core.workloads import CreateError, Workload
 
 #: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
 FORCE_AFTER = timedelta(seconds=300)
-#: How soon to look again at a run that no workload can be created for, or whose workload was just asked to stop.
+#: When to reconcile again a run that no workload can be created for, or whose workload was just asked to stop.
 TRY_AGAIN = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the workloads of finished attempts stay: for ends of the two kinds, and for a log that cannot be copied yet.
+
+    A workload that somebody deleted waits `deleted_log_patience` at most for the copy of its log.
+    """
+
+    completed: timedelta = timedelta(minutes=10)
+    failed: timedelta = timedelta(hours=1)
+    log_patience: timedelta = timedelta(hours=1)
+    deleted_log_patience: timedelta = timedelta(minutes=1)
+
+    def of(self, end: StateType) -> timedelta:
+        """How long a workload with that end stays."""
+        return self.failed if end in (FAILED, CRASHED) else self.completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +45,7 @@ class RunObservation:
     `resumed_from` is the uid under which the results of finished tasks are kept, where that is another run's. `workloads` are
     those that exist, by attempt; whoever observes has made sure that an attempt missing there does not exist. `create_error` says
     why none can be created; `template` is None when it is not known what to run. `mirrored`: an API keeps the history, and the
-    finalizer waits for it; `mirror_patience` is how long a deleted run waits.
+    finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as long as their run.
     """
 
     run: FlowRun
@@ -38,6 +56,7 @@ class RunObservation:
     ttl: timedelta = timedelta(days=7)
     mirrored: bool = True
     mirror_patience: timedelta = timedelta(hours=1)
+    retention: Retention | None = Retention()
 
 
 class Pass:
@@ -70,5 +89,5 @@ class Pass:
         effect = StopWorkload(workload.name, workload.uid, why, force=force)
         if not any(isinstance(known, StopWorkload) and known.name == workload.name for known in self.effects):
             self.effects.append(effect)
-            # It may turn out to be gone already, its event missed: nobody else would say so again.
+            # It may turn out to be gone already, its event missed: no one else would say so again.
             self.due.append(self.now + TRY_AGAIN)

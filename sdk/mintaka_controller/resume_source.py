@@ -5,22 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mintaka_core.resources import FlowRun
+from mintaka_controller.ports import Missing
+from mintaka_controller.reading import read_run
 from mintaka_core.states import FAILED
 from mintaka_core.workloads import CreateError
-from mintaka_operator import paths
-from mintaka_operator.cluster import ApiError
 
 if TYPE_CHECKING:
-    from mintaka_operator.world import World
+    from mintaka_controller.context import Context
+    from mintaka_core.resources import FlowRun
 
-_NOT_FOUND = 404
 _REASON = "InvalidResume"
 #: Both runs may be applied together, in any order.
 _SOON = timedelta(seconds=10)
 
 
-async def resolved(world: World, run: FlowRun) -> tuple[str, CreateError | None]:
+async def find_resume_source(context: Context, run: FlowRun) -> tuple[str, CreateError | None]:
     """The uid ("": the run's own), or why there is none. Once the run has started, what it found then holds.
 
     A run that was itself resumed from another keeps its results where that one does.
@@ -30,17 +29,17 @@ async def resolved(world: World, run: FlowRun) -> tuple[str, CreateError | None]
         return run.status.resumed_from, None
     if name == run.metadata.name:
         return "", CreateError(_REASON, "spec.resumeFrom names the run itself: raise spec.reruns to run it again", FAILED)
-    if world.runs.get((namespace, name)) is None:
+    key = (namespace, name)
+    if context.runs.get(key) is None:
         try:
-            world.runs.put(await world.cluster.get(paths.flow_runs(namespace, name)))
-        except ApiError as error:
-            if error.code != _NOT_FOUND:
-                raise
+            context.runs.put(await context.ports.resources.read_run(key))
+        except Missing:
             message = f"there is no FlowRun {name!r} in namespace {namespace!r}, which spec.resumeFrom names"
             return "", CreateError(_REASON, message, FAILED, _SOON)
-    entry = world.runs.get((namespace, name))
-    source = FlowRun.model_validate_json(entry.raw) if entry else None
-    if source is None or not source.status.is_terminal:
+    entry = context.runs.get(key)
+    found = await read_run(context, key, entry) if entry else None
+    if found is None or not found[0].status.is_terminal:
         message = f"FlowRun {name!r}, which spec.resumeFrom names, has not ended: wait for its end, or cancel it"
         return "", CreateError(_REASON, message, FAILED, _SOON)
+    source = found[0]
     return source.status.resumed_from or source.metadata.uid, None

@@ -9,7 +9,7 @@ from mintaka_core.states import FAILED, PAUSED, State, scheduled, suspended_itse
 
 if TYPE_CHECKING:
     from mintaka_core.reconciling.ledger import Ledger
-    from mintaka_core.reconciling.passes import Pass
+    from mintaka_core.reconciling.observation import Pass
     from mintaka_core.workloads import Workload
 
 

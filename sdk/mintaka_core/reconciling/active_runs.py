@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core.clocks import CLOCK_TOLERANCE
-from mintaka_core.reconciling.again import note_suspension, suspended_end
-from mintaka_core.reconciling.ends import delivery
-from mintaka_core.reconciling.passes import FORCE_AFTER
+from mintaka_core.reconciling.cleanup import describe_delivery
+from mintaka_core.reconciling.observation import FORCE_AFTER
+from mintaka_core.reconciling.reruns import note_suspension, suspended_end
 from mintaka_core.reconciling.starting import pending_deadline
 from mintaka_core.rules import PENDING_TIMEOUT, SCHEDULING_GATED
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, State
@@ -19,7 +19,7 @@ from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, St
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mintaka_core.reconciling.passes import Pass
+    from mintaka_core.reconciling.observation import Pass
     from mintaka_core.workloads import Workload
 
 
@@ -148,7 +148,7 @@ def end(going: Pass, workload: Workload) -> bool:
         stopped=workload.stopping_time is not None and not workload.ended_unasked,
     ).accepted
     if accepted and workload.history_complete is not None:
-        going.ledger.condition("HistoryComplete", holds=workload.history_complete, **delivery(workload))
+        going.ledger.condition("HistoryComplete", holds=workload.history_complete, **describe_delivery(workload))
     note_suspension(workload, going.ledger)
     return accepted
 

@@ -1,0 +1,45 @@
+"""What exists in a Kubernetes cluster, metadata only: the controller's port `Inventory`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mintaka_controller.ports import Listed
+from mintaka_controller.run_cache import name_of, version_of
+from mintaka_core.names import LABEL_MANAGED_BY, MANAGED_BY
+from mintaka_kubernetes.resources import FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
+from mintaka_operator.cluster import document_of
+from mintaka_operator.port_errors import port_errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from mintaka_kubernetes.resources import Resource
+    from mintaka_operator.cluster import Cluster
+
+#: Metadata of one object take less than 1 KiB.
+METADATA_PAGE_SIZE = 500
+#: The label selector of the pods of flow runs.
+OUR_PODS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+
+_COLLECTIONS: dict[str, tuple[Resource, dict[str, str]]] = {
+    "run": (FLOW_RUNS, {}),
+    "deployment": (FLOW_DEPLOYMENTS, {}),
+    "workload": (PODS, {"labelSelector": OUR_PODS}),
+}
+
+
+class KubernetesInventory:
+    """Lists the namespaces that are served: `served` gives them, (None,) for all of the cluster."""
+
+    def __init__(self, cluster: Cluster, served: Callable[[], tuple[str | None, ...]]) -> None:
+        self._cluster = cluster
+        self._served = served
+
+    async def list_versions(self, kind: str) -> AsyncIterator[list[Listed]]:
+        """Every object of a kind with its version, page by page."""
+        resource, query = _COLLECTIONS[kind]
+        for namespace in self._served():
+            with port_errors():
+                async for page in self._cluster.list_pages(resource.path(namespace), query, page_size=METADATA_PAGE_SIZE, metadata_only=True):
+                    yield [Listed(name_of(item), version_of(item)) for item in map(document_of, page)]

@@ -1,0 +1,37 @@
+"""Where the code of flows comes from in a Kubernetes cluster: the controller's port `Sources`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mintaka_core.reconciling.deployments import Problem
+from mintaka_kubernetes.resources import CONFIG_MAPS
+from mintaka_operator.cluster import ApiError
+from mintaka_operator.port_errors import port_error
+
+if TYPE_CHECKING:
+    from mintaka_core.resources import FlowTemplate
+    from mintaka_operator.cluster import Cluster
+
+_NOT_FOUND = 404
+
+
+class KubernetesSources:
+    """Looks whether a ConfigMap that a template names exists."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def find_problem(self, namespace: str, template: FlowTemplate) -> Problem | None:
+        """What keeps the code from being read; None if nothing does."""
+        if template.source is None or template.source.config_map is None:
+            return None
+        name = template.source.config_map.name
+        try:
+            await self._cluster.exists(CONFIG_MAPS.path(namespace, name))
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise port_error(error) from error
+            message = f"there is no ConfigMap {name!r} in namespace {namespace!r}, which spec.source.configMap names"
+            return Problem("ConfigMapNotFound", message)
+        return None

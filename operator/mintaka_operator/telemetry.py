@@ -1,0 +1,31 @@
+"""The controller's measures as Prometheus metrics: its port `Telemetry`."""
+
+from __future__ import annotations
+
+from mintaka_operator import metrics
+
+_PLURALS = {"run": "flowruns", "deployment": "flowdeployments", "workload": "pods"}
+
+
+class PrometheusTelemetry:
+    """Counts in the metrics of this process."""
+
+    def waited_in_queue(self, seconds: float) -> None:
+        """A key waited so long for a worker."""
+        metrics.QUEUE_LATENCY.observe(seconds)
+
+    def reconciled(self, kind: str, seconds: float) -> None:
+        """A key was reconciled in so many seconds."""
+        metrics.RECONCILE_SECONDS.labels(kind).observe(seconds)
+
+    def failed(self, kind: str) -> None:
+        """Reconciling a key failed and is repeated."""
+        metrics.RECONCILE_ERRORS.labels(kind).inc()
+
+    def transitioned(self, to: str, reason: str) -> None:
+        """A flow run made a transition."""
+        metrics.count_transition(to, reason)
+
+    def missed(self, kind: str, count: int) -> None:
+        """A listing showed changes that no watch had reported."""
+        metrics.MISSED_EVENTS.labels(_PLURALS[kind]).inc(count)

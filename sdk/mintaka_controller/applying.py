@@ -1,0 +1,247 @@
+"""Apply: carry a plan out over the ports, each effect so that doing it twice does no harm."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+
+from mintaka_controller.create_checks import place_of
+from mintaka_controller.ports import Conflict, CreateRefused, Exists, Missing, Rejected
+from mintaka_controller.run_cache import name_of, version_of
+from mintaka_core import names
+from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
+from mintaka_core.resources.model import Condition, format_time, set_condition
+from mintaka_core.states import CRASHED
+from mintaka_core.workloads import CreateError
+
+if TYPE_CHECKING:
+    from mintaka_controller.context import Context
+    from mintaka_controller.ports import Document, Name, Snapshot
+    from mintaka_core.reconciling.observation import RunObservation
+    from mintaka_core.reconciling.plans import CreateRun, RunEffect
+    from mintaka_core.resources import FlowDeployment, FlowDeploymentStatus, FlowRun, FlowRunStatus
+
+_logger = logging.getLogger(__name__)
+
+_NAME_PATIENCE = timedelta(minutes=5)
+
+
+async def create_workload(context: Context, seen: RunObservation, effect: CreateWorkload) -> CreateError | None:
+    """Create the workload of an attempt; why it cannot be created. Raises Conflict, Unavailable."""
+    run, place = seen.run, place_of(context, seen.run)
+    if seen.template is None:
+        return CreateError("InvalidTemplate", "it is not known what to run", CRASHED)
+    try:
+        owned = await context.ports.workloads.create(run, seen.template, effect.attempt, seen.resumed_from or run.status.resumed_from)
+    except Exists:
+        return await _adopt(context, run, effect.attempt)
+    except CreateRefused as refused:
+        return context.backoff.refuse(place, refused.error, context.ports.clock.now())
+    context.workloads.put(owned)
+    context.wrote(place.key, owned.version)
+    return None
+
+
+async def _adopt(context: Context, run: FlowRun, attempt: int) -> CreateError | None:
+    """A workload of that name exists: ours from before a restart, or another owner's."""
+    namespace, name = run.metadata.namespace, names.pod_name(run.metadata.name, attempt)
+    owned = await context.ports.workloads.read(namespace, name)
+    if owned is not None and owned.owner_uid == run.metadata.uid:
+        context.workloads.put(owned)
+        return None
+    if owned is None and context.workloads.get((namespace, name)) is not None:
+        msg = f"pod {namespace}/{name} is going"
+        raise Conflict(msg)
+    return context.backoff.refuse(place_of(context, run), name_taken(name), context.ports.clock.now())
+
+
+def name_taken(name: str) -> CreateError:
+    """A workload that belongs to no attempt of this run has the name of one."""
+    message = f"a pod named {name} exists that does not belong to this run: delete it or wait until it is gone"
+    return CreateError("PodNameTaken", message, CRASHED, _NAME_PATIENCE)
+
+
+async def apply_effect(context: Context, seen: RunObservation, effect: RunEffect) -> None:
+    """Carry out one effect other than a creation. Raises Conflict, Unavailable."""
+    namespace = seen.run.metadata.namespace
+    match effect:
+        case StopWorkload():
+            await _stop_workload(context, namespace, effect)
+        case ReleaseWorkload():
+            if await _copied(context, seen, effect):
+                await context.ports.workloads.release(namespace, effect.name, effect.uid)
+        case RemoveWorkload():
+            if await _copied(context, seen, effect):
+                await context.ports.workloads.remove(namespace, effect.name, effect.uid)
+        case ReleaseRun(tombstone):
+            await _release_run(context, seen.run, tombstone=tombstone)
+        case DeleteRun():
+            await delete_run(context, effect)
+        case _:
+            message = f"{effect} is carried out elsewhere"
+            raise TypeError(message)
+
+
+async def _stop_workload(context: Context, namespace: str, effect: StopWorkload) -> None:
+    left = await context.ports.workloads.stop(namespace, effect.name, effect.uid, force=effect.force)
+    if left is None:
+        context.workloads.remove((namespace, effect.name), effect.uid)
+    else:
+        context.workloads.put(left)
+
+
+async def _copied(context: Context, seen: RunObservation, effect: ReleaseWorkload | RemoveWorkload) -> bool:
+    """True once the workload's log is in the run's log, or cannot get there any more, which is then said in the run."""
+    if effect.copy_log_until is None:
+        return True
+    metadata = seen.run.metadata
+    workload = seen.workloads[effect.attempt]
+    copy = context.log_copies.request((metadata.namespace, metadata.name), metadata.uid, workload, effect.copy_log_until)
+    if copy.lost:
+        await _record_lost_log(context, seen, copy.lost)
+    return copy.done or bool(copy.lost)
+
+
+async def _record_lost_log(context: Context, seen: RunObservation, message: str) -> None:
+    """A condition of the run that says which log is missing."""
+    entry, run = context.runs.get((seen.run.metadata.namespace, seen.run.metadata.name)), seen.run
+    _logger.warning("flow run %s/%s: %s", run.metadata.namespace, run.metadata.name, message)
+    if entry is None or str(entry.version) != run.metadata.resource_version:
+        raise Conflict(message)  # the status that this pass has just written: decide from it
+    now = context.ports.clock.now()
+    lost = Condition(
+        type="LogsKept",
+        status="False",
+        reason="LogLost",
+        message=message[:1024],
+        last_transition_time=now,
+        observed_generation=run.metadata.generation,
+    )
+    if any(known.type == lost.type and known.message == lost.message for known in run.status.conditions):
+        return
+    status = run.status.model_copy(update={"conditions": set_condition(run.status.conditions, lost)})
+    await write_run_status(context, run, run.metadata.resource_version, status)
+    raise Conflict(message)  # go on from the status that says so
+
+
+async def add_finalizer(context: Context, run: FlowRun) -> str:
+    """Hold a run for the mirror; the version that made. Raises Conflict, Missing."""
+    finalizers = (*run.metadata.finalizers, names.MIRROR_FINALIZER)
+    written = await context.ports.resources.write_finalizers(run, run.metadata.resource_version, finalizers)
+    if written is None:
+        raise Missing(run.metadata.name)
+    return _wrote(context, written)
+
+
+async def _release_run(context: Context, run: FlowRun, *, tombstone: bool) -> None:
+    metadata = run.metadata
+    key = (metadata.namespace, metadata.name)
+    if tombstone:
+        await _write_tombstone(context, run)
+    finalizers = tuple(finalizer for finalizer in metadata.finalizers if finalizer != names.MIRROR_FINALIZER)
+    try:
+        left = await context.ports.resources.write_finalizers(run, metadata.resource_version, finalizers)
+    except Missing:
+        left = None
+    if left is None:
+        context.runs.remove(key, metadata.uid)
+    else:
+        _wrote(context, left)
+
+
+async def _write_tombstone(context: Context, run: FlowRun) -> None:
+    """What the mirror never saw, kept where it will find it; a tombstone that is refused must not hold the run for ever."""
+    metadata = run.metadata
+    raw = context.runs.raw((metadata.namespace, metadata.name))
+    document = orjson.loads(raw) if raw else run.to_wire()
+    try:
+        await context.ports.resources.write_tombstone((metadata.namespace, metadata.name), metadata.uid, document)
+    except Exists:
+        pass
+    except Rejected as error:
+        message = (
+            f"flow run {metadata.namespace}/{metadata.name} leaves without a tombstone, its last states are not in the database: {error}"
+        )
+        _logger.warning("%s", message)
+        await context.ports.events.record_warning(run, "TombstoneRefused", message)
+
+
+async def delete_run(context: Context, effect: DeleteRun) -> None:
+    """Delete a finished run; its workloads follow it. Raises Conflict if it has changed: it may be wanted to run again."""
+    key = (effect.namespace, effect.name)
+    entry = context.runs.get(key)
+    if entry is None or entry.uid != effect.uid or entry.deleting:
+        return
+    if not entry.finished:
+        raise Conflict(effect.name)
+    try:
+        left = await context.ports.resources.delete_run(key, effect.uid, entry.version)
+    except Missing:
+        left = None
+    except Conflict:
+        context.runs.put(await context.ports.resources.read_run(key))
+        raise
+    if left is None:
+        context.runs.remove(key, effect.uid)
+    else:
+        context.runs.put(left)
+
+
+async def create_run(context: Context, deployment: FlowDeployment, effect: CreateRun) -> Name | None:
+    """Create a scheduled run; None if it exists already."""
+    try:
+        created = await context.ports.resources.create_run(scheduled_run(deployment, effect, mirrored=context.settings.mirrored))
+    except Exists:
+        return None
+    context.runs.put(created)
+    return name_of(created.document)
+
+
+def scheduled_run(deployment: FlowDeployment, effect: CreateRun, *, mirrored: bool) -> Document:
+    """The manifest of a run that a schedule asks for."""
+    metadata = deployment.metadata
+    labels = {names.LABEL_DEPLOYMENT: names.label_value(metadata.name), names.LABEL_SCHEDULE: names.label_value(effect.schedule)}
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": "FlowDeployment",
+        "name": metadata.name,
+        "uid": metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    spec = {"deployment": metadata.name, "scheduledTime": format_time(effect.nominal_time)}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "FlowRun",
+        "metadata": {
+            "name": effect.name,
+            "namespace": metadata.namespace,
+            "labels": labels,
+            "finalizers": [names.MIRROR_FINALIZER] if mirrored else [],
+            "ownerReferences": [owner],
+        },
+        "spec": {**spec, **({"parameters": effect.parameters} if effect.parameters else {})},
+    }
+
+
+async def write_run_status(context: Context, run: FlowRun, version: str, status: FlowRunStatus) -> str:
+    """Replace the status of a run; the version that made. Raises Conflict.
+
+    `version` is the one it was decided from, not the newest known: what came since may say otherwise.
+    """
+    return _wrote(context, await context.ports.resources.write_run_status(run, version, status))
+
+
+def _wrote(context: Context, written: Snapshot) -> str:
+    context.runs.put(written)
+    context.wrote(name_of(written.document), version_of(written.document))
+    return str(version_of(written.document))
+
+
+async def write_deployment_status(context: Context, deployment: FlowDeployment, status: FlowDeploymentStatus) -> None:
+    """Replace the status of a deployment. Raises Conflict."""
+    version = deployment.metadata.resource_version
+    context.deployments.put(await context.ports.resources.write_deployment_status(deployment, version, status))

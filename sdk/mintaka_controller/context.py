@@ -1,0 +1,56 @@
+"""What the parts of the controller share: its ports and settings, and what it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from mintaka_controller.create_backoff import CreateBackoff
+from mintaka_controller.deployment_cache import DeploymentCache
+from mintaka_controller.log_copies import LogCopies
+from mintaka_controller.ports import Name, Ports
+from mintaka_controller.run_cache import RunCache
+from mintaka_controller.validation_memory import ValidationMemory
+from mintaka_controller.workload_cache import WorkloadCache
+from mintaka_core.reconciling.observation import Retention
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """How the controller works.
+
+    `workers` keys are reconciled at once, at most `lane_limit` of one namespace. `mirrored`: an API keeps the history and has
+    `mirror_patience` to read a deleted run. `retention`: how long pods of finished attempts stay; None: as long as their run.
+    `relist` is how often everything is listed to find missed events, at least; the time a listing takes stretches it.
+    """
+
+    workers: int = 24
+    lane_limit: int = 16
+    mirrored: bool = True
+    mirror_patience: timedelta = timedelta(hours=1)
+    retention: Retention | None = Retention()
+    relist: timedelta = timedelta(seconds=20)
+
+
+@dataclass
+class Context:
+    """The ports, and the outside as this controller knows it."""
+
+    ports: Ports
+    settings: ControllerSettings
+    runs: RunCache = field(default_factory=RunCache)
+    deployments: DeploymentCache = field(default_factory=DeploymentCache)
+    workloads: WorkloadCache = field(default_factory=WorkloadCache)
+    backoff: CreateBackoff = field(default_factory=CreateBackoff)
+    validated: ValidationMemory = field(default_factory=ValidationMemory)
+    log_copies: LogCopies = field(init=False)
+    #: Workloads whose own version does not say all: to be read anew.
+    doubtful_workloads: set[Name] = field(default_factory=set)
+    #: Called with each write of our own: the flow run it is about, and the resource version it made.
+    wrote: Callable[[Name, int], None] = lambda _run, _version: None
+    #: Has a run reconciled.
+    wake: Callable[[Name], None] = lambda _run: None
+
+    def __post_init__(self) -> None:
+        self.log_copies = LogCopies(self.ports, self.wake)

@@ -1,0 +1,113 @@
+"""The controller as a whole: what watches report goes into its caches and wakes keys of its work queue."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mintaka_controller.context import Context, ControllerSettings
+from mintaka_controller.reconciler import Key, Reconciler
+from mintaka_controller.resync import Resync
+from mintaka_controller.run_cache import name_of, version_of
+from mintaka_controller.work_queue import WorkQueue
+
+if TYPE_CHECKING:
+    from mintaka_controller.ports import Name, OwnedWorkload, Ports, Snapshot
+
+_COUNT_SECONDS = 5.0
+
+
+class Controller:
+    """One controller; it may act as soon as `run` is called. The `observe` and `forget` methods return whether anything was learned."""
+
+    def __init__(self, ports: Ports, settings: ControllerSettings) -> None:
+        self.queue: WorkQueue[Key] = WorkQueue(_lane_of, lane_limit=settings.lane_limit, waited=ports.telemetry.waited_in_queue)
+        self.context = Context(ports, settings, wrote=self._wrote, wake=self.wake_run)
+        self.resync = Resync(self)
+        self._reconciler = Reconciler(self.context, self.queue)
+
+    async def run(self) -> None:
+        """Reconcile, and compare with what exists, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.resync.run())
+            group.create_task(self.context.log_copies.run())
+            group.create_task(self.queue.run(self.context.settings.workers, self._reconciler.reconcile))
+
+    def observe_run(self, snapshot: Snapshot) -> bool:
+        """A version of a flow run."""
+        if not self.context.runs.put(snapshot):
+            return False
+        self.wake_run(name_of(snapshot.document), version_of(snapshot.document))
+        return True
+
+    def forget_run(self, key: Name, uid: str | None = None) -> bool:
+        """A flow run is gone."""
+        known = self.context.runs.get(key)
+        if known is None or not self.context.runs.remove(key, uid):
+            return False
+        self.wake_run(key)
+        if known.deployment:
+            self.queue.add_after(Key("deployment", key[0], known.deployment), _COUNT_SECONDS)
+        return True
+
+    def observe_deployment(self, snapshot: Snapshot) -> bool:
+        """A version of a flow deployment."""
+        key = name_of(snapshot.document)
+        new = self.context.deployments.get(key) is None
+        if not self.context.deployments.put(snapshot):
+            return False
+        self.queue.add(Key("deployment", *key))
+        if new:
+            for run in self.context.runs.active(key):  # some may have waited for it
+                self.wake_run(run)
+        return True
+
+    def forget_deployment(self, key: Name, uid: str | None = None) -> bool:
+        """A flow deployment is gone."""
+        return self.context.deployments.remove(key, uid)
+
+    def observe_workload(self, owned: OwnedWorkload) -> bool:
+        """A version of a workload."""
+        key = owned.run[0], owned.workload.name
+        before = self.context.workloads.get(key)
+        changed = self.context.workloads.put(owned)
+        if changed:
+            self.wake_run(owned.run, owned.version)
+        if before and before.workload.alive and not owned.workload.alive:
+            self.free_capacity(owned.run[0])
+        return changed
+
+    def forget_workload(self, key: Name, uid: str | None = None) -> bool:
+        """A workload is gone."""
+        known = self.context.workloads.get(key)
+        run = self.context.workloads.remove(key, uid)
+        if run is None or known is None:
+            return False
+        self.wake_run(run)
+        self.context.log_copies.forget(known.workload.uid)
+        if known.workload.alive:
+            self.free_capacity(key[0])
+        return True
+
+    def reassess_workload(self, key: Name) -> None:
+        """What a workload ran on is gone: judge it anew when its run is reconciled."""
+        known = self.context.workloads.get(key)
+        if known is not None:
+            self.context.doubtful_workloads.add(key)
+            self.wake_run(known.run)
+
+    def free_capacity(self, namespace: str) -> None:
+        """Workloads that were refused for want of capacity may be admitted now."""
+        for run in self.context.backoff.free_capacity(namespace, self.context.ports.clock.now()):
+            self.wake_run(run)
+
+    def wake_run(self, run: Name, version: int = 0) -> None:
+        """Have a run reconciled; `version` is the one that was heard of, 0 for any other cause."""
+        self.queue.add(Key("run", *run), version)
+
+    def _wrote(self, run: Name, version: int) -> None:
+        self.queue.wrote(Key("run", *run), version)
+
+
+def _lane_of(key: Key) -> str:
+    return key.namespace

@@ -1,0 +1,225 @@
+"""Which runs may ask for a workload now: refusals are answered with patience, waiting runs start in order of age.
+
+A refusal for want of capacity (a quota) forms a lane, one for each deployment of a namespace: only the oldest run of a lane asks
+again, after waits that grow from 5 s to 2 min or as soon as capacity may have become free; its success lets the next one ask. A
+refusal of the moment (an unavailable webhook, throttling) holds the whole namespace: one run asks at most every 10 s, or when the
+server says, and its success lets all others ask. Pure: the present instant is an argument.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mintaka_controller.ports import Name
+from mintaka_core.workloads import CreateError, CreateErrorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+_FIRST_WAIT = timedelta(seconds=5)
+_LONGEST_WAIT = timedelta(minutes=2)
+_FIRST_PROBE = timedelta(seconds=1)
+_LONGEST_PROBE = timedelta(seconds=10)
+_LONGEST_ASKED_FOR = timedelta(minutes=2)
+#: Who waits behind others is woken by them; this is only how often it makes sure that they still exist.
+_BEHIND_OTHERS = timedelta(minutes=10)
+#: How many lanes of a namespace are woken when capacity becomes free.
+_LANES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A run's place among those that wait: by age, runs of the same second by the version in which they were first seen.
+
+    `lane` is the deployment, or what stands for one.
+    """
+
+    since: datetime
+    first_version: int
+    key: Name
+    lane: str = field(default="", compare=False)
+
+
+@dataclass(slots=True)
+class _Lane:
+    error: CreateError
+    next_time: datetime
+    failures: int = 0
+    order: list[Place] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Outage:
+    error: CreateError
+    next_time: datetime
+    failures: int = 0
+    probing: Name | None = None
+    waiting: dict[Name, Place] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Namespace:
+    lanes: dict[str, _Lane] = field(default_factory=dict)
+    outage: _Outage | None = None
+
+
+class CreateBackoff:
+    """The runs whose workload could not be created, by namespace."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, _Namespace] = {}
+        self._places: dict[Name, Place] = {}
+
+    def hold(self, place: Place, now: datetime) -> CreateError | None:
+        """Why a run has to wait before it asks, and until when; None if it may ask now."""
+        known = self._namespaces.get(place.key[0])
+        if known is None:
+            return None
+        return self._hold_for_outage(known, place, now) or self._hold_in_lane(known, place, now)
+
+    def _hold_for_outage(self, known: _Namespace, place: Place, now: datetime) -> CreateError | None:
+        outage = known.outage
+        if outage is None:
+            return None
+        if now >= outage.next_time:
+            outage.probing, outage.next_time = place.key, now + _LONGEST_PROBE
+            return None
+        outage.waiting[place.key] = place
+        return replace(outage.error, retry_time=outage.next_time)
+
+    def _hold_in_lane(self, known: _Namespace, place: Place, now: datetime) -> CreateError | None:
+        lane = known.lanes.get(place.lane)
+        if lane is None:
+            return None
+        self._join(lane, place)
+        if lane.order[0].key != place.key:
+            behind = bisect_left(lane.order, place)
+            return replace(lane.error, message=_behind(lane.error, behind), retry_time=now + _BEHIND_OTHERS)
+        return replace(lane.error, retry_time=lane.next_time) if now < lane.next_time else None
+
+    def _join(self, lane: _Lane, place: Place) -> None:
+        if self._places.get(place.key) != place:
+            self.forget(place.key)
+            self._places[place.key] = place
+            insort(lane.order, place)
+
+    def refuse(self, place: Place, error: CreateError, now: datetime) -> CreateError:
+        """A run asked and was refused: the error, with when to ask again."""
+        known = self._namespaces.setdefault(place.key[0], _Namespace())
+        match error.kind:
+            case CreateErrorKind.TRANSIENT:
+                return self._refuse_for_now(known, place, error, now)
+            case CreateErrorKind.CAPACITY:
+                return self._refuse_in_lane(known, place, error, now)
+            case _:
+                self._tidy(place.key[0])
+                return error
+
+    def _refuse_for_now(self, known: _Namespace, place: Place, error: CreateError, now: datetime) -> CreateError:
+        outage = known.outage
+        if outage is None:
+            outage = known.outage = _Outage(error, now)
+        if outage.probing in {None, place.key}:
+            asked_for = timedelta(seconds=error.retry_after) if error.retry_after else timedelta(0)
+            wait = min(_FIRST_PROBE * 2 ** min(outage.failures, 8), _LONGEST_PROBE)
+            outage.next_time = now + max(wait, min(asked_for, _LONGEST_ASKED_FOR))
+            outage.failures += 1
+            outage.probing = None
+            outage.error = error
+        outage.waiting[place.key] = place
+        return replace(error, retry_time=outage.next_time)
+
+    def _refuse_in_lane(self, known: _Namespace, place: Place, error: CreateError, now: datetime) -> CreateError:
+        lane = known.lanes.get(place.lane)
+        if lane is None:
+            lane = known.lanes[place.lane] = _Lane(error, now)
+        self._join(lane, place)
+        if lane.order[0].key == place.key or lane.next_time <= now:
+            lane.failures += 1
+            lane.next_time = now + min(_FIRST_WAIT * 2 ** min(lane.failures - 1, 8), _LONGEST_WAIT)
+            lane.error = error
+        return replace(error, retry_time=lane.next_time)
+
+    def accept(self, place: Place, now: datetime) -> list[Name]:
+        """A run's workload was created: who may ask now."""
+        namespace = place.key[0]
+        known = self._namespaces.get(namespace)
+        if known is None:
+            return []
+        woken: list[Name] = []
+        if known.outage is not None:
+            outage, known.outage = known.outage, None
+            woken += [waiting.key for waiting in sorted(outage.waiting.values()) if waiting.key != place.key]
+        lane = known.lanes.get(place.lane)
+        if lane is not None:
+            lane.failures, lane.next_time = 0, now
+        return [*woken, *self.forget(place.key)]
+
+    def forget(self, key: Name) -> list[Name]:
+        """A run does not wait any more, whatever became of it: who may ask now that it does not stand before them."""
+        place = self._places.pop(key, None)
+        known = self._namespaces.get(key[0])
+        if known is None:
+            return []
+        woken: list[Name] = []
+        outage = known.outage
+        if outage is not None:
+            outage.waiting.pop(key, None)
+            if outage.probing == key:
+                outage.probing = None
+                woken += [first.key for first in sorted(outage.waiting.values())[:1]]
+        if place is not None:
+            woken += self._leave(known, place)
+        self._tidy(key[0])
+        return woken
+
+    def _leave(self, known: _Namespace, place: Place) -> list[Name]:
+        lane = known.lanes.get(place.lane)
+        if lane is None:
+            return []
+        at = bisect_left(lane.order, place)
+        if at >= len(lane.order) or lane.order[at].key != place.key:
+            return []
+        del lane.order[at]
+        if not lane.order:
+            del known.lanes[place.lane]
+            return []
+        return [lane.order[0].key] if at == 0 else []
+
+    def _tidy(self, namespace: str) -> None:
+        known = self._namespaces.get(namespace)
+        if known is not None and not known.lanes and (known.outage is None or not known.outage.waiting):
+            del self._namespaces[namespace]
+
+    def free_capacity(self, namespace: str, now: datetime) -> list[Name]:
+        """Capacity of a namespace may have become free: the heads of its lanes may ask, the oldest first."""
+        known = self._namespaces.get(namespace)
+        if known is None:
+            return []
+        heads = sorted((lane.order[0], name) for name, lane in known.lanes.items())[:_LANES_AT_ONCE]
+        for _, name in heads:
+            known.lanes[name].next_time = now
+        return [head.key for head, _ in heads]
+
+    def error_of(self, namespace: str, lane: str) -> CreateError | None:
+        """Why runs of a lane wait; None if none does."""
+        known = self._namespaces.get(namespace)
+        found = known.lanes.get(lane) if known else None
+        if found is not None:
+            return found.error
+        return known.outage.error if known and known.outage and _any_of(known.outage.waiting.values(), lane) else None
+
+    def __len__(self) -> int:
+        return len(self._places) + sum(len(known.outage.waiting) for known in self._namespaces.values() if known.outage)
+
+
+def _any_of(waiting: Iterable[Place], lane: str) -> bool:
+    return any(place.lane == lane for place in waiting)
+
+
+def _behind(error: CreateError, count: int) -> str:
+    return f"waits behind {count} older {'run' if count == 1 else 'runs'}: {error.message}"

@@ -1,0 +1,230 @@
+"""Gather: everything the core wants to know about one run or one deployment.
+
+From the caches if they are enough; over the ports if absence must be certain before it is believed. What costs nothing is gathered in
+every state, because one pass may take a run from its end through a retry to its next attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mintaka_controller.create_checks import find_create_error, place_of
+from mintaka_controller.ports import Missing
+from mintaka_controller.reading import parse_run, read_run
+from mintaka_controller.resume_source import find_resume_source
+from mintaka_core import names
+from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
+from mintaka_core.reconciling.observation import Retention, RunObservation
+from mintaka_core.states import FAILED, PAUSED, PENDING, SCHEDULED, State, StateType
+from mintaka_core.workloads import CreateError, CreateErrorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mintaka_controller.context import Context
+    from mintaka_controller.ports import Name, ObjectProblem
+    from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
+    from mintaka_core.workloads import StartIssue, Workload
+
+#: A run and what it names may be applied together, in any order, and a sync of many manifests takes a while.
+SOON = timedelta(seconds=30)
+#: How many finished runs one pass over a deployment retires.
+_RETIRED_AT_ONCE = 50
+_DEFAULT_TTL = timedelta(days=7)
+
+
+async def gather_run(context: Context, key: Name, create_error: CreateError | None = None) -> RunObservation | None:
+    """The observation of a run, None if the run is gone; `create_error` is what creating its workload just met."""
+    entry = context.runs.get(key)
+    found = await read_run(context, key, entry) if entry else None
+    if found is None:
+        return None
+    run, problem = found
+    if run.status.is_terminal and not run.rerun_wanted:
+        return _observation(context, run, None, context.workloads.of_run(key, run.metadata.uid))
+    template, missing = (None, _unusable(problem)) if problem else await _template(context, run)
+    workloads = await _workloads(context, run, template)
+    resumed_from, unresolved = ("", None) if problem else await find_resume_source(context, run)
+    create_error = create_error or missing or unresolved
+    if create_error is None and _may_start(run):
+        create_error = await find_create_error(context, run, template)
+    if create_error is None and _starts_now(run, context.ports.clock.now()):
+        create_error = context.backoff.hold(place_of(context, run), context.ports.clock.now())
+    return _observation(context, run, template, workloads, create_error, resumed_from)
+
+
+def _observation(
+    context: Context,
+    run: FlowRun,
+    template: FlowTemplate | None,
+    workloads: Mapping[int, Workload],
+    create_error: CreateError | None = None,
+    resumed_from: str = "",
+) -> RunObservation:
+    settings = context.settings
+    return RunObservation(
+        run,
+        template,
+        workloads,
+        create_error,
+        resumed_from,
+        ttl=_ttl(context, run),
+        mirrored=settings.mirrored,
+        mirror_patience=settings.mirror_patience,
+        retention=_retention(context, run),
+    )
+
+
+def _ttl(context: Context, run: FlowRun) -> timedelta:
+    entry = context.deployments.get((run.metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
+    return timedelta(seconds=entry.deployment.spec.history.ttl_seconds_after_finished) if entry else _DEFAULT_TTL
+
+
+def _retention(context: Context, run: FlowRun) -> Retention | None:
+    """How long its workloads stay: what its deployment or template says, over what this controller is set to."""
+    default = context.settings.retention
+    entry = context.deployments.get((run.metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
+    template = entry.deployment.spec if entry else run.spec.template
+    if default is None or template is None:
+        return default
+    completed, failed = template.pod_retention.completed_seconds, template.pod_retention.failed_seconds
+    return replace(
+        default,
+        completed=default.completed if completed is None else timedelta(seconds=completed),
+        failed=default.failed if failed is None else timedelta(seconds=failed),
+    )
+
+
+def _unusable(problem: ObjectProblem) -> CreateError:
+    return CreateError(problem.reason, problem.message, FAILED)
+
+
+async def _template(context: Context, run: FlowRun) -> tuple[FlowTemplate | None, CreateError | None]:
+    if run.spec.deployment is None:
+        if run.spec.template is None:
+            return None, CreateError("InvalidTemplate", "the run says neither which deployment nor what to run", FAILED)
+        return run.spec.template, None
+    key = (run.metadata.namespace, run.spec.deployment)
+    if context.deployments.get(key) is None:
+        try:
+            context.deployments.put(await context.ports.resources.read_deployment(key))
+        except Missing:
+            message = f"there is no FlowDeployment {key[1]!r} in namespace {key[0]!r}: apply it, then create the run again"
+            return None, CreateError("DeploymentNotFound", message, FAILED, SOON)
+    entry = context.deployments.get(key)
+    if entry is None:
+        return None, CreateError("DeploymentNotFound", f"FlowDeployment {key[1]!r} is being read", FAILED, SOON)
+    if entry.problem:
+        message = f"FlowDeployment {key[1]!r}: {entry.problem.message}"
+        return None, CreateError(entry.problem.reason, message, FAILED)
+    return entry.deployment.spec, None
+
+
+def _may_start(run: FlowRun) -> bool:
+    """True if this pass may create a workload for a run that has none."""
+    state = run.status.state.type if run.status.state else None
+    return state in {None, SCHEDULED, PAUSED} or run.rerun_wanted
+
+
+def _starts_now(run: FlowRun, now: datetime) -> bool:
+    """True if the run is due, so that only the lack of capacity can hold it."""
+    state = run.status.state.type if run.status.state else None
+    if state not in {None, SCHEDULED} or run.spec.suspend or run.spec.cancel or run.metadata.deletion_timestamp is not None:
+        return False
+    due = run.status.next_time if state else run.spec.scheduled_time
+    return due is None or due <= now
+
+
+async def _workloads(context: Context, run: FlowRun, template: FlowTemplate | None) -> Mapping[int, Workload]:
+    key, status = (run.metadata.namespace, run.metadata.name), run.status
+    known = context.workloads.of_run(key, run.metadata.uid)
+    # In every state, also while it waits: a workload that was asked to stop, or whose creation was never answered, may live on.
+    if status.attempt and status.attempt not in known:
+        # One that the cache lacks is only gone if the other side says so.
+        found = await context.ports.workloads.read(key[0], names.pod_name(key[1], status.attempt))
+        if found is not None:
+            context.workloads.put(found)
+        known = context.workloads.of_run(key, run.metadata.uid)
+    known = await _reassessed(context, key, run.metadata.uid, known)
+    if template and template.verdicts:
+        known = {attempt: replace(seen, end=overridden(seen.end, template.verdicts)) for attempt, seen in known.items()}
+    current = known.get(status.attempt)
+    if current is not None and _starts_too_slowly(run, current, context.ports.clock.now()):
+        known[status.attempt] = replace(current, start_issue=await _start_issue(context, key[0], current))
+    return known
+
+
+async def _reassessed(context: Context, key: Name, uid: str, known: dict[int, Workload]) -> dict[int, Workload]:
+    """The workloads, with those read anew whose own version does not say that they have ended."""
+    doubtful = [(key[0], workload.name) for workload in known.values() if (key[0], workload.name) in context.doubtful_workloads]
+    for name in doubtful:
+        found = await context.ports.workloads.read(*name)
+        context.doubtful_workloads.discard(name)
+        if found is not None:
+            context.workloads.replace(found)
+    return context.workloads.of_run(key, uid) if doubtful else known
+
+
+def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:
+    """The end with its type replaced if the deployment says otherwise for its reason."""
+    if end is None or not verdicts or end.reason not in verdicts:
+        return end
+    return State(StateType(verdicts[end.reason]), reason=end.reason, message=end.message)
+
+
+def _starts_too_slowly(run: FlowRun, workload: Workload, now: datetime) -> bool:
+    """Overdue, and its own status does not say why: stuck in ContainerCreating."""
+    status = run.status
+    if status.state is None or status.state.type != PENDING or workload.start_issue or workload.started_time or workload.end:
+        return False
+    return not status.state.reason and status.next_time is not None and now >= status.next_time
+
+
+async def _start_issue(context: Context, namespace: str, workload: Workload) -> StartIssue | None:
+    return await context.ports.workloads.find_start_issue(namespace, workload)
+
+
+async def gather_deployment(context: Context, key: Name) -> DeploymentObservation | None:
+    """The observation of a deployment, None if it is gone."""
+    entry = context.deployments.get(key)
+    if entry is None:
+        return None
+    deployment = entry.deployment
+    if entry.problem:
+        problem: Problem | None = Problem(entry.problem.reason, entry.problem.message)
+    else:
+        problem = await context.ports.sources.find_problem(key[0], deployment.spec) or _waiting(context, key)
+    return DeploymentObservation(
+        deployment,
+        context.runs.count_active(key),
+        _excess(context, key, deployment),
+        problem,
+        _last_end(context, key),
+    )
+
+
+def _waiting(context: Context, key: Name) -> Problem | None:
+    """Why runs of the deployment wait for a workload, if they do for something that the deployment's owner should know."""
+    error = context.backoff.error_of(*key)
+    return Problem(error.reason, error.message) if error and error.kind != CreateErrorKind.TRANSIENT else None
+
+
+def _excess(context: Context, key: Name, deployment: FlowDeployment) -> tuple[FinishedRun, ...]:
+    oldest = context.runs.oldest_finished(key, deployment.spec.history.limit, _RETIRED_AT_ONCE)
+    entries = [(name, end, context.runs.get(name)) for name, end in oldest]
+    return tuple(FinishedRun(name[1], entry.uid, end) for name, end, entry in entries if entry)
+
+
+def _last_end(context: Context, key: Name) -> tuple[datetime, Problem] | None:
+    name = context.runs.latest_finished(key)
+    entry = context.runs.get(name) if name else None
+    if name is None or entry is None or entry.end_time is None:
+        return None
+    message = ""
+    raw = context.runs.raw(name)
+    if entry.end_reason in FAULTS_OF_THE_DEPLOYMENT and raw is not None:
+        state = parse_run(raw)[0].status.state
+        message = f"flow run {name[1]} ended {entry.state}: {state.message if state else ''}"
+    return entry.end_time.astimezone(UTC), Problem(entry.end_reason or entry.state, message)

@@ -1,0 +1,102 @@
+"""Copies of workloads' logs into their runs' logs, beside reconciling: a slow or absent API must not hold up any run.
+
+A copy is requested as often as its workload is to go; it is tried until it succeeds, cannot succeed any more, or its time is over.
+Whenever that is decided the run is woken, whose reconcile then lets the workload go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mintaka_controller.ports import Name, PortError, Unavailable
+from mintaka_core.workloads import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mintaka_controller.ports import Ports
+
+_logger = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class LogCopy:
+    """One copy: of which workload of which run, and until when it is tried. `lost` says why it cannot be made ("": it is not lost)."""
+
+    run: Name
+    run_uid: str
+    workload: Workload
+    until: datetime
+    failures: int = 0
+    done: bool = False
+    lost: str = ""
+
+
+class LogCopies:
+    """The copies that are wanted, by the workload's uid; `wake` is called with the run of each that is decided."""
+
+    def __init__(self, ports: Ports, wake: Callable[[Name], None]) -> None:
+        self._ports = ports
+        self._wake = wake
+        self._copies: dict[str, LogCopy] = {}
+        self._ready: asyncio.Queue[LogCopy] = asyncio.Queue()
+
+    def request(self, run: Name, run_uid: str, workload: Workload, until: datetime) -> LogCopy:
+        """The copy of a workload's log, begun if it was not requested before."""
+        known = self._copies.get(workload.uid)
+        if known is None:
+            known = self._copies[workload.uid] = LogCopy(run, run_uid, workload, until)
+            self._ready.put_nowait(known)
+        return known
+
+    def forget(self, workload_uid: str) -> None:
+        """The workload is gone."""
+        self._copies.pop(workload_uid, None)
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    async def run(self) -> None:
+        """Copy until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        while True:
+            copy = await self._ready.get()
+            if self._copies.get(copy.workload.uid) is copy:
+                await self._try(copy)
+
+    async def _try(self, copy: LogCopy) -> None:
+        name = f"{copy.run[0]}/{copy.workload.name}"
+        try:
+            await self._ports.workloads.copy_log(copy.run[0], copy.run_uid, copy.workload)
+            copy.done = True
+        except Unavailable as error:
+            if self._ports.clock.now() < copy.until:
+                self._retry_later(copy, error.retry_after, f"the log of {name} cannot be copied yet: {error}")
+                return
+            copy.lost = f"the log of {name} could not be copied in time: {error}"
+        except PortError as error:
+            copy.lost = f"the log of {name} could not be copied: {error}"
+        except Exception as error:  # a bug of ours must not keep the workload, nor end the other copies
+            _logger.exception("copying the log of %s failed", name)
+            copy.lost = f"the log of {name} could not be copied: {error!r}"
+        self._wake(copy.run)
+
+    def _retry_later(self, copy: LogCopy, retry_after: float | None, message: str) -> None:
+        wait = min(_FIRST_WAIT_SECONDS * 2 ** min(copy.failures, 8), _LONGEST_WAIT_SECONDS)
+        left = (copy.until - self._ports.clock.now()).total_seconds()
+        if not copy.failures:
+            _logger.warning("%s", message)
+        copy.failures += 1
+        asyncio.get_running_loop().call_later(min(max(wait, retry_after or 0.0), left + 0.01), self._ready.put_nowait, copy)

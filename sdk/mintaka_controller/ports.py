@@ -1,0 +1,229 @@
+"""What the controller asks of the outside, and how the outside may refuse.
+
+    PortError
+    ├── Missing        there is no such object
+    ├── Exists         there is an object of that name already
+    ├── Conflict       the object is not the version that was decided from
+    ├── Unavailable    no answer, or a refusal of the moment: the same request may succeed later
+    ├── Rejected       a refusal that repeating the request does not change
+    └── CreateRefused  no workload can be created now; carries the CreateError that says why
+
+Every method of a port is idempotent: doing it twice ends in the same place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from mintaka_core.errors import MintakaError
+from mintaka_core.workloads import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from mintaka_core.json_schema import Violation
+    from mintaka_core.reconciling.deployments import Problem
+    from mintaka_core.resources import FlowDeployment, FlowDeploymentStatus, FlowRun, FlowRunStatus, FlowTemplate
+    from mintaka_core.resources.runs import TransitionStatus
+    from mintaka_core.workloads import CreateError, StartIssue
+
+#: A resource as JSON.
+type Document = dict[str, Any]
+
+#: (namespace, name).
+type Name = tuple[str, str]
+
+
+class PortError(MintakaError):
+    """A request to the outside came to nothing."""
+
+
+class Missing(PortError):
+    """There is no such object."""
+
+
+class Exists(PortError):
+    """There is an object of that name already."""
+
+
+class Conflict(PortError):
+    """The object is not the version that was decided from: read it and decide again."""
+
+
+class Unavailable(PortError):
+    """No answer, or a refusal of the moment. `retry_after` is how many seconds the other side asks to wait, None if it does not say."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Rejected(PortError):
+    """A refusal that repeating the request does not change: no right to do it, too large, not valid."""
+
+
+class CreateRefused(PortError):
+    """No workload can be created now."""
+
+    def __init__(self, error: CreateError) -> None:
+        super().__init__(f"{error.reason}: {error.message}")
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectProblem:
+    """Why a resource cannot be processed as it is: `reason` is one CamelCase word (`TooDeep`), `message` names limit and remedy."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of a resource. With a `problem`, `document` has no usable `spec`."""
+
+    document: Document
+    problem: ObjectProblem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedWorkload:
+    """A workload, the flow run that owns it and the version it was seen in."""
+
+    run: Name
+    owner_uid: str
+    version: int
+    workload: Workload
+
+
+class Listed(NamedTuple):
+    """What a listing says of one object."""
+
+    key: Name
+    version: int
+
+
+class Resources(Protocol):
+    """Flow deployments and flow runs. Any method may raise Unavailable or Rejected."""
+
+    async def read_run(self, key: Name) -> Snapshot:
+        """The newest version. Raises Missing."""
+
+    async def read_deployment(self, key: Name) -> Snapshot:
+        """The newest version. Raises Missing."""
+
+    async def create_run(self, manifest: Document) -> Snapshot:
+        """Create a flow run. Raises Exists."""
+
+    async def write_run_status(self, run: FlowRun, version: str, status: FlowRunStatus) -> Snapshot:
+        """Replace the status, if the run still has resource version `version`. Raises Conflict, Missing."""
+
+    async def write_deployment_status(self, deployment: FlowDeployment, version: str, status: FlowDeploymentStatus) -> Snapshot:
+        """Replace the status, if the deployment still has resource version `version`. Raises Conflict, Missing."""
+
+    async def write_finalizers(self, run: FlowRun, version: str, finalizers: tuple[str, ...]) -> Snapshot | None:
+        """Replace a run's finalizers, if it still has version `version`; None if that removed it. Raises Conflict, Missing."""
+
+    async def delete_run(self, key: Name, uid: str, version: int) -> Snapshot | None:
+        """Delete the run of that uid and version; None if it is gone. Raises Conflict, Missing."""
+
+    async def write_tombstone(self, key: Name, uid: str, document: Document) -> None:
+        """Keep the last state of a run for the mirror."""
+
+
+class Workloads(Protocol):
+    """Pods or processes, one per attempt. Any method may raise Unavailable."""
+
+    async def create(self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> OwnedWorkload:
+        """Start the workload of an attempt. Raises CreateRefused; Exists for a workload of that name."""
+
+    async def read(self, namespace: str, name: str) -> OwnedWorkload | None:
+        """One workload; None if there is none of that name or it has no owner."""
+
+    async def stop(self, namespace: str, name: str, uid: str, *, force: bool) -> OwnedWorkload | None:
+        """Ask it to stop, or stop waiting for it (`force`); what is left of it, None if it is gone."""
+
+    async def release(self, namespace: str, name: str, uid: str) -> None:
+        """Take our hold off an ended workload, so that it may go."""
+
+    async def remove(self, namespace: str, name: str, uid: str) -> None:
+        """Release an ended workload and delete it."""
+
+    async def find_start_issue(self, namespace: str, workload: Workload) -> StartIssue | None:
+        """Why a workload does not start whose own status does not say it."""
+
+    async def copy_log(self, namespace: str, run_uid: str, workload: Workload) -> None:
+        """Copy what its process printed into the run's log. Raises Missing or Rejected if it cannot be copied any more."""
+
+
+class Sources(Protocol):
+    """Where the code of flows comes from."""
+
+    async def find_problem(self, namespace: str, template: FlowTemplate) -> Problem | None:
+        """What keeps the code from being read; None if nothing does."""
+
+
+class Schemas(Protocol):
+    """Validation by JSON Schema, off the event loop and with a deadline."""
+
+    async def violations(self, schema: dict[str, Any], value: Any, name: str, *, namespace: str) -> list[Violation]:
+        """The places of `value` that do not obey. Raises InvalidSchema, CheckUnavailable."""
+
+
+class EventRecorder(Protocol):
+    """Tells owners of resources what happened. Never raises: losing an event is no reason to stop."""
+
+    async def record_transition(self, run: FlowRun, transition: TransitionStatus) -> None:
+        """Record a transition of a run."""
+
+    async def record_warning(self, resource: FlowRun | FlowDeployment, reason: str, message: str) -> None:
+        """Record something that is wrong with a resource."""
+
+
+class Inventory(Protocol):
+    """Lists what exists, without its contents."""
+
+    def list_versions(self, kind: str) -> AsyncIterator[list[Listed]]:
+        """Every object of a kind (`run`, `deployment`, `workload`) with its version, page by page. Raises Unavailable, Rejected."""
+
+
+class Telemetry(Protocol):
+    """Measures of what the controller does."""
+
+    def waited_in_queue(self, seconds: float) -> None:
+        """A key waited so long for a worker."""
+
+    def reconciled(self, kind: str, seconds: float) -> None:
+        """A key was reconciled in so many seconds."""
+
+    def failed(self, kind: str) -> None:
+        """Reconciling a key failed and is repeated."""
+
+    def transitioned(self, to: str, reason: str) -> None:
+        """A flow run made a transition."""
+
+    def missed(self, kind: str, count: int) -> None:
+        """A listing showed changes that no watch had reported."""
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All of them."""
+
+    resources: Resources
+    workloads: Workloads
+    sources: Sources
+    schemas: Schemas
+    events: EventRecorder
+    inventory: Inventory
+    telemetry: Telemetry
+    clock: Clock

@@ -1,0 +1,260 @@
+"""One key of the work queue: gather, decide, apply; whatever happens, the key is worked on again when it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from mintaka_controller.applying import (
+    add_finalizer,
+    apply_effect,
+    create_run,
+    create_workload,
+    delete_run,
+    write_deployment_status,
+    write_run_status,
+)
+from mintaka_controller.create_checks import place_of
+from mintaka_controller.gathering import gather_deployment, gather_run
+from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
+from mintaka_core.errors import InvalidResource
+from mintaka_core.reconciling import deployments, runs
+from mintaka_core.reconciling.cleanup import needs_log_copy
+from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan
+from mintaka_core.states import SCHEDULED
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mintaka_controller.context import Context
+    from mintaka_controller.ports import Name
+    from mintaka_controller.work_queue import WorkQueue
+    from mintaka_core.reconciling.observation import RunObservation
+    from mintaka_core.reconciling.plans import DeploymentPlan
+    from mintaka_core.resources import FlowRunStatus
+    from mintaka_core.resources.runs import TransitionStatus
+
+_logger = logging.getLogger(__name__)
+
+#: A deployment counts its runs at most this often, whatever happens to them.
+_COUNT_SECONDS = 5.0
+#: After a conflict the key is read and decided again.
+_CONFLICT_SECONDS = 0.02
+#: Texts that a status that was refused as invalid or too large is written with.
+_SHORT = 200
+
+
+class Key(NamedTuple):
+    """What is to be reconciled."""
+
+    kind: Literal["run", "deployment"]
+    namespace: str
+    name: str
+
+    @property
+    def pair(self) -> Name:
+        """(namespace, name)."""
+        return self.namespace, self.name
+
+
+class Reconciler:
+    """Reconciles keys; the same one serves all workers of the queue."""
+
+    def __init__(self, context: Context, queue: WorkQueue[Key]) -> None:
+        self._context = context
+        self._queue = queue
+        #: What we know of these may be old: a decision was refused as such, or the answer to a write never came.
+        self._doubtful: set[Key] = set()
+
+    async def reconcile(self, key: Key) -> None:
+        """Reconcile `key`; errors are logged and lead to another try."""
+        telemetry, time = self._context.ports.telemetry, asyncio.get_running_loop().time
+        started = time()
+        try:
+            if key in self._doubtful:
+                await self._refresh(key)
+                self._doubtful.discard(key)
+            due = await (self._run(key) if key.kind == "run" else self._deployment(key))
+        except (Conflict, Missing):
+            self._doubtful.add(key)
+            self._queue.add_after(key, _CONFLICT_SECONDS)
+        except PortError as error:
+            self._doubtful.add(key)
+            telemetry.failed(key.kind)
+            seconds = self._queue.retry(key, getattr(error, "retry_after", None) or 0.0)
+            _logger.warning("%s %s/%s: %s; again in %.1f s", *key, error, seconds)
+        except InvalidResource as error:
+            telemetry.failed(key.kind)
+            self._queue.retry(key)
+            _logger.error("%s", error)  # noqa: TRY400 - the trace says nothing
+        except Exception:  # one key that meets a bug of ours must not end the others
+            telemetry.failed(key.kind)
+            seconds = self._queue.retry(key)
+            _logger.exception("%s %s/%s: reconciling failed; again in %.1f s", *key, seconds)
+        else:
+            self._queue.forget(key)
+            if due is not None:
+                self._queue.add_after(key, (due - self._context.ports.clock.now()).total_seconds() + 0.001)
+        finally:
+            telemetry.reconciled(key.kind, time() - started)
+
+    async def _run(self, key: Key) -> datetime | None:
+        context = self._context
+        seen = await gather_run(context, key.pair)
+        await self._release_orphans(key, seen)
+        if seen is None:
+            self._wake_runs(context.backoff.forget(key.pair))
+            return None
+        plan = runs.reconcile(seen, context.ports.clock.now())
+        create = next((effect for effect in plan.effects if isinstance(effect, CreateWorkload)), None)
+        if create is not None:
+            error = await create_workload(context, seen, create)
+            if error is None:
+                self._wake_runs(context.backoff.accept(place_of(context, seen.run), context.ports.clock.now()))
+            else:
+                again = await gather_run(context, key.pair, error)
+                if again is None:
+                    return None
+                seen, plan = again, runs.reconcile(again, context.ports.clock.now())
+        await self._write(seen, plan)
+        # What is known of an ended attempt is written before anything takes its workload away.
+        for effect in plan.effects:
+            if not isinstance(effect, CreateWorkload | AddFinalizer):
+                await apply_effect(context, seen, effect)
+        self._wake_deployment(key.pair)
+        self._stop_waiting(key, seen, plan)
+        # What is written may already be out of date, as when the pod ended meanwhile: its event has put the key back.
+        return self._next(seen, plan)
+
+    async def _write(self, seen: RunObservation, plan: RunPlan) -> None:
+        version = seen.run.metadata.resource_version
+        if AddFinalizer() in plan.effects:
+            version = await add_finalizer(self._context, seen.run)
+        if plan.status is None:
+            return
+        try:
+            await write_run_status(self._context, seen.run, version, plan.status)
+        except Rejected as error:
+            # Too large or not valid: its texts go, its state stays.
+            _logger.error("flow run %s/%s: its status was refused, written without texts: %s", *_name(seen), error)  # noqa: TRY400
+            await write_run_status(self._context, seen.run, version, without_texts(plan.status))
+        await self._announce(seen, plan)
+
+    def _stop_waiting(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
+        status = plan.status or seen.run.status
+        if status.state is None or status.state.type != SCHEDULED or not status.state.reason:
+            self._wake_runs(self._context.backoff.forget(key.pair))
+
+    async def _release_orphans(self, key: Key, seen: RunObservation | None) -> None:
+        """Ended workloads whose run is gone, or was replaced by another of its name: no one else lets them go."""
+        uid = seen.run.metadata.uid if seen else None
+        for owned in self._context.workloads.owned_by(key.pair):
+            workload = owned.workload
+            if owned.owner_uid == uid or not workload.held or workload.end is None or workload.alive:
+                continue
+            retention = self._context.settings.retention
+            if retention is not None and needs_log_copy(workload):
+                until = self._context.ports.clock.now() + retention.deleted_log_patience
+                copy = self._context.log_copies.request(key.pair, owned.owner_uid, workload, until)
+                if not (copy.done or copy.lost):
+                    continue
+            await self._context.ports.workloads.release(key.namespace, workload.name, workload.uid)
+
+    def _next(self, seen: RunObservation, plan: RunPlan) -> datetime | None:
+        """When to reconcile again: what the plan says, or the deadline its status now bears."""
+        if plan.status is None:
+            return plan.due
+        known = [moment for moment in (plan.due, plan.status.next_time) if moment]
+        if plan.status.is_terminal and plan.status.end_time:
+            known.append(plan.status.end_time + seen.ttl)
+        return min(known, default=None)
+
+    async def _announce(self, seen: RunObservation, plan: RunPlan) -> None:
+        for transition in plan.transitions:
+            self._context.ports.telemetry.transitioned(transition.to, transition.reason)
+            _log(seen, transition)
+            await self._context.ports.events.record_transition(seen.run, transition)
+
+    def _wake_deployment(self, run: Name) -> None:
+        entry = self._context.runs.get(run)
+        if entry and entry.deployment:
+            self._queue.add_after(Key("deployment", run[0], entry.deployment), _COUNT_SECONDS)
+
+    def _wake_runs(self, names: list[Name]) -> None:
+        for name in names:
+            self._queue.add(Key("run", *name))
+
+    async def _deployment(self, key: Key) -> datetime | None:
+        context = self._context
+        seen = await gather_deployment(context, key.pair)
+        if seen is None:
+            return None
+        plan = deployments.reconcile(seen, context.ports.clock.now())
+        for wish in plan.create:
+            created = await create_run(context, seen.deployment, wish)
+            if created:
+                _logger.info("schedule %s of flow deployment %s/%s created flow run %s", wish.schedule, key.namespace, key.name, created[1])
+                self._queue.add(Key("run", *created))
+        for warning in plan.warnings:
+            await context.ports.events.record_warning(seen.deployment, warning.reason, warning.message)
+        if plan.status is not None:
+            await write_deployment_status(context, seen.deployment, plan.status)
+        await self._retire(key, plan)
+        return plan.due
+
+    async def _retire(self, key: Key, plan: DeploymentPlan) -> None:
+        """Each on its own: a run that may not be deleted keeps no other one."""
+        for retired in plan.retire:
+            try:
+                await delete_run(self._context, retired)
+            except Unavailable:
+                raise
+            except PortError as error:
+                _logger.warning("flow run %s/%s cannot be retired yet: %s", retired.namespace, retired.name, error)
+        if plan.retire:
+            self._queue.add_after(key, _COUNT_SECONDS)
+
+    async def _refresh(self, key: Key) -> None:
+        """Our copy was old: read the resource, so that the next decision rests on what is."""
+        context = self._context
+        cache = context.runs if key.kind == "run" else context.deployments
+        read = context.ports.resources.read_run if key.kind == "run" else context.ports.resources.read_deployment
+        try:
+            cache.put(await read(key.pair))
+        except Missing:
+            cache.remove(key.pair)
+
+
+def without_texts(status: FlowRunStatus) -> FlowRunStatus:
+    """The same status with short messages and its last transition only, for what an API server refuses as too large."""
+    state = status.state.model_copy(update={"message": status.state.message[:_SHORT]}) if status.state else None
+    transitions = tuple(transition.model_copy(update={"message": transition.message[:_SHORT]}) for transition in status.transitions[-8:])
+    conditions = tuple(condition.model_copy(update={"message": condition.message[:_SHORT]}) for condition in status.conditions)
+    return status.model_copy(update={"state": state, "transitions": transitions, "conditions": conditions})
+
+
+def _name(seen: RunObservation) -> Name:
+    return seen.run.metadata.namespace, seen.run.metadata.name
+
+
+def _log(seen: RunObservation, transition: TransitionStatus) -> None:
+    metadata = seen.run.metadata
+    _logger.info(
+        "flow run %s/%s: %s -> %s%s",
+        metadata.namespace,
+        metadata.name,
+        transition.from_type or "new",
+        transition.name,
+        f" ({transition.message})" if transition.message else "",
+        extra={
+            "flow_run": metadata.name,
+            "namespace": metadata.namespace,
+            "flow_run_uid": metadata.uid,
+            "sequence": transition.sequence,
+            "attempt": transition.attempt,
+            "state": transition.to,
+            "rule": transition.rule,
+            "reason": transition.reason,
+        },
+    )

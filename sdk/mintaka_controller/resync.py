@@ -1,0 +1,146 @@
+"""Healing missed events: from time to time, compare what exists with what we know.
+
+Only versions are listed, so that thousands of objects cost little; what differs is read whole. A difference counts as missed if it is
+still there two seconds after the listing: until then its event may be on the way. Differences in two rounds running mean that a watch
+is deaf, which liveness reports. A round never takes more than a tenth of the time: the period stretches with its duration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from mintaka_controller.ports import Missing, PortError
+
+if TYPE_CHECKING:
+    from mintaka_controller.controller import Controller
+    from mintaka_controller.deployment_cache import DeploymentCache
+    from mintaka_controller.ports import Name
+    from mintaka_controller.run_cache import RunCache
+    from mintaka_controller.workload_cache import WorkloadCache
+
+_logger = logging.getLogger(__name__)
+
+KINDS = ("deployment", "run", "workload")
+_ON_THE_WAY_SECONDS = 2.0
+_DEAF_ROUNDS = 2
+#: Rounds until every run that has a workload was reconciled: five minutes by default.
+_TURNS = 15
+#: A round may take this share of the time.
+_SHARE = 10.0
+
+
+class Resync:
+    """Compares and heals, through the same entrances as watches."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._context = controller.context
+        self._deaf_rounds = 0
+        self._turn = 0
+        #: How long the last round took, in seconds.
+        self.duration = 0.0
+
+    @property
+    def deaf(self) -> bool:
+        """True if each of the last rounds found what no watch had reported."""
+        return self._deaf_rounds >= _DEAF_ROUNDS
+
+    async def run(self) -> None:
+        """Compare once per period until cancelled."""
+        time = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(max(self._context.settings.relist.total_seconds(), _SHARE * self.duration))
+            started = time()
+            try:
+                missed = await self.heal()
+            except PortError as error:
+                _logger.warning("comparing with the cluster failed: %s", error)
+                continue
+            finally:
+                self.duration = time() - started
+            self._deaf_rounds = self._deaf_rounds + 1 if missed else 0
+            self._sweep()
+
+    async def heal(self) -> int:
+        """One round; how many changes no watch had reported."""
+        missed = 0
+        for kind in KINDS:
+            suspects = await self._differences(kind)
+            if not suspects:
+                continue
+            await asyncio.sleep(_ON_THE_WAY_SECONDS)
+            healed = 0
+            for key, listed in suspects.items():
+                healed += self._differs(kind, key, listed) and await self._heal(kind, key)
+            if healed:
+                self._context.ports.telemetry.missed(kind, healed)
+            missed += healed
+        if missed:
+            _logger.warning("%d changes had been missed by the watches and were read again", missed)
+        return missed
+
+    def _sweep(self) -> None:
+        """A finished run must have no workload that lives. The others are reconciled in turns: ten thousand healthy runs in each
+        round would keep a sixth of a core busy with nothing (measured).
+        """
+        for index, run in enumerate(self._context.workloads.runs()):
+            if index % _TURNS == self._turn or self._outlived(run):
+                self._controller.wake_run(run)
+        self._turn = (self._turn + 1) % _TURNS
+
+    def _outlived(self, run: Name) -> bool:
+        entry = self._context.runs.get(run)
+        return (entry is None or entry.finished) and any(owned.workload.alive for owned in self._context.workloads.owned_by(run))
+
+    async def _differences(self, kind: str) -> dict[Name, int]:
+        """Keys whose listed version is not the known one; 0 for what is known and not listed."""
+        before = set(self._names(kind))
+        suspects: dict[Name, int] = {}
+        async for page in self._context.ports.inventory.list_versions(kind):
+            for key, version in page:
+                before.discard(key)
+                if self._differs(kind, key, version):
+                    suspects[key] = version
+        return suspects | {key: 0 for key in before if self._differs(kind, key, 0)}
+
+    def _names(self, kind: str) -> list[Name]:
+        return self._cache(kind).names()
+
+    def _version(self, kind: str, key: Name) -> int | None:
+        known = self._cache(kind).get(key)
+        return known.version if known else None
+
+    def _cache(self, kind: str) -> RunCache | DeploymentCache | WorkloadCache:
+        context = self._context
+        caches: dict[str, RunCache | DeploymentCache | WorkloadCache] = {
+            "run": context.runs,
+            "deployment": context.deployments,
+            "workload": context.workloads,
+        }
+        return caches[kind]
+
+    def _differs(self, kind: str, key: Name, listed: int) -> bool:
+        known = self._version(kind, key)
+        if listed == 0:
+            return known is not None
+        return known is None or known < listed
+
+    async def _heal(self, kind: str, key: Name) -> bool:
+        """Read one object; True if that taught us something."""
+        ports, controller = self._context.ports, self._controller
+        try:
+            match kind:
+                case "run":
+                    return controller.observe_run(await ports.resources.read_run(key))
+                case "deployment":
+                    return controller.observe_deployment(await ports.resources.read_deployment(key))
+                case _:
+                    owned = await ports.workloads.read(*key)
+                    return controller.forget_workload(key) if owned is None else controller.observe_workload(owned)
+        except Missing:
+            return controller.forget_run(key) if kind == "run" else controller.forget_deployment(key)
+        except PortError as error:
+            _logger.warning("%s %s/%s cannot be read: %s", kind, *key, error)
+            return False

@@ -1,0 +1,230 @@
+"""The flow runs that exist, kept small: all of an unfinished run, of a finished one only what is asked of many at once.
+
+The cache only moves forward: a version older than the one it has is ignored, because events arrive after the answers to our own
+writes. Resource versions are compared as numbers, which every API server writes (and Kubernetes guarantees from 1.35 on).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from mintaka_controller.ports import Name, ObjectProblem
+from mintaka_core.states import TERMINAL, StateType
+
+if TYPE_CHECKING:
+    from mintaka_controller.ports import Document, Snapshot
+
+#: Finished runs whose whole content is kept for a while, since most of what happens to a run after its end happens soon.
+_RECENTLY_FINISHED = 500
+
+
+def name_of(document: Document) -> Name:
+    """(namespace, name) of a resource."""
+    metadata = document["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def version_of(document: Document) -> int:
+    """A resource's version as a number."""
+    return int(document["metadata"].get("resourceVersion") or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """What is known of one run without reading the whole of it.
+
+    `first_version` is the first version that was seen of it: runs of the same second are told apart by it. `problem`: it cannot be
+    processed as it is.
+    """
+
+    version: int
+    uid: str
+    deployment: str
+    state: str
+    end_time: datetime | None
+    end_reason: str
+    rerun_wanted: bool
+    deleting: bool
+    first_version: int = 0
+    problem: ObjectProblem | None = None
+
+    @property
+    def finished(self) -> bool:
+        """True for a run that is over and is not wanted to run again."""
+        return self.state in _TERMINAL and not self.rerun_wanted
+
+
+_TERMINAL = frozenset(str(state) for state in TERMINAL)
+
+
+@dataclass(slots=True)
+class _Group:
+    """The runs of one deployment: unfinished ones, and finished ones with their ends."""
+
+    active: set[Name] = field(default_factory=set)
+    finished: dict[Name, datetime] = field(default_factory=dict)
+    latest: tuple[datetime, Name] | None = None
+
+
+class RunCache:
+    """Flow runs by (namespace, name)."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Name, RunEntry] = {}
+        self._raw: dict[Name, bytes] = {}
+        self._recent: OrderedDict[Name, bytes] = OrderedDict()
+        self._groups: dict[Name, _Group] = {}
+        #: How many runs there are by state type, "" for new ones.
+        self.states: Counter[str] = Counter()
+
+    def put(self, snapshot: Snapshot) -> bool:
+        """Store a version; False if it is not newer than the known one (whose content it brings back, if that was dropped)."""
+        document = snapshot.document
+        key, version = name_of(document), version_of(document)
+        known = self._entries.get(key)
+        if known and version <= known.version:
+            if version == known.version and self.raw(key) is None:
+                self._store(key, known, document)
+            return False
+        self._unlink(key, known)
+        entry = _entry(snapshot, version, known)
+        self._entries[key] = entry
+        self._store(key, entry, document)
+        self.states[entry.state] += 1
+        if entry.deployment:
+            self._link(key, entry)
+        return True
+
+    def _store(self, key: Name, entry: RunEntry, document: Document) -> None:
+        document["metadata"].pop("managedFields", None)
+        raw = bytes(memoryview(orjson.dumps(document)))  # a copy: orjson's own result holds on to all of its 8 KiB buffer
+        if not entry.finished:
+            self._recent.pop(key, None)
+            self._raw[key] = raw
+            return
+        self._raw.pop(key, None)
+        self._recent[key] = raw
+        self._recent.move_to_end(key)
+        while len(self._recent) > _RECENTLY_FINISHED:
+            self._recent.popitem(last=False)
+
+    def remove(self, key: Name, uid: str | None = None) -> bool:
+        """Forget a run, if it still is the one of that uid (None: whichever it is); False if it was unknown."""
+        known = self._entries.get(key)
+        if known is None or (uid and known.uid != uid):
+            return False
+        self._unlink(key, known)
+        del self._entries[key]
+        self._raw.pop(key, None)
+        self._recent.pop(key, None)
+        return True
+
+    def _link(self, key: Name, entry: RunEntry) -> None:
+        group = self._groups.setdefault((key[0], entry.deployment), _Group())
+        if not (entry.finished and entry.end_time):
+            group.active.add(key)
+            return
+        # One that is being deleted leaves by itself: it is neither active nor to be retired.
+        if not entry.deleting:
+            group.finished[key] = entry.end_time
+        if group.latest is None or (entry.end_time, key) > group.latest:
+            group.latest = entry.end_time, key
+
+    def _unlink(self, key: Name, known: RunEntry | None) -> None:
+        if known is None:
+            return
+        self.states[known.state] -= 1
+        group = self._groups.get((key[0], known.deployment))
+        if group is None:
+            return
+        group.active.discard(key)
+        group.finished.pop(key, None)
+        if group.latest and group.latest[1] == key:
+            group.latest = max(((end, name) for name, end in group.finished.items()), default=None)
+        if not (group.active or group.finished):
+            del self._groups[key[0], known.deployment]
+
+    def get(self, key: Name) -> RunEntry | None:
+        """What is known of a run; None if there is none of that name."""
+        return self._entries.get(key)
+
+    def raw(self, key: Name) -> bytes | None:
+        """The newest known version as JSON; None if it was not kept: read the run."""
+        return self._raw.get(key) or self._recent.get(key)
+
+    def count_active(self, deployment: Name) -> int:
+        """How many runs of a deployment are not finished."""
+        group = self._groups.get(deployment)
+        return len(group.active) if group else 0
+
+    def active(self, deployment: Name) -> list[Name]:
+        """The runs of a deployment that are not finished."""
+        group = self._groups.get(deployment)
+        return list(group.active) if group else []
+
+    def oldest_finished(self, deployment: Name, beyond: int, at_most: int) -> list[tuple[Name, datetime]]:
+        """The runs of a deployment that ended first and exceed the newest `beyond`, oldest first, bounded."""
+        group = self._groups.get(deployment)
+        excess = min(len(group.finished) - beyond, at_most) if group else 0
+        if group is None or excess <= 0:
+            return []
+        return heapq.nsmallest(excess, group.finished.items(), key=lambda item: (item[1], item[0]))
+
+    def latest_finished(self, deployment: Name) -> Name | None:
+        """The run of a deployment that ended last."""
+        group = self._groups.get(deployment)
+        return group.latest[1] if group and group.latest else None
+
+    def names(self) -> list[Name]:
+        """Every name, in a list of its own."""
+        return list(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _entry(snapshot: Snapshot, version: int, known: RunEntry | None) -> RunEntry:
+    document = snapshot.document
+    uid = document["metadata"].get("uid", "")
+    metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
+    state = status.get("state") or {}
+    end = status.get("endTime")
+    deleting = bool(metadata.get("deletionTimestamp"))
+    return RunEntry(
+        version=version,
+        uid=uid,
+        deployment=_shared(spec.get("deployment")),
+        state=StateType(state["type"]).value if state.get("type") in _ALL else "",
+        end_time=datetime.fromisoformat(end) if end else None,
+        end_reason=_shared(state.get("reason")),
+        rerun_wanted=_rerun_wanted(spec, status, deleting=deleting),
+        deleting=deleting,
+        first_version=known.first_version if known and known.uid == uid else version,
+        # What is wrong with its spec stays wrong, also when the answer to a write of ours does not say so.
+        problem=snapshot.problem or (known.problem if known and known.uid == uid else None),
+    )
+
+
+_ALL = frozenset(str(state) for state in StateType)
+_WORDS: dict[str, str] = {}
+_MOST_WORDS = 10_000
+
+
+def _shared(word: Any) -> str:
+    """One string for each word: thousands of runs have the same few."""
+    if not isinstance(word, str):
+        return ""
+    if len(_WORDS) < _MOST_WORDS:
+        return _WORDS.setdefault(word, word)
+    return _WORDS.get(word, word)
+
+
+def _rerun_wanted(spec: dict[str, Any], status: dict[str, Any], *, deleting: bool) -> bool:
+    """`FlowRun.rerun_wanted`, without reading the whole run."""
+    return (spec.get("reruns") or 0) > (status.get("reruns") or 0) and not (spec.get("cancel") or deleting)

@@ -1,0 +1,182 @@
+"""A fair work queue of keys: each at most once in the queue, never twice at the same time, later if asked.
+
+The promises of client-go's workqueue, and one more: keys are taken from lanes (namespaces) in turn, and one lane occupies at most
+`lane_limit` workers, so that neither a flood of keys nor slow requests of one namespace delay those of another.
+Everything runs on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter, deque
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_FIRST_RETRY_SECONDS = 0.1
+_LAST_RETRY_SECONDS = 60.0
+#: Dead entries of the heap are tolerated up to this many beyond twice the live ones.
+_SLACK = 64
+
+
+class WorkQueue[Key: Hashable]:
+    """Hands keys to workers; a key added while it is being worked on is worked on again afterwards.
+
+    `lane_of` says which lane a key belongs to; `waited` is called with the seconds each key waited.
+    """
+
+    def __init__(
+        self,
+        lane_of: Callable[[Key], str] = lambda _key: "",
+        *,
+        lane_limit: int = 16,
+        waited: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        self._lane_of = lane_of
+        self._lane_limit = lane_limit
+        self._waited = waited
+        self._lanes: dict[str, deque[Key]] = {}
+        self._turns: deque[str] = deque()
+        self._busy: Counter[str] = Counter()
+        self._since: dict[Key, float] = {}
+        self._active: set[Key] = set()
+        self._again: dict[Key, int] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._due: dict[Key, float] = {}
+        self._order = 0
+        self._failures: dict[Key, int] = {}
+        self._wake = asyncio.Event()
+        self._work = asyncio.Event()
+
+    def add(self, key: Key, cause: int = 0) -> None:
+        """Have `key` worked on as soon as possible; `cause` is the resource version behind it, 0 for anything else."""
+        if key in self._active:
+            self._again[key] = cause if self._again.get(key, cause) == cause else 0
+        elif key not in self._since:
+            self._since[key] = _time()
+            lane = self._lane_of(key)
+            if lane not in self._lanes:
+                self._lanes[lane] = deque()
+                self._turns.append(lane)
+            self._lanes[lane].append(key)
+            self._work.set()
+
+    def wrote(self, key: Key, version: int) -> None:
+        """The worker of `key` made `version` itself: that its event came before the answer is no reason to work on it again."""
+        if version and self._again.get(key) == version:
+            del self._again[key]
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Have `key` worked on in `seconds`; of several such requests the earliest counts."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        due = _time() + seconds
+        known = self._due.get(key)
+        if known is not None and known <= due:
+            return
+        self._due[key] = due
+        self._order += 1
+        heapq.heappush(self._heap, (due, self._order, key))
+        if len(self._heap) > 2 * len(self._due) + _SLACK:
+            self._compact()
+        self._wake.set()
+
+    def _compact(self) -> None:
+        """Drop the entries that an earlier request replaced: they would stay until their own time, which may be months away."""
+        self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)
+
+    def retry(self, key: Key, at_least: float = 0.0) -> float:
+        """Have a failed `key` worked on again after an exponential wait of `at_least` some seconds; returns the wait."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        seconds: float = max(min(_FIRST_RETRY_SECONDS * 2 ** min(failures, 16), _LAST_RETRY_SECONDS), at_least)
+        self.add_after(key, seconds)
+        return seconds
+
+    def forget(self, key: Key) -> None:
+        """`key` went well: its next failure starts from the shortest wait."""
+        self._failures.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    @property
+    def scheduled(self) -> int:
+        """How many entries wait for their time, dead ones included."""
+        return len(self._heap)
+
+    async def run(self, workers: int, work: Callable[[Key], Awaitable[None]]) -> None:
+        """Work on keys with `workers` tasks at once until cancelled; `work` handles its own errors."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._promote())
+            for _ in range(workers):
+                group.create_task(self._worker(work))
+
+    async def _worker(self, work: Callable[[Key], Awaitable[None]]) -> None:
+        while True:
+            key = self._take()
+            if key is None:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            lane = self._lane_of(key)
+            self._active.add(key)
+            self._busy[lane] += 1
+            try:
+                await work(key)
+            finally:
+                self._release(key, lane)
+
+    def _take(self) -> Key | None:
+        """The next key of the first lane in turn that may have another worker; None if there is none."""
+        for _ in range(len(self._turns)):
+            lane = self._turns[0]
+            if self._busy[lane] >= self._lane_limit:
+                self._turns.rotate(-1)
+                continue
+            keys = self._lanes[lane]
+            key = keys.popleft()
+            if keys:
+                self._turns.rotate(-1)
+            else:
+                self._turns.popleft()
+                del self._lanes[lane]
+            self._waited(_time() - self._since.pop(key))
+            return key
+        return None
+
+    def _release(self, key: Key, lane: str) -> None:
+        self._active.discard(key)
+        self._busy[lane] -= 1
+        if not self._busy[lane]:
+            del self._busy[lane]
+        if self._again.pop(key, None) is not None:
+            self.add(key)
+        if self._turns:
+            self._work.set()  # a lane at its limit may have another worker now
+
+    async def _promote(self) -> None:
+        """Move keys whose time has come to their lanes."""
+        while True:
+            now = _time()
+            while self._heap and self._heap[0][0] <= now:
+                due, _, key = heapq.heappop(self._heap)
+                if self._due.get(key) == due:  # else an earlier request took its place
+                    del self._due[key]
+                    self.add(key)
+            self._wake.clear()
+            wait = self._heap[0][0] - now if self._heap else None
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,78 @@
+"""The workloads that exist, by the flow run that owns them; only moves forward, as the cache of runs does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mintaka_controller.ports import Name, OwnedWorkload
+    from mintaka_core.workloads import Workload
+
+
+class WorkloadCache:
+    """Workloads by (namespace, name)."""
+
+    def __init__(self) -> None:
+        self._workloads: dict[Name, OwnedWorkload] = {}
+        self._of_run: dict[Name, set[Name]] = {}
+
+    def put(self, owned: OwnedWorkload) -> bool:
+        """Store a version; False if nothing that matters to its run changed."""
+        key = owned.run[0], owned.workload.name
+        known = self._workloads.get(key)
+        if known and owned.version <= known.version:
+            return False
+        if known and known.run != owned.run:
+            self._unlink(key, known)
+        self._workloads[key] = owned
+        self._of_run.setdefault(owned.run, set()).add(key)
+        return known is None or known.workload != owned.workload or known.run != owned.run
+
+    def replace(self, owned: OwnedWorkload) -> None:
+        """Store a version that was judged anew, unless a newer one is known."""
+        key = owned.run[0], owned.workload.name
+        known = self._workloads.get(key)
+        if known and known.version == owned.version and known.run == owned.run:
+            self._workloads[key] = owned
+        else:
+            self.put(owned)
+
+    def remove(self, key: Name, uid: str | None = None) -> Name | None:
+        """Forget a workload, if it still is the one of that uid (None: whichever it is); the run that owned it."""
+        known = self._workloads.get(key)
+        if known is None or (uid and known.workload.uid != uid):
+            return None
+        del self._workloads[key]
+        self._unlink(key, known)
+        return known.run
+
+    def _unlink(self, key: Name, known: OwnedWorkload) -> None:
+        siblings = self._of_run.get(known.run)
+        if siblings is not None:
+            siblings.discard(key)
+            if not siblings:
+                del self._of_run[known.run]
+
+    def of_run(self, run: Name, uid: str | None = None) -> dict[int, Workload]:
+        """The workloads of a run by attempt; with `uid`, only those of the run of that uid."""
+        owned = (self._workloads[key] for key in self._of_run.get(run, ()))
+        return {each.workload.attempt: each.workload for each in owned if uid is None or each.owner_uid == uid}
+
+    def owned_by(self, run: Name) -> list[OwnedWorkload]:
+        """Everything that runs of that name own or owned."""
+        return [self._workloads[key] for key in self._of_run.get(run, ())]
+
+    def get(self, key: Name) -> OwnedWorkload | None:
+        """One workload; None if there is none of that name."""
+        return self._workloads.get(key)
+
+    def runs(self) -> list[Name]:
+        """Every run that has a workload."""
+        return list(self._of_run)
+
+    def names(self) -> list[Name]:
+        """Every workload's name, in a list of its own."""
+        return list(self._workloads)
+
+    def __len__(self) -> int:
+        return len(self._workloads)

@@ -1,0 +1,98 @@
+"""What is left to do about attempts and runs that are over: nothing of them lives on, their logs and history are kept, in time they go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mintaka_core import names
+from mintaka_core.reconciling.plans import DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload
+from mintaka_core.states import CANCELLING, PENDING, RUNNING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mintaka_core.reconciling.observation import Pass, Retention, RunObservation
+    from mintaka_core.workloads import Workload
+
+
+def clean_up_run(seen: RunObservation, going: Pass, now: datetime) -> None:
+    """A finished run: what lives of it is stopped; deleted or past its time to live, it goes, its history being in the mirror."""
+    metadata, status = seen.run.metadata, seen.run.status
+    for workload in seen.workloads.values():
+        going.stop(workload, "the run has ended")
+    if metadata.deletion_timestamp is not None:
+        if names.MIRROR_FINALIZER in metadata.finalizers:
+            deadline = metadata.deletion_timestamp + seen.mirror_patience
+            if not seen.mirrored or now >= deadline:
+                going.effects.append(ReleaseRun(tombstone=seen.mirrored))
+            else:
+                going.due.append(deadline)
+    elif status.end_time is not None:
+        if now >= status.end_time + seen.ttl:
+            going.effects.append(DeleteRun(metadata.namespace, metadata.name, metadata.uid, "its time to live is over"))
+        else:
+            going.due.append(status.end_time + seen.ttl)
+
+
+def clean_up_workloads(going: Pass) -> None:
+    """Workloads whose end is recorded: a deleted one is let go at once, the others are removed when their retention is over."""
+    for workload in going.seen.workloads.values():
+        if workload.end is None or workload.alive or not _recorded(going, workload):
+            continue
+        if workload.deleted:
+            if workload.held:
+                going.effects.append(_release(going, workload))
+        elif going.seen.retention is not None:
+            _remove_in_time(going, workload, going.seen.retention)
+
+
+def _release(going: Pass, workload: Workload) -> ReleaseWorkload:
+    retention = going.seen.retention
+    deadline = None
+    if retention is not None and needs_log_copy(workload):
+        deadline = max(_end_time(going, workload), min(workload.stopping_time or going.now, going.now)) + retention.deleted_log_patience
+    return ReleaseWorkload(workload.name, workload.uid, workload.attempt, copy_log_until=deadline)
+
+
+def _remove_in_time(going: Pass, workload: Workload, retention: Retention) -> None:
+    if workload.end is None:
+        return
+    due = _end_time(going, workload) + retention.of(workload.end.type)
+    if going.now < due:
+        going.due.append(due)
+        return
+    deadline = due + retention.log_patience if needs_log_copy(workload) else None
+    going.effects.append(RemoveWorkload(workload.name, workload.uid, workload.attempt, copy_log_until=deadline))
+
+
+def _end_time(going: Pass, workload: Workload) -> datetime:
+    """When the attempt ended, never later than our own clock had it recorded: a node's clock may be hours ahead."""
+    status = going.ledger.status
+    recorded = status.end_time or (status.state.time if status.state else going.now)
+    # An earlier attempt whose pod does not say when it ended: the state it was recorded with is over.
+    ended = workload.ended_time or (recorded if workload.attempt == status.attempt else workload.created_time)
+    return min(ended, recorded, going.now)
+
+
+def _recorded(going: Pass, workload: Workload) -> bool:
+    """True if the run's status says how the attempt ended; the plan's status is written before its clean-up is done."""
+    status = going.ledger.status
+    if workload.attempt != status.attempt:
+        return workload.attempt < status.attempt
+    return status.state is not None and status.state.type not in (PENDING, RUNNING, CANCELLING)
+
+
+def needs_log_copy(workload: Workload) -> bool:
+    """True if the process printed what no report delivered: plain containers, and processes that died without a word."""
+    if workload.never_ran or workload.started_time is None:
+        return False
+    return not (workload.reports and workload.history_complete)
+
+
+def describe_delivery(workload: Workload) -> dict[str, str]:
+    """Reason and message of the condition HistoryComplete, by what the workload's own report said of it."""
+    if workload.history_complete:
+        return {"reason": "Delivered"}
+    if workload.spool:
+        return {"reason": "Spooled", "message": f"the API was away; what it did not accept is in {workload.spool}"}
+    return {"reason": "NoReport", "message": "the process left no report; what it did in its last moments may be missing"}
