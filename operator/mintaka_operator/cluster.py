@@ -83,7 +83,8 @@ class Cluster(Client):
                         end, longer = end[-limit:], True
                 return end[-limit:], longer or len(end) > limit
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ClusterAway(f"the kube-apiserver did not answer GET {path}: {type(error).__name__}: {error}") from error
+            msg = f"the kube-apiserver did not answer GET {path}: {type(error).__name__}: {error}"
+            raise ClusterAway(msg) from error
 
 
 def document_of(decoded: Decoded) -> dict[str, Any]:

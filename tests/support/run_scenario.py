@@ -12,7 +12,17 @@ from typing import Any
 
 from mintaka_core import names
 from mintaka_core.reconciling.observation import Retention, RunObservation
-from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, RunEffect, RunPlan, StopWorkload
+from mintaka_core.reconciling.plans import (
+    AddFinalizer,
+    CreateWorkload,
+    DeleteRun,
+    ReleaseRun,
+    ReleaseWorkload,
+    RemoveWorkload,
+    RunEffect,
+    RunPlan,
+    StopWorkload,
+)
 from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, TransitionStatus

@@ -13,11 +13,11 @@ from aiohttp import web
 from mintaka_controller.ports import Rejected, Unavailable
 from mintaka_core.workloads import Phase, Workload
 from mintaka_kubernetes.resources import PODS
-from mintaka_operator.cluster import Cluster
 from mintaka_operator.container_logs import LIMIT_BYTES, ContainerLogs
 
 if TYPE_CHECKING:
     from memory_cluster import MemoryCluster
+    from mintaka_operator.cluster import Cluster
 
 LOG = PODS.path("sales", "nightly-2") + "/log"
 WORKLOAD = Workload("nightly-2", "p2", 2, Phase.ENDED, datetime(2026, 3, 4, tzinfo=UTC), node="a", container="main")
