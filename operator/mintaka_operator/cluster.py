@@ -63,7 +63,6 @@ class Cluster(Client):
             found += map(document_of, page)
         return found
 
-
     async def exists(self, path: str) -> None:
         """Raise ApiError with code 404 if there is no such object; its content stays on the server."""
         await self._exchange("GET", path, None, None, {"Accept": _METADATA_OF_ONE})

@@ -7,10 +7,12 @@ to start pods.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import aiohttp
+import orjson
 
 from mintaka_controller.ports import Rejected, Unavailable
 from mintaka_kubernetes.resources import PODS
@@ -69,8 +71,9 @@ class ContainerLogs:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
         url = f"{self._api_url}/api/v1/flow-runs/{run_uid}/attempts/{workload.attempt}/container-logs/{workload.container}"
+        body = orjson.dumps({"text": text, "truncated": truncated, "pod": workload.name})
         try:
-            async with self._session.put(url, json={"text": text, "truncated": truncated, "pod": workload.name}) as answer:
+            async with self._session.put(url, data=io.BytesIO(body), headers={"Content-Type": "application/json"}) as answer:
                 if answer.status < _CLIENT_ERROR:
                     return None
                 if answer.status == _TOO_LARGE and len(text) > _LEAST_CHARACTERS:  # control characters take six bytes each

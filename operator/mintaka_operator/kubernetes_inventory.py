@@ -41,5 +41,7 @@ class KubernetesInventory:
         resource, query = _COLLECTIONS[kind]
         for namespace in self._served():
             with port_errors():
-                async for page in self._cluster.list_pages(resource.path(namespace), query, page_size=METADATA_PAGE_SIZE, metadata_only=True):
+                async for page in self._cluster.list_pages(
+                    resource.path(namespace), query, page_size=METADATA_PAGE_SIZE, metadata_only=True
+                ):
                     yield [Listed(name_of(item), version_of(item)) for item in map(document_of, page)]

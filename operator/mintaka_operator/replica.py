@@ -27,7 +27,6 @@ from mintaka_operator.kubernetes_inventory import OUR_PODS, KubernetesInventory
 from mintaka_operator.kubernetes_resources import KubernetesResources, snapshot_of
 from mintaka_operator.kubernetes_sources import KubernetesSources
 from mintaka_operator.kubernetes_workloads import KubernetesWorkloads
-from mintaka_operator.leading import Leadership, LeaseLost
 from mintaka_operator.nodes import Nodes
 from mintaka_operator.observers import CapacityHandler, FlowRunHandler, PodHandler
 from mintaka_operator.probes import serve

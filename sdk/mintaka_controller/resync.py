@@ -39,8 +39,9 @@ class Resync:
         self._context = controller.context
         self._deaf_rounds = 0
         self._turn = 0
-        #: How long the last round took, in seconds.
+        #: How long listing and reading took in the last round, in seconds.
         self.duration = 0.0
+        self._waited = 0.0
 
     @property
     def deaf(self) -> bool:
@@ -52,14 +53,14 @@ class Resync:
         time = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(max(self._context.settings.relist.total_seconds(), _SHARE * self.duration))
-            started = time()
+            started, self._waited = time(), 0.0
             try:
                 missed = await self.heal()
             except PortError as error:
                 _logger.warning("comparing with the cluster failed: %s", error)
                 continue
             finally:
-                self.duration = time() - started
+                self.duration = time() - started - self._waited
             self._deaf_rounds = self._deaf_rounds + 1 if missed else 0
             self._sweep()
 
@@ -71,6 +72,7 @@ class Resync:
             if not suspects:
                 continue
             await asyncio.sleep(_ON_THE_WAY_SECONDS)
+            self._waited += _ON_THE_WAY_SECONDS
             healed = 0
             for key, listed in suspects.items():
                 healed += self._differs(kind, key, listed) and await self._heal(kind, key)

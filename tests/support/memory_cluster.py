@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka_operator.cluster import JSON_PATCH, MERGE_PATCH, ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 DELETED_TIME = "2026-03-04T06:00:00Z"
 
@@ -125,6 +125,10 @@ class MemoryCluster:
         base, plural = path.rsplit("/", 1)
         scope = base if "/namespaces/" in base else f"{base}/namespaces/"
         return [copy.deepcopy(body) for key, body in self.objects.items() if key.startswith(scope) and key.split("/")[-2] == plural]
+
+    async def list_pages(self, path: str, _query: dict[str, str] | None = None, **_: Any) -> AsyncIterator[list[dict[str, Any]]]:
+        """The same, as a single page."""
+        yield await self.list(path)
 
 
 def _patched(found: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jumping import Clock, JumpingLoop
 from memory_cluster import MemoryCluster
-from mintaka_operator import informing, queueing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock() -> Iterator[Clock]:
     """A clock that jumps."""
     loop = JumpingLoop()
-    for module in (queueing, informing):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=loop.time))
     yield Clock(loop)
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()

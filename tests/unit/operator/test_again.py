@@ -5,29 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memory_controller import MemoryController
+from mintaka_controller.applying import delete_run
+from mintaka_controller.gathering import gather_run
+from mintaka_controller.ports import Conflict
+from mintaka_controller.resume_source import find_resume_source
 from mintaka_core.reconciling.plans import DeleteRun
 from mintaka_core.reports import ExitCode, Report
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.states import CRASHED, PAUSED, State
-from mintaka_operator import paths
-from mintaka_operator.applying import Stale, delete_run
-from mintaka_operator.cluster import ApiError, Cluster
+from mintaka_kubernetes.resources import FLOW_RUNS
+from mintaka_operator.cluster import ApiError
 from mintaka_operator.diagnosis import diagnose
-from mintaka_operator.gathering import gather_run
 from mintaka_operator.pods import PodDefaults, build_pod
-from mintaka_operator.resuming import resolved
-from mintaka_operator.settings import Settings
-from mintaka_operator.world import World
 
 if TYPE_CHECKING:
     from memory_cluster import MemoryCluster
 
 RUN = ("sales", "nightly")
-PATH = paths.flow_runs(*RUN)
+PATH = FLOW_RUNS.path(*RUN)
 CREATED = "2026-03-04T05:00:00Z"
 
 
@@ -43,9 +43,9 @@ def flow_run(name: str = "nightly", state: str = "FAILED", status: dict[str, Any
 
 
 @pytest.fixture
-def world(cluster: MemoryCluster) -> World:
+def world(cluster: MemoryCluster) -> MemoryController:
     """An operator's knowledge of an empty cluster."""
-    return World(cast("Cluster", cluster), Settings())
+    return MemoryController(cluster)
 
 
 def container(run: dict[str, Any], resumed_from: str = "", **template: Any) -> dict[str, Any]:
@@ -90,17 +90,17 @@ def test_a_result_storage_is_an_address_and_the_variables_of_a_secret() -> None:
     [({}, True), ({"reruns": 1}, False), ({"reruns": 1, "cancel": True}, True)],
     ids=["ended", "wanted again", "wanted again and cancelled"],
 )
-def test_a_finished_run_that_is_wanted_again_counts_as_going_on(world: World, *, spec: dict[str, Any], finished: bool) -> None:
+def test_a_finished_run_that_is_wanted_again_counts_as_going_on(world: MemoryController, *, spec: dict[str, Any], finished: bool) -> None:
     """It neither fills the history's limit nor may it be cleaned away."""
     run = flow_run(**spec) | {}
     run["metadata"]["resourceVersion"] = "7"
-    world.runs.put(run)
-    entry = world.runs.get(RUN)
+    world.observe_run(run)
+    entry = world.context.runs.get(RUN)
     assert entry is not None
     assert entry.finished is finished
 
 
-def test_a_run_that_somebody_wants_again_is_not_deleted(cluster: MemoryCluster, world: World) -> None:
+def test_a_run_that_somebody_wants_again_is_not_deleted(cluster: MemoryCluster, world: MemoryController) -> None:
     """Not where the wish is known, nor where it is only found out by the deletion itself."""
     effect = DeleteRun("sales", "nightly", "uid-nightly", "its time to live is over")
     options: list[dict[str, Any]] = []
@@ -110,26 +110,26 @@ def test_a_run_that_somebody_wants_again_is_not_deleted(cluster: MemoryCluster, 
         raise ApiError(409, "Conflict", "has been modified")
 
     async def story() -> None:
-        world.runs.put(dict(cluster.put(PATH, flow_run())))
+        world.observe_run(dict(cluster.put(PATH, flow_run())))
         version = cluster.objects[PATH]["metadata"]["resourceVersion"]
         cluster.put(PATH, flow_run(reruns=1))  # not heard of yet
         cluster.delete = delete  # type: ignore[attr-defined]
-        with pytest.raises(Stale):
-            await delete_run(world, effect)
+        with pytest.raises(Conflict):
+            await delete_run(world.context, effect)
         assert options[0]["preconditions"] == {"uid": "uid-nightly", "resourceVersion": version}
-        with pytest.raises(Stale):
-            await delete_run(world, effect)
+        with pytest.raises(Conflict):
+            await delete_run(world.context, effect)
         assert len(options) == 1
 
     asyncio.run(story())
 
 
-def test_a_finished_run_that_is_wanted_again_is_gathered_whole(cluster: MemoryCluster, world: World) -> None:
+def test_a_finished_run_that_is_wanted_again_is_gathered_whole(cluster: MemoryCluster, world: MemoryController) -> None:
     """Its template, and why no pod can be made for it."""
 
     async def story() -> Any:
-        world.runs.put(dict(cluster.put(PATH, flow_run(reruns=1, template=None, deployment="gone"))))
-        return await gather_run(world, RUN)
+        world.observe_run(dict(cluster.put(PATH, flow_run(reruns=1, template=None, deployment="gone"))))
+        return await gather_run(world.context, RUN)
 
     seen = asyncio.run(story())
     assert seen.create_error.reason == "DeploymentNotFound"
@@ -145,23 +145,23 @@ SOURCES: dict[str, tuple[dict[str, Any] | None, str, str]] = {
 
 @pytest.mark.parametrize(("source", "uid", "refused"), SOURCES.values(), ids=SOURCES)
 def test_a_run_resumes_from_one_that_is(
-    cluster: MemoryCluster, world: World, source: dict[str, Any] | None, uid: str, refused: str
+    cluster: MemoryCluster, world: MemoryController, source: dict[str, Any] | None, uid: str, refused: str
 ) -> None:
     """Under whose uid the results are; or why not, soon."""
     if source is not None:
-        cluster.put(paths.flow_runs("sales", "other"), source)
-    found, create_error = asyncio.run(resolved(world, FlowRun.model_validate(flow_run(resumeFrom="other"))))
+        cluster.put(FLOW_RUNS.path("sales", "other"), source)
+    found, create_error = asyncio.run(find_resume_source(world.context, FlowRun.model_validate(flow_run(resumeFrom="other"))))
     assert found == uid
     assert (create_error.reason if create_error else "") == ("InvalidResume" if refused else "")
     assert refused in (create_error.message if create_error else "")
 
 
-def test_what_a_run_resumed_from_is_asked_once(cluster: MemoryCluster, world: World) -> None:
+def test_what_a_run_resumed_from_is_asked_once(cluster: MemoryCluster, world: MemoryController) -> None:
     """The source may be gone by the next attempt. A run resumes never from itself."""
     known = FlowRun.model_validate(flow_run(resumeFrom="other", status={"resumedFrom": "uid-other"}))
-    assert asyncio.run(resolved(world, known)) == ("uid-other", None)
+    assert asyncio.run(find_resume_source(world.context, known)) == ("uid-other", None)
     itself = FlowRun.model_validate(flow_run(resumeFrom="nightly"))
-    assert "spec.reruns" in asyncio.run(resolved(world, itself))[1].message  # type: ignore[union-attr]
+    assert "spec.reruns" in asyncio.run(find_resume_source(world.context, itself))[1].message  # type: ignore[union-attr]
     assert cluster.requests == []
 
 

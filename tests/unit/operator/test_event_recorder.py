@@ -14,7 +14,7 @@ from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.states import StateType
 from mintaka_operator.cluster import ApiError, Cluster
-from mintaka_operator.event_recorder import record_event, transition_event, warning_event
+from mintaka_operator.event_recorder import KubernetesEventRecorder, transition_event, warning_event
 
 if TYPE_CHECKING:
     from jumping import Clock
@@ -138,10 +138,10 @@ class TestLimits:
 
 class TestSending:
     def test_an_event_is_created(self, clock: Clock, cluster: MemoryCluster) -> None:
-        clock.run(record_event(cast("Cluster", cluster), told("FAILED")))
+        clock.run(KubernetesEventRecorder(cast("Cluster", cluster)).record_transition(run(), transition("FAILED")))
         assert [path for path in cluster.objects if path.startswith("/api/v1/namespaces/sales/events/nightly.0b7cfd0e.3")]
 
     def test_losing_an_event_stops_nothing(self, clock: Clock, cluster: MemoryCluster) -> None:
         cluster.fault = lambda _method, _path: ApiError(403, "Forbidden", "no")
-        clock.run(record_event(cast("Cluster", cluster), told("FAILED")))
+        clock.run(KubernetesEventRecorder(cast("Cluster", cluster)).record_transition(run(), transition("FAILED")))
         assert not cluster.objects

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memory_controller import MemoryController
+from mintaka_controller.gathering import gather_run
+from mintaka_controller.ports import PortError
 from mintaka_core.reconciling.observation import FORCE_AFTER, RunObservation
 from mintaka_core.reconciling.plans import StopWorkload
 from mintaka_core.reconciling.runs import reconcile
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.states import CRASHED
-from mintaka_operator import paths
-from mintaka_operator.cluster import ApiError, Cluster
+from mintaka_kubernetes.resources import EVENTS, PODS
+from mintaka_operator.cluster import ApiError
 from mintaka_operator.diagnosis import diagnose
-from mintaka_operator.gathering import gather_run
-from mintaka_operator.settings import Settings
-from mintaka_operator.world import World
 from pod_signs import Case, flow, pod, running, starting, target, waiting
 
 if TYPE_CHECKING:
@@ -56,35 +56,35 @@ class TestRow12:
         assert "nightly-1 does not exist" in plan.status.state.message
 
     def test_a_pod_is_only_believed_gone_when_the_api_server_says_so(self, clock: Clock, cluster: MemoryCluster) -> None:
-        world = World(cast("Cluster", cluster), Settings())
-        world.runs.put(flow_run("RUNNING"))
-        cluster.put(paths.pods("sales", "nightly-1"), pod(Case("", "", flow(running(), "Running"))))
-        seen = clock.run(gather_run(world, ("sales", "nightly")))
+        world = MemoryController(cluster)
+        world.observe_run(flow_run("RUNNING"))
+        cluster.put(PODS.path("sales", "nightly-1"), pod(Case("", "", flow(running(), "Running"))))
+        seen = clock.run(gather_run(world.context, ("sales", "nightly")))
         assert seen
         assert list(seen.workloads) == [1]
-        del cluster.objects[paths.pods("sales", "nightly-1")]
-        world.pods.remove(("sales", "nightly-1"))
-        seen = clock.run(gather_run(world, ("sales", "nightly")))
+        del cluster.objects[PODS.path("sales", "nightly-1")]
+        world.context.workloads.remove(("sales", "nightly-1"))
+        seen = clock.run(gather_run(world.context, ("sales", "nightly")))
         assert seen
         assert not seen.workloads
 
     def test_an_api_server_that_does_not_answer_says_nothing_about_the_pod(self, clock: Clock, cluster: MemoryCluster) -> None:
-        world = World(cast("Cluster", cluster), Settings())
-        world.runs.put(flow_run("RUNNING"))
+        world = MemoryController(cluster)
+        world.observe_run(flow_run("RUNNING"))
         cluster.fault = lambda _method, _path: ApiError(503, "ServiceUnavailable", "down")
-        with pytest.raises(ApiError):
-            clock.run(gather_run(world, ("sales", "nightly")))
+        with pytest.raises(PortError):
+            clock.run(gather_run(world.context, ("sales", "nightly")))
 
 
 class TestRow18:
     def test_what_holds_a_pod_back_is_in_its_last_warning(self, clock: Clock, cluster: MemoryCluster) -> None:
-        world = World(cast("Cluster", cluster), Settings())
-        world.runs.put(flow_run("PENDING", nextTime="2026-03-04T05:10:00.000000Z"))
-        world.pods.put(pod(Case("", "", starting(waiting("ContainerCreating")))))
+        world = MemoryController(cluster)
+        world.observe_run(flow_run("PENDING", nextTime="2026-03-04T05:10:00.000000Z"))
+        world.observe_pod(pod(Case("", "", starting(waiting("ContainerCreating")))))
         for minute, reason in ((1, "FailedScheduling"), (9, "FailedMount"), (5, "FailedCreatePodSandBox")):
             event = {"reason": reason, "message": f"{reason} at {minute}", "lastTimestamp": f"2026-03-04T05:0{minute}:00Z"}
-            cluster.put(f"{paths.events('sales')}/{reason.lower()}", event)
-        seen = clock.run(gather_run(world, ("sales", "nightly")))
+            cluster.put(f"{EVENTS.path('sales')}/{reason.lower()}", event)
+        seen = clock.run(gather_run(world.context, ("sales", "nightly")))
         assert seen
         start_issue = seen.workloads[1].start_issue
         assert start_issue

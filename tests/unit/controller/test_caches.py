@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mintaka_controller.ports import OwnedWorkload, Snapshot
+from mintaka_controller.run_cache import RunCache, name_of, version_of
+from mintaka_controller.workload_cache import WorkloadCache
 from mintaka_core.names import API_VERSION
-from mintaka_operator.stores import PodStore, ResourceStore, name_of, version_of
+from mintaka_operator.kubernetes_workloads import owned_workload
 
 
 def flow_run(name: str = "a", version: int = 1, uid: str = "u1", deployment: str = "", state: str = "", **status: Any) -> dict[str, Any]:
@@ -41,10 +44,17 @@ def pod(
     }
 
 
-class TestResourceStore:
+def owned(**values: Any) -> OwnedWorkload:
+    """A pod of a FlowRun as the cache takes it."""
+    found = owned_workload(pod(**values))
+    assert found is not None
+    return found
+
+
+class TestRunCache:
     def test_an_object_is_kept_with_what_is_asked_of_many_at_once(self) -> None:
-        store = ResourceStore()
-        assert store.put(flow_run(version=7, deployment="d", state="FAILED", endTime="2026-03-04T05:00:00.000001Z"))
+        store = RunCache()
+        assert store.put(Snapshot(flow_run(version=7, deployment="d", state="FAILED", endTime="2026-03-04T05:00:00.000001Z")))
         entry = store.get(("n", "a"))
         assert entry
         assert (entry.version, entry.uid, entry.deployment, entry.state, entry.end_reason) == (7, "u1", "d", "FAILED", "Why")
@@ -52,43 +62,43 @@ class TestResourceStore:
         assert entry.finished
 
     def test_a_run_that_goes_on_is_not_finished(self) -> None:
-        store = ResourceStore()
-        store.put(flow_run(state="RUNNING"))
-        store.put(flow_run("b"))
+        store = RunCache()
+        store.put(Snapshot(flow_run(state="RUNNING")))
+        store.put(Snapshot(flow_run("b")))
         assert [bool((entry := store.get(("n", name))) and entry.finished) for name in "ab"] == [False, False]
 
     @pytest.mark.parametrize(("version", "news"), [(6, False), (7, False), (8, True)])
     def test_only_what_is_newer_is_news(self, version: int, news: bool) -> None:
-        store = ResourceStore()
-        store.put(flow_run(version=7, state="PENDING"))
-        assert store.put(flow_run(version=version, state="RUNNING")) is news
+        store = RunCache()
+        store.put(Snapshot(flow_run(version=7, state="PENDING")))
+        assert store.put(Snapshot(flow_run(version=version, state="RUNNING"))) is news
         assert dict(+store.states) == {"RUNNING" if news else "PENDING": 1}
 
     def test_versions_are_compared_as_numbers(self) -> None:
-        store = ResourceStore()
-        store.put(flow_run(version=9))
-        assert store.put(flow_run(version=10))
+        store = RunCache()
+        store.put(Snapshot(flow_run(version=9)))
+        assert store.put(Snapshot(flow_run(version=10)))
 
     def test_an_object_of_another_uid_is_not_removed(self) -> None:
-        store = ResourceStore()
-        store.put(flow_run(uid="new"))
+        store = RunCache()
+        store.put(Snapshot(flow_run(uid="new")))
         assert not store.remove(("n", "a"), "old")
         assert store.remove(("n", "a"), "new")
         assert not store.remove(("n", "a"), "new"), "it was known no more"
 
     def test_it_is_removed_whatever_its_uid_where_none_is_named(self) -> None:
-        store = ResourceStore()
-        store.put(flow_run())
+        store = RunCache()
+        store.put(Snapshot(flow_run()))
         assert store.remove(("n", "a"))
         assert len(store) == 0
 
     def test_managed_fields_are_not_kept(self) -> None:
-        store, run = ResourceStore(), flow_run()
+        store, run = RunCache(), flow_run()
         run["metadata"]["managedFields"] = [{"manager": "kubectl"}]
-        store.put(run)
-        entry = store.get(("n", "a"))
-        assert entry
-        assert b"managedFields" not in entry.raw
+        store.put(Snapshot(run))
+        raw = store.raw(("n", "a"))
+        assert raw
+        assert b"managedFields" not in raw
 
     def test_names_and_versions_are_read_from_metadata(self) -> None:
         assert name_of({"metadata": {"name": "x"}}) == ("", "x")
@@ -122,12 +132,12 @@ pod_changes = st.lists(
 class TestAnySequenceOfChanges:
     @given(resource_changes)
     def test_resources_and_their_indices_agree_with_a_plain_dict(self, changes: list[tuple[str, str, int, str, str, str]]) -> None:
-        store, model = ResourceStore(), dict[str, tuple[int, str, str, str]]()
+        store, model = RunCache(), dict[str, tuple[int, str, str, str]]()
         for change, name, version, uid, deployment, state in changes:
             known = model.get(name)
             if change == "put":
                 news = known is None or version > known[0]
-                assert store.put(flow_run(name, version, uid, deployment, state)) is news
+                assert store.put(Snapshot(flow_run(name, version, uid, deployment, state))) is news
                 if news:
                     model[name] = (version, uid, deployment, state)
             else:
@@ -139,22 +149,22 @@ class TestAnySequenceOfChanges:
             assert sorted(store.names()) == sorted(("n", name) for name in model)
             for of in ("d", "e", ""):
                 expected = {("n", name) for name, kept in model.items() if kept[2] == of and of}
-                assert {key for key, _ in store.of_deployment(("n", of))} == expected
+                assert set(store.active(("n", of))) == expected, "none of them has an end time"
 
     @given(pod_changes)
     def test_pods_and_their_indices_agree_with_a_plain_dict(self, changes: list[tuple[str, str, int, str, str | None, str]]) -> None:
-        store, model = PodStore(), dict[str, tuple[int, str, str, str]]()
+        store, model = WorkloadCache(), dict[str, tuple[int, str, str, str]]()
         for change, name, version, uid, run, phase in changes:
             known = model.get(name)
             if change == "put":
-                news = run is not None and (known is None or version > known[0])
-                told = store.put(pod(name, version, uid, run, phase=phase, attempt=int(name[-1])))
-                assert told is None or told == ("n", run)
-                if news and run:
-                    assert (told is None) == (known is not None and (known[1], known[3]) == (uid, phase) and known[2] == run)
-                    model[name] = (version, uid, run, phase)
-                else:
-                    assert told is None
+                owned = owned_workload(pod(name, version, uid, run, phase=phase, attempt=int(name[-1])))
+                assert (owned is None) == (run is None)
+                if owned and run:
+                    news = known is None or version > known[0]
+                    changed = store.put(owned)
+                    assert changed == (news and (known is None or known[1:] != (uid, run, phase)))
+                    if news:
+                        model[name] = (version, uid, run, phase)
             else:
                 there = known is not None and known[1] == uid
                 assert store.remove(("n", name), uid) == (("n", known[2]) if known and there else None)
@@ -169,35 +179,31 @@ class TestAnySequenceOfChanges:
                 assert set(seen) == {int(name[-1]) for name, _ in expected}
 
 
-class TestPodStore:
-    def test_the_run_is_told_of_only_what_matters_to_it(self) -> None:
-        store = PodStore()
-        assert store.put(pod(version=1)) == ("n", "a")
-        assert store.put(pod(version=2)) is None, "the same diagnosis"
-        assert store.put(pod(version=3, phase="Failed")) == ("n", "a")
-        assert store.put(pod(version=2)) is None, "an old event"
-
-    def test_a_pod_of_no_flow_run_is_ignored(self) -> None:
-        store = PodStore()
-        assert store.put(pod(run=None)) is None
-        assert len(store) == 0
+class TestWorkloadCache:
+    def test_only_what_matters_to_the_run_is_news(self) -> None:
+        store = WorkloadCache()
+        assert store.put(owned(version=1))
+        assert not store.put(owned(version=2)), "the same diagnosis"
+        assert store.put(owned(version=3, phase="Failed"))
+        assert not store.put(owned(version=2)), "an old event"
 
     def test_workloads_are_those_of_the_run_of_that_uid(self) -> None:
-        store = PodStore()
-        store.put(pod(run_uid="old"))
+        store = WorkloadCache()
+        store.put(owned(run_uid="old"))
         assert list(store.of_run(("n", "a"), "old")) == [1]
         assert store.of_run(("n", "a"), "new") == {}
+        assert [each.owner_uid for each in store.owned_by(("n", "a"))] == ["old"]
 
     def test_a_pod_of_another_uid_is_not_removed(self) -> None:
-        store = PodStore()
-        store.put(pod(uid="new"))
+        store = WorkloadCache()
+        store.put(owned(uid="new"))
         assert store.remove(("n", "a-1"), "old") is None
         assert store.remove(("n", "a-1"), "new") == ("n", "a")
         assert store.get(("n", "a-1")) is None
 
     def test_a_pod_that_changes_its_owner_leaves_the_old_one(self) -> None:
-        store = PodStore()
-        store.put(pod(version=1, run="a"))
-        store.put(pod(version=2, run="b", uid="p2"))
+        store = WorkloadCache()
+        store.put(owned(version=1, run="a"))
+        store.put(owned(version=2, run="b", uid="p2"))
         assert store.of_run(("n", "a")) == {}
-        assert list(store.runs()) == [("n", "b")]
+        assert store.runs() == [("n", "b")]

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from mintaka_operator.queueing import WorkQueue
+from mintaka_controller.work_queue import WorkQueue
 
 
 class TestWritesOfTheWorker:

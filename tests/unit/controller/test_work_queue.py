@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumping import Clock, JumpingLoop
-from mintaka_operator import queueing
-from mintaka_operator.queueing import WorkQueue
+from mintaka_controller.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -173,11 +171,9 @@ class TestAnyInterleaving:
         self, wishes: list[tuple[str, str, float, float]], workers: int, effort: float
     ) -> None:
         clock = Clock(JumpingLoop())  # one for each example
-        previous, queueing.time = queueing.time, SimpleNamespace(monotonic=clock.now)  # type: ignore[assignment]
         try:
             clock.run(self._story(clock, wishes, workers, effort))
         finally:
-            queueing.time = previous  # type: ignore[assignment]
             clock.loop.close()
 
     async def _story(self, clock: Clock, wishes: list[tuple[str, str, float, float]], workers: int, effort: float) -> None:

@@ -4,48 +4,61 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memory_controller import MemoryController
+from mintaka_controller.context import ControllerSettings
+from mintaka_controller.ports import Snapshot
 from mintaka_core.names import API_VERSION
-from mintaka_operator import paths
-from mintaka_operator.cluster import ApiError, Cluster
-from mintaka_operator.relisting import Relister
-from mintaka_operator.settings import Settings
-from mintaka_operator.stores import name_of
-from mintaka_operator.world import World
+from mintaka_kubernetes.resources import FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
+from mintaka_operator.cluster import ApiError
 
 if TYPE_CHECKING:
     from jumping import Clock
     from memory_cluster import MemoryCluster
 
 PERIOD = 20
-RUN = paths.flow_runs("n", "a")
-DEPLOYMENT = paths.flow_deployments("n", "d")
-POD = paths.pods("n", "a-1")
+RUN = FLOW_RUNS.path("n", "a")
+DEPLOYMENT = FLOW_DEPLOYMENTS.path("n", "d")
+POD = PODS.path("n", "a-1")
 
 
 class Healer:
-    """A relister whose observations go into the stores, as the operator's do."""
+    """A resync whose observations go into the caches, and are noted."""
 
     def __init__(self, cluster: MemoryCluster, *namespaces: str) -> None:
-        settings = Settings(namespaces=namespaces, relist=timedelta(seconds=PERIOD))
-        self.world = World(cast("Cluster", cluster), settings)
-        self.told: list[tuple[str, str | None, str]] = []
+        settings = ControllerSettings(relist=timedelta(seconds=PERIOD))
+        self.world = MemoryController(cluster, *namespaces, settings=settings)
+        self.told: list[tuple[str, str]] = []
         self.woken: list[tuple[str, str]] = []
-        self.relister = Relister(self.world, self.observe, self.woken.append)
+        controller = self.world.controller
+        self.resync = controller.resync
+        for kind in ("run", "deployment", "workload"):
+            for what in ("observe", "forget"):
+                self._note(controller, f"{what}_{kind}")
+        wake = controller.wake_run
 
-    def observe(self, plural: str, kind: str | None, found: dict[str, Any]) -> None:
-        """Take in what was missed."""
-        self.told.append((plural, kind, name_of(found)[1]))
-        store: Any = {"pods": self.world.pods, "flowruns": self.world.runs, "flowdeployments": self.world.deployments}[plural]
-        store.remove(name_of(found)) if kind == "DELETED" else store.put(found)
+        def noted(run: tuple[str, str], version: int = 0) -> None:
+            self.woken.append(run)
+            wake(run, version)
+
+        controller.wake_run = noted  # type: ignore[method-assign]
+
+    def _note(self, controller: Any, name: str) -> None:
+        original = getattr(controller, name)
+
+        def noted(*given: Any) -> bool:
+            self.told.append(tuple(name.split("_")))  # type: ignore[arg-type]
+            return bool(original(*given))
+
+        setattr(controller, name, noted)
 
     async def rounds(self, number: int) -> None:
         """Let it run for some rounds."""
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(self.relister.run(), number * (PERIOD + 7))
+            await asyncio.wait_for(self.resync.run(), number * (PERIOD + 7))
 
 
 @pytest.fixture
@@ -65,36 +78,36 @@ def there(cluster: MemoryCluster) -> None:
 class TestHealing:
     def test_what_no_watch_told_of_is_told(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         there(cluster)
-        assert clock.run(healer.relister.heal()) == 3
-        assert sorted(healer.told) == [("flowdeployments", "MODIFIED", "d"), ("flowruns", "MODIFIED", "a"), ("pods", "MODIFIED", "a-1")]
-        assert clock.run(healer.relister.heal()) == 0, "and then it is known"
+        assert clock.run(healer.resync.heal()) == 3
+        assert sorted(healer.told) == [("observe", "deployment"), ("observe", "run"), ("observe", "workload")]
+        assert clock.run(healer.resync.heal()) == 0, "and then it is known"
 
     def test_a_change_is_told(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         there(cluster)
-        clock.run(healer.relister.heal())
+        clock.run(healer.resync.heal())
         healer.told.clear()
         cluster.put(RUN, cluster.objects[RUN])
-        assert clock.run(healer.relister.heal()) == 1
-        assert healer.told == [("flowruns", "MODIFIED", "a")]
+        assert clock.run(healer.resync.heal()) == 1
+        assert healer.told == [("observe", "run")]
 
     @pytest.mark.parametrize("path", [RUN, DEPLOYMENT, POD])
     def test_a_deletion_is_told(self, clock: Clock, cluster: MemoryCluster, healer: Healer, path: str) -> None:
         there(cluster)
-        clock.run(healer.relister.heal())
+        clock.run(healer.resync.heal())
         healer.told.clear()
         del cluster.objects[path]
-        assert clock.run(healer.relister.heal()) == 1
-        assert [kind for _, kind, _ in healer.told] == ["DELETED"]
+        assert clock.run(healer.resync.heal()) == 1
+        assert [what for what, _ in healer.told] == ["forget"]
 
     def test_an_event_on_its_way_was_not_missed(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         there(cluster)
-        clock.run(healer.relister.heal())
+        clock.run(healer.resync.heal())
         healer.told.clear()
 
         async def story() -> int:
             news = cluster.put(RUN, cluster.objects[RUN])
-            clock.loop.call_later(1, healer.world.runs.put, news)
-            return await healer.relister.heal()
+            clock.loop.call_later(1, healer.world.context.runs.put, Snapshot(news))
+            return await healer.resync.heal()
 
         assert clock.run(story()) == 0
         assert healer.told == []
@@ -103,23 +116,25 @@ class TestHealing:
         async def story() -> int:
             def late(method: str, path: str) -> None:
                 if method == "LIST" and path.endswith("flowruns"):
-                    clock.loop.call_soon(lambda: healer.world.runs.put(cluster.put(RUN, {"metadata": {"uid": "u"}, "spec": {}})))
+                    clock.loop.call_soon(
+                        lambda: healer.world.context.runs.put(Snapshot(cluster.put(RUN, {"metadata": {"uid": "u"}, "spec": {}})))
+                    )
 
             cluster.fault = late
-            return await healer.relister.heal()
+            return await healer.resync.heal()
 
-        healer.world.runs.put(cluster.put(paths.flow_runs("n", "b"), {"metadata": {"uid": "x"}, "spec": {}}))
+        healer.world.context.runs.put(Snapshot(cluster.put(FLOW_RUNS.path("n", "b"), {"metadata": {"uid": "x"}, "spec": {}})))
         assert clock.run(story()) == 0
-        assert len(healer.world.runs) == 2
+        assert len(healer.world.context.runs) == 2
 
     def test_a_pod_that_belongs_to_no_flow_run_is_nobodys_business(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         cluster.put(POD, {"metadata": {"uid": "w", "creationTimestamp": "2026-03-04T05:00:00Z"}, "status": {}})
-        assert clock.run(healer.relister.heal()) == 0
+        assert clock.run(healer.resync.heal()) == 0
 
     def test_only_the_namespaces_it_serves_are_listed(self, clock: Clock, cluster: MemoryCluster) -> None:
         there(cluster)
-        assert clock.run(Healer(cluster, "m", "o").relister.heal()) == 0
-        assert clock.run(Healer(cluster, "m", "n").relister.heal()) == 3
+        assert clock.run(Healer(cluster, "m", "o").resync.heal()) == 0
+        assert clock.run(Healer(cluster, "m", "n").resync.heal()) == 3
 
 
 class TestDeafness:
@@ -128,7 +143,7 @@ class TestDeafness:
             for round_number, deaf in ((1, False), (2, True), (3, True)):
                 there(cluster)
                 await healer.rounds(1)
-                assert healer.relister.deaf is deaf, round_number
+                assert healer.resync.deaf is deaf, round_number
 
         clock.run(story())
 
@@ -137,9 +152,9 @@ class TestDeafness:
             for _ in range(2):
                 there(cluster)
                 await healer.rounds(1)
-            assert healer.relister.deaf
+            assert healer.resync.deaf
             await healer.rounds(1)
-            assert not healer.relister.deaf
+            assert not healer.resync.deaf
 
         clock.run(story())
 
@@ -148,7 +163,7 @@ class TestDeafness:
             there(cluster)
             cluster.fault = lambda _method, _path: ApiError(503, "ServiceUnavailable", "down")
             await healer.rounds(3)
-            assert (healer.relister.deaf, healer.told) == (False, [])
+            assert (healer.resync.deaf, healer.told) == (False, [])
             cluster.fault = lambda _method, _path: None
             await healer.rounds(1)
             assert len(healer.told) == 3
@@ -157,5 +172,11 @@ class TestDeafness:
 
     def test_each_round_looks_at_every_run_that_has_a_pod(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         there(cluster)
-        clock.run(healer.rounds(1))
-        assert healer.woken == [("n", "a")]
+
+        async def story() -> None:
+            await healer.resync.heal()
+            healer.woken.clear()
+            await healer.rounds(1)
+
+        clock.run(story())
+        assert ("n", "a") in healer.woken

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintaka_operator import paths
-from mintaka_operator.applying import Stale, add_finalizer, write_status
-from mintaka_operator.cluster import ApiError, Cluster
-from mintaka_operator.gathering import gather_run
-from mintaka_operator.queueing import WorkQueue
-from mintaka_operator.settings import Settings
-from mintaka_operator.working import Key, Worker
-from mintaka_operator.world import World
+from memory_controller import MemoryController
+from mintaka_controller.applying import add_finalizer, write_run_status
+from mintaka_controller.gathering import gather_run
+from mintaka_controller.ports import Conflict
+from mintaka_kubernetes.resources import FLOW_RUNS, PODS
+from mintaka_operator.cluster import ApiError
 
 if TYPE_CHECKING:
     from memory_cluster import MemoryCluster
 
 RUN = ("sales", "nightly")
-KEY = Key("run", *RUN)
-PATH = paths.flow_runs(*RUN)
+PATH = FLOW_RUNS.path(*RUN)
 CREATED = "2026-03-04T05:00:00Z"
 
 
@@ -40,38 +37,38 @@ def pod(**status: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world(cluster: MemoryCluster) -> World:
+def world(cluster: MemoryCluster) -> MemoryController:
     """An operator's knowledge of an empty cluster."""
-    return World(cast("Cluster", cluster), Settings())
+    return MemoryController(cluster)
 
 
-def test_a_status_bears_the_version_it_was_decided_from(cluster: MemoryCluster, world: World) -> None:
+def test_a_status_bears_the_version_it_was_decided_from(cluster: MemoryCluster, world: MemoryController) -> None:
     """Also when a newer one was heard of before it is written: what that says was not considered."""
 
     async def story() -> None:
-        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING"))))
-        seen = await gather_run(world, RUN)
+        world.observe_run(dict(cluster.put(PATH, flow_run("RUNNING"))))
+        seen = await gather_run(world.context, RUN)
         assert seen
-        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING", cancel=True))))
+        world.observe_run(dict(cluster.put(PATH, flow_run("RUNNING", cancel=True))))
         version = seen.run.metadata.resource_version
         changed = seen.run.status.model_copy(update={"problem": "decided from the past"})
-        with pytest.raises(Stale):
-            await write_status(world, world.runs, version, seen.run, changed)
+        with pytest.raises(Conflict):
+            await write_run_status(world.context, seen.run, version, changed)
 
     asyncio.run(story())
     assert "problem" not in cluster.objects[PATH]["status"]
 
 
-def test_a_status_may_follow_the_finalizer(cluster: MemoryCluster, world: World) -> None:
+def test_a_status_may_follow_the_finalizer(cluster: MemoryCluster, world: MemoryController) -> None:
     """Our own write in between is no news."""
 
     async def story() -> None:
-        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING"))))
-        seen = await gather_run(world, RUN)
+        world.observe_run(dict(cluster.put(PATH, flow_run("RUNNING"))))
+        seen = await gather_run(world.context, RUN)
         assert seen
-        version = await add_finalizer(world, seen.run)
+        version = await add_finalizer(world.context, seen.run)
         changed = seen.run.status.model_copy(update={"problem": "new"})
-        await write_status(world, world.runs, version, seen.run, changed)
+        await write_run_status(world.context, seen.run, version, changed)
 
     asyncio.run(story())
     assert cluster.objects[PATH]["status"]["problem"] == "new"
@@ -79,13 +76,13 @@ def test_a_status_may_follow_the_finalizer(cluster: MemoryCluster, world: World)
 
 
 @pytest.mark.parametrize("state", ["SCHEDULED", "PAUSED", "PENDING", "RUNNING", "CANCELLING"])
-def test_a_pod_is_asked_for_in_every_state(cluster: MemoryCluster, world: World, state: str) -> None:
+def test_a_pod_is_asked_for_in_every_state(cluster: MemoryCluster, world: MemoryController, state: str) -> None:
     """A pod no watch has told of may live: another attempt beside it would be two."""
 
     async def story() -> dict[int, Any]:
-        world.runs.put(dict(cluster.put(PATH, flow_run(state))))
-        cluster.put(paths.pods("sales", "nightly-1"), pod(phase="Running"))
-        seen = await gather_run(world, RUN)
+        world.observe_run(dict(cluster.put(PATH, flow_run(state))))
+        cluster.put(PODS.path("sales", "nightly-1"), pod(phase="Running"))
+        seen = await gather_run(world.context, RUN)
         assert seen
         return dict(seen.workloads)
 
@@ -99,30 +96,28 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
-def test_a_run_is_read_anew_after(cluster: MemoryCluster, world: World, answer: ApiError) -> None:
+def test_a_run_is_read_anew_after(cluster: MemoryCluster, world: MemoryController, answer: ApiError) -> None:
     """What happened to a write is unknown until the run is read; while it cannot be, nothing is decided."""
-    queue = WorkQueue[Key]()
-    worker = Worker(world, queue)
     ended = pod(
         phase="Succeeded",
         containerStatuses=[{"name": "flow", "state": {"terminated": {"exitCode": 0, "startedAt": CREATED, "finishedAt": CREATED}}}],
     )
 
     async def story() -> None:
-        world.runs.put(dict(cluster.put(PATH, flow_run("RUNNING"))))
-        cluster.put(paths.pods("sales", "nightly-1"), ended)
-        cluster.fault = lambda method, _path: answer if method == "PATCH" else None
-        await worker.work(KEY)
+        world.observe_run(dict(cluster.put(PATH, flow_run("RUNNING"))))
+        cluster.put(PODS.path("sales", "nightly-1"), ended)
+        cluster.fault = lambda method, _path: answer if method in {"PATCH", "PUT"} else None
+        await world.reconcile(*RUN)
         cluster.fault = lambda _method, _path: ApiError(503, "ServiceUnavailable", "starting")
         cluster.requests.clear()
-        await worker.work(KEY)
+        await world.reconcile(*RUN)
         assert cluster.requests == [("GET", PATH)]
         cluster.fault = lambda _method, _path: None
         cluster.requests.clear()
-        await worker.work(KEY)
+        await world.reconcile(*RUN)
         assert cluster.requests[0] == ("GET", PATH)
         cluster.requests.clear()
-        await worker.work(KEY)
+        await world.reconcile(*RUN)
         assert ("GET", PATH) not in cluster.requests
 
     asyncio.run(story())
