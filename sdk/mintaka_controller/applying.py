@@ -14,6 +14,7 @@ from mintaka_controller.run_cache import name_of, version_of
 from mintaka_core import names
 from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
 from mintaka_core.resources.model import Condition, format_time, set_condition
+from mintaka_core.secret_parameters import UNKNOWN, SecretParameters, masked_run
 from mintaka_core.states import CRASHED
 from mintaka_core.workloads import CreateError
 
@@ -156,7 +157,9 @@ async def _write_tombstone(context: Context, run: FlowRun) -> None:
     """What the mirror never saw, kept where it will find it; a tombstone that is refused must not hold the run for ever."""
     metadata = run.metadata
     raw = context.runs.raw((metadata.namespace, metadata.name))
-    document = orjson.loads(raw) if raw else run.to_wire()
+    entry = context.deployments.get((metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
+    secrets = SecretParameters(entry.deployment.spec.parameter_schema) if entry else UNKNOWN
+    document = masked_run(orjson.loads(raw) if raw else run.to_wire(), secrets)
     try:
         await context.ports.resources.write_tombstone((metadata.namespace, metadata.name), metadata.uid, document)
     except Exists:

@@ -64,7 +64,7 @@ def is_small(raw: bytes) -> bool:
 
 
 async def _invalid_parameters(context: Context, run: FlowRun, template: FlowTemplate) -> CreateError | None:
-    schema = template.parameter_schema
+    schema = template.schema_of_merged(run.spec.parameters)
     if not schema:
         return None
     namespace, uid = run.metadata.namespace, run.metadata.uid
