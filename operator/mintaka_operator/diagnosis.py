@@ -7,7 +7,6 @@ generated from these tables.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +85,6 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         node=sys.intern(view.node),  # thousands of pods share few nodes
         container=FLOW_CONTAINER if view.container_name == FLOW_CONTAINER else view.container_name,
     )
-<<<<<<< HEAD
 
 
 def _with_remarks(end: State, view: PodView) -> State:
@@ -97,12 +95,3 @@ def _with_remarks(end: State, view: PodView) -> State:
     if view.starts_again and end.reason != "ContainerRestarted":
         remarks.append(f"the container was started {view.starts_again + 1} times, so its work may have been done more than once")
     return replace(end, message="; ".join(filter(None, remarks))) if len(remarks) > 1 else end
-
-
-def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:
-    """The end with its type replaced if the deployment says otherwise for its reason."""
-    if end is None or not verdicts or end.reason not in verdicts:
-        return end
-    return State(StateType(verdicts[end.reason]), reason=end.reason, message=end.message)
-=======
->>>>>>> 6253392 (Controller: a package of its own that speaks to ports; hold pods until their end is recorded; wait for capacity fairly)

@@ -19,7 +19,6 @@ import kopf
 import uvloop
 
 from mintaka_core.names import GROUP, VERSION
-from mintaka_kubernetes import Unreadable
 from mintaka_kubernetes.client import open_session
 from mintaka_operator import metrics
 from mintaka_operator.kopf_decoding import GuardedResponse, unmarked
@@ -97,13 +96,7 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
 
     @kopf.on.event(GROUP, VERSION, "flowdeployments", registry=registry)
     async def on_flow_deployment(event: Any, **_: Any) -> None:
-<<<<<<< HEAD
-        found = unmarked(event["object"])
-        if not isinstance(found, Unreadable):
-            observe("flowdeployments", event["type"], found)
-=======
-        observe(event["type"], event["object"])
->>>>>>> 6253392 (Controller: a package of its own that speaks to ports; hold pods until their end is recorded; wait for capacity fairly)
+        observe(event["type"], unmarked(event["object"]))
 
     return registry
 
