@@ -7,6 +7,7 @@ generated from these tables.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from mintaka_operator.podview import PodView, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mintaka_core.states import State
 
 #: Kubernetes cuts times to whole seconds: what ended at 10:00:00 may have ended just before 10:00:01.
 _WHOLE_SECOND = timedelta(seconds=1)

@@ -20,7 +20,19 @@ _RUNS = {PENDING_TIMEOUT, SCHEDULING_GATED, SUSPENDED_ITSELF, "Cancelled", "Canc
     "TooManySuspensions",
 }
 #: Of resources that cannot be run as they are.
-_RESOURCES = {"DeploymentNotFound", "ConfigMapNotFound", "InvalidTemplate", "InvalidParameters", "InvalidResume", "InvalidSchedule"} | {
+_RESOURCES = {
+    "DeploymentNotFound",
+    "ConfigMapNotFound",
+    "InvalidTemplate",
+    "InvalidParameters",
+    "ParametersNotChecked",
+    "InvalidResource",
+    "ResourceTooLarge",
+    "TooDeep",
+    "Unreadable",
+    "InvalidResume",
+    "InvalidSchedule",
+} | {
     "ParametersTooLarge",
     "ResourceTooLarge",
     "SourceTooLarge",

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from mintaka_operator import metrics
 from mintaka_operator.transition_reasons import KNOWN_REASONS, reason_class
 
-MODULES = ("mintaka_core.limits", "mintaka_core.rules", "mintaka_core.reconciling.again", "mintaka_core.reconciling.ends", "mintaka_core.reconciling.following", "mintaka_core.reconciling.runs", "mintaka.runner", "mintaka.termination", "mintaka_operator.pods", "mintaka_operator.exits", "mintaka_operator.disruptions")  # fmt: skip
+MODULES = ("mintaka_controller.applying", "mintaka_controller.create_checks", "mintaka_controller.gathering", "mintaka_core.limits", "mintaka_core.rules", "mintaka_core.reconciling.reruns", "mintaka_core.reconciling.cleanup", "mintaka_core.reconciling.active_runs", "mintaka_core.reconciling.runs", "mintaka.runner", "mintaka.termination", "mintaka_operator.pods", "mintaka_operator.exits", "mintaka_operator.disruptions")  # fmt: skip
 #: Calls whose first argument, or whose `reason`, is the reason of a state.
 MAKERS = {"State", "Crashed", "Failed", "Cancelled", "crashed", "CreateError", "Excess", "_final", "scheduled", "run_again", "_fault"}
 
@@ -38,7 +38,7 @@ def test_a_reason_that_mintaka_gives_is_counted_by_its_name(module: str) -> None
 
 def test_the_search_finds_reasons() -> None:
     """Else the test above could not fail."""
-    assert {"PodDisappeared", "NodeLost"} <= reasons_in("mintaka_core.reconciling.following")
+    assert {"PodDisappeared", "NodeLost"} <= reasons_in("mintaka_core.reconciling.active_runs")
     assert "ContainerRestarted" in reasons_in("mintaka.runner")
 
 
