@@ -17,14 +17,14 @@ DELETED_TIME = "2026-03-04T06:00:00Z"
 class MemoryCluster:
     """The part of an API server that the operator's modules use: objects by path, versions that grow, finalizers, faults on demand.
 
-    `fault` is asked before each request, with method and path: it may return an ApiError to raise, or seconds to hang.
+    `fault` is asked before each request, with method and path: it may return an exception to raise, or seconds to hang.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.texts: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
-        self.fault: Callable[[str, str], ApiError | float | None] = lambda _method, _path: None
+        self.fault: Callable[[str, str], Exception | float | None] = lambda _method, _path: None
         self._version = 100
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class MemoryCluster:
     async def _arrive(self, method: str, path: str) -> None:
         self.requests.append((method, path))
         fault = self.fault(method, path)
-        if isinstance(fault, ApiError):
+        if isinstance(fault, Exception):
             raise fault
         if fault is not None:
             await asyncio.sleep(fault)
@@ -47,6 +47,16 @@ class MemoryCluster:
         if path not in self.objects:
             raise ApiError(404, "NotFound", f"{path} not found")
         return self.objects[path]
+
+    async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> dict[str, Any]:
+        """As the shared client has it."""
+        match method:
+            case "GET":
+                return await self.get(path)
+            case "POST":
+                return await self.create(path, body)
+        assert method == "PUT"
+        return await self.replace(path, body)
 
     async def read(self, path: str, **_: Any) -> dict[str, Any]:
         """Read one object."""

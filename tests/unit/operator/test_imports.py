@@ -9,7 +9,7 @@ _LOADED = """
 import sys
 from mintaka_operator import __main__
 with __main__._without_clients():
-    import mintaka_operator.running
+    import mintaka_operator.replica
 loaded = {name for name in ("kubernetes", "kubernetes_asyncio", "pykube") if name in sys.modules}
 assert not loaded, loaded
 import kubernetes.config
