@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import orjson
 from pydantic import ValidationError
 
 from mintaka_api.queries.mirrored import MirroredRun, vanished_state, vanished_transition
 from mintaka_core.errors import InvalidResource
+from mintaka_core.reports import storable
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.states import SCHEDULED
 from mintaka_history.codes import STATE_CODES, TERMINAL_CODES, NameKind, stored_name
 from mintaka_history.instants import optional_microseconds, to_microseconds
+from mintaka_history.json_text import encode_storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ def words_of_run(observed: ObservedRun, deployment_tags: tuple[str, ...]) -> set
 def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
     """The tags a run can be found by: its own, its template's, its deployment's."""
     template = run.spec.template.tags if run.spec.template else ()
-    return tuple(dict.fromkeys((*run.spec.tags, *template, *deployment_tags)))
+    return tuple(dict.fromkeys(storable(tag) for tag in (*run.spec.tags, *template, *deployment_tags)))
 
 
 def run_rows(observed: ObservedRun, ids: Mapping[Word, int], deployment_tags: tuple[str, ...]) -> MirroredRun:
@@ -122,8 +123,8 @@ def run_rows(observed: ObservedRun, ids: Mapping[Word, int], deployment_tags: tu
         "reason": clean(state.reason) if state else None,
         "message": clean(state.message) if state else None,
         "pod": status.pod_name,
-        "tags": encoded(tags) if tags else None,
-        "parameters": encoded(run.spec.parameters) if run.spec.parameters else None,
+        "tags": encode_storable(tags) if tags else None,
+        "parameters": encode_storable(run.spec.parameters) if run.spec.parameters else None,
     }
     transitions = [_transition_row(observed.transitions[sequence]) for sequence in sorted(observed.transitions)]
     if observed.gone_time is not None and row["state"] not in TERMINAL_CODES:
@@ -143,9 +144,9 @@ def deployment_row(deployment: FlowDeployment, namespace: int, gone_time: int | 
         "created": optional_microseconds(metadata.creation_timestamp) or 0,
         "deleted": gone_time,
         "generation": metadata.generation,
-        "tags": encoded(deployment.spec.tags) if deployment.spec.tags else None,
-        "spec": encoded(deployment.spec.to_wire()),
-        "status": encoded(deployment.status.to_wire()),
+        "tags": encode_storable(deployment.spec.tags) if deployment.spec.tags else None,
+        "spec": encode_storable(deployment.spec.to_wire()),
+        "status": encode_storable(deployment.status.to_wire()),
     }
 
 
@@ -155,13 +156,8 @@ def resource_version(text: str) -> int:
 
 
 def clean(text: str) -> str | None:
-    """Text as the database takes it: without NUL, None for empty."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") or None
-
-
-def encoded(value: Any) -> str:
-    """JSON text without NUL, which PostgreSQL cannot keep."""
-    return msgspec.json.encode(value).decode().replace("\\u0000", "\\ufffd")
+    """Text as the database takes it, None for empty."""
+    return storable(text) or None
 
 
 def _transition_row(transition: TransitionStatus) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import msgspec
 from mintaka_core.errors import MintakaError
 from mintaka_history.codes import StateWord, Trail
 from mintaka_history.instants import LATEST_MICROSECONDS
+from mintaka_history.json_text import storable_json, without_nul
 
 #: Task runs and log lines together that one report may hold.
 ITEMS_LIMIT = 5000
@@ -146,19 +147,28 @@ class RunReport(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(RunReport)
 
 
-def decode(body: bytes) -> RunReport:
-    """The report in `body`.
+def _decode(body: bytes) -> RunReport:
+    """Decode, once more without halves of surrogate pairs if the body cannot be read: reading it for them first would cost each body."""
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        cleaned = storable_json(body)
+        if cleaned == body:
+            raise
+    return _decoder.decode(cleaned)
 
-    PostgreSQL cannot keep NUL in a text; it is replaced here, in the rare body that has one.
+
+def decode(body: bytes) -> RunReport:
+    """The report in `body`; what a database cannot keep in a text (NUL, half of a surrogate pair) is replaced.
 
     Raises:
         MalformedReport: it is not a report.
         OversizedReport: it holds too much.
     """
-    if b"\\u0000" in body:
-        body = body.replace(b"\\u0000", b"\\ufffd")
     try:
-        report = _decoder.decode(body)
+        report = _decode(without_nul(body))
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
         place = path.removesuffix("`").removeprefix("$").removeprefix(".")

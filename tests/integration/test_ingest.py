@@ -77,6 +77,56 @@ async def test_a_report_is_stored_as_it_was_sent(database_url: str) -> None:
         ]
 
 
+LOOKALIKES = (r"C:\u0000_backup", json.dumps({"nul": "\0", "half": "\ud800"}), "\\" * 3 + "u0000", "\U0001f600 \\ud83d")
+
+
+@pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "as it is"])
+async def test_a_text_comes_back_as_it_was_sent_whatever_it_looks_like(database_url: str, ascii_only: bool) -> None:
+    """Parameters, messages, lines, tags and artifacts that hold backslashes, or JSON with escapes in it."""
+    artifact = {"kind": "table", "seq": 1, "created": 1, "updated": 1}
+    transitions = [[1, "RUNNING", "", 1, "", [], "", LOOKALIKES[0]]]
+    local = {"flow": "main", "created": 1, "parameters": {text: [text] for text in LOOKALIKES}, "transitions": transitions}
+    body = report(
+        1,
+        [task(n, message=text, tags=[text]) for n, text in enumerate(LOOKALIKES)],
+        logs=[{"seq": n, "time": 1_790_000_000_000_000, "message": text} for n, text in enumerate(LOOKALIKES)],
+        artifacts=[{**artifact, "id": str(uuid.uuid4()), "data": {"rows": LOOKALIKES}}],
+        flow_run={"name": "run", "namespace": "ns", "local": local},
+    )
+    async with running(Settings(database_url=database_url, mirror=False)) as client:
+        sent = json.dumps(body, ensure_ascii=ascii_only).encode()
+        assert (await client.post(REPORTS, content=sent)).status_code == 200
+        run = (await client.get(f"{API}/flow-runs/{UID}")).json()
+        assert run["parameters"] == {text: [text] for text in LOOKALIKES}
+        assert run["state"]["message"] == LOOKALIKES[0]
+        assert [(item["message"], item["tags"]) for item in await tasks_of(client)] == [(text, [text]) for text in LOOKALIKES]
+        for text in LOOKALIKES:
+            assert len((await client.get(f"{API}/task-runs", params={"tag": text})).json()["items"]) == 1
+        lines = (await client.get(f"{API}/flow-runs/{UID}/logs")).json()["items"]
+        assert [line["message"] for line in lines] == list(LOOKALIKES)
+        (stored,) = (await client.get(f"{API}/flow-runs/{UID}/artifacts")).json()["items"]
+        assert stored["data"] == {"rows": list(LOOKALIKES)}
+
+
+async def test_what_no_database_keeps_is_replaced(database_url: str) -> None:
+    """NUL and halves of surrogate pairs, in the same places; the rest of the report is stored."""
+    text, stored = "a\0b\ud800c", "a\ufffdb\ufffdc"
+    body = report(
+        1,
+        [task(0, message=text, tags=[text])],
+        logs=[{"seq": 0, "time": 1_790_000_000_000_000, "message": text}],
+        artifacts=[{"id": str(uuid.uuid4()), "kind": "table", "seq": 1, "created": 1, "updated": 1, "data": {text: text}}],
+    )
+    async with running(Settings(database_url=database_url, mirror=False)) as client:
+        assert (await client.post(REPORTS, content=json.dumps(body).encode())).status_code == 200
+        (item,) = await tasks_of(client)
+        assert (item["message"], item["tags"]) == (stored, [stored])
+        (line,) = (await client.get(f"{API}/flow-runs/{UID}/logs")).json()["items"]
+        assert line["message"] == stored
+        (artifact,) = (await client.get(f"{API}/flow-runs/{UID}/artifacts")).json()["items"]
+        assert artifact["data"] == {stored: stored}
+
+
 async def test_reports_may_come_repeated_and_out_of_order(database_url: str) -> None:
     """Whatever the order, the highest `seq` of each task run and the newest counts remain."""
     states = {1: "PENDING", 2: "RUNNING", 3: "COMPLETED"}

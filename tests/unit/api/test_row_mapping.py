@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from api_testing import ORDINARY, seen_run
 from mintaka_api.finalizers import release_of
 from mintaka_api.queries.mirrored import VANISHED_RULE
-from mintaka_api.row_mapping import ObservedRun, read_deployment, read_run, resource_version, run_rows, words_of_run
+from mintaka_api.row_mapping import ObservedRun, deployment_row, read_deployment, read_run, resource_version, run_rows, words_of_run
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
@@ -107,10 +108,21 @@ def test_resource_versions_are_numbers_where_they_can_be(text: str, number: int)
     assert resource_version(text) == number
 
 
-def test_nul_never_reaches_the_database() -> None:
-    """PostgreSQL could not keep it."""
-    document = seen_run("one", ORDINARY[:1], spec={"template": {"entrypoint": "a:b"}, "parameters": {"x": "\0"}})
-    document["status"]["state"]["message"] = "a\0b"
-    row = run_rows(observed(document), IDS, ()).row
-    assert "\0" not in row["message"]
-    assert "u0000" not in row["parameters"]
+ODD_TEXTS = {
+    "a path with what looks like an escape": (r"C:\u0000_backup", r"C:\u0000_backup"),
+    "JSON in a text": (json.dumps({"nul": "\0", "half": "\ud800"}), json.dumps({"nul": "\0", "half": "\ud800"})),
+    "NUL": ("a\0b", "a\ufffdb"),
+}
+
+
+@pytest.mark.parametrize(("text", "stored"), ODD_TEXTS.values(), ids=ODD_TEXTS)
+def test_only_what_the_database_cannot_keep_is_replaced(text: str, stored: str) -> None:
+    """In parameters, tags and messages of a run, and in the spec of a deployment."""
+    document = seen_run("one", ORDINARY[:1], spec={"template": {"entrypoint": "a:b"}, "parameters": {text: text}, "tags": [text]})
+    document["status"]["state"]["message"] = text
+    run = observed(document)
+    assert words_of_run(run, (text,)) == {(NameKind.NAMESPACE, "ns"), (NameKind.TAG, stored)}
+    row = run_rows(run, IDS | {(NameKind.TAG, stored): 5}, ()).row
+    assert (row["message"], json.loads(row["tags"]), json.loads(row["parameters"])) == (stored, [stored], {stored: stored})
+    deployment = {"metadata": {"name": "d", "namespace": "ns", "uid": "u"}, "spec": {"entrypoint": "a:b", "parameters": {"p": text}}}
+    assert json.loads(deployment_row(read_deployment(deployment), 1, None)["spec"])["parameters"] == {"p": stored}
