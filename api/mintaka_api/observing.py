@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.api.requests")
 
 _ERROR = 500
+#: Clients may send any word as a method; each would be a label of its own.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
@@ -45,7 +47,8 @@ class Observer:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.requests.labels(scope["method"], route, status).inc()
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, route, status).inc()
             self._metrics.request_seconds.labels(route).observe(seconds)
             level = logging.WARNING if status >= _ERROR else logging.DEBUG if scope["method"] == "GET" else logging.INFO
             if logger.isEnabledFor(level):

@@ -210,7 +210,12 @@ def test_sequences_may_come_repeated_and_out_of_order(database: Database) -> Non
         assert run is not None
         assert key is not None
         assert (run.sequence, run.state.type, run.history_complete) == (4, StateType.COMPLETED, True)
-        assert [transition.sequence for transition in queries.transitions(connection, key.no)] == [1, 2, 3, 4]
+        assert [transition.sequence for transition in queries.transitions(connection, key.no, Page(10, descending=False)).items] == [
+            1,
+            2,
+            3,
+            4,
+        ]
     assert STATE_CODES[StateType.COMPLETED] == 4
 
 

@@ -11,7 +11,7 @@ from mintaka_api.answers import ArtifactPage, FlowRunPage, LogPage, TransitionPa
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.answering import answer, canonical_uid, current_attempt, documented, known_run, page_answer
-from mintaka_api.routes.parameters import FlowRunQuery, LogQuery, NoQuery, Text, member_names
+from mintaka_api.routes.parameters import ArtifactQuery, FlowRunQuery, LogQuery, NoQuery, Text, TransitionQuery, member_names
 from mintaka_api.services import Here
 from mintaka_history.answers import FlowRunAnswer
 from mintaka_history.instants import optional_microseconds
@@ -22,6 +22,8 @@ router = APIRouter(prefix=PREFIX, tags=["flow runs"], dependencies=GUARDED)
 _MEMBERS = FlowRunAnswer.__struct_encode_fields__
 FlowRunQuery.key_types = queries.KEY_TYPES
 LogQuery.key_types = {"": logs.KEY_TYPES}
+TransitionQuery.key_types = {"": (int,)}
+ArtifactQuery.key_types = {"": artifacts.KEY_TYPES}
 
 
 @router.get("/flow-runs", responses=documented(FlowRunPage, "invalid-parameter", "invalid-cursor"))
@@ -60,11 +62,12 @@ async def get_flow_run_by_name(namespace: Text, name: Text, _query: Annotated[No
     return answer(found)
 
 
-@router.get("/flow-runs/{uid}/transitions", responses=documented(TransitionPage, "invalid-parameter", "not-found"))
-async def list_transitions(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Every transition of a flow run and the decision behind it, oldest first."""
+@router.get("/flow-runs/{uid}/transitions", responses=documented(TransitionPage, "invalid-parameter", "invalid-cursor", "not-found"))
+async def list_transitions(uid: str, query: Annotated[TransitionQuery, Query()], here: Here) -> Response:
+    """The transitions of a flow run and the decisions behind them, oldest first."""
+    page = query.page(uid)
     run = await known_run(here, uid)
-    return answer(TransitionPage(await here.database.read(queries.transitions, run.no), None))
+    return page_answer(await here.database.page(queries.transitions, run.no, page), query.question(uid), None)
 
 
 @router.get("/flow-runs/{uid}/logs", responses=documented(LogPage, "invalid-parameter", "invalid-cursor", "not-found"))
@@ -77,8 +80,9 @@ async def list_logs(uid: str, query: Annotated[LogQuery, Query()], here: Here) -
     return page_answer(part, query.question(uid), None)
 
 
-@router.get("/flow-runs/{uid}/artifacts", responses=documented(ArtifactPage, "invalid-parameter", "not-found"))
-async def list_artifacts(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+@router.get("/flow-runs/{uid}/artifacts", responses=documented(ArtifactPage, "invalid-parameter", "invalid-cursor", "not-found"))
+async def list_artifacts(uid: str, query: Annotated[ArtifactQuery, Query()], here: Here) -> Response:
     """What the runs of a flow run made for people to see, oldest first, each in its newest version."""
+    page = query.page(uid)
     run = await known_run(here, uid)
-    return answer(ArtifactPage(await here.database.read(artifacts.of_run, run), None))
+    return page_answer(await here.database.page(artifacts.page, run, page), query.question(uid), None)

@@ -16,6 +16,7 @@ from mintaka_history.paging import Page
 
 LIMIT = 200
 LOG_LIMIT = 1000
+TRANSITION_LIMIT = 1000
 _DEFAULT_LIMIT = 50
 _VALUES = 50
 
@@ -183,6 +184,18 @@ class LogQuery(ListQuery):
         int | None, Field(ge=0, le=32767, description="Only lines of at least this level (20 INFO, 30 WARNING, 40 ERROR).")
     ] = None
     after: Annotated[int | None, Field(ge=1 - 2**53, le=2**53 - 1, description="Only lines after the one with this `seq`.")] = None
+
+
+class TransitionQuery(ListQuery):
+    """Query parameters of the transitions of a flow run."""
+
+    limit: Annotated[int, Field(ge=1, le=TRANSITION_LIMIT, description="The most transitions of a page.")] = TRANSITION_LIMIT
+
+
+class ArtifactQuery(ListQuery):
+    """Query parameters of the artifacts of a flow run."""
+
+    limit: Annotated[int, Field(ge=1, le=LIMIT, description="The most artifacts of a page; large ones make it shorter.")] = LIMIT
 
 
 class VariableQuery(ListQuery):

@@ -66,7 +66,8 @@ class LocalHistory:
 
     def transitions(self, uid: str) -> list[Document]:
         """Its transitions, oldest first."""
-        return [_document(transition) for transition in self._ask(flow_runs.transitions, self._key(uid).no)]
+        number = self._key(uid).no
+        return list(self._pages(lambda page: self._ask(flow_runs.transitions, number, page)))
 
     def task_runs(self, uid: str, *, attempt: int | None = None, states: Sequence[str] = ()) -> Iterator[Document]:
         """The task runs of an attempt, by number."""
@@ -87,7 +88,8 @@ class LocalHistory:
 
     def artifacts(self, uid: str) -> list[Document]:
         """The artifacts of a flow run, oldest first."""
-        return [_document(artifact) for artifact in self._ask(artifacts.of_run, self._key(uid))]
+        run = self._key(uid)
+        return list(self._pages(lambda page: self._ask(artifacts.page, run, page)))
 
     def close(self) -> None:
         """Close the file."""

@@ -51,8 +51,7 @@ class RemoteHistory:
 
     def transitions(self, uid: str) -> list[Document]:
         """Its transitions, oldest first."""
-        items: list[Document] = self._get(f"/flow-runs/{quote(uid, safe='')}/transitions", {})["items"]
-        return items
+        return list(self._pages(f"/flow-runs/{quote(uid, safe='')}/transitions", {}))
 
     def task_runs(self, uid: str, *, attempt: int | None = None, states: Sequence[str] = ()) -> Iterator[Document]:
         """The task runs of an attempt, by number."""
@@ -69,8 +68,7 @@ class RemoteHistory:
 
     def artifacts(self, uid: str) -> list[Document]:
         """The artifacts of a flow run, oldest first."""
-        items: list[Document] = self._get(f"/flow-runs/{quote(uid, safe='')}/artifacts", {})["items"]
-        return items
+        return list(self._pages(f"/flow-runs/{quote(uid, safe='')}/artifacts", {}))
 
     def health(self) -> Document:
         """What the API says of itself: its `status` and `version`."""
@@ -88,7 +86,8 @@ class RemoteHistory:
         """Close."""
         self.close()
 
-    def _pages(self, path: str, query: Mapping[str, Any], limit: int) -> Iterator[Document]:
+    def _pages(self, path: str, query: Mapping[str, Any], limit: int | None = None) -> Iterator[Document]:
+        """All items; `limit` None leaves the size of a page to the API, of which older releases refuse one for some lists."""
         cursor: str | None = None
         while True:
             page = self._get(path, {**query, "limit": limit, "cursor": cursor})

@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from mintaka_history.answers import ArtifactAnswer
 from mintaka_history.instants import from_microseconds
+from mintaka_history.paging import Part
+from mintaka_history.queries import pages
 from mintaka_history.tables import artifacts
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
+    from mintaka_history.paging import Page
     from mintaka_history.queries.flow_runs import RunKey
 
 _a = artifacts.c
-#: The most artifacts of one flow run that are shown.
-LIMIT = 10_000
+KEY_TYPES: tuple[type, ...] = (int, str)
+#: A page ends early when its data has so many characters; one artifact is always in it.
+PAGE_CHARACTERS = 4 * 1024 * 1024
 
 
-def of_run(connection: Connection, run: RunKey) -> list[ArtifactAnswer]:
-    """The artifacts of a flow run, oldest first."""
-    query = select(artifacts).where(_a.flow_run == run.no).order_by(_a.created, _a.id).limit(LIMIT)
-    return [
-        ArtifactAnswer(
-            id=row.id,
-            flow_run=run.uid,
-            attempt=row.attempt,
-            n=row.n,
-            kind=row.kind,
-            key=row.key,
-            description=row.description,
-            data=msgspec.json.decode(row.data),
-            version=row.seq,
-            created=from_microseconds(row.created),
-            updated=from_microseconds(row.updated),
-        )
-        for row in connection.execute(query)
-    ]
+def page(connection: Connection, run: RunKey, page: Page) -> Part[ArtifactAnswer]:
+    """A page of the artifacts of a flow run, oldest first."""
+    sizes = select(_a.created, _a.id, func.length(_a.data).label("size")).where(_a.flow_run == run.no)
+    keys, last = pages.fetch(connection, sizes, (_a.created, _a.id), page)
+    shown = _fitting([key.size for key in keys])
+    if shown < len(keys):
+        keys, last = keys[:shown], (keys[shown - 1].created, keys[shown - 1].id)
+    query = select(artifacts).where(_a.id.in_([key.id for key in keys])).order_by(_a.created, _a.id)
+    return Part([_answer(row, run) for row in connection.execute(query)], last)
+
+
+def _fitting(sizes: list[int]) -> int:
+    """How many of the first ones fit into a page."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if total > PAGE_CHARACTERS and count:
+            return count
+    return len(sizes)
+
+
+def _answer(row: Row[Any], run: RunKey) -> ArtifactAnswer:
+    return ArtifactAnswer(
+        id=row.id,
+        flow_run=run.uid,
+        attempt=row.attempt,
+        n=row.n,
+        kind=row.kind,
+        key=row.key,
+        description=row.description,
+        data=msgspec.json.decode(row.data),
+        version=row.seq,
+        created=from_microseconds(row.created),
+        updated=from_microseconds(row.updated),
+    )

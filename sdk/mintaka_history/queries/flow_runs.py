@@ -125,11 +125,11 @@ def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
     return RunKey(row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, terminal, deleted, of_a_script)
 
 
-def transitions(connection: Connection, number: int) -> list[TransitionAnswer]:
-    """All transitions of the flow run with this number, oldest first."""
+def transitions(connection: Connection, number: int, page: Page) -> Part[TransitionAnswer]:
+    """A page of the transitions of the flow run with this number, oldest first."""
     t = flow_run_transitions.c
-    rows = connection.execute(select(flow_run_transitions).where(t.flow_run == number).order_by(t.seq))
-    return [_transition(row) for row in rows]
+    rows, last = pages.fetch(connection, select(flow_run_transitions).where(t.flow_run == number), (t.seq,), page)
+    return pages.part(rows, last, _transition)
 
 
 def state_called(name: str, state: ColumnElement[Any], state_name: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -9,14 +9,12 @@ from sqlalchemy import select
 from mintaka_history.queries.arrays import columns, unnested
 from mintaka_history.queries.dialects import insert, is_postgresql
 from mintaka_history.tables import flow_runs
-from mintaka_history.writing.runs import first_number
+from mintaka_history.writing.runs import no_free_number, numbers_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
-
-_TRIES = 8
 
 
 def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Any]:
@@ -27,16 +25,22 @@ def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Any]:
 
 
 def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
-    """Insert those of `rows` (each with uid, created, …, without no) whose uid is unknown; returns the inserted uids."""
+    """Insert those of `rows` (each with uid, created, …, without no) whose uid is unknown; returns the inserted uids.
+
+    Raises:
+        NoFreeNumber: some could not be inserted.
+    """
     inserted: set[str] = set()
-    waiting = {row["uid"]: row | {"no": first_number(row["uid"], row["created"])} for row in sorted(rows, key=lambda row: row["uid"])}
-    for _ in range(_TRIES):
-        if not waiting:
-            break
-        inserted |= _inserted(connection, list(waiting.values()))
+    waiting = {row["uid"]: row for row in sorted(rows, key=lambda row: row["uid"])}
+    numbers = {uid: numbers_for(uid, row["created"]) for uid, row in waiting.items()}
+    while waiting:
+        tried = {uid: next(numbers[uid], None) for uid in waiting}
+        if none_left := [uid for uid, number in tried.items() if number is None]:
+            raise no_free_number(none_left)
+        inserted |= _inserted(connection, [row | {"no": tried[uid]} for uid, row in waiting.items()])
         left = [uid for uid in waiting if uid not in inserted]
         known = stored(connection, left) if left else {}
-        waiting = {uid: waiting[uid] | {"no": waiting[uid]["no"] + 1} for uid in left if uid not in known}
+        waiting = {uid: waiting[uid] for uid in left if uid not in known}
     return inserted
 
 

@@ -35,16 +35,20 @@ class Summary(NamedTuple):
 def one(session: Session, name: str, is_gone: Callable[[int], bool]) -> Summary | None:
     """The limit of that name, if there is one."""
     limit = limits.get(session, [name]).get(name)
-    return None if limit is None else _summary(session, limit, is_gone)
+    return None if limit is None else _summary(limit, leases.of(session, [name]), is_gone)
 
 
 def listed(session: Session, is_gone: Callable[[int], bool], *, prefix: str = "", after: str | None = None, limit: int) -> list[Summary]:
     """At most `limit` limits whose names begin with `prefix` and come after `after`, by name."""
-    return [_summary(session, each, is_gone) for each in limits.listed(session, prefix=prefix, after=after, limit=limit)]
+    found = limits.listed(session, prefix=prefix, after=after, limit=limit)
+    of_limit: dict[str, list[Lease]] = {each.name: [] for each in found}
+    for lease in leases.of(session, of_limit):
+        of_limit[lease.name].append(lease)
+    return [_summary(each, of_limit[each.name], is_gone) for each in found]
 
 
-def _summary(session: Session, limit: Limit, is_gone: Callable[[int], bool]) -> Summary:
+def _summary(limit: Limit, of_limit: list[Lease], is_gone: Callable[[int], bool]) -> Summary:
     now = now_microseconds()
-    alive = [lease for lease in leases.of(session, [limit.name]) if lease.is_alive(now, is_gone)]
+    alive = [lease for lease in of_limit if lease.is_alive(now, is_gone)]
     held = limit.taken_at(now) if limit.is_rate else float(sum(lease.slots for lease in alive if lease.granted is not None))
     return Summary(limit, held, sum(lease.granted is None for lease in alive), alive[:SHOWN])

@@ -1,23 +1,27 @@
 """Rows of flow runs: the number a run gets, its row when it is first heard of, and what its own process says of it.
 
 A number is `milliseconds since the epoch << 20 | 20 bits of the uid's digest`, taken when the run is first heard of. Any
-writer can give one out: the unique uid decides who was first, and a number already taken makes way to the next.
+writer can give one out: the unique uid decides which was first, and if a number is taken another is tried.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mintaka_core.errors import MintakaError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mintaka_history.writing.sessions import Session
 
 _DIGEST_BITS = 20
-_TRIES = 8
+_NEXT_TRIES = 8
+_RANDOM_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +146,44 @@ def number_of(session: Session, uid: str) -> int | None:
     return rows[0][0] if rows else None
 
 
+class NoFreeNumber(MintakaError):
+    """A flow run got no number: those that were tried are taken. Another try takes others."""
+
+
+def numbers_for(uid: str, created_microseconds: int) -> Iterator[int]:
+    """The numbers to try for a run, in order: its first one and the next ones, then any of its millisecond.
+
+    Clients choose the uids and times of runs that are unknown, and could take all that come next.
+    """
+    first = first_number(uid, created_microseconds)
+    yield from range(first, first + _NEXT_TRIES)
+    for _ in range(_RANDOM_TRIES):
+        yield first >> _DIGEST_BITS << _DIGEST_BITS | secrets.randbits(_DIGEST_BITS)
+
+
+def no_free_number(uids: Iterable[str]) -> NoFreeNumber:
+    """The error for runs that got none."""
+    return NoFreeNumber(f"no number is free for flow run {', '.join(sorted(uids)[:3])}: nothing was written, try again")
+
+
 def insert_new(session: Session, row: Mapping[str, Any]) -> None:
-    """Insert a flow run (with uid, created, …, without no), unless its uid is known."""
-    uid, number = session.uid(row["uid"]), first_number(row["uid"], row["created"])
+    """Insert a flow run (with uid, created, …, without no), unless its uid is known.
+
+    Raises:
+        NoFreeNumber: it could not be inserted.
+    """
+    uid = session.uid(row["uid"])
     columns = (*row, "no")
     statement = (
         f"INSERT INTO flow_runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608 - our own column names
         "ON CONFLICT DO NOTHING RETURNING no"
     )
-    for attempt in range(_TRIES):
-        if session.run(statement, (*(uid if name == "uid" else value for name, value in row.items()), number + attempt)):
+    for number in numbers_for(row["uid"], row["created"]):
+        if session.run(statement, (*(uid if name == "uid" else value for name, value in row.items()), number)):
             return
         if session.run("SELECT no FROM flow_runs WHERE uid = ?", (uid,)):
             return
+    raise no_free_number([row["uid"]])
 
 
 def current_attempt(session: Session, uid: str) -> int | None:

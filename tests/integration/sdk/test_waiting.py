@@ -170,7 +170,7 @@ def test_a_script_suspends_itself_and_goes_on_with_its_input(desk: Desk) -> None
     code, _, err = desk.mintaka("resume", uid)
     assert (code, "give it with --input" in err) == (2, True)
     code, _, err = desk.mintaka("resume", uid, "--input", '{"approved": 17}')
-    assert (code, "input/approved: 17 is not of type 'boolean'" in err, len(err.splitlines())) == (2, True, 1)
+    assert (code, 'input/approved: 17 is not of type "boolean"' in err, len(err.splitlines())) == (2, True, 1)
     assert (desk.run()["state"]["name"], desk.run()["attempt"]) == ("Suspended", 1)
     code, _, err = desk.mintaka("resume", uid, "--input", '{"approved": true, "comment": "now!"}')
     assert (code, "do not shout" in err) == (5, True)
@@ -241,7 +241,7 @@ def test_a_script_that_waits_in_its_process_is_answered_from_another(desk: Desk)
     eventually(lambda: [run for run in desk.runs() if run["state"]["type"] == "PAUSED"])
     uid = desk.run()["uid"]
     code, _, err = desk.mintaka("resume", uid, "--input", '{"approved": "perhaps"}')
-    assert (code, "input/approved: 'perhaps' is not of type 'boolean'" in err) == (2, True)
+    assert (code, 'input/approved: "perhaps" is not of type "boolean"' in err) == (2, True)
     assert desk.mintaka("resume", uid, "--input", '{"approved": false}')[0] == 0
     assert process.communicate(timeout=30)[0] == "False\n"
     code, _, err = desk.mintaka("resume", uid, "--input", "1")
@@ -331,7 +331,7 @@ def test_code_answers_a_run_of_another_process_too(desk: Desk, monkeypatch: pyte
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
     process = desk.begin("flows.py", "asks")
     run = eventually(lambda: next((run for run in desk.runs() if run["state"]["type"] == "PAUSED"), None))
-    with pytest.raises(ParameterTypeError, match="input/approved: 'perhaps' is not of type 'boolean'"):
+    with pytest.raises(ParameterTypeError, match='input/approved: "perhaps" is not of type "boolean"'):
         answer(run["uid"], {"approved": "perhaps"})
     answer(run["uid"], {"approved": True})
     assert process.communicate(timeout=30)[0] == "True\n"
@@ -356,7 +356,7 @@ def test_a_run_at_an_api_is_answered_there_and_wrong_answers_are_told_apart(real
     wrong = httpx.post(f"{path}/pauses/{pause['key']}/answer", json={"input": {"approved": 17, "colour": "red"}})
     assert (wrong.status_code, wrong.json()["type"].rsplit("/", 1)[1]) == (422, "invalid-input")
     assert {error["path"] for error in wrong.json()["errors"]} == {"input", "input/approved"}
-    with RemoteHistory(real_api.url) as api, pytest.raises(HistoryError, match="input: 'approved' is a required property"):
+    with RemoteHistory(real_api.url) as api, pytest.raises(HistoryError, match='input: "approved" is a required property'):
         api.post(f"/flow-runs/{uid}/resume")
     right = httpx.post(f"{path}/pauses/{pause['key']}/answer", json={"input": {"approved": True}})
     assert (right.status_code, right.json()["open"]) == (200, False)
