@@ -31,13 +31,11 @@ _ANNOTATIONS_BYTES, _NAME_BYTES = 256 * 1024, 255
 class PodDefaults:
     """What the operator adds to every pod. `api_url` "" means that no API keeps the history.
 
-    `hold`: each pod bears a finalizer, so that it stays until its end is recorded and the finalizer taken off. `template` is the partial
-    PodTemplateSpec of the installation; its container `flow` is the flow's, whatever that is called.
+    `template` is the partial PodTemplateSpec of the installation; its container `flow` is the flow's, whatever that is called.
     """
 
     image: str
     api_url: str = ""
-    hold: bool = False
     template: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,7 +90,8 @@ def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodD
             "name": names.pod_name(run.metadata.name, attempt),
             "namespace": run.metadata.namespace,
             "ownerReferences": [owner_reference(run)],
-            **({"finalizers": [names.POD_FINALIZER]} if defaults.hold else {}),
+            # It stays until its end is recorded, whoever deletes it.
+            "finalizers": [names.POD_FINALIZER],
         },
         # A restarted container would be an attempt nobody counted.
         "spec": _with(_started_once(_with_credentials(spec, template, container), container), {"restartPolicy": "Never"}),

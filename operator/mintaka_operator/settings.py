@@ -45,7 +45,7 @@ class Settings:
     @property
     def pod_defaults(self) -> PodDefaults:
         """What every pod is given."""
-        return PodDefaults(self.flow_image, self.api_url, hold=True, template=self.pod_template)
+        return PodDefaults(self.flow_image, self.api_url, self.pod_template)
 
     @property
     def controller(self) -> ControllerSettings:

@@ -40,7 +40,7 @@ class MemoryController:
         known = cast("Cluster", cluster)
         ports = Ports(
             resources=KubernetesResources(known, "mintaka-system"),
-            workloads=KubernetesWorkloads(known, PodDefaults("image", hold=True), ContainerLogs(known, "")),
+            workloads=KubernetesWorkloads(known, PodDefaults("image"), ContainerLogs(known, "")),
             sources=KubernetesSources(known),
             schemas=cast("SchemaValidator", _NoSchemas()),
             events=KubernetesEventRecorder(known),

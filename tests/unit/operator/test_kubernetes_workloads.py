@@ -55,7 +55,7 @@ def pod(*, finalizers: tuple[str, ...] = (POD_FINALIZER,), owner: str = "9f1c", 
 def workloads(cluster: MemoryCluster) -> KubernetesWorkloads:
     """The port over an API server in memory."""
     known = cast("Cluster", cluster)
-    return KubernetesWorkloads(known, PodDefaults("image", hold=True), ContainerLogs(known, ""))
+    return KubernetesWorkloads(known, PodDefaults("image"), ContainerLogs(known, ""))
 
 
 class TestOwnership:
