@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,19 @@ def helm() -> str:
 
 @pytest.fixture(scope="session")
 def template(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `helm template` with values, a dict or the path of a file."""
+    """Runs `helm template` with values, a dict or the path of a file; the same once per session."""
 
-    def run(values: dict[str, Any] | Path | None = None, release: str = "mintaka", chart: Path = CHART) -> subprocess.CompletedProcess[str]:
+    @cache
+    def done(values: Path | str, release: str, chart: Path) -> subprocess.CompletedProcess[str]:
         if not isinstance(values, Path):
             path = tmp_path_factory.mktemp("values") / "values.json"
-            path.write_text(json.dumps(values or {}), encoding="utf-8")
+            path.write_text(values, encoding="utf-8")
             values = path
         command = [helm, "template", release, chart, "--namespace", "mintaka-system", "--kube-version", KUBERNETES, "--values", values]
         return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    def run(values: dict[str, Any] | Path | None = None, release: str = "mintaka", chart: Path = CHART) -> subprocess.CompletedProcess[str]:
+        return done(values if isinstance(values, Path) else json.dumps(values or {}), release, chart)
 
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
-from itertools import batched, chain
+from itertools import batched, chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,14 +119,16 @@ def test_null_leaves_out_what_may_be_left_out(component: str, render: Render) ->
 @pytest.mark.parametrize("component", ["operator", "api"])
 def test_null_leaves_out_a_single_field_too(component: str, render: Render) -> None:
     """Helm cannot remove a field otherwise: `podSecurityContext.fsGroup: null` leaves the other fields."""
-    fields = [path for path in PATHS if path[0] == component and len(path) == 3 and path[1] in LEFT_OUT]
+    fields = {name: [path for path in PATHS if path[:2] == (component, name) and len(path) == 3] for name in LEFT_OUT}
     plain = render().pod(component)["spec"]
-    for path in fields:
-        where, field = LEFT_OUT[path[1]]
-        expected = dict((plain if where == "pod" else plain["containers"][0])[field])
-        del expected[path[2]]
-        spec = render(_null(path)).pod(component)["spec"]
-        assert (spec if where == "pod" else spec["containers"][0])[field] == expected, ".".join(path)
+    for paths in zip_longest(*fields.values()):  # one field of each at a time
+        nulls = [path for path in paths if path]
+        spec = render(reduce(_merged, map(_null, nulls))).pod(component)["spec"]
+        for _, name, left_out in nulls:
+            where, field = LEFT_OUT[name]
+            expected = dict((plain if where == "pod" else plain["containers"][0])[field])
+            del expected[left_out]
+            assert (spec if where == "pod" else spec["containers"][0])[field] == expected, f"{component}.{name}.{left_out}"
 
 
 def test_the_hook_of_uninstall_may_have_no_resources(render: Render) -> None:
