@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 import uuid
-from typing import TYPE_CHECKING
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, Uuid, text
 
+from api_testing import API, ORDINARY, report, running, seen_run, task
+from mintaka_api.queries import mirrored
+from mintaka_api.row_mapping import run_rows, words_of_run
+from mintaka_api.settings import Settings
+from mintaka_api.snapshots import snapshot_of
 from mintaka_history.database import Database
 from mintaka_history.migrating import _FOLDER, HEAD, migrate, upgrade
+from mintaka_history.queries.names import Names
 from mintaka_history.tables import metadata
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def differences(database: Database) -> list[object]:
@@ -70,12 +73,51 @@ def test_an_up_to_date_schema_is_left_alone(database: Database, monkeypatch: pyt
     migrate(database)
 
 
-def test_a_newer_schema_is_served_and_said_so(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """A replica of the release before goes on during a rolling update."""
+def expand(database: Database) -> None:
+    """What the next release may do to the schema while this one still runs: columns, one of them required, in every table, and a table."""
     with database.writing() as connection:
+        for name in metadata.tables:
+            connection.execute(text(f"ALTER TABLE {name} ADD COLUMN of_the_next_release TEXT"))
+            connection.execute(text(f"ALTER TABLE {name} ADD COLUMN required_by_it INTEGER NOT NULL DEFAULT 7"))
+        connection.execute(text("CREATE TABLE of_the_next_release (id INTEGER PRIMARY KEY)"))
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+
+@pytest.mark.anyio
+async def test_this_release_serves_the_schema_of_the_next_one(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """During a rolling update a replica of the release before mirrors, takes in and answers as ever, and says so in its log."""
+    database = Database(database_url)
     migrate(database)
-    assert "newer than this release's" in caplog.text
+    expand(database)
+    names, uid = Names(), str(uuid.uuid4())
+    run_url = f"{API}/flow-runs/{uid}"
+    artifact = {"id": str(uuid.uuid4()), "kind": "markdown", "seq": 1, "created": 1, "updated": 1, "data": "text"}
+    line = {"seq": 1, "time": 1, "message": "line"}
+    async with running(Settings(database_url=database_url, mirror=False)) as client:
+        assert "newer than this release's" in caplog.text
+        for last in range(1, 5):
+            snapshot = snapshot_of(
+                seen_run("run", ORDINARY[:last], version=last, uid=uid, spec={"deployment": "d", "tags": ["t"]}), 0.0
+            ).parsed()
+            ids = names.given(database, words_of_run(snapshot, ()))
+            with database.writing() as connection:
+                assert mirrored.write_runs(connection, [run_rows(snapshot, ids, ())]).transitions == 1
+        for number in (1, 2):
+            sent = report(number, [task(number, tags=["t"])], logs=[{**line, "seq": number}], artifacts=[artifact])
+            assert (await client.post(f"{run_url}/reports", json=sent)).status_code == 200
+        assert (await client.put(f"{run_url}/pauses/p", json={"attempt": 1})).status_code == 200
+        assert (await client.put(f"{API}/variables/v", json={"value": 1})).status_code == 200
+        assert (await client.put(f"{API}/concurrency-limits/l", json={"slots": 1})).status_code == 200
+        lease = {"id": uuid.uuid4().hex, "names": ["l"], "flow_run": uid}
+        assert (await client.post(f"{API}/concurrency-leases", json=lease)).json()["granted"] is True
+        run = (await client.get(run_url)).json()
+        assert (run["state"]["type"], run["sequence"], run["deployment"], run["tags"]) == ("COMPLETED", 4, "d", ["t"])
+        counted = {"transitions": 4, "task-runs": 2, "logs": 2, "artifacts": 1, "pauses": 0}
+        for what, count in counted.items():
+            assert len((await client.get(f"{run_url}/{what}")).json()["items"]) == count, what
+        for path in ("flow-runs", "task-runs", "variables", "concurrency-limits"):
+            assert (await client.get(f"{API}/{path}")).json()["items"], path
+    database.dispose()
 
 
 def test_rows_of_the_first_release_survive_all_migrations(database_url: str) -> None:
