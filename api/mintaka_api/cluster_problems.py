@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka_api.problems import Problem
+from mintaka_core.errors import InvalidResource
 from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClusterAway, _cluster_away)
     app.add_exception_handler(NoCluster, _cluster_away)
     app.add_exception_handler(ClusterRefusal, _cluster_refusal)
+    app.add_exception_handler(InvalidResource, _invalid_resource)
 
 
 def of_refusal(refusal: ClusterRefusal) -> Problem:
@@ -47,6 +49,11 @@ def of_refusal(refusal: ClusterRefusal) -> Problem:
 async def _cluster_away(_request: Request, error: Exception) -> Response:
     logger.warning("%s", error)
     return Problem("cluster-away", "the kube-apiserver did not answer; try again").response()
+
+
+async def _invalid_resource(_request: Request, error: Exception) -> Response:
+    """An object that the CRD's schema accepts and that makes no sense all the same."""
+    return Problem("invalid-resource", f"{error}; correct it, or create another").response()
 
 
 async def _cluster_refusal(_request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka_api.cluster_problems import of_refusal
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
-from mintaka_api.row_mapping import read_deployment, read_run
+from mintaka_api.row_mapping import read_run, read_valid_deployment, read_valid_run
 from mintaka_core import limits
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time
@@ -61,8 +61,8 @@ class KubernetesRunControl:
                 raise Problem("not-found", f"there is no flow deployment {namespace}/{name}") from refusal
             raise
         if isinstance(found, Unreadable):
-            raise Problem("conflict", f"flow deployment {namespace}/{name} cannot be run: {found.message}", reason=found.reason)
-        return read_deployment(found)
+            raise Problem("invalid-resource", f"flow deployment {namespace}/{name} cannot be run: {found.message}", reason=found.reason)
+        return read_valid_deployment(found)
 
     async def cancel(self, run: RunKey) -> None:
         """Set `spec.cancel`."""
@@ -76,7 +76,7 @@ class KubernetesRunControl:
 
     async def resume(self, run: RunKey, *, suspended_in: int | None = None) -> bool:
         """Take `spec.suspend` back, or raise `spec.reruns`, or both at once; False where that was done before."""
-        current = await self._current(run)
+        current = await self._current(run, valid=True)
         state, held = current.status.state, current.spec.suspend
         waits = state is not None and (state.type.is_terminal or state.reason == SUSPENDED_ITSELF)
         if not waits and not held and suspended_in is None:
@@ -92,7 +92,7 @@ class KubernetesRunControl:
 
     async def rerun(self, run: RunKey) -> None:
         """Raise `spec.reruns`."""
-        await self._patch(run, _raised_reruns(run, await self._current(run)))
+        await self._patch(run, _raised_reruns(run, await self._current(run, valid=True)))
 
     async def delete(self, run: RunKey) -> None:
         """Delete the FlowRun; its finalizer keeps it until its end is recorded."""
@@ -120,15 +120,19 @@ class KubernetesRunControl:
         if (await self._current(run)).status.is_terminal:
             raise Problem("already-ended", f"flow run {run.namespace}/{run.name} has already ended")
 
-    async def _current(self, run: RunKey) -> FlowRun:
-        """The run as the cluster has it now."""
+    async def _current(self, run: RunKey, *, valid: bool = False) -> FlowRun:
+        """The run as the cluster has it now, without a spec that cannot be read, unless it has to be `valid`."""
         try:
             found = await self._cluster.get(FLOW_RUNS, run.namespace, run.name)
         except ClusterRefusal as refusal:
             if refusal.code == _NOT_FOUND:
                 raise _left(run) from refusal
             raise
-        current = read_run(found.document if isinstance(found, Unreadable) else found)
+        if valid and isinstance(found, Unreadable):
+            detail = f"flow run {run.namespace}/{run.name} cannot be started again: {found.message}"
+            raise Problem("invalid-resource", detail, reason=found.reason)
+        document = found.document if isinstance(found, Unreadable) else found
+        current = read_valid_run(document) if valid else read_run(document)
         if current.metadata.uid != run.uid:
             raise _left(run)
         return current

@@ -36,6 +36,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "already-ended": (409, "The flow run has already ended"),
     "not-paused": (409, "The flow run does not wait"),
     "conflict": (409, "The object changed meanwhile"),
+    "invalid-resource": (409, "The object in the cluster is not valid"),
     "left-the-cluster": (409, "The flow run is no longer in the cluster"),
     "of-a-script": (409, "The flow run belongs to a script"),
     "stale-attempt": (409, "The attempt was replaced by a newer one"),

@@ -48,12 +48,20 @@ class ObservedRun:
 def read_run(document: Document) -> FlowRun:
     """The flow run in `document`, without its spec if that is not valid. Raises InvalidResource."""
     try:
-        return FlowRun.model_validate(document)
-    except ValidationError as error:
+        return read_valid_run(document)
+    except InvalidResource as invalid:
         try:
             return FlowRun.model_validate({**document, "spec": _kept_of_spec(document)})
         except ValidationError:
-            raise InvalidResource(_complaint(document, error)) from error
+            raise invalid from None
+
+
+def read_valid_run(document: Document) -> FlowRun:
+    """The flow run in `document`. Raises InvalidResource if any part of it is not valid."""
+    try:
+        return FlowRun.model_validate(document)
+    except ValidationError as error:
+        raise InvalidResource(_complaint(document, error)) from error
 
 
 def read_run_json(raw: bytes) -> FlowRun:
@@ -67,12 +75,20 @@ def read_run_json(raw: bytes) -> FlowRun:
 def read_deployment(document: Document) -> FlowDeployment:
     """The flow deployment in `document`, without its spec if that is not valid. Raises InvalidResource."""
     try:
-        return FlowDeployment.model_validate(document)
-    except ValidationError as error:
+        return read_valid_deployment(document)
+    except InvalidResource as invalid:
         try:
             return FlowDeployment.model_validate({**document, "spec": {}})
         except ValidationError:
-            raise InvalidResource(_complaint(document, error)) from error
+            raise invalid from None
+
+
+def read_valid_deployment(document: Document) -> FlowDeployment:
+    """The flow deployment in `document`. Raises InvalidResource if any part of it is not valid."""
+    try:
+        return FlowDeployment.model_validate(document)
+    except ValidationError as error:
+        raise InvalidResource(_complaint(document, error)) from error
 
 
 def _kept_of_spec(document: Document) -> Document:
