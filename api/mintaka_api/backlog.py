@@ -25,6 +25,12 @@ class Batch:
         """How many objects it speaks of."""
         return len(self.runs) + len(self.deployments) + len(self.vanished_runs) + len(self.vanished_deployments)
 
+    def names(self) -> list[str]:
+        """What the objects are called, for messages: never what is in them."""
+        deployments = [f"flow deployment {one.metadata.namespace}/{one.metadata.name}" for one, _ in self.deployments.values()]
+        uids = (*(run.uid for run in self.runs), *self.vanished_runs, *self.vanished_deployments)
+        return [*deployments, *(f"flow run or deployment with uid {uid}" for uid in uids)]
+
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two parts, both smaller if it has more than one object."""
         parts = Batch(), Batch()

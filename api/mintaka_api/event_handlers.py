@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mintaka_api.backlog import Backlog
-from mintaka_api.row_mapping import read_deployment
+from mintaka_api.row_mapping import UNREADABLE_SPEC, Inherited, inherited_from, read_deployment
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_history.instants import now_microseconds
@@ -72,16 +72,16 @@ class FlowRunHandler:
 
 
 class FlowDeploymentHandler:
-    """Flow deployments of one informer, and the tags that their runs inherit."""
+    """Flow deployments of one informer, and what their runs inherit."""
 
     def __init__(self, intake: Intake, stored: Callable[[], Awaitable[dict[str, str]]]) -> None:
         """`stored` answers which deployments the database takes to be in the cluster."""
         self._intake = intake
         self._stored = stored
-        self.tags: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.inherited: dict[tuple[str, str], Inherited] = {}
 
     async def known(self) -> dict[str, str]:
-        """The deployments thought to be in the cluster; in no version, so that each is presented and its tags are known."""
+        """The deployments thought to be in the cluster; in no version, so that each is presented and what runs inherit is known."""
         return dict.fromkeys(await self._stored(), "")
 
     async def ready(self) -> None:
@@ -103,16 +103,16 @@ class FlowDeploymentHandler:
         self._intake.wake()
 
     def unreadable(self, found: Unreadable) -> None:
-        """A deployment that cannot be processed: what of it can be read is mirrored."""
-        self._add(found.document, None)
+        """A deployment that cannot be processed: what of it can be read is mirrored; any parameter of its runs may be secret."""
+        self._add({**found.document, "spec": {**(found.document.get("spec") or {}), **UNREADABLE_SPEC}}, None)
 
     def _add(self, document: Document, gone_time: int | None) -> None:
         deployment = read_deployment(document)
         key = deployment.metadata.namespace, deployment.metadata.name
-        if gone_time is None and deployment.spec.tags:
-            self.tags[key] = deployment.spec.tags
+        if gone_time is None:
+            self.inherited[key] = inherited_from(deployment)
         else:
-            self.tags.pop(key, None)
+            self.inherited.pop(key, None)
         self._intake.backlog.add_deployment(deployment, gone_time)
         self._intake.wake()
 

@@ -14,6 +14,7 @@ from mintaka_api.row_mapping import read_run, read_valid_deployment, read_valid_
 from mintaka_core import limits
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
 from mintaka_core.resources.model import format_time
+from mintaka_core.secret_parameters import SecretParameters, masked_run
 from mintaka_core.states import SUSPENDED_ITSELF
 from mintaka_core.stop_reasons import StopReason, stop_reason
 from mintaka_kubernetes import FLOW_DEPLOYMENTS, FLOW_RUNS, ClusterRefusal, Unreadable
@@ -44,13 +45,14 @@ class KubernetesRunControl:
         self._validator = validator
 
     async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
-        """Create the FlowRun; its parameters are checked against the deployment's schema before."""
+        """Create the FlowRun, and answer it without its secrets; its parameters are checked against the deployment's schema before."""
         if (excess := limits.check_parameters(wish.parameters)) is not None:
             raise Problem("malformed" if excess.reason == "NotJson" else "too-large", excess.message, reason=excess.reason)
         owner = await self._deployment(namespace, deployment)
         if (schema := owner.spec.schema_of_merged(wish.parameters)) is not None:
             await check_parameters(self._validator, schema, owner.spec.merged_parameters(wish.parameters), namespace)
-        return await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, wish))
+        created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, wish))
+        return masked_run(created, SecretParameters(owner.spec.parameter_schema))
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
         """A deployment as the cluster has it now."""

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from mintaka_api.backlog import Backlog, Batch
 from mintaka_api.event_handlers import FlowDeploymentHandler, FlowRunHandler, Intake, TombstoneHandler
 from mintaka_api.finalizers import Release, ReleaseQueue, release_of
-from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import ObservedRun, deployment_row, run_rows, words_of_run
+from mintaka_api.queries import flow_deployments, mirrored
+from mintaka_api.row_mapping import Inherited, ObservedRun, deployment_row, run_rows, words_of_run
+from mintaka_api.stored_parameters import StoredParameters
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import LABEL_TOMBSTONE
+from mintaka_core.secret_parameters import SecretParameters
 from mintaka_history.codes import NameKind
 from mintaka_history.database import DatabaseAway, DatabaseRefusal
 from mintaka_kubernetes import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, Informer
@@ -67,6 +69,7 @@ class Mirror:
         self._wake = asyncio.Event()
         self._written = asyncio.Event()
         self._releases = ReleaseQueue(cluster, metrics)
+        self._masking = StoredParameters(database, names)
         self._problem = ""
         intake = Intake(self._backlog, self._wake.set, self._room)
         tombstones = TombstoneHandler(intake)
@@ -99,7 +102,7 @@ class Mirror:
     async def run(self) -> None:
         """Mirror for ever, and begin anew if a part of it fails in a way that was not foreseen: nothing seen is lost.
 
-        Deployments come first, since runs inherit their tags, and tombstones, since they say how vanished runs ended.
+        Deployments come first, since runs inherit from them, and tombstones, since they say how vanished runs ended.
         """
         while True:
             try:
@@ -163,11 +166,12 @@ class Mirror:
     async def _write(self, batch: Batch) -> None:
         """Commit `batch`, without those of its objects that the database does not take."""
         try:
+            await self._masking.mask(deployment for deployment, gone_time in batch.deployments.values() if gone_time is None)
             commit = await self._database.in_writer(self._commit, batch)
         except DatabaseRefusal as refusal:
             if len(batch) == 1:
                 self._metrics.mirror_unreadable.inc()
-                logger.error("an object cannot be written: %s: %s", refusal, batch)  # noqa: TRY400 - the message says it all
+                logger.error("an object cannot be written: %s: %s", refusal, ", ".join(batch.names()))  # noqa: TRY400 - the message says it all
                 return
             for half in batch.halves():
                 await self._write(half)
@@ -186,11 +190,11 @@ class Mirror:
     def _commit(self, batch: Batch) -> _Commit:
         """Write `batch` in one transaction (in a writer's thread)."""
         observed, releases, faults = _parse(batch)
-        tags = [self._deployment_tags(each.run.metadata.namespace, each.run.spec.deployment) for each in observed]
-        words = {word for each, inherited in zip(observed, tags, strict=True) for word in words_of_run(each, inherited)}
+        inheritances = self._inheritances(observed)
+        words = {word for each, inherited in zip(observed, inheritances, strict=True) for word in words_of_run(each, inherited)}
         words |= {(NameKind.NAMESPACE, deployment.metadata.namespace) for deployment, _ in batch.deployments.values()}
         ids = self._names.given(self._database, words)
-        runs = [run_rows(each, ids, inherited) for each, inherited in zip(observed, tags, strict=True)]
+        runs = [run_rows(each, ids, inherited) for each, inherited in zip(observed, inheritances, strict=True)]
         deployments = [
             deployment_row(deployment, ids[NameKind.NAMESPACE, deployment.metadata.namespace], gone_time)
             for deployment, gone_time in batch.deployments.values()
@@ -202,10 +206,17 @@ class Mirror:
             _vanish(connection, batch)
         return _Commit(written, releases, faults)
 
-    def _deployment_tags(self, namespace: str, deployment: str | None) -> tuple[str, ...]:
-        if deployment is None:
-            return ()
-        return next((tags for handler in self._deployment_handlers if (tags := handler.tags.get((namespace, deployment)))), ())
+    def _inheritances(self, runs: list[ObservedRun]) -> list[Inherited]:
+        """What each of the runs inherits: from its deployment in the cluster, or from the last that had its name."""
+        keys = [(each.run.metadata.namespace, each.run.spec.deployment or "") for each in runs]
+        known = {key: found for key in set(keys) for handler in self._deployment_handlers if (found := handler.inherited.get(key))}
+        unknown = {key for key in keys if key[1] and key not in known}
+        if unknown:
+            with self._database.writing() as connection:
+                for namespace, name in unknown:
+                    schema = flow_deployments.last_schema(connection, self._names, namespace, name)
+                    known[namespace, name] = Inherited() if schema is None else Inherited(secrets=SecretParameters(schema))
+        return [known.get(key, Inherited()) for key in keys]
 
     def _stored(
         self, query: Callable[[Connection, int | None], dict[str, str]], namespace: str | None

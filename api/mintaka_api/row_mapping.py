@@ -17,6 +17,7 @@ from mintaka_core.errors import InvalidResource
 from mintaka_core.reports import storable
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
+from mintaka_core.secret_parameters import NO_SECRETS, UNKNOWN, UNKNOWN_SCHEMA, SecretParameters, masked_template
 from mintaka_core.states import SCHEDULED
 from mintaka_history.codes import STATE_CODES, TERMINAL_CODES, NameKind, stored_name
 from mintaka_history.instants import optional_microseconds, to_microseconds
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
 _LATEST_ACCEPTED = 2**31 - 1
 #: Of a spec that cannot be read as a whole, what its run is found by.
 _KEPT_OF_SPEC = ("deployment",)
+#: In the place of a deployment's spec that cannot be read: any parameter of its runs may be secret.
+UNREADABLE_SPEC: dict[str, Any] = {"parameterSchema": UNKNOWN_SCHEMA}
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a run takes over from its flow deployment: tags, and which parameters are secret (UNKNOWN, if the deployment is)."""
+
+    tags: tuple[str, ...] = ()
+    secrets: SecretParameters = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ def read_deployment(document: Document) -> FlowDeployment:
         return read_valid_deployment(document)
     except InvalidResource as invalid:
         try:
-            return FlowDeployment.model_validate({**document, "spec": {}})
+            return FlowDeployment.model_validate({**document, "spec": UNREADABLE_SPEC})
         except ValidationError:
             raise invalid from None
 
@@ -96,10 +107,16 @@ def _kept_of_spec(document: Document) -> Document:
     return {name: spec[name] for name in _KEPT_OF_SPEC if isinstance(spec.get(name), str)} if isinstance(spec, dict) else {}
 
 
-def words_of_run(observed: ObservedRun, deployment_tags: tuple[str, ...]) -> set[Word]:
+def inherited_from(deployment: FlowDeployment) -> Inherited:
+    """What the runs of a deployment take over from it."""
+    # A schema takes memory; one without secrets is not needed.
+    return Inherited(deployment.spec.tags, SecretParameters(deployment.spec.parameter_schema) or NO_SECRETS)
+
+
+def words_of_run(observed: ObservedRun, inherited: Inherited) -> set[Word]:
     """The words that the rows of a run refer to."""
     run = observed.run
-    words = {(NameKind.NAMESPACE, run.metadata.namespace), *((NameKind.TAG, tag) for tag in tags_of(run, deployment_tags))}
+    words = {(NameKind.NAMESPACE, run.metadata.namespace), *((NameKind.TAG, tag) for tag in tags_of(run, inherited.tags))}
     return words | {(NameKind.DEPLOYMENT, run.spec.deployment)} if run.spec.deployment else words
 
 
@@ -109,10 +126,11 @@ def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(storable(tag) for tag in (*run.spec.tags, *template, *deployment_tags)))
 
 
-def run_rows(observed: ObservedRun, ids: Mapping[Word, int], deployment_tags: tuple[str, ...]) -> MirroredRun:
+def run_rows(observed: ObservedRun, ids: Mapping[Word, int], inherited: Inherited) -> MirroredRun:
     """The rows of a run; `ids` knows `words_of_run`."""
     run, metadata, status = observed.run, observed.run.metadata, observed.run.status
-    tags = tags_of(run, deployment_tags)
+    tags = tags_of(run, inherited.tags)
+    parameters = shown_parameters(run, inherited.secrets)
     created = optional_microseconds(metadata.creation_timestamp) or 0
     state = status.state
     history = next((condition.status for condition in status.conditions if condition.type == "HistoryComplete"), None)
@@ -140,13 +158,26 @@ def run_rows(observed: ObservedRun, ids: Mapping[Word, int], deployment_tags: tu
         "message": clean(state.message) if state else None,
         "pod": status.pod_name,
         "tags": encode_storable(tags) if tags else None,
-        "parameters": encode_storable(run.spec.parameters) if run.spec.parameters else None,
+        "parameters": encode_storable(parameters) if parameters else None,
     }
     transitions = [_transition_row(observed.transitions[sequence]) for sequence in sorted(observed.transitions)]
     if observed.gone_time is not None and row["state"] not in TERMINAL_CODES:
         transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], observed.gone_time))
         row.update(sequence=row["sequence"] + 1, **vanished_state(observed.gone_time))
     return MirroredRun(row, transitions, [ids[NameKind.TAG, tag] for tag in tags])
+
+
+def shown_parameters(run: FlowRun, inherited: SecretParameters) -> dict[str, Any] | None:
+    """The run's own parameters without their secrets.
+
+    None, for now, if it is not known which are secret: the first that are written stay. They are not left open when the run ends.
+    """
+    if run.spec.template is not None:
+        inherited = SecretParameters(run.spec.template.parameter_schema)
+    if inherited is UNKNOWN and not run.status.is_terminal:
+        return None
+    shown: dict[str, Any] | None = inherited.masked(run.spec.parameters)
+    return shown
 
 
 def deployment_row(deployment: FlowDeployment, namespace: int, gone_time: int | None) -> dict[str, Any]:
@@ -161,7 +192,7 @@ def deployment_row(deployment: FlowDeployment, namespace: int, gone_time: int | 
         "deleted": gone_time,
         "generation": metadata.generation,
         "tags": encode_storable(deployment.spec.tags) if deployment.spec.tags else None,
-        "spec": encode_storable(deployment.spec.to_wire()),
+        "spec": encode_storable(masked_template(deployment.spec.to_wire())),
         "status": encode_storable(deployment.status.to_wire()),
     }
 

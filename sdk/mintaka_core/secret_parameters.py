@@ -108,8 +108,11 @@ class SecretParameters:
         return text
 
 
-#: For runs whose schema is not known: every parameter is secret.
-UNKNOWN = SecretParameters({"additionalProperties": {"writeOnly": True}})
+#: In the place of a schema that is not known: every parameter is secret.
+UNKNOWN_SCHEMA = {"additionalProperties": {"writeOnly": True}}
+UNKNOWN = SecretParameters(UNKNOWN_SCHEMA)
+#: Of parameters without a schema, or with one that marks nothing.
+NO_SECRETS = SecretParameters(None)
 
 
 def masked_template(template: Mapping[str, Any]) -> dict[str, Any]:

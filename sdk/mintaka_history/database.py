@@ -31,7 +31,15 @@ _PAGE_SETTINGS = (
     "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true), "
     "set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)"
 )
-_SQLITE_PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "cache_size=-8192", "temp_store=MEMORY")
+#: What is overwritten, such as a parameter that turns out to be secret, is zeroed, as far as that takes no further write.
+_SQLITE_PRAGMAS = (
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "busy_timeout=5000",
+    "cache_size=-8192",
+    "temp_store=MEMORY",
+    "secure_delete=FAST",
+)
 _READ_TIMEOUT_MILLISECONDS = 2000
 _WRITE_TIMEOUT_MILLISECONDS = 30000
 

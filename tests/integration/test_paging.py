@@ -16,9 +16,10 @@ from sqlalchemy import event
 
 from api_testing import API, ORDINARY, report, running, seen_run, status, task
 from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import run_rows, words_of_run
+from mintaka_api.row_mapping import Inherited, run_rows, words_of_run
 from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
+from mintaka_core.secret_parameters import NO_SECRETS
 from mintaka_core.states import StateType
 from mintaka_history.codes import STATE_CODES
 from mintaka_history.database import Database
@@ -40,9 +41,9 @@ _NAMESPACES = ("a", "b", "c")
 def write(database: Database, names: Names, documents: list[dict[str, Any]]) -> None:
     """Mirror flow runs."""
     runs = [snapshot_of(document, 0.0).parsed() for document in documents]
-    ids = names.given(database, {word for run in runs for word in words_of_run(run, ())})
+    ids = names.given(database, {word for run in runs for word in words_of_run(run, Inherited())})
     with database.writing() as connection:
-        mirrored.write_runs(connection, [run_rows(run, ids, ()) for run in runs])
+        mirrored.write_runs(connection, [run_rows(run, ids, Inherited(secrets=NO_SECRETS)) for run in runs])
 
 
 def made_up_run(position: int, second: int, state: StateType, namespace: str, tags: list[str], name: str) -> dict[str, Any]:

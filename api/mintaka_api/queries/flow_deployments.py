@@ -74,6 +74,14 @@ def one(connection: Connection, names: Names, namespace: str, name: str) -> Flow
     return None if row is None else _answer(row, {number: namespace})
 
 
+def last_schema(connection: Connection, names: Names, namespace: str, name: str) -> Any:
+    """The parameterSchema of the last deployment of this name, {} if it had none; None if there was no such deployment."""
+    number = names.known(connection, NameKind.NAMESPACE, namespace)
+    query = select(_d.spec).where(_d.name == name, _d.ns == number).order_by(_d.created.desc(), _d.uid).limit(1)
+    spec = None if number is None else connection.scalar(query)
+    return None if spec is None else msgspec.json.decode(spec).get("parameterSchema") or {}
+
+
 def _answer(row: Row[Any], words: dict[int, str]) -> FlowDeploymentAnswer:
     spec: dict[str, Any] = msgspec.json.decode(row.spec)
     status: dict[str, Any] = msgspec.json.decode(row.status)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean, and_, bindparam, case, or_, select, update
+from sqlalchemy import Boolean, and_, bindparam, case, func, or_, select, update
 
 from mintaka_core.states import CANCELLED
 from mintaka_history.codes import STATE_CODES, TERMINAL_CODES
@@ -34,15 +34,19 @@ _UPDATED = tuple(
     column.name
     for column in flow_runs.c
     if column.name
-    not in {"no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt", "flow", "holder", "heard"}
+    not in {
+        *("no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt", "flow", "holder", "heard"),
+        # They never change; what is secret of them may, with the deployment's schema, and what was masked stays so.
+        "parameters",
+    }
 )
-_SENT = ("uid", *_UPDATED, "deleted", "gap", "tags")
+_SENT = ("uid", *_UPDATED, "deleted", "gap", "tags", "parameters")
 _TRANSITION = tuple(column.name for column in flow_run_transitions.c)
 # The statements are made of our own column names; every value is bound.
 _POSTGRESQL_UPDATE = f"""
 UPDATE flow_runs AS f
 SET {", ".join(f"{name} = a.{name}" for name in (*_UPDATED, "deleted"))},
-    gap = f.gap OR a.gap, tags = CASE WHEN f.sequence = 0 THEN a.tags ELSE f.tags END
+    gap = f.gap OR a.gap, tags = CASE WHEN f.sequence = 0 THEN a.tags ELSE f.tags END, parameters = COALESCE(f.parameters, a.parameters)
 FROM {{source}}
 WHERE f.uid = a.uid AND (f.sequence < a.sequence OR f.sequence = a.sequence AND f.resource_version < a.resource_version)
 """  # noqa: S608
@@ -103,6 +107,21 @@ def write_deployments(connection: Connection, rows: list[dict[str, Any]]) -> Non
     older = or_(flow_deployments.c.resource_version <= new.resource_version, new.deleted.is_not(None))
     statement = statement.on_conflict_do_update(index_elements=["uid"], set_=changed, where=older)
     connection.execute(statement, sorted(rows, key=lambda row: row["uid"]))
+
+
+def parameters_after(connection: Connection, namespace: int, deployment: int, after: int, limit: int) -> list[tuple[int, str]]:
+    """Numbers and parameters of the runs of a deployment that have any, in order, those after the number `after`."""
+    query = select(flow_runs.c.no, flow_runs.c.parameters).where(
+        flow_runs.c.ns == namespace, flow_runs.c.deployment == deployment, flow_runs.c.no > after, flow_runs.c.parameters.is_not(None)
+    )
+    return [(row.no, row.parameters) for row in connection.execute(query.order_by(flow_runs.c.no).limit(limit))]
+
+
+def replace_parameters(connection: Connection, parameters: dict[int, str]) -> None:
+    """Replace the parameters of runs, by their numbers."""
+    if parameters:
+        statement = update(flow_runs).where(flow_runs.c.no == bindparam("number")).values(parameters=bindparam("shown"))
+        connection.execute(statement, [{"number": number, "shown": shown} for number, shown in sorted(parameters.items())])
 
 
 def live_runs(connection: Connection, namespace: int | None) -> dict[str, str]:
@@ -167,6 +186,7 @@ def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
     values: dict[str, Any] = {name: bindparam(f"{name}_") for name in _UPDATED}
     values["deleted"] = bindparam("deleted_")
     values["gap"] = or_(flow_runs.c.gap, bindparam("gap_", type_=Boolean))
+    values["parameters"] = func.coalesce(flow_runs.c.parameters, bindparam("parameters_"))
     values["tags"] = case((flow_runs.c.sequence == 0, bindparam("tags_")), else_=flow_runs.c.tags)
     statement = update(flow_runs).where(flow_runs.c.uid == bindparam("uid_"), newer).values(values)
     connection.execute(statement, [{f"{name}_": value for name, value in row.items()} for row in rows])

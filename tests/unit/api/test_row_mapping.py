@@ -11,7 +11,7 @@ import pytest
 from api_testing import ORDINARY, seen_run
 from mintaka_api.finalizers import release_of
 from mintaka_api.queries.mirrored import VANISHED_RULE
-from mintaka_api.row_mapping import ObservedRun, deployment_row, read_deployment, read_run, resource_version, run_rows, words_of_run
+from mintaka_api.row_mapping import Inherited, ObservedRun, deployment_row, read_deployment, read_run, resource_version, run_rows, words_of_run
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
@@ -28,26 +28,26 @@ def observed(document: dict[str, Any], gone_time: int | None = None) -> Observed
 
 def test_a_run_without_status_is_scheduled() -> None:
     """The operator has not seen it yet."""
-    rows = run_rows(observed(seen_run("one")), IDS, ())
+    rows = run_rows(observed(seen_run("one")), IDS, Inherited())
     assert (rows.row["state"], rows.row["sequence"], rows.transitions) == (STATE_CODES[SCHEDULED], 0, [])
 
 
 def test_tags_are_its_own_then_those_of_its_deployment() -> None:
     """Each once."""
     run = observed(seen_run("one", spec={"deployment": "d", "tags": ["own"]}))
-    assert words_of_run(run, ("own", "inherited")) == set(IDS)
-    rows = run_rows(run, IDS, ("own", "inherited"))
+    assert words_of_run(run, Inherited(("own", "inherited"))) == set(IDS)
+    rows = run_rows(run, IDS, Inherited(("own", "inherited")))
     assert (rows.tags, rows.row["tags"]) == ([3, 4], '["own","inherited"]')
 
 
 def test_a_run_gone_before_its_end_is_cancelled() -> None:
     """With a transition of its own; one that had ended only gets its time of leaving."""
     unfinished = observed(seen_run("one", ORDINARY[:3]), 9)
-    rows = run_rows(unfinished, IDS, ())
+    rows = run_rows(unfinished, IDS, Inherited())
     assert (rows.row["state"], rows.row["sequence"], rows.row["reason"], rows.row["deleted"]) == (STATE_CODES[CANCELLED], 4, "Deleted", 9)
     assert (rows.transitions[-1]["seq"], rows.transitions[-1]["rule"]) == (4, VANISHED_RULE)
     finished = observed(seen_run("two", ORDINARY), 9)
-    rows = run_rows(finished, IDS, ())
+    rows = run_rows(finished, IDS, Inherited())
     assert (rows.row["state"], rows.row["sequence"], len(rows.transitions), rows.row["deleted"]) == (STATE_CODES[COMPLETED], 4, 4, 9)
 
 
@@ -91,7 +91,7 @@ def test_a_run_whose_spec_is_not_valid_is_stored_without_it() -> None:
     spec = {"deployment": "d", "scheduledTime": "2026-01-01T00:00:00+99:99", "parameters": {"a": 1}}
     metadata = {"finalizers": [MIRROR_FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}
     run = observed(seen_run("one", ("SCHEDULED", "FAILED"), spec=spec, **metadata))
-    row = run_rows(run, IDS, ()).row
+    row = run_rows(run, IDS, Inherited()).row
     assert (row["deployment"], row["parameters"], row["scheduled"], row["sequence"]) == (2, None, None, 2)
     assert release_of(run, None) is not None
 
@@ -121,8 +121,8 @@ def test_only_what_the_database_cannot_keep_is_replaced(text: str, stored: str) 
     document = seen_run("one", ORDINARY[:1], spec={"template": {"entrypoint": "a:b"}, "parameters": {text: text}, "tags": [text]})
     document["status"]["state"]["message"] = text
     run = observed(document)
-    assert words_of_run(run, (text,)) == {(NameKind.NAMESPACE, "ns"), (NameKind.TAG, stored)}
-    row = run_rows(run, IDS | {(NameKind.TAG, stored): 5}, ()).row
+    assert words_of_run(run, Inherited((text,))) == {(NameKind.NAMESPACE, "ns"), (NameKind.TAG, stored)}
+    row = run_rows(run, IDS | {(NameKind.TAG, stored): 5}, Inherited()).row
     assert (row["message"], json.loads(row["tags"]), json.loads(row["parameters"])) == (stored, [stored], {stored: stored})
     deployment = {"metadata": {"name": "d", "namespace": "ns", "uid": "u"}, "spec": {"entrypoint": "a:b", "parameters": {"p": text}}}
     assert json.loads(deployment_row(read_deployment(deployment), 1, None)["spec"])["parameters"] == {"p": stored}
