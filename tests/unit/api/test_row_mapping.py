@@ -11,7 +11,16 @@ import pytest
 from api_testing import ORDINARY, seen_run
 from mintaka_api.finalizers import release_of
 from mintaka_api.queries.mirrored import VANISHED_RULE
-from mintaka_api.row_mapping import Inherited, ObservedRun, deployment_row, read_deployment, read_run, resource_version, run_rows, words_of_run
+from mintaka_api.row_mapping import (
+    Inherited,
+    ObservedRun,
+    deployment_row,
+    read_deployment,
+    read_run,
+    resource_version,
+    run_rows,
+    words_of_run,
+)
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
