@@ -2,6 +2,7 @@
 
     eval "$(cluster/env)"
     .venv/bin/python benchmarks/operator_runs.py burst --runs 1000 --repeat 3
+    .venv/bin/python benchmarks/operator_runs.py --installed burst --runs 1000 --repeat 2
     .venv/bin/python benchmarks/operator_runs.py sustained --rate 20 --seconds 60
     .venv/bin/python benchmarks/operator_runs.py idle --runs 100
     .venv/bin/python benchmarks/operator_runs.py memory --runs 10000
@@ -30,17 +31,18 @@ _LIMIT_SECONDS = 3600.0
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=float, default=_LIMIT_SECONDS, help="give up after so many seconds")
+    parser.add_argument("--installed", action="store_true", help="measure the release in mintaka-system, operator and API in pods")
     parser.add_argument("--set", action="append", default=[], metavar="MINTAKA_NAME=VALUE", help="a setting of the operator")
     modes = parser.add_subparsers(dest="mode", required=True)
     at_once = modes.add_parser("burst", help="so many at once: flow runs, Jobs and bare pods in turn")
     at_once.add_argument("--runs", type=int, default=1000)
     at_once.add_argument("--repeat", type=int, default=3)
     at_once.add_argument("--only", choices=["runs", "jobs", "pods", "bare"], action="append", help="leave the others out")
-    at_once.set_defaults(run=lambda given, settings: burst(given.runs, given.repeat, given.only or [], settings))
+    at_once.set_defaults(run=lambda given, settings: burst(given.runs, given.repeat, given.only or [], settings, installed=given.installed))
     steady = modes.add_parser("sustained", help="so many a second")
     steady.add_argument("--rate", type=float, default=20.0)
     steady.add_argument("--seconds", type=float, default=60.0)
-    steady.set_defaults(run=lambda given, settings: sustained(given.rate, given.seconds, settings))
+    steady.set_defaults(run=lambda given, settings: sustained(given.rate, given.seconds, settings, installed=given.installed))
     alone = modes.add_parser("idle", help="one after the other: latencies of an idle cluster, of crashes too")
     alone.add_argument("--runs", type=int, default=100)
     alone.set_defaults(run=lambda given, settings: idle(given.runs, settings))

@@ -20,9 +20,9 @@ _MIRRORED = {"MINTAKA_MIRROR": "enabled"}
 _DURATION = "1s"
 
 
-async def burst(number: int, repeat: int, only: list[str], settings: dict[str, str]) -> None:
+async def burst(number: int, repeat: int, only: list[str], settings: dict[str, str], *, installed: bool = False) -> None:
     """So many at once, in turn, and again; medians over the repetitions."""
-    async with surroundings("burst", number, _MIRRORED | settings) as bench:
+    async with surroundings("burst", number, _MIRRORED | settings, installed=installed) as bench:
         arms = await _arms(bench, only)
         rounds: dict[str, list[dict[str, float]]] = {arm.title: [] for arm in arms}
         for turn in range(repeat):
@@ -37,7 +37,10 @@ async def burst(number: int, repeat: int, only: list[str], settings: dict[str, s
         pairs = zip(rounds[subjects.RUNS.title], rounds[subjects.JOBS.title], strict=True)
         ratios = [ours["per second"] / theirs["per second"] for ours, theirs in pairs]
         print("flow runs / Jobs, by turn:", ", ".join(f"{ratio:.2f}" for ratio in ratios))
-    record(f"operator-burst-{number}", {"runs": number, "repeat": repeat, "medians": columns, "rounds": rounds, "ratios": ratios})
+    record(
+        f"operator-burst-{number}{'-installed' if installed else ''}",
+        {"runs": number, "repeat": repeat, "medians": columns, "rounds": rounds, "ratios": ratios},
+    )
 
 
 async def _arms(bench: Bench, only: list[str]) -> list[Subject]:
@@ -52,10 +55,10 @@ async def _arms(bench: Bench, only: list[str]) -> list[Subject]:
     return [arm for name, arm in arms.items() if not only or name in only]
 
 
-async def sustained(rate: float, seconds: float, settings: dict[str, str]) -> None:
+async def sustained(rate: float, seconds: float, settings: dict[str, str], *, installed: bool = False) -> None:
     """So many a second, for so long: flow runs, then Jobs."""
     number = round(rate * seconds)
-    async with surroundings("sustained", number, _MIRRORED | settings) as bench:
+    async with surroundings("sustained", number, _MIRRORED | settings, installed=installed) as bench:
         columns = {arm.title: await run_round(bench, arm, number, duration=_DURATION, rate=rate) for arm in (subjects.RUNS, subjects.JOBS)}
     print(table(columns))
     record(f"operator-sustained-{rate:g}", {"rate": rate, "seconds": seconds, "figures": columns})

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from mintaka_kubernetes import OPENED
 from mintaka_operator.cluster import ApiError, Cluster
 from operator_bench import subjects
 from operator_bench.subjects import Subject
@@ -58,7 +59,8 @@ class Watcher:
         pods = subjects.pods(self.namespace)
         paths[pods] = self._on_bare_pod if pods in paths else self._on_pod
         for path, take in paths.items():
-            _, version = await self.cluster.list(path)
+            async for page in self.cluster.list_pages(path, page_size=500, typed=True):
+                version = page.version
             self._tasks.append(asyncio.create_task(self._follow(path, version, take)))
         return self
 
@@ -96,7 +98,9 @@ class Watcher:
     async def _follow(self, path: str, version: str, take: Callable[[str, dict[str, Any]], None]) -> None:
         while True:
             try:
-                async for event in self.cluster.events(path, version, seconds=1800):
+                async for event in self.cluster.watch(path, version, seconds=1800, typed=True):
+                    if event["type"] == OPENED:
+                        continue
                     found = event["object"]
                     if event["type"] == "ERROR":
                         _fail(found)
