@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,8 +19,11 @@ from mintaka_core.states import COMPLETED
 from mintaka_operator.diagnosis import diagnose
 from pod_signs import ASKED, CASES, GRACE_SECONDS, PRECEDENCE, Case, flow, pod, refused, report, running
 
-#: Pods that are deleted stay for a while, as their node has to stop them; nobody looks for this one for 40 s (PodGC).
-NOWHERE = "no-such-node"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Pods that are deleted stay for a while, as their node has to stop them. This one exists, or the pod garbage collector would end them.
+NOWHERE = "node-without-kubelet"
 EXAMPLES = {f"x{number}": case for number, case in enumerate((*CASES, *PRECEDENCE)) if not case.never_ran}
 ENDING = {name: case for name, case in EXAMPLES.items() if case.end}
 WAITING = {name: case for name, case in EXAMPLES.items() if not case.end and diagnose(pod(case)).started_time is None}
@@ -72,7 +76,16 @@ def play(kube: Kube, name: str, case: Case) -> None:
 
 
 @pytest.fixture(scope="module")
-def played(shared_kube: Kube) -> Kube:
+def node_without_kubelet() -> Iterator[None]:
+    """A Node object that no kubelet stands behind; nothing is scheduled to it."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NOWHERE}, "spec": {"unschedulable": True}}
+    subprocess.run(["kubectl", "apply", "-f", "-"], input=json.dumps(node), text=True, check=True, capture_output=True)
+    yield
+    subprocess.run(["kubectl", "delete", "node", NOWHERE, "--wait=false"], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def played(shared_kube: Kube, node_without_kubelet: None) -> Kube:  # noqa: ARG001 - pods are bound to it
     """A namespace in which every example has been played."""
     kube = shared_kube
     with ThreadPoolExecutor(4) as pool:
