@@ -179,13 +179,15 @@ class TestRetries:
 
 
 class TestAbsence:
-    def test_a_pod_that_is_deleted_by_force_is_a_crash_of_a_run_that_ran(self, shared_kube: Kube) -> None:
-        kube = shared_kube
-        kube.apply(flow_run("gone", template=template(Case("", "", {}))))
+    def test_a_pod_that_is_deleted_by_force_is_a_crash_of_a_run_that_ran(self, played: Kube) -> None:
+        kube = played
+        shape = template(Case("", "", {}))
+        shape["podTemplate"]["spec"]["nodeName"] = NOWHERE
+        kube.apply(flow_run("gone", template=shape))
         created(kube, "gone-1")
         show(kube, "gone-1", moved(flow(running(ASKED), "Running"), datetime.now(UTC)))
         kube.reaches("gone", "RUNNING")
         kube("delete", "pod", "gone-1", "--force", "--grace-period=0")
         run = kube.ended("gone")
-        assert (run["status"]["state"]["type"], run["status"]["state"]["reason"]) == ("CRASHED", "PodDisappeared")
+        assert (run["status"]["state"]["type"], run["status"]["state"]["reason"]) == ("CRASHED", "ForceDeleted")
         assert names(run) == ["Scheduled", "Pending", "Running", "Crashed"]
