@@ -1,35 +1,65 @@
-"""Reading a request's body within limits: what is too large is refused while it arrives, packed or not."""
+"""Reading a request's body within limits: what is too large is refused while it arrives, packed or not.
+
+The bodies of all reports together are bounded too (`Intake`): pods that deliver at once must not take all of the API's memory.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mintaka_api.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, AsyncIterator
 
     from starlette.requests import Request
 
 #: The most bytes of a body, unpacked.
 BODY_LIMIT = 4 * 1024 * 1024
+#: The most bytes of all reports that are received or written at a time, unpacked.
+INTAKE_LIMIT = 64 * 1024 * 1024
+_ARRIVAL_SECONDS = 60.0
 _GZIP = 16 + zlib.MAX_WBITS
 
 
+class Intake:
+    """The bodies of reports that are being received or written to the database."""
+
+    def __init__(self, limit: int = INTAKE_LIMIT, arrival_seconds: float = _ARRIVAL_SECONDS) -> None:
+        """At most `limit` bytes at a time, each body received within `arrival_seconds`."""
+        self._limit = limit
+        self._arrival_seconds = arrival_seconds
+        self._held = 0
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body of `request`, which counts until the end of the block; a Problem if there is no room for it now."""
+        parts: list[bytes] = []
+        try:
+            await self._receive(request, parts)
+            yield b"".join(parts)
+        finally:
+            self._held -= sum(map(len, parts))
+
+    async def _receive(self, request: Request, parts: list[bytes]) -> None:
+        """Append the body's parts to `parts` and count them."""
+        try:
+            async with asyncio.timeout(self._arrival_seconds):
+                async for part in _parts(request, BODY_LIMIT):
+                    if self._held + len(part) > self._limit:
+                        raise Problem("overloaded", f"reports of {self._limit} bytes are being processed: send it again")
+                    parts.append(part)
+                    self._held += len(part)
+        except TimeoutError as error:
+            raise Problem("too-slow", f"the body did not arrive within {self._arrival_seconds:g} s") from error
+
+
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The body of `request`, unpacked; a Problem where it passes `limit` or its encoding is not gzip."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit:
-        raise too_large(limit)
-    match encoding:
-        case "identity" | "":
-            return await _plain(request.stream(), limit)
-        case "gzip" | "x-gzip":
-            return await _unpacked(request.stream(), limit)
-        case _:
-            raise Problem("unsupported-encoding", f"Content-Encoding {encoding[:50]!r} is not supported: send gzip, or none")
+    """The body of `request`, unpacked; a Problem if it passes `limit` or its encoding is not gzip."""
+    return b"".join([part async for part in _parts(request, limit)])
 
 
 def too_large(limit: int) -> Problem:
@@ -37,21 +67,33 @@ def too_large(limit: int) -> Problem:
     return Problem("too-large", f"the body passes {limit} bytes: send it in parts")
 
 
-async def _plain(chunks: AsyncIterable[bytes], limit: int) -> bytes:
-    parts: list[bytes] = []
+def _parts(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The unpacked body as it arrives."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit:
+        raise too_large(limit)
+    match encoding:
+        case "identity" | "":
+            return _plain(request.stream(), limit)
+        case "gzip" | "x-gzip":
+            return _unpacked(request.stream(), limit)
+        case _:
+            raise Problem("unsupported-encoding", f"Content-Encoding {encoding[:50]!r} is not supported: send gzip, or none")
+
+
+async def _plain(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
     size = 0
     async for chunk in chunks:
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
-        parts.append(chunk)
-    return b"".join(parts)
+        yield chunk
 
 
-async def _unpacked(chunks: AsyncIterable[bytes], limit: int) -> bytes:
+async def _unpacked(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
     """Unpack as it arrives, never more than `limit` and a byte."""
     unpacker = zlib.decompressobj(_GZIP)
-    parts: list[bytes] = []
     size = received = 0
     try:
         async for chunk in chunks:
@@ -62,9 +104,8 @@ async def _unpacked(chunks: AsyncIterable[bytes], limit: int) -> bytes:
             size += len(part)
             if size > limit or unpacker.unconsumed_tail:
                 raise too_large(limit)
-            parts.append(part)
+            yield part
     except zlib.error as error:
         raise Problem("malformed", f"the body is not gzip: {error}") from error
     if not unpacker.eof or unpacker.unused_data:
         raise Problem("malformed", "the body is not one whole gzip member")
-    return b"".join(parts)

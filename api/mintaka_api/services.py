@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
 
 from mintaka_api.background_tasks import Part
+from mintaka_api.bodies import Intake
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
 from mintaka_controller.schema_validation import SchemaValidator
@@ -27,6 +28,7 @@ class Services:
     names: Names
     metrics: Metrics
     validator: SchemaValidator
+    intake: Intake = field(default_factory=Intake)
     runs: RunControl | None = None
     mirror: Mirror | None = None
     parts: list[Part] = field(default_factory=list)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from mintaka_controller.schema_worker import MEMORY_BYTES
+from mintaka_controller.schema_protocol import LENGTH_BYTES, MEMORY_BYTES
 from mintaka_core.errors import MintakaError
 
 _POLL_SECONDS = 0.05
@@ -29,7 +29,6 @@ _END_SECONDS = 1.0
 _KILLED_SECONDS = 30.0
 _ASLEEP_SECONDS = 0.5
 _STARVED_SECONDS = 30.0
-_LENGTH_BYTES = 4
 #: What the worker needs of our environment; it gets no secrets.
 _PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
 _KILLED_FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
@@ -115,7 +114,7 @@ class SchemaProcess:
         return self._process.pid
 
     async def request(self, frame: bytes, deadline_seconds: float) -> bytes:
-        """The reply to a frame of `schema_worker.encode_request`. After an error the worker is of no more use: `stop` it.
+        """The reply to a frame of `schema_protocol.encode_request`. After an error the worker is of no more use: `stop` it.
 
         Raises:
             RequestTooCostly: it used up its time or memory.
@@ -193,10 +192,10 @@ class _Replies(asyncio.Protocol):
     def _deliver(self) -> None:
         if self._waiting is None or self._waiting.done():
             return
-        length = int.from_bytes(self._received[:_LENGTH_BYTES])
-        if len(self._received) >= _LENGTH_BYTES + length:
-            self._waiting.set_result(bytes(self._received[_LENGTH_BYTES : _LENGTH_BYTES + length]))
-            del self._received[: _LENGTH_BYTES + length]
+        length = int.from_bytes(self._received[:LENGTH_BYTES])
+        if len(self._received) >= LENGTH_BYTES + length:
+            self._waiting.set_result(bytes(self._received[LENGTH_BYTES : LENGTH_BYTES + length]))
+            del self._received[: LENGTH_BYTES + length]
         elif self._lost:
             self._waiting.set_exception(ConnectionResetError("the worker is gone"))
 

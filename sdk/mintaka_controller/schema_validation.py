@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from mintaka_controller.schema_lane import CheckUnavailable, Lane, Penalties
 from mintaka_controller.schema_process import RequestTooCostly
-from mintaka_controller.schema_worker import encode, encode_request
+from mintaka_controller.schema_protocol import encode, encode_request
 from mintaka_core.json_schema import InvalidSchema, Violation
 from mintaka_core.limits import DEPTH_LIMIT
 

@@ -8,25 +8,23 @@ out-of-memory killer chooses it before its parent.
 from __future__ import annotations
 
 import json
-import marshal
 import os
 import resource
 import socket
 import sys
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import jsonschema_rs  # noqa: F401 - loaded before the limits apply; `compile_schema` imports it late
 
+from mintaka_controller.schema_protocol import LENGTH_BYTES, MEMORY_BYTES, decode, decode_request, frame
 from mintaka_core.json_schema import CompiledSchema, InvalidSchema, compile_schema
 
-#: Private memory, of which Python and the library take 11 MiB.
-MEMORY_BYTES: Final = 64 * 1024 * 1024
 #: A worker that has grown to this is replaced: freed memory does not always return to the system.
 _RETIREMENT_BYTES = 48 * 1024 * 1024
 _CACHED_SCHEMAS = 128
-_LENGTH_BYTES = 4
 _OPEN_FILES = 3
 
 
@@ -40,11 +38,11 @@ def main() -> int:
     # From here on the parent reports what happens; the library's last words about memory are no lines of its log.
     os.dup2(null, sys.stderr.fileno())
     os.close(null)
-    connection.sendall(_frame(b"{}"))
-    while (length := _receive(connection, _LENGTH_BYTES)) and (request := _receive(connection, int.from_bytes(length))):
+    connection.sendall(frame(b"{}"))
+    while (length := _receive(connection, LENGTH_BYTES)) and (request := _receive(connection, int.from_bytes(length))):
         answer = checker.answer(request)
         answer["retiring"] = memory.resident_bytes() > _RETIREMENT_BYTES
-        connection.sendall(_frame(json.dumps(answer).encode()))
+        connection.sendall(frame(json.dumps(answer).encode()))
     return 0
 
 
@@ -69,9 +67,9 @@ class Checker:
 
     def answer(self, request: bytes) -> dict[str, Any]:
         """`violations`, or `invalid` with what is wrong with the schema."""
-        schema, value, name = _decode_request(request)
+        schema, value, name = decode_request(request)
         try:
-            return {"violations": self._compiled_schema(schema).violations(marshal.loads(value), name)}  # noqa: S302 - written by our parent
+            return {"violations": self._compiled_schema(schema).violations(decode(value), name)}
         except InvalidSchema as error:
             return {"invalid": str(error)}
 
@@ -79,39 +77,10 @@ class Checker:
         if (known := self._compiled.get(schema)) is not None:
             self._compiled.move_to_end(schema)
             return known
-        compiled = self._compiled[schema] = compile_schema(marshal.loads(schema))  # noqa: S302 - written by our parent
+        compiled = self._compiled[schema] = compile_schema(decode(schema))
         if len(self._compiled) > _CACHED_SCHEMAS:
             self._compiled.popitem(last=False)
         return compiled
-
-
-def encode(content: Any) -> bytes:
-    """JSON as bytes for `encode_request`: equal values give equal bytes. Both sides run the same Python.
-
-    Raises:
-        ValueError: it is thousands of levels deep, or not JSON.
-    """
-    return marshal.dumps(content, 2)  # version 2 does not depend on which of the parts are the same object
-
-
-def encode_request(schema: bytes, value: bytes, name: str) -> bytes:
-    """A request to check `value`, called `name`, against `schema`."""
-    parts = (schema, value, name.encode())
-    return _frame(b"".join(len(part).to_bytes(_LENGTH_BYTES) + part for part in parts))
-
-
-def _decode_request(request: bytes) -> tuple[bytes, bytes, str]:
-    parts = []
-    while request:
-        end = _LENGTH_BYTES + int.from_bytes(request[:_LENGTH_BYTES])
-        parts.append(request[_LENGTH_BYTES:end])
-        request = request[end:]
-    schema, value, name = parts
-    return schema, value, name.decode()
-
-
-def _frame(content: bytes) -> bytes:
-    return len(content).to_bytes(_LENGTH_BYTES) + content
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
@@ -124,9 +93,8 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 def _restrict(niceness: int) -> None:
     os.nice(niceness)
-    choose_first = Path("/proc/self/oom_score_adj")
-    if choose_first.exists():
-        choose_first.write_text("1000", encoding="ascii")
+    with suppress(OSError):  # not on every system
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, MEMORY_BYTES)
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)

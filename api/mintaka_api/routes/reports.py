@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintaka_api.answers import ReportAnswer
-from mintaka_api.bodies import read_body
 from mintaka_api.examples import EXAMPLES
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
@@ -33,7 +32,15 @@ _BODY: dict[str, Any] = {
 @router.post(
     "/flow-runs/{uid}/reports",
     responses=documented(
-        ReportAnswer, "invalid-parameter", "stale-attempt", "unknown-attempt", "too-large", "unsupported-encoding", "malformed"
+        ReportAnswer,
+        "invalid-parameter",
+        "too-slow",
+        "stale-attempt",
+        "unknown-attempt",
+        "too-large",
+        "unsupported-encoding",
+        "malformed",
+        "overloaded",
     ),
     openapi_extra=_BODY,
 )
@@ -41,8 +48,8 @@ async def take_in_report(uid: str, request: Request, query: Annotated[ReportQuer
     """Take in a part of an attempt's history; answered once it is committed, and harmless to repeat."""
     try:
         number = canonical_uid(uid)
-        body = await read_body(request)
-        report = await here.database.in_writer(_store, here, number, body, late=query.late)
+        async with here.intake.body(request) as body:
+            report = await here.database.in_writer(_store, here, number, body, late=query.late)
     except Problem as problem:
         here.metrics.refused_reports.labels(problem.name).inc()
         raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from mintaka_api.bodies import read_body
+from mintaka_api.bodies import Intake, read_body
 from mintaka_api.paging import decode_cursor, encode_cursor
 from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
@@ -153,6 +155,50 @@ async def test_other_bodies_are_problems(content: list[bytes], encoding: str, na
     with pytest.raises(Problem) as refused:
         await body_of(content, encoding)
     assert refused.value.name == name
+
+
+def body_request(content: list[bytes], *, ends: bool = True) -> Request:
+    """A request whose body arrives in parts; `ends` False: of which the rest never comes."""
+    messages = [{"type": "http.request", "body": part, "more_body": True} for part in content]
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop(0)
+        if not ends:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": b""}
+
+    return Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+
+@pytest.mark.anyio
+async def test_all_bodies_together_are_bounded() -> None:
+    """One that finds no room is to be sent again, and takes no room; what was processed makes room."""
+    intake = Intake(100)
+    async with intake.body(body_request([b"a" * 60])) as first, intake.body(body_request([b"b" * 40])) as second:
+        assert (first, second) == (b"a" * 60, b"b" * 40)
+        for content in ([b"c"], [b"", b"c" * 50, b"c" * 51]):
+            with pytest.raises(Problem) as refused:
+                async with intake.body(body_request(content)):
+                    pass
+            assert refused.value.name == "overloaded"
+    with suppress(KeyError):
+        async with intake.body(body_request([b"d" * 100])) as third:
+            raise KeyError(third)
+    async with intake.body(body_request([b"e" * 100])) as last:
+        assert last == b"e" * 100
+
+
+@pytest.mark.anyio
+async def test_a_body_that_does_not_arrive_holds_no_room_for_long() -> None:
+    """It is given up."""
+    intake = Intake(100, arrival_seconds=0.01)
+    with pytest.raises(Problem) as refused:
+        async with intake.body(body_request([b"a" * 100], ends=False)):
+            pass
+    assert refused.value.name == "too-slow"
+    async with intake.body(body_request([b"b" * 100])) as body:
+        assert body == b"b" * 100
 
 
 class Answering:
