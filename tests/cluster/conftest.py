@@ -69,3 +69,13 @@ def another_kube(installed: str) -> Iterator[Kube]:  # noqa: ARG001 - the instal
 def shared_kube(installed: str) -> Iterator[Kube]:  # noqa: ARG001 - the installation acts in it
     """A namespace that the tests of a module share."""
     yield from _namespace()
+
+
+@pytest.fixture
+def operator_away(installed: str) -> Iterator[None]:
+    """The installed operator is away, so that a test can run its own."""
+    kubectl("--namespace", installed, "scale", "deployment/mintaka-operator", "--replicas=0")
+    kubectl("--namespace", installed, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator", "--timeout=60s")
+    yield
+    kubectl("--namespace", installed, "scale", "deployment/mintaka-operator", "--replicas=1")
+    kubectl("--namespace", installed, "rollout", "status", "deployment/mintaka-operator", "--timeout=60s")

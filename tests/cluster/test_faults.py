@@ -14,7 +14,6 @@ from kube import Api, Kube, container, eventually, flow_deployment, flow_run, ku
 from processes import leading, operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 ORDINARY = ["Scheduled", "Pending", "Running", "Completed"]
@@ -33,16 +32,6 @@ def main(ticks: int):
     for i in range(ticks):
         tick(i)
 """
-
-
-@pytest.fixture
-def operator_away(installed: str) -> Iterator[None]:
-    """The installed operator is away, so that a test can run its own."""
-    kubectl("--namespace", installed, "scale", "deployment/mintaka-operator", "--replicas=0")
-    kubectl("--namespace", installed, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator", "--timeout=60s")
-    yield
-    kubectl("--namespace", installed, "scale", "deployment/mintaka-operator", "--replicas=1")
-    kubectl("--namespace", installed, "rollout", "status", "deployment/mintaka-operator", "--timeout=60s")
 
 
 @pytest.mark.usefixtures("operator_away")
