@@ -31,6 +31,7 @@ _POLL_SECONDS = 0.5
 #: How long a pod may outlive its grace period before its node is taken for lost.
 _OVERDUE_SECONDS = 30.0
 _DEFAULT_GRACE_SECONDS = 30.0
+_OUR_PODS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 _LIVE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -49,12 +50,13 @@ class Release:
 
 @dataclass(slots=True)
 class Summary:
-    """What was done and what stays."""
+    """What was done and what stays. Runs and pods that lost their finalizers are there by uid."""
 
     stopped: list[str] = field(default_factory=list)
     served: tuple[str, ...] = ()
-    released_runs: int = 0
-    released_pods: int = 0
+    released_runs: set[str] = field(default_factory=set)
+    released_pods: set[str] = field(default_factory=set)
+    held_again: int = 0
     forbidden: list[str] = field(default_factory=list)
     flow_runs: int = 0
     flow_deployments: int = 0
@@ -65,8 +67,12 @@ class Summary:
     def lines(self) -> list[str]:
         """The summary for people."""
         done = [f"stopped {', '.join(self.stopped)}" if self.stopped else "neither operator nor API was there to be stopped"]
-        done.append(f"took finalizers off {_counted(self.released_runs, 'flow run')} and {_counted(self.released_pods, 'pod')}")
+        done.append(f"took finalizers off {_counted(len(self.released_runs), 'flow run')} and {_counted(len(self.released_pods), 'pod')}")
         done += [f"cannot look into namespace {namespace}: it does not exist, or access is denied" for namespace in self.forbidden]
+        if self.held_again:
+            done.append(
+                f"{_counted(self.held_again, 'object')} have a finalizer again: another operator serves their namespaces and takes it off"
+            )
         if self.flow_runs or self.flow_deployments:
             kept = f"{_counted(self.flow_runs, 'flow run')} and {_counted(self.flow_deployments, 'flow deployment')}"
             done.append(f"left: {kept}, as long as the CustomResourceDefinitions stay (crds.keep)")
@@ -143,54 +149,54 @@ async def _stop(
 
 
 async def _release_all(client: Client, summary: Summary, deadline: float, say: Callable[[str], None]) -> None:
-    """Take finalizers off round by round, until a round finds none."""
+    """Take finalizers off, again for as long as one of the first round's objects has never lost its own.
+
+    What comes back, or comes new, is another operator's: operator and API of this release have stopped.
+    """
+    kinds = ((_flow_runs, MIRROR_FINALIZER, "", summary.released_runs), (_pods_of, POD_FINALIZER, _OUR_PODS, summary.released_pods))
+    first: set[str] | None = None
     while True:
-        found = 0
+        found: set[str] = set()
         for namespace in summary.served or (None,):
-            if namespace in summary.forbidden:
-                continue
-            try:
-                runs = await _release_in(client, _flow_runs(namespace), MIRROR_FINALIZER, deadline)
-                pods = await _release_in(client, _pods_of(namespace), POD_FINALIZER, deadline, f"{LABEL_MANAGED_BY}={MANAGED_BY}")
-            except ApiError as error:
-                if error.code != _FORBIDDEN or namespace is None:
-                    raise
-                summary.forbidden.append(namespace)
-                continue
-            summary.released_runs += runs.released
-            summary.released_pods += pods.released
-            found += runs.found + pods.found
-        if not found:
+            for path_of, finalizer, selector, released in kinds:
+                if namespace in summary.forbidden:
+                    continue
+                try:
+                    found |= await _release_in(client, path_of(namespace), finalizer, selector, released, deadline)
+                except ApiError as error:
+                    if error.code != _FORBIDDEN or namespace is None:
+                        raise
+                    summary.forbidden.append(namespace)
+        first = found if first is None else first
+        pending = (first & found) - summary.released_runs - summary.released_pods
+        if not pending:
             return
         if time.monotonic() > deadline:
-            message = f"{_counted(found, 'object')} had a finalizer in the last round, and the time is over: repeat this, or give it longer"
+            message = f"{_counted(len(pending), 'object')} still have a finalizer, and the time is over: repeat this, or give it longer"
             raise Unfinished(message)
-        say(f"took finalizers off {_counted(summary.released_runs, 'flow run')} and {_counted(summary.released_pods, 'pod')} so far")
+        say(f"{_counted(len(pending), 'object')} still have a finalizer")
         await asyncio.sleep(_POLL_SECONDS)
 
 
-@dataclass(slots=True)
-class _Round:
-    """How many objects had the finalizer, and of how many it was taken off."""
-
-    found: int = 0
-    released: int = 0
-
-
-async def _release_in(client: Client, path: str, finalizer: str, deadline: float, selector: str = "") -> _Round:
-    counts = _Round()
+async def _release_in(client: Client, path: str, finalizer: str, selector: str, released: set[str], deadline: float) -> set[str]:
+    """One round over a collection: the uids that had the finalizer. It is taken off those that are not in `released`, which grows."""
+    found: set[str] = set()
     places = asyncio.Semaphore(_AT_ONCE)
 
-    async def release(item: dict[str, Any]) -> None:
+    async def release(metadata: dict[str, Any]) -> None:
         async with places:
-            if time.monotonic() <= deadline and await _remove(client, path, item["metadata"], finalizer):
-                counts.released += 1
+            if time.monotonic() <= deadline and await _remove(client, path, metadata, finalizer):
+                released.add(metadata["uid"])
 
     async for page in _pages(client, path, selector):
-        held = [item for item in page if finalizer in (item["metadata"].get("finalizers") or ())]
-        counts.found += len(held)
-        await asyncio.gather(*map(release, held))
-    return counts
+        held = {item["metadata"]["uid"]: item["metadata"] for item in page if _holds(item, finalizer)}
+        found |= held.keys()
+        await asyncio.gather(*(release(metadata) for uid, metadata in held.items() if uid not in released))
+    return found
+
+
+def _holds(item: dict[str, Any], finalizer: str) -> bool:
+    return finalizer in (item["metadata"].get("finalizers") or ())
 
 
 async def _remove(client: Client, collection: str, metadata: dict[str, Any], finalizer: str) -> bool:
@@ -212,10 +218,15 @@ async def _remove(client: Client, collection: str, metadata: dict[str, Any], fin
 
 async def _count_leftovers(client: Client, release: Release, summary: Summary) -> None:
     for namespace in summary.served or (None,):
-        if namespace not in summary.forbidden:
-            summary.flow_runs += await _count(client, _flow_runs(namespace))
-            summary.flow_deployments += await _count(client, _custom(namespace, "flowdeployments"))
-            summary.live_pods += await _count(client, _pods_of(namespace), f"{LABEL_MANAGED_BY}={MANAGED_BY}", _LIVE)
+        if namespace in summary.forbidden:
+            continue
+        async for page in _pages(client, _flow_runs(namespace)):
+            summary.flow_runs += len(page)
+            summary.held_again += sum(_holds(item, MIRROR_FINALIZER) for item in page)
+        async for page in _pages(client, _pods_of(namespace), _OUR_PODS):
+            summary.held_again += sum(_holds(item, POD_FINALIZER) for item in page)
+        summary.flow_deployments += await _count(client, _custom(namespace, "flowdeployments"))
+        summary.live_pods += await _count(client, _pods_of(namespace), _OUR_PODS, _LIVE)
     own = f"/api/v1/namespaces/{release.namespace}"
     summary.tombstones = await _count(client, f"{own}/configmaps", f"{LABEL_TOMBSTONE}=true")
     async for page in _pages(client, f"{own}/persistentvolumeclaims", _selector(release)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import uuid
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kube import eventually
 from mintaka import cli
 from mintaka_core.names import LABEL_TOMBSTONE, MIRROR_FINALIZER, POD_FINALIZER
 
@@ -20,6 +22,23 @@ if TYPE_CHECKING:
 
 #: A finalizer of another controller, which is its own business.
 FOREIGN = "example.com/billing"
+
+#: Puts the finalizer on every run of a namespace that has none, as fast as it can.
+OTHER_OPERATOR = """
+import asyncio, sys
+from mintaka_kubernetes import Client
+
+async def main(kubeconfig, namespace, finalizer):
+    path = f"/apis/mintaka.dev/v1alpha1/namespaces/{namespace}/flowruns"
+    async with Client(kubeconfig=kubeconfig) as client:
+        while True:
+            for run in (await client.request("GET", path))["items"]:
+                if not run["metadata"].get("finalizers"):
+                    body = {"metadata": {"finalizers": [finalizer]}}
+                    await client.request("PATCH", f"{path}/{run['metadata']['name']}", body=body, content_type="application/merge-patch+json")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 
 type Uninstall = Callable[..., tuple[int, str]]
 
@@ -187,6 +206,22 @@ def test_nothing_is_taken_off_while_the_operator_runs(there: There, home: str, u
     assert code == 2
     assert "mintaka-operator is scaled to 0, but its pods have not stopped in time: repeat this, or give it longer" in said
     assert there.finalizers("flowruns", a) == {"run": [MIRROR_FINALIZER]}
+
+
+def test_it_does_not_fight_another_operator(there: There, home: str, uninstall: Uninstall) -> None:
+    """One that serves the same namespace puts finalizers back at once: each is taken off once, and that they are back is said."""
+    a = there.namespace()
+    there.create(*(_run(a, f"run-{number}") for number in range(60)))
+    other = subprocess.Popen([sys.executable, "-c", OTHER_OPERATOR, there.kubeconfig, a, MIRROR_FINALIZER])
+    try:
+        eventually(lambda: all(there.finalizers("flowruns", a).values()), "finalizers of the other operator", 60)
+        code, said = uninstall("--namespace", home, "--runs-of", a, "--timeout", "30")
+    finally:
+        other.kill()
+        other.wait()
+    assert code == 0, said
+    assert "took finalizers off 60 flow runs" in said
+    assert re.search(r"\d+ objects? have a finalizer again: another operator serves their namespaces", said)
 
 
 def test_a_namespace_that_is_missing_is_named_and_passed_over(there: There, home: str, uninstall: Uninstall, tmp_path: Path) -> None:

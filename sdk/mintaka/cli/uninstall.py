@@ -56,7 +56,8 @@ def command(
         print_json(
             {
                 "stopped": summary.stopped,
-                "released": {"flow_runs": summary.released_runs, "pods": summary.released_pods},
+                "released": {"flow_runs": len(summary.released_runs), "pods": len(summary.released_pods)},
+                "held_again": summary.held_again,
                 "unreadable_namespaces": summary.forbidden,
                 "left": {
                     "flow_runs": summary.flow_runs,
