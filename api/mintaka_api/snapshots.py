@@ -66,7 +66,8 @@ def snapshot_of(document: Document, received: float) -> RunSnapshot:
         sequence = int(status.get("sequence") or 0)
         transitions = status.get("transitions") or ()
         first = int(transitions[0]["sequence"]) if transitions else sequence + 1
-        return RunSnapshot(metadata["uid"], str(metadata.get("resourceVersion") or ""), sequence, first, orjson.dumps(document), received)
+        raw = bytes(memoryview(orjson.dumps(document)))  # a copy: orjson's own result holds on to all of its 8 KiB buffer
+        return RunSnapshot(metadata["uid"], str(metadata.get("resourceVersion") or ""), sequence, first, raw, received)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         message = f"{name_of(document)} is not a flow run: {type(error).__name__}: {error}"
         raise InvalidResource(message) from error

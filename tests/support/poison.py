@@ -22,23 +22,30 @@ def nested_objects(levels: int) -> str:
     return nested(levels, '{"a":', "}", "1")
 
 
-def flow_run_json(name: str, parameters: str, *, status: str = '{"sequence":3}', metadata: str = "", tail: str = "") -> bytes:
-    """A FlowRun whose parameters, status and further metadata are any text."""
-    head = {"name": name, "namespace": "ns", "uid": f"uid-{name}", "resourceVersion": "7", "finalizers": [MIRROR_FINALIZER]}
+def flow_run_json(
+    name: str, parameters: str, *, namespace: str = "", status: str = '{"sequence":3}', metadata: str = "", tail: str = ""
+) -> bytes:
+    """A FlowRun whose parameters, status and further metadata are any text; with a namespace as users write it, else as it is stored."""
+    head = _metadata(name, namespace, finalizers=[MIRROR_FINALIZER])
     more = f",{metadata}" if metadata else ""
+    rest = "" if namespace else f',"status":{status}{tail}'
     return (
-        f'{{"apiVersion":"{API_VERSION}","kind":"FlowRun","metadata":{json.dumps(head)[:-1]}{more}}},'
-        f'"spec":{{"deployment":"nightly","parameters":{parameters}}},"status":{status}{tail}}}'
+        f'{{"apiVersion":"{API_VERSION}","kind":"FlowRun","metadata":{head[:-1]}{more}}},'
+        f'"spec":{{"deployment":"nightly","parameters":{parameters}}}{rest}}}'
     ).encode()
 
 
-def flow_deployment_json(name: str, parameters: str) -> bytes:
-    """A FlowDeployment whose parameters are any text."""
-    head = {"name": name, "namespace": "ns", "uid": f"uid-{name}", "resourceVersion": "7"}
+def flow_deployment_json(name: str, parameters: str, *, namespace: str = "") -> bytes:
+    """A FlowDeployment whose parameters are any text; with a namespace as users write it, else as it is stored."""
     return (
-        f'{{"apiVersion":"{API_VERSION}","kind":"FlowDeployment","metadata":{json.dumps(head)},'
+        f'{{"apiVersion":"{API_VERSION}","kind":"FlowDeployment","metadata":{_metadata(name, namespace)},'
         f'"spec":{{"entrypoint":"etl:main","parameters":{parameters}}}}}'
     ).encode()
+
+
+def _metadata(name: str, namespace: str, **others: Any) -> str:
+    stored = {} if namespace else {"uid": f"uid-{name}", "resourceVersion": "7"}
+    return json.dumps({"name": name, "namespace": namespace or "ns", **stored, **others})
 
 
 def poisons() -> dict[str, tuple[str, str]]:
