@@ -116,8 +116,9 @@ bench-ingest: venv test-packages ## task runs per second into SQLite and Postgre
 	@.venv/bin/python benchmarks/ingest.py
 
 .PHONY: bench-mirror
-bench-mirror: venv test-packages ## transitions per second into SQLite and PostgreSQL, and the mirror's lag
+bench-mirror: venv test-packages ## transitions per second into SQLite and PostgreSQL, the mirror's lag, and a start with 100,000 runs
 	@.venv/bin/python benchmarks/mirror.py
+	@.venv/bin/python benchmarks/mirror_restart.py
 
 .PHONY: bench-pages
 bench-pages: venv test-packages ## milliseconds per page over a million flow runs and ten million task runs
