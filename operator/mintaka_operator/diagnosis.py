@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from mintaka_core.names import FLOW_CONTAINER
 from mintaka_core.workloads import Phase, Workload
 from mintaka_operator.failure_rows import first_match
+from mintaka_operator.json_values import text
+from mintaka_operator.other_containers import killed_for_memory
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
-from mintaka_operator.podview import PodView, text
+from mintaka_operator.podview import PodView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,8 +95,8 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
 def _with_remarks(end: State, view: PodView) -> State:
     """The end with what its own words may leave out: a process that was killed for memory, a second start."""
     remarks = [end.message]
-    if view.out_of_memory and end.reason != "OOMKilled":
-        remarks.append(f"a process in this pod was killed for memory (container {', '.join(view.out_of_memory)})")
+    if end.reason != "OOMKilled" and (killed := killed_for_memory(view)):
+        remarks.append(f"a process in this pod was killed for memory (container {', '.join(killed)})")
     if view.starts_again and end.reason != "ContainerRestarted":
         remarks.append(f"the container was started {view.starts_again + 1} times, so its work may have been done more than once")
     return replace(end, message="; ".join(filter(None, remarks))) if len(remarks) > 1 else end

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mintaka_core.states import CRASHED, State, timed_out
-from mintaka_operator.podview import text
+from mintaka_operator.json_values import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +72,14 @@ def disrupted(reasons: str, reason: str, otherwise: str) -> Callable[[PodView], 
 
 
 def _ended_by_itself(view: PodView) -> bool:
-    """An exit code of its own, from before the disruption began: a pod that is held may be drained after its end."""
+    """It had ended when the disruption began: a pod that is held may be drained after its end.
+
+    If only clocks say so, an exit by a signal is taken for the disruption's doing.
+    """
+    if view.ended_before_kubelet_knew:
+        return True
     code = view.exit_code
-    return code is not None and 0 < code < _SIGNALS and not view.told_to_stop_before_it_ended and view.deleted
+    return code is not None and 0 < code < _SIGNALS and view.deleted and not view.told_to_stop_before_it_ended
 
 
 def node_shut_down(view: PodView) -> State | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from mintaka_core.reports import ExitCode
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
 from mintaka_operator.disruptions import crashed
-from mintaka_operator.podview import text
+from mintaka_operator.json_values import text
+from mintaka_operator.other_containers import failed_init
 
 if TYPE_CHECKING:
     from mintaka_operator.podview import PodView
@@ -90,7 +91,7 @@ def not_started(view: PodView) -> State | None:
 
 def init_failed(view: PodView) -> State | None:
     """An init container failed, so that the flow never started."""
-    init = view.failed_init
+    init = failed_init(view)
     if not init or view.exit_code is not None:
         return None
     parts = (f"init container {init['name']} exited {init['exitCode']}", text(init.get("reason")), text(init.get("message")).strip())

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
-from mintaka_operator.podview import items, mapping
+from mintaka_operator.json_values import items, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

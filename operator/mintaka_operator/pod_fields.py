@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.names import FLOW_CONTAINER
-from mintaka_operator.podview import items, mapping, text
+from mintaka_operator.json_values import items, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -17,7 +17,7 @@ from mintaka_core import names
 from mintaka_core.states import FAILED
 from mintaka_core.workloads import CreateError
 from mintaka_operator.flow_container import default_container, default_volumes, environment, flow_container_name, run_variables, source_file
-from mintaka_operator.podview import items, mapping
+from mintaka_operator.json_values import items, mapping
 from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:

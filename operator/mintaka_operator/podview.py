@@ -11,15 +11,16 @@ from typing import Any
 from mintaka_core.errors import MintakaError
 from mintaka_core.names import ANNOTATION_CONTAINER, FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS, POD_FINALIZER
 from mintaka_core.reports import Report, decode_report, is_cut_report
+from mintaka_operator.json_values import integer, items, mapping, text
 from mintaka_operator.timestamps import parse_seconds, parse_time
 
 #: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
 NEVER_STARTED = {"StartError", "ContainerCannotRun", "ContainerStatusUnknown"}
 _TERMINAL_PHASES = {"Succeeded", "Failed"}
-#: What a container waits for in the ordinary course of starting.
-_ORDINARY_WAITS = {"", "PodInitializing", "ContainerCreating"}
 #: Kubernetes writes whole seconds: two clocks that agree may differ by as much.
 _WHOLE_SECOND = timedelta(seconds=1)
+#: Kubernetes' terminationGracePeriodSeconds, and how long a kubelet may take to write that the containers are dead.
+_USUAL_GRACE, _KUBELET_DELAY = timedelta(seconds=30), timedelta(seconds=10)
 
 
 class PodWithoutIdentity(MintakaError, ValueError):
@@ -138,12 +139,6 @@ class PodView:
         """`deletionTimestamp`, which is when the grace period is over (Kubernetes API conventions); None if nobody deleted it."""
         return parse_time(self.metadata.get("deletionTimestamp"))
 
-    @cached_property
-    def asked_time(self) -> datetime | None:
-        """When its deletion was requested; None if nobody did."""
-        grace = parse_seconds(self.metadata.get("deletionGracePeriodSeconds"))
-        return None if self.stopping_time is None else self.stopping_time - grace
-
     @property
     def never_bound(self) -> bool:
         """True if it was deleted before it was bound to a node, which it then never will be."""
@@ -175,7 +170,7 @@ class PodView:
     @cached_property
     def terminated(self) -> Mapping[str, Any]:
         """How the flow's container ended; empty while it has not."""
-        return _terminated(self.flow)
+        return terminated(self.flow)
 
     @property
     def running(self) -> Mapping[str, Any]:
@@ -185,12 +180,12 @@ class PodView:
     @property
     def exit_code(self) -> int | None:
         """The flow's exit code, None while there is none."""
-        return _integer(self.terminated.get("exitCode"))
+        return integer(self.terminated.get("exitCode"))
 
     @property
     def starts_again(self) -> int:
         """How many times the flow's container was started again, by the kubelet's count."""
-        return max(_integer(self.flow.get("restartCount")) or 0, 0)
+        return max(integer(self.flow.get("restartCount")) or 0, 0)
 
     @cached_property
     def started_time(self) -> datetime | None:
@@ -232,10 +227,31 @@ class PodView:
             return told is None or self.ended_time is None or self.ended_time >= told
         return False
 
-    @property
+    @cached_property
     def deleted_before_it_ended(self) -> bool:
-        """True if the pod's deletion was requested before the flow's container ended."""
-        return self.asked_time is not None and (self.ended_time is None or self.ended_time >= self.asked_time)
+        """True if the pod's deletion was requested before the flow's container ended; also if that cannot be told.
+
+        While a pod is given its grace period, `deletionTimestamp` less that period is when it was requested. Once its containers are
+        dead, the kubelet deletes it once more without one, and `deletionTimestamp` is the time of that.
+        """
+        if self.stopping_time is None or self.ended_before_kubelet_knew:
+            return False
+        grace = parse_seconds(self.metadata.get("deletionGracePeriodSeconds"))
+        if not grace and self.is_terminal:
+            own = self.spec.get("terminationGracePeriodSeconds")
+            grace = (_USUAL_GRACE if own is None else parse_seconds(own)) + _KUBELET_DELAY
+        return self.ended_time is None or self.ended_time >= self.stopping_time - grace
+
+    @cached_property
+    def ended_before_kubelet_knew(self) -> bool:
+        """True if the kubelet wrote the end of the pod before it knew of its deletion, which raises the pod's generation.
+
+        Kubernetes has observed generations of pods from 1.34 on (PodObservedGenerationTracking); they need no clocks.
+        """
+        observed, current = integer(self.status.get("observedGeneration")), integer(self.metadata.get("generation"))
+        if not self.deleted or not self.terminated or observed is None or current is None:
+            return False
+        return 0 < observed < current
 
     @cached_property
     def report(self) -> Report | None:
@@ -261,72 +277,14 @@ class PodView:
         """The reason of the DisruptionTarget condition, "" if there is none."""
         return text(self.condition("DisruptionTarget", "True").get("reason"))
 
-    # -- its other containers -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def failed_init(self) -> Mapping[str, Any]:
-        """How the first init container that failed ended, with its `name`; empty if none did.
-
-        Native sidecars do not count: they are restarted, or killed because a later init container failed.
-        """
-        sidecars = {text(container.get("name")) for container in items(self.spec.get("initContainers")) if _is_restarted(container)}
-        for status in items(self.status.get("initContainerStatuses")):
-            terminated = _terminated(status)
-            if _integer(terminated.get("exitCode")) and text(status.get("name")) not in sidecars:
-                return {**terminated, "name": text(status.get("name"))}
-        return {}
-
-    @cached_property
-    def waiting_anywhere(self) -> Mapping[str, Any]:
-        """The first reason to wait that is more than the ordinary course of starting, init containers included."""
-        for kind in ("initContainerStatuses", "containerStatuses"):
-            for status in items(self.status.get(kind)):
-                waiting = mapping(mapping(status.get("state")).get("waiting"))
-                if text(waiting.get("reason")) not in _ORDINARY_WAITS:
-                    return waiting
-        return {}
-
-    @cached_property
-    def out_of_memory(self) -> list[str]:
-        """The containers in which a process was killed for memory: the container's own, or one that it had started."""
-        names = []
-        for kind in ("containerStatuses", "initContainerStatuses"):
-            for status in items(self.status.get(kind)):
-                ends = (_terminated(status), mapping(mapping(status.get("lastState")).get("terminated")))
-                if any(end.get("reason") == "OOMKilled" for end in ends):
-                    names.append(text(status.get("name")))
-        return names
-
     @property
     def anything_runs(self) -> bool:
         """True while any container may run that nobody else stops (the kubelet itself stops native sidecars)."""
         if self.is_terminal or self.never_bound or self.forced or self.node_gone:
             return False
-        return not self.terminated or any(not _terminated(status) for status in items(self.status.get("containerStatuses")))
+        return not self.terminated or any(not terminated(status) for status in items(self.status.get("containerStatuses")))
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
-    """`value` if it is a JSON object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def items(value: Any) -> list[Mapping[str, Any]]:
-    """The JSON objects in `value`; none if it is no list."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def text(value: Any) -> str:
-    """`value` if it is text, else ""."""
-    return value if isinstance(value, str) else ""
-
-
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
-
-
-def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any]:
+def terminated(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the container of that status ended; empty while it has not."""
     return mapping(mapping(status.get("state")).get("terminated"))
-
-
-def _is_restarted(container: Mapping[str, Any]) -> bool:
-    return container.get("restartPolicy") == "Always"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kube import container, eventually, flow_run, names, python_flow
+from mintaka_operator.diagnosis import diagnose
 
 if TYPE_CHECKING:
     from kube import Kube
@@ -232,6 +233,78 @@ class TestSecondStarts:
         report = json.loads(end["message"])
         assert (report["type"], report["reason"], report["historyComplete"]) == ("CRASHED", "ContainerRestarted", False)
         assert "work is done" not in kube("logs", "again")
+
+
+HELD = {
+    "done": ("exit 0", "delete", ("COMPLETED", ""), True),
+    "failed": ("exit 3", "evict", ("FAILED", "NonZeroExit"), True),
+    "segfault": ("exit 139", "evict", ("CRASHED", "SegmentationFault"), True),
+    "obeys": ("trap 'exit 0' TERM; sleep 300 & wait", "delete", ("CRASHED", "PodDeleted"), False),
+    "deaf": ("sleep 300", "delete", ("CRASHED", "PodDeleted"), False),
+    "drained": ("trap 'exit 1' TERM; sleep 300 & wait", "evict", ("CRASHED", "Drained"), False),
+}
+
+
+def create_held(kube: Kube, name: str, script: str, **spec: Any) -> None:
+    """Create a pod that is held as those of runs are, and that no operator looks at."""
+    flow = {"name": "flow", **IMAGE, "command": ["sh", "-c", script]}
+    metadata = {"name": f"held-{name}", "finalizers": ["mintaka.dev/attempt"]}
+    pod = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 3, "containers": [flow], **spec}
+    kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})
+
+
+def remove_held(kube: Kube, name: str, how: str) -> None:
+    """Delete such a pod, or evict it."""
+    if how == "delete":
+        kube("delete", "pod", f"held-{name}", "--wait=false")
+        return
+    metadata = {"name": f"held-{name}", "namespace": kube.namespace}
+    eviction = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata})
+    kube("create", "--raw", f"/api/v1/namespaces/{kube.namespace}/pods/held-{name}/eviction", "-f", "-", stdin=eviction)
+
+
+@pytest.fixture(scope="module")
+def held(shared_kube: Kube) -> dict[str, dict[str, Any]]:
+    """The pods as they are in the end, and two whose end no kubelet writes."""
+    kube = shared_kube
+    for name, (script, *_) in HELD.items():
+        create_held(kube, name, script)
+    create_held(kube, "force", "sleep 300")
+    create_held(kube, "unbound", "true", nodeSelector={"no-such": "node"})
+    for name, (_, _, _, over) in HELD.items():
+        kube.wait(
+            f"pod/held-{name}", "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}" if over else "condition=Ready", 60
+        )
+    kube.wait("pod/held-force", "condition=Ready", 60)
+    for name, (_, how, *_) in HELD.items():
+        remove_held(kube, name, how)
+    kube("delete", "pod", "held-unbound", "--wait=false")
+    kube("delete", "pod", "held-force", "--force", "--grace-period=0", "--wait=false")
+    seen = {name: kube.get("pod", f"held-{name}") for name in ("force", "unbound")}
+    for name in HELD:
+        kube.wait(f"pod/held-{name}", "jsonpath={.metadata.deletionGracePeriodSeconds}=0", 60)
+        seen[name] = kube.get("pod", f"held-{name}")
+    for name in seen:
+        kube.patch("pod", f"held-{name}", {"metadata": {"finalizers": None}})
+    return seen
+
+
+class TestHeldPods:
+    """What the API server and the kubelet make of a held pod that is deleted, by which its verdict stands."""
+
+    @pytest.mark.parametrize("name", HELD)
+    def test_its_verdict_is_that_of_its_own_end_or_of_the_deletion(self, held: dict[str, dict[str, Any]], name: str) -> None:
+        _, _, verdict, over = HELD[name]
+        seen = diagnose(held[name])
+        assert seen.end
+        assert (seen.end.type, seen.end.reason) == verdict
+        assert (seen.alive, seen.held, seen.deleted, seen.ended_unasked) == (False, True, True, over)
+
+    @pytest.mark.parametrize(("name", "reason"), [("force", "ForceDeleted"), ("unbound", "PodDeleted")])
+    def test_a_pod_whose_end_no_kubelet_writes_has_ended(self, held: dict[str, dict[str, Any]], name: str, reason: str) -> None:
+        seen = diagnose(held[name])
+        assert seen.end
+        assert (seen.alive, seen.held, seen.end.type, seen.end.reason) == (False, True, "CRASHED", reason)
 
 
 def test_every_run_passed_through_the_usual_states(started: Kube) -> None:

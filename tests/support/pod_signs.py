@@ -27,7 +27,8 @@ class Case:
 
     `end` is (state type, reason) or None for a pod that goes on; `says` stands in the message. `start_issue` is (reason,
     seconds of patience or None) for a pod that does not start. `deleted`: with its grace period, which is over at DEADLINE;
-    `forced`: at ASKED, without one. `node_gone` is said of its node by another source than the pod.
+    `forced`: at ASKED, without one, as the kubelet deletes it in the end. `node_gone` is said of its node by another source than the
+    pod. `generations`: the pod's own, and the one that the kubelet had seen when it wrote the status (Kubernetes 1.34).
     """
 
     rows: str
@@ -43,6 +44,7 @@ class Case:
     forced: bool = False
     bound: bool = True
     node_gone: bool = False
+    generations: tuple[int, int] | None = None
     spec: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -72,7 +74,11 @@ def pod(case: Case) -> dict[str, Any]:
     spec = {"containers": [{"name": "flow", "image": "sales:3"}], "restartPolicy": "Never", **case.spec}
     if case.bound:
         spec["nodeName"] = "node-7"
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": case.status}
+    status = case.status
+    if case.generations:
+        metadata["generation"] = case.generations[0]
+        status = {**status, "observedGeneration": case.generations[1]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
 
 
 def report(state: StateType, reason: str = "", message: str = "", *, retriable: bool = True, attempt: int = 1) -> str:
@@ -305,12 +311,30 @@ UNWRITTEN = (
     Case("10 over 29", "collected because its node is gone", flow(running(), "Failed", conditions=(target("DeletionByPodGC", "PodGC: node no longer exists"),)), (CRASHED, "NodeDeleted"), "no longer exists", node_gone=True, forced=True),
 )  # fmt: skip
 
-#: Pods that are held after their end, and that somebody deletes or drains then: what befalls them later changes nothing.
+_DRAIN = (target("EvictionByEvictionAPI", "Eviction API: evicting"),)
+
+
+def _at(minute: str, code: int, reason: str = "Error", message: str = "", **more: Any) -> dict[str, Any]:
+    """A flow that ended at that time of the hour."""
+    return flow(ended(code, reason, message, finished=f"{DAY}T05:{minute}Z"), "Failed" if code else "Succeeded", **more)
+
+
+#: Pods that are held after their end, and that somebody deletes or drains then: what befalls them later changes nothing. The last
+#: deletion, the kubelet's own, moves `deletionTimestamp` to its own time: then generations tell, or else a minute between the two.
 HELD = (
-    Case("1", "drained after it exited 1", flow(ended(1, finished=f"{DAY}T05:05:00Z"), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (FAILED, "NonZeroExit"), "exit code 1", forced=True),
-    Case("4", "deleted after a segmentation fault", flow(ended(139, finished=f"{DAY}T05:05:00Z")), (CRASHED, "SegmentationFault"), "signal 11", forced=True),
-    Case("2", "drained after it completed", flow(ended(0, "Completed", finished=f"{DAY}T05:05:00Z"), "Succeeded", conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (COMPLETED, ""), forced=True),
-    Case("0", "its node went after it had reported its failure", flow(ended(1, message=report(FAILED, "ValueError", "no such region"), finished=f"{DAY}T05:05:00Z"), conditions=(target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),)), (FAILED, "ValueError"), sdk=True, node_gone=True, forced=True),
+    Case("1", "drained after it exited 1", _at("05:00", 1, conditions=_DRAIN), (FAILED, "NonZeroExit"), "exit code 1", forced=True),
+    Case("4", "deleted after a segmentation fault", _at("05:00", 139), (CRASHED, "SegmentationFault"), "signal 11", forced=True),
+    Case("2", "drained after it completed", _at("05:00", 0, "Completed", conditions=_DRAIN), (COMPLETED, ""), forced=True),
+    Case("0", "its node went after it had reported its failure", _at("05:00", 1, message=report(FAILED, "ValueError", "no such region"), conditions=(target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),)), (FAILED, "ValueError"), sdk=True, node_gone=True, forced=True),
+    Case("2", "deleted a second after it completed", _at("09:29", 0, "Completed"), (COMPLETED, ""), forced=True, generations=(2, 1)),
+    Case("2", "deleted in the same second, by a node whose clock is ahead", _at("59:59", 0, "Completed"), (COMPLETED, ""), forced=True, generations=(2, 1)),
+    Case("4", "drained a second after a segmentation fault", _at("09:29", 139, conditions=_DRAIN), (CRASHED, "SegmentationFault"), "signal 11", forced=True, generations=(2, 1)),
+    Case("2", "deleted while a sidecar went on, after it completed", status("Running", container(ended(0, "Completed", finished=f"{DAY}T05:09:00Z")), container(running(), "proxy")), (COMPLETED, ""), deleted=True, generations=(2, 1), spec=_WITH_SIDECAR),
+    Case("11", "deleted while it ran, a plain container that exits 0 then, in the end", _at("09:29", 0, "Completed"), (CRASHED, "PodDeleted"), forced=True, generations=(2, 2)),
+    Case("11", "deleted while it ran, killed at the end of its grace, in the end", _at("09:29", 137), (CRASHED, "PodDeleted"), forced=True, generations=(2, 2)),
+    Case("11", "deleted while it ran, a plain container that exits 0 then, before Kubernetes 1.34", _at("09:28", 0, "Completed"), (CRASHED, "PodDeleted"), forced=True),
+    Case("8", "drained while it ran, in the end", _at("09:29", 143, conditions=_DRAIN), (CRASHED, "Drained"), forced=True, generations=(2, 2)),
+    Case("1 over 11", "its own exit code while it was being deleted, in the end", _at("09:29", 7), (FAILED, "NonZeroExit"), "exit code 7", forced=True, generations=(2, 2)),
 )  # fmt: skip
 
 #: What outranks what, where a pod shows the signs of two rows.

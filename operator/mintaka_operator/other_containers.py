@@ -1,0 +1,56 @@
+"""What the containers of a pod beside the flow's show: why it does not start, what failed before it, what was killed for memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mintaka_operator.json_values import integer, items, mapping, text
+from mintaka_operator.podview import terminated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mintaka_operator.podview import PodView
+
+#: What a container waits for in the ordinary course of starting.
+_ORDINARY_WAITS = {"", "PodInitializing", "ContainerCreating"}
+
+
+def failed_init(view: PodView) -> Mapping[str, Any]:
+    """How the first init container that failed ended, with its `name`; empty if none did.
+
+    Native sidecars do not count: they are restarted, or killed because a later init container failed.
+    """
+    sidecars = {
+        text(container.get("name")) for container in items(view.spec.get("initContainers")) if container.get("restartPolicy") == "Always"
+    }
+    for status in items(view.status.get("initContainerStatuses")):
+        end, name = terminated(status), text(status.get("name"))
+        if integer(end.get("exitCode")) and name not in sidecars:
+            return {**end, "name": name}
+    return {}
+
+
+def first_wait(view: PodView) -> Mapping[str, Any]:
+    """The first reason to wait that is more than the ordinary course of starting; empty if there is none."""
+    for status in _statuses(view):
+        waiting = mapping(mapping(status.get("state")).get("waiting"))
+        if text(waiting.get("reason")) not in _ORDINARY_WAITS:
+            return waiting
+    return {}
+
+
+def killed_for_memory(view: PodView) -> list[str]:
+    """The containers in which a process was killed for memory: the container's own, or one that it had started."""
+    return [
+        text(status.get("name"))
+        for status in _statuses(view)
+        if "OOMKilled"
+        in (text(end.get("reason")) for end in (terminated(status), mapping(mapping(status.get("lastState")).get("terminated"))))
+    ]
+
+
+def _statuses(view: PodView) -> Iterator[Mapping[str, Any]]:
+    """Those of all containers, in the order in which they start."""
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        yield from items(view.status.get(kind))
