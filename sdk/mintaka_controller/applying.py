@@ -158,7 +158,7 @@ async def _write_tombstone(context: Context, run: FlowRun) -> None:
     metadata = run.metadata
     raw = context.runs.raw((metadata.namespace, metadata.name))
     entry = context.deployments.get((metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
-    secrets = SecretParameters(entry.deployment.spec.parameter_schema) if entry else UNKNOWN
+    secrets = SecretParameters(entry.deployment.spec.parameter_schema) if entry and not entry.problem else UNKNOWN
     document = masked_run(orjson.loads(raw) if raw else run.to_wire(), secrets)
     try:
         await context.ports.resources.write_tombstone((metadata.namespace, metadata.name), metadata.uid, document)

@@ -16,7 +16,14 @@ from pydantic.alias_generators import to_camel
 class Model(BaseModel):
     """Base of every model that appears in a resource."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # an error ends up in a log, and what it quotes may be a secret
+    )
 
     def to_wire(self) -> dict[str, Any]:
         """The model as it stands in a manifest: camelCase, JSON types, nothing that is unset."""
