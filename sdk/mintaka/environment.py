@@ -31,7 +31,7 @@ class Environment:
     namespace: str = ""
     deployment: str = ""
     attempt: int = 1
-    parameters: str = "{}"
+    parameters: str = field(default="{}", repr=False)
     secret_parameters: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     tags: tuple[str, ...] = ()
     api_url: str = ""

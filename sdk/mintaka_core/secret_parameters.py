@@ -8,6 +8,7 @@ everything is.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.limits import KUBECTL_COPY
@@ -20,6 +21,8 @@ MASK = "********"
 
 #: Nothing that a resource may hold is deeper; what is, is masked without looking further.
 _DEPTH = 200
+#: Texts of so many characters do not stand in other words by chance.
+_LONG = 4
 #: Keywords of a schema that hold a value, lists of values, and subschemas by name.
 _VALUES, _LISTS_OF_VALUES = ("default", "const"), ("examples", "enum")
 #: Keywords that say what a value is, and those on which validators quote names of members alone.
@@ -104,7 +107,8 @@ class SecretParameters:
             return text
         secrets = {form for value in _hidden(parameters, self.masked(parameters), 0) for form in _forms(value)}
         for secret in sorted(secrets, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+            # A short one is only replaced where it stands alone: `1` is in many numbers.
+            text = text.replace(secret, MASK) if len(secret) >= _LONG else re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
         return text
 
 

@@ -71,9 +71,8 @@ class Parameters:
         try:
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            message = f"{self._owner}{self.signature} cannot be called so: {error}"
-            # What is shown of the signature are the defaults of the code, which may be secret too.
-            raise ParameterBindError(self.secrets.redacted(message, self._defaults)) from error
+            message = f"{self._owner}{self._shown_signature} cannot be called so: {error}"
+            raise ParameterBindError(message) from error
 
     def bind_by_name(self, values: dict[str, Any]) -> inspect.BoundArguments:
         """Arguments from a document that names each of them, as runs in a cluster have; see `bind`."""
@@ -175,11 +174,16 @@ class Parameters:
                 clauses.append(f"{place}: {problem['msg']}, not {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}")
         return "; ".join(clauses)
 
-    @cached_property
-    def _defaults(self) -> dict[str, Any]:
-        return {
-            name: parameter.default for name, parameter in self.signature.parameters.items() if parameter.default is not parameter.empty
-        }
+    @property
+    def _shown_signature(self) -> inspect.Signature:
+        """The signature without the defaults that may be secret."""
+        shown = [
+            parameter.replace(default=_HIDDEN)
+            if self.is_secret(name, parameter.default) and parameter.default is not parameter.empty
+            else parameter
+            for name, parameter in self.signature.parameters.items()
+        ]
+        return self.signature.replace(parameters=shown)
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the parameters, as an object by name."""
@@ -208,6 +212,16 @@ def _secret() -> Any:
     from pydantic import Field  # noqa: PLC0415 - start-up time
 
     return Annotated[Any, Field(json_schema_extra={"format": "password", "writeOnly": True})]
+
+
+class _Hidden:
+    """In the place of a default that is not shown."""
+
+    def __repr__(self) -> str:
+        return "********"
+
+
+_HIDDEN = _Hidden()
 
 
 class _Holder:

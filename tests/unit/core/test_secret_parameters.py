@@ -262,6 +262,13 @@ def test_texts_are_redacted_in_whatever_form_the_secret_stands(secret: Any) -> N
     assert secrets.redacted("seen", parameters) == "seen"
 
 
+def test_a_short_secret_is_redacted_where_it_stands_alone() -> None:
+    """It is part of many words."""
+    secrets = SecretParameters(_object(a=SECRET, b={"writeOnly": True}))
+    told = secrets.redacted("'x' is not 12 or 7, nor 0x7f; extra", {"a": "x", "b": 7})
+    assert told == f"'{MASK}' is not 12 or {MASK}, nor 0x7f; extra"
+
+
 def test_the_spec_of_a_deployment_is_masked_in_every_field_that_holds_parameters() -> None:
     """Its own, those of its schedules, and the defaults in its schema."""
     spec = {
