@@ -9,6 +9,7 @@ import msgspec
 from mintaka_api.bodies import read_body
 from mintaka_api.examples import EXAMPLES
 from mintaka_api.problems import Problem
+from mintaka_core.limits import too_deep
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -33,5 +34,8 @@ async def document_of[T](request: Request, kind: type[T], limit: int = _LIMIT_BY
         text, _, path = str(error).partition(" - at `")
         place = path.removesuffix("`").removeprefix("$").removeprefix(".")
         raise Problem("malformed", str(error), errors=[{"path": place, "message": text}]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        excess = too_deep("the body")
+        raise Problem("too-large", excess.message, reason=excess.reason) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("malformed", f"the body is not JSON: {error}") from error
