@@ -41,6 +41,9 @@ class KubernetesInventory:
         resource, query = _COLLECTIONS[kind]
         for namespace in self._served():
             with port_errors():
+                # One that was deleted a moment ago has no Role any more, and must not keep the others from being compared.
+                if namespace is not None and not await self._cluster.may_list(resource, namespace):
+                    continue
                 async for page in self._cluster.list_pages(
                     resource.path(namespace), query, page_size=METADATA_PAGE_SIZE, metadata_only=True
                 ):

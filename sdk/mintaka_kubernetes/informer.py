@@ -83,7 +83,7 @@ class EventHandler(Protocol):
 class Informer:
     """List and watch a resource in one namespace (None: in all).
 
-    In a named namespace it asks first whether it may: one that is missing has no Role. `selector` is a label selector. `count` is
+    In a named namespace it asks before each list and watch whether it may: one that is missing has no Role. `selector` is a label selector. `count` is
     called with `restart` when a watch is opened again, with `unreadable` for each unreadable object.
     """
 
@@ -142,6 +142,7 @@ class Informer:
             wanted = None
             self._opened_time = float("inf")
             try:
+                await self._check_right()
                 if not self._version:
                     await self._list()
                 await self._watch()
@@ -181,10 +182,13 @@ class Informer:
             self._waits = False
             self._heard_time += time.monotonic() - started
 
-    async def _list(self) -> None:
+    async def _check_right(self) -> None:
+        """Raise ClusterRefusal if there is no right to list in a named namespace; it may have gone since the last list or watch."""
         if self._namespace is not None and not await self._source.may_list(self._resource, self._namespace):
             message = f"there is no right to list {self._resource.plural} in namespace {self._namespace}, or no such namespace"
             raise ClusterRefusal(403, "Forbidden", message)
+
+    async def _list(self) -> None:
         known = await self._wait_for(self._handler.known())
         version = ""
         async for page in self._source.list_pages(self._path, self._query, page_size=self._page_size, typed=self._resource.typed):

@@ -136,6 +136,10 @@ class MemoryCluster:
         scope = base if "/namespaces/" in base else f"{base}/namespaces/"
         return [copy.deepcopy(body) for key, body in self.objects.items() if key.startswith(scope) and key.split("/")[-2] == plural]
 
+    async def may_list(self, _resource: Any, _namespace: str) -> bool:
+        """There are no roles here."""
+        return True
+
     async def list_pages(self, path: str, _query: dict[str, str] | None = None, **_: Any) -> AsyncIterator[list[dict[str, Any]]]:
         """The same, as a single page."""
         yield await self.list(path)

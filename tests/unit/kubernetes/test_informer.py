@@ -296,6 +296,24 @@ class TestNamespaces:
         assert notes.calls == ["+a"]
         assert (informer.refused, informer.problem) == (False, "")
 
+    def test_a_namespace_that_goes_is_asked_about_before_it_is_watched_again(self, clock: Clock) -> None:
+        """Its Role goes with it: no request of an informer is refused, and it is served again when it comes back."""
+        notes = Notes()
+        server = Server(clock, listed(10, "a"), [added("b", 11)], [added("c", 12)])
+        server.allowed = lambda: len(server.asked) < 4 or len(server.asked) > 20
+        informer = Informer(server, FLOW_RUNS, "team", notes)
+
+        async def story() -> None:
+            running = asyncio.create_task(informer.run())
+            await server.over.wait()
+            running.cancel()
+
+        clock.run(story())
+        assert server.asked[:3] == ["may list", "list", "watch 10"]
+        assert set(server.asked[3:20]) == {"may list"}
+        assert server.asked[20:] == ["may list", "watch 11", "may list", "watch 12"]
+        assert notes.calls == ["+a", "+b", "+c"]
+
     @pytest.mark.parametrize("refusal", [REFUSED, ClusterRefusal(404, "NotFound", "the server could not find the requested resource")])
     def test_a_refusal_settles_it_as_well(self, clock: Clock, refusal: ClusterRefusal) -> None:
         """A Role may go between the question and the list; a CRD may not be there yet."""
