@@ -56,7 +56,7 @@ def _values(**values: Any) -> list[str]:
 
 @pytest.mark.usefixtures("alone")
 def test_a_release_is_upgraded_and_uninstalled_and_its_namespaces_deleted(kube: Kube, another_kube: Kube, tmp_path: Path) -> None:
-    """Values kept by `--reuse-values`, and a run in flight when the release is uninstalled."""
+    """Values kept by `--reuse-values`, a run in flight when the release is uninstalled, and a namespace of the list that is missing."""
     home, served = another_kube, kube
     older = project_at(OLDER, tmp_path) / "charts" / "mintaka"
     values = _values(
@@ -70,8 +70,9 @@ def test_a_release_is_upgraded_and_uninstalled_and_its_namespaces_deleted(kube: 
     )
     helm("install", RELEASE, str(older), "--namespace", home.namespace, *values)
 
-    # The older operator's code is not here; the older chart's values are.
-    started = _values(operator__replicas=1, api__enabled=True)
+    # The older operator's code is not here; the older chart's values are. The namespace `later` does not exist.
+    watched = {"watchNamespaces": [served.namespace, "later"], "rbac__skipNamespaces": ["later"]}
+    started = _values(operator__replicas=1, api__enabled=True, **watched)
     helm("upgrade", RELEASE, str(CHART), "--namespace", home.namespace, "--reuse-values", "--wait", "--timeout", "2m", *started)
     operator = home.get("deployment", f"{RELEASE}-mintaka-operator")["spec"]["template"]["spec"]["containers"][0]
     assert {"name": "MINTAKA_RELIST_SECONDS", "value": "7"} in operator["env"]
@@ -84,6 +85,7 @@ def test_a_release_is_upgraded_and_uninstalled_and_its_namespaces_deleted(kube: 
     said = helm("uninstall", RELEASE, "--namespace", home.namespace)
     assert f"stopped {RELEASE}-mintaka-operator, {RELEASE}-mintaka-api" in said
     assert "left: 2 flow runs" in said
+    assert "cannot look into namespace later" in said
     assert not any(_finalizers(served, "flowruns"))
     assert not any(_finalizers(served, "pods"))
     for kind in ("deployments", "jobs", "roles", "rolebindings", "serviceaccounts"):
@@ -96,10 +98,11 @@ def test_a_release_is_upgraded_and_uninstalled_and_its_namespaces_deleted(kube: 
 
 @pytest.fixture(scope="module")
 def namespaced(alone: None, shared_kube: Kube) -> Iterator[Kube]:  # noqa: ARG001 - nothing else acts
-    """A namespace with a release that serves it alone, under users and groups as OpenShift assigns them."""
+    """A namespace with a release that serves it alone, and one that does not exist, under users and groups as OpenShift assigns them."""
     user = {"runAsUser": USER, "runAsGroup": 0}
     values = _values(
-        watchNamespaces=[shared_kube.namespace],
+        watchNamespaces=[shared_kube.namespace, "later"],
+        rbac__skipNamespaces=["later"],
         crds__install=False,
         rbac__aggregateRoles=False,
         operator__relistSeconds=5,
@@ -126,7 +129,7 @@ def test_a_release_runs_under_any_user_with_group_0(namespaced: Kube) -> None:
 
 
 def test_no_request_of_a_namespaced_release_is_forbidden(namespaced: Kube) -> None:
-    """Nothing cluster-wide is asked. The soak watches for ten minutes."""
+    """Nothing cluster-wide is asked, and nothing in a namespace that is missing; what exists is served. The soak watches for ten minutes."""
     namespaced.apply(flow_run("one", template=python_flow(FLOW)))
     assert namespaced.ended("one")["status"]["state"]["type"] == "COMPLETED"
     with forwarded(namespaced.namespace, f"deployment/{RELEASE}-mintaka-operator", 8080) as url:
@@ -134,7 +137,7 @@ def test_no_request_of_a_namespaced_release_is_forbidden(namespaced: Kube) -> No
         assert _requests(url, code="403") == 0
     for component in ("operator", "api"):
         log = namespaced("logs", f"deployment/{RELEASE}-mintaka-{component}").lower()
-        assert "forbidden" not in log
+        assert "is forbidden" not in log
 
 
 def _requests(url: str, **labels: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+from mintaka_api import settings as api_settings
+from mintaka_operator import settings as operator_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +168,7 @@ def test_values_reach_the_environment(render: Render) -> None:
         "MINTAKA_API_URL": "http://mintaka-api.mintaka-system.svc:80",
         "MINTAKA_MIRROR_DEADLINE_SECONDS": "120",
         "MINTAKA_RELIST_SECONDS": "15",
-        "MINTAKA_WORKERS": "16",
+        "MINTAKA_WORKERS": "24",
         "MINTAKA_LEASE_NAME": "mintaka-operator",
         "MINTAKA_LEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
         "MINTAKA_RELEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
@@ -191,6 +195,24 @@ def test_values_reach_the_environment(render: Render) -> None:
 def test_operator_and_api_listen_on_both_address_families(render: Render) -> None:
     """An empty host: every IPv4 and every IPv6 address."""
     assert {render().environment(component)["MINTAKA_LISTEN_HOST"] for component in ("operator", "api")} == {""}
+
+
+def test_the_defaults_of_the_chart_are_those_of_the_processes(render: Render) -> None:
+    """What the values leave alone runs as without the chart; names, addresses and the log's form are the installation's own."""
+    release = render()
+
+    def differing(settings: Any, default: Any, own: set[str]) -> dict[str, Any]:
+        names = {field.name for field in dataclasses.fields(settings)} - own
+        return {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(default, name)}
+
+    def environment(component: str) -> dict[str, str]:
+        return {name: value for name, value in release.environment(component).items() if isinstance(value, str)}
+
+    operator = operator_settings.Settings.from_environment({**environment("operator"), "MINTAKA_POD_TEMPLATE_FILE": ""})
+    names = {"flow_image", "api_url", "identity", "log_format"}
+    assert differing(operator, operator_settings.Settings(), names) == {}
+    api = api_settings.from_environment(environment("api"))
+    assert differing(api, api_settings.Settings(), {"host", "database_url"}) == {}
 
 
 def test_without_the_api_nothing_of_it_is_left(render: Render) -> None:
