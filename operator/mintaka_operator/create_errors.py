@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FORBIDDEN, _NOT_FOUND, _CONFLICT, _TOO_LARGE, _TOO_MANY = 403, 404, 409, 413, 429
 
-#: What a person has to put right: long enough to do it, short enough to be told of a run that never will.
+#: For what a person has to put right: long enough to do it, short enough to report a run that never will start.
 _CONFIGURATION = timedelta(minutes=10)
 #: A right or a policy that may be on its way.
 _SOON = timedelta(seconds=60)
@@ -106,8 +106,8 @@ def _beyond_quota(message: str, fields: PodFields) -> str:
     over = [name for name, value in requested.items() if (quantity(value) or 0) > (quantity(limited.get(name)) or 0)]
     if not over:
         return ""
-    where = [field for name in over if (field := _field_of_quota(name, fields))]
-    lower = f"lower {listed(where)}, or " if where else ""
+    named = [field for name in over if (field := _field_of_quota(name, fields))]
+    lower = f"lower {listed(named)}, or " if named else ""
     return f"the pod alone asks for more than quota {parts[1]} has: {lower}raise the quota"
 
 

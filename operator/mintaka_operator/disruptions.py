@@ -65,8 +65,8 @@ def disrupted(reasons: str, reason: str, otherwise: str) -> Callable[[PodView], 
     def judge(view: PodView) -> State | None:
         if not re.fullmatch(reasons, view.disruption) or _ended_by_itself(view):
             return None
-        told = text(view.condition("DisruptionTarget", "True").get("message"))
-        return crashed(reason, view.message or told or otherwise)
+        message = text(view.condition("DisruptionTarget", "True").get("message"))
+        return crashed(reason, view.message or message or otherwise)
 
     return judge
 
@@ -79,7 +79,7 @@ def _ended_by_itself(view: PodView) -> bool:
     if view.ended_before_kubelet_knew:
         return True
     code = view.exit_code
-    return code is not None and 0 < code < _SIGNALS and view.deleted and not view.told_to_stop_before_it_ended
+    return code is not None and 0 < code < _SIGNALS and view.deleted and not view.stopped_before_it_ended
 
 
 def node_shut_down(view: PodView) -> State | None:
@@ -103,7 +103,7 @@ def evicted(view: PodView) -> State | None:
 
 
 def node_unreachable(view: PodView) -> State | None:
-    """The pod was told to go because its node does not answer."""
+    """The pod was deleted because its node does not answer."""
     if view.reason == "NodeLost" or (view.disruption == "DeletionByTaintManager" and not _ended_by_itself(view)):
         return crashed("NodeLost", view.message or "the node stopped answering")
     return None

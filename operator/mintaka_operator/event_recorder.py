@@ -1,4 +1,4 @@
-"""Kubernetes Events on what an owner wants to be told: retries, failures, crashes, holds; never on what goes as it should.
+"""Kubernetes Events about what an owner wants to know: retries, failures, crashes, holds; never about what works as it should.
 
 Named after the transition they tell of, so that telling it twice makes one Event.
 """

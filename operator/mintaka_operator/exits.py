@@ -43,8 +43,8 @@ def reported(view: PodView) -> State | None:
 
 
 def exited_zero(view: PodView) -> State | None:
-    """Exit code 0, and not because it was told to stop: many servers exit 0 then, their work undone."""
-    if view.exit_code != 0 or view.told_to_stop_before_it_ended:
+    """Exit code 0, and not because it was asked to stop: many servers exit 0 then, their work undone."""
+    if view.exit_code != 0 or view.stopped_before_it_ended:
         return None
     if view.report:
         return crashed("ExitedWithoutReport", f"exit code 0 contradicts the report {view.report.state.name}")
@@ -69,7 +69,7 @@ def _lost_by_the_runtime(view: PodView) -> bool:
 
 
 def started_again(view: PodView) -> State | None:
-    """The flow's container was started a second time and goes on: what it does now is no attempt of its own."""
+    """The flow's container was started a second time and still runs: what it does now is not an attempt of its own."""
     if not view.starts_again or view.terminated or view.is_terminal:
         return None
     return crashed("ContainerRestarted", "the container was started again in its pod, as after a reset of its node")

@@ -1,4 +1,4 @@
-"""The container that runs the flow: what it is called, what it is told in variables, which files are put before it."""
+"""The container that runs the flow: its name, its environment variables, the files that are mounted into it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def source_file(template: FlowTemplate) -> str:
 
 
 def run_variables(run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> dict[str, str]:
-    """What the flow is told of its run; empty values are left out later."""
+    """The environment variables that describe the run; empty values are left out later."""
     # Another attempt of a run that suspended itself begins only because it was resumed.
     over = [*run.status.resumed, *filter(None, (run.status.suspension,))]
     variables = {

@@ -39,7 +39,7 @@ def read_pod_template(path: str) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """As JSON where it is, else as YAML, whose `yes` and `no` are booleans."""
+    """As JSON if possible, else as YAML, whose `yes` and `no` are booleans."""
     try:
         return json.loads(text)
     except ValueError:

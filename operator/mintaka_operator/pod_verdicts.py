@@ -27,7 +27,7 @@ POD_VERDICTS: tuple[Row[State], ...] = (
     Row(
         "2",
         "exit 0",
-        signs="flow terminated, exitCode 0, and nobody had asked it to stop",
+        signs="flow terminated, exitCode 0, and no one had asked it to stop",
         conclusion="COMPLETED; CRASHED ExitedWithoutReport if the SDK ran but left no report",
         judge=exits.exited_zero,
         reasons=("ExitedWithoutReport",),
@@ -64,7 +64,7 @@ POD_VERDICTS: tuple[Row[State], ...] = (
         "24",
         "refused by the kubelet",
         signs="Failed, message beginning with Pod was rejected, or reason OutOf…, NodeAffinity, UnexpectedAdmissionError, …; the flow never started",
-        conclusion="CRASHED with that reason; tried again at nobody's expense",
+        conclusion="CRASHED with that reason; tried again without drawing on a budget",
         judge=disruptions.refused,
         reasons=("OutOfcpu", "OutOfmemory", "OutOfpods", "NodeAffinity", "UnexpectedAdmissionError", "NodeShutdown", "PodRejected"),
         overrides=("OutOfcpu: FAILED",),

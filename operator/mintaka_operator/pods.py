@@ -40,7 +40,7 @@ class PodDefaults:
 
 
 def template_fault(template: FlowTemplate, defaults: PodDefaults) -> CreateError | None:
-    """Why no pod can be made of the template, where the API server would not say so; None if one can."""
+    """Why no pod can be made of the template, if the API server would not say so; None if one can."""
     fault = _fault_of_container(template) or (_fault_of_source(template, defaults) if template.source and template.source.inline else "")
     return CreateError("InvalidTemplate", fault, FAILED) if fault else None
 
@@ -90,10 +90,10 @@ def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodD
             "name": names.pod_name(run.metadata.name, attempt),
             "namespace": run.metadata.namespace,
             "ownerReferences": [owner_reference(run)],
-            # It stays until its end is recorded, whoever deletes it.
+            # It stays until its end is recorded, even if it is deleted.
             "finalizers": [names.POD_FINALIZER],
         },
-        # A restarted container would be an attempt nobody counted.
+        # A restarted container would be an attempt that no one counts.
         "spec": _with(_started_once(_with_credentials(spec, template, container), container), {"restartPolicy": "Never"}),
     }
 

@@ -136,7 +136,7 @@ class PodView:
 
     @cached_property
     def stopping_time(self) -> datetime | None:
-        """`deletionTimestamp`, which is when the grace period is over (Kubernetes API conventions); None if nobody deleted it."""
+        """`deletionTimestamp`, which is when the grace period is over (Kubernetes API conventions); None if no one deleted it."""
         return parse_time(self.metadata.get("deletionTimestamp"))
 
     @property
@@ -214,7 +214,7 @@ class PodView:
         return None if time is None else time + self._node_lag
 
     @property
-    def told_to_stop_before_it_ended(self) -> bool:
+    def stopped_before_it_ended(self) -> bool:
         """True if the flow still ran when the pod was deleted, or when the kubelet began to stop it.
 
         A pod that is Failed for a reason of its own (DeadlineExceeded, Evicted, Terminated) was stopped by the kubelet, which
@@ -223,13 +223,13 @@ class PodView:
         if self.deleted_before_it_ended:
             return True
         if self.phase == "Failed" and self.reason:
-            told = parse_time(self.condition("DisruptionTarget", "True").get("lastTransitionTime"))
-            return told is None or self.ended_time is None or self.ended_time >= told
+            begun = parse_time(self.condition("DisruptionTarget", "True").get("lastTransitionTime"))
+            return begun is None or self.ended_time is None or self.ended_time >= begun
         return False
 
     @cached_property
     def deleted_before_it_ended(self) -> bool:
-        """True if the pod's deletion was requested before the flow's container ended; also if that cannot be told.
+        """True if the pod's deletion was requested before the flow's container ended; also if that is not known.
 
         While a pod is given its grace period, `deletionTimestamp` less that period is when it was requested. Once its containers are
         dead, the kubelet deletes it once more without one, and `deletionTimestamp` is the time of that.
@@ -279,7 +279,7 @@ class PodView:
 
     @property
     def anything_runs(self) -> bool:
-        """True while any container may run that nobody else stops (the kubelet itself stops native sidecars)."""
+        """True while any container may run that no one else stops (the kubelet itself stops native sidecars)."""
         if self.is_terminal or self.never_bound or self.forced or self.node_gone:
             return False
         return not self.terminated or any(not terminated(status) for status in items(self.status.get("containerStatuses")))

@@ -78,7 +78,7 @@ class Report:
             deciding["suspension"] = storable(self.suspension)[:_SUSPENSION_LENGTH]
         if self.resume_by is not None:
             deciding["resumeBy"] = self.resume_by.astimezone(UTC).isoformat()
-        # A line break between two members: it is white space to whoever reads JSON.
+        # A line break between two members: it is white space to every reader of JSON.
         first_line, spool = _json(deciding)[:-1] + ",\n", _json(_fitting(self.spool, _SPOOL_BYTES))
         frame = f'{first_line}"spool":{spool},"message":'
         room = LIMIT_BYTES - len(frame.encode()) - len('""}')
@@ -90,7 +90,7 @@ def _json(value: object) -> str:
 
 
 def _fitting(text: str, limit: int) -> str:
-    """`text` without its middle where its JSON would pass `limit` bytes; the end of a message says more than its beginning."""
+    """`text` without its middle if its JSON would pass `limit` bytes; the end of a message says more than its beginning."""
     text = storable(text)
 
     def cut(keep: int) -> str:
@@ -111,7 +111,7 @@ def storable(text: str) -> str:
 
 
 def decode_report(text: str) -> Report | None:
-    """The report in a termination message, or None where there is none or it is not one of ours.
+    """The report in a termination message, or None if there is none or it is not one of ours.
 
     A report that was cut after its first line is read, its message ending in an ellipsis. What a container writes is not trusted:
     anything but a well-formed report in a terminal state (or PAUSED) is no report, and texts are freed of what could not be stored.

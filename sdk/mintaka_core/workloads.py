@@ -24,8 +24,8 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class StartIssue:
     """Why a workload does not start. `patience` is how long it may last before the attempt counts as crashed; None:
-    the deployment's pendingTimeoutSeconds alone decides. `intended`: somebody wants it to wait, so the time it may take to start does
-    not pass meanwhile.
+    the deployment's pendingTimeoutSeconds alone decides. `intended`: it is meant to wait, so the time it may take to start does not
+    pass meanwhile.
     """
 
     reason: str
@@ -38,10 +38,10 @@ class StartIssue:
 class Workload:
     """One attempt's pod or process.
 
-    `alive` is False once nothing of it can run any more. `stopping_time` is when somebody, we or others, asked it to
-    stop (None: nobody did), including the time it was given. `end` is the state its end amounts to (None while it goes
-    on); `retriable` False where trying again cannot help; `never_ran` True where it was turned away before any code ran.
-    `history_complete` is what its own report said of its task runs (None: it left none), `spool` where the rest lies.
+    `alive` is False once nothing of it can run any more. `stopping_time` is when the time is over that it was
+    given to stop, by us or by others (None: it was not asked to stop). `end` is the state its end amounts to (None while it
+    runs); `retriable` False if trying again cannot help; `never_ran` True if it was rejected before any code ran.
+    `history_complete` is what its own report said of its task runs (None: it left none), `spool` the place of the rest.
     `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` until when that may last (None: for ever).
     `held`: it cannot go before its hold is taken off, which must not happen before its end is recorded. `deleted`: its deletion was
     requested. `ended_unasked`: it had ended before anybody asked it to stop. `reports`: its process is to leave a report of its
