@@ -29,11 +29,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from sqlalchemy import text
 
+from mintaka_history.batches import HistoryBatch, decode
 from mintaka_history.database import Database
-from mintaka_history.ingest import take_in
+from mintaka_history.ingest import store_batch
 from mintaka_history.migrating import migrate
 from mintaka_history.queries.names import Names
-from mintaka_history.reports import RunReport, decode
 from postgres_server import PostgresServer
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ def direct(url: str, reports: int) -> Callable[[], float]:
         database = Database(url, write_connections=1)
         migrate(database)
         names = Names()
-        decoded: list[tuple[str, RunReport]] = [(uid, decode(body)) for uid, body in bodies(reports)]
+        decoded: list[tuple[str, HistoryBatch]] = [(uid, decode(body)) for uid, body in bodies(reports)]
         started = time.perf_counter()
         for uid, report in decoded:
-            take_in(database, names, uid, report)
+            store_batch(database, names, uid, report)
         seconds = time.perf_counter() - started
         database.dispose()
         return reports * _ROWS / seconds

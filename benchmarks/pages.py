@@ -27,11 +27,11 @@ import psycopg
 from places import MintakaApi
 
 from ingest import bodies
+from mintaka_history.batches import decode
 from mintaka_history.database import Database
-from mintaka_history.ingest import take_in
+from mintaka_history.ingest import store_batch
 from mintaka_history.migrating import migrate
 from mintaka_history.queries.names import Names
-from mintaka_history.reports import decode
 from postgres_server import PostgresServer
 from shared.figures import percentile
 
@@ -87,7 +87,7 @@ def sample(url: str) -> None:
     database = Database(url)
     migrate(database)
     uid, body = next(bodies(1))
-    take_in(database, Names(), uid, decode(body))
+    store_batch(database, Names(), uid, decode(body))
     database.dispose()
 
 

@@ -16,11 +16,11 @@ from fastapi import FastAPI
 from mintaka_api import problems
 from mintaka_api.background_tasks import BackgroundTask, Part, supervised
 from mintaka_api.metrics import Metrics
-from mintaka_api.observing import Observer
 from mintaka_api.permissions import AllowAnonymous, require_permissions
+from mintaka_api.request_logging import RequestLogging
 from mintaka_api.routes import ROUTERS
 from mintaka_api.services import Services
-from mintaka_api.silence import ZombieDetection
+from mintaka_api.zombie_detection import ZombieDetection
 from mintaka_controller.schema_validation import SchemaValidator
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.migrating import migrate
@@ -57,7 +57,7 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         from mintaka_api import cluster_problems  # noqa: PLC0415 - start-up time: not without a cluster
 
         cluster_problems.install(app)
-    app.add_middleware(Observer, metrics=metrics)
+    app.add_middleware(RequestLogging, metrics=metrics)
     return app
 
 

@@ -12,7 +12,7 @@ from mintaka_api.backlog import Backlog
 from mintaka_api.row_mapping import UNREADABLE_SPEC, Inherited, inherited_from, read_deployment
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
-from mintaka_history.instants import now_microseconds
+from mintaka_history.timestamps import now_microseconds
 from mintaka_kubernetes.decoding import Unreadable, decode
 
 if TYPE_CHECKING:

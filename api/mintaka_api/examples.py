@@ -236,7 +236,7 @@ EXAMPLES: dict[str, Any] = {
         "truncated": False,
         "pod": _RUN["pod"],
     },
-    "RunReport": {
+    "HistoryBatch": {
         "attempt": 1,
         "report": 17,
         "flow_run": {"name": _RUN["name"], "namespace": "etl", "deployment": "nightly"},

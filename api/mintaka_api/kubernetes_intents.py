@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mintaka_api.cluster_problems import of_refusal
-from mintaka_api.parameters import check_parameters
+from mintaka_api.json_schema_checks import check_parameters
 from mintaka_api.problems import Problem
 from mintaka_api.row_mapping import read_run, read_valid_deployment, read_valid_run
 from mintaka_core import limits

@@ -17,13 +17,13 @@ from mintaka_api.backlog import Backlog, Batch
 from mintaka_api.event_handlers import FlowDeploymentHandler, FlowRunHandler, Intake, TombstoneHandler
 from mintaka_api.finalizers import Release, ReleaseQueue, release_of
 from mintaka_api.queries import flow_deployments, mirrored
-from mintaka_api.row_mapping import Inherited, ObservedRun, deployment_row, run_rows, words_of_run
+from mintaka_api.row_mapping import Inherited, ObservedRun, deployment_row, names_of_run, run_rows
 from mintaka_api.stored_parameters import StoredParameters
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import LABEL_TOMBSTONE
 from mintaka_core.secret_parameters import SecretParameters
-from mintaka_history.codes import NameKind
 from mintaka_history.database import DatabaseAway, DatabaseRefusal
+from mintaka_history.enum_codes import NameKind
 from mintaka_kubernetes import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, Informer
 
 if TYPE_CHECKING:
@@ -191,9 +191,9 @@ class Mirror:
         """Write `batch` in one transaction (in a writer's thread)."""
         observed, releases, faults = _parse(batch)
         inheritances = self._inheritances(observed)
-        words = {word for each, inherited in zip(observed, inheritances, strict=True) for word in words_of_run(each, inherited)}
-        words |= {(NameKind.NAMESPACE, deployment.metadata.namespace) for deployment, _ in batch.deployments.values()}
-        ids = self._names.given(self._database, words)
+        wanted = {name for each, inherited in zip(observed, inheritances, strict=True) for name in names_of_run(each, inherited)}
+        wanted |= {(NameKind.NAMESPACE, deployment.metadata.namespace) for deployment, _ in batch.deployments.values()}
+        ids = self._names.ids_of(self._database, wanted)
         runs = [run_rows(each, ids, inherited) for each, inherited in zip(observed, inheritances, strict=True)]
         deployments = [
             deployment_row(deployment, ids[NameKind.NAMESPACE, deployment.metadata.namespace], gone_time)
@@ -229,7 +229,7 @@ class Mirror:
                     number = None
                     if namespace is not None:
                         word = (NameKind.NAMESPACE, namespace)
-                        number = (await self._database.in_writer(self._names.given, self._database, {word}))[word]
+                        number = (await self._database.in_writer(self._names.ids_of, self._database, {word}))[word]
                     return await self._database.read(query, number)
                 except DatabaseAway as away:
                     self._problem = str(away)

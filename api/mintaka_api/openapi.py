@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
-from mintaka_api import answers
+from mintaka_api import response_models
 from mintaka_api.examples import EXAMPLES
-from mintaka_history import answers as history
-from mintaka_history.reports import RunReport
+from mintaka_history import response_models as history
+from mintaka_history.batches import HistoryBatch
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -52,8 +52,8 @@ def _kinds() -> list[type[msgspec.Struct]]:
 
     structs = (
         kind
-        for kind in {**vars(history), **vars(answers)}.values()
+        for kind in {**vars(history), **vars(response_models)}.values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )
     bodies = (NewFlowRun, NewVariable, NewLimit, NewLease, Renewal, NewReservation, NewPause, NewAnswer, NewAttempt, ContainerLog)
-    return [*structs, RunReport, *bodies]
+    return [*structs, HistoryBatch, *bodies]

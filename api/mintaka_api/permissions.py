@@ -59,7 +59,7 @@ PERMISSIONS: dict[str, Permission] = {
     "put_pause": Permission("create", "flowruns/reports"),
     "answer_pause": Permission("create", "flowruns/suspend"),
     "rerun_flow_run": Permission("create", "flowruns/suspend"),
-    "take_in_report": Permission("create", "flowruns/reports"),
+    "store_history": Permission("create", "flowruns/reports"),
     "get_stop_reason": Permission("get", "flowruns"),
     "put_container_log": Permission("update", "flowruns/log"),
     "begin_attempt": Permission("create", "flowruns/reports"),

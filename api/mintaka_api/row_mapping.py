@@ -19,14 +19,14 @@ from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.secret_parameters import NO_SECRETS, UNKNOWN, UNKNOWN_SCHEMA, SecretParameters, masked_template
 from mintaka_core.states import SCHEDULED
-from mintaka_history.codes import STATE_CODES, TERMINAL_CODES, NameKind, stored_name
-from mintaka_history.instants import optional_microseconds, to_microseconds
+from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES, NameKind, stored_name
 from mintaka_history.json_text import encode_storable
+from mintaka_history.timestamps import optional_microseconds, to_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mintaka_history.writing.words import Word
+    from mintaka_history.writing.names import Name
     from mintaka_kubernetes import Document
 
 _LATEST_ACCEPTED = 2**31 - 1
@@ -113,11 +113,11 @@ def inherited_from(deployment: FlowDeployment) -> Inherited:
     return Inherited(deployment.spec.tags, SecretParameters(deployment.spec.parameter_schema) or NO_SECRETS)
 
 
-def words_of_run(observed: ObservedRun, inherited: Inherited) -> set[Word]:
-    """The words that the rows of a run refer to."""
+def names_of_run(observed: ObservedRun, inherited: Inherited) -> set[Name]:
+    """The names that the rows of a run refer to."""
     run = observed.run
-    words = {(NameKind.NAMESPACE, run.metadata.namespace), *((NameKind.TAG, tag) for tag in tags_of(run, inherited.tags))}
-    return words | {(NameKind.DEPLOYMENT, run.spec.deployment)} if run.spec.deployment else words
+    wanted = {(NameKind.NAMESPACE, run.metadata.namespace), *((NameKind.TAG, tag) for tag in tags_of(run, inherited.tags))}
+    return wanted | {(NameKind.DEPLOYMENT, run.spec.deployment)} if run.spec.deployment else wanted
 
 
 def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
@@ -126,8 +126,8 @@ def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(storable(tag) for tag in (*run.spec.tags, *template, *deployment_tags)))
 
 
-def run_rows(observed: ObservedRun, ids: Mapping[Word, int], inherited: Inherited) -> MirroredRun:
-    """The rows of a run; `ids` knows `words_of_run`."""
+def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherited) -> MirroredRun:
+    """The rows of a run; `ids` knows `names_of_run`."""
     run, metadata, status = observed.run, observed.run.metadata, observed.run.status
     tags = tags_of(run, inherited.tags)
     parameters = shown_parameters(run, inherited.secrets)

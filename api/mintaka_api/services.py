@@ -9,9 +9,9 @@ from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
 
 from mintaka_api.background_tasks import Part
-from mintaka_api.bodies import Intake
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
+from mintaka_api.request_bodies import Intake
 from mintaka_controller.schema_validation import SchemaValidator
 from mintaka_history.database import Database
 from mintaka_history.queries.names import Names

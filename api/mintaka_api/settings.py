@@ -26,7 +26,7 @@ class Settings:
     Listening is set by MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT: Kubernetes itself sets MINTAKA_API_PORT in the pods
     beside a Service named mintaka-api. `host` empty means every IPv4 and IPv6 address ("::" is IPv6 alone, "0.0.0.0" IPv4 alone).
     `namespaces` empty means all; `release_namespace` is where the operator leaves tombstones. `mirror` False serves the database
-    alone. A script that was not heard of for `silence_seconds` is taken for dead (`mintaka_api.silence`).
+    alone. A script that was not heard of for `silence_seconds` is taken for dead (`mintaka_api.zombie_detection`).
     """
 
     host: str = "127.0.0.1"

@@ -12,7 +12,7 @@ import msgspec
 
 from mintaka_api.queries import mirrored
 from mintaka_core.secret_parameters import UNKNOWN_SCHEMA, SecretParameters
-from mintaka_history.codes import NameKind
+from mintaka_history.enum_codes import NameKind
 from mintaka_history.json_text import encode_storable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class StoredParameters:
             # A spec that cannot be read says nothing of runs that are stored already.
             if schema != UNKNOWN_SCHEMA and (secrets := SecretParameters(schema)):
                 namespace, name = (NameKind.NAMESPACE, metadata.namespace), (NameKind.DEPLOYMENT, metadata.name)
-                ids = await self._database.in_writer(self._names.given, self._database, {namespace, name})
+                ids = await self._database.in_writer(self._names.ids_of, self._database, {namespace, name})
                 after: int | None = 0
                 while after is not None:
                     after = await self._database.in_writer(self._mask_page, secrets, ids[namespace], ids[name], after)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_core.console import CONSOLE_LINE
 from mintaka_core.reports import storable
-from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
-from mintaka_history.reports import LINE_STEP, MESSAGE_LIMIT
+from mintaka_history.batches import LINE_STEP, MESSAGE_LIMIT
+from mintaka_history.timestamps import LATEST_MICROSECONDS, to_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate
 from sqlalchemy import create_engine, event, exc, make_url
 
 from mintaka_core.errors import MintakaError
-from mintaka_history.journaling import keep_write_ahead_log
+from mintaka_history.sqlite_wal import enable_wal
 from mintaka_history.tables import prepare_for_postgresql
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _normal(text: str) -> URL:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
-    keep_write_ahead_log(connection)
+    enable_wal(connection)
     for pragma in _SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

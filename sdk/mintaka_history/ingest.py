@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mintaka_history.codes import NameKind
+from mintaka_history.batch_rows import names_of, rows_of_batch
 from mintaka_history.container_logs import parse
-from mintaka_history.instants import now_microseconds
-from mintaka_history.parcels import parcel_of, words_of
+from mintaka_history.enum_codes import NameKind
 from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import container_logs
 
 if TYPE_CHECKING:
+    from mintaka_history.batches import HistoryBatch
     from mintaka_history.database import Database
     from mintaka_history.queries.names import Names
-    from mintaka_history.reports import RunReport
 
 
-def take_in(database: Database, names: Names, uid: str, report: RunReport, *, late: bool = False, mirroring: bool = False) -> None:
+def store_batch(database: Database, names: Names, uid: str, report: HistoryBatch, *, late: bool = False, mirroring: bool = False) -> None:
     """Store `report` of the flow run `uid`, which counts as a sign that the run's process lives, unless it is `late`. To be called
     in a writer's thread. `mirroring`: a mirror writes what the cluster says of runs to the same database.
 
@@ -25,11 +25,11 @@ def take_in(database: Database, names: Names, uid: str, report: RunReport, *, la
         StaleAttempt: the attempt was replaced; nothing was written.
         UnknownAttempt: the attempt is beyond what the mirror knows; nothing was written.
     """
-    ids = names.given(database, words_of(report))
-    parcel = parcel_of(uid, report, ids, heard=now_microseconds(), late=late, mirroring=mirroring)
+    ids = names.ids_of(database, names_of(report))
+    rows = rows_of_batch(uid, report, ids, heard=now_microseconds(), late=late, mirroring=mirroring)
     with database.writing() as connection:
         session = SqlalchemySession(connection)
-        parcel.store(session)
+        rows.store(session)
         if late:  # its container's log may have been copied meanwhile
             container_logs.drop_delivered(session, uid, report.attempt, report.logs)
 
@@ -42,7 +42,7 @@ def copy_container_log(
     `key` is the flow run's number and the attempt. To be called in a writer's thread.
     """
     word = (NameKind.CONTAINER, container_logs.PREFIX + container)
-    number = names.given(database, [word])[word]
+    number = names.ids_of(database, [word])[word]
     lines = parse(text, now_microseconds(), truncated=truncated, origin=origin)
     with database.writing() as connection:
         return container_logs.replace(SqlalchemySession(connection), key, number, lines)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from mintaka_history.database import translated
-from mintaka_history.schemas import HEAD
+from mintaka_history.sqlite_schema import HEAD
 from mintaka_history.tables import metadata
 
 if TYPE_CHECKING:

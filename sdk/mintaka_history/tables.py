@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from mintaka_core.states import COMPLETED
-from mintaka_history.codes import STATE_CODES
+from mintaka_history.enum_codes import STATE_CODES
 
 metadata = MetaData(
     naming_convention={

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from api_testing import API, report, running, task
-from mintaka_api.routes.parameters import FlowDeploymentQuery, FlowRunQuery, LogQuery, TaskRunOfFlowRunQuery, TaskRunQuery
+from mintaka_api.routes.query_parameters import FlowDeploymentQuery, FlowRunQuery, LogQuery, TaskRunOfFlowRunQuery, TaskRunQuery
 from mintaka_api.settings import Settings
 
 UID = str(uuid.uuid4())

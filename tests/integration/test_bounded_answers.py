@@ -11,16 +11,16 @@ from sqlalchemy import event, update
 
 from api_testing import API, report, running, seen_run
 from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import run_rows, words_of_run
+from mintaka_api.row_mapping import names_of_run, run_rows
 from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
-from mintaka_history.ingest import take_in
-from mintaka_history.instants import to_microseconds
+from mintaka_history.batches import decode
+from mintaka_history.ingest import store_batch
 from mintaka_history.queries import flow_runs as queries
 from mintaka_history.queries import numbers
 from mintaka_history.queries.names import Names
-from mintaka_history.reports import decode
 from mintaka_history.tables import flow_runs
+from mintaka_history.timestamps import to_microseconds
 from mintaka_history.writing import runs
 from mintaka_history.writing.runs import NoFreeNumber, first_number
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.anyio
 def write(database: Database, names: Names, document: dict[str, Any]) -> None:
     """Mirror a flow run."""
     run = snapshot_of(document, 0.0).parsed()
-    ids = names.given(database, words_of_run(run, ()))
+    ids = names.ids_of(database, names_of_run(run, ()))
     with database.writing() as connection:
         mirrored.write_runs(connection, [run_rows(run, ids, ())])
 
@@ -136,6 +136,6 @@ def test_a_run_that_gets_no_number_is_not_passed_over(database: Database, monkey
         write(database, names, victim)
     body = json.dumps(report()).encode()
     with pytest.raises(NoFreeNumber, match="no number is free for flow run"):
-        take_in(database, names, victim["metadata"]["uid"], decode(body))
+        store_batch(database, names, victim["metadata"]["uid"], decode(body))
     with database.reading() as connection:
         assert queries.key(connection, names, victim["metadata"]["uid"]) is None

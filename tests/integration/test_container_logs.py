@@ -9,7 +9,7 @@ import pytest
 
 from api_testing import API, report, running
 from mintaka_api.settings import Settings
-from mintaka_history.reports import LINE_STEP
+from mintaka_history.batches import LINE_STEP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from api_testing import report
-from mintaka_history.ingest import take_in
+from mintaka_history.batches import decode
+from mintaka_history.ingest import store_batch
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.queries.names import Names
-from mintaka_history.reports import decode
 from mintaka_history.sharing import leases, limits
 from mintaka_history.sharing.leases import Verdict, Wish
 
@@ -62,7 +62,7 @@ def test_asking_again_changes_nothing(database: Database) -> None:
 def test_the_slots_of_a_run_that_is_over_come_free_before_their_lease_ends(database: Database) -> None:
     """Ended in the lease's attempt, or replaced by a later one; not while only an earlier attempt is known to have ended."""
     limit(database, 1)
-    take_in(database, Names(), RUN, decode(json.dumps(report()).encode()))
+    store_batch(database, Names(), RUN, decode(json.dumps(report()).encode()))
     holds = wish(flow_run=RUN, attempt=2)
     assert ask(database, holds).granted
     run(database, "UPDATE flow_runs SET state = 6, attempt = 1")

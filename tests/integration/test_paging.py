@@ -16,13 +16,13 @@ from sqlalchemy import event
 
 from api_testing import API, ORDINARY, report, running, seen_run, status, task
 from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import Inherited, run_rows, words_of_run
+from mintaka_api.row_mapping import Inherited, names_of_run, run_rows
 from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.secret_parameters import NO_SECRETS
 from mintaka_core.states import StateType
-from mintaka_history.codes import STATE_CODES
 from mintaka_history.database import Database
+from mintaka_history.enum_codes import STATE_CODES
 from mintaka_history.migrating import migrate
 from mintaka_history.paging import Page
 from mintaka_history.queries import flow_runs as queries
@@ -41,7 +41,7 @@ _NAMESPACES = ("a", "b", "c")
 def write(database: Database, names: Names, documents: list[dict[str, Any]]) -> None:
     """Mirror flow runs."""
     runs = [snapshot_of(document, 0.0).parsed() for document in documents]
-    ids = names.given(database, {word for run in runs for word in words_of_run(run, Inherited())})
+    ids = names.ids_of(database, {word for run in runs for word in names_of_run(run, Inherited())})
     with database.writing() as connection:
         mirrored.write_runs(connection, [run_rows(run, ids, Inherited(secrets=NO_SECRETS)) for run in runs])
 

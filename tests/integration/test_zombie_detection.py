@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from api_testing import API, eventually, report, running, task
 from mintaka_api.settings import Settings
-from mintaka_history.instants import now_microseconds
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

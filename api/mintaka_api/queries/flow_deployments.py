@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from mintaka_api.answers import FlowDeploymentAnswer
-from mintaka_history.codes import NameKind
-from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_api.response_models import FlowDeploymentAnswer
+from mintaka_history.enum_codes import NameKind
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
 from mintaka_history.queries.dialects import contains_text
 from mintaka_history.tables import flow_deployments
+from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -115,5 +115,5 @@ def _answer(row: Row[Any], words: dict[int, str]) -> FlowDeploymentAnswer:
         next_schedule_time=status.get("nextScheduleTime"),
         generation=row.generation,
         created=from_microseconds(row.created),
-        deleted=optional_instant(row.deleted),
+        deleted=optional_datetime(row.deleted),
     )

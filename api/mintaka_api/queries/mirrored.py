@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Boolean, and_, bindparam, case, func, or_, select, update
 
 from mintaka_core.states import CANCELLED
-from mintaka_history.codes import STATE_CODES, TERMINAL_CODES
+from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES
 from mintaka_history.queries import numbers
 from mintaka_history.queries.arrays import columns, unnested
 from mintaka_history.queries.dialects import insert, is_postgresql

@@ -2,6 +2,7 @@
 
 from mintaka_api.routes import (
     attempts,
+    batches,
     concurrency,
     container_logs,
     flow_deployments,
@@ -9,7 +10,6 @@ from mintaka_api.routes import (
     health,
     intents,
     pauses,
-    reports,
     stop_reasons,
     task_runs,
     variables,
@@ -20,7 +20,7 @@ ROUTERS = (
     flow_deployments.router,
     flow_runs.router,
     task_runs.router,
-    reports.router,
+    batches.router,
     container_logs.router,
     stop_reasons.router,
     pauses.router,

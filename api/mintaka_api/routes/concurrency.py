@@ -11,13 +11,13 @@ from starlette.responses import Response
 
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.routes.answering import answer, canonical_uid, documented, page_answer
-from mintaka_api.routes.documents import document_of, json_body
-from mintaka_api.routes.parameters import LimitQuery, NoQuery, Text
+from mintaka_api.routes.documents import json_body, read_document
+from mintaka_api.routes.query_parameters import LimitQuery, NoQuery, Text
+from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response, page_response
 from mintaka_api.services import Here
 from mintaka_core.errors import InvalidNameError
-from mintaka_history.answers import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, VerdictAnswer
 from mintaka_history.queries import limits as queries
+from mintaka_history.response_models import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, VerdictAnswer
 from mintaka_history.sharing import limits
 from mintaka_history.sharing.leases import Wish
 
@@ -69,27 +69,27 @@ class NewReservation(msgspec.Struct, forbid_unknown_fields=True):
     longest_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-@router.get("/concurrency-limits", responses=documented(LimitPage, "invalid-parameter"))
+@router.get("/concurrency-limits", responses=documented_responses(LimitPage, "invalid-parameter"))
 async def list_limits(query: Annotated[LimitQuery, Query()], here: Here) -> Response:
     """The concurrency limits, by name."""
     part = await here.database.read(queries.page, query.name or "", query.page())
-    return page_answer(part, query.question(), None)
+    return page_response(part, query.question(), None)
 
 
-@router.get("/concurrency-limits/{name}", responses=documented(LimitAnswer, "invalid-parameter", "not-found"))
+@router.get("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
 async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One concurrency limit, with those who hold its slots or wait for them."""
-    return answer(_there(await here.database.read(queries.one, name), name))
+    return json_response(_there(await here.database.read(queries.one, name), name))
 
 
 @router.put(
     "/concurrency-limits/{name}",
-    responses=documented(LimitAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
+    responses=documented_responses(LimitAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
     openapi_extra=json_body(NewLimit),
 )
 async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Make a concurrency limit, or change one; who holds slots keeps them."""
-    new = await document_of(request, NewLimit)
+    new = await read_document(request, NewLimit)
     try:
         limits.checked_name(name)
     except InvalidNameError as error:
@@ -97,55 +97,55 @@ async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Que
     stored = await here.database.write(queries.put, name, new.slots, new.decay_per_second, overwrite=new.overwrite)
     if stored is None:
         raise Problem("already-exists", f"limit {name!r} exists already: send overwrite to change it")
-    return answer(stored)
+    return json_response(stored)
 
 
-@router.delete("/concurrency-limits/{name}", responses=documented(LimitAnswer, "invalid-parameter", "not-found"))
+@router.delete("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
 async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Delete a concurrency limit: nobody waits for it any more. The answer is what it was."""
-    return answer(_there(await here.database.write(queries.remove, name), name))
+    return json_response(_there(await here.database.write(queries.remove, name), name))
 
 
 @router.post(
     "/concurrency-limits/reservations",
-    responses=documented(ReservationAnswer, "invalid-parameter", "too-large", "malformed"),
+    responses=documented_responses(ReservationAnswer, "invalid-parameter", "too-large", "malformed"),
     openapi_extra=json_body(NewReservation),
 )
 async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Take slots of rates, to be used when the answer says; they come back by themselves."""
-    new = await document_of(request, NewReservation)
-    return answer(await here.database.write(queries.reserve, _unique(new.names), new.slots, new.longest_seconds))
+    new = await read_document(request, NewReservation)
+    return json_response(await here.database.write(queries.reserve, _unique(new.names), new.slots, new.longest_seconds))
 
 
 @router.post(
     "/concurrency-leases",
-    responses=documented(VerdictAnswer, "invalid-parameter", "too-large", "malformed"),
+    responses=documented_responses(VerdictAnswer, "invalid-parameter", "too-large", "malformed"),
     openapi_extra=json_body(NewLease),
 )
 async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Ask for slots, or whether they are there now; who asked first comes first. Harmless to repeat."""
-    new = await document_of(request, NewLease)
+    new = await read_document(request, NewLease)
     flow_run = None if new.flow_run is None else canonical_uid(new.flow_run)
     wish = Wish(new.id, tuple(_unique(new.names)), new.slots, new.seconds, flow_run, new.attempt, None, new.who.replace("\0", ""))
     known = await here.database.read(queries.look, wish)
-    return answer(await here.database.write(queries.ask, wish) if known is None else known)
+    return json_response(await here.database.write(queries.ask, wish) if known is None else known)
 
 
 @router.post(
     "/concurrency-leases/renewals",
-    responses=documented(LeasesAnswer, "invalid-parameter", "too-large", "malformed"),
+    responses=documented_responses(LeasesAnswer, "invalid-parameter", "too-large", "malformed"),
     openapi_extra=json_body(Renewal),
 )
 async def renew_leases(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Let leases go on; the answer names those that are still there."""
-    new = await document_of(request, Renewal)
-    return answer(await here.database.write(queries.renew, _unique(new.leases), new.seconds))
+    new = await read_document(request, Renewal)
+    return json_response(await here.database.write(queries.renew, _unique(new.leases), new.seconds))
 
 
-@router.delete("/concurrency-leases/{lease}", responses=documented(LeasesAnswer, "invalid-parameter"))
+@router.delete("/concurrency-leases/{lease}", responses=documented_responses(LeasesAnswer, "invalid-parameter"))
 async def release_lease(lease: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Let go of slots, or of a place among those who wait; harmless to repeat."""
-    return answer(await here.database.write(queries.release, lease))
+    return json_response(await here.database.write(queries.release, lease))
 
 
 def _there(found: LimitAnswer | None, name: str) -> LimitAnswer:

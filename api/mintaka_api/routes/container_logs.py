@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.routes.answering import documented, known_run
-from mintaka_api.routes.documents import document_of, json_body
-from mintaka_api.routes.parameters import Attempt, NoQuery
+from mintaka_api.routes.documents import json_body, read_document
+from mintaka_api.routes.query_parameters import Attempt, NoQuery
+from mintaka_api.routes.responses import documented_responses, known_run
 from mintaka_api.services import Here
 from mintaka_history.ingest import copy_container_log
 
@@ -35,7 +35,7 @@ class ContainerLog(msgspec.Struct, forbid_unknown_fields=True):
 @router.put(
     "/flow-runs/{uid}/attempts/{attempt}/container-logs/{container}",
     status_code=204,
-    responses=documented(None, "invalid-parameter", "not-found", "too-large", "unsupported-encoding", "malformed", status=204),
+    responses=documented_responses(None, "invalid-parameter", "not-found", "too-large", "unsupported-encoding", "malformed", status=204),
     openapi_extra=json_body(ContainerLog),
 )
 async def put_container_log(
@@ -45,7 +45,7 @@ async def put_container_log(
     run = await known_run(here, uid)
     if attempt > max(run.attempt, run.reported_attempt):
         raise Problem("not-found", f"flow run {run.name} has no attempt {attempt} yet: try again when it is mirrored")
-    log = await document_of(request, ContainerLog, LIMIT_BYTES)
+    log = await read_document(request, ContainerLog, LIMIT_BYTES)
     origin = f"container {container}" + (f" of pod {log.pod}" if log.pod else "")
     added = await here.database.in_writer(
         copy_container_log, here.database, here.names, (run.no, attempt), container, log.text, truncated=log.truncated, origin=origin

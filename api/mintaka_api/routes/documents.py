@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mintaka_api.bodies import read_body
 from mintaka_api.examples import EXAMPLES
 from mintaka_api.problems import Problem
+from mintaka_api.request_bodies import read_body
 from mintaka_core.limits import too_deep
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def json_body(kind: type[msgspec.Struct], *, required: bool = True) -> dict[str,
     return {"requestBody": {"required": True, **described} if required else described}
 
 
-async def document_of[T](request: Request, kind: type[T], limit: int = _LIMIT_BYTES) -> T:
+async def read_document[T](request: Request, kind: type[T], limit: int = _LIMIT_BYTES) -> T:
     """The body of `request` as a `kind`, all members left out where it is empty; a Problem where it is none, or too large."""
     body = await read_body(request, limit)
     try:

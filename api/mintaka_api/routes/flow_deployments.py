@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from mintaka_api.answers import FlowDeploymentAnswer, FlowDeploymentPage
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.queries import flow_deployments as queries
-from mintaka_api.routes.answering import answer, documented, page_answer
-from mintaka_api.routes.parameters import FlowDeploymentQuery, NoQuery, Text, member_names
+from mintaka_api.response_models import FlowDeploymentAnswer, FlowDeploymentPage
+from mintaka_api.routes.query_parameters import FlowDeploymentQuery, NoQuery, Text, member_names
+from mintaka_api.routes.responses import documented_responses, json_response, page_response
 from mintaka_api.services import Here
 
 router = APIRouter(prefix=PREFIX, tags=["flow deployments"], dependencies=GUARDED)
@@ -20,19 +20,19 @@ _MEMBERS = FlowDeploymentAnswer.__struct_encode_fields__
 FlowDeploymentQuery.key_types = queries.KEY_TYPES
 
 
-@router.get("/flow-deployments", responses=documented(FlowDeploymentPage, "invalid-parameter"))
+@router.get("/flow-deployments", responses=documented_responses(FlowDeploymentPage, "invalid-parameter"))
 async def list_flow_deployments(query: Annotated[FlowDeploymentQuery, Query()], here: Here) -> Response:
     """The flow deployments in the cluster, by name."""
     fields = member_names(query.fields, _MEMBERS)
     wanted = queries.FlowDeploymentFilter(tuple(dict.fromkeys(query.namespace)), query.name, tuple(query.tag))
     part = await here.database.page(queries.page, here.names, wanted, query.order, query.page())
-    return page_answer(part, query.question(), fields)
+    return page_response(part, query.question(), fields)
 
 
-@router.get("/flow-deployments/{namespace}/{name}", responses=documented(FlowDeploymentAnswer, "invalid-parameter", "not-found"))
+@router.get("/flow-deployments/{namespace}/{name}", responses=documented_responses(FlowDeploymentAnswer, "invalid-parameter", "not-found"))
 async def get_flow_deployment(namespace: Text, name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One flow deployment; one that was deleted is still found by its name."""
     found = await here.database.read(queries.one, here.names, namespace, name)
     if found is None:
         raise Problem("not-found", f"there is no flow deployment {namespace}/{name}")
-    return answer(found)
+    return json_response(found)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from mintaka_api import openapi
 from mintaka_api.background_tasks import Part
 from mintaka_api.permissions import GUARDED
-from mintaka_api.routes.answering import answer
+from mintaka_api.routes.responses import json_response
 from mintaka_api.services import Here
 from mintaka_history.database import DatabaseAway
 from mintaka_history.queries.health import answers
@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False, dependencies=GUARDED)
 @router.get("/healthz")
 async def healthz() -> Response:
     """The process is alive, and of which version; nothing else is checked."""
-    return answer({"status": "ok", "version": _VERSION})
+    return json_response({"status": "ok", "version": _VERSION})
 
 
 @router.get("/readyz")
@@ -48,7 +48,7 @@ async def readyz(here: Here) -> Response:
         "ill": [part.name for part in ill],
         "parts": {part.name: part.problem or "ok" for part in parts},
     }
-    return answer(document, status=200 if ready else 503)
+    return json_response(document, status=200 if ready else 503)
 
 
 @router.get("/metrics")
@@ -64,4 +64,4 @@ async def metrics(here: Here) -> Response:
 @router.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
     """The description of the API."""
-    return answer(openapi.document(request.app))
+    return json_response(openapi.document(request.app))

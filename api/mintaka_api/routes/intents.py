@@ -10,18 +10,18 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.answers import IntentAnswer
 from mintaka_api.intents import RunControl, RunWish
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.routes.answering import answer, documented, known_run
-from mintaka_api.routes.documents import document_of, json_body
-from mintaka_api.routes.parameters import NoQuery, Text
+from mintaka_api.response_models import IntentAnswer
+from mintaka_api.routes.documents import json_body, read_document
 from mintaka_api.routes.pauses import NewAnswer, settle
+from mintaka_api.routes.query_parameters import NoQuery, Text
+from mintaka_api.routes.responses import documented_responses, json_response, known_run
 from mintaka_api.services import Here, Services
-from mintaka_history.answers import FlowRunAnswer, StateAnswer
-from mintaka_history.instants import LATEST_MICROSECONDS, to_microseconds
 from mintaka_history.queries import pauses, restarts
+from mintaka_history.response_models import FlowRunAnswer, StateAnswer
+from mintaka_history.timestamps import LATEST_MICROSECONDS, to_microseconds
 
 if TYPE_CHECKING:
     from mintaka_history.queries.flow_runs import RunKey
@@ -58,7 +58,7 @@ class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
 @router.post(
     "/namespaces/{namespace}/flow-deployments/{name}/runs",
     status_code=201,
-    responses=documented(
+    responses=documented_responses(
         FlowRunAnswer,
         "invalid-parameter",
         "not-found",
@@ -75,38 +75,38 @@ class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
 )
 async def create_flow_run(namespace: Text, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Create a run of a flow deployment; it starts as soon as it is due, the API away or not."""
-    wish = _wish(await document_of(request, NewFlowRun))
+    wish = _wish(await read_document(request, NewFlowRun))
     manifest = await _control(here).create(namespace, name, wish)
-    return answer(_created(manifest), status=201)
+    return json_response(_created(manifest), status=201)
 
 
-@router.post("/flow-runs/{uid}/cancel", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, status=202))
+@router.post("/flow-runs/{uid}/cancel", status_code=202, responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, status=202))
 async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Stop a flow run; it ends CANCELLED. Of runs outside of clusters only those that are suspended: the others are processes elsewhere."""
     run = await known_run(here, uid)
     if not (run.of_a_script and await here.database.write(restarts.cancel_suspended, run.uid)):
         await _control_of(here, run).cancel(run)
-    return answer(IntentAnswer(run.uid, run.namespace, run.name, "cancel"), status=202)
+    return json_response(IntentAnswer(run.uid, run.namespace, run.name, "cancel"), status=202)
 
 
-@router.post("/flow-runs/{uid}/suspend", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, status=202))
+@router.post("/flow-runs/{uid}/suspend", status_code=202, responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, status=202))
 async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Hold a flow run back; if it runs it is stopped, and PAUSED."""
     run = await known_run(here, uid)
     await _control_of(here, run).suspend(run)
-    return answer(IntentAnswer(run.uid, run.namespace, run.name, "suspend"), status=202)
+    return json_response(IntentAnswer(run.uid, run.namespace, run.name, "suspend"), status=202)
 
 
 @router.post(
     "/flow-runs/{uid}/resume",
     status_code=202,
-    responses=documented(IntentAnswer, *_INTENT_PROBLEMS, "not-paused", "conflict", "malformed", "invalid-input", status=202),
+    responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, "not-paused", "conflict", "malformed", "invalid-input", status=202),
     openapi_extra=json_body(NewAnswer, required=False),
 )
 async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Let a flow run go on that waits, is suspended, or is over (which then starts again); the body has the input of one that waits."""
     run = await known_run(here, uid)
-    given = await document_of(request, NewAnswer)
+    given = await read_document(request, NewAnswer)
     known = await here.database.read(pauses.of_run, run.uid)
     pause = next((one for one in known if one.open), None)
     if pause is None and given.input is not None:
@@ -119,27 +119,31 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for nothing: it goes on already, or is over")
     elif not await _control(here).resume(run):
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has been asked to go on already")
-    return answer(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
+    return json_response(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
 
 
-@router.post("/flow-runs/{uid}/rerun", status_code=202, responses=documented(IntentAnswer, *_INTENT_PROBLEMS, "conflict", status=202))
+@router.post(
+    "/flow-runs/{uid}/rerun", status_code=202, responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, "conflict", status=202)
+)
 async def rerun_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Start a flow run again that is over; one that goes on starts again when it is. Finished tasks are taken from their results."""
     run = await known_run(here, uid)
     await _control_of(here, run).rerun(run)
-    return answer(IntentAnswer(run.uid, run.namespace, run.name, "rerun"), status=202)
+    return json_response(IntentAnswer(run.uid, run.namespace, run.name, "rerun"), status=202)
 
 
 @router.delete(
     "/flow-runs/{uid}",
     status_code=202,
-    responses=documented(IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "of-a-script", "cluster-away", status=202),
+    responses=documented_responses(
+        IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "of-a-script", "cluster-away", status=202
+    ),
 )
 async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Delete a flow run from the cluster, stopping it if it runs; the database keeps its history."""
     run = await known_run(here, uid)
     await _control_of(here, run).delete(run)
-    return answer(IntentAnswer(run.uid, run.namespace, run.name, "delete"), status=202)
+    return json_response(IntentAnswer(run.uid, run.namespace, run.name, "delete"), status=202)
 
 
 def _control(here: Services) -> RunControl:

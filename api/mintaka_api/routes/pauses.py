@@ -10,18 +10,18 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.answers import PausePage
-from mintaka_api.parameters import check_input
+from mintaka_api.json_schema_checks import check_input
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.routes.answering import answer, canonical_uid, documented, known_run
-from mintaka_api.routes.documents import document_of, json_body
-from mintaka_api.routes.parameters import NoQuery, Text
+from mintaka_api.response_models import PausePage
+from mintaka_api.routes.documents import json_body, read_document
+from mintaka_api.routes.query_parameters import NoQuery, Text
+from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response, known_run
 from mintaka_api.services import Here, Services
 from mintaka_core import json_schema
-from mintaka_history.answers import PauseAnswer
-from mintaka_history.instants import LATEST_MICROSECONDS
 from mintaka_history.queries import pauses
+from mintaka_history.response_models import PauseAnswer
+from mintaka_history.timestamps import LATEST_MICROSECONDS
 from mintaka_history.writing.pauses import KEY_LIMIT, TEXT_LIMIT
 
 if TYPE_CHECKING:
@@ -52,32 +52,32 @@ class NewAnswer(msgspec.Struct, forbid_unknown_fields=True):
     input: Any = None
 
 
-@router.get("/flow-runs/{uid}/pauses", responses=documented(PausePage, "invalid-parameter", "not-found"))
+@router.get("/flow-runs/{uid}/pauses", responses=documented_responses(PausePage, "invalid-parameter", "not-found"))
 async def list_pauses(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """The pauses in which a flow run waits for somebody, oldest first, with the JSON Schema of what it waits for."""
     run = await known_run(here, uid)
-    return answer(PausePage(await here.database.read(pauses.open_of_run, run.uid), None))
+    return json_response(PausePage(await here.database.read(pauses.open_of_run, run.uid), None))
 
 
-@router.get("/flow-runs/{uid}/pauses/{key}", responses=documented(PauseAnswer, "invalid-parameter", "not-found"))
+@router.get("/flow-runs/{uid}/pauses/{key}", responses=documented_responses(PauseAnswer, "invalid-parameter", "not-found"))
 async def get_pause(uid: str, key: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One pause, open or not; the run's process asks here whether it was answered."""
     found = await here.database.read(pauses.one, canonical_uid(uid), key)
     if found is None:
         raise _unknown(uid, key)
-    return answer(found)
+    return json_response(found)
 
 
 @router.put(
     "/flow-runs/{uid}/pauses/{key}",
-    responses=documented(PauseAnswer, "invalid-parameter", "not-found", "too-large", "malformed"),
+    responses=documented_responses(PauseAnswer, "invalid-parameter", "not-found", "too-large", "malformed"),
     openapi_extra=json_body(NewPause),
 )
 async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Announce a pause, or say what became of it; the SDK calls it, and may repeat it."""
     if not key or len(key) > KEY_LIMIT:
         raise Problem("malformed", f"a key has 1 to {KEY_LIMIT} characters", errors=[{"path": "key", "message": "too long"}])
-    new = await document_of(request, NewPause)
+    new = await read_document(request, NewPause)
     said = pauses.Announcement(
         *(new.attempt, new.suspended, new.deadline, None if new.schema is None else _text(new.schema)),
         *(
@@ -90,12 +90,12 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
     found = await here.database.write(pauses.tell, canonical_uid(uid), key, said)
     if found is None:
         raise _unknown(uid, key)
-    return answer(found)
+    return json_response(found)
 
 
 @router.post(
     "/flow-runs/{uid}/pauses/{key}/answer",
-    responses=documented(
+    responses=documented_responses(
         PauseAnswer,
         "invalid-parameter",
         "not-found",
@@ -112,12 +112,12 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
 async def answer_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """End a pause with input that obeys its schema. A run that is suspended starts again."""
     run = await known_run(here, uid)
-    given = await document_of(request, NewAnswer)
+    given = await read_document(request, NewAnswer)
     found = await here.database.read(pauses.one, run.uid, key)
     if found is None:
         raise _unknown(uid, key)
     await settle(here, run, found, given.input)
-    return answer(await here.database.read(pauses.one, run.uid, key))
+    return json_response(await here.database.read(pauses.one, run.uid, key))
 
 
 async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) -> None:

@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.routes.answering import answer, documented, page_answer
-from mintaka_api.routes.documents import document_of, json_body
-from mintaka_api.routes.parameters import NoQuery, Text, VariableQuery
+from mintaka_api.routes.documents import json_body, read_document
+from mintaka_api.routes.query_parameters import NoQuery, Text, VariableQuery
+from mintaka_api.routes.responses import documented_responses, json_response, page_response
 from mintaka_api.services import Here
-from mintaka_history.answers import VariableAnswer, VariablePage
 from mintaka_history.queries import variables as queries
+from mintaka_history.response_models import VariableAnswer, VariablePage
 from mintaka_history.sharing import variables
 
 router = APIRouter(prefix=PREFIX, tags=["variables"], dependencies=GUARDED)
@@ -32,27 +32,27 @@ class NewVariable(msgspec.Struct, forbid_unknown_fields=True):
     overwrite: bool = False
 
 
-@router.get("/variables", responses=documented(VariablePage, "invalid-parameter"))
+@router.get("/variables", responses=documented_responses(VariablePage, "invalid-parameter"))
 async def list_variables(query: Annotated[VariableQuery, Query()], here: Here) -> Response:
     """The variables, by name."""
     part = await here.database.read(queries.page, query.name or "", query.page())
-    return page_answer(part, query.question(), None)
+    return page_response(part, query.question(), None)
 
 
-@router.get("/variables/{name}", responses=documented(VariableAnswer, "invalid-parameter", "not-found"))
+@router.get("/variables/{name}", responses=documented_responses(VariableAnswer, "invalid-parameter", "not-found"))
 async def get_variable(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One variable."""
-    return answer(_there(await here.database.read(queries.one, name), name))
+    return json_response(_there(await here.database.read(queries.one, name), name))
 
 
 @router.put(
     "/variables/{name}",
-    responses=documented(VariableAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
+    responses=documented_responses(VariableAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
     openapi_extra=json_body(NewVariable),
 )
 async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Make a variable, or change one."""
-    new = await document_of(request, NewVariable)
+    new = await read_document(request, NewVariable)
     try:
         variables.checked_name(name)
         value, tags = variables.encoded_value(json.loads(bytes(new.value))), variables.encoded_tags(new.tags)
@@ -61,13 +61,13 @@ async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, 
     stored = await here.database.write(queries.put, name, value, tags, overwrite=new.overwrite)
     if stored is None:
         raise Problem("already-exists", f"variable {name!r} exists already: send overwrite to change it")
-    return answer(stored)
+    return json_response(stored)
 
 
-@router.delete("/variables/{name}", responses=documented(VariableAnswer, "invalid-parameter", "not-found"))
+@router.delete("/variables/{name}", responses=documented_responses(VariableAnswer, "invalid-parameter", "not-found"))
 async def delete_variable(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Delete a variable; the answer is what it was."""
-    return answer(_there(await here.database.write(queries.remove, name), name))
+    return json_response(_there(await here.database.write(queries.remove, name), name))
 
 
 def _there(found: VariableAnswer | None, name: str) -> VariableAnswer:

@@ -14,8 +14,8 @@ from mintaka.cli.findings import Finding
 from mintaka.persisting.result_storage import storage_of
 from mintaka.recording.homes import home
 from mintaka.recording.leftover_places import SET_ASIDE, spools
-from mintaka_history.glimpses import Unreadable, glimpse
-from mintaka_history.schemas import HEAD
+from mintaka_history.readonly_sqlite import Unreadable, summary_of
+from mintaka_history.sqlite_schema import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def _database(path: Path) -> Finding:
             "history", well=False, told=f"{path} or its folder cannot be written", todo=f"chown it, or set MINTAKA_HOME (you are {_user()})"
         )
     try:
-        found = glimpse(path)
+        found = summary_of(path)
     except Unreadable as error:
         return Finding("history", well=False, told=str(error), todo="move the file away, or set MINTAKA_DATABASE_URL")
     told = f"{path}: {found.flow_runs} flow runs, schema {found.revision}"

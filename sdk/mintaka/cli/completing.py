@@ -185,7 +185,7 @@ def _known(what: str, current: str, *, kubernetes: bool) -> Iterator[Offer]:
     elif where.api_url:
         yield from _of_api(where.api_url, what, current)
     elif where.database is not None and what == "run":
-        from mintaka_history.glimpses import newest_names  # noqa: PLC0415 - start-up time
+        from mintaka_history.readonly_sqlite import newest_names  # noqa: PLC0415 - start-up time
 
         for name, uid in newest_names(where.database, current, _MOST):
             yield Offer(name, uid) if name.startswith(current) else Offer(uid, name)

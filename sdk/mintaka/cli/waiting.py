@@ -13,7 +13,7 @@ from mintaka.waiting.intents import check_input
 
 if TYPE_CHECKING:
     from mintaka.histories import Document
-    from mintaka_history.embedded import EmbeddedDatabase
+    from mintaka_history.embedded_sqlite import EmbeddedDatabase
     from mintaka_history.writing.pauses import PauseRow
 
 #: A flow looks for answers every second, unless it says otherwise.
@@ -51,7 +51,7 @@ def answered_here(run: Document, value: Any, *, given: bool) -> bool:
     where = home()
     if where.api_url or where.database is None:
         return False
-    from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415 - start-up time
+    from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415 - start-up time
     from mintaka_history.writing import pauses  # noqa: PLC0415
 
     database = EmbeddedDatabase(where.database)

@@ -48,7 +48,7 @@ def cancel(database: Path, uid: str) -> None:
     Raises:
         NotCancellable: it cannot be found or told.
     """
-    from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415 - start-up time
+    from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415 - start-up time
     from mintaka_history.runners import runner_of  # noqa: PLC0415
     from mintaka_history.writing.restarts import cancel_suspended  # noqa: PLC0415
 

@@ -81,8 +81,8 @@ def _again(flow: str, uid: str) -> Launch | None:
 
 
 def _claimed(database: Path, flow: str, uid: str) -> Launch | None:
-    from mintaka_history.codes import shown_state  # noqa: PLC0415 - start-up time
-    from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415
+    from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415
+    from mintaka_history.enum_codes import shown_state  # noqa: PLC0415 - start-up time
     from mintaka_history.writing import pauses  # noqa: PLC0415
     from mintaka_history.writing.restarts import Going  # noqa: PLC0415
 

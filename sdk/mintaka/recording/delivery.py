@@ -23,14 +23,14 @@ from mintaka.recording.historian import historian
 from mintaka.recording.outbox import Outbox
 from mintaka.recording.recorder import Delivery
 from mintaka.recording.spool import Owner, Spool
-from mintaka.recording.wire import Contents, local_run, run_report
+from mintaka.recording.wire import Contents, history_batch, local_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mintaka.context import Launch
     from mintaka.recording.sinks import Sink
-    from mintaka_history.reports import LocalRun, RunReport
+    from mintaka_history.batches import HistoryBatch, LocalRun
 
 logger = logging.getLogger(UNRECORDED)
 
@@ -155,7 +155,7 @@ class HistoryRecorder:
             despatch.put_last(self._made(Contents([], [], [], {}, None), final=not despatch.lost))
         return despatch.pause if despatch.waiting and not self.fenced and not despatch.overdue else None
 
-    def _report(self) -> tuple[RunReport, int] | None:
+    def _report(self) -> tuple[HistoryBatch, int] | None:
         """The next report of what waits, with its weight; None where nothing does."""
         contents, weight, about_itself = self._outbox.take()
         if not (contents.tasks or contents.logs or contents.artifacts or (about_itself and self._launch.local)):
@@ -165,10 +165,10 @@ class HistoryRecorder:
         self._said_all = self._said_all or all_of_it
         return self._made(contents, final=all_of_it), weight
 
-    def _made(self, contents: Contents, *, final: bool) -> RunReport:
+    def _made(self, contents: Contents, *, final: bool) -> HistoryBatch:
         """The next report, of these contents."""
         contents = contents._replace(counts=self._outbox.counts(), local=self._local(), final=final)
-        return run_report(self._launch, next(self._report_numbers), contents)
+        return history_batch(self._launch, next(self._report_numbers), contents)
 
     def _local(self) -> LocalRun | None:
         run = self._launch.run

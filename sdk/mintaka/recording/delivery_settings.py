@@ -14,7 +14,7 @@ class DeliverySettings:
 
     `queue_items` is how many changes may wait before those who make them wait too. A failed delivery is tried again after
     `retry_seconds`, then twice that and so on up to `retry_max_seconds`. A script against an API that has nothing to say says so
-    every `beat_seconds`, since one that is silent for long is taken for dead (`mintaka_api.silence`).
+    every `beat_seconds`, since one that is silent for long is taken for dead (`mintaka_api.zombie_detection`).
     """
 
     flush_seconds: float = 0.5

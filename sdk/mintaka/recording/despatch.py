@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mintaka.logging import UNRECORDED
 from mintaka.recording.sending import Answer
 from mintaka.recording.wire import packed
-from mintaka_history.reports import RunReport
+from mintaka_history.batches import HistoryBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ class _Item:
     """A report on its way; `weight` is how much is lost with it. On disk it is no longer held here."""
 
     number: int
-    report: RunReport | None
+    report: HistoryBatch | None
     weight: int
 
 
@@ -79,7 +79,7 @@ class Despatch:
         until = self._next_try if self.deadline is None else min(self._next_try, self.deadline)
         return max(until - monotonic(), _SHORTEST_PAUSE_SECONDS)
 
-    def put(self, report: RunReport, weight: int, relieve: Callable[[], None]) -> None:
+    def put(self, report: HistoryBatch, weight: int, relieve: Callable[[], None]) -> None:
         """Deliver a report, or keep it on disk; `relieve` is called now and then while older ones go first."""
         item = _Item(report.report, report, weight)
         self._last_put = monotonic()
@@ -87,13 +87,13 @@ class Despatch:
             self._keep(item)
             self.resend(relieve)
 
-    def put_last(self, report: RunReport) -> None:
+    def put_last(self, report: HistoryBatch) -> None:
         """Deliver the report that says that there is no other, or keep it on disk."""
         item = _Item(report.report, report, 0)
         if self._spooled or self.overdue or not self._delivered(item):
             self._keep(item)
 
-    def keep(self, report: RunReport, weight: int) -> None:
+    def keep(self, report: HistoryBatch, weight: int) -> None:
         """Put a report on disk, behind those that are there."""
         self._keep(_Item(report.report, report, weight))
 

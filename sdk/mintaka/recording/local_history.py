@@ -11,7 +11,7 @@ import msgspec
 from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 from mintaka_core.states import StateType
 from mintaka_history.database import Database, DatabaseAway
-from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
+from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 from mintaka_history.paging import Page, Part
 from mintaka_history.queries import artifacts, flow_runs, logs, pauses, task_runs
 from mintaka_history.queries.names import Names

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.runs import now_micros
-from mintaka.recording.wire import Contents, LogLine, artifact_report, task_report
-from mintaka_history.reports import LINE_STEP
+from mintaka.recording.wire import Contents, LogLine, artifact_record, task_record
+from mintaka_history.batches import LINE_STEP
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
     from mintaka.engine.runs import Run
     from mintaka.recording.delivery_settings import DeliverySettings
     from mintaka.recording.historian import Historian
-    from mintaka_history.reports import ArtifactReport, LogReport, TaskReport
+    from mintaka_history.batches import ArtifactRecord, LineRecord, TaskRecord
 
 #: What a row takes beside its texts, and each entry of its history, about.
 _ROW_BYTES, _ENTRY_BYTES = 300, 60
@@ -108,7 +108,7 @@ class Outbox:
         self._take_artifacts(contents.artifacts, items + len(contents.logs), size)
         return contents, weight + len(contents.logs) + len(contents.artifacts), about_itself
 
-    def _take_runs(self, rows: list[TaskReport]) -> tuple[int, int, bool]:
+    def _take_runs(self, rows: list[TaskRecord]) -> tuple[int, int, bool]:
         weight = size = 0
         about_itself = False
         settings = self._settings
@@ -118,7 +118,7 @@ class Outbox:
             if run.n < 0:
                 about_itself = True
                 continue
-            row = task_report(run)
+            row = task_record(run)
             if row.seq == run.reported:
                 continue
             run.reported = row.seq
@@ -127,7 +127,7 @@ class Outbox:
             weight += self._counted(row)
         return weight, size, about_itself
 
-    def _take_lines(self, lines: list[LogReport], items: int, size: int) -> int:
+    def _take_lines(self, lines: list[LineRecord], items: int, size: int) -> int:
         settings = self._settings
         while self._lines and items + len(lines) < settings.batch_items and size < settings.batch_bytes:
             line = self._lines.popleft().report()
@@ -135,14 +135,14 @@ class Outbox:
             size += len(line.message) + _ROW_BYTES
         return size
 
-    def _take_artifacts(self, artifacts: list[ArtifactReport], items: int, size: int) -> None:
+    def _take_artifacts(self, artifacts: list[ArtifactRecord], items: int, size: int) -> None:
         settings = self._settings
         while self._artifacts and items + len(artifacts) < settings.batch_items and size < settings.batch_bytes:
-            artifact = artifact_report(self._artifacts.popleft())
+            artifact = artifact_record(self._artifacts.popleft())
             artifacts.append(artifact)
             size += len(bytes(artifact.data)) + _ROW_BYTES
 
-    def _counted(self, row: TaskReport) -> bool:
+    def _counted(self, row: TaskRecord) -> bool:
         """Count the row under its state; True where it is over."""
         if row.ended is None:
             self._under_way[row.n] = row.state
@@ -152,7 +152,7 @@ class Outbox:
         return True
 
 
-def _size(row: TaskReport) -> int:
+def _size(row: TaskRecord) -> int:
     """About how many bytes a row takes."""
     texts = len(row.message) + len(row.reason) + len(row.task)
     return _ROW_BYTES + texts + sum(_ENTRY_BYTES + sum(len(reason) for *_, reason in trail) for *_, trail in row.history)

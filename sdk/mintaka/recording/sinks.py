@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from mintaka.recording.sending import Answer, Connection
 from mintaka.recording.wire import packed
-from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
-from mintaka_history.parcels import StaleAttempt
-from mintaka_history.reports import MalformedReport, OversizedReport, decode
+from mintaka_history.batch_rows import StaleAttempt
+from mintaka_history.batches import MalformedBatch, OversizedBatch, decode
+from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mintaka_history.reports import RunReport
+    from mintaka_history.batches import HistoryBatch
 
 
 class Sink(Protocol):
@@ -36,7 +36,7 @@ class Sink(Protocol):
     def problem(self) -> str:
         """Why the last report was not accepted."""
 
-    def deliver(self, flow_run_id: str, report: RunReport, timeout_seconds: float) -> Answer:
+    def deliver(self, flow_run_id: str, report: HistoryBatch, timeout_seconds: float) -> Answer:
         """Deliver a report, within about `timeout_seconds`."""
 
     def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:
@@ -64,7 +64,7 @@ class ApiSink:
         """What the last answer other than ACCEPTED said."""
         return self._connection.problem
 
-    def deliver(self, flow_run_id: str, report: RunReport, timeout_seconds: float) -> Answer:
+    def deliver(self, flow_run_id: str, report: HistoryBatch, timeout_seconds: float) -> Answer:
         """Send a report."""
         return self.deliver_packed(flow_run_id, report.report, packed(report), timeout_seconds)
 
@@ -93,15 +93,15 @@ class EmbeddedSink:
         self._path = path
         self._database: EmbeddedDatabase | None = None
 
-    def deliver(self, flow_run_id: str, report: RunReport, timeout_seconds: float) -> Answer:  # noqa: ARG002 - SQLite has its own
+    def deliver(self, flow_run_id: str, report: HistoryBatch, timeout_seconds: float) -> Answer:  # noqa: ARG002 - SQLite has its own
         """Store a report; durable when this returns ACCEPTED."""
         return self._taken_in(flow_run_id, report, late=False)
 
-    def _taken_in(self, flow_run_id: str, report: RunReport, *, late: bool) -> Answer:
+    def _taken_in(self, flow_run_id: str, report: HistoryBatch, *, late: bool) -> Answer:
         try:
             if self._database is None:
                 self._database = EmbeddedDatabase(self._path)
-            self._database.take_in(flow_run_id, report, late=late)
+            self._database.store_batch(flow_run_id, report, late=late)
         except HistoryUnreadable as error:
             return self._because(error, Answer.HOPELESS)
         except HistoryBusy as error:
@@ -114,7 +114,7 @@ class EmbeddedSink:
         """Store a report as it lay on disk."""
         try:
             report = decode(gzip.decompress(body))
-        except (MalformedReport, OversizedReport, OSError, EOFError) as error:
+        except (MalformedBatch, OversizedBatch, OSError, EOFError) as error:
             return self._because(error, Answer.REFUSED)
         return self._taken_in(flow_run_id, report, late=late)
 

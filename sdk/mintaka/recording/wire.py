@@ -15,7 +15,7 @@ from mintaka.engine.runs import last_entered
 from mintaka.exceptions import message_of
 from mintaka_core.reports import storable
 from mintaka_core.states import DEFAULT_NAMES, RUNNING
-from mintaka_history.reports import ArtifactReport, LocalRun, LogReport, ReportedRun, RunReport, TaskReport
+from mintaka_history.batches import ArtifactRecord, BatchRun, HistoryBatch, LineRecord, LocalRun, TaskRecord
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
@@ -50,12 +50,12 @@ class LogLine(NamedTuple):
     n: int | None
     message: str
 
-    def report(self) -> LogReport:
+    def report(self) -> LineRecord:
         """The line as it is reported."""
-        return LogReport(self.seq, self.time, clean(self.message), min(max(self.level, 0), _LEVEL_LIMIT), _cleaned(self.logger), self.n)
+        return LineRecord(self.seq, self.time, clean(self.message), min(max(self.level, 0), _LEVEL_LIMIT), _cleaned(self.logger), self.n)
 
 
-def task_report(run: Run) -> TaskReport:
+def task_record(run: Run) -> TaskRecord:
     """The row of `run` as it is now."""
     history = tuple(run.history)
     first, last = history[0], last_entered(history)
@@ -66,7 +66,7 @@ def task_report(run: Run) -> TaskReport:
             runs += 1
             if started is None:
                 started = entry.time
-    return TaskReport(
+    return TaskRecord(
         run.n,
         _cleaned(run.task, _KEY_LIMIT),
         last.type._value_,
@@ -141,9 +141,9 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
     )
 
 
-def artifact_report(artifact: ArtifactVersion) -> ArtifactReport:
+def artifact_record(artifact: ArtifactVersion) -> ArtifactRecord:
     """An artifact as it is reported."""
-    return ArtifactReport(
+    return ArtifactRecord(
         *(artifact.id, artifact.seq, artifact.kind, artifact.created, artifact.updated, msgspec.Raw(artifact.data)),
         *(artifact.key, None if artifact.description is None else clean(artifact.description), artifact.n),
     )
@@ -177,22 +177,22 @@ def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
 class Contents(NamedTuple):
     """What one report carries; `local` is the flow run itself where it is no resource of any cluster."""
 
-    tasks: list[TaskReport]
-    logs: list[LogReport]
-    artifacts: list[ArtifactReport]
+    tasks: list[TaskRecord]
+    logs: list[LineRecord]
+    artifacts: list[ArtifactRecord]
     counts: dict[str, int]
     local: LocalRun | None
     final: bool = False
 
 
-def run_report(launch: Launch, number: int, contents: Contents) -> RunReport:
+def history_batch(launch: Launch, number: int, contents: Contents) -> HistoryBatch:
     """Report `number` of `launch`'s flow run."""
     run = launch.run
     name = launch.name or (run.name if run is not None else launch.flow_run_id)
-    return RunReport(
+    return HistoryBatch(
         attempt=launch.attempt,
         report=number,
-        flow_run=ReportedRun(clean(name, _NAME_LIMIT), launch.namespace, launch.deployment, contents.local),
+        flow_run=BatchRun(clean(name, _NAME_LIMIT), launch.namespace, launch.deployment, contents.local),
         tasks=tuple(contents.tasks),
         logs=tuple(contents.logs),
         artifacts=tuple(contents.artifacts),
@@ -201,6 +201,6 @@ def run_report(launch: Launch, number: int, contents: Contents) -> RunReport:
     )
 
 
-def packed(report: RunReport) -> bytes:
+def packed(report: HistoryBatch) -> bytes:
     """A report as it travels and lies on disk: one line of JSON, gzipped."""
     return gzip.compress(encode(report) + b"\n", compresslevel=1, mtime=0)

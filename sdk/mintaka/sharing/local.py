@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.exceptions import SharingAway, SharingError
 from mintaka.sharing.protocol import StoredLease, StoredLimit, StoredVariable
-from mintaka_history import holders
-from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
-from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history import process_locks
+from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 from mintaka_history.sharing import leases, limits, summaries, variables
+from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +99,7 @@ class LocalShared:
         return self._write(limits.reserve, names, slots, longest_seconds)
 
     def _is_gone(self, holder: int) -> bool:
-        return holders.is_gone(f"{self.place}-holders", holder)
+        return process_locks.is_gone(f"{self.place}-holders", holder)
 
     @uninterrupted
     def close(self) -> None:
@@ -143,7 +143,7 @@ def _shown(summary: Summary) -> StoredLimit:
             lease.slots,
             lease.who,
             from_microseconds(lease.asked),
-            optional_instant(lease.granted),
+            optional_datetime(lease.granted),
             from_microseconds(lease.expires),
         )
         for lease in summary.leases

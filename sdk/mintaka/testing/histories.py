@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import LAUNCH, Launch
 from mintaka.recording.recorder import Delivery
-from mintaka.recording.wire import LogLine, encode, task_report
+from mintaka.recording.wire import LogLine, encode, task_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ class MemoryRecorder:
 
     def row(self, name: str) -> dict[str, Any]:
         """The run of that name as the API would get it."""
-        row: dict[str, Any] = json.loads(encode(task_report(self.run(name))))
+        row: dict[str, Any] = json.loads(encode(task_record(self.run(name))))
         return row
 
     def states_of(self, name: str) -> list[str]:

@@ -56,7 +56,7 @@ def answer_here(database: Path, uid: str, value: Any) -> bool:
     Raises:
         ParameterTypeError: this is not what it waits for.
     """
-    from mintaka_history.embedded import EmbeddedDatabase  # noqa: PLC0415 - start-up time
+    from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415 - start-up time
     from mintaka_history.writing import pauses  # noqa: PLC0415
 
     opened = EmbeddedDatabase(database)

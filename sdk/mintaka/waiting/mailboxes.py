@@ -18,7 +18,7 @@ from urllib.parse import quote
 from mintaka.recording.homes import home
 from mintaka.recording.sending import Connection
 from mintaka.waiting.pausing import Answer
-from mintaka_history.embedded import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
+from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 from mintaka_history.writing import pauses
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import func, select
 
-from mintaka_history.answers import ArtifactAnswer
-from mintaka_history.instants import from_microseconds
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
+from mintaka_history.response_models import ArtifactAnswer
 from mintaka_history.tables import artifacts
+from mintaka_history.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row

@@ -9,12 +9,12 @@ import msgspec
 from sqlalchemy import and_, or_, select
 
 from mintaka_core.states import COMPLETED, StateType
-from mintaka_history.answers import FlowRunAnswer, StateAnswer, TransitionAnswer
-from mintaka_history.codes import DEFAULT_NAME_OF_CODE, STATE_CODES, TERMINAL_CODES, NameKind, shown_name, shown_state
-from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history.enum_codes import DEFAULT_NAME_OF_CODE, STATE_CODES, TERMINAL_CODES, NameKind, shown_name, shown_state
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
+from mintaka_history.response_models import FlowRunAnswer, StateAnswer, TransitionAnswer
 from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_runs
+from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,8 +91,8 @@ def page(
         columns = (flow_run_tags.c.created, flow_run_tags.c.flow_run)
         query = query.add_columns(flow_run_tags.c.flow_run)
     rows, last = pages.fetch(connection, query, columns, page, choices, collected=collected)
-    words = names.values(connection, [number for row in rows for number in (row.ns, row.deployment, row.flow)])
-    return Part([_answer(row, words) for row in rows], last)
+    texts = names.values(connection, [number for row in rows for number in (row.ns, row.deployment, row.flow)])
+    return Part([_answer(row, texts) for row in rows], last)
 
 
 def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
@@ -172,36 +172,36 @@ def _tagged(query: Select[Any], tags: Iterable[int], *, lead: bool) -> Select[An
     return query
 
 
-def _answer(row: Row[Any], words: dict[int, str]) -> FlowRunAnswer:
+def _answer(row: Row[Any], texts: dict[int, str]) -> FlowRunAnswer:
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
     parameters, tags, counts = values.get("parameters"), values.get("tags"), values.get("counts")
     return FlowRunAnswer(
         uid=row.uid,
-        namespace=words[row.ns],
+        namespace=texts[row.ns],
         name=row.name,
-        deployment=words[row.deployment] if row.deployment is not None else None,
+        deployment=texts[row.deployment] if row.deployment is not None else None,
         state=StateAnswer(
             shown_state(row.state),
             shown_name(row.state, row.state_name),
             row.reason or "",
             row.message or "",
-            optional_instant(row.state_time),
+            optional_datetime(row.state_time),
         ),
         sequence=row.sequence,
         attempt=max(row.attempt, row.reported_attempt),
         failures=row.failures,
         crashes=row.crashes,
         created=from_microseconds(row.created),
-        scheduled=optional_instant(row.scheduled),
-        started=optional_instant(row.started),
-        ended=optional_instant(row.ended),
+        scheduled=optional_datetime(row.scheduled),
+        started=optional_datetime(row.started),
+        ended=optional_datetime(row.ended),
         tags=msgspec.json.decode(tags) if tags else [],
         parameters=msgspec.json.decode(parameters) if parameters else {},
         pod=row.pod,
         history_complete=_history_complete(row),
-        deleted=optional_instant(row.deleted),
+        deleted=optional_datetime(row.deleted),
         task_counts=msgspec.json.decode(counts) if counts else {},
-        flow=words[row.flow] if row.flow is not None else None,
+        flow=texts[row.flow] if row.flow is not None else None,
     )
 
 

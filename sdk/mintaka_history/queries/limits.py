@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mintaka_history.answers import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, VerdictAnswer
-from mintaka_history.instants import from_microseconds, optional_instant
 from mintaka_history.paging import Part
 from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.response_models import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, VerdictAnswer
 from mintaka_history.sharing import leases, limits, summaries
+from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def _answer(summary: Summary) -> LimitAnswer:
             lease.slots,
             lease.who,
             from_microseconds(lease.asked),
-            optional_instant(lease.granted),
+            optional_datetime(lease.granted),
             from_microseconds(lease.expires),
         )
         for lease in summary.leases

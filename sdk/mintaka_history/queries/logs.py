@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from mintaka_history.answers import LogAnswer
-from mintaka_history.instants import from_microseconds
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
+from mintaka_history.response_models import LogAnswer
 from mintaka_history.tables import logs
+from mintaka_history.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,9 +33,9 @@ def page(
     if after is not None:
         query = query.where(_l.seq > after)
     rows, last = pages.fetch(connection, query, (_l.seq,), page)
-    words = names.values(connection, {row.logger for row in rows})
+    texts = names.values(connection, {row.logger for row in rows})
     items = [
-        LogAnswer(row.seq, from_microseconds(row.at), row.level, words[row.logger] if row.logger is not None else "", row.n, row.message)
+        LogAnswer(row.seq, from_microseconds(row.at), row.level, texts[row.logger] if row.logger is not None else "", row.n, row.message)
         for row in rows
     ]
     return Part(items, last)

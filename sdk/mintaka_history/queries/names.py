@@ -12,16 +12,16 @@ from sqlalchemy import select
 
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.tables import names
-from mintaka_history.writing.words import find, give
+from mintaka_history.writing.names import assign_ids, find_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
-    from mintaka_history.codes import NameKind
     from mintaka_history.database import Database
-    from mintaka_history.writing.words import Word
+    from mintaka_history.enum_codes import NameKind
+    from mintaka_history.writing.names import Name
 
 #: How many words are remembered before all are forgotten; about 20 MiB.
 _REMEMBERED = 100_000
@@ -41,14 +41,14 @@ class Names:
         self._ids = {}
         self._values = {}
 
-    def given(self, database: Database, words: Iterable[Word]) -> dict[Word, int]:
+    def ids_of(self, database: Database, wanted_names: Iterable[Name]) -> dict[Name, int]:
         """The id of each word, given out and committed where it is new. Not to be called inside a transaction."""
-        wanted = set(words)
+        wanted = set(wanted_names)
         ids = self._ids
         missing = sorted(word for word in wanted if word not in ids)
         if missing:
             with database.writing() as connection:
-                found = give(SqlalchemySession(connection), missing)
+                found = assign_ids(SqlalchemySession(connection), missing)
             self._remember(found)
             ids = ids | found
         return {word: ids[word] for word in wanted}
@@ -58,7 +58,7 @@ class Names:
         remembered = self._ids.get((kind, value))
         if remembered is not None:
             return remembered
-        found = find(SqlalchemySession(connection), [(kind, value)])
+        found = find_ids(SqlalchemySession(connection), [(kind, value)])
         self._remember(found)
         return found.get((kind, value))
 

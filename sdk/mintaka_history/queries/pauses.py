@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from mintaka_history.answers import PauseAnswer
-from mintaka_history.instants import from_microseconds, optional_instant
 from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.response_models import PauseAnswer
+from mintaka_history.timestamps import from_microseconds, optional_datetime
 from mintaka_history.writing import pauses
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def answer_of(row: PauseRow) -> PauseAnswer:
         suspended=bool(row.suspended),
         open=row.is_open,
         created=from_microseconds(row.created),
-        deadline=optional_instant(row.deadline),
+        deadline=optional_datetime(row.deadline),
         schema=msgspec.json.decode(row.schema) if row.schema else None,
-        answered=optional_instant(row.answered),
+        answered=optional_datetime(row.answered),
         answer=msgspec.json.decode(row.answer) if row.answer else None,
         refusal=row.refusal or "",
     )

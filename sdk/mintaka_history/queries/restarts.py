@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mintaka_history.instants import now_microseconds
 from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import restarts
 
 if TYPE_CHECKING:

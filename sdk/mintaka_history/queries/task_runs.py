@@ -9,15 +9,15 @@ import msgspec
 from sqlalchemy import select
 
 from mintaka_core.states import COMPLETED, StateType
-from mintaka_history.answers import GraphAnswer, NodeAnswer, TaskRunAnswer
-from mintaka_history.codes import STATE_CODES, NameKind, shown_name, shown_state
-from mintaka_history.edges import inputs_of, upstream_of
-from mintaka_history.entries import expanded
-from mintaka_history.instants import from_microseconds, optional_instant
+from mintaka_history.enum_codes import STATE_CODES, NameKind, shown_name, shown_state
+from mintaka_history.lineage import inputs_of, upstream_of
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
 from mintaka_history.queries.flow_runs import state_called
+from mintaka_history.response_models import GraphAnswer, NodeAnswer, TaskRunAnswer
+from mintaka_history.state_history import expand_history
 from mintaka_history.tables import flow_runs, task_run_tags, task_runs
+from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row, Select
@@ -86,17 +86,17 @@ def graph(connection: Connection, names: Names, run: RunKey, attempt: int) -> Gr
     query = select(*columns).where(_t.flow_run == run.no, _t.attempt == attempt).order_by(_t.n).limit(GRAPH_LIMIT + 1)
     rows = connection.execute(query).all()
     shown = rows[:GRAPH_LIMIT]
-    words = names.values(connection, {row.task for row in shown})
+    texts = names.values(connection, {row.task for row in shown})
     nodes = [
         NodeAnswer(
             row.n,
-            words[row.task],
-            row.name or default_name(words[row.task], row.n),
+            texts[row.task],
+            row.name or default_name(texts[row.task], row.n),
             "subflow" if row.subflow else "task",
             shown_state(row.state),
             shown_name(row.state, row.state_name),
-            optional_instant(row.started),
-            optional_instant(row.ended),
+            optional_datetime(row.started),
+            optional_datetime(row.ended),
             row.parent,
         )
         for row in shown
@@ -138,8 +138,8 @@ def _page(
             g = task_run_tags.c
             order = (g.created, g.flow_run, g.attempt, g.n)
     rows, last = pages.fetch(connection, query, order, page, choices, collected=collected)
-    words = names.values(connection, {*(row.task for row in rows), *(row.ns for row in rows)})
-    return Part([_answer(row, words, run.uid if run else row.uid) for row in rows], last)
+    texts = names.values(connection, {*(row.task for row in rows), *(row.ns for row in rows)})
+    return Part([_answer(row, texts, run.uid if run else row.uid) for row in rows], last)
 
 
 def _described(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:
@@ -170,29 +170,29 @@ def _tagged(query: Select[Any], tags: list[int], *, lead: bool) -> Select[Any]:
     return query
 
 
-def _answer(row: Row[Any], words: dict[int, str], uid: str) -> TaskRunAnswer:
+def _answer(row: Row[Any], texts: dict[int, str], uid: str) -> TaskRunAnswer:
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
     history, inputs = values.get("history"), inputs_of(values.get("upstream"))
     return TaskRunAnswer(
         flow_run=uid,
         attempt=row.attempt,
         n=row.n,
-        task=words[row.task],
-        name=row.name or default_name(words[row.task], row.n),
+        task=texts[row.task],
+        name=row.name or default_name(texts[row.task], row.n),
         kind="subflow" if row.subflow else "task",
         state=shown_state(row.state),
         state_name=shown_name(row.state, row.state_name),
         reason=row.reason or "",
         message=values.get("message") or "",
         created=from_microseconds(row.created),
-        started=optional_instant(row.started),
-        ended=optional_instant(row.ended),
+        started=optional_datetime(row.started),
+        ended=optional_datetime(row.ended),
         runs=row.runs,
         parent=row.parent,
         inputs={name: numbers for name, numbers in inputs.items() if name},
         upstream=upstream_of(inputs),
         tags=msgspec.json.decode(row.tags) if row.tags else [],
-        history=expanded(history) if history else [],
-        namespace=words[row.ns],
+        history=expand_history(history) if history else [],
+        namespace=texts[row.ns],
         sequence=row.seq,
     )

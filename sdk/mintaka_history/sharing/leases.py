@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mintaka_history.codes import TERMINAL_CODES
-from mintaka_history.instants import now_microseconds
+from mintaka_history.enum_codes import TERMINAL_CODES
 from mintaka_history.sharing import limits
-from mintaka_history.sharing.standing import Lease, standing
+from mintaka_history.sharing.slot_allocation import Lease, allocate
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,8 +85,8 @@ def look(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdic
     if len(own) != len(wanted) or any(lease.expires - now < PLACE_SECONDS * _MICROSECONDS / 2 for lease in own):
         return None
     alive = [lease for lease in leases if lease.is_alive(now, is_gone)]
-    stands = standing([found[name] for name in wanted], alive, wish.id, own[0].asked, wish.slots)
-    return None if stands.free else verdict._replace(granted=False, turns=stands.turns, blocked=stands.blocked)
+    allocation = allocate([found[name] for name in wanted], alive, wish.id, own[0].asked, wish.slots)
+    return None if allocation.free else verdict._replace(granted=False, turns=allocation.turns, blocked=allocation.blocked)
 
 
 def ask(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict:
@@ -102,8 +102,8 @@ def ask(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict
     alive += [lease for lease in sorted(set(leases) - set(alive)) if not _deleted(session, lease)]
     asked = min((lease.asked for lease in own), default=now)
     held = all(lease.granted is not None for lease in own) and len(own) == len(wanted)
-    stands = standing([found[name] for name in wanted], alive, wish.id, asked, wish.slots)
-    granted = held or stands.free
+    allocation = allocate([found[name] for name in wanted], alive, wish.id, asked, wish.slots)
+    granted = held or allocation.free
     flow_run = session.uid(wish.flow_run) if wish.flow_run else None
     for name in sorted(set(wanted) - {lease.name for lease in own}):
         expires = now + int(PLACE_SECONDS * _MICROSECONDS)
@@ -113,7 +113,7 @@ def ask(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict
         f"UPDATE concurrency_leases SET granted = {'COALESCE(granted, ?)' if granted else 'granted'}, expires = ? WHERE id = ?",  # noqa: S608
         (now, until, wish.id) if granted else (until, wish.id),
     )
-    return verdict if granted else verdict._replace(granted=False, turns=stands.turns, blocked=stands.blocked)
+    return verdict if granted else verdict._replace(granted=False, turns=allocation.turns, blocked=allocation.blocked)
 
 
 def renew(session: Session, ids: Iterable[str], seconds: float) -> set[str]:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_core.errors import InvalidNameError, MintakaError
-from mintaka_history.instants import now_microseconds
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mintaka_history.instants import now_microseconds
 from mintaka_history.sharing import leases, limits
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mintaka_history.sharing.limits import Limit
-    from mintaka_history.sharing.standing import Lease
+    from mintaka_history.sharing.slot_allocation import Lease
     from mintaka_history.writing.sessions import Session
 
 #: The most leases of one limit that are shown.

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mintaka_history.codes import NameKind
+from mintaka_history.batches import LINE_STEP
 from mintaka_history.container_logs import Delivered, Line, Placed, additions, index_before, match, number
-from mintaka_history.reports import LINE_STEP
-from mintaka_history.writing.reports import write_lines
+from mintaka_history.enum_codes import NameKind
+from mintaka_history.writing.batches import write_lines
 from mintaka_history.writing.runs import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mintaka_history.reports import LogReport
+    from mintaka_history.batches import LineRecord
     from mintaka_history.writing.sessions import Session
 
 #: What the logger of a container's lines is called, before the container's name.
@@ -72,7 +72,7 @@ def replace(session: Session, key: tuple[int, int], container: int, lines: Seque
     return len(new)
 
 
-def drop_delivered(session: Session, uid: str, attempt: int, lines: Sequence[LogReport]) -> None:
+def drop_delivered(session: Session, uid: str, attempt: int, lines: Sequence[LineRecord]) -> None:
     """Delete what was copied from containers of an attempt and is among `lines`, which the SDK delivered after that."""
     run = number_of(session, uid) if lines else None
     if run is not None:

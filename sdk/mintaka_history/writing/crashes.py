@@ -10,10 +10,10 @@ import json
 from typing import TYPE_CHECKING, Protocol
 
 from mintaka_core.states import COMPLETED, CRASHED, PAUSED
-from mintaka_history import holders
-from mintaka_history.codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, shown_state
-from mintaka_history.entries import without_last
-from mintaka_history.instants import now_microseconds
+from mintaka_history import process_locks
+from mintaka_history.enum_codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, shown_state
+from mintaka_history.state_history import without_last
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -69,7 +69,7 @@ class _Database(Protocol):
 
 def crash_abandoned(database: _Database, lock_file: str) -> int:
     """Record as CRASHED every run whose process is gone, by the locks in `lock_file`; how many there were."""
-    gone = [number for number, holder in database.reading().run(_HELD) if holders.is_gone(lock_file, holder)]
+    gone = [number for number, holder in database.reading().run(_HELD) if process_locks.is_gone(lock_file, holder)]
     if gone:
         with database.writing() as session:
             return sum(_crash(session, number, MESSAGE) for number in gone)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mintaka_history.codes import TERMINAL_CODES
-from mintaka_history.instants import now_microseconds
+from mintaka_history.enum_codes import TERMINAL_CODES
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from mintaka_history.writing.sessions import Session

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mintaka_core.states import CANCELLED, FAILED, PAUSED, SCHEDULED
-from mintaka_history.codes import STATE_CODES, TERMINAL_CODES
-from mintaka_history.instants import now_microseconds
+from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

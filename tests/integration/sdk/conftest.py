@@ -15,7 +15,7 @@ import pytest
 
 from mintaka import sharing
 from mintaka.engine.stopping import STOP
-from mintaka_history.reports import LINE_STEP
+from mintaka_history.batches import LINE_STEP
 from real_api import RealApi
 
 if TYPE_CHECKING:

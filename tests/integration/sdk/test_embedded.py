@@ -20,9 +20,9 @@ from mintaka.artifacts import create_markdown_artifact, create_progress_artifact
 from mintaka.environment import InvalidEnvironment
 from mintaka.recording.homes import home
 from mintaka_history.database import Database
-from mintaka_history.embedded import EmbeddedDatabase
+from mintaka_history.embedded_sqlite import EmbeddedDatabase
 from mintaka_history.migrating import upgrade
-from mintaka_history.schemas import HEAD, PATH, generated
+from mintaka_history.sqlite_schema import HEAD, PATH, generated
 from mintaka_history.writing.crashes import RULE
 from mintaka_history.writing.restarts import OVERDUE
 
@@ -225,7 +225,7 @@ def test_an_older_file_is_migrated_once(database: Path) -> None:
 
 
 def test_the_schema_as_text_is_that_of_the_tables() -> None:
-    assert PATH.read_text(encoding="utf-8") == generated(), "run python -m mintaka_history.schemas"
+    assert PATH.read_text(encoding="utf-8") == generated(), "run python -m mintaka_history.sqlite_schema"
 
 
 def test_a_script_loads_neither_sqlalchemy_nor_alembic_nor_asyncio(database: Path) -> None:

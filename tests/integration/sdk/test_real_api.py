@@ -16,7 +16,7 @@ from mintaka.recording.delivery import HistoryRecorder
 from mintaka.recording.delivery_settings import DeliverySettings
 from mintaka.recording.remote_history import RemoteHistory
 from mintaka.recording.sinks import ApiSink
-from mintaka_history.reports import LINE_STEP
+from mintaka_history.batches import LINE_STEP
 
 if TYPE_CHECKING:
     from real_api import RealApi

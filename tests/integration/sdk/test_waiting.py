@@ -21,7 +21,7 @@ from mintaka.recording.homes import Home
 from mintaka.recording.remote_history import RemoteHistory
 from mintaka.waiting.intents import answer
 from mintaka_core.reports import decode_report
-from mintaka_history.embedded import EmbeddedDatabase
+from mintaka_history.embedded_sqlite import EmbeddedDatabase
 from mintaka_history.writing.restarts import Claim, Going
 
 if TYPE_CHECKING:

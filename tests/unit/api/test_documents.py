@@ -65,7 +65,7 @@ def test_every_schema_that_is_referred_to_exists(described: dict[str, Any]) -> N
     text = str(described)
     for part in text.split("#/components/schemas/")[1:]:
         assert part.split("'")[0] in schemas
-    assert {"FlowRunAnswer", "RunReport", "NewFlowRun", "ProblemAnswer"} <= set(schemas)
+    assert {"FlowRunAnswer", "HistoryBatch", "NewFlowRun", "ProblemAnswer"} <= set(schemas)
     assert set(EXAMPLES) <= set(schemas)
 
 

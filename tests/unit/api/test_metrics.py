@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka_api.metrics import Metrics
-from mintaka_api.observing import Observer
+from mintaka_api.request_logging import RequestLogging
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -23,7 +23,7 @@ async def not_found(_scope: Scope, _receive: Receive, send: Send) -> None:
 async def test_made_up_methods_and_paths_share_their_labels() -> None:
     """A thousand of them are one series."""
     metrics = Metrics()
-    observer = Observer(not_found, metrics)
+    observer = RequestLogging(not_found, metrics)
 
     async def ignore(_message: Any) -> None:
         pass

@@ -15,17 +15,17 @@ from mintaka_api.row_mapping import (
     Inherited,
     ObservedRun,
     deployment_row,
+    names_of_run,
     read_deployment,
     read_run,
     resource_version,
     run_rows,
-    words_of_run,
 )
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED
-from mintaka_history.codes import STATE_CODES, NameKind
+from mintaka_history.enum_codes import STATE_CODES, NameKind
 
 IDS = {(NameKind.NAMESPACE, "ns"): 1, (NameKind.DEPLOYMENT, "d"): 2, (NameKind.TAG, "own"): 3, (NameKind.TAG, "inherited"): 4}
 
@@ -44,7 +44,7 @@ def test_a_run_without_status_is_scheduled() -> None:
 def test_tags_are_its_own_then_those_of_its_deployment() -> None:
     """Each once."""
     run = observed(seen_run("one", spec={"deployment": "d", "tags": ["own"]}))
-    assert words_of_run(run, Inherited(("own", "inherited"))) == set(IDS)
+    assert names_of_run(run, Inherited(("own", "inherited"))) == set(IDS)
     rows = run_rows(run, IDS, Inherited(("own", "inherited")))
     assert (rows.tags, rows.row["tags"]) == ([3, 4], '["own","inherited"]')
 
@@ -130,7 +130,7 @@ def test_only_what_the_database_cannot_keep_is_replaced(text: str, stored: str) 
     document = seen_run("one", ORDINARY[:1], spec={"template": {"entrypoint": "a:b"}, "parameters": {text: text}, "tags": [text]})
     document["status"]["state"]["message"] = text
     run = observed(document)
-    assert words_of_run(run, Inherited((text,))) == {(NameKind.NAMESPACE, "ns"), (NameKind.TAG, stored)}
+    assert names_of_run(run, Inherited((text,))) == {(NameKind.NAMESPACE, "ns"), (NameKind.TAG, stored)}
     row = run_rows(run, IDS | {(NameKind.TAG, stored): 5}, Inherited()).row
     assert (row["message"], json.loads(row["tags"]), json.loads(row["parameters"])) == (stored, [stored], {stored: stored})
     deployment = {"metadata": {"name": "d", "namespace": "ns", "uid": "u"}, "spec": {"entrypoint": "a:b", "parameters": {"p": text}}}

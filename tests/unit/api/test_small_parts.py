@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from mintaka_api.bodies import Intake, read_body
+from mintaka_api.json_schema_checks import check_parameters
 from mintaka_api.paging import decode_cursor, encode_cursor
-from mintaka_api.parameters import check_parameters
 from mintaka_api.problems import Problem
+from mintaka_api.request_bodies import Intake, read_body
 from mintaka_api.settings import InvalidSetting, from_command_line, from_environment
 from mintaka_controller.schema_validation import CheckUnavailable, InvalidSchema, Violation
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import DEFAULT_NAMES, StateType
-from mintaka_history.codes import STATE_CODES, StateWord
-from mintaka_history.edges import inputs_of, upstream_of
-from mintaka_history.entries import compact, expanded
-from mintaka_history.instants import from_microseconds, to_microseconds
+from mintaka_history.enum_codes import STATE_CODES, StateWord
+from mintaka_history.lineage import inputs_of, upstream_of
 from mintaka_history.queries.pages import prefix_end
+from mintaka_history.state_history import compact_history, expand_history
+from mintaka_history.timestamps import from_microseconds, to_microseconds
 from mintaka_history.writing.runs import first_number
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ entries = st.tuples(
 @given(st.lists(entries, max_size=6))
 def test_a_history_comes_back_as_it_went_in(history: list[Any]) -> None:
     """But that a state without a name has its type's, and that a proposal which is not told was one of that state."""
-    assert expanded(compact(history)) == [
+    assert expand_history(compact_history(history)) == [
         (word, name or DEFAULT_NAMES[StateType(word)], offset, proposed or word, list(trail))
         for word, name, offset, proposed, trail in history
     ]
@@ -54,12 +54,12 @@ def test_a_history_comes_back_as_it_went_in(history: list[Any]) -> None:
 def test_an_ordinary_history_is_short() -> None:
     """Three states take 27 bytes."""
     usual: list[Any] = [("PENDING", "Pending", 0, "", ()), ("RUNNING", "Running", 11, "", ()), ("COMPLETED", "Completed", 43, "", ())]
-    assert compact(usual) == "[[2,0],[3,11],[4,43]]"
+    assert compact_history(usual) == "[[2,0],[3,11],[4,43]]"
 
 
 def test_rows_written_before_trails_and_parameters_were_kept_are_read() -> None:
     """What they do not say stays empty."""
-    assert expanded('[[2,0],[1,5,"AwaitingRetry","retry_failed","failure 1 of 1 allowed"],[3,9,"Retrying","",""]]') == [
+    assert expand_history('[[2,0],[1,5,"AwaitingRetry","retry_failed","failure 1 of 1 allowed"],[3,9,"Retrying","",""]]') == [
         ("PENDING", "Pending", 0, "PENDING", []),
         ("SCHEDULED", "AwaitingRetry", 5, "SCHEDULED", [("retry_failed", "Redirect", "failure 1 of 1 allowed")]),
         ("RUNNING", "Retrying", 9, "RUNNING", []),

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from mintaka_core.console import CONSOLE_FORMAT, CONSOLE_TIME
+from mintaka_history.batches import LINE_STEP
 from mintaka_history.container_logs import LINES_LIMIT, Delivered, Line, Placed, additions, match, number, parse
-from mintaka_history.reports import LINE_STEP
 
 SECOND = 1_000_000
 NOON = int(datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()) * SECOND

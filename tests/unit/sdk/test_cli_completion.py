@@ -13,7 +13,7 @@ from mintaka.cli import COMMANDS
 from mintaka.cli.completing import main, offers
 from mintaka.cli.completion import Shell, script
 from mintaka.cli.words import PATH, generated
-from mintaka_history.glimpses import Unreadable, glimpse, newest_names
+from mintaka_history.readonly_sqlite import Unreadable, newest_names, summary_of
 
 SOURCE = '''import mintaka
 from mintaka import flow
@@ -94,14 +94,14 @@ def test_runs_are_offered_by_name_or_the_beginning_of_their_uid(folder: Path, mi
     uid = newest_names(path, "tab-1", 5)[0][1]
     assert offered("explain", uid[:10]) == [uid]
     assert offered("explain", "tab%") == []
-    assert glimpse(path).flow_runs == 2
+    assert summary_of(path).flow_runs == 2
     assert folder.exists()
 
 
 def test_where_nothing_can_be_looked_up_nothing_is_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert offered("explain", "") == []
     with pytest.raises(Unreadable, match="cannot be"):
-        glimpse(folder / "nothing.db")
+        summary_of(folder / "nothing.db")
     monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:1")
     assert offered("explain", "") == []
     monkeypatch.setenv("MINTAKA_API_URL", "not a url")

@@ -17,7 +17,7 @@ from mintaka.engine.runs import Entry, Ledger, Opinion
 from mintaka.exceptions import LoadError
 from mintaka.recording.recorder import NullRecorder
 from mintaka.recording.sending import Answer, Connection, judged
-from mintaka.recording.wire import Contents, LogLine, clean, encode, run_report, task_report
+from mintaka.recording.wire import Contents, LogLine, clean, encode, history_batch, task_record
 from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
 
@@ -37,7 +37,7 @@ def test_a_row_has_what_the_contract_names() -> None:
         Entry(FAILED, "Failed", created + 90, (Opinion("terminal_states_stay", "Abort", "it ended"),), "ValueError", "still no", COMPLETED),
     ):
         run.history.append(entry)
-    row = json.loads(encode(task_report(run)))
+    row = json.loads(encode(task_record(run)))
     assert row == {
         "n": 0,
         "task": "etl.clean",
@@ -68,9 +68,9 @@ def test_a_row_has_what_the_contract_names() -> None:
 
 def test_a_report_is_one_line_of_json_around_rows_and_lines() -> None:
     launch = Launch(name="r", namespace="team", deployment="d", attempt=2)
-    row = task_report(Ledger(NullRecorder()).open("t", "task", None))
+    row = task_record(Ledger(NullRecorder()).open("t", "task", None))
     line = LogLine(0, 5, 20, "mintaka.flow_runs", None, "hello\nthere").report()
-    body = encode(run_report(launch, 7, Contents([row], [line], [], {"COMPLETED": 1, "FAILED": 0}, None, final=True)))
+    body = encode(history_batch(launch, 7, Contents([row], [line], [], {"COMPLETED": 1, "FAILED": 0}, None, final=True)))
     assert b"\n" not in body
     assert json.loads(body) == {
         "attempt": 2,
@@ -112,7 +112,7 @@ def test_what_should_have_been_a_text_does_not_cost_a_run_its_history(text: Any)
     ledger = Ledger(NullRecorder())
     run = ledger.open("t", "task", None, (text,) if isinstance(text, int) else ())
     ledger.end(run, Entry(FAILED, "Failed", 0, reason=text, message=text))
-    assert task_report(run).message == ("" if text is None else str(text))
+    assert task_record(run).message == ("" if text is None else str(text))
 
 
 @pytest.mark.parametrize(("level", "kept"), [(-5, 0), (20, 20), (10**20, 2**15 - 1)])
@@ -124,7 +124,7 @@ def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
     run = Ledger(NullRecorder()).open("t", "task", None)
     for n in range(20_000):
         run.history.append(Entry(RUNNING, "Retrying", n, (Opinion("retry_failed", "Redirect", "x" * 100),)))
-    row = task_report(run)
+    row = task_record(run)
     assert (row.seq, len(encode(row)) < 500_000) == (20_001, True)
 
 

@@ -9,7 +9,7 @@ _OPENING_SECONDS = 30.0
 _STEP_SECONDS = 0.01
 
 
-def keep_write_ahead_log(connection: sqlite3.Connection) -> None:
+def enable_wal(connection: sqlite3.Connection) -> None:
     """Have the file in WAL mode; raises sqlite3.OperationalError where it stays locked.
 
     Who changes the mode needs the file alone, and SQLite's own waiting (`busy_timeout`) does not cover that.

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mintaka_core.stop_reasons import StopReason  # noqa: TC001
-from mintaka_history.answers import ArtifactAnswer, FlowRunAnswer, LogAnswer, PauseAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
+from mintaka_history.response_models import ArtifactAnswer, FlowRunAnswer, LogAnswer, PauseAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
 
 
 class FlowDeploymentAnswer(msgspec.Struct):

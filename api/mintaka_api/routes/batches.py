@@ -8,30 +8,30 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.answers import ReportAnswer
 from mintaka_api.examples import EXAMPLES
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
-from mintaka_api.routes.answering import answer, canonical_uid, documented
-from mintaka_api.routes.parameters import ReportQuery
+from mintaka_api.response_models import ReportAnswer
+from mintaka_api.routes.query_parameters import ReportQuery
+from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response
 from mintaka_api.services import Here, Services
-from mintaka_history.ingest import take_in
-from mintaka_history.parcels import StaleAttempt, UnknownAttempt
-from mintaka_history.reports import MalformedReport, OversizedReport, RunReport, decode
+from mintaka_history.batch_rows import StaleAttempt, UnknownAttempt
+from mintaka_history.batches import HistoryBatch, MalformedBatch, OversizedBatch, decode
+from mintaka_history.ingest import store_batch
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "At most 4 MiB unpacked and 5,000 task runs, log lines and artifacts; `Content-Encoding: gzip` is welcome.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RunReport"}, "example": EXAMPLES["RunReport"]}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HistoryBatch"}, "example": EXAMPLES["HistoryBatch"]}},
     }
 }
 
 
 @router.post(
     "/flow-runs/{uid}/reports",
-    responses=documented(
+    responses=documented_responses(
         ReportAnswer,
         "invalid-parameter",
         "too-slow",
@@ -44,7 +44,7 @@ _BODY: dict[str, Any] = {
     ),
     openapi_extra=_BODY,
 )
-async def take_in_report(uid: str, request: Request, query: Annotated[ReportQuery, Query()], here: Here) -> Response:
+async def store_history(uid: str, request: Request, query: Annotated[ReportQuery, Query()], here: Here) -> Response:
     """Take in a part of an attempt's history; answered once it is committed, and harmless to repeat."""
     try:
         number = canonical_uid(uid)
@@ -56,19 +56,19 @@ async def take_in_report(uid: str, request: Request, query: Annotated[ReportQuer
     here.metrics.ingested_reports.inc()
     here.metrics.ingested_rows.labels("task_runs").inc(len(report.tasks))
     here.metrics.ingested_rows.labels("logs").inc(len(report.logs))
-    return answer(ReportAnswer(report.report))
+    return json_response(ReportAnswer(report.report))
 
 
-def _store(here: Services, uid: str, body: bytes, *, late: bool) -> RunReport:
+def _store(here: Services, uid: str, body: bytes, *, late: bool) -> HistoryBatch:
     try:
         report = decode(body)
-        take_in(here.database, here.names, uid, report, late=late, mirroring=here.mirror is not None)
+        store_batch(here.database, here.names, uid, report, late=late, mirroring=here.mirror is not None)
     except StaleAttempt as stale:
         raise Problem("stale-attempt", str(stale), attempt=stale.current) from stale
     except UnknownAttempt as unknown:
         raise Problem("unknown-attempt", str(unknown), attempt=unknown.current) from unknown
-    except MalformedReport as malformed:
+    except MalformedBatch as malformed:
         raise Problem("malformed", str(malformed), errors=[{"path": malformed.place, "message": malformed.problem}]) from malformed
-    except OversizedReport as oversized:
+    except OversizedBatch as oversized:
         raise Problem("too-large", str(oversized)) from oversized
     return report

@@ -1,4 +1,4 @@
-"""Often repeated words as small integers: looking them up and giving out new ones."""
+"""Often repeated names as small integers: looking them up and giving out new ones."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mintaka_history.codes import NameKind
+    from mintaka_history.enum_codes import NameKind
     from mintaka_history.writing.sessions import Session
 
 _CHUNK = 250
 
-type Word = tuple[NameKind, str]
+type Name = tuple[NameKind, str]
 
 
-def find(session: Session, words: Sequence[Word]) -> dict[tuple[int, str], int]:
-    """The ids of those of `words` that have one."""
+def find_ids(session: Session, names: Sequence[Name]) -> dict[tuple[int, str], int]:
+    """The ids of those of `names` that have one."""
     found: dict[tuple[int, str], int] = {}
-    for start in range(0, len(words), _CHUNK):
-        chunk = words[start : start + _CHUNK]
+    for start in range(0, len(names), _CHUNK):
+        chunk = names[start : start + _CHUNK]
         pairs = ", ".join(["(?, ?)"] * len(chunk))
         values = [part for kind, value in chunk for part in (int(kind), value)]
         rows = session.run(f"SELECT kind, value, id FROM names WHERE (kind, value) IN (VALUES {pairs})", values)  # noqa: S608 - only placeholders
@@ -27,13 +27,13 @@ def find(session: Session, words: Sequence[Word]) -> dict[tuple[int, str], int]:
     return found
 
 
-def give(session: Session, words: Sequence[Word]) -> dict[tuple[int, str], int]:
-    """The ids of all `words`, those included that are new now."""
-    found = find(session, words)
-    new = [word for word in words if word not in found]
+def assign_ids(session: Session, names: Sequence[Name]) -> dict[tuple[int, str], int]:
+    """The ids of all `names`, those included that are new now."""
+    found = find_ids(session, names)
+    new = [name for name in names if name not in found]
     for start in range(0, len(new), _CHUNK):
         chunk = new[start : start + _CHUNK]
         pairs = ", ".join(["(?, ?)"] * len(chunk))
         values = [part for kind, value in chunk for part in (int(kind), value)]
         session.run(f"INSERT INTO names (kind, value) VALUES {pairs} ON CONFLICT DO NOTHING", values)  # noqa: S608 - only placeholders
-    return found | find(session, new)
+    return found | find_ids(session, new)

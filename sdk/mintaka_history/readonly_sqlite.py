@@ -23,14 +23,14 @@ class Unreadable(MintakaError):
     """The file cannot be read as a database of ours; the message says why."""
 
 
-class Glimpse(NamedTuple):
+class FileSummary(NamedTuple):
     """The schema's revision, and how many flow runs there are."""
 
     revision: str
     flow_runs: int
 
 
-def glimpse(path: Path) -> Glimpse:
+def summary_of(path: Path) -> FileSummary:
     """What is in the file `path`.
 
     Raises:
@@ -43,14 +43,14 @@ def glimpse(path: Path) -> Glimpse:
         except (sqlite3.Error, TypeError) as error:
             message = f"{path} is not a history database of Mintaka: {error}"
             raise Unreadable(message) from error
-    return Glimpse(str(revision), int(count))
+    return FileSummary(str(revision), int(count))
 
 
 def newest_names(path: Path, prefix: str, limit: int) -> list[tuple[str, str]]:
     """Name and uid of the newest flow runs whose name or uid begins with `prefix`, newest first.
 
     Raises:
-        Unreadable: see `glimpse`.
+        Unreadable: see `summary_of`.
     """
     query = "SELECT name, uid FROM flow_runs WHERE name LIKE ?1 ESCAPE '|' OR uid LIKE ?2 ESCAPE '|' ORDER BY created DESC LIMIT ?3"
     name_like = "".join(f"|{letter}" if letter in "%_|" else letter for letter in prefix) + "%"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Lease(NamedTuple):
     """`slots` of one limit, for somebody who `asked` for them; `granted` None: he waits. Instants are µs since the epoch.
 
-    `holder` is the number of a process of this machine (`mintaka_history.holders`). `ended` is True where the flow run is
+    `holder` is the number of a process of this machine (`mintaka_history.process_locks`). `ended` is True where the flow run is
     known to be over in this `attempt`, or in a later one.
     """
 
@@ -37,7 +37,7 @@ class Lease(NamedTuple):
         return self.expires > now and not self.ended and not (self.holder is not None and is_gone(self.holder))
 
 
-class Standing(NamedTuple):
+class Allocation(NamedTuple):
     """Where somebody stands who wants slots: `free` for him at once, or after so many `turns` of all slots (0: he is next).
 
     `blocked` are the limits that have not enough for him, with how many slots of them are held.
@@ -48,7 +48,7 @@ class Standing(NamedTuple):
     blocked: Mapping[str, int]
 
 
-def standing(limits: Iterable[Limit], alive: Sequence[Lease], own: str, asked: int, slots: int) -> Standing:
+def allocate(limits: Iterable[Limit], alive: Sequence[Lease], own: str, asked: int, slots: int) -> Allocation:
     """Where the one with the id `own` stands, who asked for `slots` of each of `limits` at `asked`."""
     blocked: dict[str, int] = {}
     turns = 0
@@ -59,4 +59,4 @@ def standing(limits: Iterable[Limit], alive: Sequence[Lease], own: str, asked: i
         if held + before + slots > limit.slots:
             blocked[limit.name] = held
         turns = max(turns, (before + slots - 1) // max(limit.slots, 1))
-    return Standing(not blocked, turns, blocked)
+    return Allocation(not blocked, turns, blocked)

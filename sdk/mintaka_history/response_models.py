@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mintaka_history.codes import ShownState  # noqa: TC001
+from mintaka_history.enum_codes import ShownState  # noqa: TC001
 
 
 class StateAnswer(msgspec.Struct):

@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 
 from mintaka_history.sharing.limits import Limit
-from mintaka_history.sharing.standing import Lease, standing
+from mintaka_history.sharing.slot_allocation import Lease, allocate
 
 TWO = Limit("db", 2, 0.0, 0.0, 0, 0, 0)
 
@@ -35,8 +35,8 @@ def lease(name: str, slots: int = 1, asked: int = 0, *, granted: bool = False, l
 def test_where_somebody_stands_who_asked_at_five(others: list[Lease], slots: int, free: bool, turns: int) -> None:
     """Alone, before, behind."""
     for order in permutations(others):
-        stands = standing([TWO], order, "me", 5, slots)
-        assert (stands.free, stands.turns) == (free, turns)
+        allocation = allocate([TWO], order, "me", 5, slots)
+        assert (allocation.free, allocation.turns) == (free, turns)
 
 
 def test_whatever_happens_no_limit_is_exceeded_and_everybody_has_his_turn() -> None:
@@ -58,7 +58,7 @@ def test_whatever_happens_no_limit_is_exceeded_and_everybody_has_his_turn() -> N
                 if chance.random() < 0.3:
                     done.append(each)
                     del leases[each]
-            elif standing([TWO], list(leases.values()), own.id, own.asked, own.slots).free:
+            elif allocate([TWO], list(leases.values()), own.id, own.asked, own.slots).free:
                 leases[each] = own._replace(granted=now)
             assert sum(other.slots for other in leases.values() if other.granted is not None) <= TWO.slots
     assert sorted(done) == sorted(wanted)

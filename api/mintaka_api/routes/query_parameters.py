@@ -11,8 +11,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from mintaka_api.paging import decode_cursor
 from mintaka_api.problems import Problem
 from mintaka_core.states import StateType
-from mintaka_history.instants import LATEST_MICROSECONDS, optional_microseconds
 from mintaka_history.paging import Page
+from mintaka_history.timestamps import LATEST_MICROSECONDS, optional_microseconds
 
 LIMIT = 200
 LOG_LIMIT = 1000

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mintaka_core.errors import MintakaError
-from mintaka_history import holders
-from mintaka_history.journaling import keep_write_ahead_log
-from mintaka_history.parcels import parcel_of, words_of
-from mintaka_history.schemas import HEAD, PATH
-from mintaka_history.writing import words
+from mintaka_history import process_locks
+from mintaka_history.batch_rows import names_of, rows_of_batch
+from mintaka_history.sqlite_schema import HEAD, PATH
+from mintaka_history.sqlite_wal import enable_wal
+from mintaka_history.writing import names
 from mintaka_history.writing.crashes import crash_abandoned
 from mintaka_history.writing.restarts import claim, fail_overdue
 from mintaka_history.writing.sessions import SqliteSession
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mintaka_history.reports import RunReport
+    from mintaka_history.batches import HistoryBatch
+    from mintaka_history.writing.names import Name
     from mintaka_history.writing.restarts import Claim, Going
-    from mintaka_history.writing.words import Word
 
 _BUSY_SECONDS = 30.0
 _PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192", "journal_size_limit=67108864")
@@ -76,7 +76,7 @@ class EmbeddedDatabase:
                     self._create()
                 elif present < HEAD:
                     _migrate(path)
-                self.holder = holders.own_number(f"{path}-holders")
+                self.holder = process_locks.own_number(f"{path}-holders")
                 crash_abandoned(self, f"{path}-holders")
             except BaseException:
                 self._connection.close()
@@ -104,7 +104,7 @@ class EmbeddedDatabase:
         """For single SELECTs."""
         return SqliteSession(self._connection)
 
-    def take_in(self, uid: str, report: RunReport, *, late: bool = False) -> None:
+    def store_batch(self, uid: str, report: HistoryBatch, *, late: bool = False) -> None:
         """Store a report of the flow run `uid`; it is durable when this returns.
 
         `late`: it is not our process that it speaks of, but one that is gone.
@@ -114,14 +114,14 @@ class EmbeddedDatabase:
             HistoryUnreadable: the file is damaged.
             StaleAttempt: a newer attempt of the run has taken over.
         """
-        wanted = words_of(report)
+        wanted = names_of(report)
         ids = self._ids
         missing = sorted(word for word in wanted if word not in ids)
         if missing:
-            ids = self._given(missing)
-        parcel = parcel_of(uid, report, ids_of(wanted, ids), holder=holders.NOBODY if late else self.holder, late=late)
+            ids = self._ids_of(missing)
+        rows = rows_of_batch(uid, report, ids_of(wanted, ids), holder=process_locks.NO_PROCESS if late else self.holder, late=late)
         with self.writing() as session:
-            parcel.store(session)
+            rows.store(session)
 
     def crash_abandoned(self) -> int:
         """Record as CRASHED every run whose process is gone (how many there were), and as FAILED what was suspended for too long.
@@ -141,10 +141,10 @@ class EmbeddedDatabase:
         """Close the file."""
         self._connection.close()
 
-    def _given(self, missing: list[Word]) -> dict[tuple[int, str], int]:
+    def _ids_of(self, missing: list[Name]) -> dict[tuple[int, str], int]:
         """All remembered words and `missing`, which are committed first: what is remembered is always there."""
         with self.writing() as session:
-            new = words.give(session, missing)
+            new = names.assign_ids(session, missing)
         if len(self._ids) > _REMEMBERED:
             self._ids = {}
         self._ids |= new
@@ -159,13 +159,13 @@ class EmbeddedDatabase:
                         session.run(statement)
 
 
-def ids_of(wanted: set[Word], ids: dict[tuple[int, str], int]) -> dict[Word, int]:
+def ids_of(wanted: set[Name], ids: dict[tuple[int, str], int]) -> dict[Name, int]:
     """The ids of `wanted` alone."""
     return {word: ids[word] for word in wanted}
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    keep_write_ahead_log(connection)
+    enable_wal(connection)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

@@ -29,7 +29,7 @@ def from_microseconds(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
-def optional_instant(microseconds: int | None) -> datetime | None:
+def optional_datetime(microseconds: int | None) -> datetime | None:
     """`from_microseconds`, or None for None."""
     return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
 

@@ -15,9 +15,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mintaka_history.database import DatabaseAway
-from mintaka_history.instants import now_microseconds
 from mintaka_history.queries.health import answers
-from mintaka_history.queries.silence import crash_silent, fail_overdue, overdue_runs, silent_runs
+from mintaka_history.queries.zombie_detection import crash_silent, fail_overdue, overdue_runs, silent_runs
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

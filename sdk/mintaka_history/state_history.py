@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from mintaka_history.codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, shown_name, shown_state
+from mintaka_history.enum_codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, shown_name, shown_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mintaka_history.codes import StateWord, Trail
+    from mintaka_history.enum_codes import StateWord, Trail
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[list[Any]]).decode
@@ -31,7 +31,7 @@ _USUAL: dict[tuple[str, str, str, Trail], str] = {
 type Entry = tuple[StateWord, str, int, str, Trail]
 
 
-def compact(entries: Iterable[Entry]) -> str:
+def compact_history(entries: Iterable[Entry]) -> str:
     """The stored text of a history."""
     parts = []
     for word, name, offset, proposed, trail in entries:
@@ -46,7 +46,7 @@ def compact(entries: Iterable[Entry]) -> str:
     return f"[{','.join(parts)}]"
 
 
-def expanded(text: str) -> list[tuple[str, str, int, str, list[tuple[str, str, str]]]]:
+def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, str, str]]]]:
     """The history in a stored text, as it is on the wire, the proposed state always told."""
     entries: list[tuple[str, str, int, str, list[tuple[str, str, str]]]] = []
     for code, offset, *rest in _decode(text):

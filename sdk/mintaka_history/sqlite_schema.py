@@ -1,4 +1,4 @@
-"""The schema of SQLite as text, so that a new file costs no import of SQLAlchemy: `python -m mintaka_history.schemas` writes it.
+"""The schema of SQLite as text, so that a new file costs no import of SQLAlchemy: `python -m mintaka_history.sqlite_schema` writes it.
 
 It is generated from the tables and committed; a test holds both equal.
 """

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 
 
-def answer(document: Any, status: int = 200) -> Response:
+def json_response(document: Any, status: int = 200) -> Response:
     """`document` as JSON."""
     return Response(_encode(document), status_code=status, media_type="application/json")
 
 
-def page_answer(part: Part[Any], question: Any, fields: frozenset[str] | None) -> Response:
+def page_response(part: Part[Any], question: Any, fields: frozenset[str] | None) -> Response:
     """A page as JSON, its items reduced to `fields` (None: all members)."""
     items: list[Any] = part.items
     if fields is not None:
         kept = sorted(fields)
         items = [{field: getattr(item, field) for field in kept} for item in items]
-    return answer({"items": items, "next": encode_cursor(question, part.last)})
+    return json_response({"items": items, "next": encode_cursor(question, part.last)})
 
 
-def documented(kind: type[msgspec.Struct] | None, *problems: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
+def documented_responses(kind: type[msgspec.Struct] | None, *problems: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that answers with `kind` (None: without a body), or with one of `problems` (keys of `PROBLEMS`)."""
     responses: dict[int | str, dict[str, Any]] = {status: {"description": "Done"}}
     if kind is not None:

@@ -19,7 +19,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
-class Observer:
+class RequestLogging:
     """ASGI middleware that observes each request."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -14,21 +14,21 @@ import msgspec
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import DEFAULT_NAMES, PAUSED, RUNNING, SCHEDULED
-from mintaka_history.codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind
-from mintaka_history.entries import compact
-from mintaka_history.instants import now_microseconds
-from mintaka_history.reports import MESSAGE_LIMIT, NAME_LIMIT
-from mintaka_history.writing import reports
-from mintaka_history.writing.reports import Rows
+from mintaka_history.batches import MESSAGE_LIMIT, NAME_LIMIT
+from mintaka_history.enum_codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind
+from mintaka_history.state_history import compact_history
+from mintaka_history.timestamps import now_microseconds
+from mintaka_history.writing import batches
+from mintaka_history.writing.batches import Rows
 from mintaka_history.writing.restarts import SUSPENDED
 from mintaka_history.writing.runs import Heading, Movement, TransitionRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mintaka_history.reports import LocalRun, RunReport, TaskReport
+    from mintaka_history.batches import HistoryBatch, LocalRun, TaskRecord
+    from mintaka_history.writing.names import Name
     from mintaka_history.writing.sessions import Session
-    from mintaka_history.writing.words import Word
 
 _DEFAULT_NAMES: dict[str, str] = {state.value: name for state, name in DEFAULT_NAMES.items()}
 _RUNNING, _PAUSED, _SCHEDULED = STATE_CODES[RUNNING], STATE_CODES[PAUSED], STATE_CODES[SCHEDULED]
@@ -53,7 +53,7 @@ class UnknownAttempt(MintakaError):
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class BatchRows:
     """Everything that one report writes."""
 
     heading: Heading
@@ -69,7 +69,7 @@ class Parcel:
             StaleAttempt: the attempt was replaced; nothing was written.
             UnknownAttempt: it is too far ahead of what the mirror knows; nothing was written, and later it may be.
         """
-        current = reports.write(session, self.heading, self.stub, self.rows, self.movement, late=self.late)
+        current = batches.write(session, self.heading, self.stub, self.rows, self.movement, late=self.late)
         attempt = self.heading.attempt
         if current is None:
             return
@@ -81,31 +81,31 @@ class Parcel:
         raise UnknownAttempt(message, current)
 
 
-def words_of(report: RunReport) -> set[Word]:
-    """The words that `report` needs the ids of."""
-    words: set[Word] = {(NameKind.TASK, key) for key in {task.task for task in report.tasks}}
-    words |= {(NameKind.TAG, tag) for tag in {tag for task in report.tasks for tag in task.tags}}
-    words |= {(NameKind.LOGGER, logger) for logger in {line.logger[:NAME_LIMIT] for line in report.logs} if logger}
-    words.add((NameKind.NAMESPACE, report.flow_run.namespace))
+def names_of(report: HistoryBatch) -> set[Name]:
+    """The names that `report` needs the ids of."""
+    wanted: set[Name] = {(NameKind.TASK, key) for key in {task.task for task in report.tasks}}
+    wanted |= {(NameKind.TAG, tag) for tag in {tag for task in report.tasks for tag in task.tags}}
+    wanted |= {(NameKind.LOGGER, logger) for logger in {line.logger[:NAME_LIMIT] for line in report.logs} if logger}
+    wanted.add((NameKind.NAMESPACE, report.flow_run.namespace))
     if report.flow_run.deployment:
-        words.add((NameKind.DEPLOYMENT, report.flow_run.deployment))
+        wanted.add((NameKind.DEPLOYMENT, report.flow_run.deployment))
     if report.flow_run.local is not None:
-        words.add((NameKind.FLOW, report.flow_run.local.flow))
-        words |= {(NameKind.TAG, tag) for tag in report.flow_run.local.tags}
-    return words
+        wanted.add((NameKind.FLOW, report.flow_run.local.flow))
+        wanted |= {(NameKind.TAG, tag) for tag in report.flow_run.local.tags}
+    return wanted
 
 
-def parcel_of(
+def rows_of_batch(
     uid: str,
-    report: RunReport,
-    ids: Mapping[Word, int],
+    report: HistoryBatch,
+    ids: Mapping[Name, int],
     *,
     holder: int | None = None,
     heard: int | None = None,
     late: bool = False,
     mirroring: bool = False,
-) -> Parcel:
-    """The rows of `report` of the flow run `uid`; `ids` knows `words_of` it.
+) -> BatchRows:
+    """The rows of `report` of the flow run `uid`; `ids` knows `names_of` it.
 
     For runs outside of clusters: `holder` is what the run's process holds, or `heard` is when it last gave a sign of life (µs).
     `late` says that the report came when its process was gone: an older attempt's is stored too. `mirroring`: a mirror writes the
@@ -152,10 +152,10 @@ def parcel_of(
             for one in artifacts.values()
         ],
     )
-    return Parcel(heading, stub, rows, _movement(report, local, ids) if local is not None and local.transitions else None, late)
+    return BatchRows(heading, stub, rows, _movement(report, local, ids) if local is not None and local.transitions else None, late)
 
 
-def _local_columns(local: LocalRun, ids: Mapping[Word, int]) -> dict[str, Any]:
+def _local_columns(local: LocalRun, ids: Mapping[Name, int]) -> dict[str, Any]:
     """What is known of a run outside of clusters from the start. It counts as gone from the cluster: nothing there is it."""
     return {
         "created": local.created,
@@ -167,7 +167,7 @@ def _local_columns(local: LocalRun, ids: Mapping[Word, int]) -> dict[str, Any]:
     }
 
 
-def _movement(report: RunReport, local: LocalRun, ids: Mapping[Word, int]) -> Movement:
+def _movement(report: HistoryBatch, local: LocalRun, ids: Mapping[Name, int]) -> Movement:
     rows: list[TransitionRow] = []
     started = ended = None
     reason = message = ""
@@ -213,16 +213,16 @@ def _told(reason: str, message: str) -> str:
     return ": ".join(part for part in (reason, message) if part)[:MESSAGE_LIMIT]
 
 
-def _newest(tasks: tuple[TaskReport, ...]) -> list[TaskReport]:
+def _newest(tasks: tuple[TaskRecord, ...]) -> list[TaskRecord]:
     """Each task run once, with the highest `seq`, in the order of keys."""
-    newest: dict[int, TaskReport] = {}
+    newest: dict[int, TaskRecord] = {}
     for task in tasks:
         if (other := newest.get(task.n)) is None or other.seq < task.seq:
             newest[task.n] = task
     return [newest[n] for n in sorted(newest)]
 
 
-def _task_rows(tasks: list[TaskReport], ids: Mapping[Word, int]) -> list[tuple[Any, ...]]:
+def _task_rows(tasks: list[TaskRecord], ids: Mapping[Name, int]) -> list[tuple[Any, ...]]:
     """The rows of task runs, made by column, which is faster; the order is that of `TASK_COLUMNS`."""
     numbers = {value: number for (kind, value), number in ids.items() if kind == NameKind.TASK}
     columns = (
@@ -242,6 +242,6 @@ def _task_rows(tasks: list[TaskReport], ids: Mapping[Word, int]) -> list[tuple[A
         [task.message[:MESSAGE_LIMIT] or None for task in tasks],
         [_json(task.inputs).decode() if task.inputs else None for task in tasks],
         [msgspec.json.encode(task.tags).decode() if task.tags else None for task in tasks],
-        [compact(task.history) for task in tasks],
+        [compact_history(task.history) for task in tasks],
     )
     return list(zip(*columns, strict=True))

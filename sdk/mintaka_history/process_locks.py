@@ -22,7 +22,7 @@ except ImportError:  # Windows
 _BITS = 62
 _FLOCK = "hhqqi4x"
 #: The number of no process: who is said to run something under it is gone.
-NOBODY = 0
+NO_PROCESS = 0
 _lock = threading.Lock()
 #: This process's open file for each path, never closed: closing any of a process's descriptors of a file lets go of its locks.
 _files: dict[str, int] = {}

@@ -12,9 +12,9 @@ from uuid import UUID  # noqa: TC003 - msgspec reads the annotations
 import msgspec
 
 from mintaka_core.errors import MintakaError
-from mintaka_history.codes import StateWord, Trail
-from mintaka_history.instants import LATEST_MICROSECONDS
+from mintaka_history.enum_codes import StateWord, Trail
 from mintaka_history.json_text import storable_json, without_nul
+from mintaka_history.timestamps import LATEST_MICROSECONDS
 
 #: Task runs and log lines together that one report may hold.
 ITEMS_LIMIT = 5000
@@ -41,7 +41,7 @@ _Proposed = StateWord | Literal[""]
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
-class MalformedReport(MintakaError):
+class MalformedBatch(MintakaError):
     """The report is not one; `place` names the member that is wrong, "" where it is the whole."""
 
     def __init__(self, message: str, place: str = "", problem: str = "") -> None:
@@ -50,11 +50,11 @@ class MalformedReport(MintakaError):
         self.problem = problem or message
 
 
-class OversizedReport(MintakaError):
+class OversizedBatch(MintakaError):
     """More task runs, log lines and artifacts than one report may hold."""
 
 
-class TaskReport(msgspec.Struct, frozen=True, gc=False):
+class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     """The latest state of one task run; `history` is everything since it was created:
     `[state type, state name, µs since created, state type proposed ("": the same), what the rules said]`, the last a list of
     `[rule, verdict, reason]`. Where the verdict is Abort, it stayed in the state that is told once more.
@@ -82,7 +82,7 @@ class TaskReport(msgspec.Struct, frozen=True, gc=False):
     history: tuple[tuple[StateWord, str, _Offset, _Proposed, Trail], ...] = ()
 
 
-class LogReport(msgspec.Struct, frozen=True, gc=False):
+class LineRecord(msgspec.Struct, frozen=True, gc=False):
     """One line of the log; `seq` orders the lines of an attempt, usually in steps of `LINE_STEP`."""
 
     seq: _LineNumber
@@ -93,7 +93,7 @@ class LogReport(msgspec.Struct, frozen=True, gc=False):
     n: _Number | None = None
 
 
-class ArtifactReport(msgspec.Struct, frozen=True):
+class ArtifactRecord(msgspec.Struct, frozen=True):
     """One artifact as it is now; `seq` counts its versions. `data` is any JSON value, of the shape that `kind` calls for."""
 
     id: UUID
@@ -122,7 +122,7 @@ class LocalRun(msgspec.Struct, frozen=True):
     transitions: tuple[tuple[_PositiveSequence, StateWord, str, _Instant, _Proposed, Trail, str, str], ...] = ()
 
 
-class ReportedRun(msgspec.Struct, frozen=True, omit_defaults=True):
+class BatchRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which flow run the report is about, for a database that has not heard of it yet."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
@@ -131,23 +131,23 @@ class ReportedRun(msgspec.Struct, frozen=True, omit_defaults=True):
     local: LocalRun | None = None
 
 
-class RunReport(msgspec.Struct, frozen=True):
+class HistoryBatch(msgspec.Struct, frozen=True):
     """Part `report` of the history of one attempt, counted from 1."""
 
     attempt: _Small
     report: _Positive
-    flow_run: ReportedRun
-    tasks: tuple[TaskReport, ...] = ()
-    logs: tuple[LogReport, ...] = ()
-    artifacts: tuple[ArtifactReport, ...] = ()
+    flow_run: BatchRun
+    tasks: tuple[TaskRecord, ...] = ()
+    logs: tuple[LineRecord, ...] = ()
+    artifacts: tuple[ArtifactRecord, ...] = ()
     counts: dict[StateWord, _Number] | None = None
     final: bool = False
 
 
-_decoder = msgspec.json.Decoder(RunReport)
+_decoder = msgspec.json.Decoder(HistoryBatch)
 
 
-def _decode(body: bytes) -> RunReport:
+def _decode(body: bytes) -> HistoryBatch:
     """Decode, once more without halves of surrogate pairs if the body cannot be read: reading it for them first would cost each body."""
     try:
         return _decoder.decode(body)
@@ -160,23 +160,23 @@ def _decode(body: bytes) -> RunReport:
     return _decoder.decode(cleaned)
 
 
-def decode(body: bytes) -> RunReport:
+def decode(body: bytes) -> HistoryBatch:
     """The report in `body`; what a database cannot keep in a text (NUL, half of a surrogate pair) is replaced.
 
     Raises:
-        MalformedReport: it is not a report.
-        OversizedReport: it holds too much.
+        MalformedBatch: it is not a report.
+        OversizedBatch: it holds too much.
     """
     try:
         report = _decode(without_nul(body))
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
         place = path.removesuffix("`").removeprefix("$").removeprefix(".")
-        raise MalformedReport(str(error), place, text) from error
+        raise MalformedBatch(str(error), place, text) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"the body is not JSON: {error}"
-        raise MalformedReport(message, problem=str(error)) from error
+        raise MalformedBatch(message, problem=str(error)) from error
     if (items := len(report.tasks) + len(report.logs) + len(report.artifacts)) > ITEMS_LIMIT:
         message = f"{items} task runs, log lines and artifacts in one report; at most {ITEMS_LIMIT}: send several reports"
-        raise OversizedReport(message)
+        raise OversizedBatch(message)
     return report
