@@ -11,7 +11,7 @@ from sqlalchemy import event, update
 
 from api_testing import API, report, running, seen_run
 from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import names_of_run, run_rows
+from mintaka_api.row_mapping import Inherited, names_of_run, run_rows
 from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
 from mintaka_history.batches import decode
@@ -37,9 +37,9 @@ pytestmark = pytest.mark.anyio
 def write(database: Database, names: Names, document: dict[str, Any]) -> None:
     """Mirror a flow run."""
     run = snapshot_of(document, 0.0).parsed()
-    ids = names.ids_of(database, names_of_run(run, ()))
+    ids = names.ids_of(database, names_of_run(run, Inherited()))
     with database.writing() as connection:
-        mirrored.write_runs(connection, [run_rows(run, ids, ())])
+        mirrored.write_runs(connection, [run_rows(run, ids, Inherited())])
 
 
 @pytest.fixture

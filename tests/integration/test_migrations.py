@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, Uuid, text
 
 from api_testing import API, ORDINARY, report, running, seen_run, task
 from mintaka_api.queries import mirrored
-from mintaka_api.row_mapping import names_of_run, run_rows
+from mintaka_api.row_mapping import Inherited, names_of_run, run_rows
 from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
 from mintaka_history.database import Database
@@ -99,9 +99,9 @@ async def test_this_release_serves_the_schema_of_the_next_one(database_url: str,
             snapshot = snapshot_of(
                 seen_run("run", ORDINARY[:last], version=last, uid=uid, spec={"deployment": "d", "tags": ["t"]}), 0.0
             ).parsed()
-            ids = names.ids_of(database, names_of_run(snapshot, ()))
+            ids = names.ids_of(database, names_of_run(snapshot, Inherited()))
             with database.writing() as connection:
-                assert mirrored.write_runs(connection, [run_rows(snapshot, ids, ())]).transitions == 1
+                assert mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited())]).transitions == 1
         for number in (1, 2):
             sent = report(number, [task(number, tags=["t"])], logs=[{**line, "seq": number}], artifacts=[artifact])
             assert (await client.post(f"{run_url}/reports", json=sent)).status_code == 200
