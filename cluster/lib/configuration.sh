@@ -52,8 +52,7 @@ render_configuration() {
 }
 
 # The folder of the network plugins, which is not on the PATH and differs between distributions.
-# Not by `bridge`: iproute2 has a program of that name on the PATH.
-cni_folder() { dirname "$(program_file portmap)"; }
+cni_folder() { dirname "$(program_file host-local)"; }
 
 write_kubeconfigs() {
   local user file certificate; certificate=$(base64 -w0 < "$state/pki/apiserver.crt")

@@ -94,12 +94,18 @@ build() {
     mkdir "$work/context"
     tar -C "$work/context" -xf "$work/context.tar"
     package_index "$work/pip"
-    with_progress "building $tag" build_step buildah bud --layers --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" \
+    with_progress "building $tag" build_step build_stages --build-arg "BASE=$(base_name)" "${volumes[@]}" "$@" \
       --file "$dockerfile" --tag "$name" "$work/context" || { buildah rm --all >/dev/null; fail "could not build $tag"; }
     rm -f "$stem"-????????????????.tar
     export_archive "$name" "$name" "$archive"
   fi
   echo "$archive"
+}
+
+# With the limits this shell has: newer versions of buildah raise them by themselves, which root in a container may not be allowed to do.
+build_stages() {
+  local files processes; files=$(ulimit -Hn) processes=$(ulimit -Hu)
+  buildah bud --layers --ulimit "nofile=${files/unlimited/-1}" --ulimit "nproc=${processes/unlimited/-1}" "$@"
 }
 
 # As buildah announces them: [3/6] STEP 2/4: RUN ...

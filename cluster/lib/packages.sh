@@ -4,11 +4,11 @@
 # `su` without a dash leaves root a PATH without the folders of the system's programs.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-# find_program PROGRAM [FOLDER ...]: print its file, from the PATH or one of the folders.
+# find_program PROGRAM [FOLDER ...]: print its file, from one of the folders or, if none is named, from the PATH.
 # Only files count: `command -v` would be satisfied by a shell function that is named like the program it calls.
 find_program() {
   local program=$1 folder; shift
-  if type -P "$program"; then return; fi
+  if [ $# -eq 0 ]; then type -P "$program"; return; fi
   for folder in "$@"; do
     if [ -x "$folder/$program" ]; then echo "$folder/$program"; return; fi
   done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from called_programs.project import Project
 from fresh_machine import failing_calls, failing_calls_in_base_image
-from minimal_root import ROOT
+from minimal_root import BUILD_IMAGE, ROOT, output_after_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,18 @@ def test_every_called_program_is_a_file_on_the_path_after_the_package_step() -> 
 def test_every_program_called_in_the_dockerfile_is_in_the_base_image() -> None:
     """What the Dockerfile's RUN lines and the scripts in docker/ call is there before the Dockerfile installs anything."""
     assert failing_calls_in_base_image() == []
+
+
+def test_an_image_is_built_after_the_package_step() -> None:
+    """What the image builder calls in turn is there as well: on Debian trixie; tests/soak tries more releases."""
+    assert output_after_step("trixie", ("images",), BUILD_IMAGE).strip() == "localhost/tried:1"
+
+
+def test_the_folder_of_network_plugins_has_all_that_are_used() -> None:
+    """What pods' networks are made by are files of one folder, which is not taken for another that has a program of the same name."""
+    plugins = {"loopback", *re.findall(r'"type": "([a-z-]+)"', (ROOT / "cluster/config/cni/10-mintaka.conflist").read_text())}
+    script = "for library in settings progress packages configuration; do . /project/cluster/lib/$library.sh; done; ls $(cni_folder)"
+    assert plugins - set(output_after_step("trixie", ("cluster",), script).split()) == set()
 
 
 def test_a_package_that_is_taken_off_the_list_is_missed(tmp_path: Path) -> None:

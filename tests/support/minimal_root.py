@@ -27,6 +27,16 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "min
 #: What the package step is made of.
 _STEP = ("cluster/packages", "cluster/lib/packages.sh", "cluster/lib/programs.list", "cluster/lib/progress.sh", "cluster/lib/settings.sh")
 _RECIPE = ("cluster/images/minimal", "cluster/lib/debian.sh")
+#: Builds a small image with the functions that build every other, and prints the name in its archive. ldconfig needs no library to run.
+BUILD_IMAGE = r"""
+for library in settings progress packages debian images; do . /project/cluster/lib/$library.sh; done
+mkdir -p "$cache/images" /tmp/context
+cp /usr/sbin/ldconfig /tmp/context
+printf 'FROM scratch\nCOPY ldconfig /ldconfig\nRUN ["/ldconfig", "--version"]\n' > /tmp/context/Dockerfile
+build_stages --tag localhost/tried:1 /tmp/context >&2
+export_archive localhost/tried:1 localhost/tried:1 /tmp/tried.tar
+name_in /tmp/tried.tar
+"""
 #: Prints the files that can be run, of the PATH and of the folders given; bash itself follows the links of its root.
 _LIST = """
 for folder in ${PATH//:/ } "$@"; do
@@ -62,6 +72,21 @@ def programs_after_step(release: str, sets: tuple[str, ...], checkout: Path = RO
         if not listing.exists():
             listing.write_text(_list_programs(release, sets, checkout), encoding="utf-8")
     return Programs(frozenset(listing.read_text(encoding="utf-8").splitlines()))
+
+
+def output_after_step(release: str, sets: tuple[str, ...], script: str) -> str:
+    """Return what `script` prints in a minimal Debian once `cluster/packages SETS` has been run there; the checkout is /project.
+
+    The result is kept until the script, or a file of the libraries in cluster/lib, changes.
+    """
+    made_by = _digest([release, *sets, script], [ROOT / name for name in (*_STEP, *_RECIPE)], sorted((ROOT / "cluster/lib").glob("*.sh")))
+    result = _CACHE / f"{'-'.join([release, *sets])}-output-{made_by}.txt"
+    with _lock():
+        if not result.exists():
+            with _copied(_minimal_root(release)) as root:
+                _run_in(root, ROOT, "/project/cluster/packages", *sets)
+                result.write_text(_run_in(root, ROOT, "bash", "-euo", "pipefail", "-c", script), encoding="utf-8")
+    return result.read_text(encoding="utf-8")
 
 
 def programs_of_base_image() -> Programs:
@@ -104,7 +129,9 @@ def _list_programs(release: str, sets: tuple[str, ...], checkout: Path) -> str:
 def _minimal_root(release: str) -> Path:
     """Return the folder of the system as debootstrap leaves it; nothing may be changed in it."""
     root = _CACHE / f"{release}-{_digest([release], [ROOT / name for name in _RECIPE])}"
-    if not root.exists():
+    if not root.exists():  # nor are those of earlier recipes needed any longer
+        for old in _CACHE.glob(f"{release}-*/"):
+            shutil.rmtree(old)
         new = Path(tempfile.mkdtemp(prefix=f"{release}-new-", dir=_CACHE))
         _checked([ROOT / "cluster/images/minimal", release, new])
         new.chmod(0o755)
