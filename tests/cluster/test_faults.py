@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kube import Api, Kube, container, eventually, flow_deployment, flow_run, kubectl, names, python_flow
+from pod_chaos import unleash
 from processes import leading, operator
 
 if TYPE_CHECKING:
@@ -64,6 +65,17 @@ def test_an_operator_killed_at_random_moments_loses_and_repeats_nothing(kube: Ku
     assert sorted(pod["metadata"]["name"] for pod in kube.items("pods")) == sorted(f"{name}-1" for name in runs)
     for run in ended:
         api.agrees_with(run)
+
+
+@pytest.mark.usefixtures("operator_away")
+@pytest.mark.timeout(400)
+def test_pods_deleted_and_operators_killed_repeat_no_finished_work(kube: Kube, tmp_path: Path) -> None:
+    """The small twin of tests/soak/test_chaos.py."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    kills, deletions = unleash(kube, random.Random(seed), tmp_path / "operator.log", runs=12, seconds=300)
+    assert kills > 1
+    assert deletions > 1
 
 
 @pytest.mark.usefixtures("operator_away")

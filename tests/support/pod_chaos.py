@@ -1,0 +1,117 @@
+"""Chaos around the pods of flow runs: an operator killed again and again, pods deleted at any moment; and what must hold all the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from kube import container, flow_run, names
+from processes import leading, operator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+    from kube import Kube
+
+RETRIES = {"onCrash": {"limit": 20, "backoff": {"delaySeconds": 0, "jitter": 0}}}
+
+
+@dataclass
+class PodWatch:
+    """Every pod of a namespace that was ever seen, and the exit code of its flow once it had one, whatever became of it afterwards."""
+
+    namespace: str
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    _process: subprocess.Popen[str] | None = None
+    _reader: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        command = ["kubectl", "--namespace", self.namespace, "get", "pods", "--watch", "--output", "json"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        assert self._reader is not None
+        self._process.terminate()
+        self._process.wait(timeout=30)
+        self._reader.join(timeout=30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        decoder, buffered = json.JSONDecoder(), ""
+        for line in self._process.stdout:
+            buffered += line
+            if line.startswith("}"):
+                pod, _ = decoder.raw_decode(buffered)
+                buffered = ""
+                self._note(pod)
+
+    def _note(self, pod: dict[str, Any]) -> None:
+        for status in (pod.get("status") or {}).get("containerStatuses") or []:
+            terminated = (status.get("state") or {}).get("terminated")
+            if terminated and status["name"] == "flow":
+                self.exit_codes.setdefault(pod["metadata"]["name"], terminated["exitCode"])
+
+
+def unleash(kube: Kube, draw: Random, log: Path, *, runs: int, seconds: float) -> tuple[int, int]:
+    """Start `runs` runs; until all have ended, at most `seconds`, kill the operator and delete pods. How many kills and deletions.
+
+    Asserts that no work that had finished was done again, and that nothing is held in the end.
+    """
+    wanted = [f"r{number}" for number in range(runs)]
+    deadline = time.monotonic() + seconds
+    kills = deletions = 0
+    with PodWatch(kube.namespace) as watch:
+        for name in wanted:
+            kube.apply(flow_run(name, template={**container("sh", "-c", f"sleep {draw.uniform(0, 4):.2f}", grace=2), "retries": RETRIES}))
+            if draw.random() < 0.2:
+                killed = operator(log, kube.namespace)
+                leading(killed)
+                time.sleep(draw.uniform(0, 1))
+                killed.kill()
+                kills += 1
+        while len(kube.items("fr", "--field-selector=status.state.type=COMPLETED")) < runs:
+            assert time.monotonic() < deadline, f"after {seconds:.0f} s {kube('get', 'fr,pods')}"
+            process = operator(log, kube.namespace)
+            try:
+                leading(process)
+                until = time.monotonic() + draw.uniform(0, 4)
+                while time.monotonic() < until:
+                    deletions += _delete_one(kube, draw)
+                    time.sleep(draw.uniform(0, 0.5))
+            finally:
+                process.kill()
+                kills += 1
+            for _ in range(draw.randrange(3)):
+                deletions += _delete_one(kube, draw)
+    _nothing_was_repeated(kube, watch)
+    return kills, deletions
+
+
+def _delete_one(kube: Kube, draw: Random) -> int:
+    pods = [pod["metadata"]["name"] for pod in kube.items("pods") if not pod["metadata"].get("deletionTimestamp")]
+    if not pods or draw.random() < 0.4:
+        return 0
+    kube("delete", "pod", draw.choice(pods), "--wait=false", "--ignore-not-found")
+    return 1
+
+
+def _nothing_was_repeated(kube: Kube, watch: PodWatch) -> None:
+    for run in kube.items("fr"):
+        name, attempt = run["metadata"]["name"], run["status"]["attempt"]
+        assert run["status"]["state"]["type"] == "COMPLETED", name
+        finished = sorted(pod for pod, code in watch.exit_codes.items() if pod.rpartition("-")[0] == name and code == 0)
+        assert finished == [f"{name}-{attempt}"], f"{name} finished its work in {finished} and ended in attempt {attempt}: {names(run)}"
+        reasons = {transition["reason"] for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry"}
+        assert "PodDisappeared" not in reasons, f"an end of {name} was lost"
