@@ -34,6 +34,15 @@ POD_VERDICTS: tuple[Row[State], ...] = (
         overrides=("ExitedWithoutReport: FAILED",),
     ),
     Row(
+        "32",
+        "started again",
+        signs="restartCount above 0, the flow not terminated",
+        conclusion="CRASHED ContainerRestarted, and the pod is stopped",
+        judge=exits.started_again,
+        reasons=("ContainerRestarted",),
+        overrides=("ContainerRestarted: FAILED",),
+    ),
+    Row(
         "29",
         "lost with its node",
         signs="no end in the pod's status; its Node object does not exist, or is tainted node.kubernetes.io/out-of-service",
@@ -50,15 +59,6 @@ POD_VERDICTS: tuple[Row[State], ...] = (
         judge=disruptions.deleted_by_force,
         reasons=("ForceDeleted",),
         overrides=("ForceDeleted: FAILED",),
-    ),
-    Row(
-        "32",
-        "started again",
-        signs="restartCount above 0, the flow not terminated",
-        conclusion="CRASHED ContainerRestarted, and the pod is stopped",
-        judge=exits.started_again,
-        reasons=("ContainerRestarted",),
-        overrides=("ContainerRestarted: FAILED",),
     ),
     Row(
         "24",
