@@ -8,8 +8,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
-from kube import eventually, flow_deployment, flow_run, python_flow
+from kube import eventually, flow_deployment, flow_run, kubectl, python_flow
 from terminal import Terminal
 
 if TYPE_CHECKING:
@@ -131,3 +132,44 @@ def test_a_flow_is_applied_and_the_doctor_is_content(kube: Kube, terminal: Termi
     assert {what: found[what]["well"] for what in ("cluster", "crds", "operator", "cluster api", "rights")} == dict.fromkeys(
         ("cluster", "crds", "operator", "cluster api", "rights"), True
     ), found
+
+
+_FORWARDING = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: forwarding, namespace: {system}}}
+rules:
+- {{apiGroups: [""], resources: [services], verbs: [get]}}
+- {{apiGroups: [""], resources: [pods], verbs: [list]}}
+- {{apiGroups: [""], resources: [pods/portforward], verbs: [get, create]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: forwarding, namespace: {system}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: forwarding}}
+subjects: [{{kind: ServiceAccount, name: default, namespace: {namespace}}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: viewing, namespace: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}}
+subjects: [{{kind: ServiceAccount, name: default, namespace: {namespace}}}]
+"""
+
+
+def test_a_user_who_may_only_forward_ports_reads_the_history_through_one(
+    kube: Kube, api: Api, installed: str, terminal: Terminal, tmp_path: Path
+) -> None:
+    """The kube-apiserver's proxy is not theirs: the official client forwards a port of the API's pod."""
+    kube.apply(flow_run("good", template=python_flow(FLOW)))
+    api.mirrored(kube.ended("good"))
+    try:
+        kubectl("apply", "--filename", "-", stdin=_FORWARDING.format(system=installed, namespace=kube.namespace))
+        config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+        config["users"][0]["user"] = {"token": kube("create", "token", "default").strip()}
+        (tmp_path / "config").write_text(yaml.safe_dump(config), encoding="utf-8")
+        good = terminal("get", "good", "--namespace", kube.namespace, "--json", KUBECONFIG=str(tmp_path / "config"))
+        assert (good.code, good.err) == (0, "")
+        assert [task["state"] for task in json.loads(good.out)["task_runs"]] == ["COMPLETED"] * 3
+    finally:
+        kubectl("delete", "role,rolebinding", "forwarding", "--namespace", installed)

@@ -1,7 +1,8 @@
-"""The API of a cluster, asked through the kube-apiserver: with the rights of whoever asks, and no port forwarded.
+"""The API of a cluster, called through the kube-apiserver with the rights of the user.
 
-`kubectl proxy` lends its credentials to a socket in a folder of our own, for the service of this API alone; what
-is read through it is read as from any other API. Where MINTAKA_API_URL is set, that API is asked instead.
+`kubectl proxy` lends its credentials to a socket in a folder of our own, for the service of this API alone. If that is not allowed, or the
+kube-apiserver does not reach the service, a port of the API's pod is forwarded to such a socket (`port_forward`). If MINTAKA_API_URL is
+set, that API is called instead.
 """
 
 from __future__ import annotations
@@ -83,39 +84,60 @@ class ApiInCluster:
         if url := home().api_url:
             return self._way.enter_context(RemoteHistory(url, namespace=namespace))
         service = api_service()
-        transport = httpx.HTTPTransport(uds=str(self._proxy(service)))
-        client = httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS)
-        found = self._way.enter_context(RemoteHistory(f"http://localhost{service.path}", client, namespace=namespace))
-        try:
-            found.flow_runs(limit=1)
-        except HistoryError as error:
-            message = (
-                f"the API of the cluster (service {service.namespace}/{service.name}) does not answer through the kube-apiserver: {error}"
-            )
-            raise HistoryError(message) from error
-        return found
+        problems = []
+        for way, socket_of, path in (
+            ("through the kube-apiserver", _proxied, service.path),
+            ("through a forwarded port", _forwarded, ""),
+        ):
+            with ExitStack() as stack:
+                try:
+                    client = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket_of(service, stack))), timeout=_TIMEOUT_SECONDS)
+                    found = stack.enter_context(RemoteHistory(f"http://localhost{path}", client, namespace=namespace))
+                    found.flow_runs(limit=1)
+                except HistoryError as error:
+                    problems.append(f"{way}: {error}")
+                    continue
+                self._way.push(stack.pop_all())
+                return found
+        message = f"the API of the cluster (service {service.namespace}/{service.name}) does not answer {'; '.join(problems)}"
+        raise HistoryError(message)
 
-    def _proxy(self, service: Service) -> Path:
-        """A socket that leads to the kube-apiserver, open until `close`."""
-        socket = Path(self._way.enter_context(tempfile.TemporaryDirectory(prefix="mintaka-")), "api")
-        command = [
-            kubectl_path(),
-            "proxy",
-            f"--unix-socket={socket}",
-            f"--accept-paths=^{re.escape(service.path)}/",
-            "--reject-methods=^(PUT|PATCH|DELETE)$",
-        ]
-        errors = self._way.enter_context(socket.with_name("errors").open("w+b"))
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)  # noqa: S603
-        self._way.callback(_ended, process)
-        until = monotonic() + _START_SECONDS
-        while not socket.exists():
-            if process.poll() is not None or monotonic() > until:
-                errors.seek(0)
-                message = f"kubectl proxy did not start: {errors.read().decode(errors='replace').strip() or 'it said nothing'}"
-                raise HistoryError(message)
-            sleep(_POLL_SECONDS)
-        return socket
+
+def _proxied(service: Service, stack: ExitStack) -> Path:
+    """A socket that leads to the kube-apiserver, with kubectl's credentials, for this service alone."""
+    socket = _socket(stack)
+    command = [
+        kubectl_path(),
+        "proxy",
+        f"--unix-socket={socket}",
+        f"--accept-paths=^{re.escape(service.path)}/",
+        "--reject-methods=^(PUT|PATCH|DELETE)$",
+    ]
+    errors = stack.enter_context(socket.with_name("errors").open("w+b"))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)  # noqa: S603
+    stack.callback(_ended, process)
+    until = monotonic() + _START_SECONDS
+    while not socket.exists():
+        if process.poll() is not None or monotonic() > until:
+            errors.seek(0)
+            message = f"kubectl proxy did not start: {errors.read().decode(errors='replace').strip() or 'it said nothing'}"
+            raise HistoryError(message)
+        sleep(_POLL_SECONDS)
+    return socket
+
+
+def _forwarded(service: Service, stack: ExitStack) -> Path:
+    """A socket that leads to a pod of the service."""
+    from mintaka.cli.port_forward import PortForward, port_behind  # noqa: PLC0415 - start-up time
+
+    socket = _socket(stack)
+    stack.enter_context(PortForward(port_behind(service.namespace, service.name), socket))
+    return socket
+
+
+def _socket(stack: ExitStack) -> Path:
+    """A place for a socket in a folder that nobody else may enter."""
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mintaka-")), "api")
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
