@@ -1,7 +1,7 @@
 """Letting finished runs leave the cluster once they are committed: the mirror's finalizer is removed, tombstones are deleted.
 
 The finalizer is removed by a JSON Patch whose `test` operations pin the uid, the finalizer's place and the sequence that
-was committed. If a test fails, the object has changed: its next event brings it here again after its next commit.
+was committed. If a test fails, the object has changed, and its next commit says anew whether it may leave.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ logger = logging.getLogger("mintaka.api.mirror")
 _AT_ONCE = 16
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 30.0
-#: The object is gone or has changed.
-_CHANGED = frozenset({404, 409, 422})
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,52 +81,55 @@ class ReleaseQueue:
         return len(self._waiting)
 
     def add(self, release: Release) -> None:
-        """A run that is committed; the newest of a run counts."""
+        """A run that is committed and may leave; the newest commit of a run counts."""
         self._waiting[release.uid] = release
-        self._schedule(release.uid)
+        if release.uid not in self._scheduled:
+            self._scheduled.add(release.uid)
+            self._due.put_nowait(release.uid)
+
+    def discard(self, uid: str) -> None:
+        """A run whose newest commit says that it may not leave, or has left."""
+        self._waiting.pop(uid, None)
 
     async def run(self) -> None:
         """Release until cancelled."""
-        self._scheduled.clear()
+        self._due = asyncio.Queue()
+        self._scheduled = set(self._waiting)
         for uid in self._waiting:
-            self._schedule(uid)
+            self._due.put_nowait(uid)
         async with asyncio.TaskGroup() as workers:
             for _ in range(_AT_ONCE):
                 workers.create_task(self._work())
 
-    def _schedule(self, uid: str) -> None:
-        if uid not in self._scheduled:
-            self._scheduled.add(uid)
-            self._due.put_nowait(uid)
-
     async def _work(self) -> None:
         while True:
             uid = await self._due.get()
-            self._scheduled.discard(uid)
             release = self._waiting.get(uid)
-            if release is not None:
-                await self._attempt(release)
+            wait = await self._attempt(release) if release is not None else None
+            if wait is not None:
+                asyncio.get_running_loop().call_later(wait, self._due.put_nowait, uid)
+            elif self._waiting.get(uid) is not release:
+                self._due.put_nowait(uid)
+            else:
+                self._waiting.pop(uid, None)
+                self._scheduled.discard(uid)
+                self._failures.pop(uid, None)
 
-    async def _attempt(self, release: Release) -> None:
+    async def _attempt(self, release: Release) -> float | None:
+        """Release one run; in how many seconds to try again, None if that is not necessary."""
         try:
             await self._send(release)
         except (ClusterAway, NoCluster) as error:
-            # Nobody else's request would go through either: this place waits.
+            # No other request would go through either: this worker waits.
             if not self._away:
                 logger.warning("finished runs cannot leave the cluster: %s", error)
             self._away += 1
             await asyncio.sleep(_wait(self._away))
-            self._schedule(release.uid)
-            return
+            return 0
         except Exception as error:  # noqa: BLE001 - the others are not to wait for this one
-            self._put_off(release, error)
-            return
+            return self._put_off(release, error)
         self._away = 0
-        self._failures.pop(release.uid, None)
-        if self._waiting.get(release.uid) is release:
-            del self._waiting[release.uid]
-        else:
-            self._schedule(release.uid)
+        return None
 
     async def _send(self, release: Release) -> None:
         try:
@@ -136,18 +138,18 @@ class ReleaseQueue:
             else:
                 await self._cluster.patch(FLOW_RUNS, release.namespace, release.name, release.patch())
         except ClusterRefusal as refusal:
-            if refusal.code not in _CHANGED:
+            if refusal.code != _NOT_FOUND:
                 raise
             return
         self._metrics.mirror_acknowledged.inc()
 
-    def _put_off(self, release: Release, error: Exception) -> None:
+    def _put_off(self, release: Release, error: Exception) -> float:
         failures = self._failures[release.uid] = self._failures.get(release.uid, 0) + 1
         if failures == 1:
             trace = None if isinstance(error, ClusterRefusal) else error
             logger.warning("%s/%s cannot leave the cluster yet: %s", release.namespace, release.name, error, exc_info=trace)
         wanted = error.retry_after if isinstance(error, ClusterRefusal) else None
-        asyncio.get_running_loop().call_later(wanted or _wait(failures), self._schedule, release.uid)
+        return wanted or _wait(failures)
 
 
 def _wait(failures: int) -> float:

@@ -184,6 +184,7 @@ class Mirror:
         now = time.monotonic()
         for snapshot in batch.runs:
             self._metrics.mirror_lag_seconds.observe(now - snapshot.received)
+            self._releases.discard(snapshot.uid)
         for release in commit.releases:
             self._releases.add(release)
 
