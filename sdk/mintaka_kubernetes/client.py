@@ -13,7 +13,7 @@ from mintaka_kubernetes.credentials import find_credentials
 from mintaka_kubernetes.decoding import Unreadable, decode, decode_event, decode_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from mintaka_kubernetes.credentials import Credentials
     from mintaka_kubernetes.decoding import Decoded, Document, Page
@@ -187,7 +187,7 @@ class Client:
 
     async def watch(
         self, path: str, version: str, *, seconds: int, query: Mapping[str, str] | None = None, typed: bool = False
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any]]:
         """The events `{"type": …, "object": …}` after resource version `version`, bookmarks included, for at most `seconds`.
 
         An object is `Unreadable` if it cannot be processed as it is. Before the first event comes `{"type": "OPENED"}`, made here:

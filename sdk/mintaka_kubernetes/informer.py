@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mintaka_core.errors import MintakaError
@@ -18,7 +19,7 @@ from mintaka_kubernetes.client import OPENED, ApiError, ClusterRefusal, Malforme
 from mintaka_kubernetes.decoding import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 
     from mintaka_kubernetes.decoding import Document, Page
     from mintaka_kubernetes.resources import Resource
@@ -51,7 +52,7 @@ class Source(Protocol):
 
     def watch(
         self, path: str, version: str, *, seconds: int, query: Mapping[str, str] | None = None, typed: bool = False
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any]]:
         """The events after a resource version."""
 
 
@@ -207,7 +208,13 @@ class Informer:
 
     async def _watch(self) -> None:
         seconds = 300 + random.randrange(300)  # noqa: S311 - spreads the load of many replicas
-        async for event in self._source.watch(self._path, self._version, seconds=seconds, query=self._query, typed=self._resource.typed):
+        watch = self._source.watch(self._path, self._version, seconds=seconds, query=self._query, typed=self._resource.typed)
+        # Closed at once if an event ends it, not when the garbage collector finds it.
+        async with aclosing(watch) as events:
+            await self._hear(events)
+
+    async def _hear(self, events: AsyncIterator[dict[str, Any]]) -> None:
+        async for event in events:
             self._heard_time = time.monotonic()
             kind = event["type"]
             if kind == OPENED:
