@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """`value` if it is a JSON object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+type Json = dict[str, Any]
+_NONE: Json = {}
 
 
-def items(value: Any) -> list[Mapping[str, Any]]:
+def mapping(value: Any) -> Json:
+    """`value` if it is a JSON object, else an empty one, which must not be changed."""
+    return value if isinstance(value, dict) else _NONE
+
+
+def items(value: Any) -> list[Json]:
     """The JSON objects in `value`; none if it is no list."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the containers of a pod beside the flow's show: why it does not start, what failed before it, what was killed for memory."""
+"""What the containers of a pod beside the flow's show: what failed before it, what was killed for memory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mintaka_operator.podview import PodView
-
-#: What a container waits for in the ordinary course of starting.
-_ORDINARY_WAITS = {"", "PodInitializing", "ContainerCreating"}
 
 
 def failed_init(view: PodView) -> Mapping[str, Any]:
@@ -28,15 +25,6 @@ def failed_init(view: PodView) -> Mapping[str, Any]:
         end, name = terminated(status), text(status.get("name"))
         if integer(end.get("exitCode")) and name not in sidecars:
             return {**end, "name": name}
-    return {}
-
-
-def first_wait(view: PodView) -> Mapping[str, Any]:
-    """The first reason to wait that is more than the ordinary course of starting; empty if there is none."""
-    for status in _statuses(view):
-        waiting = mapping(mapping(status.get("state")).get("waiting"))
-        if text(waiting.get("reason")) not in _ORDINARY_WAITS:
-            return waiting
     return {}
 
 

@@ -9,7 +9,6 @@ from mintaka_core.rules import SCHEDULING_GATED
 from mintaka_core.workloads import StartIssue
 from mintaka_operator.failure_rows import Row
 from mintaka_operator.json_values import items, text
-from mintaka_operator.other_containers import first_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +26,8 @@ def _waiting(
     """A container waits for one of `reasons`; the issue is called `named`, or as the container calls it."""
 
     def judge(view: PodView) -> StartIssue | None:
-        waiting = first_wait(view)
-        reason = text(waiting.get("reason"))
-        return StartIssue(named or reason, text(waiting.get("message")) or otherwise, patience) if reason in reasons else None
+        reason = text(view.waiting.get("reason"))
+        return StartIssue(named or reason, text(view.waiting.get("message")) or otherwise, patience) if reason in reasons else None
 
     return judge
 

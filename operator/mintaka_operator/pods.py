@@ -201,7 +201,7 @@ def _each_container(spec: Any, change: Any, kind: str = "containers") -> Any:
 # -- what the flow has to know of its pod -----------------------------------------------------------------------------
 
 
-def _containers(pod: Any) -> list[Mapping[str, Any]]:
+def _containers(pod: Any) -> list[dict[str, Any]]:
     return items(_part(_part(pod, "spec"), "containers"))
 
 

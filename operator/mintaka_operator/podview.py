@@ -17,6 +17,7 @@ from mintaka_operator.timestamps import parse_seconds, parse_time
 #: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
 NEVER_STARTED = {"StartError", "ContainerCannotRun", "ContainerStatusUnknown"}
 _TERMINAL_PHASES = {"Succeeded", "Failed"}
+_ORDINARY_WAITS = {"", "PodInitializing", "ContainerCreating"}
 #: Kubernetes writes whole seconds: two clocks that agree may differ by as much.
 _WHOLE_SECOND = timedelta(seconds=1)
 #: Kubernetes' terminationGracePeriodSeconds, and how long a kubelet may take to write that the containers are dead.
@@ -276,6 +277,15 @@ class PodView:
     def disruption(self) -> str:
         """The reason of the DisruptionTarget condition, "" if there is none."""
         return text(self.condition("DisruptionTarget", "True").get("reason"))
+
+    @cached_property
+    def waiting(self) -> Mapping[str, Any]:
+        """What the first container waits for that waits for more than the ordinary course of starting; empty if none does."""
+        for status in (*items(self.status.get("initContainerStatuses")), *items(self.status.get("containerStatuses"))):
+            waiting = mapping(mapping(status.get("state")).get("waiting"))
+            if text(waiting.get("reason")) not in _ORDINARY_WAITS:
+                return waiting
+        return {}
 
     @property
     def anything_runs(self) -> bool:
