@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from mintaka_controller.create_checks import place_of
 from mintaka_controller.ports import Conflict, CreateRefused, Exists, Missing, Rejected
+from mintaka_controller.reading import parse_run
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_core import names
 from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
@@ -19,7 +19,10 @@ from mintaka_core.states import CRASHED
 from mintaka_core.workloads import CreateError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mintaka_controller.context import Context
+    from mintaka_controller.log_copies import LogCopy
     from mintaka_controller.ports import Document, Name, Snapshot
     from mintaka_core.reconciling.observation import RunObservation
     from mintaka_core.reconciling.plans import CreateRun, RunEffect
@@ -28,11 +31,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _NAME_PATIENCE = timedelta(minutes=5)
+_LOGS_KEPT = "LogsKept"
+_MESSAGE_LIMIT = 1024
 
 
 async def create_workload(context: Context, seen: RunObservation, effect: CreateWorkload) -> CreateError | None:
     """Create the workload of an attempt; why it cannot be created. Raises Conflict, Unavailable."""
-    run, place = seen.run, place_of(context, seen.run)
+    run = seen.run
     if seen.template is None:
         return CreateError("InvalidTemplate", "it is not known what to run", CRASHED)
     try:
@@ -40,9 +45,9 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
     except Exists:
         return await _adopt(context, run, effect.attempt)
     except CreateRefused as refused:
-        return context.backoff.refuse(place, refused.error, context.ports.clock.now())
+        return refused.error
     context.workloads.put(owned)
-    context.wrote(place.key, owned.version)
+    context.wrote((run.metadata.namespace, run.metadata.name), owned.version)
     return None
 
 
@@ -53,10 +58,10 @@ async def _adopt(context: Context, run: FlowRun, attempt: int) -> CreateError | 
     if owned is not None and owned.owner_uid == run.metadata.uid:
         context.workloads.put(owned)
         return None
-    if owned is None and context.workloads.get((namespace, name)) is not None:
-        msg = f"pod {namespace}/{name} is going"
-        raise Conflict(msg)
-    return context.backoff.refuse(place_of(context, run), name_taken(name), context.ports.clock.now())
+    if owned is None and context.workloads.remove((namespace, name)) is not None:
+        message = f"pod {namespace}/{name} went meanwhile"
+        raise Conflict(message)
+    return name_taken(name)
 
 
 def name_taken(name: str) -> CreateError:
@@ -65,67 +70,75 @@ def name_taken(name: str) -> CreateError:
     return CreateError("PodNameTaken", message, CRASHED, _NAME_PATIENCE)
 
 
-async def apply_effect(context: Context, seen: RunObservation, effect: RunEffect) -> None:
-    """Carry out one effect other than a creation. Raises Conflict, Unavailable."""
-    namespace = seen.run.metadata.namespace
+async def apply_effect(context: Context, seen: RunObservation, effect: RunEffect) -> datetime | None:
+    """Carry out one effect other than a creation; when to reconcile again because of it. Raises Conflict, Unavailable."""
+    now = context.ports.clock.now()
     match effect:
         case StopWorkload():
-            await _stop_workload(context, namespace, effect)
-        case ReleaseWorkload():
-            if await _copied(context, seen, effect):
-                await context.ports.workloads.release(namespace, effect.name, effect.uid)
-        case RemoveWorkload():
-            if await _copied(context, seen, effect):
-                await context.ports.workloads.remove(namespace, effect.name, effect.uid)
+            return now if await _stop_workload(context, seen.run.metadata.namespace, effect) else None
+        case ReleaseWorkload() | RemoveWorkload():
+            await _let_go(context, seen, effect)
+            return None
         case ReleaseRun(tombstone):
             await _release_run(context, seen.run, tombstone=tombstone)
+            return None
         case DeleteRun():
-            await delete_run(context, effect)
+            return now if await delete_run(context, effect) else None
         case _:
             message = f"{effect} is carried out elsewhere"
             raise TypeError(message)
 
 
-async def _stop_workload(context: Context, namespace: str, effect: StopWorkload) -> None:
+async def _stop_workload(context: Context, namespace: str, effect: StopWorkload) -> bool:
+    """True if nothing of it lives any more: the watch will report only what is known by then."""
     left = await context.ports.workloads.stop(namespace, effect.name, effect.uid, force=effect.force)
     if left is None:
         context.workloads.remove((namespace, effect.name), effect.uid)
-    else:
-        context.workloads.put(left)
-
-
-async def _copied(context: Context, seen: RunObservation, effect: ReleaseWorkload | RemoveWorkload) -> bool:
-    """True once the workload's log is in the run's log, or cannot get there any more, which is then said in the run."""
-    if effect.copy_log_until is None:
         return True
-    metadata = seen.run.metadata
-    workload = seen.workloads[effect.attempt]
-    copy = context.log_copies.request((metadata.namespace, metadata.name), metadata.uid, workload, effect.copy_log_until)
+    context.workloads.put(left)
+    return not left.workload.alive
+
+
+async def _let_go(context: Context, seen: RunObservation, effect: ReleaseWorkload | RemoveWorkload) -> None:
+    """Release or remove a workload whose end is recorded; if its log has to be copied first, the run is woken when that is decided."""
+    if effect.copy_log_until is not None and not await _copy_log(context, seen, effect, effect.copy_log_until):
+        return
+    workloads, namespace = context.ports.workloads, seen.run.metadata.namespace
+    let_go = workloads.release if isinstance(effect, ReleaseWorkload) else workloads.remove
+    await let_go(namespace, effect.name, effect.uid)
+    context.workloads.remove((namespace, effect.name), effect.uid)
+    context.log_copies.forget(effect.uid)
+
+
+async def _copy_log(context: Context, seen: RunObservation, effect: ReleaseWorkload | RemoveWorkload, until: datetime) -> bool:
+    """True once the workload's log is in the run's log, or cannot get there any more, which is recorded in the run."""
+    workload, key = seen.workloads[effect.attempt], (seen.run.metadata.namespace, seen.run.metadata.name)
+    copy = context.log_copies.request(key, seen.run.metadata.uid, workload, until)
     if copy.lost:
-        await _record_lost_log(context, seen, copy.lost)
+        await _record_lost_log(context, copy)
     return copy.done or bool(copy.lost)
 
 
-async def _record_lost_log(context: Context, seen: RunObservation, message: str) -> None:
-    """A condition of the run that says which log is missing."""
-    entry, run = context.runs.get((seen.run.metadata.namespace, seen.run.metadata.name)), seen.run
-    _logger.warning("flow run %s/%s: %s", run.metadata.namespace, run.metadata.name, message)
-    if entry is None or str(entry.version) != run.metadata.resource_version:
-        raise Conflict(message)  # the status that this pass has just written: decide from it
-    now = context.ports.clock.now()
+async def _record_lost_log(context: Context, copy: LogCopy) -> None:
+    """A condition of the run says whose log is missing; it is added to the newest status known, whatever else that says."""
+    raw = context.runs.raw(copy.run)
+    if raw is None:
+        raise Conflict(copy.lost)  # read it first
+    run, _ = parse_run(raw)
+    known = next((condition for condition in run.status.conditions if condition.type == _LOGS_KEPT), None)
+    if known and known.status == "False" and f"/{copy.workload.name} " in known.message:
+        return
+    _logger.warning("flow run %s/%s: %s", *copy.run, copy.lost)
     lost = Condition(
-        type="LogsKept",
+        type=_LOGS_KEPT,
         status="False",
         reason="LogLost",
-        message=message[:1024],
-        last_transition_time=now,
+        message=(f"{copy.lost}; {known.message}" if known and known.status == "False" else copy.lost)[:_MESSAGE_LIMIT],
+        last_transition_time=context.ports.clock.now(),
         observed_generation=run.metadata.generation,
     )
-    if any(known.type == lost.type and known.message == lost.message for known in run.status.conditions):
-        return
     status = run.status.model_copy(update={"conditions": set_condition(run.status.conditions, lost)})
     await write_run_status(context, run, run.metadata.resource_version, status)
-    raise Conflict(message)  # go on from the status that says so
 
 
 async def add_finalizer(context: Context, run: FlowRun) -> str:
@@ -172,12 +185,15 @@ async def _write_tombstone(context: Context, run: FlowRun) -> None:
         await context.ports.events.record_warning(run, "TombstoneRefused", message)
 
 
-async def delete_run(context: Context, effect: DeleteRun) -> None:
-    """Delete a finished run; its workloads follow it. Raises Conflict if it has changed: it may be wanted to run again."""
+async def delete_run(context: Context, effect: DeleteRun) -> bool:
+    """Delete a finished run; its workloads follow it. True if it was deleted: it has to be reconciled, to be released in time.
+
+    Raises Conflict if it has changed: it may be wanted to run again.
+    """
     key = (effect.namespace, effect.name)
     entry = context.runs.get(key)
     if entry is None or entry.uid != effect.uid or entry.deleting:
-        return
+        return False
     if not entry.finished:
         raise Conflict(effect.name)
     try:
@@ -185,12 +201,13 @@ async def delete_run(context: Context, effect: DeleteRun) -> None:
     except Missing:
         left = None
     except Conflict:
-        context.runs.put(await context.ports.resources.read_run(key))
+        context.observe_run(await context.ports.resources.read_run(key))
         raise
     if left is None:
         context.runs.remove(key, effect.uid)
     else:
         context.runs.put(left)
+    return True
 
 
 async def create_run(context: Context, deployment: FlowDeployment, effect: CreateRun) -> Name | None:

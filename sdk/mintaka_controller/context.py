@@ -9,7 +9,7 @@ from datetime import timedelta
 from mintaka_controller.create_backoff import CreateBackoff
 from mintaka_controller.deployment_cache import DeploymentCache
 from mintaka_controller.log_copies import LogCopies
-from mintaka_controller.ports import Name, Ports
+from mintaka_controller.ports import Name, Ports, Snapshot
 from mintaka_controller.run_cache import RunCache
 from mintaka_controller.validation_memory import ValidationMemory
 from mintaka_controller.workload_cache import WorkloadCache
@@ -51,6 +51,13 @@ class Context:
     wrote: Callable[[Name, int], None] = lambda _run, _version: None
     #: Has a run reconciled.
     wake: Callable[[Name], None] = lambda _run: None
+    #: What reading shows of other runs and of deployments than the one that is reconciled goes through these, as what watches report
+    #: does: their own events will be no news.
+    observe_run: Callable[[Snapshot], bool] = lambda _snapshot: False
+    observe_deployment: Callable[[Snapshot], bool] = lambda _snapshot: False
 
     def __post_init__(self) -> None:
+        """Until a controller says otherwise, what is read is stored."""
         self.log_copies = LogCopies(self.ports, self.wake)
+        self.observe_run = self.runs.put
+        self.observe_deployment = self.deployments.put

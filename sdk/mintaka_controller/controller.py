@@ -23,6 +23,9 @@ class Controller:
     def __init__(self, ports: Ports, settings: ControllerSettings) -> None:
         self.queue: WorkQueue[Key] = WorkQueue(_lane_of, lane_limit=settings.lane_limit, waited=ports.telemetry.waited_in_queue)
         self.context = Context(ports, settings, wrote=self._wrote, wake=self.wake_run)
+        self.context.observe_run = self.observe_run
+        self.context.observe_deployment = self.observe_deployment
+        self.context.workloads.ended = self.free_capacity
         self.resync = Resync(self)
         self._reconciler = Reconciler(self.context, self.queue)
 
@@ -53,12 +56,16 @@ class Controller:
     def observe_deployment(self, snapshot: Snapshot) -> bool:
         """A version of a flow deployment."""
         key = name_of(snapshot.document)
-        new = self.context.deployments.get(key) is None
+        before = self.context.deployments.get(key)
         if not self.context.deployments.put(snapshot):
             return False
         self.queue.add(Key("deployment", *key))
-        if new:
+        after = self.context.deployments.get(key)
+        if before is None or before.problem:
             for run in self.context.runs.active(key):  # some may have waited for it
+                self.wake_run(run)
+        elif after and after.deployment.metadata.generation != before.deployment.metadata.generation:
+            for run in self.context.backoff.free_lane(*key, self.context.ports.clock.now()):
                 self.wake_run(run)
         return True
 
@@ -68,14 +75,10 @@ class Controller:
 
     def observe_workload(self, owned: OwnedWorkload) -> bool:
         """A version of a workload."""
-        key = owned.run[0], owned.workload.name
-        before = self.context.workloads.get(key)
-        changed = self.context.workloads.put(owned)
-        if changed:
-            self.wake_run(owned.run, owned.version)
-        if before and before.workload.alive and not owned.workload.alive:
-            self.free_capacity(owned.run[0])
-        return changed
+        if not self.context.workloads.put(owned):
+            return False
+        self.wake_run(owned.run, owned.version)
+        return True
 
     def forget_workload(self, key: Name, uid: str | None = None) -> bool:
         """A workload is gone."""
@@ -85,8 +88,6 @@ class Controller:
             return False
         self.wake_run(run)
         self.context.log_copies.forget(known.workload.uid)
-        if known.workload.alive:
-            self.free_capacity(key[0])
         return True
 
     def reassess_workload(self, key: Name) -> None:

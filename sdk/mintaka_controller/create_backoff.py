@@ -75,7 +75,8 @@ class CreateBackoff:
         self._places: dict[Name, Place] = {}
 
     def hold(self, place: Place, now: datetime) -> CreateError | None:
-        """Why a run has to wait before it asks, and until when; None if it may ask now."""
+        """Why a run has to wait before it asks, and until when; None if it may ask now, as which it counts."""
+        self._forget_predecessor(place)
         known = self._namespaces.get(place.key[0])
         if known is None:
             return None
@@ -103,27 +104,40 @@ class CreateBackoff:
 
     def _join(self, lane: _Lane, place: Place) -> None:
         if self._places.get(place.key) != place:
-            self.forget(place.key)
             self._places[place.key] = place
             insort(lane.order, place)
 
-    def refuse(self, place: Place, error: CreateError, now: datetime) -> CreateError:
-        """A run asked and was refused: the error, with when to ask again."""
-        known = self._namespaces.setdefault(place.key[0], _Namespace())
+    def refuse(self, place: Place, error: CreateError, now: datetime) -> tuple[CreateError, list[Name]]:
+        """A run asked and was refused: the error, with when to ask again, and who may ask now."""
+        namespace = place.key[0]
+        woken = self._forget_predecessor(place)
+        known = self._namespaces.setdefault(namespace, _Namespace())
         match error.kind:
             case CreateErrorKind.TRANSIENT:
-                return self._refuse_for_now(known, place, error, now)
+                error = self._refuse_for_now(known, place, error, now)
             case CreateErrorKind.CAPACITY:
-                return self._refuse_in_lane(known, place, error, now)
+                woken += self._end_outage(known, place)  # the server answers again
+                error = self._refuse_in_lane(known, place, error, now)
             case _:
-                self._tidy(place.key[0])
-                return error
+                woken += self._end_outage(known, place)
+                self._tidy(namespace)
+        return error, woken
+
+    def _forget_predecessor(self, place: Place) -> list[Name]:
+        """A run of that name that waited, and was replaced by this one."""
+        known = self._places.get(place.key)
+        return self.forget(place.key) if known is not None and known != place else []
+
+    def _end_outage(self, known: _Namespace, place: Place) -> list[Name]:
+        """All that waited for the end of the outage but `place` itself, the oldest first."""
+        outage, known.outage = known.outage, None
+        return [waiting.key for waiting in sorted(outage.waiting.values()) if waiting.key != place.key] if outage else []
 
     def _refuse_for_now(self, known: _Namespace, place: Place, error: CreateError, now: datetime) -> CreateError:
         outage = known.outage
         if outage is None:
             outage = known.outage = _Outage(error, now)
-        if outage.probing in {None, place.key}:
+        if outage.probing == place.key or outage.next_time <= now:
             asked_for = timedelta(seconds=error.retry_after) if error.retry_after else timedelta(0)
             wait = min(_FIRST_PROBE * 2 ** min(outage.failures, 8), _LONGEST_PROBE)
             outage.next_time = now + max(wait, min(asked_for, _LONGEST_ASKED_FOR))
@@ -138,7 +152,7 @@ class CreateBackoff:
         if lane is None:
             lane = known.lanes[place.lane] = _Lane(error, now)
         self._join(lane, place)
-        if lane.order[0].key == place.key or lane.next_time <= now:
+        if lane.next_time <= now:  # of runs that asked at the same time, one counts
             lane.failures += 1
             lane.next_time = now + min(_FIRST_WAIT * 2 ** min(lane.failures - 1, 8), _LONGEST_WAIT)
             lane.error = error
@@ -150,10 +164,7 @@ class CreateBackoff:
         known = self._namespaces.get(namespace)
         if known is None:
             return []
-        woken: list[Name] = []
-        if known.outage is not None:
-            outage, known.outage = known.outage, None
-            woken += [waiting.key for waiting in sorted(outage.waiting.values()) if waiting.key != place.key]
+        woken = self._end_outage(known, place)
         lane = known.lanes.get(place.lane)
         if lane is not None:
             lane.failures, lane.next_time = 0, now
@@ -204,6 +215,15 @@ class CreateBackoff:
         for _, name in heads:
             known.lanes[name].next_time = now
         return [head.key for head, _ in heads]
+
+    def free_lane(self, namespace: str, lane: str, now: datetime) -> list[Name]:
+        """What the runs of a lane ask for has changed: its oldest run may ask."""
+        known = self._namespaces.get(namespace)
+        found = known.lanes.get(lane) if known else None
+        if found is None:
+            return []
+        found.failures, found.next_time = 0, now
+        return [found.order[0].key]
 
     def error_of(self, namespace: str, lane: str) -> CreateError | None:
         """Why runs of a lane wait; None if none does."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mintaka_controller.create_checks import find_create_error, place_of
+from mintaka_controller.create_checks import find_create_error
 from mintaka_controller.ports import Missing
 from mintaka_controller.reading import parse_run, read_run
 from mintaka_controller.resume_source import find_resume_source
@@ -50,8 +50,6 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
     create_error = create_error or missing or unresolved
     if create_error is None and _may_start(run):
         create_error = await find_create_error(context, run, template)
-    if create_error is None and _starts_now(run, context.ports.clock.now()):
-        create_error = context.backoff.hold(place_of(context, run), context.ports.clock.now())
     return _observation(context, run, template, workloads, create_error, resumed_from)
 
 
@@ -109,7 +107,7 @@ async def _template(context: Context, run: FlowRun) -> tuple[FlowTemplate | None
     key = (run.metadata.namespace, run.spec.deployment)
     if context.deployments.get(key) is None:
         try:
-            context.deployments.put(await context.ports.resources.read_deployment(key))
+            context.observe_deployment(await context.ports.resources.read_deployment(key))
         except Missing:
             message = f"there is no FlowDeployment {key[1]!r} in namespace {key[0]!r}: apply it, then create the run again"
             return None, CreateError("DeploymentNotFound", message, FAILED, SOON)
@@ -126,15 +124,6 @@ def _may_start(run: FlowRun) -> bool:
     """True if this pass may create a workload for a run that has none."""
     state = run.status.state.type if run.status.state else None
     return state in {None, SCHEDULED, PAUSED} or run.rerun_wanted
-
-
-def _starts_now(run: FlowRun, now: datetime) -> bool:
-    """True if the run is due, so that only the lack of capacity can hold it."""
-    state = run.status.state.type if run.status.state else None
-    if state not in {None, SCHEDULED} or run.spec.suspend or run.spec.cancel or run.metadata.deletion_timestamp is not None:
-        return False
-    due = run.status.next_time if state else run.spec.scheduled_time
-    return due is None or due <= now
 
 
 async def _workloads(context: Context, run: FlowRun, template: FlowTemplate | None) -> Mapping[int, Workload]:

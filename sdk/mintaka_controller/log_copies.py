@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ _logger = logging.getLogger(__name__)
 _AT_ONCE = 8
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
+#: How many copies are remembered that were made of workloads that are gone: a late event must not have one copied again, in vain.
+_REMEMBERED = 1000
 
 
 @dataclass(slots=True)
@@ -47,19 +50,27 @@ class LogCopies:
         self._ports = ports
         self._wake = wake
         self._copies: dict[str, LogCopy] = {}
+        self._made: OrderedDict[str, None] = OrderedDict()
         self._ready: asyncio.Queue[LogCopy] = asyncio.Queue()
 
     def request(self, run: Name, run_uid: str, workload: Workload, until: datetime) -> LogCopy:
-        """The copy of a workload's log, begun if it was not requested before."""
+        """The copy of a workload's log, begun if it was not requested before; of several times until when, the earliest counts."""
+        if workload.uid in self._made:
+            return LogCopy(run, run_uid, workload, until, done=True)
         known = self._copies.get(workload.uid)
         if known is None:
             known = self._copies[workload.uid] = LogCopy(run, run_uid, workload, until)
             self._ready.put_nowait(known)
+        known.until = min(known.until, until)
         return known
 
     def forget(self, workload_uid: str) -> None:
         """The workload is gone."""
-        self._copies.pop(workload_uid, None)
+        known = self._copies.pop(workload_uid, None)
+        if known is not None and known.done:
+            self._made[workload_uid] = None
+            while len(self._made) > _REMEMBERED:
+                self._made.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._copies)

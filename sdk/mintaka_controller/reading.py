@@ -23,7 +23,7 @@ async def read_run(context: Context, key: Name, entry: RunEntry) -> tuple[FlowRu
     raw = context.runs.raw(key)
     if raw is None:
         try:
-            context.runs.put(await context.ports.resources.read_run(key))
+            context.observe_run(await context.ports.resources.read_run(key))
         except Missing:
             context.runs.remove(key, entry.uid)
             return None
@@ -31,19 +31,24 @@ async def read_run(context: Context, key: Name, entry: RunEntry) -> tuple[FlowRu
         if raw is None:  # an older version than the known one: a replica of the API server lags
             message = f"FlowRun {'/'.join(key)} was read in an older version than the known one"
             raise Unavailable(message)
+        entry = context.runs.get(key) or entry
     run, problem = parse_run(raw)
     return run, entry.problem or problem
 
 
 def parse_run(raw: bytes) -> tuple[FlowRun, ObjectProblem | None]:
-    """The run, without its spec if that is not valid. Raises InvalidResource if even its metadata or status is not."""
+    """The run, without what is not valid in its spec. Raises InvalidResource if even its metadata or status is not."""
     try:
         return FlowRun.model_validate_json(raw), None
     except ValidationError as error:
         problem = ObjectProblem("InvalidResource", f"not a valid FlowRun: {invalid_fields(error)}")
+        invalid = {each["loc"][1] for each in error.errors(include_url=False, include_input=False) if each["loc"][:1] == ("spec",) and each["loc"][1:]}
     document = orjson.loads(raw)
+    spec, status = document.get("spec"), document.get("status") or {}
+    # The wishes to cancel it, to suspend it or to run it again still count.
+    plain = {name: value for name, value in (spec or {}).items() if name not in invalid and not isinstance(value, dict | list)}
     try:
-        return FlowRun.model_validate({"metadata": document["metadata"], "spec": {}, "status": document.get("status") or {}}), problem
+        return FlowRun.model_validate({"metadata": document["metadata"], "spec": plain, "status": status}), problem
     except ValidationError as error:
         name = f"{document['metadata'].get('namespace')}/{document['metadata'].get('name')}"
         message = f"FlowRun {name} cannot be read, a newer release may have written it: {invalid_fields(error)}"

@@ -17,11 +17,11 @@ from mintaka_controller.applying import (
 )
 from mintaka_controller.create_checks import place_of
 from mintaka_controller.gathering import gather_deployment, gather_run
+from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from mintaka_core.errors import InvalidResource
 from mintaka_core.reconciling import deployments, runs
-from mintaka_core.reconciling.cleanup import needs_log_copy
-from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan
+from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan, StopWorkload
 from mintaka_core.states import SCHEDULED
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mintaka_core.reconciling.plans import DeploymentPlan
     from mintaka_core.resources import FlowRunStatus
     from mintaka_core.resources.runs import TransitionStatus
+    from mintaka_core.workloads import CreateError
 
 _logger = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ _COUNT_SECONDS = 5.0
 _CONFLICT_SECONDS = 0.02
 #: Texts that a status that was refused as invalid or too large is written with.
 _SHORT = 200
+#: How many transitions such a status keeps; one pass makes no more.
+_FEW = 8
 
 
 class Key(NamedTuple):
@@ -70,15 +73,18 @@ class Reconciler:
     async def reconcile(self, key: Key) -> None:
         """Reconcile `key`; errors are logged and lead to another try."""
         telemetry, time = self._context.ports.telemetry, asyncio.get_running_loop().time
-        started = time()
+        started, doubtful = time(), key in self._doubtful
         try:
-            if key in self._doubtful:
+            if doubtful:
                 await self._refresh(key)
                 self._doubtful.discard(key)
             due = await (self._run(key) if key.kind == "run" else self._deployment(key))
         except (Conflict, Missing):
             self._doubtful.add(key)
-            self._queue.add_after(key, _CONFLICT_SECONDS)
+            if doubtful:  # although it was decided from what had just been read
+                self._queue.retry(key)
+            else:
+                self._queue.add_after(key, _CONFLICT_SECONDS)
         except PortError as error:
             self._doubtful.add(key)
             telemetry.failed(key.kind)
@@ -102,35 +108,58 @@ class Reconciler:
     async def _run(self, key: Key) -> datetime | None:
         context = self._context
         seen = await gather_run(context, key.pair)
-        await self._release_orphans(key, seen)
+        await release_orphans(context, key.pair, seen.run.metadata.uid if seen else None)
         if seen is None:
             self._wake_runs(context.backoff.forget(key.pair))
             return None
         plan = runs.reconcile(seen, context.ports.clock.now())
         create = next((effect for effect in plan.effects if isinstance(effect, CreateWorkload)), None)
-        if create is not None:
-            error = await create_workload(context, seen, create)
-            if error is None:
-                self._wake_runs(context.backoff.accept(place_of(context, seen.run), context.ports.clock.now()))
-            else:
-                again = await gather_run(context, key.pair, error)
-                if again is None:
-                    return None
-                seen, plan = again, runs.reconcile(again, context.ports.clock.now())
-        await self._write(seen, plan)
-        # What is known of an ended attempt is written before anything takes its workload away.
-        for effect in plan.effects:
-            if not isinstance(effect, CreateWorkload | AddFinalizer):
-                await apply_effect(context, seen, effect)
-        self._wake_deployment(key.pair)
+        error = await self._create(seen, create) if create else None
+        if error is not None:
+            again = await gather_run(context, key.pair, error)
+            if again is None:
+                return None
+            seen, plan = again, runs.reconcile(again, context.ports.clock.now())
+        try:
+            await self._write(seen, plan)
+        except Rejected:
+            await self._stop_all(seen, plan)
+            raise
         self._stop_waiting(key, seen, plan)
+        self._wake_deployment(key.pair)
+        # What is known of an ended attempt is written before anything takes its workload away.
+        effects = [effect for effect in plan.effects if not isinstance(effect, CreateWorkload | AddFinalizer)]
+        dues = [await apply_effect(context, seen, effect) for effect in effects]
         # What is written may already be out of date, as when the pod ended meanwhile: its event has put the key back.
-        return self._next(seen, plan)
+        return min((due for due in (*dues, self._next(seen, plan)) if due), default=None)
+
+    async def _stop_all(self, seen: RunObservation, plan: RunPlan) -> None:
+        """All that is done about a run whose status cannot be written: nothing of it goes on against its owner's wish."""
+        for effect in plan.effects:
+            if isinstance(effect, StopWorkload):
+                await apply_effect(self._context, seen, effect)
+
+    async def _create(self, seen: RunObservation, effect: CreateWorkload) -> CreateError | None:
+        """Create a workload, unless the run has to wait before it asks for one; why there is none."""
+        context, place = self._context, place_of(context, seen.run)
+        held = context.backoff.hold(place, context.ports.clock.now())
+        if held is not None:
+            return held
+        error = await create_workload(context, seen, effect)
+        if error is None:
+            woken = context.backoff.accept(place, context.ports.clock.now())
+        else:
+            error, woken = context.backoff.refuse(place, error, context.ports.clock.now())
+        self._wake_runs(woken)
+        return error
 
     async def _write(self, seen: RunObservation, plan: RunPlan) -> None:
         version = seen.run.metadata.resource_version
         if AddFinalizer() in plan.effects:
-            version = await add_finalizer(self._context, seen.run)
+            try:
+                version = await add_finalizer(self._context, seen.run)
+            except Rejected as error:  # no reason to leave it without a state
+                _logger.error("flow run %s/%s cannot be held for the mirror: %s", *_name(seen), error)  # noqa: TRY400
         if plan.status is None:
             return
         try:
@@ -146,26 +175,13 @@ class Reconciler:
         if status.state is None or status.state.type != SCHEDULED or not status.state.reason:
             self._wake_runs(self._context.backoff.forget(key.pair))
 
-    async def _release_orphans(self, key: Key, seen: RunObservation | None) -> None:
-        """Ended workloads whose run is gone, or was replaced by another of its name: no one else lets them go."""
-        uid = seen.run.metadata.uid if seen else None
-        for owned in self._context.workloads.owned_by(key.pair):
-            workload = owned.workload
-            if owned.owner_uid == uid or not workload.held or workload.end is None or workload.alive:
-                continue
-            retention = self._context.settings.retention
-            if retention is not None and needs_log_copy(workload):
-                until = self._context.ports.clock.now() + retention.deleted_log_patience
-                copy = self._context.log_copies.request(key.pair, owned.owner_uid, workload, until)
-                if not (copy.done or copy.lost):
-                    continue
-            await self._context.ports.workloads.release(key.namespace, workload.name, workload.uid)
-
     def _next(self, seen: RunObservation, plan: RunPlan) -> datetime | None:
         """When to reconcile again: what the plan says, or the deadline its status now bears."""
         if plan.status is None:
             return plan.due
         known = [moment for moment in (plan.due, plan.status.next_time) if moment]
+        if plan.status.is_terminal and seen.run.metadata.deletion_timestamp is not None:
+            return self._context.ports.clock.now()  # to be released, now or in time
         if plan.status.is_terminal and plan.status.end_time:
             known.append(plan.status.end_time + seen.ttl)
         return min(known, default=None)
@@ -207,7 +223,8 @@ class Reconciler:
         """Each on its own: a run that may not be deleted keeps no other one."""
         for retired in plan.retire:
             try:
-                await delete_run(self._context, retired)
+                if await delete_run(self._context, retired):
+                    self._queue.add(Key("run", retired.namespace, retired.name))
             except Unavailable:
                 raise
             except PortError as error:
@@ -227,9 +244,9 @@ class Reconciler:
 
 
 def without_texts(status: FlowRunStatus) -> FlowRunStatus:
-    """The same status with short messages and its last transition only, for what an API server refuses as too large."""
+    """The same status with short messages and its last transitions only, for what an API server refuses as too large."""
     state = status.state.model_copy(update={"message": status.state.message[:_SHORT]}) if status.state else None
-    transitions = tuple(transition.model_copy(update={"message": transition.message[:_SHORT]}) for transition in status.transitions[-8:])
+    transitions = tuple(transition.model_copy(update={"message": transition.message[:_SHORT]}) for transition in status.transitions[-_FEW:])
     conditions = tuple(condition.model_copy(update={"message": condition.message[:_SHORT]}) for condition in status.conditions)
     return status.model_copy(update={"state": state, "transitions": transitions, "conditions": conditions})
 

@@ -32,7 +32,7 @@ async def find_resume_source(context: Context, run: FlowRun) -> tuple[str, Creat
     key = (namespace, name)
     if context.runs.get(key) is None:
         try:
-            context.runs.put(await context.ports.resources.read_run(key))
+            context.observe_run(await context.ports.resources.read_run(key))
         except Missing:
             message = f"there is no FlowRun {name!r} in namespace {namespace!r}, which spec.resumeFrom names"
             return "", CreateError(_REASON, message, FAILED, _SOON)

@@ -98,11 +98,11 @@ class Resync:
 
     async def _differences(self, kind: str) -> dict[Name, int]:
         """Keys whose listed version is not the known one; 0 for what is known and not listed."""
-        before = set(self._names(kind))
+        before = dict.fromkeys(self._names(kind))
         suspects: dict[Name, int] = {}
         async for page in self._context.ports.inventory.list_versions(kind):
             for key, version in page:
-                before.discard(key)
+                before.pop(key, None)
                 if self._differs(kind, key, version):
                     suspects[key] = version
         return suspects | {key: 0 for key in before if self._differs(kind, key, 0)}

@@ -67,7 +67,7 @@ _TERMINAL = frozenset(str(state) for state in TERMINAL)
 class _Group:
     """The runs of one deployment: unfinished ones, and finished ones with their ends."""
 
-    active: set[Name] = field(default_factory=set)
+    active: dict[Name, None] = field(default_factory=dict)  # ordered, as sets are not
     finished: dict[Name, datetime] = field(default_factory=dict)
     latest: tuple[datetime, Name] | None = None
 
@@ -128,7 +128,7 @@ class RunCache:
     def _link(self, key: Name, entry: RunEntry) -> None:
         group = self._groups.setdefault((key[0], entry.deployment), _Group())
         if not (entry.finished and entry.end_time):
-            group.active.add(key)
+            group.active[key] = None
             return
         # One that is being deleted leaves by itself: it is neither active nor to be retired.
         if not entry.deleting:
@@ -143,7 +143,7 @@ class RunCache:
         group = self._groups.get((key[0], known.deployment))
         if group is None:
             return
-        group.active.discard(key)
+        group.active.pop(key, None)
         group.finished.pop(key, None)
         if group.latest and group.latest[1] == key:
             group.latest = max(((end, name) for name, end in group.finished.items()), default=None)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.ports import Name, OwnedWorkload
     from mintaka_core.workloads import Workload
 
 
 class WorkloadCache:
-    """Workloads by (namespace, name)."""
+    """Workloads by (namespace, name). `ended` is called with the namespace of each workload that does not live any more, however that
+    became known.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[str], None] = lambda _namespace: None) -> None:
+        self.ended = ended
         self._workloads: dict[Name, OwnedWorkload] = {}
-        self._of_run: dict[Name, set[Name]] = {}
+        self._of_run: dict[Name, dict[Name, None]] = {}  # ordered, as sets are not
 
     def put(self, owned: OwnedWorkload) -> bool:
         """Store a version; False if nothing that matters to its run changed."""
@@ -25,7 +30,9 @@ class WorkloadCache:
         if known and known.run != owned.run:
             self._unlink(key, known)
         self._workloads[key] = owned
-        self._of_run.setdefault(owned.run, set()).add(key)
+        self._of_run.setdefault(owned.run, {})[key] = None
+        if not owned.workload.alive and (known is None or known.workload.alive):
+            self.ended(key[0])
         return known is None or known.workload != owned.workload or known.run != owned.run
 
     def replace(self, owned: OwnedWorkload) -> None:
@@ -44,12 +51,14 @@ class WorkloadCache:
             return None
         del self._workloads[key]
         self._unlink(key, known)
+        if known.workload.alive:
+            self.ended(key[0])
         return known.run
 
     def _unlink(self, key: Name, known: OwnedWorkload) -> None:
         siblings = self._of_run.get(known.run)
         if siblings is not None:
-            siblings.discard(key)
+            siblings.pop(key, None)
             if not siblings:
                 del self._of_run[known.run]
 

@@ -124,8 +124,8 @@ def retry_failed(transition: Transition) -> Verdict | None:
 
 
 def retry_what_never_ran(transition: Transition) -> Verdict | None:
-    """A workload that was turned away before any code ran is started again, at nobody's expense."""
-    if transition.proposed.type != CRASHED or not transition.never_ran:
+    """A workload that was turned away before any code ran is started again, at nobody's expense; not one that was asked to stop."""
+    if transition.proposed.type != CRASHED or not transition.never_ran or transition.stopped:
         return None
     return _retry(transition, NEVER_RAN, transition.rejections, "rejection")
 

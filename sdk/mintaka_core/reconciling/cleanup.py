@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 def clean_up_run(seen: RunObservation, going: Pass, now: datetime) -> None:
     """A finished run: what lives of it is stopped; deleted or past its time to live, it goes, its history being in the mirror."""
     metadata, status = seen.run.metadata, seen.run.status
+    begun = max((workload.attempt for workload in seen.workloads.values()), default=0)
+    if begun > status.attempt:
+        # Another controller began an attempt, and one of the two knows only the past. It is on record before it is stopped: if it is
+        # the other one that is right, this write meets a conflict.
+        going.ledger.update(attempt=begun)
     for workload in seen.workloads.values():
         going.stop(workload, "the run has ended")
     if metadata.deletion_timestamp is not None:

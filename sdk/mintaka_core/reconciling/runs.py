@@ -32,7 +32,7 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     if seen.run.status.is_terminal and not seen.run.rerun_wanted:
         clean_up_run(seen, going, now)
         clean_up_workloads(going)
-        return _plan(going, None)
+        return _plan(going, going.ledger.status if going.ledger.status != seen.run.status else None)
     for _ in range(_STEPS):
         if not _step(going):
             break

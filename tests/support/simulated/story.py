@@ -1,124 +1,229 @@
-"""One seeded story: a run, its world, and all that goes wrong for a while; afterwards everything must come to rest."""
+"""One seeded story: some runs, their world, and all that goes wrong for a while; afterwards everything must come to rest."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from mintaka_core import names
-from mintaka_core.resources import FlowRun, FlowTemplate
-from simulated.agenda import START, Agenda
-from simulated.kubelet import Kubelet
-from simulated.operators import RELIST_SECONDS, Operator, Settings, Weather
-from simulated.referee import PATIENCE_SECONDS, Referee
-from simulated.server import Server
+from mintaka_controller.context import ControllerSettings
+from mintaka_core.reconciling.observation import Retention
+from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
+from simulated import plots
+from simulated.cluster import Cluster
+from simulated.faults import CALM, Faults
+from simulated.operators import Operator
+from simulated.people import People
+from simulated.referee import Referee
+from simulated.server import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NAME = "r"
-#: Wishes and faults come in this time; what goes on by itself afterwards gets `_PATIENCE`, then its owner cancels it.
-_TROUBLED_SECONDS = 300.0
-_CALM = Weather()
+    from mintaka_controller.ports import Name, ObjectProblem
+
+RELIST_SECONDS = 20.0
+#: Wishes and faults come in this time; what goes on by itself afterwards gets `_PATIENCE_AFTER`, then its owner cancels it.
+TROUBLED_SECONDS = 300.0
 _PATIENCE_AFTER = 1200.0
 _REST_AFTER = 2400.0
-_STEPS = 50_000
+_MIRROR_PATIENCE = timedelta(seconds=200)
+#: The mirror's patience, relists and retries.
+_LET_GO = timedelta(seconds=380)
+_SLACK = timedelta(seconds=180)
+_RETENTION = Retention(timedelta(seconds=20), timedelta(seconds=60), timedelta(seconds=100), timedelta(seconds=20))
 
 
 class Story:
-    """Everything about it follows from the seed."""
+    """Everything about it follows from the seed; `only` names the plots that are in it, whatever the seed says (None: as it says)."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, only: tuple[str, ...] | None = None) -> None:
         self.random = Random(seed)
-        self.agenda = Agenda()
-        self.server = Server(self.agenda)
-        self.overlapping = self.random.random() < 0.25
+        self.cluster = Cluster(self.random)
+        self.agenda, self.server = self.cluster.agenda, self.cluster.server
+        self.overlapping = self.random.random() < 0.2
         self.settings = self._settings()
-        self.kubelet = Kubelet(self.agenda, self.server, self.random)
-        self.referee = Referee(self.agenda, self.server, self.settings.template, overlapping=self.overlapping)
-        if self.random.random() < 0.9:
-            self.server.watchers.append(self._mirror)
-        self.weather = self._weather()
+        self.referee = Referee(
+            self.cluster,
+            workers=self.settings.workers,
+            logs_kept=self.settings.mirrored and self.settings.retention is not None,
+            overlapping=self.overlapping,
+        )
+        self.faults = self._faults()
+        self.troubled_seconds = TROUBLED_SECONDS
+        self.respawn_seconds = 1.0
+        self.unserved_until = 0.0
+        self.uninstalled_at: float | None = None
+        self.seen: Counter[str] = Counter()
+        self.at_calm: list[Callable[[], None]] = []
         self.past: list[Operator] = []
-        self.operators = [self._operator()]
-        self._suspended_since = 0
-        self._create_run()
-        self._fate()
+        self.operators: list[Operator] = []
+        self._number = 0
+        self.people = People(self)
+        if self.random.random() < 0.1:
+            self.cluster.api.away = True  # there is none, or it never comes
+        self._settle(only)
+
+    def _settle(self, only: tuple[str, ...] | None) -> None:
+        random = self.random
+        self.namespaces = ["a", "b"] if random.random() < 0.3 else ["a"]
+        self.deploy("a", "d")
+        if len(self.namespaces) > 1:
+            self.deploy("b", "d")
+        for _ in range(random.choice([1, 1, 1, 2, 3, 6])):
+            when = 0.0 if random.random() < 0.6 else random.uniform(0, 60)
+            self.agenda.after(when, self._create_some_run)
+        self.agenda.after(0.0, self.start_operator)
+        self.people.plan()
+        self.plots = plots.choose(self, only)
 
     def tell(self) -> Story:
-        """Let it happen; raises Broken where an invariant does not hold."""
-        self._go_to(_TROUBLED_SECONDS)
-        self._calm_down()
-        self._go_to(_TROUBLED_SECONDS + _PATIENCE_AFTER, until_over=True)
-        self.referee.nothing_waits()
-        self._wish(lambda spec: spec.model_copy(update={"cancel": True}))
-        self._go_to(self.agenda.seconds + _REST_AFTER, until_over=True)
-        self._go_to(self.agenda.seconds + 4 * RELIST_SECONDS)
-        self._go_to(self.agenda.seconds + _REST_AFTER, until_over=True, until_still=True)
-        self.referee.nothing_lives()
+        """Let it happen; raises Broken if an invariant does not hold."""
+        try:
+            with self.agenda.failing_on_logged_errors():
+                self._tell()
+        finally:
+            self.agenda.close()
         return self
 
-    def _go_to(self, seconds: float, *, until_over: bool = False, until_still: bool = False) -> None:
-        for _ in range(_STEPS):
-            if until_over and self._over() and not (until_still and self._anything_alive()):
-                return
-            if not self.agenda.step(seconds):
-                return
-        message = f"after {_STEPS} steps it is only {self.agenda.seconds:.0f} s: something goes round in circles"
-        raise AssertionError(message)
+    def _tell(self) -> None:
+        self.agenda.go_to(self.troubled_seconds)
+        if self.uninstalled_at is not None:
+            plots.leave(self)
+            return
+        self._calm_down()
+        self.agenda.go_to(self.troubled_seconds + _PATIENCE_AFTER, until=self._over)
+        self.referee.nothing_waits()
+        for key in list(self.server.runs):
+            self.server.change_spec(key, cancel=True)
+        self.agenda.go_to(self.agenda.seconds + _REST_AFTER, until=self._over)
+        self.agenda.go_to(self.agenda.seconds + 4 * RELIST_SECONDS)
+        self.agenda.go_to(self.agenda.seconds + _REST_AFTER, until=self._at_rest)
+        self.agenda.go_to(self.agenda.seconds)
+        self.referee.nothing_lives(_LET_GO)
+        if self.settings.retention is not None:
+            self.agenda.go_to(self.agenda.seconds + 60 + 100 + _SLACK.total_seconds())
+            self.referee.pods.nothing_outlives(self.settings.retention, _SLACK)
+        plots.check(self)
+        self.agenda.go_to(self.agenda.seconds)
 
     def _over(self) -> bool:
-        return all(run.status.is_terminal for run in self.server.runs.values())
+        return all(stored.model.status.is_terminal for stored in self.server.runs.values())
 
-    def _anything_alive(self) -> bool:
-        return any(pod.workload.alive for pod in self.server.pods.values())
+    def _at_rest(self) -> bool:
+        return self._over() and not any(pod.workload.alive or pod.workload.deleted for pod in self.server.pods.by_key.values())
 
     # The setting.
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> ControllerSettings:
         random = self.random
-        return Settings(
-            template=self._template() if random.random() < 0.97 else None,
-            ttl=timedelta(days=7) if random.random() < 0.8 else timedelta(seconds=random.choice([0, 30])),
-            mirrored=random.random() < 0.7,
+        return ControllerSettings(
+            workers=random.choice([1, 2, 8]),
+            lane_limit=random.choice([1, 4]),
+            mirrored=random.random() < 0.75,
+            mirror_patience=_MIRROR_PATIENCE,
+            retention=_RETENTION if random.random() < 0.9 else None,
+            relist=timedelta(seconds=RELIST_SECONDS),
         )
 
-    def _template(self) -> FlowTemplate:
+    def template(self, **fields: Any) -> dict[str, Any]:
+        """Something to run."""
         random = self.random
         budget: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731 - drawn twice
             "limit": random.choice([0, 0, 1, 2, 5, 20]),
-            "backoff": {"delaySeconds": random.choice([0, 1, 5]), "maxSeconds": 20, "jitter": random.choice([0, 0.5])},
+            "backoff": {"delaySeconds": random.choice([0, 0, 1, 5]), "maxSeconds": 20, "jitter": random.choice([0, 0.5])},
             "reasons": random.choice([[], [], ["Evicted", "OOMKilled"]]),
         }
         timeout = {"timeoutSeconds": random.choice([5, 20, 60])} if random.random() < 0.5 else {}
-        return FlowTemplate.model_validate(
-            {
-                "entrypoint": "m:f",
-                "retries": {"onFailure": budget(), "onCrash": budget()},
-                "pendingTimeoutSeconds": random.choice([5, 30, 120]),
-                **timeout,
-            }
-        )
+        code = {"entrypoint": "m:f"} if random.random() < 0.8 else {"podTemplate": {"spec": {}}}
+        retries = {"onFailure": budget(), "onCrash": budget()}
+        return {**code, "retries": retries, "pendingTimeoutSeconds": random.choice([5, 30, 120]), **timeout, **fields}
 
-    def _weather(self) -> Weather:
+    def deploy(self, namespace: str, name: str, *, problem: ObjectProblem | None = None, **fields: Any) -> None:
+        """Create or change a deployment."""
+        random, key = self.random, (namespace, name)
+        ttl = 604800 if random.random() < 0.8 else random.choice([0, 30])
+        history = {"limit": random.choice([100, 100, 100, 3, 1, 0]), "ttlSecondsAfterFinished": ttl}
+        known = self.server.deployments.get(key)
+        uid = known.model.metadata.uid if known else f"deployment-{self.server.next_version()}"
+        metadata = {"name": name, "namespace": namespace, "uid": uid, "generation": 1, "creationTimestamp": self.agenda.now}
+        spec = self.template(**{"history": history, **fields})
+        found = FlowDeployment.model_validate({"metadata": metadata, "spec": spec})
+        if problem is not None:
+            found = found.model_copy(update={"spec": FlowDeployment.model_validate({"metadata": metadata, "spec": {}}).spec})
+        else:
+            self.referee.templates[key].append(found.spec)
+        self.server.apply_deployment(Stored(found, problem))
+
+    def _create_some_run(self) -> None:
         random = self.random
+        namespace = random.choice(self.namespaces)
+        what = random.choices(["d", "inline", "gone"], [75, 22, 3])[0]
+        spec: dict[str, Any] = {"template": self.template()} if what == "inline" else {"deployment": what}
         if random.random() < 0.2:
-            return _CALM
-        return Weather(
+            spec["scheduledTime"] = self.agenda.now + timedelta(seconds=random.uniform(0, 120))
+        spec |= {"suspend": random.random() < 0.05, "cancel": random.random() < 0.02}
+        if self._number and random.random() < 0.3:
+            spec["resumeFrom"] = f"r{random.randrange(1, self._number + 1)}"
+            self.seen["resumeFrom"] += 1
+        self.create_run(namespace, spec)
+
+    def create_run(
+        self, namespace: str, spec: dict[str, Any], *, problem: ObjectProblem | None = None, raw_spec: dict[str, Any] | None = None
+    ) -> Name:
+        """What a user applies; `raw_spec` is what readers get instead of `spec`."""
+        self._number += 1
+        key = namespace, f"r{self._number}"
+        metadata = {
+            "name": key[1],
+            "namespace": namespace,
+            "uid": f"run-{self.server.next_version()}",
+            "generation": 1,
+            "creationTimestamp": self.agenda.now,
+        }
+        if not self.server.namespace(namespace).terminating:
+            self.server.create_run(Stored(FlowRun.model_validate({"metadata": metadata, "spec": spec}), problem, raw_spec))
+            self.agenda.after(10.0, lambda: self._check_that_it_says_something(key, metadata["uid"]))
+        return key
+
+    def _check_that_it_says_something(self, key: Name, uid: str) -> None:
+        """Within seconds a run has a state, and if it is due and has not started, a reason to read."""
+        stored = self.server.runs.get(key)
+        calm = self.faults == CALM and len(self.operators) == 1 and self.agenda.seconds - self.operators[0].started > 10
+        if stored is None or stored.model.metadata.uid != uid or not calm or stored.filler:
+            return
+        state = stored.model.status.state
+        self.referee.demand(state is not None, f"{key[1]} has no state 10 s after it was created")
+        due = stored.model.spec.scheduled_time
+        if state is not None and state.type == "SCHEDULED" and (due is None or due < self.agenda.now - timedelta(seconds=5)):
+            self.referee.demand(bool(state.reason), f"{key[1]} does not say why it waits")
+
+    def _faults(self) -> Faults:
+        random = self.random
+        if random.random() < 0.25:
+            return CALM
+        return Faults(
             lost=random.choice([0, 0.05, 0.3]),
             late=random.choice([0, 0.1, 0.5]),
             twice=random.choice([0, 0.1]),
             failing=random.choice([0, 0.02, 0.2]),
+            hanging=random.choice([0, 0, 0.02]),
             deadly=random.choice([0, 0.01, 0.1]),
         )
 
-    def _operator(self) -> Operator:
+    # Operators.
+
+    def start_operator(self) -> None:
+        """Another process, unless it was uninstalled meanwhile."""
+        if self.uninstalled_at is not None:
+            return
         skew = self.random.choice([0, 0, 0, -1.5, 1.5])
-        operator = Operator(self.agenda, self.server, self.random, self.weather, self.settings, skew)
+        operator = Operator(self.cluster, self.faults, self.settings, skew)
         self.past.append(operator)
+        self.referee.waiting.note_start()
+        self.operators.append(operator)
         self.agenda.after(1.0, lambda: self._nurse(operator))
-        return operator
 
     def _nurse(self, operator: Operator) -> None:
         """Kubernetes starts it anew when it died."""
@@ -126,120 +231,30 @@ class Story:
             self.agenda.after(1.0, lambda: self._nurse(operator))
         elif operator in self.operators:
             self.operators.remove(operator)
-            self.operators.append(self._operator())
+            self.agenda.after(self.respawn_seconds - 1.0, self.start_operator)
 
-    def _create_run(self) -> None:
-        random = self.random
-        due = START + timedelta(seconds=random.uniform(0, 120)) if random.random() < 0.2 else None
-        metadata = {"name": _NAME, "uid": "u", "generation": 1, "creationTimestamp": START}
-        spec = {"deployment": "d", "suspend": random.random() < 0.05, "cancel": random.random() < 0.02, "scheduledTime": due}
-        self.server.create_run(FlowRun.model_validate({"metadata": metadata, "spec": spec}))
+    def was_served(self, seconds: float) -> bool:
+        """True if there was an operator for the last `seconds`, but for restarts."""
+        return self.uninstalled_at is None and self.agenda.seconds - self.unserved_until > seconds
 
-    def _mirror(self, kind: str, name: str, found: Any) -> None:
-        """The API has the whole history of a finished run that is to go: it lets go of it."""
-        if kind != "run" or found is None or found.metadata.deletion_timestamp is None or not found.status.is_terminal:
-            return
-        version = int(found.metadata.resource_version)
-        self.agenda.after(self.random.expovariate(1 / 5), lambda: self._release(name, version))
-
-    def _release(self, name: str, version: int) -> None:
-        run = self.server.runs.get(name)
-        if run is not None and int(run.metadata.resource_version) == version and names.MIRROR_FINALIZER in run.metadata.finalizers:
-            self.server.set_finalizers(name, version, ())
-
-    # What people and chance do.
-
-    def _fate(self) -> None:
-        random = self.random
-        whens = sorted(random.uniform(0, _TROUBLED_SECONDS * 0.8) for _ in range(random.choice([0, 0, 1, 2, 4])))
-        for when in whens:
-            self.agenda.after(when, self._meddle)
-        if random.random() < 0.4:
-            self.server.watchers.append(self._in_the_way)
-        for _ in range(random.choice([0, 0, 1, 3])):
-            self.agenda.after(random.uniform(0, _TROUBLED_SECONDS), self._kill_operator)
-        if random.random() < 0.15:
-            self.agenda.after(random.uniform(0, 60), lambda: self._quota(open_=False))
-            self.agenda.after(random.uniform(60, 200), lambda: self._quota(open_=True))
-        if self.overlapping:
-            self.agenda.after(random.uniform(0, 100), lambda: self.operators.append(self._operator()))
-            self.agenda.after(random.uniform(100, _TROUBLED_SECONDS), self._one_is_enough)
-
-    def _meddle(self) -> None:
-        """One thing that people do."""
-        self.random.choices([self._cancel, self._suspend, self._resume, self._delete, self._kill_pod, self._rerun], [2, 4, 4, 1, 4, 4])[0]()
-
-    def _in_the_way(self, kind: str, _: str, found: Any) -> None:
-        """At the very moment at which a pod is made, its end is written or a wish is heard, something else happens."""
-        random = self.random
-        if found is None or self.agenda.seconds > _TROUBLED_SECONDS or random.random() > (0.1 if kind == "pod" else 0.04):
-            return
-        action = random.choices([self._meddle, self._kill_operator, self._suspend, self._resume, self._rerun], [4, 2, 1, 3, 2])[0]
-        self.agenda.after(random.choice([random.uniform(0, 0.1), random.uniform(0, 5)]), lambda: self._while_troubled(action))
-
-    def _while_troubled(self, action: Callable[[], None]) -> None:
-        if self.agenda.seconds < _TROUBLED_SECONDS:
-            action()
-
-    def _wish(self, change: Callable[[Any], Any]) -> None:
-        if _NAME in self.server.runs:
-            self.server.change_spec(_NAME, change)
-
-    def _cancel(self) -> None:
-        self._wish(lambda spec: spec.model_copy(update={"cancel": True}))
-
-    def _suspend(self) -> None:
-        self._suspended_since += 1
-        number = self._suspended_since
-        self._wish(lambda spec: spec.model_copy(update={"suspend": True}))
-        self.agenda.after(PATIENCE_SECONDS, lambda: self._check_suspension(number))
-        if self.random.random() < 0.3:
-            self.agenda.after(self.random.uniform(0, 20), lambda: self._while_troubled(self._resume))
-
-    def _resume(self) -> None:
-        self.referee.resumed += 1
-        self._suspended_since += 1
-        self._wish(lambda spec: spec.model_copy(update={"suspend": False}))
-
-    def _rerun(self) -> None:
-        self.referee.reruns += 1
-        self._wish(lambda spec: spec if spec.cancel else spec.model_copy(update={"reruns": self.referee.reruns}))
-
-    def _check_suspension(self, number: int) -> None:
-        if number == self._suspended_since:
-            self.referee.nothing_runs_for(_NAME, "the run is suspended")
-
-    def _delete(self) -> None:
-        run = self.server.runs.get(_NAME)
-        if run is not None:
-            self.server.delete_run(_NAME, run.metadata.uid)
-
-    def _kill_pod(self) -> None:
-        """Somebody deletes a pod by hand, with or without --force."""
-        alive = [pod for pod in self.server.pods.values() if pod.workload.alive]
-        if alive:
-            pod = self.random.choice(alive)
-            if pod.workload.stopping_time is None:
-                self.referee.stopped_by_people.add((pod.owner_uid, pod.workload.attempt))
-            self.server.delete_pod(pod.workload.name, pod.workload.uid, force=self.random.random() < 0.3)
-
-    def _kill_operator(self) -> None:
+    def kill_operator(self) -> None:
+        """It dies, whatever it was doing."""
         if self.operators:
             self.random.choice(self.operators).die()
 
-    def _quota(self, *, open_: bool) -> None:
-        self.server.quota = open_
-
-    def _one_is_enough(self) -> None:
+    def one_is_enough(self) -> None:
+        """The second of two operators ends."""
         for operator in self.operators[1:]:
             self.operators.remove(operator)
             operator.die()
 
     def _calm_down(self) -> None:
-        """No more faults, and nobody holds the run back any more; from now on it has to come to its end."""
-        self.weather = _CALM
-        self.server.quota = True
-        self._resume()
-        self._one_is_enough()
+        """No more faults, and nobody holds a run back any more; from now on all have to come to their end."""
+        self.faults = CALM
+        for action in self.at_calm:
+            action()
+        for key in list(self.server.runs):
+            self.people.resume(key)
+        self.one_is_enough()
         for operator in self.operators:
-            operator.weather = _CALM
+            operator.connection.faults = CALM

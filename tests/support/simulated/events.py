@@ -1,0 +1,23 @@
+"""What the API server in memory reports to its watchers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mintaka_controller.ports import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change; `found` (Stored or Pod) is None for what is gone. The kind `capacity` is a changed quota or LimitRange."""
+
+    kind: Literal["run", "deployment", "workload", "capacity"]
+    key: Name
+    uid: str
+    found: Any = None
+
+
+type Watcher = Callable[[Event], None]
