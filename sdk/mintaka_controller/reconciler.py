@@ -141,7 +141,8 @@ class Reconciler:
 
     async def _create(self, seen: RunObservation, effect: CreateWorkload) -> CreateError | None:
         """Create a workload, unless the run has to wait before it asks for one; why there is none."""
-        context, place = self._context, place_of(context, seen.run)
+        context = self._context
+        place = place_of(context, seen.run)
         held = context.backoff.hold(place, context.ports.clock.now())
         if held is not None:
             return held

@@ -80,10 +80,16 @@ def _stop_replaced(going: Pass) -> None:
 
 
 def _cancel(going: Pass) -> bool:
-    workload = going.workload
-    if workload is not None and workload.end is None:
-        going.stop(workload, "the run is being cancelled")
+    """CANCELLED means that nothing runs any more, no attempt either that was begun without being recorded."""
+    begun = max((workload.attempt for workload in going.seen.workloads.values()), default=0)
+    if begun > going.ledger.status.attempt:
+        going.ledger.update(attempt=begun)
+    running = [other for other in going.seen.workloads.values() if other.end is None]
+    for other in running:
+        going.stop(other, "the run is being cancelled")
+    if running:
         return False
+    workload = going.workload
     if workload is not None:
         return end(going, workload)
     return going.ledger.propose(State(CANCELLED, reason="Cancelled", message=_why_cancelled(going))).accepted

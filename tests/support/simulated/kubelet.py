@@ -12,6 +12,7 @@ from mintaka_core.workloads import Phase, StartIssue
 from simulated.pods import Pod
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from random import Random
 
     from mintaka_controller.ports import Name
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _NEVER = 1e9
 _GRACE_SECONDS = 30.0
-_HOUR = 3600
 
 
 def _crash(reason: str) -> State:
@@ -54,6 +54,7 @@ class Kubelet:
         self._known: set[str] = set()
         self._stopping: set[str] = set()
         self._dead: set[str] = set()
+        self._lags: dict[str, timedelta] = {}
         self.started: dict[str, float] = {}
         self.seen: Counter[str] = Counter()
         server.watchers.append(self._watch)
@@ -82,9 +83,17 @@ class Kubelet:
         self._server.pods.put(replace(pod, workload=replace(pod.workload, **changes)))
         return True
 
-    def _clock(self) -> Any:
-        """The node's clock, in whole seconds as Kubernetes writes times."""
-        return (self._agenda.now + self.skew).replace(microsecond=0)
+    def _clock(self, uid: str) -> datetime:
+        """The node's clock, in whole seconds as Kubernetes writes times, and corrected as far as it is provably behind."""
+        return (self._agenda.now + self.skew).replace(microsecond=0) + self._lags.get(uid, timedelta(0))
+
+    def _bind(self, key: Name, uid: str) -> None:
+        """The scheduler, whose clock is right, binds the pod, and its kubelet begins with it: earlier, if its own clock is behind."""
+        now = self._agenda.now
+        lag = now.replace(microsecond=0) - (now + self.skew).replace(microsecond=0)
+        if lag > timedelta(seconds=1):
+            self._lags[uid] = lag
+        self._see(key, uid, node="node")
 
     # A life.
 
@@ -97,7 +106,7 @@ class Kubelet:
             after(bound, lambda: self._see(key, uid, start_issue=StartIssue("Unschedulable", "no node")))
             bound += random.expovariate(1 / 200)
             start = bound
-        after(bound, lambda: self._see(key, uid, node="node"))
+        after(bound, lambda: self._bind(key, uid))
         match fate:
             case "refused":
                 after(start, lambda: self._refuse(key, uid))
@@ -131,7 +140,7 @@ class Kubelet:
         if uid in self._stopping and self._random.random() < 0.7:
             return
         self.started[uid] = self._agenda.seconds
-        self._see(key, uid, phase=Phase.RUNNING, started_time=self._clock(), start_issue=None)
+        self._see(key, uid, phase=Phase.RUNNING, started_time=self._clock(uid), start_issue=None)
         duration = _NEVER if self._random.random() < 0.06 else self._random.expovariate(1 / 25)
         self._agenda.after(duration, lambda: self._end_by_itself(key, uid))
 
@@ -142,7 +151,7 @@ class Kubelet:
         waiting: dict[str, Any] = {}
         if end.type == PAUSED:
             patience = random.choice([None, timedelta(seconds=random.uniform(1, 60))])
-            waiting = {"suspension": uid, "resume_by": self._clock() + patience if patience else None}
+            waiting = {"suspension": uid, "resume_by": self._clock(uid) + patience if patience else None}
         complete = random.choice([True, True, False, None])
         self._end(key, uid, end, alive=company, retriable=retriable, history_complete=complete, **waiting)
         if company and random.random() < 0.4:
@@ -158,7 +167,7 @@ class Kubelet:
     def _end(self, key: Name, uid: str, end: State, **changes: Any) -> None:
         pod = self._server.pods.find(key, uid)
         if pod is not None and pod.workload.node:
-            values = {"phase": Phase.ENDED, "alive": False, "ended_time": self._clock(), "start_issue": None, "end": end, **changes}
+            values = {"phase": Phase.ENDED, "alive": False, "ended_time": self._clock(uid), "start_issue": None, "end": end, **changes}
             self._see(key, uid, **values)
 
     # A death.

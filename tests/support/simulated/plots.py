@@ -104,6 +104,8 @@ def _webhook(story: Story) -> None:
             if stored is None or stored.model.metadata.uid != uid or stored.model.status.state is None:
                 continue
             state = stored.model.status.state
+            if stored.filler:
+                continue
             stuck = state.type == SCHEDULED and state.reason == "AdmissionUnavailable"
             story.referee.demand(not stuck, f"{key[1]} still waits for a webhook that is up again")
             story.seen["started after the webhook was up"] += not stuck
@@ -224,6 +226,7 @@ def _terminating(story: Story) -> None:
 
 
 def _clocks_off(story: Story) -> None:
+    """The clocks of all nodes are an hour off."""
     story.cluster.kubelet.skew = story.random.choice([-1, 1]) * _HOUR
 
 
@@ -288,5 +291,6 @@ PLOTS = (
     Plot("API away", 0.15, _api_away),
     Plot("operator away", 0.05, _operator_away),
     Plot("namespace terminating", 0.06, _terminating),
+    Plot("clocks off by an hour", 0.08, _clocks_off),
     Plot("uninstall", 0.04, _uninstall),
 )

@@ -23,6 +23,7 @@ _ONLY_ONE_SECONDS = 100.0
 #: A decision is on its way for so long at most.
 _ON_ITS_WAY_SECONDS = 2.0
 _EARLY = timedelta(seconds=5)
+_LATE_SECONDS = 6.0
 
 
 class PodRules:
@@ -64,6 +65,10 @@ class PodRules:
         if before is None:
             self.by_run.setdefault(pod.owner_uid, set()).add(event.uid)
             self._check_new(pod)
+        elif before.owner_uid != pod.owner_uid:
+            self._completed.pop((before.owner_uid, pod.workload.attempt), None)  # it is not the run's any more
+        if pod.workload.started_time and not (before and before.workload.started_time):
+            self._expect_timeout(pod)
         if pod.workload.end is not None:
             attempt = pod.owner_uid, pod.workload.attempt
             ends = self._ends.setdefault(attempt, [])
@@ -71,6 +76,8 @@ class PodRules:
                 ends.append(pod.workload.end)
             if pod.workload.end.type == COMPLETED and not pod.forced:
                 self._completed.setdefault(attempt, self._agenda.seconds)
+        if self._referee.cluster.late and pod.workload.deleted and before is not None and not before.workload.deleted:
+            self.stopped_by_people.add((pod.owner_uid, pod.workload.attempt))
         if before is not None and before.workload.held and not pod.workload.held and event.uid not in self.let_go_by_people:
             self._check_released(pod)
 
@@ -118,6 +125,37 @@ class PodRules:
         going_on = [workload.name for workload in alive if workload.stopping_time is None]
         self._demand(len(going_on) <= 1, f"{going_on} go on beside each other")
 
+    def _timeout(self, run: FlowRun) -> float | None:
+        """How long an attempt of a run may take; None if that is not known for certain."""
+        seconds = {template.timeout_seconds for template in self._referee.wishes(run).templates}
+        return seconds.pop() if len(seconds) == 1 else None
+
+    def _expect_timeout(self, pod: Pod) -> None:
+        """If nothing goes wrong, a pod is asked to stop when its time is over, whatever its node's clock says."""
+        run, begun = self._run(pod.owner_uid), self._agenda.seconds
+        timeout = self._timeout(run) if run else None
+        if timeout is not None:
+            self._agenda.after(timeout + _LATE_SECONDS, lambda: self._check_stopped(pod, begun))
+
+    def _check_stopped(self, pod: Pod, begun: float) -> None:
+        found, run = self._last.get(pod.workload.uid), self._run(pod.owner_uid)
+        if found is None or run is None or not self._referee.was_calm_since(begun) or self._referee.wishes(run).shortened:
+            return
+        over = found.workload.end is not None or found.workload.deleted or run.spec.suspend or found.owner_uid != pod.owner_uid
+        self._demand(over, f"{pod.workload.name} runs although its timeout has passed")
+
+    def _check_timed_out(self, run: FlowRun, transition: TransitionStatus) -> None:
+        """What ends as TimedOut had its time."""
+        timeout = self._timeout(run)
+        started = [
+            self._referee.cluster.kubelet.started[pod.workload.uid]
+            for pod in self._server.pods.of_run(run.metadata.uid)
+            if pod.workload.attempt == transition.attempt and pod.workload.uid in self._referee.cluster.kubelet.started
+        ]
+        if timeout is not None and started:
+            took = self._agenda.seconds - max(started)
+            self._demand(took >= timeout - _EARLY.total_seconds(), f"{run.metadata.name} timed out after {took:.0f} of {timeout} s")
+
     def check_transitions(self, run: FlowRun, fresh: list[TransitionStatus]) -> None:
         """An attempt that completed is recorded as such, unless its run was being cancelled; held pods do not disappear."""
         uid = run.metadata.uid
@@ -128,6 +166,8 @@ class PodRules:
                 self._demand(known, f"{run.metadata.name}: {transition.message}, and its pod was held")
             if transition.from_type not in (PENDING, RUNNING, CANCELLING) or transition.to in (RUNNING, CANCELLING, PENDING):
                 continue
+            if transition.from_type == RUNNING and transition.name == "TimedOut":
+                self._check_timed_out(run, transition)
             completed = self._completed.get((uid, transition.attempt))
             if completed is None or self._agenda.seconds - completed < _ON_ITS_WAY_SECONDS or self._overtaken(run, transition):
                 continue

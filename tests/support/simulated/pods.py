@@ -83,7 +83,7 @@ class Pods:
         name = names.pod_name(metadata.name, attempt)
         if (metadata.namespace, name) in self.by_key:
             raise Exists(name)
-        now = self._server.agenda.now
+        now = self._server.agenda.now.replace(microsecond=0)
         workload = Workload(name, f"pod-{self._server.next_version()}", attempt, Phase.PENDING, now, held=True, reports=reports)
         pod = self.put(Pod((metadata.namespace, metadata.name), metadata.uid, 0, workload, resumed_from))
         if not self._server.has_run(metadata.uid):
@@ -119,32 +119,25 @@ class Pods:
         pod = self.find(key, uid)
         if pod is None:
             raise Missing(str(key))
-        workload, now = pod.workload, self._server.agenda.now
-        if force and not pod.final:
-            return self._end(pod, "ForceDeleted", never_ran=False)
-        if workload.deleted:
+        workload, now = pod.workload, self._server.agenda.now.replace(microsecond=0)
+        if workload.deleted and not force:
             return pod
+        if not workload.deleted:
+            workload = replace(workload, deleted=True, stopping_time=now + GRACE, ended_unasked=workload.end is not None)
         if workload.end is not None and not workload.alive:
-            return self._finalize(replace(pod, workload=replace(workload, deleted=True, stopping_time=now)))
+            return self._finalize(replace(pod, workload=replace(workload, stopping_time=now)))
+        if force and not pod.final:
+            return self._end(replace(pod, workload=workload, forced=True), "ForceDeleted")
         if not workload.node:
-            return self._end(pod, "PodDeleted", never_ran=True)
-        return self.put(replace(pod, workload=replace(workload, deleted=True, stopping_time=now + GRACE)))
+            return self._end(replace(pod, workload=workload), "PodDeleted")
+        return self.put(replace(pod, workload=workload))
 
-    def _end(self, pod: Pod, reason: str, *, never_ran: bool) -> Pod | None:
+    def _end(self, pod: Pod, reason: str) -> Pod | None:
         """Deleted without waiting for a kubelet: because none has it, or because nobody waits for it."""
-        workload, now = pod.workload, self._server.agenda.now
+        workload, now = pod.workload, self._server.agenda.now.replace(microsecond=0)
         end = workload.end or State(CRASHED, reason=reason, message="it was deleted")
-        workload = replace(
-            workload,
-            phase=Phase.ENDED,
-            alive=False,
-            end=end,
-            never_ran=never_ran if workload.end is None else workload.never_ran,
-            deleted=True,
-            stopping_time=workload.stopping_time or now,
-            start_issue=None,
-        )
-        return self._finalize(replace(pod, workload=workload, forced=not never_ran))
+        ended = replace(workload, phase=Phase.ENDED, alive=False, end=end, stopping_time=now, start_issue=None)
+        return self._finalize(replace(pod, workload=ended))
 
     def _finalize(self, pod: Pod) -> Pod | None:
         """Its deletion is complete: it goes, unless something holds it."""

@@ -46,7 +46,7 @@ class MemoryResources:
     def _create_run(self, manifest: Document) -> Snapshot:
         owner = manifest["metadata"]["ownerReferences"][0]["uid"]
         now = self._server.agenda.now
-        metadata = {**manifest["metadata"], "uid": f"run-{self._server.next_version()}", "generation": 1, "creationTimestamp": now}
+        metadata = {**manifest["metadata"], "uid": f"run-{self._server.next_version()}", "generation": 1, "creationTimestamp": now.replace(microsecond=0)}
         return self._server.create_run(Stored(FlowRun.model_validate({**manifest, "metadata": metadata}), owner_uid=owner)).snapshot
 
     async def write_run_status(self, run: FlowRun, version: str, status: FlowRunStatus) -> Snapshot:
@@ -162,7 +162,7 @@ class MemorySources:
 class MemorySchemas:
     """Every value obeys."""
 
-    async def violations(self, schema: dict[str, Any], value: Any, name: str, *, tenant: str) -> list[Violation]:  # noqa: ARG002 - a port
+    async def violations(self, schema: dict[str, Any], value: Any, name: str, *, namespace: str) -> list[Violation]:  # noqa: ARG002 - a port
         """None."""
         return []
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus
 from mintaka_core.rules import ORDER
-from mintaka_core.states import CANCELLED, COMPLETED, PAUSED, RUNNING, SCHEDULED, SUSPENDED_ITSELF, TERMINAL
+from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, PAUSED, RUNNING, SCHEDULED, SUSPENDED_ITSELF, TERMINAL
 from simulated.pod_rules import PodRules
 from simulated.waiting_rules import WaitingRules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.ports import Name
     from mintaka_core.resources import FlowRun, FlowTemplate
     from mintaka_core.resources.runs import TransitionStatus
@@ -53,6 +55,8 @@ class Referee:
         self.cluster = cluster
         self.overlapping = overlapping
         self.stripped = False
+        #: True if there was one operator since that time (seconds) and nothing went wrong around it.
+        self.was_calm_since: Callable[[float], bool] = lambda _seconds: False
         self.runs: dict[str, Wishes] = {}
         #: Every template that a deployment of that name ever had: attempts may be made from any of them.
         self.templates: dict[Name, list[FlowTemplate]] = defaultdict(list)
@@ -135,6 +139,8 @@ class Referee:
         pauses = len([transition for transition in wishes.history if transition.to == PAUSED])
         allowed = 1 + status.failures + status.crashes + status.rejections + pauses + wishes.resumed + status.reruns
         late = run.metadata.uid in self.pods.late
+        # The last attempt of a run that was cancelled may have begun without being recorded as a retry.
+        allowed += status.is_terminal or (status.state is not None and status.state.type == CANCELLING)
         self.demand(status.attempt <= allowed or self.overlapping or late, f"attempt {status.attempt} where {allowed} are accounted for")
         if retries and all(each.on_crash.reasons for each in retries):
             reasons = {reason for each in retries for reason in each.on_crash.reasons}

@@ -183,7 +183,7 @@ class Server:
             return None
         if metadata.deletion_timestamp is not None:
             return stored
-        metadata = metadata.model_copy(update={"deletion_timestamp": self.agenda.now, "generation": metadata.generation + 1})
+        metadata = metadata.model_copy(update={"deletion_timestamp": self.agenda.now.replace(microsecond=0), "generation": metadata.generation + 1})
         return self._put_run(stored.with_model(stored.model.model_copy(update={"metadata": metadata})))
 
     def write_tombstone(self, uid: str, document: dict[str, Any]) -> None:

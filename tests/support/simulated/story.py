@@ -50,10 +50,12 @@ class Story:
             logs_kept=self.settings.mirrored and self.settings.retention is not None,
             overlapping=self.overlapping,
         )
+        self.referee.was_calm_since = self.was_calm_since
         self.faults = self._faults()
         self.troubled_seconds = TROUBLED_SECONDS
         self.respawn_seconds = 1.0
         self.unserved_until = 0.0
+        self.calm_since = 0.0
         self.uninstalled_at: float | None = None
         self.seen: Counter[str] = Counter()
         self.at_calm: list[Callable[[], None]] = []
@@ -180,7 +182,7 @@ class Story:
             "namespace": namespace,
             "uid": f"run-{self.server.next_version()}",
             "generation": 1,
-            "creationTimestamp": self.agenda.now,
+            "creationTimestamp": self.agenda.now.replace(microsecond=0),
         }
         if not self.server.namespace(namespace).terminating:
             self.server.create_run(Stored(FlowRun.model_validate({"metadata": metadata, "spec": spec}), problem, raw_spec))
@@ -190,7 +192,7 @@ class Story:
     def _check_that_it_says_something(self, key: Name, uid: str) -> None:
         """Within seconds a run has a state, and if it is due and has not started, a reason to read."""
         stored = self.server.runs.get(key)
-        calm = self.faults == CALM and len(self.operators) == 1 and self.agenda.seconds - self.operators[0].started > 10
+        calm = self.was_calm_since(self.agenda.seconds - 10.0)
         if stored is None or stored.model.metadata.uid != uid or not calm or stored.filler:
             return
         state = stored.model.status.state
@@ -237,6 +239,11 @@ class Story:
         """True if there was an operator for the last `seconds`, but for restarts."""
         return self.uninstalled_at is None and self.agenda.seconds - self.unserved_until > seconds
 
+    def was_calm_since(self, seconds: float) -> bool:
+        """True if there was one operator since that time and nothing went wrong around it."""
+        calm = self.faults == CALM and self.uninstalled_at is None and seconds > self.calm_since
+        return calm and len(self.operators) == 1 and self.operators[0].alive and self.operators[0].started < seconds
+
     def kill_operator(self) -> None:
         """It dies, whatever it was doing."""
         if self.operators:
@@ -251,6 +258,7 @@ class Story:
     def _calm_down(self) -> None:
         """No more faults, and nobody holds a run back any more; from now on all have to come to their end."""
         self.faults = CALM
+        self.calm_since = self.agenda.seconds + 25.0  # when what was lost before is healed
         for action in self.at_calm:
             action()
         for key in list(self.server.runs):

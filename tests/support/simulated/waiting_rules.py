@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core.states import SCHEDULED
+from simulated.agenda import START
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,5 +105,6 @@ def _together(one: Refusal, other: Refusal) -> bool:
     return one.namespace == other.namespace and one.transient == other.transient
 
 
-def _age(run: FlowRun) -> tuple[datetime | None, str]:
-    return run.spec.scheduled_time or run.metadata.creation_timestamp, run.metadata.uid
+def _age(run: FlowRun) -> datetime:
+    """Of runs of the same second any may be first."""
+    return run.spec.scheduled_time or run.metadata.creation_timestamp or START
