@@ -54,34 +54,37 @@ class Resync:
         while True:
             await asyncio.sleep(max(self._context.settings.relist.total_seconds(), _SHARE * self.duration))
             started, self._waited = time(), 0.0
-            try:
-                missed = await self.heal()
-            except PortError as error:
-                _logger.warning("comparing with the cluster failed: %s", error)
-                continue
-            finally:
-                self.duration = time() - started - self._waited
-            self._deaf_rounds = self._deaf_rounds + 1 if missed else 0
+            missed = await self.heal()
+            self.duration = time() - started - self._waited
+            if missed is not None:
+                self._deaf_rounds = self._deaf_rounds + 1 if missed else 0
             self._sweep()
 
-    async def heal(self) -> int:
-        """One round; how many changes no watch had reported."""
-        missed = 0
+    async def heal(self) -> int | None:
+        """One round; how many changes no watch had reported, None if a kind could not be listed. The others are healed all the same."""
+        missed, failed = 0, False
         for kind in KINDS:
-            suspects = await self._differences(kind)
-            if not suspects:
-                continue
-            await asyncio.sleep(_ON_THE_WAY_SECONDS)
-            self._waited += _ON_THE_WAY_SECONDS
-            healed = 0
-            for key, listed in suspects.items():
-                healed += self._differs(kind, key, listed) and await self._heal(kind, key)
-            if healed:
-                self._context.ports.telemetry.missed(kind, healed)
-            missed += healed
+            try:
+                suspects = await self._differences(kind)
+            except PortError as error:
+                _logger.warning("comparing each %s with the cluster failed: %s", kind, error)
+                failed = True
+            else:
+                missed += await self._heal_all(kind, suspects) if suspects else 0
         if missed:
             _logger.warning("%d changes had been missed by the watches and were read again", missed)
-        return missed
+        return None if failed else missed
+
+    async def _heal_all(self, kind: str, suspects: dict[Name, int]) -> int:
+        """Read what still differs after a while; how many of them were news."""
+        await asyncio.sleep(_ON_THE_WAY_SECONDS)
+        self._waited += _ON_THE_WAY_SECONDS
+        healed = 0
+        for key, listed in suspects.items():
+            healed += self._differs(kind, key, listed) and await self._heal(kind, key)
+        if healed:
+            self._context.ports.telemetry.missed(kind, healed)
+        return healed
 
     def _sweep(self) -> None:
         """A finished run must have no workload that lives. The others are reconciled in turns: ten thousand healthy runs in each

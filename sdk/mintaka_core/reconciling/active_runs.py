@@ -41,6 +41,9 @@ def follow(going: Pass, state: State) -> bool:
         going.ledger.keep_going()
     if state.type == PENDING and _record_start_issue(going, state, workload):
         return True
+    if state.type == RUNNING and going.ledger.status.next_time is None and state.time is not None:
+        # Its deployment was missing or could not be read when it began to run.
+        going.ledger.update(next_time=_run_deadline(going, state.time))
     if going.ledger.status.next_time is not None:
         _watch_clock(going, state, workload, going.ledger.status.next_time)
     return False
@@ -93,12 +96,14 @@ def _running(going: Pass, state: State, workload: Workload) -> bool:
     started = min(max(workload.started_time or workload.ended_time or going.now, pending_since), going.now)
     if not going.ledger.propose(State(RUNNING, time=started)).accepted:
         return False
-    timeout = going.seen.template.timeout_seconds if going.seen.template else None
-    going.ledger.update(
-        start_time=going.ledger.status.start_time or started,
-        next_time=started + timedelta(seconds=timeout) if timeout else None,
-    )
+    going.ledger.update(start_time=going.ledger.status.start_time or started, next_time=_run_deadline(going, started))
     return True
+
+
+def _run_deadline(going: Pass, started: datetime) -> datetime | None:
+    """Until when the attempt may run; None: for ever, or what to run is not known at present."""
+    timeout = going.seen.template.timeout_seconds if going.seen.template else None
+    return started + timedelta(seconds=timeout) if timeout else None
 
 
 def _record_start_issue(going: Pass, state: State, workload: Workload) -> bool:

@@ -100,7 +100,8 @@ class PodRules:
         self._demand(not run.status.is_terminal or wishes.reruns > run.status.reruns, f"{name} was created for a run that is over")
         self._demand(run.status.attempt + 1 == pod.workload.attempt, f"{name} was created in attempt {run.status.attempt}")
         since = self._agenda.seconds - wishes.suspended_at
-        self._demand(not run.spec.suspend or since < _NOTICED_SECONDS, f"{name} was created {since:.0f} s after the run was suspended")
+        noticed = _NOTICED_SECONDS * self._referee.waiting.asked_again
+        self._demand(not run.spec.suspend or since < noticed, f"{name} was created {since:.0f} s after the run was suspended")
         due = run.spec.scheduled_time
         self._demand(due is None or self._agenda.now >= due - _EARLY, f"{name} was created before the run is due")
         usable = not any(stored.problem or stored.spec for stored in self._server.runs.values() if stored.model is run)
@@ -127,6 +128,10 @@ class PodRules:
 
     def _timeout(self, run: FlowRun) -> float | None:
         """How long an attempt of a run may take; None if that is not known for certain."""
+        if run.spec.deployment:
+            stored = self._server.deployments.get((run.metadata.namespace, run.spec.deployment))
+            if stored is None or stored.problem:
+                return None
         seconds = {template.timeout_seconds for template in self._referee.wishes(run).templates}
         return seconds.pop() if len(seconds) == 1 else None
 
@@ -140,6 +145,8 @@ class PodRules:
     def _check_stopped(self, pod: Pod, begun: float) -> None:
         found, run = self._last.get(pod.workload.uid), self._run(pod.owner_uid)
         if found is None or run is None or not self._referee.was_calm_since(begun) or self._referee.wishes(run).shortened:
+            return
+        if self._timeout(run) is None:
             return
         over = found.workload.end is not None or found.workload.deleted or run.spec.suspend or found.owner_uid != pod.owner_uid
         self._demand(over, f"{pod.workload.name} runs although its timeout has passed")

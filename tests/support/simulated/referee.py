@@ -51,7 +51,7 @@ class Wishes:
 class Referee:
     """Watches the server without lag. `overlapping`: two operators may write at one time; `stripped`: finalizers were taken off by force."""
 
-    def __init__(self, cluster: Cluster, *, workers: int, logs_kept: bool, overlapping: bool) -> None:
+    def __init__(self, cluster: Cluster, *, logs_kept: bool, overlapping: bool) -> None:
         self.cluster = cluster
         self.overlapping = overlapping
         self.stripped = False
@@ -63,7 +63,7 @@ class Referee:
         #: Where the results are of runs that ended, by the name that they have or had.
         self.sources: dict[Name, set[str]] = defaultdict(set)
         self.pods = PodRules(self, logs_kept=logs_kept)
-        self.waiting = WaitingRules(self, workers)
+        self.waiting = WaitingRules(self)
         cluster.server.watchers.append(self._watch)
 
     def wishes(self, run: FlowRun) -> Wishes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_controller.context import ControllerSettings
 from mintaka_core.reconciling.observation import Retention
-from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
+from mintaka_core.resources import FlowDeployment, FlowRun
 from simulated import plots
 from simulated.cluster import Cluster
 from simulated.faults import CALM, Faults
@@ -46,12 +46,15 @@ class Story:
         self.settings = self._settings()
         self.referee = Referee(
             self.cluster,
-            workers=self.settings.workers,
             logs_kept=self.settings.mirrored and self.settings.retention is not None,
             overlapping=self.overlapping,
         )
         self.referee.was_calm_since = self.was_calm_since
         self.faults = self._faults()
+        # A request whose answer got lost is made again.
+        asked_again = 2 if self.faults.failing or self.faults.hanging else 1
+        self.referee.waiting.asked_at_once = asked_again * self.settings.workers
+        self.referee.waiting.asked_again = asked_again
         self.troubled_seconds = TROUBLED_SECONDS
         self.respawn_seconds = 1.0
         self.unserved_until = 0.0
@@ -95,6 +98,7 @@ class Story:
             plots.leave(self)
             return
         self._calm_down()
+        self.agenda.go_to(self.troubled_seconds + 2 * RELIST_SECONDS)  # schedules that were suspended may still create a run
         self.agenda.go_to(self.troubled_seconds + _PATIENCE_AFTER, until=self._over)
         self.referee.nothing_waits()
         for key in list(self.server.runs):

@@ -27,10 +27,13 @@ _ASKED_AFTER_AN_END = 3
 
 
 class WaitingRules:
-    """`started` is when the present operator started (None: there are two, or none)."""
+    """`started` is when the present operator started (None: there was none yet); `asked_at_once` is how many of its workers may ask
+    before the first refusal, `asked_again` how often one question may be asked.
+    """
 
-    def __init__(self, referee: Referee, workers: int) -> None:
-        self._referee, self._workers = referee, workers
+    def __init__(self, referee: Referee) -> None:
+        self._referee = referee
+        self.asked_at_once = self.asked_again = 1
         self._server, self._agenda = referee.cluster.server, referee.cluster.agenda
         self.started: float | None = None
         self._starts: list[float] = []
@@ -45,7 +48,7 @@ class WaitingRules:
         self._starts.append(self._agenda.seconds)
 
     def _watch(self, event: Event) -> None:
-        if event.kind == "capacity" or event.kind == "deployment":
+        if event.kind in {"capacity", "deployment"}:
             self._freed.append((self._agenda.seconds, event.key[0]))
         elif event.kind == "workload":
             pod: Pod | None = event.found
@@ -98,7 +101,7 @@ class WaitingRules:
         freed = sum(begin < moment < end and namespace == refusal.namespace for moment, namespace in self._freed)
         by_itself = _ASKED_IN_AN_OUTAGE if refusal.transient else _ASKED_BY_A_LANE
         lanes = 1 if refusal.transient else len({each.lane for each in window})
-        return starts * (self._workers + by_itself * lanes) + freed * lanes * _ASKED_AFTER_AN_END
+        return starts * (self.asked_at_once + by_itself * lanes * self.asked_again) + freed * lanes * _ASKED_AFTER_AN_END * self.asked_again
 
 
 def _together(one: Refusal, other: Refusal) -> bool:
