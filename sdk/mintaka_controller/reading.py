@@ -42,7 +42,11 @@ def parse_run(raw: bytes) -> tuple[FlowRun, ObjectProblem | None]:
         return FlowRun.model_validate_json(raw), None
     except ValidationError as error:
         problem = ObjectProblem("InvalidResource", f"not a valid FlowRun: {invalid_fields(error)}")
-        invalid = {each["loc"][1] for each in error.errors(include_url=False, include_input=False) if each["loc"][:1] == ("spec",) and each["loc"][1:]}
+        invalid = {
+            each["loc"][1]
+            for each in error.errors(include_url=False, include_input=False)
+            if each["loc"][:1] == ("spec",) and each["loc"][1:]
+        }
     document = orjson.loads(raw)
     spec, status = document.get("spec"), document.get("status") or {}
     # The wishes to cancel it, to suspend it or to run it again still count.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from mintaka_controller.ports import Name
+from mintaka_controller.ports import Name
 
 
 @dataclass(frozen=True, slots=True)

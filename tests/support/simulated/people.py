@@ -51,7 +51,13 @@ class People:
         if random.random() > (0.1 if event.kind == "workload" else 0.04):
             return
         key = event.key if event.kind == "run" else event.found.run
-        wishes: list[Callable[[Name], None]] = [lambda _: self.meddle(), lambda _: story.kill_operator(), self.suspend, self.resume, self.rerun]
+        wishes: list[Callable[[Name], None]] = [
+            lambda _: self.meddle(),
+            lambda _: story.kill_operator(),
+            self.suspend,
+            self.resume,
+            self.rerun,
+        ]
         wish = random.choices(wishes, [4, 2, 1, 3, 2])[0]
         self._agenda.after(random.choice([random.uniform(0, 0.1), random.uniform(0, 5)]), lambda: self._while_troubled(wish, key))
 
@@ -99,7 +105,7 @@ class People:
             self._server.change_spec(key, reruns=wishes.reruns)
 
     def delete(self, key: Name) -> None:
-        """kubectl delete flowrun."""
+        """Kubectl delete flowrun."""
         stored = self._server.runs.get(key)
         if stored is not None:
             self._server.delete_run(key, stored.model.metadata.uid)

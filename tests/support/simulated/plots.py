@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import ObjectProblem
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CRASHED, SCHEDULED
 from mintaka_core.workloads import CreateError, CreateErrorKind
 from simulated.faults import CALM
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from simulated.story import Story
+from simulated.story import Story
 
 _HOUR = timedelta(hours=1)
 

@@ -206,7 +206,11 @@ class PodRules:
 
     def nothing_is_held(self) -> None:
         """In the end no deleted pod is held."""
-        held = [name for (_, name), pod in self._server.pods.by_key.items() if pod.workload.held and pod.workload.deleted and not pod.workload.alive]
+        held = [
+            name
+            for (_, name), pod in self._server.pods.by_key.items()
+            if pod.workload.held and pod.workload.deleted and not pod.workload.alive
+        ]
         self._demand(not held, f"{held} are deleted and held")
 
     def nothing_outlives(self, retention: Retention, slack: timedelta) -> None:

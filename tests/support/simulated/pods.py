@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mintaka_controller.ports import CreateRefused, Exists, Missing, OwnedWorkload
+from mintaka_controller.ports import CreateRefused, Exists, Missing, Name, OwnedWorkload
 from mintaka_core import names
 from mintaka_core.states import CRASHED, State
 from mintaka_core.workloads import CreateError, CreateErrorKind, Phase, Workload
 from simulated.events import Event
 
 if TYPE_CHECKING:
-    from mintaka_controller.ports import Name
     from mintaka_core.resources import FlowRun
     from simulated.server import Server
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from mintaka_core.workloads import StartIssue
 from simulated.server import Stored
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
     from mintaka_core.json_schema import Violation
@@ -46,7 +46,12 @@ class MemoryResources:
     def _create_run(self, manifest: Document) -> Snapshot:
         owner = manifest["metadata"]["ownerReferences"][0]["uid"]
         now = self._server.agenda.now
-        metadata = {**manifest["metadata"], "uid": f"run-{self._server.next_version()}", "generation": 1, "creationTimestamp": now.replace(microsecond=0)}
+        metadata = {
+            **manifest["metadata"],
+            "uid": f"run-{self._server.next_version()}",
+            "generation": 1,
+            "creationTimestamp": now.replace(microsecond=0),
+        }
         return self._server.create_run(Stored(FlowRun.model_validate({**manifest, "metadata": metadata}), owner_uid=owner)).snapshot
 
     async def write_run_status(self, run: FlowRun, version: str, status: FlowRunStatus) -> Snapshot:
@@ -76,7 +81,7 @@ class MemoryResources:
         left = await self._connection.write("delete_run", uid, lambda: self._server.delete_run(key, uid, version))
         return left.snapshot if left else None
 
-    async def write_tombstone(self, key: Name, uid: str, document: Document) -> None:
+    async def write_tombstone(self, key: Name, uid: str, document: Document) -> None:  # noqa: ARG002 - the signature of the port
         """Keep the last state of a run. Raises Exists, Rejected."""
         await self._connection.write("write_tombstone", uid, lambda: self._server.write_tombstone(uid, document))
 
@@ -103,7 +108,9 @@ class MemoryWorkloads:
         """Delete a pod."""
         try:
             left = await self._connection.write(
-                "stop(force)" if force else "stop", self._owner(namespace, name), lambda: self._pods.delete((namespace, name), uid, force=force)
+                "stop(force)" if force else "stop",
+                self._owner(namespace, name),
+                lambda: self._pods.delete((namespace, name), uid, force=force),
             )
         except Missing:
             return None
@@ -133,7 +140,7 @@ class MemoryWorkloads:
         pod = self._pods.by_key.get((namespace, name))
         return pod.owner_uid if pod else ""
 
-    async def find_start_issue(self, namespace: str, workload: Workload) -> StartIssue | None:
+    async def find_start_issue(self, namespace: str, workload: Workload) -> StartIssue | None:  # noqa: ARG002 - the signature of the port
         """The pod's last warning event; every second pod has one."""
         found = StartIssue("FailedMount", "there is no such volume", timedelta(0)) if workload.uid[-1] in "02468" else None
         return await self._connection.call("find_start_issue", lambda: found)

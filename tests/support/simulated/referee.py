@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus
+from mintaka_controller.ports import Name
+from mintaka_core.resources import FlowRun, FlowTemplate
+from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, TransitionStatus
 from mintaka_core.rules import ORDER
 from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, PAUSED, RUNNING, SCHEDULED, SUSPENDED_ITSELF, TERMINAL
 from simulated.pod_rules import PodRules
@@ -15,10 +16,8 @@ from simulated.waiting_rules import WaitingRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
-    from mintaka_controller.ports import Name
-    from mintaka_core.resources import FlowRun, FlowTemplate
-    from mintaka_core.resources.runs import TransitionStatus
     from mintaka_core.states import StateType
     from simulated.cluster import Cluster
     from simulated.events import Event
@@ -114,11 +113,16 @@ class Referee:
         self.demand(len(new.transitions) <= TRANSITIONS_KEPT, "too many transitions are kept")
         fresh = [transition for transition in new.transitions if transition.sequence > old.sequence]
         expected = list(range(old.sequence + 1, new.sequence + 1))
-        self.demand([transition.sequence for transition in fresh] == expected, f"{name}: sequences jump from {old.sequence} to {new.sequence}")
+        self.demand(
+            [transition.sequence for transition in fresh] == expected, f"{name}: sequences jump from {old.sequence} to {new.sequence}"
+        )
         kept = [transition for transition in new.transitions if transition.sequence <= old.sequence]
         past = list(old.transitions)[-len(kept) :] if kept else []
         if wishes.shortened:
-            kept, past = [each.model_copy(update={"message": ""}) for each in kept], [each.model_copy(update={"message": ""}) for each in past]
+            kept, past = (
+                [each.model_copy(update={"message": ""}) for each in kept],
+                [each.model_copy(update={"message": ""}) for each in past],
+            )
         self.demand(kept == past, f"{name}: the past was rewritten")
         type_, time = (old.state.type, old.state.time) if old.state else (None, None)
         for transition in fresh:

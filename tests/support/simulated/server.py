@@ -13,14 +13,14 @@ import orjson
 
 from mintaka_controller.ports import Conflict, Exists, Listed, Missing, Name, ObjectProblem, Rejected, Snapshot
 from mintaka_core.resources import FlowDeployment, FlowRun
+from mintaka_core.workloads import CreateError
+from simulated.agenda import Agenda
 from simulated.events import Event, Watcher
 from simulated.pods import Pods
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowDeploymentStatus, FlowRunStatus
     from mintaka_core.resources.model import Metadata
-    from mintaka_core.workloads import CreateError
-    from simulated.agenda import Agenda
 
 _COLLECTION_SECONDS = 2.0
 _TERMINATION_SECONDS = 5.0
@@ -183,7 +183,9 @@ class Server:
             return None
         if metadata.deletion_timestamp is not None:
             return stored
-        metadata = metadata.model_copy(update={"deletion_timestamp": self.agenda.now.replace(microsecond=0), "generation": metadata.generation + 1})
+        metadata = metadata.model_copy(
+            update={"deletion_timestamp": self.agenda.now.replace(microsecond=0), "generation": metadata.generation + 1}
+        )
         return self._put_run(stored.with_model(stored.model.model_copy(update={"metadata": metadata})))
 
     def write_tombstone(self, uid: str, document: dict[str, Any]) -> None:

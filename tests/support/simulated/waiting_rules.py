@@ -80,9 +80,10 @@ class WaitingRules:
             return False
         if spec.suspend or spec.cancel or run.metadata.deletion_timestamp is not None:
             return False
-        return state.time <= self._agenda.now - timedelta(seconds=_SETTLED_SECONDS) and self._agenda.seconds - started > _SETTLED_SECONDS + (
-            self._agenda.now - state.time
-        ).total_seconds()
+        return (
+            state.time <= self._agenda.now - timedelta(seconds=_SETTLED_SECONDS)
+            and self._agenda.seconds - started > _SETTLED_SECONDS + (self._agenda.now - state.time).total_seconds()
+        )
 
     def check_refusals(self) -> None:
         """In the end: how often pods were asked for in vain."""

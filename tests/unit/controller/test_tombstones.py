@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -70,7 +71,9 @@ def test_a_tombstone_holds_no_secret(spec: dict[str, Any], known: Snapshot | Non
     metadata = {"name": "run", "namespace": "ns", "uid": "r", "resourceVersion": "2", "annotations": copy}
     document = {"apiVersion": "mintaka.dev/v1alpha1", "kind": "FlowRun", "metadata": metadata, "spec": spec, "status": {"attempt": 1}}
     resources = Resources()
-    context = Context(cast("Ports", SimpleNamespace(resources=resources)), ControllerSettings())
+    context = Context(
+        cast("Ports", SimpleNamespace(resources=resources, clock=SimpleNamespace(now=lambda: datetime.now(UTC)))), ControllerSettings()
+    )
     context.runs.put(Snapshot(document))
     if known is not None:
         context.deployments.put(known)
