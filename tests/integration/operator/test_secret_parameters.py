@@ -91,13 +91,11 @@ def _schema(**token: Any) -> dict[str, Any]:
     return {**SCHEMA, "properties": {**SCHEMA["properties"], "token": {"format": "password", **token}}}
 
 
-SOON = (datetime.now(UTC) + timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
 KINDS: dict[str, Kind] = {
     "own": Kind("COMPLETED", "", "", {"parameters": _parameters("own")}),
     "default": Kind("COMPLETED", "", "", {}, {"parameters": _parameters("default")}),
     "scheduled": Kind(
-        "COMPLETED", "", "", None, {"schedules": [{"name": "s", "interval": "24h", "anchor": SOON, "parameters": _parameters("scheduled")}]}
+        "COMPLETED", "", "", None, {"schedules": [{"name": "s", "interval": "24h", "parameters": _parameters("scheduled")}]}
     ),
     "inline": Kind("COMPLETED", "", "", {"template": _template(parameters=_parameters("inline"))}, None),
     "from-secret": Kind("COMPLETED", "", "", {}, {"secretParameters": {"token": {"name": "from-secret", "key": "token"}}}),
@@ -226,10 +224,11 @@ class Installation:
         return done.stdout + done.stderr
 
     def _deployments(self) -> list[dict[str, Any]]:
+        specs = {name: _template(**kind.deployment) for name, kind in KINDS.items() if kind.deployment is not None}
+        soon = (datetime.now(UTC) + timedelta(seconds=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        specs["scheduled"]["schedules"] = [{**schedule, "anchor": soon} for schedule in specs["scheduled"]["schedules"]]
         return [
-            {"apiVersion": API_VERSION, "kind": "FlowDeployment", "metadata": {"name": name}, "spec": _template(**kind.deployment)}
-            for name, kind in KINDS.items()
-            if kind.deployment is not None
+            {"apiVersion": API_VERSION, "kind": "FlowDeployment", "metadata": {"name": name}, "spec": spec} for name, spec in specs.items()
         ]
 
     def _runs(self) -> list[dict[str, Any]]:
