@@ -20,6 +20,8 @@ from poison import event, flow_deployment_json, poisons
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from mintaka_kubernetes import Decoded
+
 pytestmark = pytest.mark.anyio
 PATH = FLOW_DEPLOYMENTS.path(None)
 POISONS = {f"poison-{number}": (parameters, reason) for number, (parameters, reason) in enumerate(poisons().values())}
@@ -43,12 +45,16 @@ async def eventually(names: set[str], seen: set[str]) -> None:
 
 
 async def test_the_operators_kopf_hears_of_every_other_deployment(server: LoopbackApiServer) -> None:
-    """Those listed with poisons and those watched after them; kopf did not end once."""
+    """Those listed with poisons and those watched after them, and of each poison; kopf did not end once."""
     seen: set[str] = set()
-    thread = KopfThread(server.credentials, (), lambda _plural, _type, document: seen.add(document["metadata"]["name"]))
+
+    def observe(_type: str | None, found: Decoded) -> None:
+        seen.add((found.document if isinstance(found, Unreadable) else found)["metadata"]["name"])
+
+    thread = KopfThread(server.credentials, lambda: (None,), observe)
     thread.start()
     try:
-        await eventually({"first", "second", "third"}, seen)
+        await eventually({"first", "second", "third", *POISONS}, seen)
     finally:
         await asyncio.to_thread(thread.stop)
     assert len([request for request in server.requests if request.startswith(f"WATCH {PATH}")]) == 1
