@@ -10,6 +10,7 @@ from mintaka.calling.dependencies import Dependencies
 from mintaka.calling.settings import check_settings
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import run_async, run_sync
 from mintaka.engine.generating import generate_async, generate_sync
 from mintaka.engine.invocations import Invocation
@@ -247,6 +248,8 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             from mintaka.persisting.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
 
             keeping = FlowKeeping(child)
+        if outer is None:
+            CHILD_PROCESSES.begin_flow(ledger, CURRENT.get)
         return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True, keeping=keeping)
 
     def prepare(self, invocation: Invocation) -> None:
@@ -289,7 +292,18 @@ def _close(invocation: Invocation) -> None:
     if child is not None:
         child.close()
         if child.outer is None:
+            _end_processes(invocation)
             finished(child.launch)
+
+
+def _end_processes(invocation: Invocation) -> None:
+    """The flow run is over: if it was interrupted, nothing of what it started goes on."""
+    state = invocation.run.state
+    by_itself = state.type == COMPLETED or (state.type == FAILED and state.name != "TimedOut")
+    if not (by_itself or CHILD_PROCESSES.dedicated):
+        CHILD_PROCESSES.end(invocation.ledger, invocation.run.n)
+    CHILD_PROCESSES.end_flow(invocation.ledger)
+    CHILD_PROCESSES.join()
 
 
 async def _close_async(invocation: Invocation) -> None:

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, now_micros
 from mintaka.exceptions import Halted, UnfinishedRun
@@ -196,7 +197,9 @@ class Future[R]:
 
 
 def stop_jobs(ledger: Ledger, runs: Iterable[Run], message: str) -> None:
-    """Tell the threads that work on `runs`, which are over, to end."""
+    """Tell the threads that work on `runs`, which are over, to end, and end the processes that they wait for."""
+    runs = tuple(runs)
+    CHILD_PROCESSES.end_later(ledger, [run.n for run in runs])
     for run in runs:
         job = ledger.jobs.get(run.n)
         if job is not None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.container_starts import claim_start
 from mintaka.context import LAUNCH, Launch
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.tracebacks import log_information, tail, with_place
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
@@ -303,9 +304,12 @@ def main() -> None:
     _print_at_once()
     _configure_logging(environment.log_level)
     attempt = Attempt(environment)
+    if os.getpid() != 1:  # a container ends with its first process
+        CHILD_PROCESSES.dedicate()
     code = attempt.run()
     if attempt.termination.deadline is not None:
         # Tasks in threads cannot be interrupted, and nobody waits for them: what they did not finish is on record.
+        CHILD_PROCESSES.end_all()
         logging.shutdown()
         os._exit(code)
     sys.exit(code)

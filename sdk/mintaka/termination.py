@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from mintaka.early_sigterm import STARTED
 from mintaka.engine.bookkeeping import in_bookkeeping
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Fenced, Suspension, Terminated, message_of
@@ -131,6 +132,7 @@ class Termination:
             self._on_late(self.deadline or monotonic())
         elif not self._raised and not in_bookkeeping(frame) and not self._cancel_in_loop():
             self._raised = True
+            CHILD_PROCESSES.interrupt_flows()
             if self._fenced:
                 raise Fenced
             message = "the process was asked to end (SIGTERM)"
@@ -149,6 +151,7 @@ class Termination:
     def _cancel(self, task: asyncio.Task[object]) -> None:
         if not self._raised:
             self._raised = True
+            CHILD_PROCESSES.interrupt_flows()
             task.cancel("the process was asked to end (SIGTERM)")
 
     def _watch(self) -> None:

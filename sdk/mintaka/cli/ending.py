@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mintaka.cli.counting import counted
 from mintaka.cli.showing import lasting, print_json, state_text, stderr_console
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.loops import is_cancellation
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.stopping import STOP
@@ -64,6 +65,7 @@ def leave(ended: Ended) -> None:
     """End the process with the exit code of the state. Tasks in threads that an interruption left behind are not waited for."""
     code = exit_code(ended.state)
     if ended.interrupted:
+        CHILD_PROCESSES.end_all()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -15,6 +15,7 @@ from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, place
 from mintaka.cli.resume import Entrypoint, Parameter, Storage
 from mintaka.cli.showing import print_json, told
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.histories import FlowRunNotFound
 from mintaka.persisting.replaying import replay
 from mintaka.runner import exit_code
@@ -62,6 +63,7 @@ def command(
     if json and use_pdb:
         message = "--json and --pdb exclude each other"
         raise BadArgument(message)
+    CHILD_PROCESSES.dedicate()
     uid = _uid_of(run, namespace=namespace, cluster=cluster)
     state, going = replay(
         uid,

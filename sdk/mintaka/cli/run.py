@@ -14,6 +14,8 @@ from mintaka.cli.ending import Ended, interruptible, leave, tell
 from mintaka.cli.following import Followed
 from mintaka.cli.live import JsonLines, Picture, PlainLines, Silence, wants_picture
 from mintaka.cli.parsing import JsonOption, ProgressOption, parameters_of
+from mintaka.cli.supervising import supervised, watch_supervisor
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.entrypoints import imported_flow
 from mintaka.exceptions import ParameterError
 from mintaka.persisting.resuming import called
@@ -49,8 +51,6 @@ def command(
 ) -> None:
     """Run a flow here, in this process."""
     if restart_on_crash:
-        from mintaka.cli.supervising import supervised  # noqa: PLC0415 - start-up time
-
         sys.exit(supervised(restart_on_crash, progress=progress, json=json))
     with redirect_stdout(sys.stderr) if json else nullcontext():
         flow = imported_flow(entrypoint)
@@ -73,7 +73,9 @@ def followed_run(
 
 
 def carried_out(flow: Flow[Any, Any], values: dict[str, Any], launch: Launch, *, progress: bool, json: bool) -> Ended:
-    """Run `flow` as `launch` says, shown as `progress` and `json` say; how it ended, be it by Ctrl-C."""
+    """Run `flow` as `launch` says, shown as `progress` and `json` say; how it ended, be it by Ctrl-C. What it leaves ends with this process."""
+    CHILD_PROCESSES.dedicate()
+    watch_supervisor()
     followed = Followed(launch)
     began = monotonic()
     with _shown(followed, progress=progress, json=json):

@@ -11,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
+from time import sleep
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 _COMMAND = (sys.executable, "-c", "from mintaka.cli import main; main()")
 _OPTION = "--restart-on-crash"
 _PARAMETER = ("-p", "--parameter")
+#: The variable in which a child finds its supervisor's pid, and how often it looks whether that lives.
+_SUPERVISOR = "MINTAKA_SUPERVISOR"
+_LOOK_SECONDS = 0.2
 #: What a process that a signal ended before it could say more amounts to.
 _OF_SIGNAL: dict[int, ExitCode] = {signal.SIGINT: ExitCode.CANCELLED, signal.SIGTERM: ExitCode.TERMINATED}
 #: What a process that drew on the terminal and was killed has left undone: it takes a line of its own, and the cursor is shown.
@@ -61,6 +66,19 @@ def supervised(limit: int, *, progress: bool, json: bool) -> int:
             else:
                 run, arguments = str(uuid4()), without_option(sys.argv[1:])
     return _OF_SIGNAL.get(-code, ExitCode.CRASHED) if code < 0 else code
+
+
+def watch_supervisor() -> None:
+    """In a supervised child: end as on SIGTERM when the supervisor dies, since there is nobody then who would go on with the run."""
+    supervisor = os.environ.pop(_SUPERVISOR, "")
+    if supervisor:
+        threading.Thread(target=_end_after, args=(int(supervisor),), name="mintaka-supervisor", daemon=True).start()
+
+
+def _end_after(supervisor: int) -> None:
+    while os.getppid() == supervisor:
+        sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def without_option(arguments: list[str]) -> list[str]:
@@ -123,7 +141,7 @@ class AskedToEnd:
         """The exit code of one process; minus the signal where this one was asked to end before there was any."""
         if self.signals:
             return -self.signals[0]
-        environment = {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"} | os.environ | {SUPERVISED: run}
+        environment = {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"} | os.environ | {SUPERVISED: run, _SUPERVISOR: str(os.getpid())}
         self._process = subprocess.Popen([*_COMMAND, *arguments], env=environment)  # noqa: S603 - ourselves
         for number in self.signals:  # they came while it was being started
             self._process.send_signal(number)

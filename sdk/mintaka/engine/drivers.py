@@ -96,7 +96,7 @@ def _timed(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...]
     from mintaka.engine.timeouts import call_with_timeout  # noqa: PLC0415 - start-up time
 
     invocation.late = TimedOut(seconds)
-    return call_with_timeout(invocation.late, fn, args, kwargs)
+    return call_with_timeout(invocation, invocation.late, fn, args, kwargs)
 
 
 async def call_body_async(invocation: Invocation) -> Any:
@@ -127,6 +127,9 @@ async def _timed_async(invocation: Invocation, fn: Callable[..., Any], args: tup
             return await fn(*args, **kwargs)
     except TimeoutError:
         if clock.expired():
+            from mintaka.engine.child_processes import CHILD_PROCESSES  # noqa: PLC0415 - start-up time
+
+            CHILD_PROCESSES.end_later(invocation.ledger, [invocation.run.n])
             invocation.late = TimedOut(seconds)
             raise invocation.late from None
         raise

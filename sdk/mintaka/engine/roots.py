@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mintaka.context import CURRENT
 from mintaka.engine.bookkeeping import in_bookkeeping, uninterrupted
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.loops import is_cancellation, loop_is_running
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import entry_of
@@ -102,6 +103,7 @@ def _cancelling_handler() -> Callable[[int, FrameType | None], None]:
 
     def cancel(_number: int, _frame: FrameType | None) -> None:
         STOP.request()
+        CHILD_PROCESSES.interrupt_flows()
         if task is not None:
             loop.call_soon_threadsafe(task.cancel, _TERMINATED)
 
@@ -116,6 +118,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         _deferred.append(number)
         _again.put(number)
     else:
+        CHILD_PROCESSES.interrupt_flows()
         _raise(number)
 
 

@@ -15,41 +15,50 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.bookkeeping import in_bookkeeping
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.halting import NestedScope
+from mintaka.engine.system_calls import DEADLINES, Deadline
 from mintaka.exceptions import Expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from mintaka.engine.invocations import Invocation
+    from mintaka.engine.process_table import Process
     from mintaka.exceptions import TimedOut
 
 _AGAIN_SECONDS = 0.001
 
 
-def call_with_timeout(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """`fn(*args, **kwargs)` for at most `late.seconds`.
+def call_with_timeout(invocation: Invocation, late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`fn(*args, **kwargs)`, which is code of the invocation's run, for at most `late.seconds`; what it started ends with it.
 
     Raises:
-        TimedOut: `late`, where it was not done in time.
+        TimedOut: `late`, if it was not done in time.
     """
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
-        with _alarm(late):
+        with _alarm(invocation, late):
             return fn(*args, **kwargs)
-    return _call_in_thread(late, fn, args, kwargs)
+    return _call_in_thread(invocation, late, fn, args, kwargs)
 
 
 @contextmanager
-def _alarm(late: TimedOut) -> Iterator[None]:
+def _alarm(invocation: Invocation, late: TimedOut) -> Iterator[None]:
     """Raise in the main thread after its seconds; an alarm around this one keeps its own, earlier or later, deadline."""
     mine = Expired()
+    caught: set[Process] = set()
+    over = False
     seconds = late.seconds
     began = monotonic()
+    deadline = Deadline(began + seconds, invocation.ledger, invocation.run.n)
+    DEADLINES.append(deadline)
 
     def ring(_signal: int, frame: FrameType | None) -> None:
         if in_bookkeeping(frame):
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
         else:
+            caught.update(CHILD_PROCESSES.interrupt(invocation.ledger, invocation.run.n, lambda: over))
             raise mine
 
     outer_handler = signal.getsignal(signal.SIGALRM)
@@ -62,17 +71,20 @@ def _alarm(late: TimedOut) -> Iterator[None]:
     try:
         yield
     except Expired as error:
+        over = True
         if error is not mine:
             raise
+        CHILD_PROCESSES.end_later(invocation.ledger, [invocation.run.n], caught)
         raise late from None
     finally:
+        DEADLINES.remove(deadline)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, outer_handler)
         if outer_left:
             signal.setitimer(signal.ITIMER_REAL, max(outer_left - (monotonic() - began), _AGAIN_SECONDS))
 
 
-def _call_in_thread(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call_in_thread(invocation: Invocation, late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     ended: list[tuple[Any, BaseException | None]] = []
     over = threading.Event()
     scope = NestedScope(fn)
@@ -91,6 +103,7 @@ def _call_in_thread(late: TimedOut, fn: Callable[..., Any], args: tuple[Any, ...
     thread.start()
     if not over.wait(late.seconds):
         scope.halt(Expired())
+        CHILD_PROCESSES.end_later(invocation.ledger, [invocation.run.n])
         raise late
     value, error = ended[0]
     if error is not None:

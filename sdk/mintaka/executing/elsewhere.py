@@ -19,6 +19,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import perform
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.protocol import run_protocol
@@ -103,7 +104,8 @@ class Dispatcher:
         try:
             with self._executor_lock:
                 if self._executor is None and not self._closed:
-                    self._executor = self._make()
+                    with CHILD_PROCESSES.starts.apart():
+                        self._executor = self._make()
                 executor = self._executor
             if executor is not None:
                 return executor.submit(run_parcel, *parcel, self._process)

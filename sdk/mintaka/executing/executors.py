@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+#: The exit code of a worker whose flow is gone; nobody reads it.
+_ORPHANED = 1
 #: How long Ray may take to kill the workers of what was cancelled.
 _CANCEL_SECONDS = 5.0
 
@@ -30,7 +32,7 @@ class ProcessExecutor(Executor):
 
         from pebble import ProcessPool  # noqa: PLC0415 - start-up time
 
-        self._pool: Any = ProcessPool(max_workers, initializer=_leave_interrupts_to_the_parent, context=get_context("spawn"))
+        self._pool: Any = ProcessPool(max_workers, initializer=_begin_worker, context=get_context("spawn"))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have `fn` called in one of the processes."""
@@ -43,9 +45,28 @@ class ProcessExecutor(Executor):
         self._pool.join()
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C reaches every process of a terminal; what to make of it is the flow's business."""
+def _begin_worker() -> None:
+    """Ctrl-C reaches every process of a terminal; what to make of it is the flow's business. What its tasks start ends with a worker,
+    and a worker ends with the flow's process.
+    """
+    from mintaka.context import CURRENT  # noqa: PLC0415 - start-up time of the flow's process
+    from mintaka.engine.child_processes import CHILD_PROCESSES  # noqa: PLC0415
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    CHILD_PROCESSES.serve_tasks(CURRENT.get)
+    threading.Thread(target=_end_with_parent, name="mintaka-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    from multiprocessing import parent_process  # noqa: PLC0415 - start-up time of the flow's process
+
+    from mintaka.engine.child_processes import CHILD_PROCESSES  # noqa: PLC0415
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        CHILD_PROCESSES.end_all()
+        os._exit(_ORPHANED)
 
 
 class RayExecutor(Executor):

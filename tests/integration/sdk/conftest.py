@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import sharing
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.stopping import STOP
 from mintaka_history.batches import LINE_STEP
 from real_api import RealApi
@@ -238,3 +239,9 @@ def nothing_stays_open() -> Iterator[None]:
     """Connections to databases and APIs that are gone are closed."""
     yield
     sharing.close()
+
+
+@pytest.fixture(autouse=True)
+def this_process_is_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test calls here does not end what this process has started, as it does in its own."""
+    monkeypatch.setattr(CHILD_PROCESSES, "dedicate", lambda: None)

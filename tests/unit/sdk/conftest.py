@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.stopping import STOP
 
 if TYPE_CHECKING:
@@ -27,3 +28,9 @@ def nobody_asked_to_stop() -> Iterator[None]:
     STOP.clear()
     yield
     STOP.clear()
+
+
+@pytest.fixture(autouse=True)
+def this_process_is_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test calls here does not end what this process has started, as it does in its own."""
+    monkeypatch.setattr(CHILD_PROCESSES, "dedicate", lambda: None)
