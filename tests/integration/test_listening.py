@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from mintaka_operator.serving import serve
+from mintaka_operator.probes import serve
 from real_api import RealApi
 
 if TYPE_CHECKING:
