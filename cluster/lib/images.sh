@@ -1,6 +1,8 @@
 # shellcheck shell=bash disable=SC2154  # sourced after settings.sh, whose names it uses
 # Build images without Docker, keep them as archives in the cache, and load them into a cluster.
 
+# What a process of a build may start at most, unless this shell may start fewer.
+most_processes=32768
 base_recipe=("$cluster/images/base" "$cluster/lib/debian.sh")
 
 one_at_a_time() {
@@ -105,7 +107,9 @@ build() {
 # With the limits this shell has: newer versions of buildah raise them by themselves, which root in a container may not be allowed to do.
 build_stages() {
   local files processes; files=$(ulimit -Hn) processes=$(ulimit -Hu)
-  buildah bud --layers --ulimit "nofile=${files/unlimited/-1}" --ulimit "nproc=${processes/unlimited/-1}" "$@"
+  # Older ones begin with at most 32,768 processes, and may not raise that again.
+  [ "$processes" != unlimited ] && [ "$processes" -lt "$most_processes" ] || processes=$most_processes
+  buildah bud --layers --ulimit "nofile=${files/unlimited/-1}" --ulimit "nproc=$processes" "$@"
 }
 
 # As buildah announces them: [3/6] STEP 2/4: RUN ...
