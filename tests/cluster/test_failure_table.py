@@ -77,8 +77,8 @@ def play(kube: Kube, name: str, case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def node_without_kubelet() -> Iterator[None]:
-    """A Node object that no kubelet stands behind; nothing is scheduled to it."""
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NOWHERE}, "spec": {"unschedulable": True}}
+    """A Node object that no kubelet stands behind; nothing is scheduled to it. As a fake node it is waited for by no one, and swept up."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NOWHERE, "labels": {"type": "kwok"}}, "spec": {"unschedulable": True}}
     subprocess.run(["kubectl", "apply", "-f", "-"], input=json.dumps(node), text=True, check=True, capture_output=True)
     yield
     subprocess.run(["kubectl", "delete", "node", NOWHERE, "--wait=false"], check=True, capture_output=True)

@@ -121,8 +121,8 @@ def test_a_pod_deleted_by_force_is_a_crash_that_does_not_claim_to_know(kube: Kub
 
 @pytest.fixture
 def unplayed() -> Iterator[str]:
-    """A Node object that no kubelet stands behind."""
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": UNPLAYED}, "spec": {"unschedulable": True}}
+    """A Node object that no kubelet stands behind. As a fake node it is waited for by no one, and swept up."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": UNPLAYED, "labels": {"type": "kwok"}}, "spec": {"unschedulable": True}}
     kubectl("apply", "-f", "-", stdin=json.dumps(node))
     yield UNPLAYED
     kubectl("delete", "node", UNPLAYED, "--ignore-not-found", "--wait=false")
