@@ -49,7 +49,8 @@ async def api(database_url: str, cluster: OneRun) -> AsyncIterator[httpx.AsyncCl
     """An API that knows the run as RUNNING."""
     async with running(Settings(database_url=database_url, mirror=False)) as client:
         cluster_problems.install(client.app)  # type: ignore[attr-defined]
-        client.app.state.services.runs = KubernetesRunControl(cast("Any", cluster))  # type: ignore[attr-defined]
+        services = client.app.state.services  # type: ignore[attr-defined]
+        services.runs = KubernetesRunControl(cast("Any", cluster), services.validator)
         assert (await client.post(f"{API}/flow-runs/{UID}/reports", json=report())).status_code == 200
         yield client
 

@@ -142,7 +142,7 @@ NONSENSE = [
     ("PUT", "/variables/a", '{"value": 1, "tags": [""]}', 422),
     ("PUT", "/variables/a%20b", '{"value": 1}', 422),
     ("PUT", "/variables/a", '{"value": "' + "x" * 70000 + '"}', 422),
-    ("PUT", "/variables/a", '{"value": ' + "[" * 100000 + "}", 422),
+    ("PUT", "/variables/a", '{"value": ' + "[" * 100000 + "}", 413),
     ("PUT", "/variables/a", "x" * 300000, 413),
     ("GET", "/variables/none", None, 404),
     ("DELETE", "/variables/none", None, 404),
