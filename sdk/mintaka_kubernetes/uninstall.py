@@ -85,7 +85,7 @@ class Summary:
 
 
 async def uninstall(client: Client, release: Release, seconds: float, say: Callable[[str], None]) -> Summary:
-    """Stop operator and API of `release` and take finalizers off, within `seconds`; `say` is told of progress.
+    """Stop operator and API of `release` and take finalizers off, within `seconds`; progress goes to `say`.
 
     Raises:
         Unfinished: something is left to do; calling it again continues.

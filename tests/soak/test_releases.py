@@ -179,7 +179,7 @@ def test_a_namespaced_release_asks_for_nothing_it_may_not_have(
 
 
 def _denied() -> float:
-    """How many requests the API server has refused for want of a right since it started, whoever sent them."""
+    """How many requests the API server has refused for want of a right since it started, from all who ask."""
     families = text_string_to_metric_families(kubectl("get", "--raw", "/metrics"))
     samples = (sample for family in families for sample in family.samples if sample.name == "authorization_attempts_total")
     return sum(sample.value for sample in samples if sample.labels["result"] in {"denied", "no-opinion"})

@@ -33,7 +33,7 @@ def test_they_are_rendered_whole(render: Render) -> None:
 
 
 def test_they_can_be_left_out_and_let_go(render: Render) -> None:
-    """For whoever installs CRDs otherwise, and for who wants a clean cluster."""
+    """For sites that install CRDs otherwise, and for clusters that are to be clean afterwards."""
     assert render({"crds": {"install": False}}).of("CustomResourceDefinition") == []
     for crd in render({"crds": {"keep": False}}).of("CustomResourceDefinition"):
         assert "annotations" not in crd["metadata"]
