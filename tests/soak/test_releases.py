@@ -105,7 +105,7 @@ def test_runs_in_flight_survive_an_upgrade_and_nothing_hangs_after_an_uninstall(
     helm("install", "mintaka", str(older / "charts" / "mintaka"), *options, *tags)
     for team in teams:
         team.apply(
-            flow_deployment("often", schedules=[{"name": "often", "interval": "PT30S"}], **python_flow(FLOW, parameters={"steps": 1}))
+            flow_deployment("often", schedules=[{"name": "often", "interval": "30s"}], **python_flow(FLOW, parameters={"steps": 1}))
         )
     runs = [(team, name) for team in teams for name in _start(team, "before")]
     for team, name in runs:
@@ -159,7 +159,7 @@ def test_a_namespaced_release_asks_for_nothing_it_may_not_have(
     values = ["--set", ",".join([*namespaces, "rbac.aggregateRoles=false", "api.database.sqlite.persistence.enabled=false"])]
     options = ["--namespace", home.namespace, "--take-ownership", "--wait", "--timeout", "5m"]
     helm("install", "mintaka", str(CHART), *options, *values)
-    served.apply(flow_deployment("often", schedules=[{"name": "often", "interval": "PT30S"}], **python_flow(FLOW, parameters={"steps": 1})))
+    served.apply(flow_deployment("often", schedules=[{"name": "often", "interval": "30s"}], **python_flow(FLOW, parameters={"steps": 1})))
     deadline = time.monotonic() + NAMESPACED_SECONDS
     count = 0
     while time.monotonic() < deadline:
