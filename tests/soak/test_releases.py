@@ -104,9 +104,7 @@ def test_runs_in_flight_survive_an_upgrade_and_nothing_hangs_after_an_uninstall(
     options = ["--namespace", SYSTEM, "--create-namespace", "--take-ownership", "--wait", "--timeout", "5m"]
     helm("install", "mintaka", str(older / "charts" / "mintaka"), *options, *tags)
     for team in teams:
-        team.apply(
-            flow_deployment("often", schedules=[{"name": "often", "interval": "30s"}], **python_flow(FLOW, parameters={"steps": 1}))
-        )
+        team.apply(flow_deployment("often", schedules=[{"name": "often", "interval": "30s"}], **python_flow(FLOW, parameters={"steps": 1})))
     runs = [(team, name) for team in teams for name in _start(team, "before")]
     for team, name in runs:
         team.reaches(name, "RUNNING", 180)
