@@ -7,6 +7,8 @@
     .venv/bin/python benchmarks/operator_runs.py idle --runs 100
     .venv/bin/python benchmarks/operator_runs.py memory --runs 10000
     .venv/bin/python benchmarks/operator_runs.py missed
+    .venv/bin/python benchmarks/operator_runs.py quota --runs 5000
+    .venv/bin/python benchmarks/operator_runs.py finished --runs 100000
 
 Each makes a namespace and an operator of its own, prints a table, records it under benchmarks/results, and takes
 everything away again. Requests are those the API server counted, by all components together.
@@ -20,7 +22,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from operator_bench.finished_runs import finished
 from operator_bench.modes import burst, idle, memory, missed, sustained
+from operator_bench.tenants import over_quota
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +55,15 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     many.set_defaults(run=lambda given, settings: memory(given.runs, settings))
     lost = modes.add_parser("missed", help="events that never arrive")
     lost.add_argument("--runs", type=int, default=8)
+    flood = modes.add_parser("quota", help="so many runs over the quota of one namespace, beside a few in another")
+    flood.add_argument("--runs", type=int, default=5000)
+    flood.add_argument("--quota", type=int, default=10, help="pods that the quota admits")
+    flood.add_argument("--rate", type=float, default=1.0, help="runs a second in the other namespace")
+    flood.add_argument("--seconds", type=float, default=60.0)
+    flood.set_defaults(run=lambda given, _: over_quota(given.runs, given.quota, given.rate, given.seconds))
+    stored = modes.add_parser("finished", help="so many finished runs in one namespace, and an operator that starts")
+    stored.add_argument("--runs", type=int, default=100000)
+    stored.set_defaults(run=lambda given, settings: finished(given.runs, settings))
     lost.set_defaults(run=lambda given, settings: missed(given.runs, settings))
     return parser.parse_args(given)
 

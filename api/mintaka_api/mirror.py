@@ -43,6 +43,8 @@ logger = logging.getLogger("mintaka.api.mirror")
 _BATCH = 500
 #: Lists wait while more objects than this wait to be written.
 _BACKLOG_MARK = 2000
+#: Between two batches, so that under load several versions of a run, and several runs, share a transaction.
+_PAUSE_SECONDS = 0.1
 _PAGE_SIZE = 500
 _HEAD_START_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 5.0
@@ -162,6 +164,8 @@ class Mirror:
                 self._written.set()
                 self._problem = ""
                 wait = 0.1
+                if len(self._backlog) < _BATCH:
+                    await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _write(self, batch: Batch) -> None:
         """Commit `batch`, without those of its objects that the database does not take."""

@@ -27,6 +27,7 @@ TRANSITIONS = Counter(
 )
 RUNS = Gauge("mintaka_operator_flow_runs", "Flow runs in the cluster by state type", ["state"])
 MISSED_EVENTS = Counter("mintaka_operator_missed_events_total", "Changes found by listing that no watch had reported", ["resource"])
+RESYNC_SECONDS = Gauge("mintaka_operator_resync_seconds", "How long the last comparison of all objects with the cluster took")
 WATCH_RESTARTS = Counter("mintaka_operator_watch_restarts_total", "Watches begun anew", ["resource"])
 LEADING = Gauge("mintaka_operator_leading", "1 while this replica holds the Lease")
 WAITING = Gauge("mintaka_operator_waiting_flow_runs", "Flow runs whose pod could not be created yet: quota, limits, unavailable webhooks")

@@ -29,3 +29,7 @@ class PrometheusTelemetry:
     def missed(self, kind: str, count: int) -> None:
         """A listing showed changes that no watch had reported."""
         metrics.MISSED_EVENTS.labels(_PLURALS[kind]).inc(count)
+
+    def resynced(self, seconds: float) -> None:
+        """Comparing the caches with the cluster took so many seconds, the waits for late events not counted."""
+        metrics.RESYNC_SECONDS.set(seconds)

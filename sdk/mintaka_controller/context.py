@@ -22,7 +22,8 @@ class ControllerSettings:
 
     `workers` keys are reconciled at once, at most `lane_limit` of one namespace. `mirrored`: an API keeps the history and has
     `mirror_patience` to read a deleted run. `retention`: how long pods of finished attempts stay; None: as long as their run.
-    `relist` is how often everything is listed to find missed events, at least; the time a listing takes stretches it.
+    `relist` is how often everything is listed to find missed events, at least; the time a listing takes stretches it. While more than
+    `busy_queue` keys wait, PENDING is written together with what follows it: one write less for each attempt.
     """
 
     workers: int = 24
@@ -31,6 +32,7 @@ class ControllerSettings:
     mirror_patience: timedelta = timedelta(hours=1)
     retention: Retention | None = Retention()
     relist: timedelta = timedelta(seconds=20)
+    busy_queue: int = 32
 
 
 @dataclass

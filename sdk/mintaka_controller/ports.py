@@ -207,6 +207,9 @@ class Telemetry(Protocol):
     def missed(self, kind: str, count: int) -> None:
         """A listing showed changes that no watch had reported."""
 
+    def resynced(self, seconds: float) -> None:
+        """Comparing the caches with the cluster took so many seconds, the waits for late events not counted."""
+
 
 class Clock(Protocol):
     """The time of day."""

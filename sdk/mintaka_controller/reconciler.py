@@ -40,6 +40,8 @@ _logger = logging.getLogger(__name__)
 
 #: A deployment counts its runs at most this often, whatever happens to them.
 _COUNT_SECONDS = 5.0
+#: When the queue is busy, an attempt that has just been started is written as PENDING after this time, if nothing follows earlier.
+_PENDING_SECONDS = 1.0
 #: After a conflict the key is read and decided again.
 _CONFLICT_SECONDS = 0.02
 #: Texts that a status that was refused as invalid or too large is written with.
@@ -120,6 +122,10 @@ class Reconciler:
             if again is None:
                 return None
             seen, plan = again, runs.reconcile(again, context.ports.clock.now())
+        if create and error is None and len(self._queue) > context.settings.busy_queue:
+            # The workload exists, and whoever finds it continues from it, as after a crash of this process.
+            self._queue.add_after(key, _PENDING_SECONDS)
+            return None
         try:
             await self._write(seen, plan)
         except Rejected:

@@ -56,6 +56,7 @@ class Resync:
             started, self._waited = time(), 0.0
             missed = await self.heal()
             self.duration = time() - started - self._waited
+            self._context.ports.telemetry.resynced(self.duration)
             if missed is not None:
                 self._deaf_rounds = self._deaf_rounds + 1 if missed else 0
             self._sweep()

@@ -349,7 +349,7 @@ def test_a_pod_without_an_api_leaves_its_history_in_the_storage_of_results(real_
 
 
 def test_the_next_pod_with_the_same_storage_takes_in_what_others_left(real_api: RealApi, tmp_path: Path) -> None:
-    """Of other runs too, but for what was to go to another API."""
+    """Of other runs too, but for what was to go to another API. A pod spends two seconds on it, so a slow machine needs more pods."""
     storage = tmp_path / "results"
     real_api.kill()
     others = [f"0190f5fe-0000-7000-8000-0000000000{n}" for n in (21, 22)]
@@ -359,8 +359,12 @@ def test_the_next_pod_with_the_same_storage_takes_in_what_others_left(real_api: 
     shutil.copytree(storage / "spools" / f"{others[0]}-1", elsewhere)
     (elsewhere / "owner").write_text(json.dumps({"flow_run": POD_UID, "destination": "http://another"}))
     real_api.start()
-    assert pod(tmp_path, real_api.url, MINTAKA_RESULT_STORAGE=f"file://{storage}").history_complete is True
-    assert {path.parent for path in (storage / "spools").rglob("*") if path.is_file()} == {elsewhere}
+    for _ in range(4):
+        assert pod(tmp_path, real_api.url, MINTAKA_RESULT_STORAGE=f"file://{storage}").history_complete is True
+        left = {path.parent for path in (storage / "spools").rglob("*") if path.is_file()}
+        if left == {elsewhere}:
+            break
+    assert left == {elsewhere}
     for uid in (*others, POD_UID):
         rows = real_api.get(f"/flow-runs/{uid}/task-runs")["items"]
         assert [row["state"] for row in rows] == ["COMPLETED"] * 50

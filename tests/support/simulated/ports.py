@@ -223,6 +223,9 @@ class MemoryTelemetry:
     def missed(self, kind: str, count: int) -> None:
         """A listing showed what no watch had reported."""
 
+    def resynced(self, seconds: float) -> None:
+        """A comparison with the cluster took so long."""
+
 
 class SkewedClock:
     """The clock of an operator's node."""

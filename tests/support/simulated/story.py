@@ -131,6 +131,7 @@ class Story:
             mirror_patience=_MIRROR_PATIENCE,
             retention=_RETENTION if random.random() < 0.9 else None,
             relist=timedelta(seconds=RELIST_SECONDS),
+            busy_queue=random.choice([-1, 0, 100]),
         )
 
     def template(self, **fields: Any) -> dict[str, Any]:
