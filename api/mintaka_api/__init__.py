@@ -1,5 +1,5 @@
-"""The API of Mintaka: mirrors flow runs into a database, takes in history, answers questions, passes intents on.
+"""The Mintaka API: mirrors flow runs into a database, ingests history, serves queries and forwards intents to Kubernetes.
 
-Nothing runs because of it: flow runs start, progress and finish while it is away. It only writes `spec` in Kubernetes,
-never `status`, and it can be dropped and rebuilt for whatever still lives in the cluster.
+Flow runs do not depend on it: they start, progress and finish while it is down. It only writes `spec` in Kubernetes, never
+`status`. It can be dropped and rebuilt for everything that is still in the cluster.
 """

@@ -11,9 +11,9 @@ from mintaka_core.errors import MintakaError
 
 
 def main() -> int:
-    """Serve until told to stop; returns the exit code."""
+    """Serve until stopped; return the exit code."""
     gc.disable()
-    # FastAPI asks of each annotation whether it is a model of pydantic 1, and would import all of that for the question.
+    # FastAPI checks each annotation for pydantic 1 models and would import all of pydantic 1 to do so.
     cast("dict[str, Any]", sys.modules).setdefault("pydantic.v1", None)
     import uvicorn  # noqa: PLC0415 - after the two lines above, which make starting faster
 

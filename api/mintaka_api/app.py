@@ -1,7 +1,7 @@
-"""The application: its parts, its start and its end.
+"""The application: its components, startup and shutdown.
 
-It starts at once, whatever is away: migrations are tried until the database answers, the mirror until the cluster does,
-and /readyz says what is still wrong.
+Startup does not wait for the database or the cluster: migrations are retried until the database answers, the mirror until
+the cluster does, and /readyz reports what is still wrong.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LONGEST_WAIT_SECONDS = 5.0
 
 
 def create_app(settings: Settings, *, authenticator: Authenticator | None = None, authorizer: Authorizer | None = None) -> FastAPI:
-    """The application for `settings`; nothing is connected before it starts."""
+    """Create the application for `settings`; it opens no connection before it starts."""
     metrics = Metrics()
     everyone = AllowAnonymous()
     app = FastAPI(
@@ -85,7 +85,7 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
 
 
 def _background_tasks(services: Services, settings: Settings, tried: asyncio.Event) -> list[BackgroundTask]:
-    """The migrations, of which a first attempt has been made once `tried` is set; the other tasks wait for them."""
+    """Create the background tasks: the migrations, which set `tried` after their first attempt, and the tasks that wait for them."""
     database, migrated = services.database, asyncio.Event()
 
     async def migrations(part: Part) -> None:

@@ -1,6 +1,6 @@
-"""What the API does beside answering requests: each task is supervised on its own, and is a part of the answer of /readyz.
+"""The API's background tasks. Each is supervised on its own and is one part of the /readyz answer.
 
-A task that fails is logged, counted and started again, after longer and longer pauses. It takes no other task with it.
+A task that fails is logged, counted and restarted with increasing delays. It does not affect other tasks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger("mintaka.api")
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-#: A task that ran for so long before it failed begins with the first pause again.
+#: A task that ran for at least this long before it failed is restarted with the first pause again.
 _STEADY_SECONDS = 60.0
 
 
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class BackgroundTask:
-    """A task that runs as long as the API: `run` is given its part, and says there what is wrong. If it returns, it is done."""
+    """A task that runs as long as the API. `run` gets the part and reports problems there; if it returns, the task is done."""
 
     part: Part
     run: Callable[[Part], Awaitable[None]]
@@ -48,7 +48,7 @@ class BackgroundTask:
 
 
 async def supervise(task: BackgroundTask, metrics: Metrics) -> None:
-    """Run `task` until it is done, again after each failure."""
+    """Run `task` until it is done; restart it after each failure."""
     part, pause = task.part, task.pause_seconds
     while True:
         started = time.monotonic()
@@ -69,7 +69,7 @@ async def supervise(task: BackgroundTask, metrics: Metrics) -> None:
 
 @asynccontextmanager
 async def supervised(tasks: list[BackgroundTask], metrics: Metrics) -> AsyncIterator[None]:
-    """Run `tasks` beside the block, and end them with it."""
+    """Run `tasks` for the duration of the block, then cancel them."""
     running = [asyncio.create_task(supervise(task, metrics), name=task.part.name) for task in tasks]
     try:
         yield

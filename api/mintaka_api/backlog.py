@@ -1,7 +1,7 @@
-"""What the mirror saw and has not written yet. Pure: no I/O, no clock.
+"""What the mirror has seen and not yet written. Pure: no I/O, no clock.
 
-One entry per object, the latest state of it; transitions are collected, not replaced, so an object that changed often
-while the database was away is written without a gap. Its size is bounded by the number of objects.
+It has one entry per object, holding its latest state. Transitions accumulate instead of being replaced, so an object that
+changes often while the database is unavailable is written without a gap. The number of objects bounds the backlog's size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mintaka_core.resources import FlowDeployment
 
 @dataclass(slots=True)
 class Batch:
-    """What is written in one transaction; the numbers are instants (µs) at which objects left the cluster."""
+    """The objects written in one transaction; the numbers are the times (µs) at which objects left the cluster."""
 
     runs: list[RunSnapshot] = field(default_factory=list)
     deployments: dict[str, tuple[FlowDeployment, int | None]] = field(default_factory=dict)
@@ -22,17 +22,17 @@ class Batch:
     vanished_deployments: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """How many objects it speaks of."""
+        """The number of objects in the batch."""
         return len(self.runs) + len(self.deployments) + len(self.vanished_runs) + len(self.vanished_deployments)
 
     def names(self) -> list[str]:
-        """What the objects are called, for messages: never what is in them."""
+        """The names of the objects, for messages: never their contents."""
         deployments = [f"flow deployment {one.metadata.namespace}/{one.metadata.name}" for one, _ in self.deployments.values()]
         uids = (*(run.uid for run in self.runs), *self.vanished_runs, *self.vanished_deployments)
         return [*deployments, *(f"flow run or deployment with uid {uid}" for uid in uids)]
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The batch in two parts, both smaller if it has more than one object."""
+        """Split the batch in two; both parts are smaller if it has more than one object."""
         parts = Batch(), Batch()
         for position, run in enumerate(self.runs):
             parts[position % 2].runs.append(run)
@@ -50,7 +50,7 @@ class Backlog:
     """Collects snapshots and hands them out in batches."""
 
     def __init__(self) -> None:
-        """Empty."""
+        """Create an empty backlog."""
         self._runs: dict[str, RunSnapshot] = {}
         self._deployments: dict[str, tuple[FlowDeployment, int | None]] = {}
         self._vanished_runs: dict[str, int] = {}
@@ -58,43 +58,43 @@ class Backlog:
         self._taken = Batch()
 
     def __len__(self) -> int:
-        """How many objects wait."""
+        """The number of objects that wait to be written."""
         return len(self._runs) + len(self._deployments) + len(self._vanished_runs) + len(self._vanished_deployments)
 
     @property
     def oldest(self) -> float | None:
-        """When the run that waits longest was seen (monotonic seconds); None if none waits."""
+        """When the longest-waiting run was seen (monotonic seconds); None if no run waits."""
         return next(iter(self._runs.values())).received if self._runs else None
 
     def present(self) -> dict[str, str]:
-        """Resource version by uid of the runs that wait to be written, or are just being written, and are in the cluster."""
+        """The resource version by uid of the runs in the cluster that wait to be written or are being written."""
         return {run.uid: run.version for run in (*self._taken.runs, *self._runs.values()) if run.gone_time is None}
 
     def add_run(self, snapshot: RunSnapshot) -> None:
-        """Store a snapshot that was made after those before it."""
+        """Add a snapshot that is newer than those added before."""
         older = self._runs.get(snapshot.uid)
         self._runs[snapshot.uid] = snapshot.merged(older) if older else snapshot
 
     def add_deployment(self, deployment: FlowDeployment, gone_time: int | None) -> None:
-        """Store the state of a deployment; with a `gone_time` it left the cluster."""
+        """Add the state of a deployment; `gone_time` is set if it left the cluster."""
         self._deployments[deployment.metadata.uid] = (deployment, gone_time)
 
     def vanish_run(self, uid: str, time: int) -> None:
-        """Store that a run is no longer there."""
+        """Record that a run is no longer in the cluster."""
         if snapshot := self._runs.get(uid):
             self._runs[uid] = replace(snapshot, gone_time=snapshot.gone_time or time)
         else:
             self._vanished_runs[uid] = time
 
     def vanish_deployment(self, uid: str, time: int) -> None:
-        """Store that a deployment is no longer there."""
+        """Record that a deployment is no longer in the cluster."""
         if entry := self._deployments.get(uid):
             self._deployments[uid] = (entry[0], entry[1] or time)
         else:
             self._vanished_deployments[uid] = time
 
     def take(self, limit: int) -> Batch:
-        """Hand out at most `limit` runs, those that waited longest, and all else."""
+        """Hand out at most `limit` runs, those that waited longest, and everything else."""
         uids = list(self._runs)[:limit]
         batch = Batch([self._runs.pop(uid) for uid in uids], self._deployments, self._vanished_runs, self._vanished_deployments)
         self._deployments, self._vanished_runs, self._vanished_deployments = {}, {}, {}
@@ -102,11 +102,11 @@ class Backlog:
         return batch
 
     def forget_taken(self) -> None:
-        """The batch that was handed out is written."""
+        """Drop the batch that was handed out: it is written."""
         self._taken = Batch()
 
     def put_back(self) -> None:
-        """Take back the batch that was handed out and could not be written, beneath what was seen meanwhile."""
+        """Put back the batch that was handed out and could not be written, merged under what was seen since."""
         batch, self._taken = self._taken, Batch()
         returned = {run.uid: run for run in batch.runs}
         for uid, newer in self._runs.items():

@@ -1,4 +1,4 @@
-"""What a cluster objects to, as problem documents. Apart from `problems`, so that a server without a cluster starts lightly."""
+"""Cluster errors as problem documents. Separate from `problems`, so that a server without a cluster starts faster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("mintaka.api")
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer the errors of a cluster with problem documents."""
+    """Make `app` answer cluster errors with problem documents."""
     app.add_exception_handler(ClusterAway, _cluster_away)
     app.add_exception_handler(NoCluster, _cluster_away)
     app.add_exception_handler(ClusterRefusal, _cluster_refusal)
@@ -26,7 +26,7 @@ def install(app: FastAPI) -> None:
 
 
 def of_refusal(refusal: ClusterRefusal) -> Problem:
-    """What the kube-apiserver objected to, in its own words: CEL messages are written for people."""
+    """Translate a refusal by the kube-apiserver, in its own words: CEL messages are written for people."""
     members: dict[str, Any] = {"reason": refusal.reason}
     if refusal.causes:
         members["errors"] = [{"path": cause.get("field", ""), "message": cause.get("message", "")} for cause in refusal.causes]
@@ -52,7 +52,7 @@ async def _cluster_away(_request: Request, error: Exception) -> Response:
 
 
 async def _invalid_resource(_request: Request, error: Exception) -> Response:
-    """An object that the CRD's schema accepts and that makes no sense all the same."""
+    """Translate an object that the CRD's schema accepts but that is not valid."""
     return Problem("invalid-resource", f"{error}; correct it, or create another").response()
 
 

@@ -1,4 +1,4 @@
-"""What becomes of what the informers hear: it goes into the backlog of the mirror."""
+"""The event handlers of the mirror's informers: they add each event to the backlog."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("mintaka.api.mirror")
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The backlog as handlers use it: `wake` says that there is something to write, `room` waits until it is small enough for more."""
+    """The backlog as the handlers use it: `wake` starts the writer, `room` waits until the backlog is small enough for more."""
 
     backlog: Backlog
     wake: Callable[[], None]
@@ -33,15 +33,15 @@ class Intake:
 
 
 class FlowRunHandler:
-    """Flow runs of one informer."""
+    """Handles the flow runs of one informer."""
 
     def __init__(self, intake: Intake, stored: Callable[[], Awaitable[dict[str, str]]]) -> None:
-        """`stored` answers which runs the database takes to be in the cluster: resource version by uid."""
+        """`stored` returns the runs that are in the cluster according to the database: resource version by uid."""
         self._intake = intake
         self._stored = stored
 
     async def known(self) -> dict[str, str]:
-        """The runs thought to be in the cluster, written or not, in their newest version."""
+        """The runs believed to be in the cluster, written or not, with their newest resource version."""
         waiting = self._intake.backlog.present()
         return waiting | await self._stored() | self._intake.backlog.present()
 
@@ -50,38 +50,38 @@ class FlowRunHandler:
         await self._intake.room()
 
     def present(self, document: Document) -> None:
-        """A run that is in the cluster."""
+        """Add a run that is in the cluster."""
         self._intake.backlog.add_run(snapshot_of(document, time.monotonic()))
         self._intake.wake()
 
     def gone(self, document: Document) -> None:
-        """The last state of a run that left the cluster."""
+        """Add the last state of a run that left the cluster."""
         self._intake.backlog.add_run(replace(snapshot_of(document, time.monotonic()), gone_time=now_microseconds()))
         self._intake.wake()
 
     def vanished(self, uids: Collection[str]) -> None:
-        """Runs that left unseen."""
+        """Record runs that left the cluster without an event."""
         logger.info("%d flow runs left the cluster unseen", len(uids))
         for uid in uids:
             self._intake.backlog.vanish_run(uid, now_microseconds())
         self._intake.wake()
 
     def unreadable(self, found: Unreadable) -> None:
-        """A run that cannot be processed: its metadata and status are mirrored, it has no parameters."""
+        """Mirror a run that cannot be processed with its metadata and status, but without parameters."""
         self.present(found.document)
 
 
 class FlowDeploymentHandler:
-    """Flow deployments of one informer, and what their runs inherit."""
+    """Handles the flow deployments of one informer and records what their runs inherit."""
 
     def __init__(self, intake: Intake, stored: Callable[[], Awaitable[dict[str, str]]]) -> None:
-        """`stored` answers which deployments the database takes to be in the cluster."""
+        """`stored` returns the deployments that are in the cluster according to the database."""
         self._intake = intake
         self._stored = stored
         self.inherited: dict[tuple[str, str], Inherited] = {}
 
     async def known(self) -> dict[str, str]:
-        """The deployments thought to be in the cluster; in no version, so that each is presented and what runs inherit is known."""
+        """The deployments believed to be in the cluster, without versions: each is then presented, which records what its runs inherit."""
         return dict.fromkeys(await self._stored(), "")
 
     async def ready(self) -> None:
@@ -89,21 +89,21 @@ class FlowDeploymentHandler:
         await self._intake.room()
 
     def present(self, document: Document) -> None:
-        """A deployment that is in the cluster."""
+        """Add a deployment that is in the cluster."""
         self._add(document, None)
 
     def gone(self, document: Document) -> None:
-        """The last state of a deployment that left the cluster."""
+        """Add the last state of a deployment that left the cluster."""
         self._add(document, now_microseconds())
 
     def vanished(self, uids: Collection[str]) -> None:
-        """Deployments that left unseen."""
+        """Record deployments that left the cluster without an event."""
         for uid in uids:
             self._intake.backlog.vanish_deployment(uid, now_microseconds())
         self._intake.wake()
 
     def unreadable(self, found: Unreadable) -> None:
-        """A deployment that cannot be processed: what of it can be read is mirrored; any parameter of its runs may be secret."""
+        """Mirror the readable part of a deployment that cannot be processed; any parameter of its runs may be secret."""
         self._add({**found.document, "spec": {**(found.document.get("spec") or {}), **UNREADABLE_SPEC}}, None)
 
     def _add(self, document: Document, gone_time: int | None) -> None:
@@ -118,16 +118,16 @@ class FlowDeploymentHandler:
 
 
 class TombstoneHandler:
-    """Flow runs that left the cluster while no mirror saw their end.
+    """Handles tombstones: flow runs that left the cluster while no mirror was watching.
 
-    Tombstones are ConfigMaps whose `data.flowrun` is the last state of a FlowRun as JSON.
+    A tombstone is a ConfigMap whose `data.flowrun` is the last state of a FlowRun as JSON.
     """
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
     async def known(self) -> dict[str, str]:
-        """No tombstone is missed when it is gone."""
+        """Nothing: a tombstone that disappears needs no action."""
         return {}
 
     async def ready(self) -> None:
@@ -135,7 +135,7 @@ class TombstoneHandler:
         await self._intake.room()
 
     def present(self, document: Document) -> None:
-        """A tombstone. One that cannot be read raises InvalidResource, and is left for people to look at."""
+        """Add the run of a tombstone. Raises InvalidResource if the tombstone cannot be read; it then stays for people to inspect."""
         metadata = document["metadata"]
         snapshot = snapshot_of(_run_in(document), time.monotonic())
         tombstone = metadata["namespace"], metadata["name"], metadata["uid"]
@@ -143,13 +143,13 @@ class TombstoneHandler:
         self._intake.wake()
 
     def gone(self, document: Document) -> None:
-        """Deleted, by us or others."""
+        """Ignore the deletion, by us or by others."""
 
     def vanished(self, uids: Collection[str]) -> None:
-        """None are known."""
+        """Do nothing: none are known."""
 
     def unreadable(self, found: Unreadable) -> None:
-        """It stays; the informer has logged why."""
+        """Leave it in place; the informer has logged why."""
 
 
 def _run_in(tombstone: Document) -> Document:

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document; a test checks each against its schema."""
+"""Examples for the OpenAPI document; a test validates each against its schema."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ _LIMIT: dict[str, Any] = {
 _NODE: dict[str, Any] = {key: _TASK[key] for key in ("n", "task", "name", "kind", "state", "state_name", "started", "ended", "parent")}
 _NEXT = "WyI1ZjJhMWMwOSIsMTc5MDAwMDAwMDAwMDAwMCwxXQ"
 
-#: An example of each document, by the name of its schema.
+#: The example of each document, by schema name.
 EXAMPLES: dict[str, Any] = {
     "FlowRunAnswer": _RUN,
     "FlowRunPage": {"items": [_RUN], "next": _NEXT},

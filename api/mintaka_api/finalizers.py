@@ -1,7 +1,7 @@
-"""Letting finished runs leave the cluster once they are committed: the mirror's finalizer is removed, tombstones are deleted.
+"""Releases finished runs from the cluster once they are committed: removes the mirror's finalizer and deletes tombstones.
 
-The finalizer is removed by a JSON Patch whose `test` operations pin the uid, the finalizer's place and the sequence that
-was committed. If a test fails, the object has changed, and its next commit says anew whether it may leave.
+The finalizer is removed with a JSON Patch whose `test` operations pin the uid, the finalizer's index and the committed
+sequence. If a test fails, the object has changed, and its next commit decides again whether it may leave.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A committed run that may leave the cluster: by the finalizer at `position`, or, with a `tombstone`, by deleting that.
+    """A committed run that may leave the cluster: remove the finalizer at index `position` or, if set, delete `tombstone`.
 
-    `tombstone` is namespace, name and uid of a ConfigMap.
+    `tombstone` is the namespace, name and uid of a ConfigMap.
     """
 
     uid: str
@@ -42,7 +42,7 @@ class Release:
     tombstone: tuple[str, str, str] | None = None
 
     def patch(self) -> list[dict[str, Any]]:
-        """The JSON Patch that takes the mirror's finalizer off exactly what was committed."""
+        """The JSON Patch that removes the mirror's finalizer only from the version that was committed."""
         path = f"/metadata/finalizers/{self.position}"
         return [
             {"op": "test", "path": "/metadata/uid", "value": self.uid},
@@ -53,7 +53,7 @@ class Release:
 
 
 def release_of(observed: ObservedRun, tombstone: tuple[str, str, str] | None) -> Release | None:
-    """What is to be released now that a run is committed; None if nothing is."""
+    """The release that follows from the commit of a run; None if there is nothing to release."""
     metadata, status = observed.run.metadata, observed.run.status
     if tombstone is not None:
         return Release(metadata.uid, metadata.namespace, metadata.name, status.sequence, tombstone=tombstone)
@@ -64,10 +64,10 @@ def release_of(observed: ObservedRun, tombstone: tuple[str, str, str] | None) ->
 
 
 class ReleaseQueue:
-    """Releases what is committed; one that is refused is tried again at its own pace, while the others go through."""
+    """Releases committed runs. A refused release is retried with its own backoff and does not delay the others."""
 
     def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
-        """Nothing to release yet."""
+        """Start with nothing to release."""
         self._cluster = cluster
         self._metrics = metrics
         self._waiting: dict[str, Release] = {}
@@ -77,22 +77,22 @@ class ReleaseQueue:
         self._away = 0
 
     def __len__(self) -> int:
-        """How many runs wait to be released."""
+        """The number of runs that wait to be released."""
         return len(self._waiting)
 
     def add(self, release: Release) -> None:
-        """A run that is committed and may leave; the newest commit of a run counts."""
+        """Add a committed run that may leave the cluster; a newer commit of the same run replaces an older one."""
         self._waiting[release.uid] = release
         if release.uid not in self._scheduled:
             self._scheduled.add(release.uid)
             self._due.put_nowait(release.uid)
 
     def discard(self, uid: str) -> None:
-        """A run whose newest commit says that it may not leave, or has left."""
+        """Remove a run that may not leave the cluster, or has left it, according to its newest commit."""
         self._waiting.pop(uid, None)
 
     async def run(self) -> None:
-        """Release until cancelled."""
+        """Release runs until cancelled."""
         self._due = asyncio.Queue()
         self._scheduled = set(self._waiting)
         for uid in self._waiting:
@@ -116,17 +116,17 @@ class ReleaseQueue:
                 self._failures.pop(uid, None)
 
     async def _attempt(self, release: Release) -> float | None:
-        """Release one run; in how many seconds to try again, None if that is not necessary."""
+        """Release one run; return the seconds until the next attempt, None if none is needed."""
         try:
             await self._send(release)
         except (ClusterAway, NoCluster) as error:
-            # No other request would go through either: this worker waits.
+            # No other request would succeed either, so this worker waits.
             if not self._away:
                 logger.warning("finished runs cannot leave the cluster: %s", error)
             self._away += 1
             await asyncio.sleep(_wait(self._away))
             return 0
-        except Exception as error:  # noqa: BLE001 - the others are not to wait for this one
+        except Exception as error:  # noqa: BLE001 - the other releases must not wait for this one
             return self._put_off(release, error)
         self._away = 0
         return None

@@ -1,7 +1,7 @@
 """What users want of flow runs: create, cancel, suspend, resume, run again, delete.
 
-The API never writes `status`: the operator acts on the intent. `RunControl` is the port; in a cluster its adapter is
-`kubernetes_intents`, local mode gets another.
+The API never writes `status`: the operator acts on the intent. `RunControl` is the port; `kubernetes_intents` is its
+adapter in a cluster, local mode has another.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunWish:
-    """One run to be created; `name` None for a generated one, `scheduled_time` None for at once.
+    """A run to create; `name` None generates one, `scheduled_time` None means at once.
 
-    `resume_from` names a run whose finished tasks it takes over.
+    `resume_from` names a run whose finished tasks it reuses.
     """
 
     parameters: dict[str, Any]
@@ -33,25 +33,25 @@ class RunControl(Protocol):
     """The port through which flow runs are controlled."""
 
     async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
-        """Create a run of a deployment; the manifest as it was stored."""
+        """Create a run of a deployment; return the manifest as stored."""
 
     async def cancel(self, run: RunKey) -> None:
-        """Ask for the run to be stopped for good."""
+        """Request that the run be stopped for good."""
 
     async def suspend(self, run: RunKey) -> None:
-        """Ask for the run to be held back."""
+        """Request that the run be suspended."""
 
     async def resume(self, run: RunKey, *, suspended_in: int | None = None) -> bool:
-        """Ask for a run that is held back, suspended itself or is over to go on; False where it was asked to already.
+        """Request that a suspended or finished run continue; False if this was requested before.
 
-        `suspended_in` is the attempt in which it suspended itself, or is about to; None where that is not known.
+        `suspended_in` is the attempt in which the run suspended itself, or is about to; None if that is not known.
         """
 
     async def rerun(self, run: RunKey) -> None:
-        """Ask for the run to start again once it is over."""
+        """Request that the run start again once it is over."""
 
     async def delete(self, run: RunKey) -> None:
-        """Ask for the run to be stopped and to leave the cluster."""
+        """Request that the run be stopped and deleted from the cluster."""
 
     async def stop_reason(self, run: RunKey, attempt: int) -> StopReason:
-        """Why the process of an attempt is asked to stop, by what the run says now."""
+        """The reason why the process of an attempt is asked to stop, according to the run's current state."""

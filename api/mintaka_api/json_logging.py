@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, for the collectors that read a container's output."""
+"""Logs as JSON, one object per line, for collectors that read a container's output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as JSON: time, level, logger, message, exception, and whatever was given as `extra`."""
+    """Formats a record as JSON: time, level, logger, message, exception and everything passed as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of `record`."""
@@ -29,7 +29,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Let every logger write JSON to standard error."""
+    """Make every logger write JSON to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

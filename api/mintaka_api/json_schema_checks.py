@@ -1,4 +1,4 @@
-"""Values that do not obey their JSON Schema, as problems: parameters before a run is created, the input of a run that waits."""
+"""JSON Schema violations as problems: parameters before a run is created, the input of a waiting run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 async def check_parameters(validator: SchemaValidator, schema: Any, parameters: dict[str, Any], namespace: str) -> None:
-    """Raise a Problem that names each offending place of `parameters`; `namespace` is that of the flow deployment."""
+    """Raise a Problem that names each invalid place in `parameters`; `namespace` is the flow deployment's."""
     await _check(validator, schema, parameters, namespace, ("invalid-parameters", "parameters", "the flow deployment's parameterSchema"))
 
 
 async def check_input(validator: SchemaValidator, schema: Any, value: Any, namespace: str) -> None:
-    """Raise a Problem that names each offending place of `value`; `namespace` is that of the flow run."""
+    """Raise a Problem that names each invalid place in `value`; `namespace` is the flow run's."""
     await _check(validator, schema, value, namespace, ("invalid-input", "input", "the schema that the flow run gave"))
 
 

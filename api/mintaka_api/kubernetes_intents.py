@@ -1,4 +1,4 @@
-"""Intents as they are written to Kubernetes: the adapter behind `RunControl` in a cluster."""
+"""Writes intents to Kubernetes: the adapter behind `RunControl` in a cluster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mintaka_core.resources import FlowDeployment, FlowRun
     from mintaka_history.queries.flow_runs import RunKey
 
-#: Of a JSON patch (RFC 6902).
+#: One operation of a JSON Patch (RFC 6902).
 type _Operation = dict[str, Any]
 
 _NOT_FOUND = 404
@@ -45,7 +45,7 @@ class KubernetesRunControl:
         self._validator = validator
 
     async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
-        """Create the FlowRun, and answer it without its secrets; its parameters are checked against the deployment's schema before."""
+        """Create the FlowRun after checking its parameters against the deployment's schema; return it without its secrets."""
         if (excess := limits.check_parameters(wish.parameters)) is not None:
             raise Problem("malformed" if excess.reason == "NotJson" else "too-large", excess.message, reason=excess.reason)
         owner = await self._deployment(namespace, deployment)
@@ -55,7 +55,7 @@ class KubernetesRunControl:
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
-        """A deployment as the cluster has it now."""
+        """The deployment's current state in the cluster."""
         try:
             found = await self._cluster.get(FLOW_DEPLOYMENTS, namespace, name)
         except ClusterRefusal as refusal:
@@ -77,7 +77,7 @@ class KubernetesRunControl:
         await self._patch(run, _set("/spec/suspend", value=True))
 
     async def resume(self, run: RunKey, *, suspended_in: int | None = None) -> bool:
-        """Take `spec.suspend` back, or raise `spec.reruns`, or both at once; False where that was done before."""
+        """Set `spec.suspend` to false, increment `spec.reruns`, or both in one patch; False if this was done before."""
         current = await self._current(run, valid=True)
         state, held = current.status.state, current.spec.suspend
         waits = state is not None and (state.type.is_terminal or state.reason == SUSPENDED_ITSELF)
@@ -93,7 +93,7 @@ class KubernetesRunControl:
         return bool(changes)
 
     async def rerun(self, run: RunKey) -> None:
-        """Raise `spec.reruns`."""
+        """Increment `spec.reruns`."""
         await self._patch(run, _raised_reruns(run, await self._current(run, valid=True)))
 
     async def delete(self, run: RunKey) -> None:
@@ -108,7 +108,7 @@ class KubernetesRunControl:
             raise
 
     async def stop_reason(self, run: RunKey, attempt: int) -> StopReason:
-        """Why an attempt is asked to stop; one whose run has left the cluster is cancelled."""
+        """The reason why an attempt is asked to stop; cancelled if its run has left the cluster."""
         try:
             current = await self._current(run)
         except Problem as problem:
@@ -118,12 +118,12 @@ class KubernetesRunControl:
         return stop_reason(current, attempt, datetime.now(UTC))
 
     async def _require_unfinished(self, run: RunKey) -> None:
-        """A Problem where the run has ended or is gone. The cluster is asked, since the mirror may be behind."""
+        """Raise a Problem if the run has ended or is gone. This asks the cluster, since the mirror may be behind."""
         if (await self._current(run)).status.is_terminal:
             raise Problem("already-ended", f"flow run {run.namespace}/{run.name} has already ended")
 
     async def _current(self, run: RunKey, *, valid: bool = False) -> FlowRun:
-        """The run as the cluster has it now, without a spec that cannot be read, unless it has to be `valid`."""
+        """The run's current state in the cluster. An unreadable spec is left out, or is an error if `valid` is set."""
         try:
             found = await self._cluster.get(FLOW_RUNS, run.namespace, run.name)
         except ClusterRefusal as refusal:
@@ -140,7 +140,7 @@ class KubernetesRunControl:
         return current
 
     async def _patch(self, run: RunKey, *changes: list[_Operation]) -> None:
-        """Change the run, all or nothing, where it still is what the changes say it was."""
+        """Apply all changes or none; the `test` operations make them conditional on the state they were computed from."""
         operations = [{"op": "test", "path": "/metadata/uid", "value": run.uid}, *chain.from_iterable(changes)]
         try:
             await self._cluster.patch(FLOW_RUNS, run.namespace, run.name, operations)
@@ -153,7 +153,7 @@ class KubernetesRunControl:
 
 
 def _set(path: str, *, value: bool | int, before: int | None = None) -> list[_Operation]:
-    """Set one field, where it still is `before` (None: whatever it is)."""
+    """Set one field if it still has the value `before` (None: unconditionally)."""
     tested = [{"op": "test", "path": path, "value": before}] if before is not None else []
     return [*tested, {"op": "add", "path": path, "value": value}]
 
@@ -167,7 +167,7 @@ def _raised_reruns(run: RunKey, current: FlowRun) -> list[_Operation]:
 
 
 def run_manifest(namespace: str, deployment: str, deployment_uid: str, wish: RunWish) -> dict[str, Any]:
-    """The FlowRun that stands for `wish`, owned by its deployment and held by the mirror's finalizer."""
+    """The manifest of the FlowRun for `wish`, owned by its deployment and protected by the mirror's finalizer."""
     name = wish.name or shortened(deployment, f"-{secrets.token_hex(_SUFFIX_BYTES)}", _NAME_LIMIT)
     spec: dict[str, Any] = {"deployment": deployment}
     if wish.parameters:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def attach_kubernetes(services: Services, settings: Settings) -> AsyncIterator[None]:
-    """Give `services` a cluster to control runs in and to mirror, until the end of the block."""
+    """Attach a cluster to `services`, for run control and the mirror, until the end of the block."""
     cluster = Cluster(settings.kubeconfig)
     services.runs = KubernetesRunControl(cluster, services.validator)
     services.mirror = Mirror(services.database, services.names, cluster, settings, services.metrics)

@@ -1,4 +1,4 @@
-"""What the API counts, in Prometheus' words; served at /metrics."""
+"""The API's Prometheus metrics, served at /metrics."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """The instruments of one process, in a registry of their own."""
+    """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        """Create every instrument at zero."""
+        """Create every metric at zero."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = Counter(
@@ -47,5 +47,5 @@ class Metrics:
         self.mirror_acknowledged = Counter("mintaka_mirror_acknowledged", "Flow runs let go of after their commit.", registry=self.registry)
 
     def exposition(self) -> bytes:
-        """The text format, version 0.0.4."""
+        """The metrics in the Prometheus text format, version 0.0.4."""
         return generate_latest(self.registry)

@@ -1,8 +1,8 @@
-"""The mirror: every state of every flow run in the cluster, in the database, gap-free.
+"""The mirror: records every state of every flow run of the cluster in the database, without gaps.
 
-Informers put what they hear into a backlog; one writer takes batches from it, each committed in one transaction; only
-then may a finished run leave the cluster. While the database is away the backlog keeps what changes, and lists wait; while
-the cluster is away the database keeps answering. Whatever is repeated or comes out of order changes nothing, so several
+Informers add what they observe to a backlog; one writer takes batches from it and commits each in one transaction; only
+then may a finished run leave the cluster. While the database is unavailable, the backlog collects changes and lists wait;
+while the cluster is unavailable, the database still answers. Repeated and out-of-order events change nothing, so several
 replicas may mirror the same cluster.
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.api.mirror")
 
 _BATCH = 500
-#: Lists wait while more objects than this wait to be written.
+#: Lists pause while more than this many objects wait to be written.
 _BACKLOG_MARK = 2000
 #: Between two batches, so that under load several versions of a run, and several runs, share a transaction.
 _PAUSE_SECONDS = 0.1
@@ -51,7 +51,7 @@ _LONGEST_WAIT_SECONDS = 5.0
 
 
 class _Commit(NamedTuple):
-    """What came of a batch: rows written, what may leave the cluster now, and what cannot be read."""
+    """The result of a batch: rows written, runs that may now leave the cluster, and errors of runs that cannot be read."""
 
     written: mirrored.Written
     releases: list[Release]
@@ -59,10 +59,10 @@ class _Commit(NamedTuple):
 
 
 class Mirror:
-    """Mirrors the flow deployments and flow runs of some namespaces (none named: of all) into a database."""
+    """Mirrors the flow deployments and flow runs of some namespaces (by default all) into a database."""
 
     def __init__(self, database: Database, names: Names, cluster: Cluster, settings: Settings, metrics: Metrics) -> None:
-        """Prepare; `run` does the work."""
+        """Prepare the mirror; `run` does the work."""
         self._database = database
         self._names = names
         self._cluster = cluster
@@ -98,11 +98,11 @@ class Mirror:
         return (*self._deployments, self._tombstones, *self._runs)
 
     def problem(self) -> str:
-        """What is not well, in a sentence; "" if the mirror is up to date."""
+        """What is wrong, in a sentence; "" if the mirror is up to date."""
         return self._problem or next((informer.problem for informer in self._informers if informer.problem), "")
 
     async def run(self) -> None:
-        """Mirror for ever, and begin anew if a part of it fails in a way that was not foreseen: nothing seen is lost.
+        """Mirror forever; restart after an unexpected failure of any part. Nothing that was seen is lost.
 
         Deployments come first, since runs inherit from them, and tombstones, since they say how vanished runs ended.
         """
@@ -129,7 +129,7 @@ class Mirror:
                 tasks.create_task(informer.run())
 
     def observe(self) -> None:
-        """Bring the gauges up to date."""
+        """Update the gauges."""
         oldest = self._backlog.oldest
         self._metrics.mirror_backlog.set(len(self._backlog))
         self._metrics.mirror_oldest_seconds.set(0 if oldest is None else time.monotonic() - oldest)
@@ -168,7 +168,7 @@ class Mirror:
                     await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _write(self, batch: Batch) -> None:
-        """Commit `batch`, without those of its objects that the database does not take."""
+        """Commit `batch` without the objects that the database refuses."""
         try:
             await self._masking.mask(deployment for deployment, gone_time in batch.deployments.values() if gone_time is None)
             commit = await self._database.in_writer(self._commit, batch)
@@ -212,7 +212,7 @@ class Mirror:
         return _Commit(written, releases, faults)
 
     def _inheritances(self, runs: list[ObservedRun]) -> list[Inherited]:
-        """What each of the runs inherits: from its deployment in the cluster, or from the last that had its name."""
+        """What each run inherits: from its deployment in the cluster, or from the last deployment of that name."""
         keys = [(each.run.metadata.namespace, each.run.spec.deployment or "") for each in runs]
         known = {key: found for key in set(keys) for handler in self._deployment_handlers if (found := handler.inherited.get(key))}
         unknown = {key for key in keys if key[1] and key not in known}
@@ -226,7 +226,7 @@ class Mirror:
     def _stored(
         self, query: Callable[[Connection, int | None], dict[str, str]], namespace: str | None
     ) -> Callable[[], Awaitable[dict[str, str]]]:
-        """A question to the database that is asked until it is answered."""
+        """A database query that is retried until it succeeds."""
 
         async def ask() -> dict[str, str]:
             while True:
@@ -244,7 +244,7 @@ class Mirror:
 
 
 def _parse(batch: Batch) -> tuple[list[ObservedRun], list[Release], list[str]]:
-    """The runs of a batch; what may leave the cluster once they are committed; what is wrong with those that cannot be read."""
+    """The runs of a batch; what may leave the cluster once they are committed; the errors of those that cannot be read."""
     runs, releases, faults = [], [], []
     for snapshot in batch.runs:
         try:

@@ -21,7 +21,7 @@ Lists are pages by keyset: pass `next` back as `cursor`. Errors are RFC 9457 pro
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document of `app`, made once."""
+    """The document of `app`, generated once."""
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes, tags=app.openapi_tags)
         _, schemas = msgspec.json.schema_components(_kinds(), ref_template="#/components/schemas/{name}")
@@ -34,7 +34,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _restore_examples(operation: dict[str, Any]) -> None:
-    """Put the examples back as they are: FastAPI drops every null in them."""
+    """Restore the examples: FastAPI drops every null in them."""
     for part in (operation.get("requestBody", {}), *operation["responses"].values()):
         content = part.get("content", {}).get("application/json", {})
         name = content.get("schema", {}).get("$ref", "").rsplit("/", 1)[-1]

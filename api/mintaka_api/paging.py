@@ -1,7 +1,7 @@
-"""Cursors of pages: a cursor is the sort key of the last item, bound to the question it came from.
+"""Page cursors: a cursor is the sort key of the last item, bound to the query it came from.
 
-A page is found by walking an index from the cursor on, so the thousandth page costs as much as the first, and objects
-that appear meanwhile neither repeat nor hide others.
+A page is read by scanning an index from the cursor, so the thousandth page costs as much as the first, and objects that
+appear meanwhile neither repeat nor hide others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def encode_cursor(question: Any, key: tuple[Any, ...] | None) -> str | None:
 
 
 def decode_cursor(question: Any, cursor: str | None, types: tuple[type, ...]) -> tuple[Any, ...] | None:
-    """The key in `cursor`, whose parts must be of `types`; a cursor of another question is a Problem."""
+    """The key in `cursor`, whose parts must be of `types`. Raises a Problem for a cursor of another query."""
     if cursor is None:
         return None
     try:

@@ -1,8 +1,8 @@
-"""Who may do what: each route's permission, in one place, denied by default.
+"""Authorization: each route's permission, in one place, denied by default.
 
-Permissions are Kubernetes' words (verb, resource, subresource), so that they can be asked of it. An *authenticator* says
-who sends a request, an *authorizer* whether they may. Today everyone is `Anonymous` and may do everything; a route that
-is not in the table below keeps the app from starting.
+Permissions use Kubernetes' terms (verb, resource, subresource), so that Kubernetes can decide on them. An *authenticator*
+identifies the sender of a request, an *authorizer* decides whether the sender is allowed. Today every sender is `Anonymous`
+and may do everything. The app refuses to start with a route that is not in the table below.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Permission:
     resource: str
 
 
-#: The path below which everything but health is found.
+#: The path prefix of all routes except health.
 PREFIX = "/api/v1"
 
 #: Open to everyone who can reach the port.
 PUBLIC = Permission("get", "")
 
-#: What each route asks for, by the name of its function.
+#: The permission each route requires, by the name of its function.
 PERMISSIONS: dict[str, Permission] = {
     "healthz": PUBLIC,
     "readyz": PUBLIC,
@@ -85,7 +85,7 @@ PERMISSIONS: dict[str, Permission] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who sends a request: the kind of principal and its name."""
+    """The sender of a request: the kind of principal and its name."""
 
     kind: str
     name: str
@@ -95,17 +95,17 @@ ANONYMOUS = Principal("Anonymous", "anonymous")
 
 
 class Authenticator(Protocol):
-    """Says who sends a request; raises a Problem where the credentials are bad."""
+    """Identifies the sender of a request; raises a Problem if the credentials are bad."""
 
     async def authenticate(self, request: Request) -> Principal:
         """The principal of `request`."""
 
 
 class Authorizer(Protocol):
-    """Says whether a principal has a permission."""
+    """Decides whether a principal has a permission."""
 
     async def allows(self, principal: Principal, permission: Permission, namespace: str | None) -> bool:
-        """True where it does, in `namespace` (None: in all)."""
+        """True if the principal has it in `namespace` (None: in all namespaces)."""
 
 
 class AllowAnonymous:
@@ -123,11 +123,11 @@ class AllowAnonymous:
 
 
 class UndeclaredRoute(MintakaError):
-    """A route that no permission was declared for."""
+    """A route without a declared permission."""
 
 
 async def authorize(request: Request) -> None:
-    """The dependency that stands before every route: authenticates, then asks for the route's permission."""
+    """The dependency that runs before every route: authenticates, then checks the route's permission."""
     authenticator: Authenticator = request.app.state.authenticator
     authorizer: Authorizer = request.app.state.authorizer
     permission = PERMISSIONS[request.scope["route"].name]
@@ -138,12 +138,12 @@ async def authorize(request: Request) -> None:
         raise Problem("forbidden", detail)
 
 
-#: What each router is made with.
+#: The dependencies that each router is created with.
 GUARDED = [Depends(authorize)]
 
 
 def require_permissions(routes: Iterable[BaseRoute]) -> None:
-    """Refuse to start with a route that is not in `PERMISSIONS` or that nobody guards."""
+    """Refuse to start with a route that is not in `PERMISSIONS` or does not depend on `authorize`."""
     for route in routes:
         guarded = isinstance(route, APIRoute) and any(dependency.dependency is authorize for dependency in route.dependencies)
         if not guarded or getattr(route, "name", "") not in PERMISSIONS:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents, translated here (those of a cluster in `cluster_problems`) and nowhere else."""
+"""Translates errors to RFC 9457 problem documents. Errors of a cluster are in `cluster_problems`; no other module translates."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ PROBLEMS: dict[str, tuple[int, str]] = {
 
 
 class Problem(MintakaError):
-    """An answer that is an error: a key of `PROBLEMS`, a sentence about this case, and members of its own."""
+    """An error answer: a key of `PROBLEMS`, a sentence about this case, and members of its own."""
 
     def __init__(self, name: str, detail: str, **members: Any) -> None:
-        """`members` go into the document as they are."""
+        """`members` are added to the document as they are."""
         super().__init__(detail)
         self.name = name
         self.detail = detail
         self.members = members
 
     def response(self) -> Response:
-        """The problem as an HTTP answer."""
+        """The problem as an HTTP response."""
         status, title = PROBLEMS[self.name]
         document = {"type": TYPE_PREFIX + self.name, "title": title, "status": status, "detail": self.detail, **self.members}
         headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == 503 else {}  # noqa: PLR2004 - Service Unavailable
@@ -75,7 +75,7 @@ class Problem(MintakaError):
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer every error with a problem document."""
+    """Make `app` answer every error with a problem document."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -91,7 +91,7 @@ async def _problem(_request: Request, problem: Exception) -> Response:
 
 
 async def _invalid(_request: Request, invalid: Exception) -> Response:
-    """What pydantic found: in the query it is a 400 that names the parameter, elsewhere a 422."""
+    """Translate validation errors: 400 with the parameter's name for the query, 422 for everything else."""
     errors = invalid.errors() if isinstance(invalid, RequestValidationError) else []
     shown = [{"path": ".".join(str(part) for part in error["loc"][1:]), "message": error["msg"]} for error in errors[:_ERRORS_SHOWN]]
     in_query = any(error["loc"][0] == "query" for error in errors)
@@ -103,7 +103,7 @@ async def _invalid(_request: Request, invalid: Exception) -> Response:
 
 
 async def _http(_request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: unknown paths and methods."""
+    """Translate errors of the framework: unknown paths and methods."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = str(error.detail) if isinstance(error, HTTPException) else ""
     names = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}

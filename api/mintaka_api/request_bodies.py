@@ -1,6 +1,7 @@
-"""Reading a request's body within limits: what is too large is refused while it arrives, packed or not.
+"""Reads request bodies within limits: an oversized body is refused while it arrives, compressed or not.
 
-The bodies of all reports together are bounded too (`Intake`): pods that deliver at once must not take all of the API's memory.
+The total size of all reports being received is limited too (`Intake`): pods that deliver at once must not exhaust the API's
+memory.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-#: The most bytes of a body, unpacked.
+#: The maximum size of a body in bytes, decompressed.
 BODY_LIMIT = 4 * 1024 * 1024
-#: The most bytes of all reports that are received or written at a time, unpacked.
+#: The maximum total size in bytes of the reports being received or written, decompressed.
 INTAKE_LIMIT = 64 * 1024 * 1024
 _ARRIVAL_SECONDS = 60.0
 _GZIP = 16 + zlib.MAX_WBITS
@@ -36,7 +37,7 @@ class Intake:
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The body of `request`, which counts until the end of the block; a Problem if there is no room for it now."""
+        """The body of `request`, which counts until the end of the block. Raises a Problem if there is no room for it now."""
         parts: list[bytes] = []
         try:
             await self._receive(request, parts)
@@ -45,7 +46,7 @@ class Intake:
             self._held -= sum(map(len, parts))
 
     async def _receive(self, request: Request, parts: list[bytes]) -> None:
-        """Append the body's parts to `parts` and count them."""
+        """Append the body's chunks to `parts` and count them."""
         try:
             async with asyncio.timeout(self._arrival_seconds):
                 async for part in _parts(request, BODY_LIMIT):
@@ -58,17 +59,17 @@ class Intake:
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The body of `request`, unpacked; a Problem if it passes `limit` or its encoding is not gzip."""
+    """The decompressed body of `request`. Raises a Problem if it exceeds `limit` or has an encoding other than gzip."""
     return b"".join([part async for part in _parts(request, limit)])
 
 
 def too_large(limit: int) -> Problem:
-    """The Problem of a body that passes `limit` bytes."""
+    """The Problem for a body that exceeds `limit` bytes."""
     return Problem("too-large", f"the body passes {limit} bytes: send it in parts")
 
 
 def _parts(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The unpacked body as it arrives."""
+    """The decompressed body as it arrives."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:18]) > limit:
@@ -92,7 +93,7 @@ async def _plain(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[byte
 
 
 async def _unpacked(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Unpack as it arrives, never more than `limit` and a byte."""
+    """Decompress the body as it arrives, never more than `limit` + 1 bytes."""
     unpacker = zlib.decompressobj(_GZIP)
     size = received = 0
     try:

@@ -1,4 +1,4 @@
-"""What surrounds each request: its time, its place in the metrics, a line in the log, and headers for browsers."""
+"""Middleware for each request: duration, metrics, a log line, and headers for browsers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class RequestLogging:
     """ASGI middleware that observes each request."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and note how it went."""
+        """Pass the request on and record its result."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

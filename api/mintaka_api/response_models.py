@@ -1,6 +1,6 @@
-"""The documents the API answers with. OpenAPI's schemas are generated from these, so both cannot drift apart.
+"""The documents the API answers with. The OpenAPI schemas are generated from these, so the two cannot drift apart.
 
-Instants are RFC 3339 in UTC with microseconds where there are any. `Raw` members are JSON text that goes out as it is stored.
+Times are RFC 3339 in UTC, with microseconds if not zero. `Raw` members are JSON text, sent as stored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mintaka_history.response_models import ArtifactAnswer, FlowRunAnswer, LogAn
 
 
 class FlowDeploymentAnswer(msgspec.Struct):
-    """A flow deployment. `ready` is null until the operator has looked at it; the schedules carry their next and last times."""
+    """A flow deployment. `ready` is null until the operator has checked it; the schedules include their next and last times."""
 
     uid: str
     namespace: str
@@ -54,7 +54,7 @@ class IntentAnswer(msgspec.Struct):
 
 
 class StopReasonAnswer(msgspec.Struct):
-    """Why an attempt is asked to stop; Outside: for nothing that its run says, such as the drain of its node."""
+    """Why an attempt is asked to stop. Outside: for a reason that its run does not state, such as a node drain."""
 
     reason: StopReason
 
@@ -70,7 +70,7 @@ class ProblemAnswer(msgspec.Struct):
 
 
 class FlowRunPage(msgspec.Struct):
-    """A page of flow runs; `next` is the cursor of the page after it, null on the last."""
+    """A page of flow runs; `next` is the cursor of the next page, null on the last."""
 
     items: list[FlowRunAnswer]
     next: str | None

@@ -1,7 +1,8 @@
-"""What the mirror saw, as rows: from resources of Kubernetes to columns. Pure.
+"""Maps Kubernetes resources that the mirror saw to database rows. Pure.
 
-Objects are read leniently (`mintaka_core.resources`). Of a run whose spec cannot be read, metadata and status are stored all the same:
-its history is complete and its finalizer removed as any other's. What cannot be read at all raises `InvalidResource`.
+Objects are read leniently (`mintaka_core.resources`). If a run's spec cannot be read, its metadata and status are still
+stored: its history is complete and its finalizer is removed as usual. An object that cannot be read at all raises
+`InvalidResource`.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
     from mintaka_kubernetes import Document
 
 _LATEST_ACCEPTED = 2**31 - 1
-#: Of a spec that cannot be read as a whole, what its run is found by.
+#: The fields that are read from a spec that is not valid as a whole: those by which the run is found.
 _KEPT_OF_SPEC = ("deployment",)
-#: In the place of a deployment's spec that cannot be read: any parameter of its runs may be secret.
+#: Replaces a deployment's spec that cannot be read: any parameter of its runs may be secret.
 UNREADABLE_SPEC: dict[str, Any] = {"parameterSchema": UNKNOWN_SCHEMA}
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What a run takes over from its flow deployment: tags, and which parameters are secret (UNKNOWN, if the deployment is)."""
+    """What a run inherits from its flow deployment: tags and secret parameters (UNKNOWN if the deployment is not known)."""
 
     tags: tuple[str, ...] = ()
     secrets: SecretParameters = UNKNOWN
@@ -46,9 +47,9 @@ class Inherited:
 
 @dataclass(frozen=True, slots=True)
 class ObservedRun:
-    """A flow run as it is written: with every transition seen since it was last written.
+    """A flow run to write, with every transition seen since it was last written.
 
-    `gone_time` is when it left the cluster (None: it is there, or that is not known).
+    `gone_time` is when it left the cluster (None: it has not, or that is not known).
     """
 
     run: FlowRun
@@ -76,7 +77,7 @@ def read_valid_run(document: Document) -> FlowRun:
 
 
 def read_run_json(raw: bytes) -> FlowRun:
-    """The same, of JSON."""
+    """The flow run in `raw` JSON, like `read_run`."""
     try:
         return FlowRun.model_validate_json(raw)
     except ValidationError:
@@ -108,7 +109,7 @@ def _kept_of_spec(document: Document) -> Document:
 
 
 def inherited_from(deployment: FlowDeployment) -> Inherited:
-    """What the runs of a deployment take over from it."""
+    """What the runs of a deployment inherit from it."""
     # A schema takes memory; one without secrets is not needed.
     return Inherited(deployment.spec.tags, SecretParameters(deployment.spec.parameter_schema) or NO_SECRETS)
 
@@ -127,7 +128,7 @@ def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherited) -> MirroredRun:
-    """The rows of a run; `ids` knows `names_of_run`."""
+    """The rows of a run; `ids` must contain `names_of_run`."""
     run, metadata, status = observed.run, observed.run.metadata, observed.run.status
     tags = tags_of(run, inherited.tags)
     parameters = shown_parameters(run, inherited.secrets)
@@ -170,7 +171,8 @@ def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherite
 def shown_parameters(run: FlowRun, inherited: SecretParameters) -> dict[str, Any] | None:
     """The run's own parameters without their secrets.
 
-    None, for now, if it is not known which are secret: the first that are written stay. They are not left open when the run ends.
+    None while the run is active and it is not known which parameters are secret: the first value written is final. Once the
+    run has ended, they are always written.
     """
     if run.spec.template is not None:
         inherited = SecretParameters(run.spec.template.parameter_schema)
@@ -198,12 +200,12 @@ def deployment_row(deployment: FlowDeployment, namespace: int, gone_time: int | 
 
 
 def resource_version(text: str) -> int:
-    """A resourceVersion as a number, since etcd counts; 0 where a server writes something else."""
+    """A resourceVersion as a number, since etcd counts; 0 if a server uses another format."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0  # noqa: PLR2004 - digits of a bigint
 
 
 def clean(text: str) -> str | None:
-    """Text as the database takes it, None for empty."""
+    """Text that the database can store; None if empty."""
     return storable(text) or None
 
 
@@ -224,7 +226,7 @@ def _transition_row(transition: TransitionStatus) -> dict[str, Any]:
 
 
 def name_of(document: Mapping[str, Any]) -> str:
-    """What an object is called in messages."""
+    """An object's name, for messages."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     return f"{metadata.get('namespace')}/{metadata.get('name')}" if isinstance(metadata, dict) else "an object without metadata"
 

@@ -1,4 +1,4 @@
-"""What the routes work with: one object of each kind per process."""
+"""The services that routes use: one object of each kind per process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Services:
-    """The parts of a running API; `mirror` is None if none is wanted, `runs` if there is no cluster."""
+    """The services of a running API; `mirror` is None if mirroring is off, `runs` is None without a cluster."""
 
     database: Database
     names: Names
@@ -34,7 +34,7 @@ class Services:
     parts: list[Part] = field(default_factory=list)
 
     def current_parts(self) -> list[Part]:
-        """The background tasks and what is wrong with each now."""
+        """The background tasks, each with its current problem."""
         if self.mirror is None:
             return self.parts
         mirror = self.mirror.problem()
@@ -45,5 +45,5 @@ async def _services(request: Request) -> Services:
     return cast("Services", request.app.state.services)
 
 
-#: The parameter of a route that gets the services.
+#: The type of the route parameter that receives the services.
 Here = Annotated[Services, Depends(_services)]

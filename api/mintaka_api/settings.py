@@ -1,4 +1,4 @@
-"""How the API is set up: environment variables, overridden by the command line."""
+"""The API's settings: environment variables, overridden by the command line."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class InvalidSetting(MintakaError):
-    """A setting that makes no sense."""
+    """A setting that is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one API process.
 
-    Listening is set by MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT: Kubernetes itself sets MINTAKA_API_PORT in the pods
-    beside a Service named mintaka-api. `host` empty means every IPv4 and IPv6 address ("::" is IPv6 alone, "0.0.0.0" IPv4 alone).
-    `namespaces` empty means all; `release_namespace` is where the operator leaves tombstones. `mirror` False serves the database
-    alone. A script that was not heard of for `silence_seconds` is taken for dead (`mintaka_api.zombie_detection`).
+    MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT set the address to listen on: Kubernetes itself sets MINTAKA_API_PORT in
+    pods next to a Service named mintaka-api. An empty `host` means every IPv4 and IPv6 address ("::" is IPv6 only,
+    "0.0.0.0" IPv4 only). Empty `namespaces` means all; the operator creates tombstones in `release_namespace`. `mirror`
+    False serves only the database. A script that sends nothing for `silence_seconds` is considered dead
+    (`mintaka_api.zombie_detection`).
     """
 
     host: str = "127.0.0.1"
@@ -43,7 +44,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings in environment variables."""
+    """The settings from environment variables."""
     default = Settings()
     return Settings(
         host=environment.get("MINTAKA_LISTEN_HOST", default.host),
@@ -61,7 +62,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 
 def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """The settings of `python -m mintaka_api`: options over environment variables."""
+    """The settings of `python -m mintaka_api`: options override environment variables."""
     base = from_environment(environment)
     parser = argparse.ArgumentParser(prog="python -m mintaka_api", description="The API of Mintaka.")
     parser.add_argument(

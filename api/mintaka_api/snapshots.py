@@ -1,6 +1,6 @@
-"""Flow runs as they were last seen, kept as JSON until they are written: a parsed one takes nine times the memory. Pure.
+"""The last seen state of flow runs, cached as JSON until it is written: a parsed run takes nine times the memory. Pure.
 
-Most of a run's versions are replaced by a newer one before they are written, and need not be parsed at all.
+Most versions of a run are replaced by a newer one before they are written, and need not be parsed at all.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class RunSnapshot:
     """One flow run. `received` is when it was first seen since it was last written (monotonic seconds).
 
-    `first` is the sequence of the oldest transition in `raw`, its JSON; `older` are earlier versions with transitions that `raw` no
-    longer has. `gone_time` is when the run left the cluster (None: it is there, or that is not known), `tombstone` namespace,
-    name and uid of the ConfigMap it was read from.
+    `raw` is its JSON and `first` the sequence of the oldest transition in it; `older` are earlier versions with transitions
+    that `raw` no longer has. `gone_time` is when the run left the cluster (None: it has not, or that is not known),
+    `tombstone` the namespace, name and uid of the ConfigMap it was read from.
     """
 
     uid: str

@@ -1,7 +1,8 @@
-"""Parameters that were stored before the deployment's schema made them secret: they are masked when the schema changes.
+"""Masks stored parameters when a change of the deployment's schema makes them secret.
 
-Also those that an earlier release stored in clear. Once in the life of a process for each version of a deployment whose schema marks
-secrets, before the deployment itself is written; a page of runs at a time, so that nothing else waits for long.
+This also masks parameters that an earlier release stored in clear. It runs once per process for each version of a
+deployment whose schema marks secrets, before the deployment itself is written, one page of runs at a time so that other
+writes do not wait.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ class StoredParameters:
     def __init__(self, database: Database, names: Names) -> None:
         self._database = database
         self._names = names
-        #: Generation by uid of the deployments whose runs are masked.
+        #: The generation, by uid, of each deployment whose runs are masked.
         self._masked: dict[str, int] = {}
 
     async def mask(self, deployments: Iterable[FlowDeployment]) -> None:
-        """Mask the stored parameters of the runs of `deployments`, as far as that was not done for this generation."""
+        """Mask the stored parameters of the runs of `deployments`, unless this was done for the current generation."""
         for deployment in deployments:
             metadata = deployment.metadata
             if self._masked.get(metadata.uid) == metadata.generation:
                 continue
             schema = deployment.spec.parameter_schema
-            # A spec that cannot be read says nothing of runs that are stored already.
+            # A spec that cannot be read says nothing about runs that are already stored.
             if schema != UNKNOWN_SCHEMA and (secrets := SecretParameters(schema)):
                 namespace, name = (NameKind.NAMESPACE, metadata.namespace), (NameKind.DEPLOYMENT, metadata.name)
                 ids = await self._database.in_writer(self._names.ids_of, self._database, {namespace, name})
@@ -53,7 +54,7 @@ class StoredParameters:
                 self._masked.pop(metadata.uid, None)
 
     def _mask_page(self, secrets: SecretParameters, namespace: int, deployment: int, after: int) -> int | None:
-        """Mask a page of runs (in a writer's thread); the number of its last one, None after the last page."""
+        """Mask a page of runs (in a writer's thread); return the number of its last run, None after the last page."""
         with self._database.writing() as connection:
             rows = mirrored.parameters_after(connection, namespace, deployment, after, _PAGE)
             shown = {number: encode_storable(secrets.masked(msgspec.json.decode(parameters))) for number, parameters in rows}

@@ -1,10 +1,10 @@
-"""Scripts that report over HTTP and give no signs of life any more are recorded as crashed.
+"""Records scripts that report over HTTP as crashed when they stop sending heartbeats.
 
-Nothing watches over a script, and its process cannot be seen from here. So it sends a heartbeat every 15 s, and a run whose
-process was not heard of for `MINTAKA_SILENCE_SECONDS` is taken for dead. Only time in which it could have been heard counts:
-after a while without the API or its database, every script gets that long to speak again. If a process that was cut off does
-speak again after all, its run continues. A run that suspended itself has no process; it fails if it is not resumed in time.
-Runs in a cluster are not judged here: the operator sees their pods.
+Nothing supervises a script, and its process cannot be seen from here. It therefore sends a heartbeat every 15 s, and a run
+whose process sends nothing for `MINTAKA_SILENCE_SECONDS` is considered dead. Only time in which the API could receive
+counts: after an outage of the API or its database, every script gets that long to report again. If a process that was cut
+off does report again, its run continues. A run that suspended itself has no process; it fails if it is not resumed in time.
+Runs in a cluster are not checked here: the operator sees their pods.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mintaka.api")
 
-#: Checks in the time for which a process may be silent.
+#: The number of checks within the time that a process may be silent.
 _CHECKS = 6
 
 
@@ -41,7 +41,7 @@ class ZombieDetection:
         self._stuck: dict[int, str] = {}
 
     async def run(self, part: Part) -> None:
-        """Check for ever."""
+        """Check forever."""
         listening_since = monotonic()
         while True:
             await asyncio.sleep(self._silence_seconds / _CHECKS)
@@ -65,7 +65,7 @@ class ZombieDetection:
         await self._end(overdue, lambda number: self._database.write(fail_overdue, number))
 
     async def _end(self, numbers: list[int], end: Callable[[int], Awaitable[bool]]) -> int:
-        """End each of these runs by itself; how many were. One that cannot be ended is tried again at the next check."""
+        """End each of these runs separately; return how many ended. A run that cannot be ended is retried at the next check."""
         ended = 0
         for number in numbers:
             try:
