@@ -1,1 +1,1 @@
-"""Every SQL statement of the API: functions from a connection and values to rows or documents."""
+"""All SQL statements of the API: functions from a connection and values to rows or documents."""

@@ -1,4 +1,4 @@
-"""Questions about flow deployments."""
+"""Queries for flow deployments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SCHEDULE_MEMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class FlowDeploymentFilter:
-    """Which flow deployments; empty or None means any. `name` is a prefix; all `tags` are meant."""
+    """Filters flow deployments; empty or None means any. `name` is a prefix; a deployment must have all `tags`."""
 
     namespaces: tuple[str, ...] = ()
     name: str | None = None

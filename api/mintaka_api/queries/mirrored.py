@@ -1,8 +1,8 @@
-"""Writing what the mirror saw: flow runs and their transitions, flow deployments, and what vanished.
+"""Writes what the mirror saw: flow runs and their transitions, flow deployments, and what vanished.
 
-Everything here can be repeated and may arrive in any order: a row gives way only to a higher sequence (or, at the same
+Every write is idempotent and may arrive in any order: a row is replaced only by a higher sequence (or, at the same
 sequence, a higher resourceVersion), and a transition is written once. The one exception is the transition that the API
-itself invents for a run that vanished: the operator's own word replaces it.
+itself records for a run that vanished: the operator's own transition replaces it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _UPDATED = tuple(
     if column.name
     not in {
         *("no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt", "flow", "holder", "heard"),
-        # They never change; what is secret of them may, with the deployment's schema, and what was masked stays so.
+        # Parameters never change, except that a schema change may make some secret; once masked they stay masked.
         "parameters",
     }
 )
 _SENT = ("uid", *_UPDATED, "deleted", "gap", "tags", "parameters")
 _TRANSITION = tuple(column.name for column in flow_run_transitions.c)
-# The statements are made of our own column names; every value is bound.
+# The statements are built from our own column names; every value is bound.
 _POSTGRESQL_UPDATE = f"""
 UPDATE flow_runs AS f
 SET {", ".join(f"{name} = a.{name}" for name in (*_UPDATED, "deleted"))},
@@ -60,7 +60,7 @@ WHERE flow_run_transitions.rule = '{VANISHED_RULE}' AND excluded.rule IS DISTINC
 
 @dataclass(slots=True)
 class MirroredRun:
-    """One flow run as it was seen: `row` holds the columns of `flow_runs` but `no`, `transitions` those of the others.
+    """One flow run as it was seen: `row` has the columns of `flow_runs` except `no`, `transitions` those of `flow_run_transitions`.
 
     `tags` are ids of names.
     """
@@ -72,7 +72,7 @@ class MirroredRun:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one batch did: transitions written and runs in which some are missing."""
+    """The result of one batch: the number of transitions written and of runs with missing transitions."""
 
     transitions: int
     gaps: int
@@ -110,7 +110,7 @@ def write_deployments(connection: Connection, rows: list[dict[str, Any]]) -> Non
 
 
 def parameters_after(connection: Connection, namespace: int, deployment: int, after: int, limit: int) -> list[tuple[int, str]]:
-    """Numbers and parameters of the runs of a deployment that have any, in order, those after the number `after`."""
+    """Numbers and parameters of a deployment's runs that have parameters, in order, starting after the number `after`."""
     query = select(flow_runs.c.no, flow_runs.c.parameters).where(
         flow_runs.c.ns == namespace, flow_runs.c.deployment == deployment, flow_runs.c.no > after, flow_runs.c.parameters.is_not(None)
     )
@@ -141,7 +141,7 @@ def _versions(connection: Connection, query: Select[Any]) -> dict[str, str]:
 
 
 def vanish_runs(connection: Connection, uids: Collection[str], now: int) -> int:
-    """Record that runs left the cluster unseen; those that had not ended are CANCELLED. Returns how many there were."""
+    """Record that runs left the cluster without an event; unfinished ones become CANCELLED. Returns the number of runs."""
     count = 0
     for chunk in _chunks(sorted(uids)):
         columns = (flow_runs.c.no, flow_runs.c.sequence, flow_runs.c.state, flow_runs.c.attempt)
@@ -163,7 +163,7 @@ def vanish_runs(connection: Connection, uids: Collection[str], now: int) -> int:
 
 
 def vanish_deployments(connection: Connection, uids: Collection[str], now: int) -> None:
-    """Record that deployments left the cluster unseen."""
+    """Record that deployments left the cluster without an event."""
     for chunk in _chunks(sorted(uids)):
         connection.execute(
             update(flow_deployments).where(flow_deployments.c.uid.in_(chunk), flow_deployments.c.deleted.is_(None)).values(deleted=now)
@@ -175,7 +175,7 @@ def _chunks(uids: list[str]) -> Iterable[list[str]]:
 
 
 def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Replace what is stored by `rows` where they are newer."""
+    """Replace the stored rows that are older than `rows`."""
     if is_postgresql(connection):
         connection.exec_driver_sql(_POSTGRESQL_UPDATE.format(source=unnested(flow_runs, _SENT)), columns(rows, _SENT))
         return
@@ -227,7 +227,7 @@ def vanished_state(now: int) -> dict[str, Any]:
 
 
 def vanished_transition(sequence: int, state: int, attempt: int, now: int) -> dict[str, Any]:
-    """The transition that ends a flow run which left the cluster before it ended."""
+    """The transition that ends a flow run that left the cluster before it ended."""
     return {
         "seq": sequence + 1,
         "at": now,

@@ -1,4 +1,4 @@
-"""Where a process asks for the next attempt of a script's run, which it is then to run: of two who ask, one is refused."""
+"""Claims the next attempt of a script's run for the calling process; of two concurrent callers, one is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 
 
 class NewAttempt(msgspec.Struct, forbid_unknown_fields=True):
-    """The next attempt of a run; `died` is an attempt whose process the asker knows to be gone, before anybody else can."""
+    """The next attempt of a run; `died` is an attempt whose process the caller knows to be dead before the API can detect it."""
 
     died: Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)] | None = None
 
@@ -36,7 +36,7 @@ class NewAttempt(msgspec.Struct, forbid_unknown_fields=True):
     openapi_extra=json_body(NewAttempt, required=False),
 )
 async def begin_attempt(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Begin the next attempt of a run outside of clusters that is over or suspended; `mintaka resume` calls it, and runs the flow."""
+    """Begin the next attempt of a run outside of clusters that is over or suspended; `mintaka resume` calls it, then runs the flow."""
     number = canonical_uid(uid)
     new = await read_document(request, NewAttempt)
     claimed = await here.database.write(restarts.claim, number, new.died)

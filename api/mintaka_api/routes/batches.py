@@ -1,4 +1,4 @@
-"""Where flow pods send their history."""
+"""Receives the history that flow pods send."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _BODY: dict[str, Any] = {
     openapi_extra=_BODY,
 )
 async def store_history(uid: str, request: Request, query: Annotated[ReportQuery, Query()], here: Here) -> Response:
-    """Take in a part of an attempt's history; answered once it is committed, and harmless to repeat."""
+    """Store a part of an attempt's history; answers once it is committed. Safe to repeat."""
     try:
         number = canonical_uid(uid)
         async with here.intake.body(request) as body:

@@ -32,7 +32,7 @@ LeaseId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 
 
 class NewLimit(msgspec.Struct, forbid_unknown_fields=True):
-    """A limit's slots; with `decay_per_second` it is a rate. With `overwrite` false, one that exists is left as it is."""
+    """A limit's slots; with `decay_per_second` it is a rate. With `overwrite` false, an existing limit is not changed."""
 
     slots: Annotated[int, msgspec.Meta(ge=0, le=limits.SLOTS_LIMIT)]
     decay_per_second: Annotated[float, msgspec.Meta(ge=0, le=limits.SLOTS_LIMIT)] = 0.0
@@ -40,9 +40,9 @@ class NewLimit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewLease(msgspec.Struct, forbid_unknown_fields=True):
-    """Somebody wants `slots` of each of `names`, for `seconds` at a time; `id` is his, for asking again.
+    """A request for `slots` of each of `names`, for `seconds` at a time; the client chooses `id` and repeats the request with it.
 
-    `flow_run` and `attempt` are for which run: when that is over, its slots come free. `who` is for people to read.
+    `flow_run` and `attempt` identify the run: when it is over, its slots are freed. `who` is for people to read.
     """
 
     id: LeaseId
@@ -55,14 +55,14 @@ class NewLease(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Renewal(msgspec.Struct, forbid_unknown_fields=True):
-    """Leases that are to go on for `seconds` from now."""
+    """Leases to extend to `seconds` from now."""
 
     leases: Annotated[list[LeaseId], msgspec.Meta(max_length=1000)]
     seconds: Seconds = 60.0
 
 
 class NewReservation(msgspec.Struct, forbid_unknown_fields=True):
-    """Somebody wants `slots` of each of the rates `names`, and waits `longest_seconds` for them (null: however long)."""
+    """A request for `slots` of each of the rates `names`, waiting at most `longest_seconds` (null: without limit)."""
 
     names: Names
     slots: Slots = 1
@@ -78,7 +78,7 @@ async def list_limits(query: Annotated[LimitQuery, Query()], here: Here) -> Resp
 
 @router.get("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
 async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """One concurrency limit, with those who hold its slots or wait for them."""
+    """One concurrency limit, with its holders and waiting requests."""
     return json_response(_there(await here.database.read(queries.one, name), name))
 
 
@@ -88,7 +88,7 @@ async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here)
     openapi_extra=json_body(NewLimit),
 )
 async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Make a concurrency limit, or change one; who holds slots keeps them."""
+    """Create or change a concurrency limit; holders keep their slots."""
     new = await read_document(request, NewLimit)
     try:
         limits.checked_name(name)
@@ -102,7 +102,7 @@ async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Que
 
 @router.delete("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
 async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Delete a concurrency limit: nobody waits for it any more. The answer is what it was."""
+    """Delete a concurrency limit: no request waits for it any more. The answer is its last state."""
     return json_response(_there(await here.database.write(queries.remove, name), name))
 
 
@@ -112,7 +112,7 @@ async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: He
     openapi_extra=json_body(NewReservation),
 )
 async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Take slots of rates, to be used when the answer says; they come back by themselves."""
+    """Reserve slots of rates for use after the delay in the answer; they decay by themselves."""
     new = await read_document(request, NewReservation)
     return json_response(await here.database.write(queries.reserve, _unique(new.names), new.slots, new.longest_seconds))
 
@@ -123,7 +123,7 @@ async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], h
     openapi_extra=json_body(NewLease),
 )
 async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Ask for slots, or whether they are there now; who asked first comes first. Harmless to repeat."""
+    """Request slots, or check whether they are free now; requests are served in order of arrival. Safe to repeat."""
     new = await read_document(request, NewLease)
     flow_run = None if new.flow_run is None else canonical_uid(new.flow_run)
     wish = Wish(new.id, tuple(_unique(new.names)), new.slots, new.seconds, flow_run, new.attempt, None, new.who.replace("\0", ""))
@@ -137,14 +137,14 @@ async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], h
     openapi_extra=json_body(Renewal),
 )
 async def renew_leases(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Let leases go on; the answer names those that are still there."""
+    """Renew leases; the answer names those that still exist."""
     new = await read_document(request, Renewal)
     return json_response(await here.database.write(queries.renew, _unique(new.leases), new.seconds))
 
 
 @router.delete("/concurrency-leases/{lease}", responses=documented_responses(LeasesAnswer, "invalid-parameter"))
 async def release_lease(lease: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Let go of slots, or of a place among those who wait; harmless to repeat."""
+    """Release slots, or leave the queue for them. Safe to repeat."""
     return json_response(await here.database.write(queries.release, lease))
 
 
@@ -155,7 +155,7 @@ def _there(found: LimitAnswer | None, name: str) -> LimitAnswer:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Each once; a Problem where the database could not keep one."""
+    """Each name once. Raises a Problem if the database could not store one."""
     if any("\0" in name for name in names):
         raise Problem("malformed", "a name has the character NUL in it")
     return list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""Where the operator stores the log of a container before its pod goes."""
+"""Stores the log that the operator sends of a container before its pod is deleted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from mintaka_history.ingest import copy_container_log
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 
-#: The most bytes of the body.
+#: The maximum size of the body in bytes.
 LIMIT_BYTES = 2 * 1024 * 1024
 Container = Annotated[str, Path(max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", description="The name of the container.")]
 
 
 class ContainerLog(msgspec.Struct, forbid_unknown_fields=True):
-    """The log of a container as the kubelet gives it with time stamps; `truncated` says that its beginning is missing, `pod` is its pod's name."""
+    """The log of a container as the kubelet returns it with timestamps; `truncated` if its beginning is missing; `pod` is
+    the pod's name.
+    """
 
     text: str
     truncated: bool = False
@@ -41,7 +43,7 @@ class ContainerLog(msgspec.Struct, forbid_unknown_fields=True):
 async def put_container_log(
     uid: str, attempt: Attempt, container: Container, request: Request, _query: Annotated[NoQuery, Query()], here: Here
 ) -> Response:
-    """Copy the log of a container into the log of its run, without the lines that the SDK delivered; sent again, it replaces what was copied."""
+    """Copy a container's log into its run's log, without the lines that the SDK delivered; a repeated request replaces the earlier copy."""
     run = await known_run(here, uid)
     if attempt > max(run.attempt, run.reported_attempt):
         raise Problem("not-found", f"flow run {run.name} has no attempt {attempt} yet: try again when it is mirrored")

@@ -1,4 +1,4 @@
-"""A request's JSON body: described for the documentation, read into a document, with a Problem that names what is wrong."""
+"""JSON request bodies: their OpenAPI description, and decoding with a Problem that names what is wrong."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mintaka_core.limits import too_deep
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-#: The most bytes of a document unless a route says otherwise; reports, which are larger, are read on their own.
+#: The maximum size of a document in bytes unless a route sets another; reports, which are larger, are read separately.
 _LIMIT_BYTES = 256 * 1024
 
 
 def json_body(kind: type[msgspec.Struct], *, required: bool = True) -> dict[str, Any]:
-    """What the documentation says of a route whose body is a `kind`."""
+    """The OpenAPI description of a body of type `kind`."""
     content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
     described: dict[str, Any] = {"content": {"application/json": content}}
     return {"requestBody": {"required": True, **described} if required else described}
 
 
 async def read_document[T](request: Request, kind: type[T], limit: int = _LIMIT_BYTES) -> T:
-    """The body of `request` as a `kind`, all members left out where it is empty; a Problem where it is none, or too large."""
+    """Decode the body of `request` as a `kind`; an empty body is `{}`. Raises a Problem if it is not valid or too large."""
     body = await read_body(request, limit)
     try:
         return msgspec.json.decode(body if body.strip() else b"{}", type=kind)

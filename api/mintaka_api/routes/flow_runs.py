@@ -1,4 +1,4 @@
-"""Flow runs: list and look up, with their transitions, graph and logs."""
+"""Flow runs: list and look up, with their transitions, artifacts and logs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ArtifactQuery.key_types = {"": artifacts.KEY_TYPES}
 
 @router.get("/flow-runs", responses=documented_responses(FlowRunPage, "invalid-parameter", "invalid-cursor"))
 async def list_flow_runs(query: Annotated[FlowRunQuery, Query()], here: Here) -> Response:
-    """Flow runs, newest first, those included that have left the cluster."""
+    """Flow runs, newest first, including those that have left the cluster."""
     fields = member_names(query.fields, _MEMBERS)
     wanted = queries.FlowRunFilter(
         namespaces=tuple(dict.fromkeys(query.namespace)),
@@ -55,7 +55,7 @@ async def get_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here
 
 @router.get("/namespaces/{namespace}/flow-runs/{name}", responses=documented_responses(FlowRunAnswer, "invalid-parameter", "not-found"))
 async def get_flow_run_by_name(namespace: Text, name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """The newest flow run of this name, be it deleted."""
+    """The newest flow run of this name, even if it was deleted."""
     found = await here.database.read(queries.newest, here.names, namespace, name)
     if found is None:
         raise Problem("not-found", f"there is no flow run {namespace}/{name}")
@@ -84,7 +84,7 @@ async def list_logs(uid: str, query: Annotated[LogQuery, Query()], here: Here) -
 
 @router.get("/flow-runs/{uid}/artifacts", responses=documented_responses(ArtifactPage, "invalid-parameter", "invalid-cursor", "not-found"))
 async def list_artifacts(uid: str, query: Annotated[ArtifactQuery, Query()], here: Here) -> Response:
-    """What the runs of a flow run made for people to see, oldest first, each in its newest version."""
+    """The artifacts of a flow run for people to see, oldest first, each in its newest version."""
     page = query.page(uid)
     run = await known_run(here, uid)
     return page_response(await here.database.page(artifacts.page, run, page), query.question(uid), None)

@@ -1,4 +1,4 @@
-"""Whether the API lives, what works of it, its metrics and its own description."""
+"""Liveness, readiness, metrics and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = APIRouter(include_in_schema=False, dependencies=GUARDED)
 
 @router.get("/healthz")
 async def healthz() -> Response:
-    """The process is alive, and of which version; nothing else is checked."""
+    """The process is alive, and its version; nothing else is checked."""
     return json_response({"status": "ok", "version": _VERSION})
 
 
@@ -31,8 +31,8 @@ async def healthz() -> Response:
 async def readyz(here: Here) -> Response:
     """Each part and what is wrong with it; 503 if requests cannot be answered.
 
-    They need the database and its schema. Without the others the API is `degraded` but ready: it answers from the database, and
-    flow pods deliver their history.
+    Requests need the database and its schema. Without the other parts the API is `degraded` but ready: it answers from the
+    database, and flow pods deliver their history.
     """
     database = Part("database", required=True)
     try:
@@ -53,7 +53,7 @@ async def readyz(here: Here) -> Response:
 
 @router.get("/metrics")
 async def metrics(here: Here) -> Response:
-    """The metrics in Prometheus' text format."""
+    """The metrics in the Prometheus text format."""
     if here.mirror is not None:
         here.mirror.observe()
     for part in here.current_parts():
@@ -63,5 +63,5 @@ async def metrics(here: Here) -> Response:
 
 @router.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
-    """The description of the API."""
+    """The OpenAPI document of the API."""
     return json_response(openapi.document(request.app))

@@ -1,4 +1,4 @@
-"""What users want of flow runs: create, cancel, suspend, resume, delete. Kubernetes is told, the operator acts."""
+"""User intents for flow runs: create, cancel, suspend, resume, delete. They are written to Kubernetes; the operator acts on them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^
 
 
 class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
-    """A run to create; `name` null for a generated one, `scheduled_time` null for at once.
+    """A run to create; `name` null generates one, `scheduled_time` null means at once.
 
-    `resume_from` is the name of a finished run whose finished tasks it takes over.
+    `resume_from` is the name of a finished run whose finished tasks it reuses.
     """
 
     parameters: dict[str, Any] = {}
@@ -74,7 +74,7 @@ class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
     openapi_extra=json_body(NewFlowRun, required=False),
 )
 async def create_flow_run(namespace: Text, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Create a run of a flow deployment; it starts as soon as it is due, the API away or not."""
+    """Create a run of a flow deployment; it starts as soon as it is due, even if the API is down."""
     wish = _wish(await read_document(request, NewFlowRun))
     manifest = await _control(here).create(namespace, name, wish)
     return json_response(_created(manifest), status=201)
@@ -82,7 +82,7 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
 
 @router.post("/flow-runs/{uid}/cancel", status_code=202, responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, status=202))
 async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Stop a flow run; it ends CANCELLED. Of runs outside of clusters only those that are suspended: the others are processes elsewhere."""
+    """Stop a flow run; it ends CANCELLED. Outside of clusters only suspended runs can be cancelled: the others are processes elsewhere."""
     run = await known_run(here, uid)
     if not (run.of_a_script and await here.database.write(restarts.cancel_suspended, run.uid)):
         await _control_of(here, run).cancel(run)
@@ -91,7 +91,7 @@ async def cancel_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: H
 
 @router.post("/flow-runs/{uid}/suspend", status_code=202, responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, status=202))
 async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Hold a flow run back; if it runs it is stopped, and PAUSED."""
+    """Suspend a flow run; if it is running it is stopped and becomes PAUSED."""
     run = await known_run(here, uid)
     await _control_of(here, run).suspend(run)
     return json_response(IntentAnswer(run.uid, run.namespace, run.name, "suspend"), status=202)
@@ -104,7 +104,7 @@ async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: 
     openapi_extra=json_body(NewAnswer, required=False),
 )
 async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Let a flow run go on that waits, is suspended, or is over (which then starts again); the body has the input of one that waits."""
+    """Resume a run that waits or is suspended, or restart one that is over; the body has the input of one that waits."""
     run = await known_run(here, uid)
     given = await read_document(request, NewAnswer)
     known = await here.database.read(pauses.of_run, run.uid)
@@ -115,7 +115,7 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
         await settle(here, run, pause, given.input)
     elif given.input is not None:
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input")
-    elif run.of_a_script:  # whoever starts it asks for its next attempt (routes/attempts.py)
+    elif run.of_a_script:  # the process that starts it claims its next attempt (routes/attempts.py)
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for nothing: it goes on already, or is over")
     elif not await _control(here).resume(run):
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has been asked to go on already")
@@ -126,7 +126,7 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
     "/flow-runs/{uid}/rerun", status_code=202, responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, "conflict", status=202)
 )
 async def rerun_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Start a flow run again that is over; one that goes on starts again when it is. Finished tasks are taken from their results."""
+    """Run a flow run again that is over; one still in progress starts again when it ends. Finished tasks reuse their results."""
     run = await known_run(here, uid)
     await _control_of(here, run).rerun(run)
     return json_response(IntentAnswer(run.uid, run.namespace, run.name, "rerun"), status=202)
@@ -140,7 +140,7 @@ async def rerun_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: He
     ),
 )
 async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Delete a flow run from the cluster, stopping it if it runs; the database keeps its history."""
+    """Delete a flow run from the cluster, stopping it if it is running; the database keeps its history."""
     run = await known_run(here, uid)
     await _control_of(here, run).delete(run)
     return json_response(IntentAnswer(run.uid, run.namespace, run.name, "delete"), status=202)

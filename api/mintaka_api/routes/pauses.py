@@ -1,4 +1,4 @@
-"""Pauses of flow runs: announced by the run's process, answered by whoever may resume it."""
+"""Pauses of flow runs: announced by the run's process, answered by anyone who may resume the run."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ router = APIRouter(prefix=PREFIX, tags=["pauses"], dependencies=GUARDED)
 
 
 class NewPause(msgspec.Struct, forbid_unknown_fields=True):
-    """What a run's process says of one of its pauses; `deadline` in microseconds since the epoch, null for none.
+    """An announcement by a run's process about one of its pauses; `deadline` in microseconds since the epoch, null for none.
 
-    `over` true: it waits no more, with `answered` because somebody there gave `answer`. `refusal`: why it does not take the last one.
+    `over` true: it no longer waits; with `answered`, because it was given `answer` locally. `refusal`: why the last answer
+    was refused.
     """
 
     attempt: Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
@@ -47,21 +48,21 @@ class NewPause(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewAnswer(msgspec.Struct, forbid_unknown_fields=True):
-    """What a flow run that waits is given; left out where it waits for no input."""
+    """The answer to a flow run that waits; omitted if it waits for no input."""
 
     input: Any = None
 
 
 @router.get("/flow-runs/{uid}/pauses", responses=documented_responses(PausePage, "invalid-parameter", "not-found"))
 async def list_pauses(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """The pauses in which a flow run waits for somebody, oldest first, with the JSON Schema of what it waits for."""
+    """The pauses in which a flow run waits, oldest first, with the JSON Schema of the input."""
     run = await known_run(here, uid)
     return json_response(PausePage(await here.database.read(pauses.open_of_run, run.uid), None))
 
 
 @router.get("/flow-runs/{uid}/pauses/{key}", responses=documented_responses(PauseAnswer, "invalid-parameter", "not-found"))
 async def get_pause(uid: str, key: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """One pause, open or not; the run's process asks here whether it was answered."""
+    """One pause, open or not; the run's process polls this for the answer."""
     found = await here.database.read(pauses.one, canonical_uid(uid), key)
     if found is None:
         raise _unknown(uid, key)
@@ -74,7 +75,7 @@ async def get_pause(uid: str, key: Text, _query: Annotated[NoQuery, Query()], he
     openapi_extra=json_body(NewPause),
 )
 async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Announce a pause, or say what became of it; the SDK calls it, and may repeat it."""
+    """Announce a pause or update its state; called by the SDK. Safe to repeat."""
     if not key or len(key) > KEY_LIMIT:
         raise Problem("malformed", f"a key has 1 to {KEY_LIMIT} characters", errors=[{"path": "key", "message": "too long"}])
     new = await read_document(request, NewPause)
@@ -110,7 +111,7 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
     openapi_extra=json_body(NewAnswer, required=False),
 )
 async def answer_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """End a pause with input that obeys its schema. A run that is suspended starts again."""
+    """End a pause with input that is valid for its schema. A suspended run starts again."""
     run = await known_run(here, uid)
     given = await read_document(request, NewAnswer)
     found = await here.database.read(pauses.one, run.uid, key)
@@ -121,9 +122,9 @@ async def answer_pause(uid: str, key: Text, request: Request, _query: Annotated[
 
 
 async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) -> None:
-    """Write an answer down, once it is known to be one, and have the cluster start a suspended run again: both, or else neither.
+    """Store a valid answer and have the cluster start a suspended run again: both, or neither.
 
-    Should this process die between the two, whoever gives the same answer once more does what is left to do.
+    If this process dies between the two, sending the same answer again completes the rest.
     """
     if pause.schema is not None:
         value = json_schema.with_default(pause.schema, value)
@@ -148,7 +149,7 @@ async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) ->
 
 
 def _text(value: Any) -> str:
-    """JSON, in which NUL, which PostgreSQL cannot keep, is an escape."""
+    """Encode as JSON, which escapes NUL: PostgreSQL cannot store it."""
     text = msgspec.json.encode(value).decode()
     if len(text) > TEXT_LIMIT:
         raise Problem("too-large", f"a schema or an input has at most {TEXT_LIMIT} characters of JSON")

@@ -1,4 +1,4 @@
-"""Query parameters: what each list can be asked, checked before any query runs. An unknown parameter is refused."""
+"""The query parameters of each list, validated before any query runs. An unknown parameter is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _in_range(instant: datetime) -> datetime:
 
 
 def _rfc3339(value: Any) -> Any:
-    """RFC 3339 alone: pydantic would also take numbers. A space stands for the + that an unquoted query lost."""
+    """Accept only RFC 3339: pydantic would also take numbers. A space stands for the + that an unquoted query lost."""
     if isinstance(value, str) and value.lstrip("-+").replace(".", "", 1).isdigit():
         message = "write an RFC 3339 time such as 2026-01-31T12:00:00Z"
         raise ValueError(message)
@@ -66,7 +66,7 @@ class NoQuery(BaseModel):
 
 
 class ReportQuery(BaseModel):
-    """How a report comes."""
+    """How a report is delivered."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,7 +79,7 @@ class ReportQuery(BaseModel):
 
 
 class ListQuery(BaseModel):
-    """What every list can be asked."""
+    """The query parameters of every list."""
 
     model_config = ConfigDict(extra="forbid")
     key_types: ClassVar[dict[str, tuple[type, ...]]] = {}
@@ -93,11 +93,11 @@ class ListQuery(BaseModel):
         return self._sort.removeprefix("-")
 
     def question(self, *scope: Any) -> Any:
-        """What a cursor belongs to: filters, sort and `scope`, but not the size of a page nor its fields."""
+        """The query that a cursor belongs to: filters, sort and `scope`, but not the page size or fields."""
         return [*scope, self.model_dump(mode="json", exclude={"limit", "cursor", "fields"})]
 
     def page(self, *scope: Any) -> Page:
-        """The part of the list that is asked for; a Problem where the cursor is of another list."""
+        """The requested part of the list. Raises a Problem if the cursor is of another list."""
         return Page(self.limit, self._sort.startswith("-"), decode_cursor(self.question(*scope), self.cursor, self.key_types[self.order]))
 
     @property
@@ -106,7 +106,7 @@ class ListQuery(BaseModel):
 
 
 def member_names(fields: str | None, members: tuple[str, ...]) -> frozenset[str] | None:
-    """The members named in `fields` (None: all), which must be of `members`."""
+    """The members named in `fields` (None: all), which must be in `members`."""
     if fields is None:
         return None
     wanted = frozenset(field.strip() for field in fields.split(",") if field.strip())

@@ -1,4 +1,4 @@
-"""Answers as bytes: msgspec encodes the documents; the OpenAPI document is told of them by `documented`."""
+"""Responses: msgspec encodes the documents; `documented_responses` describes them in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def documented_responses(kind: type[msgspec.Struct] | None, *problems: str, stat
 
 
 def canonical_uid(uid: str) -> str:
-    """A uid in its usual spelling; a Problem where it is none, since then nothing can be found by it."""
+    """A uid in canonical spelling. Raises a Problem if it is not a uid, since then nothing can be found by it."""
     try:
         return str(uuid.UUID(uid))
     except ValueError as error:
@@ -61,7 +61,7 @@ def canonical_uid(uid: str) -> str:
 
 
 async def known_run(services: Services, uid: str) -> RunKey:
-    """How the flow run with this uid is found; a Problem where it is unknown."""
+    """The key of the flow run with this uid. Raises a Problem if it is unknown."""
     run = await services.database.read(flow_runs.key, services.names, canonical_uid(uid))
     if run is None:
         raise Problem("not-found", f"there is no flow run with uid {uid}")
@@ -69,5 +69,5 @@ async def known_run(services: Services, uid: str) -> RunKey:
 
 
 def current_attempt(run: RunKey, asked: int | None) -> int:
-    """The attempt that is asked for, by default the run's current one."""
+    """The requested attempt, by default the run's current one."""
     return asked if asked is not None else max(run.attempt, run.reported_attempt, 1)

@@ -60,6 +60,6 @@ async def list_task_runs(query: Annotated[TaskRunQuery, Query()], here: Here) ->
 
 @router.get("/flow-runs/{uid}/graph", responses=documented_responses(GraphAnswer, "invalid-parameter", "not-found"))
 async def get_graph(uid: str, query: Annotated[AttemptQuery, Query()], here: Here) -> Response:
-    """The task runs of one attempt and which result went into which."""
+    """The task runs of one attempt and the data dependencies between them."""
     run = await known_run(here, uid)
     return json_response(await here.database.read(queries.graph, here.names, run, current_attempt(run, query.attempt)))

@@ -25,7 +25,7 @@ VariableQuery.key_types = {"name": (str,)}
 
 
 class NewVariable(msgspec.Struct, forbid_unknown_fields=True):
-    """A variable's value and tags; with `overwrite` false, one that exists is left as it is."""
+    """A variable's value and tags; with `overwrite` false, an existing variable is not changed."""
 
     value: msgspec.Raw
     tags: list[str] = []
@@ -51,12 +51,12 @@ async def get_variable(name: Text, _query: Annotated[NoQuery, Query()], here: He
     openapi_extra=json_body(NewVariable),
 )
 async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Make a variable, or change one."""
+    """Create or change a variable."""
     new = await read_document(request, NewVariable)
     try:
         variables.checked_name(name)
         value, tags = variables.encoded_value(json.loads(bytes(new.value))), variables.encoded_tags(new.tags)
-    except (ValueError, RecursionError) as error:  # names and values that cannot be, and what Python cannot read: 4,301 digits
+    except (ValueError, RecursionError) as error:  # invalid names and values, and numbers that Python cannot read: 4,301 digits
         raise Problem("malformed", str(error)) from error
     stored = await here.database.write(queries.put, name, value, tags, overwrite=new.overwrite)
     if stored is None:
@@ -66,7 +66,7 @@ async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, 
 
 @router.delete("/variables/{name}", responses=documented_responses(VariableAnswer, "invalid-parameter", "not-found"))
 async def delete_variable(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Delete a variable; the answer is what it was."""
+    """Delete a variable; the answer is its last state."""
     return json_response(_there(await here.database.write(queries.remove, name), name))
 
 
