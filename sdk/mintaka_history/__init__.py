@@ -1,5 +1,5 @@
-"""History in a database: its schema and migrations, how reports are taken in, how it is read.
+"""History in a database: its schema and migrations, ingesting reports, and queries.
 
-The API and the SDK stand on it, so that what a script keeps in its own SQLite file and what a cluster keeps in PostgreSQL
-is the same history, written by the same statements.
+The API and the SDK share it: a script's SQLite file and a cluster's PostgreSQL database hold the same history, written by
+the same statements.
 """

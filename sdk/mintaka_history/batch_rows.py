@@ -1,8 +1,8 @@
-"""A report as rows: what is the same wherever it comes from and whichever database it goes to.
+"""Converts a report to rows, independently of its source and of the database.
 
-A report moves its flow run's row first: that takes the row's lock, refuses attempts that were replaced, and keeps the
-newest counts. Then task runs are upserted where their `seq` is higher than what is stored, tags, logs and artifacts where
-they are new. Rows are written in the order of their keys, each key once.
+A report updates its flow run's row first: that takes the row's lock, refuses attempts that were replaced, and stores the
+newest counts. Then task runs are upserted if their `seq` is higher than the stored one; tags, logs and artifacts are
+inserted if they are new. Rows are written in key order, each key once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _json = msgspec.json.Encoder().encode
 
 
 class StaleAttempt(MintakaError):
-    """The report is of an attempt that attempt `current` has replaced; its writer should stop."""
+    """The report is of an attempt that attempt `current` has replaced; its sender should stop."""
 
     def __init__(self, message: str, current: int) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class StaleAttempt(MintakaError):
 
 
 class UnknownAttempt(MintakaError):
-    """The report is of an attempt that a flow run cannot be in yet as far as the mirror knows; `current` is the one it is in."""
+    """The report is of an attempt that the flow run cannot be in yet according to the mirror; `current` is the one it is in."""
 
     def __init__(self, message: str, current: int) -> None:
         super().__init__(message)
@@ -63,11 +63,11 @@ class BatchRows:
     late: bool = False
 
     def store(self, session: Session) -> None:
-        """Write it.
+        """Write the report.
 
         Raises:
             StaleAttempt: the attempt was replaced; nothing was written.
-            UnknownAttempt: it is too far ahead of what the mirror knows; nothing was written, and later it may be.
+            UnknownAttempt: the attempt is too far ahead of the mirrored one; nothing was written. A later try may succeed.
         """
         current = batches.write(session, self.heading, self.stub, self.rows, self.movement, late=self.late)
         attempt = self.heading.attempt
@@ -105,11 +105,11 @@ def rows_of_batch(
     late: bool = False,
     mirroring: bool = False,
 ) -> BatchRows:
-    """The rows of `report` of the flow run `uid`; `ids` knows `names_of` it.
+    """The rows of `report` of the flow run `uid`; `ids` must contain `names_of` the report.
 
-    For runs outside of clusters: `holder` is what the run's process holds, or `heard` is when it last gave a sign of life (µs).
-    `late` says that the report came when its process was gone: an older attempt's is stored too. `mirroring`: a mirror writes the
-    attempts of the cluster's runs to the same database.
+    For runs outside of clusters: `holder` is the lock number of the run's process, or `heard` the time of its last
+    heartbeat (µs). `late` means that the report arrived after its process was gone: an older attempt's is stored too.
+    `mirroring`: a mirror writes the attempts of the cluster's runs to the same database.
     """
     tasks = _newest(report.tasks)
     local = report.flow_run.local
@@ -156,7 +156,7 @@ def rows_of_batch(
 
 
 def _local_columns(local: LocalRun, ids: Mapping[Name, int]) -> dict[str, Any]:
-    """What is known of a run outside of clusters from the start. It counts as gone from the cluster: nothing there is it."""
+    """The initial columns of a run outside of clusters. It counts as deleted from the cluster, since no cluster has it."""
     return {
         "created": local.created,
         "deleted": local.created,
@@ -174,7 +174,7 @@ def _movement(report: HistoryBatch, local: LocalRun, ids: Mapping[Name, int]) ->
     for seq, word, name, at, proposed, trail, reason, message in local.transitions:
         code = CODE_OF_WORD[word]
         rule, verdict, decision = trail[-1] if trail else ("", "Accept", "")
-        before = rows[-1].to_state if rows else _SCHEDULED if seq > 1 else None  # what starts again was SCHEDULED by who claimed it
+        before = rows[-1].to_state if rows else _SCHEDULED if seq > 1 else None  # a restarted run was set to SCHEDULED when it was claimed
         rows.append(
             TransitionRow(
                 seq=seq,
@@ -214,7 +214,7 @@ def _told(reason: str, message: str) -> str:
 
 
 def _newest(tasks: tuple[TaskRecord, ...]) -> list[TaskRecord]:
-    """Each task run once, with the highest `seq`, in the order of keys."""
+    """Each task run once, with the highest `seq`, in key order."""
     newest: dict[int, TaskRecord] = {}
     for task in tasks:
         if (other := newest.get(task.n)) is None or other.seq < task.seq:
@@ -223,7 +223,7 @@ def _newest(tasks: tuple[TaskRecord, ...]) -> list[TaskRecord]:
 
 
 def _task_rows(tasks: list[TaskRecord], ids: Mapping[Name, int]) -> list[tuple[Any, ...]]:
-    """The rows of task runs, made by column, which is faster; the order is that of `TASK_COLUMNS`."""
+    """The rows of task runs, built by column, which is faster; the order is that of `TASK_COLUMNS`."""
     numbers = {value: number for (kind, value), number in ids.items() if kind == NameKind.TASK}
     columns = (
         [task.n for task in tasks],

@@ -1,7 +1,7 @@
-"""Reports of flow pods: the wire format, checked while it is decoded.
+"""Reports of flow pods: the wire format, validated while it is decoded.
 
-What programs rely on is checked strictly; texts that people read are cut to size rather than refused, because a report
-that is refused is sent again and again.
+Values that programs rely on are validated strictly. Texts for people are truncated rather than refused, because a refused
+report is sent again and again.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from mintaka_history.enum_codes import StateWord, Trail
 from mintaka_history.json_text import storable_json, without_nul
 from mintaka_history.timestamps import LATEST_MICROSECONDS
 
-#: Task runs and log lines together that one report may hold.
+#: The maximum number of task runs, log lines and artifacts together in one report.
 ITEMS_LIMIT = 5000
-#: Characters of a message that are kept.
+#: The maximum length of a stored message in characters.
 MESSAGE_LIMIT = 16_384
 NAME_LIMIT = 200
 
-#: The step in which the lines of a log are numbered: between two of them there is room for lines of containers.
+#: The step in which the lines of a log are numbered: it leaves room for lines of containers between two of them.
 LINE_STEP = 1 << 16
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 #: A number to which the database adds one by itself: the largest integer is one more.
 _Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 2)]
 _PositiveSequence = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 2)]
-#: As far as JSON numbers are exact everywhere.
+#: The range in which JSON numbers are exact in every implementation.
 _LineNumber = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _Small = Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)]
 _Offset = Annotated[int, msgspec.Meta(ge=-LATEST_MICROSECONDS, le=LATEST_MICROSECONDS)]
 _Parameter = Annotated[str, msgspec.Meta(max_length=200)]
-#: The state that was proposed; "" for the very one that was entered.
+#: The state that was proposed; "" if it is the one that was entered.
 _Proposed = StateWord | Literal[""]
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class MalformedBatch(MintakaError):
-    """The report is not one; `place` names the member that is wrong, "" where it is the whole."""
+    """The report is not valid; `place` names the invalid member, "" if it is the whole report."""
 
     def __init__(self, message: str, place: str = "", problem: str = "") -> None:
         super().__init__(message)
@@ -51,15 +51,15 @@ class MalformedBatch(MintakaError):
 
 
 class OversizedBatch(MintakaError):
-    """More task runs, log lines and artifacts than one report may hold."""
+    """More task runs, log lines and artifacts than one report may contain."""
 
 
 class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     """The latest state of one task run; `history` is everything since it was created:
-    `[state type, state name, µs since created, state type proposed ("": the same), what the rules said]`, the last a list of
-    `[rule, verdict, reason]`. Where the verdict is Abort, it stayed in the state that is told once more.
+    `[state type, state name, µs since created, state type proposed ("": the same), trail]`, the trail a list of
+    `[rule, verdict, reason]`. If the verdict is Abort, the task run stayed in its state, which the entry repeats.
 
-    `inputs` are the numbers of the task runs whose results it was given, by parameter; `wait_for` stands for what it only
+    `inputs` are the numbers of the task runs whose results were passed to it, by parameter; `wait_for` lists those it only
     waited for.
     """
 
@@ -94,7 +94,7 @@ class LineRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True):
-    """One artifact as it is now; `seq` counts its versions. `data` is any JSON value, of the shape that `kind` calls for."""
+    """The current version of one artifact; `seq` counts its versions. `data` is any JSON value, of the shape that `kind` requires."""
 
     id: UUID
     seq: _Positive
@@ -108,11 +108,11 @@ class ArtifactRecord(msgspec.Struct, frozen=True):
 
 
 class LocalRun(msgspec.Struct, frozen=True):
-    """What the process itself says of a flow run that is no resource of any cluster.
+    """A flow run that is not a resource of any cluster, as reported by its own process.
 
     `parameters` are the flow's arguments by name. `transitions` holds all of them, oldest first:
-    `[number from 1, state type, state name, µs since the epoch, state type proposed ("": the same), what the rules said, the
-    state's reason, its message]`, as in the history of a task run.
+    `[number from 1, state type, state name, µs since the epoch, state type proposed ("": the same), trail, the state's
+    reason, its message]`, the trail as in the history of a task run.
     """
 
     flow: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -123,7 +123,7 @@ class LocalRun(msgspec.Struct, frozen=True):
 
 
 class BatchRun(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which flow run the report is about, for a database that has not heard of it yet."""
+    """The flow run of the report, for a database that does not have it yet."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
     namespace: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
@@ -148,7 +148,7 @@ _decoder = msgspec.json.Decoder(HistoryBatch)
 
 
 def _decode(body: bytes) -> HistoryBatch:
-    """Decode, once more without halves of surrogate pairs if the body cannot be read: reading it for them first would cost each body."""
+    """Decode `body`; if that fails, replace unpaired surrogates and retry. Scanning for them first would cost time for every body."""
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError:
@@ -161,11 +161,11 @@ def _decode(body: bytes) -> HistoryBatch:
 
 
 def decode(body: bytes) -> HistoryBatch:
-    """The report in `body`; what a database cannot keep in a text (NUL, half of a surrogate pair) is replaced.
+    """The report in `body`; what a database cannot store in a text (NUL, an unpaired surrogate) is replaced.
 
     Raises:
         MalformedBatch: it is not a report.
-        OversizedBatch: it holds too much.
+        OversizedBatch: it contains too much.
     """
     try:
         report = _decode(without_nul(body))

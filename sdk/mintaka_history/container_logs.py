@@ -1,11 +1,11 @@
-"""What the log of a container adds to the log of its run.
+"""Determines which lines of a container's log to add to the log of its run.
 
-The log of a flow's container holds what was delivered as well: the SDK prints each line that it delivers. Only the rest is
-added: what was printed rather than logged, what was said before the SDK started or while the process died, and lines that
-could not be delivered. A line counts as delivered if its text was, at about the same time, as often as it stands there.
+The log of a flow's container also contains the delivered lines: the SDK prints each line that it delivers. Only the rest is
+added: printed output, output from before the SDK started or while the process died, and lines that could not be delivered.
+A line counts as delivered if its text was delivered at about the same time, as often as the text occurs.
 
-Copied lines are put where they were printed: after the delivered line that stands before them in the container's log, or by
-time where there is none.
+Copied lines are placed where they were printed: after the delivered line that precedes them in the container's log, or by
+time if there is none.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from mintaka_history.timestamps import LATEST_MICROSECONDS, to_microseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: How the kubelet begins a line when it is asked for time stamps.
+#: The beginning of a line if the kubelet is asked for timestamps.
 _STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))(?: (.*))?", re.DOTALL)
 
-#: Of a longer log only the last so many lines are copied.
+#: Only this many lines at the end of a longer log are copied.
 LINES_LIMIT = 30_000
-#: How far the times of a line may be apart that was delivered and printed.
+#: The maximum difference between the times at which a line was delivered and printed.
 _TOLERANCE_MICROSECONDS = 10_000_000
-#: Texts are compared up to this many characters: the SDK leaves out the middle of long messages.
+#: Texts are compared up to this many characters: the SDK omits the middle of long messages.
 _COMPARED = 1000
 _CUT = " […] "
 _LEVELS = {**logging.getLevelNamesMapping(), "NOTSET": logging.INFO}
 
 
 class Line(NamedTuple):
-    """A line of a container's log; `time` in µs since the epoch, `logged` says that it stands there as the runner prints log lines."""
+    """A line of a container's log; `time` in µs since the epoch; `logged` if it has the format in which the runner prints log lines."""
 
     time: int
     level: int
@@ -57,10 +57,10 @@ class Delivered(NamedTuple):
 
 
 def parse(text: str, now: int, *, truncated: bool = False, origin: str = "") -> list[Line]:
-    """The lines of a container's log as the kubelet gives it with time stamps, blank ones left out.
+    """The lines of a container's log as the kubelet returns it with timestamps, without blank lines.
 
-    A line without a time stamp has that of the line before it, or else of the one after it; in a text without any it is `now`.
-    The log of which the beginning is missing begins with a line that says so of `origin`.
+    A line without a timestamp gets that of the preceding line, or else of the following one; in a text without any it is
+    `now`. If the beginning of the log is missing, the first line says so and names `origin`.
     """
     texts = storable(text).split("\n")
     if truncated and _STAMPED.fullmatch(texts[0]) is None:
@@ -78,7 +78,7 @@ def parse(text: str, now: int, *, truncated: bool = False, origin: str = "") -> 
 
 
 def match(lines: Iterable[Line], delivered: Iterable[Delivered]) -> list[int | None]:
-    """For each of `lines`, the `seq` of the delivered line that it is (a part of); None if it was not delivered."""
+    """For each of `lines`, the `seq` of the delivered line that contains it; None if it was not delivered."""
     waiting = _pieces(delivered)
     found: list[int | None] = []
     inside: _Piece | None = None
@@ -93,7 +93,7 @@ def match(lines: Iterable[Line], delivered: Iterable[Delivered]) -> list[int | N
 
 
 def additions(lines: Sequence[Line], delivered: Sequence[Delivered]) -> list[tuple[int, Line]]:
-    """Those of `lines` that were not delivered, in their order, each with the index of the delivered line it follows; -1: none."""
+    """The lines that were not delivered, in order, each with the index of the delivered line it follows (-1: none)."""
     positions = {line.seq: index for index, line in enumerate(delivered)}
     clock = list(accumulate((line.time for line in delivered), max))
     found = match(lines, delivered)
@@ -104,7 +104,7 @@ def additions(lines: Sequence[Line], delivered: Sequence[Delivered]) -> list[tup
         if seq is not None:
             last, met = max(last, positions[seq]), True
             continue
-        # Where the container's log says what it follows, its clock and the SDK's need not agree to the millisecond.
+        # If the container's log shows the preceding line, its clock and the SDK's need not agree to the millisecond.
         by_time = bisect_right(clock, line.time - _TOLERANCE_MICROSECONDS if met else line.time) - 1
         last = max(last, by_time if met or first is None else min(by_time, first - 1))
         added.append((last, line))
@@ -112,7 +112,7 @@ def additions(lines: Sequence[Line], delivered: Sequence[Delivered]) -> list[tup
 
 
 class Placed[T](NamedTuple):
-    """Something that stands after the delivered line `after` (an index, -1: before all), among its like by `time`."""
+    """An item placed after the delivered line `after` (an index, -1: before all); items at one place are ordered by `time`."""
 
     after: int
     time: int
@@ -120,9 +120,9 @@ class Placed[T](NamedTuple):
 
 
 def number[T](rows: Iterable[Placed[T]], seqs: Sequence[int], before: int) -> list[tuple[int, T]]:
-    """A `seq` for each of `rows` between those of the delivered lines, `seqs`; `before` is the lowest that is taken.
+    """A `seq` for each of `rows` between those of the delivered lines, `seqs`; `before` is the lowest `seq` that is taken.
 
-    What finds no room, because lines were numbered without steps, comes after the next line that leaves some.
+    Rows that find no room, because lines were numbered without steps, come after the next line that leaves some.
     """
     groups: dict[int, list[T]] = {}
     for row in sorted(rows, key=lambda row: (row.after, row.time)):
@@ -139,12 +139,12 @@ def number[T](rows: Iterable[Placed[T]], seqs: Sequence[int], before: int) -> li
 
 
 def index_before(seqs: Sequence[int], seq: int) -> int:
-    """The index in `seqs`, ascending, of the line that stands before `seq`; -1 if none does."""
+    """The index in `seqs`, ascending, of the line that precedes `seq`; -1 if there is none."""
     return bisect_left(seqs, seq) - 1
 
 
 class _Piece(NamedTuple):
-    """A line of text of a delivered line. After one that does not close it others may follow that were left out in the history."""
+    """A line of text of a delivered line. If it does not end that line, text omitted from the history may follow it."""
 
     seq: int
     time: int
@@ -152,7 +152,7 @@ class _Piece(NamedTuple):
 
 
 def _pieces(delivered: Iterable[Delivered]) -> dict[str, deque[_Piece]]:
-    """The lines of text of all delivered lines, by what they are compared by, oldest first."""
+    """The text lines of all delivered lines, by their compared text, oldest first."""
     pieces: dict[str, deque[_Piece]] = {}
     for line in delivered:
         cut = _CUT in line.message or len(line.message) >= MESSAGE_LIMIT
@@ -163,12 +163,12 @@ def _pieces(delivered: Iterable[Delivered]) -> dict[str, deque[_Piece]]:
 
 
 def _take(pieces: deque[_Piece] | None, line: Line) -> _Piece | None:
-    """Take what `line` may be out of `pieces`, which have its text."""
+    """Remove from `pieces`, which have the text of `line`, the one that `line` may be."""
     while pieces and pieces[0].time < line.time - _TOLERANCE_MICROSECONDS:
         pieces.popleft()
     if not pieces or pieces[0].time > line.time + _TOLERANCE_MICROSECONDS:
         return None
-    # The runner prints the very time of a line, so of several with the same text it is the nearest.
+    # The runner prints the exact time of a line, so of several with the same text the nearest one matches.
     while line.logged and len(pieces) > 1 and abs(pieces[1].time - line.time) < abs(pieces[0].time - line.time):
         pieces.popleft()
     return pieces.popleft()
@@ -202,5 +202,5 @@ def _shortened(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """What a terminal shows in the end of a line that was overwritten, as progress bars do."""
+    """What a terminal shows of a line that was overwritten, as progress bars do."""
     return text.rstrip("\r").rpartition("\r")[2]

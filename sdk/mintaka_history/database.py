@@ -1,9 +1,9 @@
-"""Connections, transactions and what goes wrong with them.
+"""Connections, transactions and their errors.
 
-Queries are plain functions of a connection; they run in threads, each in one transaction. SQLite has one writing
-connection (its pool of one is the queue of writers) that begins with BEGIN IMMEDIATE, so a write never fails half way
-for want of the lock. PostgreSQL has one pool for writes and one for reads, so a burst of reports cannot starve readers.
-Whatever the database is to blame for becomes `DatabaseAway`, which the rim answers with 503.
+Queries are plain functions of a connection; they run in threads, each in one transaction. SQLite has one write connection
+(its pool of one is the queue of writers) that uses BEGIN IMMEDIATE, so a write never fails half-way because it cannot get
+the lock. PostgreSQL has one pool for writes and one for reads, so a burst of reports cannot starve readers. Errors caused
+by the database become `DatabaseAway`, which the API answers with 503.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
-#: What makes PostgreSQL plan a page as an index walk: a generic plan is made once, and neither a sort nor a bitmap looks
-#: cheaper than the order the index has anyway (measured: 0.75 ms instead of 127 ms for a frequent tag). Where a sort is
-#: unavoidable, the cost that stands for "off" would have the plan compiled, for seconds: hence no JIT.
+#: These settings make PostgreSQL plan a page as an index scan: a generic plan is made once, and neither a sort nor a
+#: bitmap looks cheaper than the order of the index (measured: 0.75 ms instead of 127 ms for a frequent tag). If a sort is
+#: unavoidable, the cost that stands for "off" would trigger JIT compilation, which takes seconds; hence no JIT.
 _PAGE_SETTINGS = (
     "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true), "
     "set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)"
 )
-#: What is overwritten, such as a parameter that turns out to be secret, is zeroed, as far as that takes no further write.
+#: Overwritten data, such as a parameter that turns out to be secret, is zeroed if that needs no further write.
 _SQLITE_PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -49,33 +49,33 @@ class DatabaseAway(MintakaError):
 
 
 class DatabaseRefusal(MintakaError):
-    """The database does not take a value; trying again would not help."""
+    """The database refuses a value; trying again would not help."""
 
 
 class Database:
-    """The way to the database: `read`, `page` and `write` run a query function in a thread and a transaction."""
+    """Access to the database: `read`, `page` and `write` run a query function in a thread and a transaction."""
 
     def __init__(self, url: str, *, write_connections: int = 4, read_connections: int = 8) -> None:
-        """Prepare the pools for `url`; nothing is connected yet."""
+        """Prepare the pools for `url`; no connection is opened yet."""
         self.url = _normal(url)
         self.is_postgresql = self.url.get_backend_name() == "postgresql"
         writers = write_connections if self.is_postgresql else 1
         self.write_engine = self._engine(writers, writing=True)
         self.read_engine = self._engine(read_connections, writing=False)
         self.migrated = False
-        # A thread per connection: who has a thread never waits for a connection.
+        # One thread per connection: a function that has a thread never waits for a connection.
         self._threads = {True: ThreadPoolExecutor(writers, "database-write"), False: ThreadPoolExecutor(read_connections, "database-read")}
 
     async def read[**P, T](self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`query(connection, …)` in a reading transaction."""
+        """Run `query(connection, …)` in a read transaction."""
         return await self._run(writing=False, function=lambda: self._retried(query, *args, pages=False, **kwargs))
 
     async def page[**P, T](self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`query(connection, …)` in a reading transaction that prefers walking indexes in order."""
+        """Run `query(connection, …)` in a read transaction that prefers ordered index scans."""
         return await self._run(writing=False, function=lambda: self._retried(query, *args, pages=True, **kwargs))
 
     async def write[**P, T](self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`query(connection, …)` in a writing transaction, committed when this returns."""
+        """Run `query(connection, …)` in a write transaction, committed when this returns."""
 
         def run() -> T:
             with self.writing() as connection:
@@ -84,7 +84,7 @@ class Database:
         return await self._run(writing=True, function=run)
 
     async def in_writer[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`function(…)` in a writer's thread; it opens its own transactions with `writing`."""
+        """Run `function(…)` in a writer's thread; it opens its own transactions with `writing`."""
         return await self._run(writing=True, function=lambda: function(*args, **kwargs))
 
     @contextmanager
@@ -95,14 +95,14 @@ class Database:
 
     @contextmanager
     def reading(self, *, pages: bool = False) -> Iterator[Connection]:
-        """A transaction that reads; `pages` asks for plans that walk indexes."""
+        """A read transaction; `pages` makes the planner prefer index scans."""
         with self._transaction(self.read_engine) as connection:
             if pages and self.is_postgresql:
                 connection.exec_driver_sql(_PAGE_SETTINGS)
             yield connection
 
     def dispose(self) -> None:
-        """Wait for what is under way, then close all connections."""
+        """Wait for running queries, then close all connections."""
         for threads in self._threads.values():
             threads.shutdown()
         self.write_engine.dispose()
@@ -117,7 +117,7 @@ class Database:
             yield connection
 
     def _retried[T](self, query: Callable[..., T], *args: Any, pages: bool, **kwargs: Any) -> T:
-        """Run a reading `query`, once more where a pooled connection turned out to be dead."""
+        """Run a reading `query`; retry once if a pooled connection turned out to be dead."""
         try:
             with self.reading(pages=pages) as connection:
                 return query(connection, *args, **kwargs)
@@ -154,7 +154,7 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what the database is to blame for into `DatabaseAway`, bad values into `DatabaseRefusal`; our mistakes pass."""
+    """Translate errors caused by the database to `DatabaseAway` and bad values to `DatabaseRefusal`; our own mistakes pass."""
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
@@ -167,7 +167,7 @@ def translated() -> Iterator[None]:
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseRefusal(message) from error
     except exc.DBAPIError as error:
-        if type(error) is exc.DatabaseError:  # SQLite's word for a file that is damaged, or none
+        if type(error) is exc.DatabaseError:  # what SQLite raises if the file is damaged or not a database
             message = f"database: {str(error.orig).strip()}: move the file away, or bring one back from a backup"
             raise DatabaseAway(message) from error
         if not error.connection_invalidated:

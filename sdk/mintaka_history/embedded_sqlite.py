@@ -1,8 +1,8 @@
-"""A SQLite file that many processes write at once, through nothing but the standard library.
+"""A SQLite file that many processes write concurrently, using only the standard library.
 
-WAL, so that readers and the writer do not wait for each other; BEGIN IMMEDIATE, so that a transaction that has begun can
-be finished; a long busy timeout, so that writers queue. `synchronous=NORMAL`: what is committed survives any end of the
-process; a power cut may take the last transactions with it, but leaves the file whole.
+WAL, so that readers and the writer do not block each other; BEGIN IMMEDIATE, so that a transaction that has begun can be
+finished; a long busy timeout, so that writers queue. `synchronous=NORMAL`: committed data survives any end of the process;
+a power failure may lose the last transactions, but does not damage the file.
 
 A new file gets the schema from a generated text (`schema.sql`); an older one is migrated by alembic, once.
 """
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 30.0
 _PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192", "journal_size_limit=67108864")
-#: The primary part of SQLite's result codes, and those of them that pass.
+#: The primary part of SQLite's result codes, and those codes that are transient.
 _PRIMARY = 0xFF
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-#: How many words are remembered before all are forgotten.
+#: The number of cached names at which the cache is cleared.
 _REMEMBERED = 100_000
 
 
 class HistoryUnreadable(MintakaError):
-    """The file is no database of ours, or damaged: it has to be moved away or repaired by its owner."""
+    """The file is damaged or not a Mintaka database: its owner has to move it away or repair it."""
 
 
 class HistoryBusy(MintakaError):
-    """The database cannot be written; nothing was. `passing` is True where it may be possible again soon (locked, disk full)."""
+    """The database cannot be written; nothing was. `passing` is True if a retry may succeed soon (locked, disk full)."""
 
     def __init__(self, message: str, *, passing: bool) -> None:
         super().__init__(message)
@@ -54,14 +54,14 @@ class HistoryBusy(MintakaError):
 
 
 class EmbeddedDatabase:
-    """The history in the file `path`; one thread at a time."""
+    """The history in the file `path`; for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, make or migrate its schema, and record as crashed what nobody runs any more.
+        """Open the file, create or migrate its schema, and record runs without a process as crashed.
 
         Raises:
             HistoryBusy: the file cannot be opened or written now.
-            HistoryUnreadable: it is not a database, damaged, or not of Mintaka.
+            HistoryUnreadable: it is damaged or not a Mintaka database.
         """
         self.path = path
         self._ids: dict[tuple[int, str], int] = {}
@@ -101,13 +101,13 @@ class EmbeddedDatabase:
                 raise
 
     def reading(self) -> SqliteSession:
-        """For single SELECTs."""
+        """A session for single SELECTs."""
         return SqliteSession(self._connection)
 
     def store_batch(self, uid: str, report: HistoryBatch, *, late: bool = False) -> None:
         """Store a report of the flow run `uid`; it is durable when this returns.
 
-        `late`: it is not our process that it speaks of, but one that is gone.
+        `late`: the report is of another process, which is gone.
 
         Raises:
             HistoryBusy: it could not be written now.
@@ -124,7 +124,7 @@ class EmbeddedDatabase:
             rows.store(session)
 
     def crash_abandoned(self) -> int:
-        """Record as CRASHED every run whose process is gone (how many there were), and as FAILED what was suspended for too long.
+        """Record runs whose process is gone as CRASHED (returns their number), and runs suspended past their deadline as FAILED.
 
         Errors as for `writing`.
         """
@@ -133,7 +133,7 @@ class EmbeddedDatabase:
             return crash_abandoned(self, f"{self.path}-holders")
 
     def restart(self, uid: str) -> Claim | Going | None:
-        """Take a run that is over or suspended for this process; see `restarts.claim`. Errors as for `writing`."""
+        """Claim a run that is over or suspended for this process; see `restarts.claim`. Errors as for `writing`."""
         with self.writing() as session:
             return claim(session, uid, holder=self.holder)
 
@@ -142,7 +142,7 @@ class EmbeddedDatabase:
         self._connection.close()
 
     def _ids_of(self, missing: list[Name]) -> dict[tuple[int, str], int]:
-        """All remembered words and `missing`, which are committed first: what is remembered is always there."""
+        """All cached names and `missing`, which are committed first: the cache only ever contains committed names."""
         with self.writing() as session:
             new = names.assign_ids(session, missing)
         if len(self._ids) > _REMEMBERED:
@@ -151,7 +151,7 @@ class EmbeddedDatabase:
         return self._ids
 
     def _create(self) -> None:
-        """Make the schema, unless another process has meanwhile."""
+        """Create the schema, unless another process has done so meanwhile."""
         with self.writing() as session:
             if _revision(self._connection) is None:
                 for statement in PATH.read_text(encoding="utf-8").split(";\n"):
@@ -183,7 +183,7 @@ def _revision(connection: sqlite3.Connection) -> str | None:
 
 
 def _migrate(path: Path) -> None:
-    """Bring an older file up to date: with SQLAlchemy and alembic, once in its life for each release."""
+    """Migrate an older file with SQLAlchemy and alembic; needed once per file and release."""
     from mintaka_history.database import Database, DatabaseAway  # noqa: PLC0415 - start-up time: rarely needed
     from mintaka_history.migrating import migrate  # noqa: PLC0415
 
@@ -198,7 +198,7 @@ def _migrate(path: Path) -> None:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with the file's name and what to do."""
+    """Translate SQLite's errors to ours, with the file's name and what to do."""
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -1,4 +1,4 @@
-"""The small integers that stand for states and kinds of names in the database: never renumber, only append."""
+"""The small integers for states and kinds of names in the database: never renumber, only append."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATE_CODES: dict[StateType, int] = {
     StateType.CANCELLING: 8,
     StateType.CANCELLED: 9,
 }
-#: The same for words off the wire: an enum's hash is a Python function, which shows where thousands are looked up.
+#: The same for words from the wire: an enum's hash is a Python function, which is measurable for thousands of lookups.
 CODE_OF_WORD: dict[str, int] = {state.value: code for state, code in STATE_CODES.items()}
 STATE_OF_CODE: dict[int, StateType] = {code: state for state, code in STATE_CODES.items()}
 DEFAULT_NAME_OF_CODE: dict[int, str] = {code: DEFAULT_NAMES[state] for state, code in STATE_CODES.items()}
@@ -26,7 +26,7 @@ TERMINAL_CODES = frozenset(code for state, code in STATE_CODES.items() if state.
 
 
 class NameKind(IntEnum):
-    """What a row of the table `names` is the name of."""
+    """The kind of a row of the table `names`."""
 
     NAMESPACE = 1
     DEPLOYMENT = 2
@@ -37,11 +37,11 @@ class NameKind(IntEnum):
     CONTAINER = 7
 
 
-#: The type of a state off the wire: as strict as the enum, and a plain string.
+#: The type of a state on the wire: as strict as the enum, and a plain string.
 StateWord = Literal["SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "PAUSED", "CANCELLING", "CANCELLED"]
-#: What a rule said about a proposal.
+#: A rule's verdict on a proposal.
 VerdictWord = Literal["Accept", "Redirect", "Wait", "Abort"]
-#: The opinions of rules about one proposal, in the order they were asked: rule, verdict, reason.
+#: The verdicts of rules on one proposal, in the order in which they were evaluated: rule, verdict, reason.
 type Trail = tuple[tuple[str, VerdictWord, str], ...]
 
 
@@ -50,7 +50,7 @@ ShownState = Literal["SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "
 
 
 def shown_state(code: int) -> ShownState:
-    """The state that a stored code stands for."""
+    """The state of a stored code."""
     state = STATE_OF_CODE.get(code)
     return "UNKNOWN" if state is None else state.value
 
@@ -61,5 +61,5 @@ def shown_name(code: int, name: str | None) -> str:
 
 
 def stored_name(state_type: StateType, name: str) -> str | None:
-    """A state's name as the database keeps it: None for the name its type has by default."""
+    """A state's name as stored: None for the default name of its type."""
     return None if name == DEFAULT_NAMES[state_type] or not name else name

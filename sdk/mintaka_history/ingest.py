@@ -1,4 +1,4 @@
-"""Taking in reports: one transaction each, done only after the commit, and any repetition harmless."""
+"""Ingests reports: one transaction each, acknowledged only after the commit. Any repetition is harmless."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def store_batch(database: Database, names: Names, uid: str, report: HistoryBatch, *, late: bool = False, mirroring: bool = False) -> None:
-    """Store `report` of the flow run `uid`, which counts as a sign that the run's process lives, unless it is `late`. To be called
-    in a writer's thread. `mirroring`: a mirror writes what the cluster says of runs to the same database.
+    """Store `report` of the flow run `uid`, which counts as a heartbeat of the run's process unless it is `late`. Must be called
+    in a writer's thread. `mirroring`: a mirror writes the cluster's runs to the same database.
 
     Raises:
         StaleAttempt: the attempt was replaced; nothing was written.

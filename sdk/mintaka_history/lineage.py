@@ -1,4 +1,4 @@
-"""Which results went into a task run, as its row keeps them: `{"parameter": [numbers of task runs]}`."""
+"""The results passed to a task run, as stored in its row: `{"parameter": [numbers of task runs]}`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ type Inputs = dict[str, list[int]]
 
 
 def inputs_of(text: str | None) -> Inputs:
-    """The numbers by parameter; under "" those of a row that was written before parameters were kept."""
+    """The numbers by parameter; a row written before parameters were stored has them under ""."""
     found = _decode(text) if text else {}
     return found if isinstance(found, dict) else {"": found}
 

@@ -1,8 +1,8 @@
-"""Bringing the database's schema up to date at start, by one process at a time.
+"""Migrates the database's schema at startup, one process at a time.
 
-An empty database gets the current schema in one step; an older one is migrated by alembic; one that is up to date costs
-one query, and alembic is not even imported. A newer one is left alone: each release's schema serves the code of the
-release before it (expand, migrate, contract), so old replicas survive a rolling update.
+An empty database gets the current schema in one step; an older one is migrated by alembic; one that is up to date costs one
+query, without even importing alembic. A newer one is not changed: each release's schema works with the code of the release
+before it (expand, migrate, contract), so old replicas survive a rolling update.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LOCK = 0x6D696E74  # "mint", the key of PostgreSQL's advisory lock
 
 
 def migrate(database: Database) -> None:
-    """Bring the schema to `HEAD`, waiting for others who do the same; raises DatabaseAway."""
+    """Migrate the schema to `HEAD`, waiting for other processes that do the same; raises DatabaseAway."""
     with translated(), _locked(database) as connection:
         present = _revision(connection)
         if present is None:
@@ -63,7 +63,7 @@ def upgrade(connection: Connection, revision: str) -> None:
 
 @contextmanager
 def _locked(database: Database) -> Iterator[Connection]:
-    """A transaction that nobody else migrates in: SQLite's begins IMMEDIATE, PostgreSQL's holds an advisory lock."""
+    """A transaction that excludes other migrations: SQLite's uses BEGIN IMMEDIATE, PostgreSQL's holds an advisory lock."""
     with database.write_engine.begin() as connection:
         if database.is_postgresql:
             connection.execute(text("SET LOCAL statement_timeout = 0"))

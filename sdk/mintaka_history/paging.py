@@ -1,4 +1,4 @@
-"""Parts of ordered lists, found by keyset: a page is the items after a key, however far into the list that is."""
+"""Keyset pagination of ordered lists: a page is the items after a key, however far into the list that is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of an ordered list is asked for: after the key `after` (None: from the start), at most `limit` items."""
+    """The requested part of an ordered list: at most `limit` items after the key `after` (None: from the start)."""
 
     limit: int
     descending: bool
@@ -17,7 +17,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Part[T]:
-    """Some items in order, and the key of the last one where more may follow (None: that was all)."""
+    """Some items in order, and the key of the last one if more may follow (None: that was all)."""
 
     items: list[T]
     last: tuple[Any, ...] | None

@@ -1,9 +1,9 @@
-"""Who runs what: a process holds a lock for as long as it lives, and nobody needs to be told when it dies.
+"""Detects dead processes: a process holds a lock for as long as it lives, and the kernel releases it when the process dies.
 
-The lock is on one byte, at a random place, of a file beside the database: an OS lock of this process, which the kernel
-lets go of however the process ends, at once, and which no child inherits. A flow run's row names the byte; who can lock
-it knows that the run's process is gone. This holds for processes of one host; on a network file system it is as good as
-the locks of that. Where the platform has no such locks (Windows), nobody is ever known to be gone.
+The lock is on one byte, at a random offset, of a file next to the database: an OS lock of this process, which the kernel
+releases at once however the process ends, and which no child inherits. A flow run's row stores the byte's offset; if
+another process can lock it, the run's process is gone. This works for processes of one host; on a network file system it is
+as reliable as that file system's locks. On a platform without such locks (Windows), no process is ever known to be gone.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ except ImportError:  # Windows
 
 _BITS = 62
 _FLOCK = "hhqqi4x"
-#: The number of no process: who is said to run something under it is gone.
+#: The number of no process: a process recorded under it is gone.
 NO_PROCESS = 0
 _lock = threading.Lock()
-#: This process's open file for each path, never closed: closing any of a process's descriptors of a file lets go of its locks.
+#: This process's open file for each path, never closed: closing any descriptor of a file releases all of the process's locks on it.
 _files: dict[str, int] = {}
-#: The byte this process holds in each file, and which process that was.
+#: The byte this process holds in each file, and the id of the process that locked it.
 _held: dict[str, tuple[int, int]] = {}
 
 
 def own_number(path: str) -> int | None:
-    """The number of this process in the lock file `path`, held from now on; None where the platform has no locks.
+    """The number of this process in the lock file `path`, held from now on; None if the platform has no locks.
 
     Raises:
         OSError: the file cannot be opened or locked.
@@ -48,7 +48,7 @@ def own_number(path: str) -> int | None:
 
 
 def is_gone(path: str, number: int) -> bool:
-    """Whether the process with this number in the lock file `path` has ended; False where that cannot be known."""
+    """Whether the process with this number in the lock file `path` has ended; False if that cannot be determined."""
     if fcntl is None:
         return False
     with _lock:
@@ -65,14 +65,14 @@ def is_gone(path: str, number: int) -> bool:
 
 
 def process_of(path: str, number: int) -> int | None:
-    """The process on this host that holds this number in the lock file `path`; None where none does, or it cannot be known."""
+    """The process on this host that holds this number in the lock file `path`; None if there is none or it cannot be determined."""
     if fcntl is None or sys.platform != "linux":
         return None
     with _lock:
         held = _held.get(path)
         if held is not None and held == (number, os.getpid()):
             return os.getpid()
-        # fcntl(2): who stands in the way of such a lock? struct flock of 64-bit Linux.
+        # fcntl(2) F_GETLK returns the process that blocks such a lock; struct flock of 64-bit Linux.
         asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
         try:
             kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(_opened(path), fcntl.F_GETLK, asked))

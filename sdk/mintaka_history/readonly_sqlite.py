@@ -1,6 +1,6 @@
-"""A glimpse of an embedded database: read only, without making, migrating or locking anything, and without SQLAlchemy.
+"""Read-only access to an embedded database: creates, migrates and locks nothing, and needs no SQLAlchemy.
 
-For what has to be quick (a shell that completes the name of a run) or has to look before it touches (`mintaka doctor`).
+For callers that must be fast (shell completion of run names) or must not modify the file (`mintaka doctor`).
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _BUSY_SECONDS = 1.0
 
 
 class Unreadable(MintakaError):
-    """The file cannot be read as a database of ours; the message says why."""
+    """The file cannot be read as a Mintaka database; the message says why."""
 
 
 class FileSummary(NamedTuple):
-    """The schema's revision, and how many flow runs there are."""
+    """The schema's revision and the number of flow runs."""
 
     revision: str
     flow_runs: int
 
 
 def summary_of(path: Path) -> FileSummary:
-    """What is in the file `path`.
+    """A summary of the file `path`.
 
     Raises:
-        Unreadable: it is not there, damaged, or not of Mintaka.
+        Unreadable: it does not exist, is damaged or not a Mintaka database.
     """
     with closing(_opened(path)) as connection:
         try:

@@ -1,4 +1,4 @@
-"""What the queries answer with, ready to be encoded as JSON. Instants are aware datetimes in UTC."""
+"""The documents that queries return, ready to be encoded as JSON. Times are aware datetimes in UTC."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class StateAnswer(msgspec.Struct):
 class FlowRunAnswer(msgspec.Struct):
     """A flow run. `deployment` is null for a run with its own template; `deleted` is when it left the cluster.
 
-    `history_complete` is true once every task run and log of its current attempt was taken in and no transition is missing.
-    `task_counts` counts the task runs of its current attempt by state type. `flow` is the name of the flow where the run's own
-    process reported it: of runs outside of clusters.
+    `history_complete` is true once every task run and log of its current attempt is stored and no transition is missing.
+    `task_counts` counts the task runs of its current attempt by state type. `flow` is the name of the flow if the run's own
+    process reported it, that is, for runs outside of clusters.
     """
 
     uid: str
@@ -53,8 +53,8 @@ class FlowRunAnswer(msgspec.Struct):
 class TransitionAnswer(msgspec.Struct):
     """One transition of a flow run and the decision behind it; `from` is null for the first.
 
-    `rule`, `verdict` and `reason` are those that decided, `trail` is `[rule, verdict, reason]` of every rule that had something to
-    say about what was `proposed`, in order. Where the verdict is Abort, the run stayed in its state.
+    `rule`, `verdict` and `reason` are those of the deciding rule; `trail` has `[rule, verdict, reason]` of every rule with
+    a verdict on what was `proposed`, in order. If the verdict is Abort, the run stayed in its state.
     """
 
     sequence: int
@@ -72,11 +72,11 @@ class TransitionAnswer(msgspec.Struct):
 
 
 class TaskRunAnswer(msgspec.Struct):
-    """One task run. `n` is its number in the attempt, `parent` that of the task run or subflow it was called in.
+    """One task run. `n` is its number in the attempt, `parent` that of the task run or subflow that called it.
 
-    `history` holds `[state type, state name, µs since created, state type proposed, trail]` for each state it was in, the trail as
-    in a flow run's transitions. `inputs` the
-    numbers of the task runs whose results it was given, by parameter (`wait_for`: what it only waited for), `upstream` all of them.
+    `history` has `[state type, state name, µs since created, state type proposed, trail]` for each state it was in, the
+    trail as in a flow run's transitions. `inputs` are the numbers of the task runs whose results were passed to it, by
+    parameter (`wait_for`: those it only waited for), `upstream` all of them.
     """
 
     flow_run: str
@@ -117,9 +117,9 @@ class NodeAnswer(msgspec.Struct):
 
 
 class GraphAnswer(msgspec.Struct):
-    """The task runs of one attempt and which result went into which: `edges` are pairs (from, to) of node numbers.
+    """The task runs of one attempt and the data dependencies between them: `edges` are pairs (from, to) of node numbers.
 
-    `truncated` is true where the attempt has more task runs than are shown.
+    `truncated` is true if the attempt has more task runs than are shown.
     """
 
     attempt: int
@@ -131,7 +131,8 @@ class GraphAnswer(msgspec.Struct):
 class LogAnswer(msgspec.Struct):
     """A line of a log; `level` is Python's number (20 INFO, 30 WARNING, …), `n` the task run it belongs to.
 
-    `seq` orders the lines; its steps say nothing. `logger` is `container/NAME` for lines that were copied from a container's log.
+    `seq` orders the lines; the gaps in it have no meaning. `logger` is `container/NAME` for lines copied from a container's
+    log.
     """
 
     seq: int
@@ -143,7 +144,8 @@ class LogAnswer(msgspec.Struct):
 
 
 class ArtifactAnswer(msgspec.Struct):
-    """What a run made for people to see. `n` is the task run that made it (null: the flow run itself), `version` counts its changes.
+    """An artifact that a run created for people to see. `n` is the task run that created it (null: the flow run itself),
+    `version` counts its changes.
 
     `data` by `kind`: markdown, a text; table, a list of rows or an object of columns; link, `link` and `link_text`; image,
     `image_url`; progress, a percentage.
@@ -163,7 +165,7 @@ class ArtifactAnswer(msgspec.Struct):
 
 
 class VariableAnswer(msgspec.Struct):
-    """A variable: a named value, anything that JSON can say."""
+    """A variable: a name and any JSON value."""
 
     name: str
     value: msgspec.Raw
@@ -180,7 +182,7 @@ class VariablePage(msgspec.Struct):
 
 
 class HoldingAnswer(msgspec.Struct):
-    """Somebody who holds `slots` of a limit, or waits for them (`granted` null), until `expires` unless he asks for more time."""
+    """A holder of `slots` of a limit, or a waiting request (`granted` null), until `expires` unless it is renewed."""
 
     id: str
     slots: int
@@ -191,10 +193,10 @@ class HoldingAnswer(msgspec.Struct):
 
 
 class LimitAnswer(msgspec.Struct):
-    """A concurrency limit. With `decay_per_second` it is a rate: so many slots come back each second by themselves.
+    """A concurrency limit. With `decay_per_second` it is a rate: this many slots are freed each second.
 
-    `held` is how many slots are held now (of a rate: taken and not back yet), `waiting` how many runs wait. `leases` are those
-    who hold or wait, who asked first first, of many the first 100.
+    `held` is the number of slots held now (of a rate: taken and not freed yet), `waiting` the number of waiting runs.
+    `leases` are the holders and waiting requests in the order in which they arrived, at most 100.
     """
 
     name: str
@@ -215,10 +217,10 @@ class LimitPage(msgspec.Struct):
 
 
 class VerdictAnswer(msgspec.Struct):
-    """What became of asking for slots: `granted`, or not yet: those before take all slots for so many `turns`.
+    """The result of a request for slots: `granted`, or waiting while earlier requests use all slots for this many `turns`.
 
-    `missing` are names of no limit, `rates` those whose slots are to be reserved instead; neither holds anybody up here.
-    `small` are limits that never have so many slots, `blocked` those waited for, with how many of their slots are held.
+    `missing` are names without a limit, `rates` those whose slots are to be reserved instead; neither blocks the request.
+    `small` are limits that never have so many slots, `blocked` those it waits for, with the number of their held slots.
     """
 
     id: str
@@ -237,18 +239,18 @@ class LeasesAnswer(msgspec.Struct):
 
 
 class ReservationAnswer(msgspec.Struct):
-    """Slots of rates: `granted` and to be used `seconds` from now, or not taken because that is too long."""
+    """Slots of rates: `granted`, for use `seconds` from now, or not reserved because that is too long."""
 
     granted: bool
     seconds: float
 
 
 class PauseAnswer(msgspec.Struct):
-    """A pause of a flow run that others can end; `key` names it within the run, `attempt` is the one that waits or waited in it.
+    """A pause of a flow run that other processes can end; `key` names it within the run, `attempt` is the attempt that waits or waited.
 
-    `suspended` is true where no process waits meanwhile. `schema` is the JSON Schema of the input it waits for, null where it
-    waits for none; `deadline` is when it fails, null for never. `answered` is when somebody ended it, with the input `answer`;
-    `refusal` says what the flow had against the last one. `open` is true while it can be answered.
+    `suspended` is true if no process waits meanwhile. `schema` is the JSON Schema of the expected input, null if it needs
+    no input; `deadline` is when the pause fails, null for never. `answered` is when it was answered, with the input
+    `answer`; `refusal` is why the flow refused the last answer. `open` is true while it can be answered.
     """
 
     key: str
@@ -264,7 +266,7 @@ class PauseAnswer(msgspec.Struct):
 
 
 class AttemptAnswer(msgspec.Struct):
-    """The next attempt of a flow run outside of clusters, which is its asker's to run: after `sequence` transitions, under that name."""
+    """The next attempt of a flow run outside of clusters, for the caller to run: after `sequence` transitions, under this name."""
 
     uid: str
     name: str

@@ -1,4 +1,4 @@
-"""Which process of this host runs a flow run of an embedded database."""
+"""Finds the process of this host that runs a flow run of an embedded database."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HELD = f"SELECT count(*) FROM flow_runs WHERE holder = ? AND state IN ({_LIVE})
 
 
 class Runner(NamedTuple):
-    """A process, and how many flow runs it runs."""
+    """A process and the number of flow runs it runs."""
 
     pid: int
     flow_runs: int
 
 
 def runner_of(database: EmbeddedDatabase, uid: str) -> Runner | None:
-    """The process that runs a flow run; None where none does, or it is not known."""
+    """The process that runs a flow run; None if there is none or it is not known."""
     session = database.reading()
     rows = session.run(_HOLDER, (session.uid(uid),))
     pid = process_locks.process_of(f"{database.path}-holders", rows[0][0]) if rows else None

@@ -1,6 +1,6 @@
-"""The schema of SQLite as text, so that a new file costs no import of SQLAlchemy: `python -m mintaka_history.sqlite_schema` writes it.
+"""The SQLite schema as text, so that creating a file needs no SQLAlchemy; `python -m mintaka_history.sqlite_schema` generates it.
 
-It is generated from the tables and committed; a test holds both equal.
+It is generated from the tables and committed; a test checks that both are equal.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from pathlib import Path
 
 #: The newest revision in `migrations/versions`.
 HEAD = "0009"
-#: The statements that make an empty SQLite file one of revision `HEAD`.
+#: The statements that turn an empty SQLite file into one of revision `HEAD`.
 PATH = Path(__file__).with_name("schema.sql")
 
 
 def generated() -> str:
-    """The statements as SQLAlchemy writes them, one after the other, each ended by a semicolon at the end of a line."""
+    """The statements as SQLAlchemy writes them, in order, each ended by a semicolon at the end of a line."""
     from sqlalchemy.dialects import sqlite  # noqa: PLC0415 - start-up time: only for generating
     from sqlalchemy.schema import CreateIndex, CreateTable  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log: readers and the writer do not stand in each other's way."""
+"""SQLite's write-ahead log: readers and the writer do not block each other."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _STEP_SECONDS = 0.01
 
 
 def enable_wal(connection: sqlite3.Connection) -> None:
-    """Have the file in WAL mode; raises sqlite3.OperationalError where it stays locked.
+    """Switch the file to WAL mode; raises sqlite3.OperationalError if it stays locked.
 
-    Who changes the mode needs the file alone, and SQLite's own waiting (`busy_timeout`) does not cover that.
+    Changing the mode needs exclusive access to the file, and SQLite's own waiting (`busy_timeout`) does not cover that.
     """
     until = time.monotonic() + _OPENING_SECONDS
     while True:

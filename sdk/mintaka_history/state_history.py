@@ -1,8 +1,8 @@
-"""The history of a task run as a short text: what is usual is left out.
+"""The history of a task run as a compact text: usual values are omitted.
 
-On the wire an entry is `[state type, state name, µs since created, state type proposed, [[rule, verdict, reason], …]]`. Stored
-it is `[code, µs]`, and only where they are unusual, the state's name, the proposed state's code (0: the same) and the trail
-follow: 7 bytes instead of 35.
+On the wire an entry is `[state type, state name, µs since created, state type proposed, [[rule, verdict, reason], …]]`. It
+is stored as `[code, µs]`, followed only if they are unusual by the state's name, the proposed state's code (0: the same)
+and the trail: 7 bytes instead of 35.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[list[Any]]).decode
-#: The beginning of a stored entry, by what is usual.
+#: The beginning of a stored entry, for usual values.
 _USUAL: dict[tuple[str, str, str, Trail], str] = {
     (word, name, proposed, ()): f"[{code},"
     for word, code in CODE_OF_WORD.items()
@@ -47,11 +47,11 @@ def compact_history(entries: Iterable[Entry]) -> str:
 
 
 def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, str, str]]]]:
-    """The history in a stored text, as it is on the wire, the proposed state always told."""
+    """The history in a stored text, in wire format, always with the proposed state."""
     entries: list[tuple[str, str, int, str, list[tuple[str, str, str]]]] = []
     for code, offset, *rest in _decode(text):
         name, proposed, said = rest or ("", 0, [])
-        if isinstance(proposed, str):  # a row from before whole trails were kept: the rule that decided, and why
+        if isinstance(proposed, str):  # a row from before trails were stored: only the deciding rule and its reason
             proposed, said = 0, [(proposed, "Redirect", said)] if proposed else []
         trail = [(rule, verdict, reason) for rule, verdict, reason in said]
         entries.append((shown_state(code), shown_name(code, name), offset, shown_state(proposed or code), trail))
@@ -59,7 +59,7 @@ def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, 
 
 
 class Before(NamedTuple):
-    """A history without its last entry, and the state that it ends with: its code, and its name where that is unusual."""
+    """A history without its last entry, and the state that it ends with: its code, and its name if that is unusual."""
 
     history: str
     state: int
@@ -67,7 +67,7 @@ class Before(NamedTuple):
 
 
 def without_last(text: str) -> Before:
-    """What a stored text was before its last entry."""
+    """A stored text without its last entry."""
     entries = _decode(text)[:-1]
     code, _, *rest = entries[-1]
     return Before(_encode(entries).decode(), code, rest[0] or None if rest else None)

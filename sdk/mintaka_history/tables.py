@@ -1,10 +1,10 @@
-"""The tables, one shape for SQLite and PostgreSQL.
+"""The tables, identical for SQLite and PostgreSQL.
 
-One row per task run, its history and upstream edges as columns: normalised they take three times the bytes and a third
-of the ingest rate. Instants are microseconds since the epoch, states small integers (`codes.py`), often repeated words
-small integers too (`names`). Keys begin with the flow run's number, which is ordered by time: a range of numbers is a
-range of time, so the three tables keyed by it can be partitioned by range without a change of key. Indexes over time
-ascend, because new rows then enter on the right; they are read backwards for "newest first".
+One row per task run, its history and upstream edges as columns: normalised they take three times the bytes and a third of
+the ingest rate. Times are microseconds since the epoch, states small integers (`enum_codes.py`), frequently repeated names
+small integers too (`names`). Keys begin with the flow run's number, which is ordered by time: a range of numbers is a range
+of time, so the three tables keyed by it can be partitioned by range without a change of key. Indexes over time ascend,
+because new rows are then inserted at the right edge; they are read backwards for "newest first".
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ metadata = MetaData(
     }
 )
 
-#: In SQLite only INTEGER PRIMARY KEY is the row's own key, and integers take the bytes they need.
+#: In SQLite only INTEGER PRIMARY KEY is the rowid, and integers take the bytes they need.
 Big = BigInteger().with_variant(Integer(), "sqlite")
 #: Sorted by code point in both databases, so that a prefix is a range.
 Name = Text().with_variant(Text(collation="C"), "postgresql")
-#: Few rows of many, and looked for again and again: suspensions that somebody may still end.
+#: Few rows of many, and queried again and again: suspensions that can still be ended.
 _OPEN_SUSPENSION = text("suspended = true AND answered IS NULL AND ended IS NULL")
 _NOT_COMPLETED = text(f"state <> {STATE_CODES[COMPLETED]}")
 
@@ -285,7 +285,7 @@ pauses = Table(
 
 
 def prepare_for_postgresql() -> None:
-    """Make partial on PostgreSQL what is partial on SQLite. Said here and not above, so that SQLite loads one dialect only."""
+    """Make the indexes that are partial on SQLite partial on PostgreSQL too. Done here so that SQLite loads only one dialect."""
     for table in metadata.sorted_tables:
         for index in table.indexes:
             where = index.dialect_options["sqlite"]["where"]

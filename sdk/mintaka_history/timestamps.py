@@ -1,4 +1,4 @@
-"""Instants as the database keeps them: whole microseconds since 1970-01-01T00:00:00Z, so both databases sort them alike."""
+"""Times as stored: whole microseconds since 1970-01-01T00:00:00Z, so that both databases sort them alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-#: 9999-12-31T00:00:00Z, the last day that RFC 3339 and Python can write.
+#: 9999-12-31T00:00:00Z, the last day that RFC 3339 and Python can represent.
 LATEST_MICROSECONDS = 253_402_214_400_000_000
 
 
@@ -25,7 +25,7 @@ def optional_microseconds(instant: datetime | None) -> int | None:
 
 
 def from_microseconds(microseconds: int) -> datetime:
-    """The aware UTC datetime of a stored instant."""
+    """The aware UTC datetime of a stored time."""
     return EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -35,5 +35,5 @@ def optional_datetime(microseconds: int | None) -> datetime | None:
 
 
 def now_microseconds() -> int:
-    """The present."""
+    """The current time."""
     return time.time_ns() // 1000

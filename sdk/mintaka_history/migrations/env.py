@@ -1,4 +1,4 @@
-"""What alembic runs; the connection comes from `mintaka_history.migrating`, or from the tests."""
+"""Alembic's environment; the connection comes from `mintaka_history.migrating`, or from the tests."""
 
 from alembic import context
 

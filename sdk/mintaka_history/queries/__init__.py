@@ -1,1 +1,1 @@
-"""All SQL that asks for history."""
+"""All SQL that reads history."""

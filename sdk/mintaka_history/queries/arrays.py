@@ -1,6 +1,6 @@
-"""Many rows in one statement on PostgreSQL: a column each as a binary array, made rows again by `unnest`.
+"""Many rows in one statement on PostgreSQL: each column is sent as a binary array and converted back to rows by `unnest`.
 
-38,700 rows a second on one connection, where executemany made 13,600 and VALUES 9,200.
+38,700 rows a second on one connection, where executemany achieved 13,600 and VALUES 9,200.
 """
 
 from __future__ import annotations
@@ -31,5 +31,5 @@ def unnested(table: Table, names: tuple[str, ...]) -> str:
 
 
 def columns(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> tuple[list[Any], ...]:
-    """The parameters of `unnested`: the columns `names` of `rows`; None where a row does not have one."""
+    """The parameters of `unnested`: the columns `names` of `rows`; None if a row does not have one."""
     return tuple([row.get(name) for row in rows] for name in names)

@@ -1,4 +1,4 @@
-"""Questions about artifacts."""
+"""Queries for artifacts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _a = artifacts.c
 KEY_TYPES: tuple[type, ...] = (int, str)
-#: A page ends early when its data has so many characters; one artifact is always in it.
+#: A page ends when its data reaches this many characters; it always has at least one artifact.
 PAGE_CHARACTERS = 4 * 1024 * 1024
 
 
@@ -37,7 +37,7 @@ def page(connection: Connection, run: RunKey, page: Page) -> Part[ArtifactAnswer
 
 
 def _fitting(sizes: list[int]) -> int:
-    """How many of the first ones fit into a page."""
+    """The number of leading artifacts that fit into a page."""
     total = 0
     for count, size in enumerate(sizes):
         total += size

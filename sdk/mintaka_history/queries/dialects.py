@@ -1,4 +1,4 @@
-"""The few places where SQLite and PostgreSQL spell the same statement differently."""
+"""The few statements for which SQLite and PostgreSQL differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_postgresql(connection: Connection) -> bool:
 
 
 def insert(connection: Connection, table: Table) -> PostgresInsert | SqliteInsert:
-    """An INSERT that knows ON CONFLICT."""
+    """An INSERT that supports ON CONFLICT."""
     if is_postgresql(connection):
         from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - start-up time: a SQLite server never needs it
 
@@ -30,27 +30,27 @@ def insert(connection: Connection, table: Table) -> PostgresInsert | SqliteInser
 
 
 def contains_text(connection: Connection, column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    """Whether `column` contains `text`, letter by letter."""
+    """Whether `column` contains `text`, case-sensitively."""
     position = func.strpos(column, text) if is_postgresql(connection) else func.instr(column, text)
     return position > 0
 
 
 class SqlalchemySession:
-    """SQLAlchemy's transaction as `mintaka_history.writing` takes it."""
+    """SQLAlchemy's transaction as a session for `mintaka_history.writing`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.postgresql = is_postgresql(connection)
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run a statement with `?` for values; its rows."""
+        """Run a statement with `?` for values; return its rows."""
         result = self._connection.exec_driver_sql(statement.replace("?", "%s") if self.postgresql else statement, tuple(values))
         return [tuple(row) for row in result] if result.returns_rows else []
 
     def run_native(self, statement: str, values: Sequence[Any]) -> None:
-        """Run a statement in the driver's own language."""
+        """Run a statement in the driver's own parameter style."""
         self._connection.exec_driver_sql(statement, tuple(values))
 
     def uid(self, text: str) -> str:
-        """PostgreSQL has a type for UUIDs; SQLAlchemy keeps them in SQLite as 32 digits."""
+        """PostgreSQL has a type for UUIDs; SQLAlchemy stores them in SQLite as 32 digits."""
         return text if self.postgresql else text.replace("-", "")

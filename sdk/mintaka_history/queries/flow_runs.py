@@ -1,4 +1,4 @@
-"""Questions about flow runs and their transitions."""
+"""Queries for flow runs and their transitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _r = flow_runs.c
 _COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported", "holder", "heard"})
-#: What need not be read where the answer leaves it out.
+#: The columns that need not be read if the answer omits them.
 _HEAVY = {"parameters": _r.parameters, "task_counts": _r.counts, "tags": _r.tags}
 
 #: Sort key by name; the run's number makes it unique.
@@ -36,7 +36,7 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {"created": (int, int), "name": (str, i
 
 @dataclass(frozen=True, slots=True)
 class FlowRunFilter:
-    """Which flow runs; empty or None means any. Instants in microseconds; `name` is a prefix; all `tags` are meant."""
+    """Filters flow runs; empty or None means any. Times in microseconds; `name` is a prefix; a run must have all `tags`."""
 
     namespaces: tuple[str, ...] = ()
     deployment: str | None = None
@@ -50,7 +50,7 @@ class FlowRunFilter:
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """How a flow run is found in the cluster and in the big tables; one of a script never was in a cluster."""
+    """The keys of a flow run in the cluster and in the big tables; a script's run was never in a cluster."""
 
     no: int
     uid: str
@@ -66,7 +66,7 @@ class RunKey:
 def page(
     connection: Connection, names: Names, wanted: FlowRunFilter, order: str, page: Page, fields: frozenset[str] | None
 ) -> Part[FlowRunAnswer]:
-    """A page of flow runs; `fields` (None: all) says which members will be looked at."""
+    """A page of flow runs; `fields` (None: all) are the members that the answer includes."""
     query = select(*(column for column in _COLUMNS if fields is None or not _left_out(column, fields)))
     query = _described(query, wanted)
     columns = ORDERS[order]
@@ -101,7 +101,7 @@ def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
 
 
 def newest(connection: Connection, names: Names, namespace: str, name: str) -> FlowRunAnswer | None:
-    """The newest flow run of this name, be it deleted."""
+    """The newest flow run of this name, even if it was deleted."""
     number = names.known(connection, NameKind.NAMESPACE, namespace)
     query = select(*_COLUMNS).where(_r.name == name, _r.ns == number)
     return None if number is None else _single(connection, names, query.order_by(_r.created.desc(), _r.no.desc()).limit(1))
@@ -114,7 +114,7 @@ def newest_of_name(connection: Connection, names: Names, name: str) -> FlowRunAn
 
 
 def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
-    """How the flow run with this uid is found elsewhere."""
+    """The keys of the flow run with this uid; None if it is unknown."""
     columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted, _r.resource_version)
     row = connection.execute(select(*columns).where(_r.uid == uid)).first()
     if row is None:
@@ -133,7 +133,7 @@ def transitions(connection: Connection, number: int, page: Page) -> Part[Transit
 
 
 def state_called(name: str, state: ColumnElement[Any], state_name: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a state is called `name`, which by default is not stored."""
+    """Whether a state's name is `name`; a default name is not stored."""
     defaults = [code for code, default in DEFAULT_NAME_OF_CODE.items() if default == name]
     return or_(state_name == name, *(and_(state == code, state_name.is_(None)) for code in defaults))
 
@@ -206,7 +206,7 @@ def _answer(row: Row[Any], texts: dict[int, str]) -> FlowRunAnswer:
 
 
 def _history_complete(row: Row[Any]) -> bool:
-    """Whether nothing of the current attempt is missing: its last report came, or the operator says that there is none."""
+    """Whether nothing of the current attempt is missing: its last report arrived, or the operator states that there is none."""
     if row.gap:
         return False
     if row.final_attempt and row.final_attempt >= row.attempt:

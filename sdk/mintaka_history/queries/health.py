@@ -1,4 +1,4 @@
-"""Whether the database answers."""
+"""Checks that the database answers."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def answers(connection: Connection) -> bool:
-    """True where it does; raises otherwise."""
+    """True if it answers; raises otherwise."""
     return bool(connection.scalar(select(literal(1))))

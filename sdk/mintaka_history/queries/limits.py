@@ -1,4 +1,4 @@
-"""Limits and leases as the API answers them; the statements are those of `mintaka_history.sharing`."""
+"""Limits and leases as the API returns them; the statements are those of `mintaka_history.sharing`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def page(connection: Connection, prefix: str, page: Page) -> Part[LimitAnswer]:
-    """A page of the limits whose names begin so, by name."""
+    """A page of the limits whose names begin with `prefix`, by name."""
     after = page.after[0] if page.after is not None else None
     found = summaries.listed(SqlalchemySession(connection), _unknown, prefix=prefix, after=after, limit=page.limit + 1)
     shown = found[: page.limit]
@@ -35,46 +35,46 @@ def one(connection: Connection, name: str) -> LimitAnswer | None:
 
 
 def put(connection: Connection, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> LimitAnswer | None:
-    """Make or change it; what it is then, or None where it exists and may not be overwritten."""
+    """Create or change a limit; return it, or None if it exists and may not be overwritten."""
     made = limits.put(SqlalchemySession(connection), name, slots, decay_per_second, overwrite=overwrite)
     return one(connection, name) if made else None
 
 
 def remove(connection: Connection, name: str) -> LimitAnswer | None:
-    """Delete it; what it was, or None where there was none."""
+    """Delete a limit; return its last state, or None if there was none."""
     found = one(connection, name)
     return found if limits.remove(SqlalchemySession(connection), name) else None
 
 
 def look(connection: Connection, wish: Wish) -> VerdictAnswer | None:
-    """What `ask` would say, where it had nothing to change."""
+    """What `ask` would return, if it would change nothing."""
     verdict = leases.look(SqlalchemySession(connection), wish, _unknown)
     return None if verdict is None else _verdict(wish, verdict)
 
 
 def ask(connection: Connection, wish: Wish) -> VerdictAnswer:
-    """Give somebody slots, or a place among those who wait."""
+    """Grant slots, or a place in the queue for them."""
     return _verdict(wish, leases.ask(SqlalchemySession(connection), wish, _unknown))
 
 
 def renew(connection: Connection, ids: Sequence[str], seconds: float) -> LeasesAnswer:
-    """Let leases go on; those that are still there."""
+    """Renew leases; return those that still exist."""
     return LeasesAnswer(sorted(leases.renew(SqlalchemySession(connection), ids, seconds)))
 
 
 def release(connection: Connection, lease: str) -> LeasesAnswer:
-    """Let go of a lease or place; an empty answer where there was none."""
+    """Release a lease or leave the queue; an empty answer if there was neither."""
     return LeasesAnswer([lease] if leases.release(SqlalchemySession(connection), lease) else [])
 
 
 def reserve(connection: Connection, names: Sequence[str], slots: int, longest_seconds: float | None) -> ReservationAnswer:
-    """Take slots of rates."""
+    """Reserve slots of rates."""
     granted, seconds = limits.reserve(SqlalchemySession(connection), names, slots, longest_seconds)
     return ReservationAnswer(granted, seconds)
 
 
 def _unknown(_holder: int) -> bool:
-    """Processes of other machines: nobody here knows whether they are gone."""
+    """Always false: it is unknown here whether processes of other machines are gone."""
     return False
 
 

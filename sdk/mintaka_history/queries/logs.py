@@ -1,4 +1,4 @@
-"""Questions about the logs of a flow run."""
+"""Queries for the logs of a flow run."""
 
 from __future__ import annotations
 

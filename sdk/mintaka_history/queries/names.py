@@ -1,7 +1,7 @@
-"""Often repeated words as small integers, remembered by this process.
+"""Frequently repeated names as small integers, cached by this process.
 
-Ids are given out in a transaction of their own before the rows that use them are written: so what is remembered is
-always committed, and two writers can never wait for each other's new words in a circle.
+Ids are assigned in a transaction of their own before the rows that use them are written: cached ids are therefore always
+committed, and two writers cannot deadlock on each other's new names.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from mintaka_history.enum_codes import NameKind
     from mintaka_history.writing.names import Name
 
-#: How many words are remembered before all are forgotten; about 20 MiB.
+#: The number of cached names at which the cache is cleared; about 20 MiB.
 _REMEMBERED = 100_000
 _CHUNK = 500
 
 
 class Names:
-    """The words of the table `names`, by id and by value."""
+    """The rows of the table `names`, by id and by value."""
 
     def __init__(self) -> None:
-        """Remember nothing yet."""
+        """Create an empty cache."""
         self._ids: dict[tuple[int, str], int] = {}
         self._values: dict[int, str] = {}
 
     def forget(self) -> None:
-        """Forget everything; the database may have been replaced."""
+        """Clear the cache; the database may have been replaced."""
         self._ids = {}
         self._values = {}
 
     def ids_of(self, database: Database, wanted_names: Iterable[Name]) -> dict[Name, int]:
-        """The id of each word, given out and committed where it is new. Not to be called inside a transaction."""
+        """The id of each name; new ones are assigned and committed. Must not be called inside a transaction."""
         wanted = set(wanted_names)
         ids = self._ids
         missing = sorted(word for word in wanted if word not in ids)
@@ -54,7 +54,7 @@ class Names:
         return {word: ids[word] for word in wanted}
 
     def known(self, connection: Connection, kind: NameKind, value: str) -> int | None:
-        """The id of a word, or None where no row can have it."""
+        """The id of a name, or None if no row can have it."""
         remembered = self._ids.get((kind, value))
         if remembered is not None:
             return remembered
@@ -63,7 +63,7 @@ class Names:
         return found.get((kind, value))
 
     def values(self, connection: Connection, ids: Iterable[int | None]) -> dict[int, str]:
-        """The words of `ids`; None is passed over."""
+        """The names of `ids`; None is skipped."""
         wanted = {number for number in ids if number is not None}
         remembered = self._values
         missing = sorted(number for number in wanted if number not in remembered)

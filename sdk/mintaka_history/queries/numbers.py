@@ -1,4 +1,4 @@
-"""Numbers of flow runs (`mintaka_history.writing.runs`), many at once; never shown outside."""
+"""Numbers of flow runs (`mintaka_history.writing.runs`), many at once; never exposed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Any]:
-    """What is stored of each of `uids`, locked in the order of uids: rows with no, sequence, resource_version, deleted."""
+    """The stored rows of `uids`, locked in uid order, with no, sequence, resource_version and deleted."""
     r = flow_runs.c
     query = select(r.uid, r.no, r.sequence, r.resource_version, r.deleted).where(r.uid.in_(list(uids))).order_by(r.uid).with_for_update()
     return {row.uid: row for row in connection.execute(query)}
 
 
 def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
-    """Insert those of `rows` (each with uid, created, …, without no) whose uid is unknown; returns the inserted uids.
+    """Insert those of `rows` (each with uid, created, …, without no) whose uid is unknown; return the inserted uids.
 
     Raises:
         NoFreeNumber: some could not be inserted.
@@ -45,7 +45,7 @@ def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
 
 
 def _inserted(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
-    """Insert `rows`, all of the same columns, where neither uid nor number is taken; the uids of those inserted."""
+    """Insert `rows`, all with the same columns, if neither uid nor number is taken; return the inserted uids."""
     if not is_postgresql(connection):
         statement = insert(connection, flow_runs).on_conflict_do_nothing().returning(flow_runs.c.uid)
         return {row.uid for row in connection.execute(statement, rows)}

@@ -1,7 +1,7 @@
 """Keyset pages over one or several ranges of an index.
 
-Equality on several values (`state=FAILED&state=CRASHED`) is asked as one small ordered page per value and merged: an
-`IN` has no order of its own, and for a value without rows a planner may walk the whole table for it.
+Equality with several values (`state=FAILED&state=CRASHED`) is queried as one small ordered page per value and merged: an
+`IN` has no order of its own, and for a value without rows a planner may scan the whole table.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from mintaka_history.paging import Page
 
-#: How many ranges are merged at most; more values than that are a filter.
+#: The maximum number of ranges that are merged; more values than that become a filter.
 _RANGES = 32
-#: Up to how many rows that a condition leaves are collected and sorted. Of more, walking the list's own order soon finds a page.
+#: The number of matching rows up to which they are collected and sorted. With more, a scan in the list's order finds a page soon.
 _FEW = 5000
 
 
@@ -31,9 +31,9 @@ _FEW = 5000
 class Choice:
     """A column and the values it may have.
 
-    `common` is the value that a partial index of the column leaves out. Then numbers are written into the statement instead
-    of being bound, and the index's condition beside them: PostgreSQL's generic plans know nothing of a parameter, and
-    SQLite recognises a condition only where it stands as it is.
+    `common` is the value that a partial index of the column excludes. If it is set, numbers are literals in the statement
+    instead of bound parameters, together with the index's condition: PostgreSQL's generic plans do not know a parameter's
+    value, and SQLite recognises a condition only if it is spelled identically.
     """
 
     column: ColumnElement[Any]
@@ -49,7 +49,7 @@ class Choice:
 
 
 def few(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> bool:
-    """True where so few rows fulfil `conditions`, which an index answers, that they are better collected than met on the way."""
+    """True if so few rows match `conditions`, which an index answers, that collecting them is cheaper than scanning for them."""
     first = select(literal_column("1")).where(*conditions).limit(_FEW + 1).subquery()
     counted: int = connection.execute(select(func.count()).select_from(first)).scalar_one()
     return counted <= _FEW
@@ -64,9 +64,9 @@ def fetch(
     *,
     collected: bool = False,
 ) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
-    """The rows of `page` of `query`, ordered by `order` (unique together), and the key to go on from (None: that was all).
+    """The rows of `page` of `query`, ordered by `order` (unique together), and the key to continue from (None: that was all).
 
-    The query must select the columns of `order`. `collected` says that it has few rows in all, to be sorted.
+    The query must select the columns of `order`. `collected` means that it has few rows in total, which are sorted.
     """
     if collected:
         for choice in choices:
@@ -105,7 +105,7 @@ def part[T](rows: list[Row[Any]], last: tuple[Any, ...] | None, item: Callable[[
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The first text after all that begin with `prefix`, by code point; None where there is none."""
+    """The first text after all that begin with `prefix`, by code point; None if there is none."""
     for position in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[position])
         if code < 0x10FFFF:  # noqa: PLR2004 - the last code point

@@ -1,4 +1,4 @@
-"""Pauses of flow runs: asked and answered."""
+"""Pauses of flow runs: read, announce and answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class Announcement(NamedTuple):
-    """What a run's process says of one of its pauses: `schema` and `answer` are JSON texts, `deadline` microseconds.
+    """What a run's process announces about one of its pauses: `schema` and `answer` are JSON texts, `deadline` microseconds.
 
-    `refusal` is why it does not take the last answer, `over` that it waits no more, `answered` that somebody ended it there.
+    `refusal` is why it refuses the last answer, `over` means that it no longer waits, `answered` that it was answered
+    locally.
     """
 
     attempt: int
@@ -34,23 +35,23 @@ class Announcement(NamedTuple):
 
 
 def of_run(connection: Connection, uid: str) -> list[PauseAnswer]:
-    """All of a run, oldest first."""
+    """All pauses of a run, oldest first."""
     return [answer_of(row) for row in pauses.of_run(SqlalchemySession(connection), uid)]
 
 
 def open_of_run(connection: Connection, uid: str) -> list[PauseAnswer]:
-    """Those that wait for somebody, oldest first."""
+    """The open pauses of a run, oldest first."""
     return [pause for pause in of_run(connection, uid) if pause.open]
 
 
 def one(connection: Connection, uid: str, key: str) -> PauseAnswer | None:
-    """One pause; None where it was never announced."""
+    """One pause; None if it was never announced."""
     row = pauses.one(SqlalchemySession(connection), uid, key)
     return None if row is None else answer_of(row)
 
 
 def tell(connection: Connection, uid: str, key: str, said: Announcement) -> PauseAnswer | None:
-    """Take in what the process says; the pause as it is then."""
+    """Store an announcement; return the resulting pause."""
     session = SqlalchemySession(connection)
     if said.refusal is not None:
         pauses.refuse(session, uid, key, said.refusal)
@@ -64,17 +65,17 @@ def tell(connection: Connection, uid: str, key: str, said: Announcement) -> Paus
 
 
 def answer(connection: Connection, uid: str, key: str, value: str | None) -> int | None:
-    """End a pause; when that was (µs), None where it was ended already."""
+    """End a pause; return the time of the answer (µs), None if it was over already."""
     return pauses.answer(SqlalchemySession(connection), uid, key, value)
 
 
 def take_back(connection: Connection, uid: str, key: str, answered: int) -> None:
-    """Undo the answer of that instant, unless the process has taken it."""
+    """Undo the answer with that time, unless the process has taken it."""
     pauses.take_back(SqlalchemySession(connection), uid, key, answered)
 
 
 def answer_of(row: PauseRow) -> PauseAnswer:
-    """A row as it is answered."""
+    """The answer document of a row."""
     return PauseAnswer(
         key=row.key,
         attempt=row.attempt,

@@ -1,4 +1,4 @@
-"""Runs outside of clusters that start again, claimed for a process that is to run the next attempt; or never will."""
+"""Runs outside of clusters: claiming one for the process of its next attempt, and cancelling a suspended one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def claim(connection: Connection, uid: str, died: int | None) -> Claim | Going | None:
-    """Take a run for a process that will be heard of; see `mintaka_history.writing.restarts.claim`."""
+    """Claim a run for a process that sends heartbeats; see `mintaka_history.writing.restarts.claim`."""
     return restarts.claim(SqlalchemySession(connection), uid, heard=now_microseconds(), died=died)
 
 
 def cancel_suspended(connection: Connection, uid: str) -> bool:
-    """Record a run that suspended itself as CANCELLED; False where it is in another state, or a cluster's."""
+    """Record a run that suspended itself as CANCELLED; False if it is in another state or belongs to a cluster."""
     return restarts.cancel_suspended(SqlalchemySession(connection), uid)

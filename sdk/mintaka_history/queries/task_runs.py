@@ -1,4 +1,4 @@
-"""Questions about task runs: pages of one flow run, pages across runs, the graph of an attempt."""
+"""Queries for task runs: pages of one flow run, pages across runs, the graph of an attempt."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from mintaka_history.queries.names import Names
 
 _t = task_runs.c
-#: What need not be read where the answer leaves all of these members out.
+#: The columns that need not be read if the answer omits all of these members.
 _HEAVY = {_t.history.name: {"history"}, _t.upstream.name: {"inputs", "upstream"}, _t.message.name: {"message"}}
-#: The most nodes of a graph; a page can show no more.
+#: The maximum number of nodes of a graph; a page cannot show more.
 GRAPH_LIMIT = 20_000
-#: A task run is looked for among those created at most so long before it started, so that the search has an end.
+#: The search for a task run covers those created at most this long before they started, so that it is bounded.
 LONGEST_WAIT_MICROSECONDS = 7 * 86400 * 1_000_000
 
 #: Sort keys of one flow run's attempt, and of task runs across flow runs.
@@ -43,7 +43,7 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {"created": (int, int, int, int)}
 
 @dataclass(frozen=True, slots=True)
 class TaskRunFilter:
-    """Which task runs; empty or None means any. `name` is a prefix of a name that the flow's author gave."""
+    """Filters task runs; empty or None means any. `name` is a prefix of a name that the flow's author set."""
 
     namespaces: tuple[str, ...] = ()
     states: tuple[StateType, ...] = ()
@@ -106,7 +106,7 @@ def graph(connection: Connection, names: Names, run: RunKey, attempt: int) -> Gr
 
 
 def default_name(task: str, n: int) -> str:
-    """What a task run without a name of its own is called: its function and its number."""
+    """The name of a task run without a name of its own: its function and its number."""
     return f"{task.rsplit('.', 1)[-1]}-{n}"
 
 

@@ -1,4 +1,4 @@
-"""Variables as the API answers them; the statements are those of `mintaka_history.sharing.variables`."""
+"""Variables as the API returns them; the statements are those of `mintaka_history.sharing.variables`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def page(connection: Connection, prefix: str, page: Page) -> Part[VariableAnswer]:
-    """A page of the variables whose names begin so, by name."""
+    """A page of the variables whose names begin with `prefix`, by name."""
     after = page.after[0] if page.after is not None else None
     rows = variables.listed(SqlalchemySession(connection), prefix=prefix, after=after, limit=page.limit + 1)
     shown = rows[: page.limit]
@@ -35,13 +35,13 @@ def one(connection: Connection, name: str) -> VariableAnswer | None:
 
 
 def put(connection: Connection, name: str, value: str, tags: str, *, overwrite: bool) -> VariableAnswer | None:
-    """Make or change it; what it is then, or None where it exists and may not be overwritten."""
+    """Create or change a variable; return it, or None if it exists and may not be overwritten."""
     made = variables.put(SqlalchemySession(connection), name, value, tags, overwrite=overwrite)
     return one(connection, name) if made else None
 
 
 def remove(connection: Connection, name: str) -> VariableAnswer | None:
-    """Delete it; what it was, or None where there was none."""
+    """Delete a variable; return its last state, or None if there was none."""
     found = one(connection, name)
     return found if variables.remove(SqlalchemySession(connection), name) else None
 

@@ -1,4 +1,4 @@
-"""Runs outside of clusters whose process gives no signs of life, and those that were not resumed in time."""
+"""Runs outside of clusters whose process sends no heartbeats, and those that were not resumed in time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def silent_runs(connection: Connection, before: int) -> list[int]:
-    """The numbers of the runs that were last heard of `before` (µs)."""
+    """The numbers of the runs whose last heartbeat was before the time `before` (µs)."""
     return crashes.silent_runs(SqlalchemySession(connection), before)
 
 
 def crash_silent(connection: Connection, number: int, before: int) -> bool:
-    """Record one of them as CRASHED; False if it was heard of meanwhile, or ended."""
+    """Record one of them as CRASHED; False if it has sent a heartbeat since, or ended."""
     return crashes.crash_silent(SqlalchemySession(connection), number, before)
 
 
@@ -27,5 +27,5 @@ def overdue_runs(connection: Connection) -> list[int]:
 
 
 def fail_overdue(connection: Connection, number: int) -> bool:
-    """Record one of them as FAILED; False if it is not overdue any more."""
+    """Record one of them as FAILED; False if it is no longer overdue."""
     return restarts.fail_overdue_run(SqlalchemySession(connection), number)

@@ -1,4 +1,4 @@
-"""Leases of slots in the database: asked for, granted, renewed, let go. What they mean is decided in `standing`."""
+"""Leases of slots in the database: request, grant, renew, release. `slot_allocation` decides what they mean."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mintaka_history.sharing.limits import Limit
     from mintaka_history.writing.sessions import Session
 
-#: How long somebody who waits keeps his place without asking again.
+#: How long a waiting request keeps its place without being repeated.
 PLACE_SECONDS = 15.0
 _MICROSECONDS = 1_000_000
 _TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))
-# A run may have begun its next attempt before the database knows: only what it says of this attempt or a later one counts. Of a
-# mirrored run the mirror says which attempt it is in, since anyone may report.
+# A run may have begun its next attempt before the database knows: only what it reports of this attempt or a later one
+# counts. The mirror states the attempt of a mirrored run, since anyone may report.
 _SELECT = f"""
 SELECT l.id, l.name, l.slots, l.asked, l.granted, l.expires, l.holder,
   COALESCE(r.attempt > l.attempt OR (r.resource_version = 0 AND r.reported_attempt > l.attempt) OR (r.state IN ({_TERMINAL}) AND r.attempt >= l.attempt), false), l.who
@@ -33,10 +33,10 @@ _INSERT = (
 
 
 class Wish(NamedTuple):
-    """What somebody wants: `slots` of each of `names` for `seconds` at a time, under an `id` (32 hexadecimal digits).
+    """A request: `slots` of each of `names` for `seconds` at a time, under an `id` (32 hexadecimal digits).
 
-    `flow_run` and `attempt` say who it is where it is a flow run, `holder` where it is a process of this machine, `who`
-    to people.
+    `flow_run` and `attempt` identify the requester if it is a flow run, `holder` if it is a process of this machine; `who`
+    names it for people.
     """
 
     id: str
@@ -50,10 +50,10 @@ class Wish(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a wish: `granted`, or he waits, while those before him take all slots for so many `turns` (0: he is next).
+    """The result of a request: `granted`, or waiting while earlier requests use all slots for this many `turns` (0: it is next).
 
-    `missing` are names of no limit, `rates` those that are to be reserved instead; neither holds anybody up here. `small`
-    are limits that never have that many slots. `blocked` are those he waits for, with how many of their slots are held.
+    `missing` are names without a limit, `rates` those that are to be reserved instead; neither blocks the request. `small`
+    are limits that never have that many slots. `blocked` are those it waits for, with the number of their held slots.
     """
 
     granted: bool
@@ -65,7 +65,7 @@ class Verdict(NamedTuple):
 
 
 def of(session: Session, names: Iterable[str]) -> list[Lease]:
-    """All leases of limits, whether alive or not, those first who asked first."""
+    """All leases of the limits, alive or not, in order of request."""
     wanted = sorted(names)
     if not wanted:
         return []
@@ -74,7 +74,7 @@ def of(session: Session, names: Iterable[str]) -> list[Lease]:
 
 
 def look(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict | None:
-    """What `ask` would say where it had nothing to change; None where it has. Only reads."""
+    """What `ask` would return if it would change nothing; None if it would change something. Only reads."""
     found = limits.get(session, wish.names)
     verdict, wanted = _sorted_out(wish, found)
     if verdict.small or not wanted:
@@ -90,7 +90,7 @@ def look(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdic
 
 
 def ask(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict:
-    """Give him what he wants, or a place among those who wait; repeating it is harmless."""
+    """Grant the requested slots, or a place in the queue; safe to repeat."""
     found = limits.get(session, wish.names, locked=True)
     verdict, wanted = _sorted_out(wish, found)
     if verdict.small or not wanted:
@@ -117,15 +117,15 @@ def ask(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict
 
 
 def renew(session: Session, ids: Iterable[str], seconds: float) -> set[str]:
-    """Let leases last for `seconds` from now on; the ids of those that are still there.
+    """Extend leases to `seconds` from now; return the ids of those that still exist.
 
-    One that has expired is still there as long as nobody else asked for its slots.
+    An expired lease still exists as long as no other request needed its slots.
     """
     wanted = sorted(ids)
     if not wanted:
         return set()
     places = ", ".join("?" * len(wanted))
-    if session.postgresql:  # in the order of all who take several rows, so that nobody waits for anybody in a circle
+    if session.postgresql:  # in the order of all transactions that lock several rows, to avoid deadlocks
         session.run(f"SELECT id FROM concurrency_leases WHERE id IN ({places}) ORDER BY id, name FOR UPDATE", wanted)  # noqa: S608
     until = now_microseconds() + int(seconds * _MICROSECONDS)
     rows = session.run(
@@ -136,12 +136,12 @@ def renew(session: Session, ids: Iterable[str], seconds: float) -> set[str]:
 
 
 def release(session: Session, lease: str) -> bool:
-    """Let go of a lease, or of a place; False where there was none."""
+    """Release a lease or leave the queue; False if there was neither."""
     return bool(session.run("DELETE FROM concurrency_leases WHERE id = ? RETURNING name", (lease,)))
 
 
 def _sorted_out(wish: Wish, found: Mapping[str, Limit]) -> tuple[Verdict, list[str]]:
-    """The verdict on limits that hold nobody up, or nobody ever passes; and the names that slots are to be held of."""
+    """The verdict on limits that never block or never grant; and the names whose slots are to be held."""
     missing = tuple(name for name in wish.names if name not in found)
     rates = tuple(name for name in wish.names if name in found and found[name].is_rate)
     small = tuple(name for name, limit in found.items() if 0 < limit.slots < wish.slots)
@@ -150,6 +150,6 @@ def _sorted_out(wish: Wish, found: Mapping[str, Limit]) -> tuple[Verdict, list[s
 
 
 def _deleted(session: Session, lease: Lease) -> bool:
-    """Delete a lease that is not alive; False where it was renewed at this moment."""
+    """Delete a lease that is not alive; False if it was renewed concurrently."""
     statement = "DELETE FROM concurrency_leases WHERE id = ? AND name = ? AND expires = ? RETURNING id"
     return bool(session.run(statement, (lease.id, lease.name, lease.expires)))

@@ -1,4 +1,4 @@
-"""Concurrency limits: how many slots there are under a name, and for rates, how fast they come back."""
+"""Concurrency limits: the number of slots under a name and, for rates, how fast they are freed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mintaka_history.writing.sessions import Session
 
 _NAME = re.compile(r"[^/%&><\x00-\x1f\x7f\ud800-\udfff]{1,255}")
-#: The most slots a limit can have.
+#: The maximum number of slots of a limit.
 SLOTS_LIMIT = 1_000_000_000
 _MICROSECONDS = 1e6
 _COLUMNS = "name, slots, decay_per_second, taken, taken_time, created, updated"
@@ -26,13 +26,13 @@ _REPLACE = f"{_INSERT} DO UPDATE SET slots = excluded.slots, decay_per_second = 
 
 
 class InvalidLimitError(MintakaError, ValueError):
-    """A number of slots, or a speed at which they come back, that a limit cannot have."""
+    """A number of slots, or a decay rate, that a limit cannot have."""
 
 
 class Limit(NamedTuple):
-    """A limit. `decay_per_second` slots come back each second by themselves (a rate); 0: they come back when they are let go.
+    """A limit. `decay_per_second` slots are freed each second (a rate); 0: they are freed when they are released.
 
-    `taken` slots of a rate were taken at `taken_time`; instants are µs since the epoch.
+    `taken` slots of a rate were taken at `taken_time`; times are µs since the epoch.
     """
 
     name: str
@@ -45,23 +45,23 @@ class Limit(NamedTuple):
 
     @property
     def is_rate(self) -> bool:
-        """True where slots come back by themselves."""
+        """True if slots are freed by themselves."""
         return self.decay_per_second > 0
 
     def taken_at(self, now: int) -> float:
-        """How many slots of a rate are taken at `now`."""
+        """The number of slots of a rate taken at `now`."""
         return max(0.0, self.taken - self.decay_per_second * max(0, now - self.taken_time) / _MICROSECONDS)
 
     def seconds_until(self, slots: float, now: int) -> float:
-        """When so many slots of a rate are free, from `now` on."""
+        """The seconds from `now` until this many slots of a rate are free."""
         return max(0.0, (self.taken_at(now) + slots - self.slots) / self.decay_per_second)
 
 
 def checked_name(name: str) -> str:
-    """`name`, where a limit may be called so.
+    """`name`, if it is valid for a limit.
 
     Raises:
-        InvalidNameError: it may not.
+        InvalidNameError: it is not.
     """
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
@@ -70,7 +70,7 @@ def checked_name(name: str) -> str:
 
 
 def check_numbers(slots: int, decay_per_second: float) -> None:
-    """See whether a limit can have these.
+    """Check that a limit can have these numbers.
 
     Raises:
         InvalidLimitError: it cannot.
@@ -84,11 +84,11 @@ def check_numbers(slots: int, decay_per_second: float) -> None:
 
 
 def get(session: Session, names: Iterable[str], *, locked: bool = False) -> dict[str, Limit]:
-    """Those of `names` that exist; `locked`: nobody else changes them, or who holds them, before the transaction is over."""
+    """The limits of `names` that exist; `locked`: no other transaction changes them or their holders until this one ends."""
     wanted = sorted(names)
     if not wanted:
         return {}
-    lock = " FOR UPDATE" if locked and session.postgresql else ""  # a writing transaction of SQLite is alone anyway
+    lock = " FOR UPDATE" if locked and session.postgresql else ""  # a write transaction of SQLite is exclusive anyway
     places = ", ".join("?" * len(wanted))
     rows = session.run(f"SELECT {_COLUMNS} FROM concurrency_limits WHERE name IN ({places}) ORDER BY name{lock}", wanted)  # noqa: S608
     return {row[0]: Limit(*row) for row in rows}
@@ -104,26 +104,26 @@ def listed(session: Session, *, prefix: str = "", after: str | None = None, limi
 
 
 def put(session: Session, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> bool:
-    """Make it, or give it other numbers; False where it exists and may not be overwritten."""
+    """Create a limit, or change its numbers; False if it exists and may not be overwritten."""
     now = now_microseconds()
     return bool(session.run(_REPLACE if overwrite else _KEEP, (name, slots, float(decay_per_second), now, now)))
 
 
 def remove(session: Session, name: str) -> bool:
-    """Delete it, and who waits for it; who holds slots is left in peace. False where there was none."""
+    """Delete a limit and the requests that wait for it; holders keep their slots. False if there was none."""
     session.run("DELETE FROM concurrency_leases WHERE name = ? AND granted IS NULL", (name,))
     return bool(session.run("DELETE FROM concurrency_limits WHERE name = ? RETURNING name", (name,)))
 
 
 class Reservation(NamedTuple):
-    """Slots of rates: taken, and to be used `seconds` from now; or not taken (`granted` False), it would be too long."""
+    """Slots of rates: reserved for use `seconds` from now, or not reserved (`granted` False) because that is too long."""
 
     granted: bool
     seconds: float
 
 
 def reserve(session: Session, names: Iterable[str], slots: int, longest_seconds: float | None) -> Reservation:
-    """Take slots of rates, in the order in which runs ask, even those that only come back later (None: however late)."""
+    """Reserve slots of rates in the order of requests, even ones that are freed only later, by at most `longest_seconds` (None: any)."""
     found = [limit for limit in get(session, names, locked=True).values() if limit.is_rate]
     now = now_microseconds()
     seconds = max((limit.seconds_until(slots, now) for limit in found), default=0.0)

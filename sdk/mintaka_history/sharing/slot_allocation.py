@@ -1,8 +1,8 @@
-"""Who holds slots and who is next: decided from what the database says, without asking it anything.
+"""Decides who holds slots and who is next, from the database's rows. Pure.
 
-Slots are not counted anywhere: what is free is what no lease of a live holder takes. A lease is alive until it expires,
-unless its holder is known to be gone before: the process that wrote it, or its attempt of a flow run. Waiting is a lease
-that was not granted yet; those who asked first come first, and nobody takes a slot that somebody before him needs.
+Slots are not counted anywhere: a slot is free if no lease of a live holder takes it. A lease is alive until it expires,
+unless its holder is known to be gone earlier: the process that wrote it, or its attempt of a flow run. A waiting request is
+a lease that was not granted yet; requests are served in order, and none takes a slot that an earlier one needs.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Lease(NamedTuple):
-    """`slots` of one limit, for somebody who `asked` for them; `granted` None: he waits. Instants are µs since the epoch.
+    """`slots` of one limit, requested at `asked`; `granted` None: the request waits. Times are µs since the epoch.
 
-    `holder` is the number of a process of this machine (`mintaka_history.process_locks`). `ended` is True where the flow run is
-    known to be over in this `attempt`, or in a later one.
+    `holder` is the number of a process of this machine (`mintaka_history.process_locks`). `ended` is True if the flow run
+    is known to be over in this `attempt`, or in a later one.
     """
 
     id: str
@@ -33,14 +33,14 @@ class Lease(NamedTuple):
     who: str
 
     def is_alive(self, now: int, is_gone: Callable[[int], bool]) -> bool:
-        """Whether somebody still holds it, or waits for it."""
+        """Whether the lease is still held, or waited for."""
         return self.expires > now and not self.ended and not (self.holder is not None and is_gone(self.holder))
 
 
 class Allocation(NamedTuple):
-    """Where somebody stands who wants slots: `free` for him at once, or after so many `turns` of all slots (0: he is next).
+    """The standing of a request: `free` at once, or after this many `turns` of all slots (0: it is next).
 
-    `blocked` are the limits that have not enough for him, with how many slots of them are held.
+    `blocked` are the limits with too few free slots, with the number of their held slots.
     """
 
     free: bool
@@ -49,7 +49,7 @@ class Allocation(NamedTuple):
 
 
 def allocate(limits: Iterable[Limit], alive: Sequence[Lease], own: str, asked: int, slots: int) -> Allocation:
-    """Where the one with the id `own` stands, who asked for `slots` of each of `limits` at `asked`."""
+    """The standing of the request `own`, made at `asked`, for `slots` of each of `limits`."""
     blocked: dict[str, int] = {}
     turns = 0
     for limit in limits:

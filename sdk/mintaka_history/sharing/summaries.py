@@ -1,4 +1,4 @@
-"""Limits as people look at them: how many slots are held, who holds them, who waits."""
+"""Limits as shown to people: the number of held slots, their holders and the waiting requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from mintaka_history.sharing.slot_allocation import Lease
     from mintaka_history.writing.sessions import Session
 
-#: The most leases of one limit that are shown.
+#: The maximum number of leases shown per limit.
 SHOWN = 100
 
 
 class Summary(NamedTuple):
-    """A limit with what is `held` of it, how many are `waiting`, and its live leases, who asked first first."""
+    """A limit with the number of slots `held` and requests `waiting`, and its live leases in order of request."""
 
     limit: Limit
     held: float

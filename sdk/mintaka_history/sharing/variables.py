@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mintaka_history.writing.sessions import Session
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
-#: The most bytes of a value as JSON.
+#: The maximum size of a value as JSON, in bytes.
 VALUE_LIMIT_BYTES = 64 * 1024
 TAGS_LIMIT, TAG_LIMIT = 50, 100
 _COLUMNS = "name, value, tags, created, updated"
@@ -31,7 +31,7 @@ class InvalidValueError(MintakaError, ValueError):
 
 
 class VariableRow(NamedTuple):
-    """A variable: `value` and `tags` are JSON, instants µs since the epoch."""
+    """A variable: `value` and `tags` are JSON, times µs since the epoch."""
 
     name: str
     value: str
@@ -41,10 +41,10 @@ class VariableRow(NamedTuple):
 
 
 def checked_name(name: str) -> str:
-    """`name`, where a variable may be called so.
+    """`name`, if it is valid for a variable.
 
     Raises:
-        InvalidNameError: it may not.
+        InvalidNameError: it is not.
     """
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
@@ -58,7 +58,7 @@ def encoded_value(value: Any) -> str:
     """A variable's value as JSON.
 
     Raises:
-        InvalidValueError: JSON cannot say it, or it is too large.
+        InvalidValueError: JSON cannot represent it, or it is too large.
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -76,7 +76,7 @@ def encoded_tags(tags: Sequence[str]) -> str:
     """Tags as JSON, each once.
 
     Raises:
-        InvalidValueError: there are too many, or one is no text or too long.
+        InvalidValueError: there are too many, or one is not a text or too long.
     """
     if isinstance(tags, str) or not all(isinstance(tag, str) and 0 < len(tag) <= TAG_LIMIT for tag in tags) or len(tags) > TAGS_LIMIT:
         message = f"tags are a list of at most {TAGS_LIMIT} texts of 1 to {TAG_LIMIT} characters"
@@ -91,13 +91,13 @@ def get(session: Session, name: str) -> VariableRow | None:
 
 
 def put(session: Session, name: str, value: str, tags: str, *, overwrite: bool) -> bool:
-    """Make it, or give it another value and other tags; False where it exists and may not be overwritten."""
+    """Create a variable, or change its value and tags; False if it exists and may not be overwritten."""
     now = now_microseconds()
     return bool(session.run(_REPLACE if overwrite else _KEEP, (name, value, tags, now, now)))
 
 
 def remove(session: Session, name: str) -> bool:
-    """Delete it; False where there was none."""
+    """Delete a variable; False if there was none."""
     return bool(session.run("DELETE FROM variables WHERE name = ? RETURNING name", (name,)))
 
 

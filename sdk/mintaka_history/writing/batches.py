@@ -1,9 +1,9 @@
-"""Writing one report: the flow run's row moves on, task runs are upserted, tags, lines and artifacts added.
+"""Writes one report: updates the flow run's row, upserts task runs, inserts tags, lines and artifacts.
 
-The hot statements have a form for each database. PostgreSQL: one INSERT … SELECT FROM unnest(arrays) with binary
-parameters (38,700 rows a second on one connection where executemany made 13,600). SQLite: many rows to a statement. There
-`executemany` gives up and takes back the interpreter's lock for every row, and each time it waits for whoever computes
-in another thread meanwhile: 5 ms a row, where 1,000 rows to a statement cost 16 µs a row.
+The hot statements have a form for each database. PostgreSQL: one INSERT … SELECT FROM unnest(arrays) with binary parameters
+(38,700 rows a second on one connection; executemany achieved 13,600). SQLite: many rows per statement. There `executemany`
+releases and reacquires the GIL for every row, and each time waits for any thread that computes meanwhile: 5 ms a row,
+against 16 µs a row with 1,000 rows per statement.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mintaka_history.writing.runs import Heading, Movement
     from mintaka_history.writing.sessions import Session
 
-#: The columns of a task run's row, in the order in which `Rows.tasks` has them.
+#: The columns of a task run's row, in the order of `Rows.tasks`.
 TASK_COLUMNS = (
     *("n", "created", "started", "ended", "task", "seq", "parent", "runs", "state", "subflow", "state_name", "name", "reason", "message"),
     *("upstream", "tags", "history"),
@@ -38,8 +38,8 @@ type LogRow = tuple[int, int, int, int | None, int | None, str]
 class Rows:
     """The rows of one report.
 
-    `tasks` have the columns `TASK_COLUMNS`, ordered by `n`, each once; `tags` are (tag, created, n); `artifacts` (id, created,
-    updated, n, seq, kind, key, description, data), each id once.
+    `tasks` have the columns `TASK_COLUMNS`, ordered by `n`, each once; `tags` are (tag, created, n); `artifacts` (id,
+    created, updated, n, seq, kind, key, description, data), each id once.
     """
 
     namespace: int
@@ -58,7 +58,7 @@ _ARTIFACT = (
     "ON CONFLICT (id) DO UPDATE SET updated = excluded.updated, seq = excluded.seq, description = excluded.description, "
     "data = excluded.data WHERE artifacts.seq < excluded.seq AND artifacts.flow_run = excluded.flow_run"
 )
-# The statements are made of our own column names; every value is bound.
+# The statements are built from our own column names; every value is bound.
 _POSTGRESQL_TAGS = (
     "INSERT INTO task_run_tags (flow_run, attempt, tag, created, n) "
     "SELECT %b::bigint, %b::smallint, * FROM unnest(%b::integer[], %b::bigint[], %b::integer[]) ON CONFLICT DO NOTHING"
@@ -70,17 +70,17 @@ _POSTGRESQL_LOGS = (
 _SQLITE_TASKS = ("task_runs", ("flow_run", "attempt", "ns", *TASK_COLUMNS), _CONFLICT)
 _SQLITE_TAGS = ("task_run_tags", ("flow_run", "attempt", "tag", "created", "n"), "ON CONFLICT DO NOTHING")
 _SQLITE_LOGS = ("logs", ("flow_run", "attempt", "seq", "at", "level", "logger", "n", "message"), "ON CONFLICT DO NOTHING")
-#: Rows to a statement, largest first; SQLite allows 32,766 values in one.
+#: Rows per statement, largest first; SQLite allows 32,766 values in one.
 _SIZES = (1000, 100, 10, 1)
 
 
 def write(
     session: Session, heading: Heading, stub: Mapping[str, Any], rows: Rows, movement: Movement | None = None, *, late: bool = False
 ) -> int | None:
-    """Write a report; `stub` is the flow run's row if it is not known yet, `movement` what the report says of the run itself.
+    """Write a report; `stub` is the flow run's row if it is not known yet, `movement` the run's own transitions in the report.
 
-    Returns None, or the attempt that the run is in (0: the run is not known) if the report cannot be of that one, and then writes
-    nothing. Of a `late` report of an older attempt the rows are written, and nothing is said of the run.
+    Returns None on success. If the report cannot be of the run's attempt, returns that attempt (0: the run is not known)
+    and writes nothing. For a `late` report of an older attempt the rows are written, but not the run's own state.
     """
     advanced = runs.advance(session, heading)
     if advanced is None:
@@ -94,7 +94,7 @@ def write(
                 _write_rows(session, (number, heading.attempt), rows)
                 return None
             return current
-        advanced = runs.advance(session, heading)  # another writer may have inserted the row between the two questions
+        advanced = runs.advance(session, heading)  # another writer may have inserted the row between the two queries
         if advanced is None:
             return runs.current_attempt(session, heading.uid)
     if movement is not None:
@@ -107,7 +107,7 @@ def write(
 
 
 def write_lines(session: Session, key: tuple[int, int], lines: Sequence[LogRow]) -> None:
-    """Add lines to the log of an attempt, which `key` names by the flow run's number and its own."""
+    """Add lines to the log of an attempt; `key` is the flow run's number and the attempt."""
     if not session.postgresql:
         _insert_sqlite(session, _SQLITE_LOGS, key, lines)
     elif lines:
@@ -130,7 +130,7 @@ def _type(name: str) -> str:
 
 @lru_cache(maxsize=64)
 def _postgresql_tasks(shared: tuple[bool, ...]) -> str:
-    """The statement for reports in which the columns marked in `shared` hold one value."""
+    """The statement for reports in which the columns marked in `shared` have a single value."""
     values = [f"%b::{_type(name)}" if one else name for name, one in zip(TASK_COLUMNS, shared, strict=True)]
     arrays = [(name, f"%b::{_type(name)}[]") for name, one in zip(TASK_COLUMNS, shared, strict=True) if not one]
     source = f"unnest({', '.join(array for _, array in arrays)}) AS a({', '.join(name for name, _ in arrays)})"
@@ -143,7 +143,7 @@ def _postgresql_tasks(shared: tuple[bool, ...]) -> str:
 def _write_postgresql(session: Session, key: tuple[int, int], rows: Rows) -> None:
     if rows.tasks:
         columns = [list(column) for column in zip(*rows.tasks, strict=True)]
-        # Arrays cost the client most: a column of one value travels as that value. `n` is always an array, it says how many.
+        # Arrays cost the client most: a column with one value is sent as that value. `n` is always an array, since it sets the row count.
         shared = (False, *(column.count(column[0]) == len(column) for column in columns[1:]))
         ones = [column[0] for column, one in zip(columns, shared, strict=True) if one]
         arrays = [column for column, one in zip(columns, shared, strict=True) if not one]

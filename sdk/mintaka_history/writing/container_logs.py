@@ -1,7 +1,7 @@
-"""Copying the log of a container into the log of its run, and taking out again what is delivered after all.
+"""Copies the log of a container into the log of its run, and deletes copied lines that are delivered later.
 
-Lines of containers are those whose logger is a word of kind `NameKind.CONTAINER`. Copying replaces what was copied of the
-container before, and numbers the lines of all containers of the attempt anew, so that they are in the order of time.
+Lines of containers are those whose logger is a name of kind `NameKind.CONTAINER`. Copying replaces what was copied from the
+container before, and renumbers the lines of all containers of the attempt, so that they are in order of time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from mintaka_history.batches import LineRecord
     from mintaka_history.writing.sessions import Session
 
-#: What the logger of a container's lines is called, before the container's name.
+#: The prefix of the logger name of a container's lines, before the container's name.
 PREFIX = "container/"
 _COPIED = f"IN (SELECT id FROM names WHERE kind = {int(NameKind.CONTAINER)})"  # noqa: S608 - our own number
 _CHUNK = 500
-#: How many delivered lines are compared at most, and how many times the text of the container's log: others print as well.
+#: The maximum number of delivered lines to compare, and their maximum size as a multiple of the container's log: others print too.
 _ROWS_LIMIT = 50_000
 _LONGER = 2
 
@@ -47,9 +47,9 @@ class _Before(NamedTuple):
 
 
 def replace(session: Session, key: tuple[int, int], container: int, lines: Sequence[Line]) -> int:
-    """Copy what `lines`, the log of a container, add to the log of an attempt; returns how many that are.
+    """Copy the lines that a container's log, `lines`, adds to the log of an attempt; return their number.
 
-    `key` is the flow run's number and the attempt, `container` the id of the container's word.
+    `key` is the flow run's number and the attempt, `container` the id of the container's name.
     """
     if session.postgresql:  # one at a time for each run; SQLite has one writer anyway
         session.run("SELECT no FROM flow_runs WHERE no = ? FOR UPDATE", (key[0],))
@@ -73,7 +73,7 @@ def replace(session: Session, key: tuple[int, int], container: int, lines: Seque
 
 
 def drop_delivered(session: Session, uid: str, attempt: int, lines: Sequence[LineRecord]) -> None:
-    """Delete what was copied from containers of an attempt and is among `lines`, which the SDK delivered after that."""
+    """Delete lines copied from containers of an attempt that are among `lines`, which the SDK delivered later."""
     run = number_of(session, uid) if lines else None
     if run is not None:
         copied = _copied(session, (run, attempt))
@@ -83,7 +83,7 @@ def drop_delivered(session: Session, uid: str, attempt: int, lines: Sequence[Lin
 
 
 def _delivered(session: Session, key: tuple[int, int], characters: int) -> tuple[list[Delivered], _Before | None]:
-    """The last delivered lines of an attempt, which a container's log of so many characters may hold; and what is before them."""
+    """The last delivered lines of an attempt that a container's log of this many characters may contain; and the line before them."""
     found: list[Delivered] = []
     left = _LONGER * characters
     while len(found) < _ROWS_LIMIT and left >= 0:
@@ -116,7 +116,7 @@ def _delete(session: Session, key: tuple[int, int], seqs: Sequence[int]) -> None
 
 
 def _placed(rows: Iterable[tuple[int, _Copied]]) -> list[Placed[_Copied]]:
-    """Each row after its line; those of one container stay in their order, whatever their clock does."""
+    """Each row after its line; rows of one container keep their order, even if their clock jumps."""
     latest: dict[int, int] = {}
     placed = []
     for after, row in rows:

@@ -1,7 +1,7 @@
-"""Runs whose process is gone without having said how they ended: they crashed, and so did the tasks it was running.
+"""Runs whose process is gone without having reported an end: they crashed, and so did their running tasks.
 
-That is inferred, from a lock that nobody holds or from silence, and may be wrong: a process may have been cut off for a while,
-or its last words lie on a disk. So whatever the process itself says later takes the inference back.
+That is inferred, from a released lock or from missing heartbeats, and may be wrong: a process may have been cut off for a
+while, or its last report may be on a disk. Therefore any later report of the process itself reverts the inference.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from mintaka_history.writing.sessions import Session
 
-#: The rule under which such a run's end is recorded.
+#: The rule under which the end of such a run is recorded.
 RULE = "crash_what_nobody_runs"
 REASON = "ProcessDied"
 MESSAGE = "the process that ran it ended without a word: killed, or out of memory"
-#: For a run whose process cannot be looked at.
+#: For a run whose process cannot be checked.
 SILENT = "nothing was heard any more of the process that ran it: killed, out of memory, or cut off from the API"
 _CRASHED, _COMPLETED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
-#: Of PostgreSQL's integer. A release that did not bound what it was told may have stored it.
+#: The maximum of PostgreSQL's integer. A release that did not bound received values may have stored it.
 _LARGEST = 2**31 - 1
-#: A run that suspended itself has no process that could be heard.
+#: A run that suspended itself has no process that could send heartbeats.
 _WAITS = f"(state = {STATE_CODES[PAUSED]} AND COALESCE(state_name, '') = 'Suspended')"
-# The condition of the partial index stands as it is, so that SQLite recognises it; the codes are our own numbers.
+# The condition of the partial index is spelled identically, so that SQLite recognises it; the codes are our own numbers.
 _HELD = f"SELECT no, holder FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND holder IS NOT NULL"  # noqa: S608
 _SILENT = f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ? AND NOT {_WAITS} ORDER BY no"  # noqa: S608
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
@@ -52,7 +52,7 @@ UPDATE task_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}',
   history = substr(history, 1, length(history) - 1) || ',[{_CRASHED},' || (? - created) || ',"",0,[["{RULE}","Accept","{REASON}"]]]]'
 WHERE flow_run = ? AND attempt = ? AND state IN ({_LIVE})
 """  # noqa: S608
-# The sequence before the report's first transition: what it says of the attempt, which is all of its transitions, is newer.
+# The sequence before the report's first transition: the report, which has all transitions of the attempt, is newer.
 _RECALL = "UPDATE flow_runs SET sequence = ?, crashes = crashes - 1, gap = false, ended = NULL WHERE no = ?"
 _RECALL_TRANSITION = f"DELETE FROM flow_run_transitions WHERE flow_run = ? AND seq >= ? AND rule = '{RULE}'"  # noqa: S608
 _CRASHED_TASKS = f"SELECT n, history FROM task_runs WHERE flow_run = ? AND attempt = ? AND state = {_CRASHED} AND reason = '{REASON}'"  # noqa: S608
@@ -68,7 +68,7 @@ class _Database(Protocol):
 
 
 def crash_abandoned(database: _Database, lock_file: str) -> int:
-    """Record as CRASHED every run whose process is gone, by the locks in `lock_file`; how many there were."""
+    """Record as CRASHED every run whose process is gone, by the locks in `lock_file`; return their number."""
     gone = [number for number, holder in database.reading().run(_HELD) if process_locks.is_gone(lock_file, holder)]
     if gone:
         with database.writing() as session:
@@ -77,23 +77,23 @@ def crash_abandoned(database: _Database, lock_file: str) -> int:
 
 
 def silent_runs(session: Session, before: int) -> list[int]:
-    """The numbers of the runs whose process has to give signs of life and gave the last one `before` (µs)."""
+    """The numbers of the runs whose process must send heartbeats and sent the last one before the time `before` (µs)."""
     return [number for (number,) in session.run(_SILENT, (before,))]
 
 
 def crash_silent(session: Session, number: int, before: int) -> bool:
-    """Record one of them as CRASHED; False if it gave a sign of life meanwhile, or ended."""
+    """Record one of them as CRASHED; False if it has sent a heartbeat since, or ended."""
     rows = session.run(_SELECT_SILENT, (number, before))
     return bool(rows) and _crash(session, number, SILENT)
 
 
 def is_inferred(state: int, reason: str | None) -> bool:
-    """True where a run in this state is thought to have crashed because its process seems to be gone."""
+    """True if a run in this state is assumed to have crashed because its process seems to be gone."""
     return state == _CRASHED and reason == REASON
 
 
 def recall(session: Session, number: int, attempt: int, first: int) -> None:
-    """Take back that an attempt of a run crashed, and its tasks; its process's transitions, from `first` on, are to be written now."""
+    """Revert the inferred crash of an attempt and its tasks, so that its process's transitions from `first` on can be written."""
     session.run(_RECALL, (first - 1, number))
     session.run(_RECALL_TRANSITION, (number, first))
     for n, history in session.run(_CRASHED_TASKS, (number, attempt)):
@@ -102,7 +102,7 @@ def recall(session: Session, number: int, attempt: int, first: int) -> None:
 
 
 def _crash(session: Session, number: int, message: str) -> bool:
-    """End one run; False where somebody else has meanwhile."""
+    """End one run; False if another process has ended it meanwhile."""
     rows = session.run(_SELECT, (number,))
     if not rows:
         return False

@@ -1,4 +1,4 @@
-"""Often repeated names as small integers: looking them up and giving out new ones."""
+"""Frequently repeated names as small integers: lookup and assignment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find_ids(session: Session, names: Sequence[Name]) -> dict[tuple[int, str], i
 
 
 def assign_ids(session: Session, names: Sequence[Name]) -> dict[tuple[int, str], int]:
-    """The ids of all `names`, those included that are new now."""
+    """The ids of all `names`, including newly assigned ones."""
     found = find_ids(session, names)
     new = [name for name in names if name not in found]
     for start in range(0, len(new), _CHUNK):

@@ -1,7 +1,7 @@
-"""Pauses of flow runs that others can end: announced by the run's process, answered by anybody, taken by the process.
+"""Pauses of flow runs: announced by the run's process, answered by any process, consumed by the run's process.
 
-A pause is known by the uid of its flow run and a key, so that it can be announced before anything else is known of the run,
-and again by a later attempt: what was answered stays answered.
+A pause is identified by the uid of its flow run and a key, so that it can be announced before anything else is known of the
+run, and again by a later attempt: an answer stays valid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mintaka_history.timestamps import now_microseconds
 if TYPE_CHECKING:
     from mintaka_history.writing.sessions import Session
 
-#: Characters of a key, and of a JSON text, that are kept.
+#: The maximum stored length of a key, and of a JSON text, in characters.
 KEY_LIMIT = 200
 TEXT_LIMIT = 65_536
 
@@ -24,8 +24,8 @@ ON CONFLICT (flow_run, key) DO UPDATE SET attempt = excluded.attempt, suspended 
   deadline = excluded.deadline, schema = excluded.schema, ended = NULL
 WHERE pauses.answered IS NULL
 """
-#: Nobody takes an answer any more, though nobody said so: the run is over, or the process that waited is not of its last attempt
-#: (a suspension stays open until the next attempt comes to it, as what it was).
+#: No process takes an answer any more, although none reported so: the run is over, or the process that waited is not of
+#: its last attempt (a suspension stays open until the next attempt announces it again).
 _ABANDONED = f"""
 EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = pauses.flow_run AND (
   f.state IN ({", ".join(map(str, sorted(TERMINAL_CODES)))}) AND (pauses.attempt <= f.attempt OR pauses.attempt <= f.reported_attempt)
@@ -35,10 +35,10 @@ _COLUMNS = f"key, attempt, suspended, created, deadline, schema, answered, answe
 
 
 class PauseRow(NamedTuple):
-    """One pause, in the table's words: instants in microseconds, `schema` and `answer` JSON texts.
+    """One pause, with the table's columns: times in microseconds, `schema` and `answer` JSON texts.
 
-    It is open while both `answered` and `ended` are None and its run has not `abandoned` it; `refusal` says what was wrong with
-    the last answer.
+    It is open while both `answered` and `ended` are None and its run has not `abandoned` it; `refusal` says what was wrong
+    with the last answer.
     """
 
     key: str
@@ -55,14 +55,14 @@ class PauseRow(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """True while somebody may end it."""
+        """True while it can be answered."""
         return self.answered is None and self.ended is None and not self.abandoned
 
 
 def announce(
     session: Session, uid: str, key: str, attempt: int, *, suspended: bool, deadline: int | None = None, schema: str | None = None
 ) -> None:
-    """A flow run waits; `schema` (JSON) says for what, None for nothing but being resumed. Nothing where it is answered already."""
+    """Announce that a flow run waits for input valid for `schema` (JSON; None: only to be resumed). No effect if already answered."""
     session.run(_ANNOUNCE, (session.uid(uid), key[:KEY_LIMIT], attempt, suspended, now_microseconds(), deadline, schema))
 
 
@@ -73,13 +73,13 @@ def of_run(session: Session, uid: str) -> list[PauseRow]:
 
 
 def one(session: Session, uid: str, key: str) -> PauseRow | None:
-    """One pause; None where it was never announced."""
+    """One pause; None if it was never announced."""
     rows = session.run(f"SELECT {_COLUMNS} FROM pauses WHERE flow_run = ? AND key = ?", (session.uid(uid), key))  # noqa: S608
     return PauseRow(*rows[0]) if rows else None
 
 
 def answer(session: Session, uid: str, key: str, value: str | None) -> int | None:
-    """End a pause with a JSON text (None: without input); when that was (µs), None where it was ended already."""
+    """End a pause with a JSON text (None: without input); return the time (µs), None if it was over already."""
     statement = (
         "UPDATE pauses SET answered = ?, answer = ?, refusal = NULL "
         "WHERE flow_run = ? AND key = ? AND answered IS NULL AND ended IS NULL RETURNING answered"
@@ -89,7 +89,7 @@ def answer(session: Session, uid: str, key: str, value: str | None) -> int | Non
 
 
 def take_back(session: Session, uid: str, key: str, answered: int) -> None:
-    """Undo the `answer` of that instant, unless the process has taken it."""
+    """Undo the `answer` with that time, unless the process has taken it."""
     session.run(
         "UPDATE pauses SET answered = NULL, answer = NULL WHERE flow_run = ? AND key = ? AND answered = ? AND ended IS NULL",
         (session.uid(uid), key, answered),
@@ -97,7 +97,7 @@ def take_back(session: Session, uid: str, key: str, answered: int) -> None:
 
 
 def refuse(session: Session, uid: str, key: str, why: str) -> None:
-    """The process cannot take the answer: it waits on, and says why."""
+    """Record that the process refuses the answer and why; it continues to wait."""
     session.run(
         "UPDATE pauses SET answered = NULL, answer = NULL, refusal = ? WHERE flow_run = ? AND key = ?",
         (why[:TEXT_LIMIT], session.uid(uid), key),
@@ -105,5 +105,5 @@ def refuse(session: Session, uid: str, key: str, why: str) -> None:
 
 
 def end(session: Session, uid: str, key: str) -> None:
-    """The process waits no more, whoever ended it: in time or not, there is nothing left to answer."""
+    """Record that the process no longer waits, for whatever reason: there is nothing left to answer."""
     session.run("UPDATE pauses SET ended = ? WHERE flow_run = ? AND key = ? AND ended IS NULL", (now_microseconds(), session.uid(uid), key))

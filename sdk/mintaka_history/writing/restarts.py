@@ -1,6 +1,6 @@
-"""Flow runs outside of clusters that start again, in another attempt; and those that waited for it in vain, or are cancelled meanwhile.
+"""Restarts runs outside of clusters in another attempt; fails or cancels those that are suspended.
 
-Who starts one claims it in one transaction, by the sequence of its last transition: of two who want to, one is refused.
+A process claims a run in one transaction, by the sequence of its last transition: of two concurrent claims, one is refused.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TRANSITION = """
 INSERT INTO flow_run_transitions (flow_run, seq, at, attempt, from_state, to_state, proposed, name, verdict, reason, message)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Accept', ?, ?) ON CONFLICT DO NOTHING
 """
-#: Suspensions whose time is over. The conditions of the partial index stand as they are, so that SQLite recognises them.
+#: Suspensions past their deadline. The conditions of the partial index are spelled identically, so that SQLite recognises them.
 OVERDUE = f"""
 SELECT f.no, f.uid, p.key, f.sequence, f.attempt FROM pauses AS p JOIN flow_runs AS f ON f.uid = p.flow_run
 WHERE p.suspended = true AND p.answered IS NULL AND p.ended IS NULL AND p.deadline < ?
@@ -45,7 +45,7 @@ WHERE p.suspended = true AND p.answered IS NULL AND p.ended IS NULL AND p.deadli
 
 
 class Claim(NamedTuple):
-    """A run that its claimer is to run: as which attempt, after how many transitions, under which name."""
+    """A claimed run: the attempt to run, the number of transitions before it, and its name."""
 
     attempt: int
     transitions: int
@@ -53,7 +53,7 @@ class Claim(NamedTuple):
 
 
 class Going(NamedTuple):
-    """A run that cannot be claimed: the state code it is in, and its attempt."""
+    """A run that cannot be claimed: its state code and its attempt."""
 
     state: int
     attempt: int
@@ -62,10 +62,10 @@ class Going(NamedTuple):
 def claim(
     session: Session, uid: str, *, holder: int | None = None, heard: int | None = None, died: int | None = None
 ) -> Claim | Going | None:
-    """Take a run that is over, or that suspended itself; None where there is none of that uid outside of clusters.
+    """Claim a run that is over or that suspended itself; None if there is no run with that uid outside of clusters.
 
-    The claimer's process is known by what it is the `holder` of, or `heard` of just now (µs). `died` is an attempt that goes on as
-    far as history knows, and whose process the claimer knows to be gone.
+    The claiming process is identified by its lock number `holder`, or sends heartbeats, first at `heard` (µs). `died` is an
+    attempt that is active according to history but whose process the caller knows to be gone.
     """
     rows = session.run(_FIND, (session.uid(uid),))
     if not rows:
@@ -77,7 +77,7 @@ def claim(
     now = now_microseconds()
     word, message = ("Resuming", "it was resumed") if state == _PAUSED else ("Rerunning", "it was started again")
     if not session.run(_CLAIM, (_SCHEDULED, word, message, now, sequence + 1, last + 1, holder, heard, number, sequence)):
-        return claim(session, uid, holder=holder, heard=heard, died=died)  # somebody else was faster: what is it now?
+        return claim(session, uid, holder=holder, heard=heard, died=died)  # another process was faster: read its state again
     session.run(_TRANSITION, (number, sequence + 1, now, last + 1, state, _SCHEDULED, _SCHEDULED, word, None, message))
     return Claim(last + 1, sequence + 1, name)
 
@@ -88,7 +88,7 @@ class _Database(Protocol):
 
 
 def fail_overdue(database: _Database) -> int:
-    """Record as FAILED what suspended itself for so long only, and was not resumed; how many runs that were."""
+    """Record as FAILED the suspended runs that were not resumed before their deadline; return their number."""
     numbers = overdue_runs(database.reading())
     if not numbers:
         return 0
@@ -102,7 +102,7 @@ def overdue_runs(session: Session) -> list[int]:
 
 
 def fail_overdue_run(session: Session, number: int) -> bool:
-    """Record one of them as FAILED; False if it is not overdue any more."""
+    """Record one of them as FAILED; False if it is no longer overdue."""
     rows = session.run(f"{OVERDUE} AND f.no = ?", (now_microseconds(), number))
     if not rows:
         return False
@@ -111,7 +111,7 @@ def fail_overdue_run(session: Session, number: int) -> bool:
 
 
 def cancel_suspended(session: Session, uid: str) -> bool:
-    """Record a run that suspended itself as CANCELLED, having no process that could be told; False where it is in another state."""
+    """Record a run that suspended itself as CANCELLED, since it has no process to notify; False if it is in another state."""
     statement = "SELECT no, uid, sequence, attempt FROM flow_runs WHERE uid = ? AND state = ? AND state_name = ? AND resource_version = 0"
     rows = session.run(statement, (session.uid(uid), _PAUSED, SUSPENDED))
     return bool(rows) and _end(session, _Suspended(*rows[0]), _CANCELLED, (None, "Cancelled", "somebody asked for it"))
@@ -125,7 +125,7 @@ class _Suspended(NamedTuple):
 
 
 def _end(session: Session, run: _Suspended, state: int, words: tuple[str | None, str, str]) -> bool:
-    """End a run that is suspended, and what it waits for; False where somebody else has done something with it meanwhile."""
+    """End a suspended run and its pauses; False if another process has changed it meanwhile."""
     now, (name, reason, message) = now_microseconds(), words
     if not session.run(_END, (state, name, reason, message, now, now, run.sequence + 1, run.number, run.sequence)):
         return False

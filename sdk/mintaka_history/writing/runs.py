@@ -1,7 +1,7 @@
-"""Rows of flow runs: the number a run gets, its row when it is first heard of, and what its own process says of it.
+"""Rows of flow runs: their numbers, the row inserted on the first report, and the transitions reported by the run's own process.
 
-A number is `milliseconds since the epoch << 20 | 20 bits of the uid's digest`, taken when the run is first heard of. Any
-writer can give one out: the unique uid decides which was first, and if a number is taken another is tried.
+A number is `milliseconds since the epoch << 20 | 20 bits of the uid's digest`, assigned when the run is first reported. Any
+writer can assign one: the unique uid decides which was first, and if a number is taken another is tried.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _RANDOM_TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Which part of whose history; `counts` is JSON or None, `heard` when the process gave a sign of life (None: it did not).
+    """Identifies the run, attempt and report; `counts` is JSON or None, `heard` the time of the heartbeat (None: it is not one).
 
-    `mirroring`: a mirror of the cluster writes to the same database, so that attempts of a cluster's run will be known from it.
+    `mirroring`: a mirror of the cluster writes to the same database, so that attempts of a cluster's run will be known from
+    it.
     """
 
     uid: str
@@ -41,14 +42,14 @@ class Heading:
 
 
 class TransitionRow(NamedTuple):
-    """One transition of a flow run, its columns in the table's words; `at` in microseconds, states as codes.
+    """One transition of a flow run, with the table's columns; `at` in microseconds, states as codes.
 
-    `rule`, `verdict` and `reason` are those that decided; `trail` is JSON of all of them where there were more.
+    `rule`, `verdict` and `reason` are those of the deciding rule; `trail` is JSON of all verdicts if there were several.
     """
 
     @property
     def refused(self) -> bool:
-        """True where the run stayed in its state."""
+        """True if the run stayed in its state."""
         return self.verdict == "Abort"
 
     seq: int
@@ -67,9 +68,9 @@ class TransitionRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """What a process says of a flow run that is in no cluster: transitions, oldest first, and the state they led to.
+    """The transitions that a process reports of a run outside of clusters, oldest first, and the resulting state.
 
-    `tags` are ids of names, `created` is the run's. `waits` says that it is suspended: no process holds it.
+    `tags` are ids of names, `created` is the run's. `waits` means that it is suspended: no process holds it.
     """
 
     transitions: Sequence[TransitionRow]
@@ -83,14 +84,15 @@ class Movement:
     waits: bool = False
 
 
-#: Which attempt of a run is the newest is said by the cluster, once the run is mirrored, by its process otherwise. Reports cannot be
-#: authenticated: one of a mirrored run is taken from the mirrored attempt and from the next one, which may have begun before the
-#: mirror knows, and it replaces no other attempt. A run that is still to be mirrored is taken to be in its first attempt.
+#: The newest attempt of a run is the cluster's, once the run is mirrored, and otherwise the one its process reports.
+#: Reports cannot be authenticated: of a mirrored run they are accepted for the mirrored attempt and the next one, which
+#: may have begun before the mirror knows, and they replace no other attempt. A run that is not mirrored yet is assumed to
+#: be in its first attempt.
 _ACCEPTS = """
 attempt <= ? AND CASE WHEN resource_version > 0 THEN ? <= attempt + 1
   ELSE reported_attempt <= ? AND (? = 0 OR deleted IS NOT NULL OR ? <= attempt + 1) END
 """
-#: Nothing that counts was reported of this attempt or a later one; what passes the bound was stored by a release without one.
+#: Nothing valid was reported of this attempt or a later one; values beyond the bound were stored by a release without one.
 _NEWER = "(reported_attempt < ? OR resource_version > 0 AND reported_attempt > attempt + 1)"
 _ADVANCE = f"""
 UPDATE flow_runs SET
@@ -113,13 +115,13 @@ WHERE no = ? AND resource_version = 0 AND sequence < ?
 
 
 def first_number(uid: str, created_microseconds: int) -> int:
-    """The number that a run asks for first."""
+    """The first number to try for a run."""
     digest = int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=4).digest()) & ((1 << _DIGEST_BITS) - 1)
     return (created_microseconds // 1000) << _DIGEST_BITS | digest
 
 
 class Advanced(NamedTuple):
-    """The row that a report moved: its number, the state that it is in, and how many transitions led there."""
+    """The row that a report updated: its number, its state, and the number of transitions so far."""
 
     number: int
     state: int
@@ -128,7 +130,7 @@ class Advanced(NamedTuple):
 
 
 def advance(session: Session, heading: Heading) -> Advanced | None:
-    """Move the flow run's row to this report; None if the run is unknown, or the report is not of an attempt that may be its current one."""
+    """Update the flow run's row for this report; None if the run is unknown, or if the attempt cannot be its current one."""
     attempt, report, counts = heading.attempt, heading.report, heading.counts
     values = (
         *(attempt, counts, attempt, report, counts),
@@ -141,17 +143,17 @@ def advance(session: Session, heading: Heading) -> Advanced | None:
 
 
 def number_of(session: Session, uid: str) -> int | None:
-    """The number of a flow run; None where it is unknown."""
+    """The number of a flow run; None if it is unknown."""
     rows = session.run("SELECT no FROM flow_runs WHERE uid = ?", (session.uid(uid),))
     return rows[0][0] if rows else None
 
 
 class NoFreeNumber(MintakaError):
-    """A flow run got no number: those that were tried are taken. Another try takes others."""
+    """A flow run got no number: those that were tried are taken. A retry tries others."""
 
 
 def numbers_for(uid: str, created_microseconds: int) -> Iterator[int]:
-    """The numbers to try for a run, in order: its first one and the next ones, then any of its millisecond.
+    """The numbers to try for a run, in order: its first one and the next ones, then random ones of its millisecond.
 
     Clients choose the uids and times of runs that are unknown, and could take all that come next.
     """
@@ -162,7 +164,7 @@ def numbers_for(uid: str, created_microseconds: int) -> Iterator[int]:
 
 
 def no_free_number(uids: Iterable[str]) -> NoFreeNumber:
-    """The error for runs that got none."""
+    """The error for runs that got no number."""
     return NoFreeNumber(f"no number is free for flow run {', '.join(sorted(uids)[:3])}: nothing was written, try again")
 
 
@@ -187,13 +189,13 @@ def insert_new(session: Session, row: Mapping[str, Any]) -> None:
 
 
 def current_attempt(session: Session, uid: str) -> int | None:
-    """The attempt that a flow run is known to be in: the mirrored one, or the newest that was reported; None if the run is unknown."""
+    """The known attempt of a flow run: the mirrored one, or the newest that was reported; None if the run is unknown."""
     rows = session.run(_ATTEMPTS, (session.uid(uid),))
     return max(rows[0]) if rows else None
 
 
 def move(session: Session, number: int, movement: Movement) -> None:
-    """Write the transitions that are new, and the state they led to; nothing where the operator speaks for the run."""
+    """Write the new transitions and the resulting state; no effect if the run belongs to the operator."""
     last = next((transition for transition in reversed(movement.transitions) if not transition.refused), movement.transitions[0])
     seq = movement.transitions[-1].seq
     session.run(

@@ -1,6 +1,6 @@
-"""What statements need of a connection: few words, so that SQLAlchemy's and the standard library's both have them.
+"""The operations that statements need of a connection: few, so that SQLAlchemy's and the standard library's both provide them.
 
-Statements use `?` for values in both databases; those made for one of them alone speak its driver's language.
+Statements use `?` for values in both databases; those for one database alone use its driver's parameter style.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """A transaction under way."""
+    """An open transaction."""
 
     @property
     def postgresql(self) -> bool:
         """True on PostgreSQL, False on SQLite."""
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run a statement with `?` for values; its rows, as tuples."""
+        """Run a statement with `?` for values; return its rows as tuples."""
 
     def run_native(self, statement: str, values: Sequence[Any]) -> None:
-        """Run a statement in the driver's own language."""
+        """Run a statement in the driver's own parameter style."""
 
     def uid(self, text: str) -> str:
-        """A UUID in its usual spelling as this database keeps it."""
+        """The form in which this database stores a UUID given in its usual spelling."""
 
 
 class SqliteSession:
@@ -38,7 +38,7 @@ class SqliteSession:
         self._connection = connection
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run a statement; its rows."""
+        """Run a statement; return its rows."""
         return self._connection.execute(statement, values).fetchall()
 
     def run_native(self, statement: str, values: Sequence[Any]) -> None:
@@ -46,5 +46,5 @@ class SqliteSession:
         self._connection.execute(statement, values)
 
     def uid(self, text: str) -> str:
-        """SQLAlchemy keeps UUIDs in SQLite as 32 digits."""
+        """SQLAlchemy stores UUIDs in SQLite as 32 digits."""
         return text.replace("-", "")

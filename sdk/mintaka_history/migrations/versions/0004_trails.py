@@ -1,4 +1,4 @@
-"""All opinions behind a transition."""
+"""The verdicts of all rules on a transition."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""When the process of a run outside of clusters was last heard of."""
+"""The last heartbeat of the process of a run outside of clusters."""
 
 import sqlalchemy as sa
 from alembic import op

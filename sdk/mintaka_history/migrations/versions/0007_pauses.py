@@ -1,4 +1,4 @@
-"""Pauses that others than the run's own process can end."""
+"""Pauses that other processes than the run's own can end."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Suspensions that nobody has answered yet, by their deadline: those that are overdue are looked for every few seconds."""
+"""An index of unanswered suspensions by deadline: overdue ones are queried every few seconds."""
 
 import sqlalchemy as sa
 from alembic import op

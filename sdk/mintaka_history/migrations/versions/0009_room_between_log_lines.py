@@ -1,4 +1,4 @@
-"""Lines of logs are numbered in steps, which leave room for lines of containers between them: 32 bits are too few for that."""
+"""Log lines are numbered in steps that leave room for lines of containers between them: 32 bits are too few for that."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name == "postgresql":  # SQLite's integers have up to 64 bits as they are
+    if op.get_bind().dialect.name == "postgresql":  # SQLite's integers have up to 64 bits already
         op.alter_column("logs", "seq", type_=sa.BigInteger(), existing_type=sa.Integer(), existing_nullable=False)
 
 
