@@ -1,4 +1,5 @@
-"""The operator: watches flow runs, deployments and pods, and makes the cluster follow them.
+"""The operator: watches flow runs, deployments and pods, and reconciles the cluster with them.
 
-`handlers` hears, `gathering` reads, the core decides, `applying` does; `cluster` is the only way to the API server.
+`handlers` and `observers` receive events, `mintaka_controller` reads and applies, the core decides; `cluster` is the only
+module that talks to the API server.
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _without_clients() -> Iterator[None]:
-    """Hide the Kubernetes clients from kopf, which imports them to borrow credentials: it gets ours, and they would take 35 MiB.
+    """Hide the Kubernetes clients from kopf, which imports them to get credentials: it gets ours, and they would take 35 MiB.
 
     Outside of a pod the official one is imported later, to read a kubeconfig.
     """
@@ -30,7 +30,7 @@ def _without_clients() -> Iterator[None]:
 
 
 def main() -> int:
-    """Run until told to stop; the exit code."""
+    """Run until stopped; return the exit code."""
     with _without_clients():
         from mintaka_operator.replica import run  # noqa: PLC0415 - imports kopf
 
@@ -40,7 +40,7 @@ def main() -> int:
         print(f"mintaka_operator: {error}", file=sys.stderr)  # noqa: T201 - before logging is configured
         return 2
     configure(settings.log_level, settings.log_format)
-    # Modules and models stay for good: the collector need not walk them again and again.
+    # Modules and models live until the process ends: the collector need not traverse them again and again.
     gc.collect()
     gc.freeze()
     return uvloop.run(run(settings))

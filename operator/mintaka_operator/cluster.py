@@ -1,4 +1,4 @@
-"""The only way to the API server: the shared thin client, its requests counted for Prometheus."""
+"""The only access to the API server: the shared thin client, with requests counted for Prometheus."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "Unreadable", "find_credentials"]
 
 
-#: What survives of a page lies scattered over the memory the page took: small pages leave less of it behind (ten
-#: thousand live runs and their pods: 156 MiB with 500 to a page, 122 with 100).
+#: Objects kept from a page are scattered over the memory of the page: small pages leave less memory behind (ten thousand
+#: live runs and their pods: 156 MiB with 500 per page, 122 with 100).
 PAGE_SIZE = 100
 
 _METADATA_OF_ONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
@@ -40,12 +40,12 @@ class Cluster(Client):
         return await self.request("POST", path, body=body)
 
     async def patch(self, path: str, body: Any, content_type: str = MERGE_PATCH) -> dict[str, Any]:
-        """Change one object."""
+        """Patch one object."""
         return await self.request("PATCH", path, body=body, content_type=content_type)
 
     async def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Replace one object, or its status, as of the resource version that `body` names."""
-        # What we send is ours: the search for fields the schema does not know is spared.
+        """Replace one object, or its status, if it still has the resource version in `body`."""
+        # We only send known fields, so the server need not search for unknown ones.
         return await self.request("PUT", path, body=body, query={"fieldValidation": "Ignore"})
 
     async def delete(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -53,11 +53,11 @@ class Cluster(Client):
         return await self.request("DELETE", path, body=body)
 
     async def get(self, path: str) -> dict[str, Any]:
-        """Read one object of a kind that the API server knows field by field."""
+        """Read one object of a kind whose fields the API server knows."""
         return document_of(await self.read(path, typed=True))
 
     async def list(self, path: str, **query: str) -> Items:
-        """Every object of a collection at once; for small collections of kinds that the API server knows field by field."""
+        """Read a collection at once; for small collections of kinds whose fields the API server knows."""
         found: Items = []
         async for page in self.list_pages(path, query, page_size=PAGE_SIZE, typed=True):
             found += map(document_of, page)
@@ -87,7 +87,7 @@ class Cluster(Client):
 
 
 def document_of(decoded: Decoded) -> dict[str, Any]:
-    """What could be read of an object."""
+    """The readable part of an object."""
     return decoded.document if isinstance(decoded, Unreadable) else decoded
 
 
@@ -95,13 +95,13 @@ def _count(method: str, path: str, code: int) -> None:
     _counter(method, _resource(path), code).inc()
 
 
-@cache  # there are as many as there are series
+@cache  # as many entries as there are series
 def _counter(method: str, resource: str, code: int) -> Counter:
     return metrics.API_REQUESTS.labels(method.lower(), resource, str(code))
 
 
 def _resource(path: str) -> str:
-    """The resource a path is of, for metrics: `flowruns/status` of `/apis/…/namespaces/x/flowruns/y/status`."""
+    """The resource of a path, for metrics: `flowruns/status` for `/apis/…/namespaces/x/flowruns/y/status`."""
     parts = path.strip("/").split("/")
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     if parts[:1] == ["namespaces"]:

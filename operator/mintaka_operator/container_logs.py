@@ -1,7 +1,7 @@
-"""Copying the log of a container into its run's log, before its pod goes: what no report of the SDK delivered.
+"""Copies the part of a container's log that no report of the SDK delivered into its run's log, before its pod is deleted.
 
-The kubelet has the log, the API keeps it. Logs are copied one at a time per node, because a kubelet that serves many large logs at once is slow
-to start pods.
+The log is read from the kubelet and sent to the API. Logs are copied one at a time per node, because a kubelet that serves
+many large logs at once is slow to start pods.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mintaka_core.workloads import Workload
     from mintaka_operator.cluster import Cluster
 
-#: How much of a log is copied: its end.
+#: The maximum size of the copied end of a log.
 LIMIT_BYTES = 1024 * 1024
 _LEAST_CHARACTERS = 10_000
 _CLIENT_ERROR, _NOT_FOUND, _TOO_LARGE, _THROTTLED, _SERVER_ERROR = 400, 404, 413, 429, 500
@@ -59,7 +59,7 @@ class ContainerLogs:
                 del self._waiting[workload.node], self._nodes[workload.node]
 
     async def _read(self, namespace: str, workload: Workload) -> tuple[str, bool]:
-        """The end of the log, each line with its time, and whether its beginning was cut off."""
+        """The end of the log with timestamps, and whether its beginning was cut off."""
         path = PODS.path(namespace, workload.name) + "/log"
         with port_errors():
             raw, truncated = await self._cluster.read_end(path, LIMIT_BYTES, container=workload.container, timestamps="true")
@@ -82,7 +82,7 @@ class ContainerLogs:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             message = f"the API did not answer: {type(error).__name__}: {error}"
             raise Unavailable(message) from error
-        # A run that the API does not know yet is on its way there: the mirror may be behind.
+        # The API may not know the run yet: the mirror may be behind.
         if answer.status >= _SERVER_ERROR or answer.status in {_THROTTLED, _NOT_FOUND}:
             raise Unavailable(message)
         raise Rejected(message)

@@ -1,8 +1,8 @@
-"""Why the API server does not take a pod, how that may pass, and which field to write; pure.
+"""Why the API server refused a pod, whether a retry can succeed, and which field to fix; pure.
 
-An ordered list of rules, the first that recognises the answer deciding. The texts are those of the admission plugins of Kubernetes
-1.34, collected from a real kube-apiserver; what no rule recognises by its text is judged by its code. `kind` says how it may pass
-(mintaka_core.workloads.CreateErrorKind), `patience` how long the run waits for that.
+An ordered list of rules; the first one that matches the answer decides. The texts are those of the admission plugins of
+Kubernetes 1.34, collected from a real kube-apiserver; an answer whose text matches no rule is classified by its code.
+`kind` says how the error may pass (mintaka_core.workloads.CreateErrorKind), `patience` how long the run waits for that.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _FORBIDDEN, _NOT_FOUND, _CONFLICT, _TOO_LARGE, _TOO_MANY = 403, 404, 409, 413, 429
 
-#: For what a person has to put right: long enough to do it, short enough to report a run that never will start.
+#: For errors that a person has to fix: long enough to do so, short enough to report a run that will never start.
 _CONFIGURATION = timedelta(minutes=10)
-#: A right or a policy that may be on its way.
+#: For a missing permission or policy that may arrive soon.
 _SOON = timedelta(seconds=60)
 _FINAL = timedelta(0)
 
-#: Every reason that a pod's creation can be refused for: reason, situation, what follows. For the documentation and the metrics.
+#: Every reason for which a pod's creation can be refused: reason, situation, consequence. For the documentation and the metrics.
 CREATE_REASONS: tuple[tuple[str, str, str], ...] = (
     ("QuotaExceeded", "a ResourceQuota has no room", "waits for ever; woken by the end of a pod or a change of the quota"),
     (
@@ -112,7 +112,7 @@ def _beyond_quota(message: str, fields: PodFields) -> str:
 
 
 def _field_of_quota(name: str, fields: PodFields) -> str:
-    """What a quota calls `limits.cpu`, `requests.memory`, or just `cpu`; "" for what it counts, such as pods."""
+    """The pod field for a quota's `limits.cpu`, `requests.memory`, or just `cpu`; "" for object counts, such as pods."""
     if name == "pods" or name.startswith("count/"):
         return ""
     kind, resource = name.split(".", 1) if name.startswith(("limits.", "requests.")) else ("requests", name)
@@ -197,7 +197,7 @@ def _rejected(error: ApiError, fields: PodFields) -> CreateError:
     return _create_error("PodRejected", error, f"correct {listed(wrong)}" if wrong else "")
 
 
-#: Read from the top. What an admission plugin says outranks the code it says it with: a request that is too large for etcd is a 500.
+#: Evaluated in order. An admission plugin's message takes precedence over its code: a request that is too large for etcd is a 500.
 _RULES: tuple[Callable[[ApiError, PodFields], CreateError | None], ...] = (
     _too_large,
     _webhook_away,

@@ -1,7 +1,7 @@
 """Pod status → verdict, by the failure table: how it ended (pod_verdicts.py), or why it does not start (pending_reasons.py).
 
-Judged by the flow's container, never by the pod's phase alone: a sidecar may outlive the flow. docs/failure-table.md is
-generated from these tables.
+The verdict depends on the flow's container, never on the pod's phase alone: a sidecar may outlive the flow.
+docs/failure-table.md is generated from these tables.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from mintaka_core.states import State
 
-#: Kubernetes cuts times to whole seconds: what ended at 10:00:00 may have ended just before 10:00:01.
+#: Kubernetes truncates times to whole seconds: an end at 10:00:00 may have been just before 10:00:01.
 _WHOLE_SECOND = timedelta(seconds=1)
 
-#: Decided elsewhere, listed so that the table is whole: number, situation, signs, conclusion.
+#: Decided elsewhere, listed to make the table complete: number, situation, signs, conclusion.
 ELSEWHERE: tuple[tuple[str, str, str, str], ...] = (
     (
         "9b",
@@ -48,14 +48,14 @@ ELSEWHERE: tuple[tuple[str, str, str, str], ...] = (
 
 
 def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
-    """What the reconciler needs to know of a pod; pure.
+    """The state of a pod as the reconciler needs it; pure.
 
     A pod has ended if the kubelet says so, if it was deleted before it was bound to a node, if its node is gone (`node_gone`: the
-    Node it is bound to does not exist, or is tainted out-of-service), or if it was deleted by force; nothing of it is `alive` then.
+    Node it is bound to does not exist, or is tainted out-of-service), or if it was force-deleted; it is then not `alive`.
     Its `end` is known as soon as the flow's container has ended, even while a sidecar still runs.
 
     Raises:
-        PodWithoutIdentity: it has no name or no creation time. Whatever else is missing in it, or of another type, reads as nothing.
+        PodWithoutIdentity: it has no name or no creation time. Any other field that is missing or of a wrong type reads as empty.
     """
     view = PodView(pod, node_gone)
     ended = bool(view.terminated or view.is_terminal or view.never_bound or view.forced or view.node_gone or view.starts_again)
@@ -93,7 +93,7 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
 
 
 def _with_remarks(end: State, view: PodView) -> State:
-    """The end with what its own words may leave out: a process that was killed for memory, a second start."""
+    """The end with details that its own message may omit: a process that was killed for memory, a second start."""
     remarks = [end.message]
     if end.reason != "OOMKilled" and (killed := killed_for_memory(view)):
         remarks.append(f"a process in this pod was killed for memory (container {', '.join(killed)})")

@@ -1,6 +1,7 @@
-"""What befell a pod, by the signs of Kubernetes rather than of its containers: refused, evicted, preempted, deleted, lost.
+"""How a pod was disrupted, by the pod's status rather than its containers': refused, evicted, preempted, deleted, lost.
 
-Each function is one row of the failure table (pod_verdicts.py). Sources: Kubernetes "Pod lifecycle", "Disruptions", kubelet sources.
+Each function is one row of the failure table (pod_verdicts.py). Sources: Kubernetes "Pod lifecycle", "Disruptions", kubelet
+sources.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 #: Exit codes from 128 on mean "killed by signal code - 128" (POSIX shells and container runtimes).
 _SIGNALS = 128
 
-#: What the kubelet's rejections begin with; older ones are known by their reasons.
+#: The beginning of the kubelet's rejection messages; rejections by older kubelets are recognised by their reasons.
 _REJECTED = "Pod was rejected"
 _ADMISSION = re.compile(
     r"OutOf|NodeAffinity$|NodeName$|NodePorts$|TaintToleration$|UnexpectedAdmissionError$|UnexpectedPredicateFailureType$|"
@@ -46,7 +47,7 @@ def refused(view: PodView) -> State | None:
 
 
 def lost_with_its_node(view: PodView) -> State | None:
-    """Its node is gone and nothing says how the flow ended."""
+    """Its node is gone and the end of the flow is unknown."""
     if not view.node_gone or view.terminated or view.is_terminal:
         return None
     return crashed("NodeLost", f"node {view.node} does not exist any more or is out of service: whether the pod has stopped is not known")
@@ -72,9 +73,9 @@ def disrupted(reasons: str, reason: str, otherwise: str) -> Callable[[PodView], 
 
 
 def _ended_by_itself(view: PodView) -> bool:
-    """It had ended when the disruption began: a pod that is held may be drained after its end.
+    """It had ended before the disruption began: a pod with our finalizer may be drained after its end.
 
-    If only clocks say so, an exit by a signal is taken for the disruption's doing.
+    If only clocks say so, an exit by a signal is attributed to the disruption.
     """
     if view.ended_before_kubelet_knew:
         return True
@@ -95,7 +96,7 @@ def preempted_by_kubelet(view: PodView) -> State | None:
 
 
 def evicted(view: PodView) -> State | None:
-    """The kubelet evicted the pod: for pressure on its node, or because it passed a limit of its own."""
+    """The kubelet evicted the pod: because of pressure on its node, or because the pod exceeded a limit of its own."""
     if view.reason != "Evicted":
         return None
     over_limit = _OVER_LIMIT.search(view.message) and not view.disruption
@@ -115,12 +116,12 @@ def past_its_deadline(view: PodView) -> State | None:
 
 
 def deleted(view: PodView) -> State | None:
-    """It was deleted, and its exit is none of its own."""
+    """It was deleted, and its exit code is not one of its own choice."""
     if not view.deleted_before_it_ended or (view.exit_code and view.exit_code < _SIGNALS):
         return None
     return crashed("PodDeleted", "the pod was deleted before it was bound to a node" if view.never_bound else "the pod was deleted")
 
 
 def failed_without_signs(view: PodView) -> State | None:
-    """Its phase says that it is over, and nothing says why."""
+    """Its phase is Failed or Succeeded, and there is no reason."""
     return crashed(view.reason or "PodFailed", view.message or "the pod ended without saying why")

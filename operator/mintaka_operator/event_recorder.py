@@ -1,6 +1,6 @@
-"""Kubernetes Events about what an owner wants to know: retries, failures, crashes, holds; never about what works as it should.
+"""Kubernetes Events for what a run's owner needs to know: retries, failures, crashes, pauses; never for normal progress.
 
-Named after the transition they tell of, so that telling it twice makes one Event.
+An Event is named after its transition, so that recording it twice creates one Event.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _REASON_BYTES, _MESSAGE_BYTES = 128, 1024
 
 _ALWAYS = {FAILED, CRASHED, CANCELLED, PAUSED}
-#: Told only when they have a reason: a retry, a pod that does not start.
+#: Recorded only with a reason: a retry, a pod that does not start.
 _WITH_REASON = {SCHEDULED, PENDING}
 
 
 def transition_event(run: FlowRun, transition: TransitionStatus) -> dict[str, Any] | None:
-    """The Event that tells of a transition, None for an ordinary one."""
+    """The Event for a transition, None for an ordinary one."""
     if transition.to not in _ALWAYS and not (transition.to in _WITH_REASON and transition.reason):
         return None
     normal = transition.to in {COMPLETED, CANCELLED, PAUSED} or transition.reason == SCHEDULING_GATED
@@ -98,6 +98,6 @@ class KubernetesEventRecorder:
         await self._send(warning_event(resource, reason, message))
 
     async def _send(self, event: dict[str, Any]) -> None:
-        """Losing one is no reason to stop."""
+        """Create an Event; a lost one is no reason to stop."""
         with contextlib.suppress(ApiError):
             await self._cluster.create(EVENTS.path(event["metadata"]["namespace"]), event)

@@ -1,4 +1,4 @@
-"""How the flow's own container ended: what its process reported, its exit code, or why it never started.
+"""How the flow's own container ended: its process's report, its exit code, or why it never started.
 
 Each function is one row of the failure table (pod_verdicts.py).
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SIGNALS, _HIGHEST_SIGNAL = 128, 64
 _SIGNAL_REASONS = {signal.SIGKILL: "Killed", signal.SIGSEGV: "SegmentationFault", signal.SIGTERM: "Terminated", signal.SIGABRT: "Aborted"}
 
-#: Which exit code belongs to which reported state; a report that its exit code contradicts is not believed.
+#: The exit codes that match each reported state; a report that contradicts its exit code is ignored.
 _HONEST = {
     COMPLETED: {ExitCode.COMPLETED},
     FAILED: {ExitCode.FAILED},
@@ -32,18 +32,18 @@ _HONEST = {
 
 
 def reported(view: PodView) -> State | None:
-    """The process left a report that its exit code bears out, or that no exit code contradicts because there is none."""
+    """The process left a report that matches its exit code, or there is no exit code to contradict it."""
     report = view.report
     if report is None or _reason(view) == "ContainerStatusUnknown":
         return None
     if view.exit_code not in _HONEST.get(report.state.type, set()) and not _lost_by_the_runtime(view):
         return None
-    # That it was asked to stop is all a process can know; the rows below know why.
+    # The process only knows that it was asked to stop; the rows below know why.
     return None if report.state.reason == "Terminated" else report.state
 
 
 def exited_zero(view: PodView) -> State | None:
-    """Exit code 0, and not because it was asked to stop: many servers exit 0 then, their work undone."""
+    """Exit code 0, and not because it was asked to stop: many servers then exit 0 with their work unfinished."""
     if view.exit_code != 0 or view.stopped_before_it_ended:
         return None
     if view.report:
@@ -54,7 +54,7 @@ def exited_zero(view: PodView) -> State | None:
 
 
 def end_unknown(view: PodView) -> State | None:
-    """Kubelet or container runtime do not know how the container ended."""
+    """The kubelet or the container runtime does not know how the container ended."""
     if _reason(view) == "ContainerStatusUnknown":
         return crashed("ContainerStatusUnknown", "the kubelet lost track of the container; its exit code is made up")
     if _lost_by_the_runtime(view):
@@ -64,19 +64,19 @@ def end_unknown(view: PodView) -> State | None:
 
 
 def _lost_by_the_runtime(view: PodView) -> bool:
-    """What containerd calls the end of a container whose task it does not find again."""
+    """The reason that containerd gives for a container whose task it cannot find again."""
     return _reason(view) == "Unknown"
 
 
 def started_again(view: PodView) -> State | None:
-    """The flow's container was started a second time and still runs: what it does now is not an attempt of its own."""
+    """The flow's container was restarted and is still running: that is not an attempt of its own."""
     if not view.starts_again or view.terminated or view.is_terminal:
         return None
     return crashed("ContainerRestarted", "the container was started again in its pod, as after a reset of its node")
 
 
 def out_of_memory(view: PodView) -> State | None:
-    """A process was killed for memory, and the flow's own ended by it: an exit code of its own choice stands for itself."""
+    """A process was OOM-killed and ended the flow's process; an exit code that the flow chose itself takes precedence."""
     if _reason(view) != "OOMKilled" or (not view.reports and 0 < (view.exit_code or 0) < _SIGNALS):
         return None
     return crashed("OOMKilled", f"out of memory: raise the memory limit of container {view.container_name}{_last_words(view)}")
@@ -109,7 +109,7 @@ def killed_by_signal(view: PodView) -> State | None:
 
 
 def exited_non_zero(view: PodView) -> State | None:
-    """Any other exit code but 0."""
+    """Any exit code other than 0."""
     code = view.exit_code
     if not code:
         return None

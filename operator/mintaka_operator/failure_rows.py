@@ -1,4 +1,4 @@
-"""What a row of the failure table is."""
+"""The type of a row of the failure table."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mintaka_operator.podview import PodView
 
 @dataclass(frozen=True, slots=True)
 class Row[Conclusion: (State, StartIssue)]:
-    """One row of the failure table. `judge` returns a State for a pod that has ended, a StartIssue for one that has not started;
-    None: no match.
+    """One row of the failure table. `judge` returns a State for a pod that has ended, a StartIssue for one that has not
+    started; None: no match.
 
-    `reasons` are those it can conclude with, but for the ones that pods and flows make up. `overrides` are the entries of
-    `spec.verdicts` that turn its conclusions around; `never_ran` says that none of the user's code can have run.
+    `reasons` are the possible reasons of its conclusions, except those that pods and flows define. `overrides` are the
+    entries of `spec.verdicts` that reverse its conclusions; `never_ran` says that none of the user's code can have run.
     """
 
     number: str
@@ -32,7 +32,7 @@ class Row[Conclusion: (State, StartIssue)]:
 def first_match[Conclusion: (State, StartIssue)](
     rows: tuple[Row[Conclusion], ...], view: PodView
 ) -> tuple[Conclusion | None, Row[Conclusion] | None]:
-    """The verdict of the first row that has one, and that row."""
+    """The verdict of the first row that matches, and that row."""
     for row in rows:
         verdict = row.judge(view)
         if verdict is not None:

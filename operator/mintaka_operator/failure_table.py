@@ -1,4 +1,4 @@
-"""docs/failure-table.md, written from the table that decides: `python -m mintaka_operator.failure_table FILE`."""
+"""Generates docs/failure-table.md from the table that decides: `python -m mintaka_operator.failure_table FILE`."""
 
 from __future__ import annotations
 

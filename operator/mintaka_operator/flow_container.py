@@ -1,4 +1,4 @@
-"""The container that runs the flow: its name, its environment variables, the files that are mounted into it."""
+"""The container that runs the flow: its name, environment variables and mounted files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from mintaka_core.resources.template import SecretKeyReference
 
 SOURCE_DIR = "/mintaka/source"
-#: A folder of the pod itself: what is in it outlives its containers, and shows one that is started again that it is not the first.
+#: An emptyDir of the pod: its content outlives the containers, and shows a restarted container that it is not the first.
 ATTEMPT_DIR = "/mintaka/attempt"
 
 
 def flow_container_name(template: FlowTemplate) -> str | None:
-    """What the flow's container is called; None if nothing says which of several it is.
+    """The name of the flow's container; None if it is ambiguous.
 
-    `flow`; or as the author called the only container of a flow without an entrypoint.
+    It is `flow`, or the author's name of the only container of a flow without an entrypoint.
     """
     containers = items(mapping(mapping(template.pod_template).get("spec")).get("containers"))
     there = [container.get("name") for container in containers]
@@ -33,7 +33,7 @@ def flow_container_name(template: FlowTemplate) -> str | None:
 
 
 def default_container(name: str, template: FlowTemplate, image: str, env: list[dict[str, Any]], *, restricted: bool) -> dict[str, Any]:
-    """The container before any template is merged over it. `restricted`: as Pod Security "restricted" asks."""
+    """The container before any template is merged over it. `restricted`: as Pod Security "restricted" requires."""
     container: dict[str, Any] = {
         "name": name,
         "image": template.image or image,
@@ -52,9 +52,9 @@ def default_container(name: str, template: FlowTemplate, image: str, env: list[d
 
 
 def environment(variables: Mapping[str, str], secrets: Mapping[str, SecretKeyReference]) -> list[dict[str, Any]]:
-    """The variables of the container, those without a value left out, and `secrets`: parameters that the kubelet reads from Secrets.
+    """The container's variables, without empty ones, and `secrets`: parameters that the kubelet reads from Secrets.
 
-    Their variables are numbered, since a parameter's name need not be one of a variable.
+    The variables of secrets are numbered, since a parameter's name need not be a valid variable name.
     """
     given = {**variables, "MINTAKA_PARAMETERS_FROM_SECRETS": json.dumps(list(secrets)) if secrets else ""}
     return [
@@ -72,7 +72,7 @@ def environment(variables: Mapping[str, str], secrets: Mapping[str, SecretKeyRef
 def default_volumes(template: FlowTemplate) -> list[dict[str, Any]]:
     """The volumes of the mounts of `default_container`.
 
-    Source that is written out travels in an annotation, which holds more than a variable may (128 KiB) and needs no object of its own.
+    Inline source is stored in an annotation, which can be larger than a variable (128 KiB) and needs no object of its own.
     """
     volumes: list[dict[str, Any]] = []
     if template.source and template.source.config_map:
@@ -86,13 +86,13 @@ def default_volumes(template: FlowTemplate) -> list[dict[str, Any]]:
 
 
 def source_file(template: FlowTemplate) -> str:
-    """The name that the entrypoint has for source that is written out."""
+    """The file name that the entrypoint uses for inline source."""
     return (template.entrypoint or "").rpartition(":")[0]
 
 
 def run_variables(run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> dict[str, str]:
-    """The environment variables that describe the run; empty values are left out later."""
-    # Another attempt of a run that suspended itself begins only because it was resumed.
+    """The environment variables that describe the run; empty values are dropped later."""
+    # Another attempt of a run that suspended itself only begins because it was resumed.
     over = [*run.status.resumed, *filter(None, (run.status.suspension,))]
     variables = {
         "MINTAKA_FLOW_RUN": run.metadata.name,

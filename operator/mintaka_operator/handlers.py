@@ -1,10 +1,11 @@
-"""The only kopf decorators: low-level event handlers that put a key into the work queue and nothing else.
+"""The only kopf decorators: low-level event handlers that only put a key into the work queue.
 
-They serve flow deployments, the kind of low rate; flow runs and pods come through the informer of mintaka_kubernetes, which costs a tenth.
+They serve flow deployments, the kind with a low event rate; flow runs and pods come through the informer of
+mintaka_kubernetes, which costs a tenth.
 
-kopf never writes here: progress and diffbase storages are null, no create/update/field handlers, timers, daemons or
-indices exist, so no annotation or finalizer of kopf's ever lands on a run. kopf runs in a thread with an event loop of
-its own, because on its way out it cancels every task of its loop; some watch errors end it, hence the supervision.
+kopf never writes here: progress and diffbase storages are null, and there are no create/update/field handlers, timers,
+daemons or indices, so kopf never adds an annotation or finalizer to a run. kopf runs in a thread with its own event loop,
+because on exit it cancels every task of its loop; some watch errors end it, hence the supervision.
 """
 
 from __future__ import annotations
@@ -30,31 +31,31 @@ if TYPE_CHECKING:
     from mintaka_kubernetes.decoding import Decoded
 
 _logger = logging.getLogger(__name__)
-#: kopf holds a page in memory as a whole, and an object may have 1.5 MiB.
+#: kopf holds a whole page in memory, and an object may have 1.5 MiB.
 _PAGE_SIZE = 20
 
 #: event type (None while listing), object
 type Observe = "Callable[[str | None, Decoded], None]"
 
-#: How often kopf's thread checks whether it is to stop, and whether other namespaces are served.
+#: How often kopf's thread checks whether it must stop, and whether the served namespaces have changed.
 _STOP_SECONDS = 0.2
 _SCOPE_SECONDS = 10.0
 
 
 class _NoProgress(kopf.ProgressStorage):
-    """There is no progress to keep: reconciling is level-triggered."""
+    """There is no progress to store: reconciling is level-triggered."""
 
     def fetch(self, *, key: Any, body: Any) -> None:
-        """Nothing was kept."""
+        """Return nothing: nothing is stored."""
 
     def store(self, *, key: Any, record: Any, body: Any, patch: Any) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
     def purge(self, *, key: Any, body: Any, patch: Any) -> None:
-        """Nothing was kept."""
+        """Do nothing: nothing is stored."""
 
     def touch(self, *, body: Any, patch: Any, value: Any) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
     def clear(self, *, essence: Any) -> Any:
         """Nothing to clear."""
@@ -69,26 +70,26 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         return {}
 
     def fetch(self, *, body: Any) -> None:
-        """Nothing was kept."""
+        """Return nothing: nothing is stored."""
 
     def store(self, *, body: Any, patch: Any, essence: Any) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
 
 class _Forever:
-    """Waits between attempts of kopf's requests that never run out, so that no outage ends the operator."""
+    """Infinite retry delays for kopf's requests, so that no outage ends the operator."""
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain((0.2, 0.5, 1.0, 2.0, 5.0), itertools.repeat(10.0))
 
 
 def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorRegistry:
-    """Handlers that hand every event of our resources to `observe`."""
+    """Handlers that pass every event of our resources to `observe`."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        # kopf closes the session and logs in again when its token has run out (401).
+        # kopf closes the session and logs in again when its token has expired (401).
         await asyncio.to_thread(credentials.refresh)
         headers = {"user_agent": "mintaka-operator (kopf)", **credentials.headers}
         session = open_session(credentials, response_class=GuardedResponse, **headers)
@@ -102,7 +103,7 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
 
 
 def build_settings() -> kopf.OperatorSettings:
-    """Kopf without writes, without peering and without giving up."""
+    """Kopf without writes, without peering, and with infinite retries."""
     settings = kopf.OperatorSettings()
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
@@ -111,7 +112,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
-    # Both or neither: a limit with the long default idle time caps the rate of events (measured).
+    # Both or neither: a limit with the long default idle time caps the event rate (measured).
     settings.queueing.worker_limit, settings.queueing.idle_timeout = 200, 0.05
     settings.watching.chunk_size = _PAGE_SIZE
     settings.networking.request_timeout = 30
@@ -121,9 +122,9 @@ def build_settings() -> kopf.OperatorSettings:
 
 
 class KopfThread:
-    """Runs kopf in a thread of its own, and starts it again when it ends or when other namespaces are served.
+    """Runs kopf in its own thread, and restarts it when it ends or when the served namespaces change.
 
-    `served` gives the namespaces to watch, (None,) for the whole cluster; it is called from the thread.
+    `served` returns the namespaces to watch, (None,) for the whole cluster; it is called from the thread.
     """
 
     def __init__(self, credentials: Credentials, served: Callable[[], tuple[str | None, ...]], observe: Observe) -> None:
@@ -135,11 +136,11 @@ class KopfThread:
         self._thread = threading.Thread(target=self._supervise, name="kopf", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching and wait for the thread's end, if it was started."""
+        """Stop watching and wait for the end of the thread, if it was started."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
@@ -148,12 +149,12 @@ class KopfThread:
         while not self._stop.is_set():
             namespaces = self._served()
             if not namespaces:
-                self.ready.set()  # nothing can be watched: that is said by the informers
+                self.ready.set()  # nothing can be watched: the informers report that
                 self._stop.wait(_SCOPE_SECONDS)
                 continue
             try:
                 uvloop.run(self._run(namespaces))
-            except Exception:  # whatever ends kopf, the operator watches on
+            except Exception:  # whatever ends kopf, the operator continues to watch
                 _logger.exception("kopf ended; starting it again")
             if not self._stop.wait(1.0):
                 metrics.WATCH_RESTARTS.labels("kopf").inc()
@@ -167,7 +168,7 @@ class KopfThread:
                 registry=build_registry(self._credentials, self._observe),
                 settings=build_settings(),
                 standalone=True,
-                identity="mintaka-operator",  # type: ignore[arg-type] # else kopf asks for the user's name, which a bare uid has not
+                identity="mintaka-operator",  # type: ignore[arg-type] # else kopf asks for the user's name, which a bare uid does not have
                 stop_flag=ended,
                 ready_flag=self.ready,
                 **scope,
@@ -176,7 +177,7 @@ class KopfThread:
             watcher.cancel()
 
     async def _watch_scope(self, namespaces: tuple[str | None, ...], ended: asyncio.Event) -> None:
-        """Set `ended` when the operator stops or other namespaces are served."""
+        """Set `ended` when the operator stops or the served namespaces change."""
         since = 0.0
         while not self._stop.is_set() and (since < _SCOPE_SECONDS or self._served() == namespaces):
             since = 0.0 if since >= _SCOPE_SECONDS else since + _STOP_SECONDS

@@ -1,4 +1,4 @@
-"""Values of a JSON document whose types are not to be relied on: what is of another type reads as nothing."""
+"""Values of a JSON document of unreliable types: a value of another type reads as empty."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _NONE: Json = {}
 
 
 def mapping(value: Any) -> Json:
-    """`value` if it is a JSON object, else an empty one, which must not be changed."""
+    """`value` if it is a JSON object, else an empty one, which must not be modified."""
     return value if isinstance(value, dict) else _NONE
 
 
 def items(value: Any) -> list[Json]:
-    """The JSON objects in `value`; none if it is no list."""
+    """The JSON objects in `value`; none if it is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -24,5 +24,5 @@ def text(value: Any) -> str:
 
 
 def integer(value: Any) -> int | None:
-    """`value` if it is an integer of 64 bits, else None."""
+    """`value` if it is a 64-bit integer, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None

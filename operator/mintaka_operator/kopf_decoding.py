@@ -1,8 +1,9 @@
-"""Let kopf read any object: what it cannot decode reaches it in parts, and says so.
+"""Makes kopf accept any object: one that it cannot decode is passed to it in part, with a mark.
 
-kopf decodes with the standard library, which raises at about 1,500 levels on Python 3.12, and an exception there ends the operator's
-watch of a kind for good. Its session is ours, and so is the class of its answers: `GuardedResponse` decodes lists and events object by
-object (mintaka_kubernetes.decoding) before kopf sees them. An object that cannot be processed carries a mark, which `unmarked` reads.
+kopf decodes with the standard library, which raises at about 1,500 levels on Python 3.12, and an exception there ends the
+operator's watch of a kind for good. Therefore its session and response class are ours: `GuardedResponse` decodes lists and
+events object by object (mintaka_kubernetes.decoding) before kopf sees them. An object that cannot be processed gets a mark,
+which `unmarked` reads.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-#: The member of an object that says what is wrong with it. The API server drops members it does not know, so no user writes it.
+#: The member that says what is wrong with an object. The API server drops members it does not know, so no user can write it.
 _MARK = "mintaka.dev/unreadable"
 
 
 def unmarked(document: Document) -> Decoded:
-    """An object as kopf handed it to a handler; `Unreadable` if it cannot be processed."""
+    """An object as kopf passed it to a handler; `Unreadable` if it cannot be processed."""
     mark = document.get(_MARK)
     if mark is None:
         return document
@@ -44,12 +45,12 @@ def _marked(found: Decoded) -> Document:
 
 
 class GuardedResponse(aiohttp.ClientResponse):
-    """An answer of the API server, of which no object keeps kopf from reading the others."""
+    """A response of the API server in which an undecodable object does not prevent kopf from reading the others."""
 
     async def start(self, connection: Connection) -> ClientResponse:
-        """As aiohttp does; the lines of a watch are guarded."""
+        """Start as aiohttp does; the lines of a watch are guarded."""
         await super().start(connection)
-        self.content = _GuardedStream(self.content)  # type: ignore[assignment] # all that kopf and aiohttp call of it is there
+        self.content = _GuardedStream(self.content)  # type: ignore[assignment] # it has everything that kopf and aiohttp call
         return self
 
     async def json(self, **_: Any) -> Any:
@@ -59,7 +60,7 @@ class GuardedResponse(aiohttp.ClientResponse):
 
 
 class _GuardedStream:
-    """A stream of events, line by line; for everything else the stream it stands for."""
+    """A stream of events, line by line; delegates everything else to the wrapped stream."""
 
     def __init__(self, stream: aiohttp.StreamReader) -> None:
         self._stream = stream
@@ -68,7 +69,7 @@ class _GuardedStream:
         return getattr(self._stream, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Whole lines, as soon as they are there."""
+        """Whole lines, as soon as they arrive."""
         pieces: list[bytes] = []
         async for chunk in self._stream.iter_chunked(size):
             first, *others = chunk.split(b"\n")
@@ -88,7 +89,7 @@ def _decoded(body: bytes) -> Document:
 
 
 def _guarded(line: bytes) -> bytes:
-    """A line that kopf can decode; nothing of one that is no event, as when a connection breaks within it."""
+    """A line that kopf can decode; empty if it is not an event, for example if the connection broke within it."""
     if not line.strip():
         return b""
     try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mintaka_kubernetes.resources import Resource
     from mintaka_operator.cluster import Cluster
 
-#: Metadata of one object take less than 1 KiB.
+#: The metadata of one object takes less than 1 KiB.
 METADATA_PAGE_SIZE = 500
 #: The label selector of the pods of flow runs.
 OUR_PODS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
@@ -30,7 +30,7 @@ _COLLECTIONS: dict[str, tuple[Resource, dict[str, str]]] = {
 
 
 class KubernetesInventory:
-    """Lists the namespaces that are served: `served` gives them, (None,) for all of the cluster."""
+    """Lists the served namespaces: `served` returns them, (None,) for the whole cluster."""
 
     def __init__(self, cluster: Cluster, served: Callable[[], tuple[str | None, ...]]) -> None:
         self._cluster = cluster
@@ -41,7 +41,7 @@ class KubernetesInventory:
         resource, query = _COLLECTIONS[kind]
         for namespace in self._served():
             with port_errors():
-                # One that was deleted a moment ago has no Role any more, and must not keep the others from being compared.
+                # A namespace that was just deleted has no Role any more, and must not prevent the others from being compared.
                 if namespace is not None and not await self._cluster.may_list(resource, namespace):
                     continue
                 async for page in self._cluster.list_pages(

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from mintaka_operator.cluster import Cluster
 
 _INVALID = 422
-#: A ConfigMap takes at most 1 MiB (Kubernetes, "ConfigMaps").
+#: A ConfigMap can have at most 1 MiB (Kubernetes, "ConfigMaps").
 _TOMBSTONE_LIMIT_BYTES = 1_000_000
 
 
 def snapshot_of(decoded: Decoded) -> Snapshot:
-    """A decoded object as the controller takes it."""
+    """A decoded object as a snapshot for the controller."""
     if isinstance(decoded, Unreadable):
         return Snapshot(decoded.document, ObjectProblem(decoded.reason, decoded.message))
     return Snapshot(decoded)
 
 
 class KubernetesResources:
-    """Reads and writes them by path; `release_namespace` is where tombstones go."""
+    """Reads and writes them by path; tombstones are created in `release_namespace`."""
 
     def __init__(self, cluster: Cluster, release_namespace: str) -> None:
         self._cluster = cluster
@@ -63,7 +63,7 @@ class KubernetesResources:
         return await self._write_status(path, deployment, version, status)
 
     async def _write_status(self, path: str, resource: FlowRun | FlowDeployment, version: str, status: Model) -> Snapshot:
-        """A replacement of the status alone costs the API server a quarter less than a patch of it (measured)."""
+        """Replace the status: replacing it costs the API server a quarter less than patching it (measured)."""
         metadata = resource.metadata
         body = {
             "apiVersion": names.API_VERSION,
@@ -75,7 +75,7 @@ class KubernetesResources:
             return Snapshot(await self._cluster.replace(path, body))
 
     async def write_finalizers(self, run: FlowRun, version: str, finalizers: tuple[str, ...]) -> Snapshot | None:
-        """Replace a run's finalizers, if it still has version `version`; None if that removed it. Raises Conflict, Missing."""
+        """Replace a run's finalizers, if it still has version `version`; None if that removed the run. Raises Conflict, Missing."""
         metadata = run.metadata
         patch: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": version},
@@ -84,21 +84,21 @@ class KubernetesResources:
         try:
             changed = await self._cluster.patch(FLOW_RUNS.path(metadata.namespace, metadata.name), patch, JSON_PATCH)
         except ApiError as error:
-            if error.code == _INVALID:  # the answer to a test that fails
+            if error.code == _INVALID:  # the answer to a failed test
                 raise Conflict(str(error)) from error
             raise port_error(error) from error
         gone = changed["metadata"].get("deletionTimestamp") and not changed["metadata"].get("finalizers")
         return None if gone else Snapshot(changed)
 
     async def delete_run(self, key: Name, uid: str, version: int) -> Snapshot | None:
-        """Delete the run of that uid and version; None if it is gone. Raises Conflict, Missing."""
+        """Delete the run with that uid and version; None if it is gone. Raises Conflict, Missing."""
         options = {"preconditions": {"uid": uid, "resourceVersion": str(version)}, "propagationPolicy": "Background"}
         with port_errors():
             answer = await self._cluster.delete(FLOW_RUNS.path(*key), options)
         return Snapshot(answer) if answer.get("kind") == "FlowRun" else None
 
     async def write_tombstone(self, key: Name, uid: str, document: Document) -> None:
-        """Keep the last state of a run in a ConfigMap of the release's namespace. Raises Exists, Rejected."""
+        """Store the last state of a run in a ConfigMap of the release's namespace. Raises Exists, Rejected."""
         text = orjson.dumps(document).decode()
         if len(text) > _TOMBSTONE_LIMIT_BYTES:
             message = f"it takes {len(text)} bytes, a ConfigMap at most {_TOMBSTONE_LIMIT_BYTES}"

@@ -1,4 +1,4 @@
-"""Where the code of flows comes from in a Kubernetes cluster: the controller's port `Sources`."""
+"""The source code of flows in a Kubernetes cluster: the controller's port `Sources`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NOT_FOUND = 404
 
 
 class KubernetesSources:
-    """Looks whether a ConfigMap that a template names exists."""
+    """Checks whether a ConfigMap that a template names exists."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     async def find_problem(self, namespace: str, template: FlowTemplate) -> Problem | None:
-        """What keeps the code from being read; None if nothing does."""
+        """Why the code cannot be read; None if it can."""
         if template.source is None or template.source.config_map is None:
             return None
         name = template.source.config_map.name

@@ -31,9 +31,10 @@ _UNREACHABLE = 0
 
 
 def owned_workload(pod: Document, is_gone: Callable[[str], bool] = lambda _node: False) -> OwnedWorkload | None:
-    """A pod as the controller takes it, None for a pod that never was a flow run's. `is_gone` says which nodes are gone.
+    """A pod as a workload for the controller, None for a pod that never belonged to a flow run. `is_gone` says which nodes are gone.
 
-    One whose owner reference was taken away (orphaned) still has its run in its name, but belongs to no run: its owner is "".
+    A pod whose owner reference was removed (orphaned) still has its run in its name, but belongs to no run: its owner is
+    "".
     """
     metadata = pod["metadata"]
     owner = next((owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "FlowRun"), None)
@@ -77,7 +78,7 @@ class KubernetesWorkloads:
         return owned
 
     async def read(self, namespace: str, name: str) -> OwnedWorkload | None:
-        """One pod; None if there is none of that name or it is not a flow run's."""
+        """One pod; None if there is none with that name or it does not belong to a flow run."""
         try:
             return owned_workload(await self._cluster.get(PODS.path(namespace, name)), self._is_gone)
         except ApiError as error:
@@ -86,7 +87,7 @@ class KubernetesWorkloads:
             raise port_error(error) from error
 
     async def stop(self, namespace: str, name: str, uid: str, *, force: bool) -> OwnedWorkload | None:
-        """Delete a pod, with its grace period or (`force`) without; what is left of it, None if it is gone."""
+        """Delete a pod, with its grace period or (`force`) without; return what is left of it, None if it is gone."""
         options: dict[str, Any] = {"preconditions": {"uid": uid}}
         if force:
             options["gracePeriodSeconds"] = 0
@@ -106,7 +107,7 @@ class KubernetesWorkloads:
         return owned if owned and owned.workload.uid == uid else None
 
     async def release(self, namespace: str, name: str, uid: str) -> None:
-        """Take our finalizer off a pod; that it is gone, or another of its name exists, means done."""
+        """Remove our finalizer from a pod; success if the pod is gone, or if another pod has its name."""
         path = PODS.path(namespace, name)
         try:
             await self._cluster.patch(path, _removal(uid, 0), JSON_PATCH)
@@ -117,7 +118,7 @@ class KubernetesWorkloads:
                 await self._release_elsewhere(path, uid)
 
     async def _release_elsewhere(self, path: str, uid: str) -> None:
-        """Our finalizer is not the first one: find it."""
+        """Find and remove our finalizer if it is not the first one."""
         try:
             metadata = (await self._cluster.get(path))["metadata"]
             finalizers = metadata.get("finalizers") or []
@@ -128,7 +129,7 @@ class KubernetesWorkloads:
                 raise port_error(error) from error
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
-        """Delete an ended pod and release it; cut off in between, it is a deleted pod that waits for its release."""
+        """Delete an ended pod and release it; if interrupted in between, it is a deleted pod that waits for its release."""
         try:
             await self._cluster.delete(PODS.path(namespace, name), {"preconditions": {"uid": uid}})
         except ApiError as error:
@@ -148,12 +149,12 @@ class KubernetesWorkloads:
         return StartIssue(last.get("reason") or "PendingTimeout", last.get("message") or "", timedelta(0))
 
     async def copy_log(self, namespace: str, run_uid: str, workload: Workload) -> None:
-        """Copy the log of the flow's container into the run's log. Raises Missing or Rejected if it cannot be copied any more."""
+        """Copy the log of the flow's container into the run's log. Raises Missing or Rejected if it can no longer be copied."""
         await self._logs.copy(namespace, run_uid, workload)
 
 
 def _removal(uid: str, index: int) -> list[dict[str, Any]]:
-    """The JSON Patch that takes our finalizer off exactly that pod (RFC 6902)."""
+    """The JSON Patch that removes our finalizer from exactly that pod (RFC 6902)."""
     path = f"/metadata/finalizers/{index}"
     return [
         {"op": "test", "path": "/metadata/uid", "value": uid},

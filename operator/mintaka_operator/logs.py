@@ -66,8 +66,8 @@ def configure(level: str, log_format: str) -> None:
         )
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
-    # What no line of ours says need not be found out for each of them.
+    # These values are in none of our lines and need not be computed for each of them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # kopf says at INFO, for each event, that a handler succeeded.
+    # At INFO, kopf logs the success of a handler for each event.
     logging.getLogger("kopf").setLevel(logging.WARNING)

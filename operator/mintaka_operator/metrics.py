@@ -1,4 +1,4 @@
-"""What Prometheus may ask of the operator."""
+"""The operator's Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ UNREADABLE = Counter("mintaka_operator_unreadable_objects_total", "Objects that 
 
 
 def count_transition(to: str, reason: str) -> None:
-    """Count a transition of a flow run; reasons that flows and pods make up count as `other`."""
+    """Count a transition of a flow run; reasons that flows and pods define count as `other`."""
     TRANSITIONS.labels(to, reason_class(reason)).inc()

@@ -1,7 +1,8 @@
 """Nodes that are gone: pods bound to them have ended, whatever their status says.
 
-A Node that does not exist any more, or is tainted out-of-service by an administrator, runs nothing that could still report (Kubernetes,
-"Non-graceful node shutdown"). A missing Node is only believed when it was asked for: the watch of pods may be ahead of that of nodes.
+A Node that does not exist any more, or is tainted out-of-service by an administrator, runs nothing that could still report
+(Kubernetes, "Non-graceful node shutdown"). A missing Node is always confirmed by a read: the watch of pods may be ahead of
+that of nodes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _RETRY_SECONDS = 5.0
 
 
 class Nodes:
-    """Handles what an informer hears of nodes; `lost` is called with the name of each that turns out to be gone."""
+    """Handles the events of a node informer; `lost` is called with the name of each node that turns out to be gone."""
 
     def __init__(self, cluster: Cluster, lost: Callable[[str], None]) -> None:
         self._cluster = cluster
@@ -43,7 +44,7 @@ class Nodes:
         return name in self._gone
 
     def check(self, names: Collection[str]) -> None:
-        """Find out about nodes that pods are bound to and no list has shown."""
+        """Check nodes that pods are bound to and no list has shown."""
         present = set(self._names.values())
         for name in names:
             if name and name not in present and name not in self._gone:
@@ -54,10 +55,10 @@ class Nodes:
         return dict(self._versions)
 
     async def ready(self) -> None:
-        """There are few."""
+        """Never wait: there are few nodes."""
 
     def present(self, document: Document) -> None:
-        """A node exists: it may have come back, or been taken out of service."""
+        """A node exists: it may have come back, or may now be out of service."""
         metadata = document["metadata"]
         self._versions[metadata["uid"]], self._names[metadata["uid"]] = metadata["resourceVersion"], metadata["name"]
         if _is_out_of_service(document):
@@ -70,7 +71,7 @@ class Nodes:
         self.vanished([document["metadata"]["uid"]])
 
     def vanished(self, uids: Collection[str]) -> None:
-        """Nodes were deleted unseen."""
+        """Nodes were deleted without an event."""
         for uid in uids:
             self._versions.pop(uid, None)
             if name := self._names.pop(uid, None):
@@ -84,7 +85,7 @@ class Nodes:
             self._checks[name] = asyncio.get_running_loop().create_task(self._ask(name))
 
     async def _ask(self, name: str) -> None:
-        """Ask for a node until the API server has answered."""
+        """Read a node until the API server has answered."""
         try:
             while (gone := await self._is_gone_now(name)) is None:  # noqa: ASYNC110 - the API server calls no one back
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -96,14 +97,14 @@ class Nodes:
             self._lost(name)
 
     async def _is_gone_now(self, name: str) -> bool | None:
-        """None if the API server did not say."""
+        """None if the API server did not answer."""
         try:
             return _is_out_of_service(await self._cluster.get(NODES.path(None, name)))
         except ApiError as error:
             return True if error.code == _NOT_FOUND else None
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop all checks."""
         for task in self._checks.values():
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""What informers hear, as the controller takes it: event handlers for flow runs, pods, and what decides how many pods there may be."""
+"""Event handlers that pass informer events to the controller: flow runs, pods, and objects that limit the number of pods."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FlowRunHandler:
         return {entry.uid: str(entry.version) for _, entry in entries if entry}
 
     async def ready(self) -> None:
-        """The caches take any number."""
+        """Never wait: the caches are unbounded."""
 
     def present(self, document: Document) -> None:
         """Observe a run."""
@@ -54,7 +54,7 @@ class FlowRunHandler:
         self._controller.forget_run(name_of(document), document["metadata"].get("uid"))
 
     def vanished(self, uids: Collection[str]) -> None:
-        """Forget runs that were deleted unseen."""
+        """Forget runs that were deleted without an event."""
         for uid in uids:
             self._controller.forget_run(self._names[uid], uid)
 
@@ -76,10 +76,10 @@ class PodHandler:
         return {owned.workload.uid: str(owned.version) for _, owned in entries if owned}
 
     async def ready(self) -> None:
-        """The caches take any number."""
+        """Never wait: the caches are unbounded."""
 
     def present(self, document: Document) -> None:
-        """Observe a pod; one that is no flow run's any more is forgotten."""
+        """Observe a pod; one that no longer belongs to a flow run is forgotten."""
         owned = owned_workload(document, self._is_gone)
         if owned is None:
             self.gone(document)
@@ -94,13 +94,13 @@ class PodHandler:
         self._controller.forget_workload(name_of(document), document["metadata"].get("uid"))
 
     def vanished(self, uids: Collection[str]) -> None:
-        """Forget pods that were deleted unseen."""
+        """Forget pods that were deleted without an event."""
         for uid in uids:
             self._controller.forget_workload(self._names[uid], uid)
 
 
 class CapacityHandler:
-    """ResourceQuotas or LimitRanges: when one changes, runs that wait for capacity ask again."""
+    """ResourceQuotas or LimitRanges: when one changes, runs that wait for capacity retry."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -114,18 +114,18 @@ class CapacityHandler:
         """Nothing is stored."""
 
     def present(self, document: Document) -> None:
-        """It exists or has changed."""
+        """Wake the namespace's runs: the object was created or changed."""
         self._wake(document["metadata"].get("namespace", ""))
 
     def gone(self, document: Document) -> None:
-        """It holds nothing back any more."""
+        """Wake the namespace's runs: the object no longer limits them."""
         self._wake(document["metadata"].get("namespace", ""))
 
     def vanished(self, uids: Collection[str]) -> None:
         """Never called: nothing is known."""
 
     def unreadable(self, found: Unreadable) -> None:
-        """It exists or has changed."""
+        """Wake the namespace's runs: the object was created or changed."""
         self._wake(found.document["metadata"].get("namespace", ""))
 
     def _wake(self, namespace: str) -> None:

@@ -1,4 +1,4 @@
-"""What the containers of a pod beside the flow's show: what failed before it, what was killed for memory."""
+"""The pod's containers other than the flow's: failures before it, and processes killed for memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def failed_init(view: PodView) -> Mapping[str, Any]:
-    """How the first init container that failed ended, with its `name`; empty if none did.
+    """How the first failed init container ended, with its `name`; empty if none failed.
 
     Native sidecars do not count: they are restarted, or killed because a later init container failed.
     """
@@ -39,6 +39,6 @@ def killed_for_memory(view: PodView) -> list[str]:
 
 
 def _statuses(view: PodView) -> Iterator[Mapping[str, Any]]:
-    """Those of all containers, in the order in which they start."""
+    """The statuses of all containers, in the order in which they start."""
     for kind in ("initContainerStatuses", "containerStatuses"):
         yield from items(view.status.get(kind))

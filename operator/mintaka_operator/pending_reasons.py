@@ -1,4 +1,4 @@
-"""Why a pod does not start: the failure table's second part, read from the top, the first match deciding."""
+"""Why a pod does not start: the second part of the failure table, evaluated in order; the first match decides."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mintaka_operator.podview import PodView
 
 _AT_ONCE = timedelta(0)
-#: A Secret or ConfigMap may still arrive; longer than this it was forgotten.
+#: A Secret or ConfigMap may still be created; after this time it was probably forgotten.
 _CONFIGURATION_PATIENCE = timedelta(seconds=60)
 
 
 def _waiting(
     reasons: tuple[str, ...], otherwise: str, patience: timedelta | None, named: str = ""
 ) -> Callable[[PodView], StartIssue | None]:
-    """A container waits for one of `reasons`; the issue is called `named`, or as the container calls it."""
+    """A container waits for one of `reasons`; the issue's reason is `named`, or else the container's."""
 
     def judge(view: PodView) -> StartIssue | None:
         reason = text(view.waiting.get("reason"))

@@ -1,4 +1,4 @@
-"""Where in a deployment's podTemplate a field of its pod is written: `podTemplate.spec.containers[flow].resources.limits.cpu`."""
+"""Maps fields of a pod to their paths in the deployment's podTemplate: `podTemplate.spec.containers[flow].resources.limits.cpu`."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _SUFFIXES = {
     suffix: Decimal(10) ** power for suffix, power in {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}.items()
 }
 _SUFFIXES |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
-#: So many fields are named; a pod with forty containers can lack hundreds.
+#: The maximum number of fields to name; a pod with forty containers can lack hundreds.
 _NAMED = 8
 
 
 class PodFields:
-    """The fields of one pod manifest by the names that its author knows."""
+    """The paths of the fields of one pod manifest, as its author knows them."""
 
     def __init__(self, pod: Mapping[str, Any] | None) -> None:
         self._spec = mapping((pod or {}).get("spec"))
 
     def of_container(self, name: str, field: str) -> str:
-        """A field of the container of that name."""
+        """A field of the container with that name."""
         initial = name in {container.get("name") for container in items(self._spec.get("initContainers"))}
         return f"{_ROOT}.{_KINDS[initial]}[{name}].{field}"
 
     def of_path(self, path: str) -> str:
-        """A field that the API server calls by its place in the pod, such as `spec.containers[0].image`."""
+        """A field given as the API server's path in the pod, such as `spec.containers[0].image`."""
         found = _INDEX.match(path)
         if found is None:
             return f"podTemplate.{path}"
@@ -46,7 +46,7 @@ class PodFields:
         return f"{_ROOT}.{found[1]}[{name or index}]{path[found.end() :]}"
 
     def of_resource(self, kind: str, resource: str, value: str = "") -> str:
-        """`resources.KIND.RESOURCE` of the containers that have that value ("": any), or of the flow's if none has."""
+        """`resources.KIND.RESOURCE` of the containers that have that value ("": any), or of the flow's container if none has."""
         wanted = quantity(value)
         having = [
             text(container.get("name"))
@@ -59,14 +59,14 @@ class PodFields:
 
 
 def listed(fields: Iterable[str]) -> str:
-    """Some of the fields, and how many more there are."""
+    """The first fields, and the number of remaining ones."""
     fields = list(fields)
     rest = f" and {len(fields) - _NAMED} more" if len(fields) > _NAMED else ""
     return ", ".join(fields[:_NAMED]) + rest
 
 
 def quantity(value: Any) -> Decimal | None:
-    """A Kubernetes quantity such as `100m`, `1Gi` or 2 as a number; None if it is none."""
+    """A Kubernetes quantity such as `100m`, `1Gi` or 2 as a number; None if it is not valid."""
     found = _QUANTITY.fullmatch(str(value))
     if found is None:
         return None

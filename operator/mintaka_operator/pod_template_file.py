@@ -1,7 +1,7 @@
-"""The file of pod defaults: a partial PodTemplateSpec that goes under the podTemplate of every deployment.
+"""The file of pod defaults: a partial PodTemplateSpec under the podTemplate of every deployment.
 
-Read once, when the operator starts. Only what would silently be lost is checked here (unknown fields at the top, metadata that a pod
-cannot have); the rest the API server judges with the first pod.
+Read once, when the operator starts. Only errors that would have no visible effect are checked here (unknown fields at the
+top, metadata that a pod cannot have); the API server checks the rest with the first pod.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def read_pod_template(path: str) -> dict[str, Any]:
     """The pod defaults in the JSON or YAML file at `path`; none if `path` is "".
 
     Raises:
-        ValueError: it cannot be read or is no PodTemplateSpec; the message names file and field.
+        ValueError: it cannot be read or is not a PodTemplateSpec; the message names file and field.
     """
     if not path:
         return {}
@@ -39,7 +39,7 @@ def read_pod_template(path: str) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """As JSON if possible, else as YAML, whose `yes` and `no` are booleans."""
+    """Parse as JSON if possible, else as YAML, whose `yes` and `no` are booleans."""
     try:
         return json.loads(text)
     except ValueError:
@@ -47,7 +47,7 @@ def _parsed(text: str) -> Any:
 
 
 def _fault(document: Any) -> str:
-    """What is wrong with it, naming the field; "" if nothing is."""
+    """What is wrong with the document, naming the field; "" if nothing is."""
     if document is None:
         return ""
     if not isinstance(document, dict):

@@ -1,7 +1,7 @@
-"""How a pod ended: the failure table's first part, read from the top, the first match deciding.
+"""How a pod ended: the first part of the failure table, evaluated in order; the first match decides.
 
-The order matters: what the flow itself reported outranks everything; then come the reasons for which it was no fault of
-the code (refused, disrupted, lost), then the exit code.
+The order matters: the flow's own report takes precedence over everything; then come the reasons that are not the code's
+fault (refused, disrupted, lost), then the exit code.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """FlowRun → Pod manifest; pure.
 
-Four layers, each merged strategically over the one before: what a flow needs by default, what the installation gives every flow
-(pod_template_file.py), what its author wrote into `podTemplate`, and what the operator must be able to rely on (names, labels, owner,
-restartPolicy). A template that makes no sense is passed on as it is, so that the API server refuses the pod and its words end up in the
-run; only what the API server could not know is refused here (`template_fault`).
+Four layers, each merged strategically over the previous one: what a flow needs by default, what the installation adds to
+every flow (pod_template_file.py), what its author wrote into `podTemplate`, and what the operator depends on (names,
+labels, owner, restartPolicy). An invalid template is passed on unchanged, so that the API server refuses the pod and its
+message appears in the run; only errors that the API server cannot know are refused here (`template_fault`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _ANNOTATIONS_BYTES, _NAME_BYTES = 256 * 1024, 255
 
 @dataclass(frozen=True, slots=True)
 class PodDefaults:
-    """What the operator adds to every pod. `api_url` "" means that no API keeps the history.
+    """What the operator adds to every pod. `api_url` "" means that there is no API that stores the history.
 
-    `template` is the partial PodTemplateSpec of the installation; its container `flow` is the flow's, whatever that is called.
+    `template` is the partial PodTemplateSpec of the installation; its container `flow` is the flow's, whatever that is
+    called.
     """
 
     image: str
@@ -40,7 +41,7 @@ class PodDefaults:
 
 
 def template_fault(template: FlowTemplate, defaults: PodDefaults) -> CreateError | None:
-    """Why no pod can be made of the template, if the API server would not say so; None if one can."""
+    """Why no pod can be created from the template, if the API server would not report it; None if one can."""
     fault = _fault_of_container(template) or (_fault_of_source(template, defaults) if template.source and template.source.inline else "")
     return CreateError("InvalidTemplate", fault, FAILED) if fault else None
 
@@ -67,7 +68,7 @@ def _fault_of_source(template: FlowTemplate, defaults: PodDefaults) -> str:
 
 
 def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, resumed_from: str = "") -> dict[str, Any]:
-    """The manifest of the pod of one attempt; `resumed_from` is the uid of the run whose finished tasks it takes ("": its own)."""
+    """The pod manifest of one attempt; `resumed_from` is the uid of the run whose finished tasks it reuses ("": its own)."""
     container = flow_container_name(template) or names.FLOW_CONTAINER
     site = _named(defaults.template, container)
     written = _written(template, site)
@@ -90,16 +91,16 @@ def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodD
             "name": names.pod_name(run.metadata.name, attempt),
             "namespace": run.metadata.namespace,
             "ownerReferences": [owner_reference(run)],
-            # It stays until its end is recorded, even if it is deleted.
+            # The pod stays until its end is recorded, even if it is deleted.
             "finalizers": [names.POD_FINALIZER],
         },
-        # A restarted container would be an attempt that no one counts.
+        # A restarted container would be an attempt that is not counted.
         "spec": _with(_started_once(_with_credentials(spec, template, container), container), {"restartPolicy": "Never"}),
     }
 
 
 def owner_reference(run: FlowRun) -> dict[str, Any]:
-    """The pod belongs to its run: it goes when the run goes."""
+    """The owner reference to the run: the pod is deleted with its run."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": "FlowRun",
@@ -116,7 +117,7 @@ def owner_reference(run: FlowRun) -> dict[str, Any]:
 def _default_pod(template: FlowTemplate, container: str, image: str, env: list[dict[str, Any]], *, restricted: bool) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "containers": [default_container(container, template, image, env, restricted=restricted)],
-        "enableServiceLinks": False,  # hundreds of services would make as many variables
+        "enableServiceLinks": False,  # hundreds of services would result in as many variables
         "automountServiceAccountToken": False,  # a flow talks to the API, not to the API server
     }
     if restricted:
@@ -126,7 +127,7 @@ def _default_pod(template: FlowTemplate, container: str, image: str, env: list[d
 
 
 def _named(site: Mapping[str, Any], container: str) -> dict[str, Any]:
-    """The defaults of the installation, with the flow's container called as this flow calls it."""
+    """The installation's defaults, with the flow's container renamed to this flow's name for it."""
     spec = mapping(site.get("spec"))
     if container == names.FLOW_CONTAINER or not spec.get("containers"):
         return dict(site)
@@ -135,7 +136,7 @@ def _named(site: Mapping[str, Any], container: str) -> dict[str, Any]:
 
 
 def _written(template: FlowTemplate, site: Mapping[str, Any]) -> dict[str, Any]:
-    """What installation and author wrote, without our defaults."""
+    """The templates of installation and author, without our defaults."""
     return strategic_merge(strategic_merge({}, dict(site)), template.pod_template or {})
 
 
@@ -163,7 +164,7 @@ def _annotations(metadata: Any, template: FlowTemplate) -> Any:
 
 
 def _with_credentials(spec: Any, template: FlowTemplate, container: str) -> Any:
-    """The Secret of the result storage before all that podTemplate takes variables from, which a merge would put in its place."""
+    """Put the result storage's Secret before the podTemplate's other sources of variables, which a merge would replace it with."""
     if not (template.result_storage and template.result_storage.secret_ref):
         return spec
     credentials = {"secretRef": {"name": template.result_storage.secret_ref.name}}
@@ -178,7 +179,7 @@ def _with_credentials(spec: Any, template: FlowTemplate, container: str) -> Any:
 
 
 def _started_once(spec: Any, container: str) -> Any:
-    """No container's own policy (Kubernetes 1.34, ContainerRestartRules) may start the flow a second time."""
+    """Remove restart policies of containers (Kubernetes 1.34, ContainerRestartRules) that would start the flow a second time."""
 
     def restrained(one: Any) -> Any:
         if not isinstance(one, dict):
@@ -206,25 +207,25 @@ def _containers(pod: Any) -> list[dict[str, Any]]:
 
 
 def _runs_our_image(template: FlowTemplate, written: Any, container: str) -> bool:
-    """Our own image is known to need no more than Pod Security "restricted" allows; what another needs, only its author knows."""
+    """Our own image is known to need no more than Pod Security "restricted" allows; for another image, only its author knows."""
     images = [template.image, *(one.get("image") for one in _containers(written) if one.get("name") == container)]
     return bool(template.entrypoint) and not any(images)
 
 
 def _grace_seconds(written: Any) -> int:
-    """Time between SIGTERM and SIGKILL: what is written, or Kubernetes' default of 30 s."""
+    """Time between SIGTERM and SIGKILL in seconds: the template's, or Kubernetes' default of 30 s."""
     grace = _part(_part(written, "spec"), "terminationGracePeriodSeconds")
     return grace if isinstance(grace, int) else 30
 
 
 def _message_path(written: Any, container: str) -> str:
-    """Where the termination message is wanted, so that the flow writes what the kubelet reads; "" for nowhere else."""
+    """The template's terminationMessagePath, so that the flow writes what the kubelet reads; "" for the default."""
     paths = [one.get("terminationMessagePath") for one in _containers(written) if one.get("name") == container]
     return next((path for path in paths if isinstance(path, str)), "")
 
 
 def _part(of: Any, key: str) -> Any:
-    """A field of a map; {} if there is none, and what is no map as it is."""
+    """A field of a map; {} if it is missing; anything but a map is returned unchanged."""
     return ({} if of.get(key) is None else of[key]) if isinstance(of, dict) else of
 
 

@@ -1,4 +1,4 @@
-"""A pod's JSON as the failure table reads it: what is missing or of another type than it should be reads as nothing."""
+"""A pod's JSON as the failure table reads it: a field that is missing or of a wrong type reads as empty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TERMINAL_PHASES = {"Succeeded", "Failed"}
 _ORDINARY_WAITS = {"", "PodInitializing", "ContainerCreating"}
 #: Kubernetes writes whole seconds: two clocks that agree may differ by as much.
 _WHOLE_SECOND = timedelta(seconds=1)
-#: Kubernetes' terminationGracePeriodSeconds, and how long a kubelet may take to write that the containers are dead.
+#: Kubernetes' default terminationGracePeriodSeconds, and how long a kubelet may take to write that the containers are dead.
 _USUAL_GRACE, _KUBELET_DELAY = timedelta(seconds=30), timedelta(seconds=10)
 
 
@@ -63,7 +63,7 @@ class PodView:
 
     @property
     def created_time(self) -> datetime:
-        """When the API server created it. Raises PodWithoutIdentity."""
+        """When the API server created the pod. Raises PodWithoutIdentity."""
         created = parse_time(self.metadata.get("creationTimestamp"))
         if created is None:
             message = f"pod {self.metadata.get('name')} has no creationTimestamp"
@@ -72,7 +72,7 @@ class PodView:
 
     @property
     def node(self) -> str:
-        """The node it was bound to, "" before that."""
+        """The node it is bound to, "" before that."""
         return text(self.spec.get("nodeName"))
 
     @property
@@ -100,7 +100,7 @@ class PodView:
             return named or FLOW_CONTAINER
         return there[0]
 
-    # -- what befell the pod ------------------------------------------------------------------------------------------
+    # -- disruptions ------------------------------------------------------------------------------------------------------
 
     @property
     def phase(self) -> str:
@@ -126,7 +126,7 @@ class PodView:
 
     @property
     def held(self) -> bool:
-        """True while our finalizer keeps the object from going."""
+        """True while the object has our finalizer."""
         finalizers = self.metadata.get("finalizers")
         return isinstance(finalizers, list) and POD_FINALIZER in finalizers
 
@@ -137,19 +137,19 @@ class PodView:
 
     @cached_property
     def stopping_time(self) -> datetime | None:
-        """`deletionTimestamp`, which is when the grace period is over (Kubernetes API conventions); None if no one deleted it."""
+        """`deletionTimestamp`, which is when the grace period is over (Kubernetes API conventions); None if it was not deleted."""
         return parse_time(self.metadata.get("deletionTimestamp"))
 
     @property
     def never_bound(self) -> bool:
-        """True if it was deleted before it was bound to a node, which it then never will be."""
+        """True if it was deleted before it was bound to a node, after which it never will be."""
         return self.deleted and not self.node and not self.is_terminal
 
     @property
     def forced(self) -> bool:
-        """True if it was deleted without a grace period before the kubelet said how it ended.
+        """True if it was deleted without a grace period before the kubelet reported how it ended.
 
-        Once its containers are dead, the kubelet itself deletes a pod so; its phase is terminal then.
+        Once its containers are dead, the kubelet itself deletes a pod without one; its phase is terminal then.
         """
         return self.deleted and self.metadata.get("deletionGracePeriodSeconds") == 0 and bool(self.node) and not self.is_terminal
 
@@ -162,7 +162,7 @@ class PodView:
 
     @cached_property
     def flow(self) -> Mapping[str, Any]:
-        """The status of the flow's container; empty while there is none."""
+        """The status of the flow's container; empty if there is none."""
         statuses = items(self.status.get("containerStatuses"))
         named = [status for status in statuses if status.get("name") == self.container_name]
         others = [] if items(self.spec.get("containers")) else statuses
@@ -185,7 +185,7 @@ class PodView:
 
     @property
     def starts_again(self) -> int:
-        """How many times the flow's container was started again, by the kubelet's count."""
+        """How many times the flow's container was restarted, by the kubelet's count."""
         return max(integer(self.flow.get("restartCount")) or 0, 0)
 
     @cached_property
@@ -203,7 +203,7 @@ class PodView:
 
     @cached_property
     def _node_lag(self) -> timedelta:
-        """How far the clock of its node is provably behind: its kubelet began with the pod before the pod was scheduled."""
+        """How far the clock of its node is provably behind: its kubelet started the pod before the pod was scheduled."""
         scheduled = parse_time(self.condition("PodScheduled", "True").get("lastTransitionTime"))
         begun = parse_time(self.status.get("startTime"))
         if scheduled is None or begun is None or scheduled - begun <= _WHOLE_SECOND:
@@ -216,10 +216,10 @@ class PodView:
 
     @property
     def stopped_before_it_ended(self) -> bool:
-        """True if the flow still ran when the pod was deleted, or when the kubelet began to stop it.
+        """True if the flow was still running when the pod was deleted, or when the kubelet began to stop it.
 
-        A pod that is Failed for a reason of its own (DeadlineExceeded, Evicted, Terminated) was stopped by the kubelet, which
-        says when in the DisruptionTarget condition or not at all.
+        A pod that is Failed for a reason of its own (DeadlineExceeded, Evicted, Terminated) was stopped by the kubelet,
+        which records the time in the DisruptionTarget condition or not at all.
         """
         if self.deleted_before_it_ended:
             return True
@@ -232,8 +232,9 @@ class PodView:
     def deleted_before_it_ended(self) -> bool:
         """True if the pod's deletion was requested before the flow's container ended; also if that is not known.
 
-        While a pod is given its grace period, `deletionTimestamp` less that period is when it was requested. Once its containers are
-        dead, the kubelet deletes it once more without one, and `deletionTimestamp` is the time of that.
+        During a pod's grace period, `deletionTimestamp` minus that period is when the deletion was requested. Once the
+        containers are dead, the kubelet deletes the pod again without a grace period, and `deletionTimestamp` is the time
+        of that.
         """
         if self.stopping_time is None or self.ended_before_kubelet_knew:
             return False
@@ -245,9 +246,9 @@ class PodView:
 
     @cached_property
     def ended_before_kubelet_knew(self) -> bool:
-        """True if the kubelet wrote the end of the pod before it knew of its deletion, which raises the pod's generation.
+        """True if the kubelet wrote the end of the pod before it knew of its deletion, which increments the pod's generation.
 
-        Kubernetes has observed generations of pods from 1.34 on (PodObservedGenerationTracking); they need no clocks.
+        Kubernetes has observed generations of pods since 1.34 (PodObservedGenerationTracking); they need no clocks.
         """
         observed, current = integer(self.status.get("observedGeneration")), integer(self.metadata.get("generation"))
         if not self.deleted or not self.terminated or observed is None or current is None:
@@ -256,7 +257,7 @@ class PodView:
 
     @cached_property
     def report(self) -> Report | None:
-        """What the SDK wrote into the termination message, if it did and it is of this attempt."""
+        """The report that the SDK wrote into the termination message, if there is one and it is of this attempt."""
         if not self.reports:
             return None
         report = decode_report(text(self.terminated.get("message")))
@@ -264,7 +265,7 @@ class PodView:
 
     @property
     def log_tail(self) -> str:
-        """The end of the flow's log as the kubelet handed it over (terminationMessagePolicy FallbackToLogsOnError).
+        """The end of the flow's log as the kubelet provides it (terminationMessagePolicy FallbackToLogsOnError).
 
         "" if the termination message is a report: that is for programs.
         """
@@ -280,7 +281,7 @@ class PodView:
 
     @cached_property
     def waiting(self) -> Mapping[str, Any]:
-        """What the first container waits for that waits for more than the ordinary course of starting; empty if none does."""
+        """The waiting state of the first container that waits for more than ordinary startup; empty if none does."""
         for status in (*items(self.status.get("initContainerStatuses")), *items(self.status.get("containerStatuses"))):
             waiting = mapping(mapping(status.get("state")).get("waiting"))
             if text(waiting.get("reason")) not in _ORDINARY_WAITS:
@@ -289,7 +290,7 @@ class PodView:
 
     @property
     def anything_runs(self) -> bool:
-        """True while any container may run that no one else stops (the kubelet itself stops native sidecars)."""
+        """True while any container may be running that nothing else stops (the kubelet itself stops native sidecars)."""
         if self.is_terminal or self.never_bound or self.forced or self.node_gone:
             return False
         return not self.terminated or any(not terminated(status) for status in items(self.status.get("containerStatuses")))

@@ -1,4 +1,4 @@
-"""Answers of the API server as the errors of the controller's ports."""
+"""Translates answers of the API server to the errors of the controller's ports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOT_FOUND, _CONFLICT = 404, 409
 
 
 def port_error(error: ApiError) -> PortError:
-    """The same as an error of a port."""
+    """The port's error for an API server error."""
     if error.code == _NOT_FOUND:
         return Missing(str(error))
     if error.code == _CONFLICT:

@@ -1,4 +1,4 @@
-"""What the operator answers over HTTP: is it alive, is it ready, how is it doing."""
+"""The operator's HTTP endpoints: liveness, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Parts by name; "" means well, anything else says what is ill.
+#: Parts by name; "" means healthy, anything else says what is wrong.
 type Health = "Callable[[], dict[str, str]]"
 
 
 async def serve(host: str, port: int, health: Health, ready: Health, collect: Callable[[], None]) -> web.AppRunner:
     """Serve /healthz, /readyz and /metrics until the returned runner is cleaned up.
 
-    `host` empty: on every IPv4 and IPv6 address, a socket for each family. "::" would be IPv6 alone, and "0.0.0.0" IPv4 alone.
+    `host` empty: every IPv4 and IPv6 address, a socket for each family. "::" would be IPv6 only, and "0.0.0.0" IPv4 only.
     """
 
     async def answer(parts: dict[str, str]) -> web.Response:

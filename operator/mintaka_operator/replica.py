@@ -1,4 +1,4 @@
-"""The operator as a whole: wait for leadership, learn what is there, then reconcile until stopped."""
+"""The operator as a whole: acquire leadership, list existing objects, then reconcile until stopped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WallClock:
     """The time of day of this machine: the controller's port `Clock`."""
 
     def now(self) -> datetime:
-        """The present instant."""
+        """The current time."""
         return datetime.now(UTC)
 
 
@@ -76,7 +76,7 @@ class Operator:
         self._runs = {name: self._informer(FLOW_RUNS, name, FlowRunHandler(self.controller, name)) for name in scope}
         capacity = CapacityHandler(self.controller)
         self._capacity = [self._informer(resource, name, capacity) for resource in (RESOURCE_QUOTAS, LIMIT_RANGES) for name in scope]
-        # A namespaced installation asks nothing of the whole cluster.
+        # A namespaced installation reads nothing cluster-wide.
         self._node_informers = [] if settings.namespaces else [self._informer(NODES, None, self._nodes)]
         self._kopf: KopfThread | None = None
         self._leading = False
@@ -90,7 +90,7 @@ class Operator:
         return tuple(namespace for namespace, informer in self._runs.items() if not informer.refused)
 
     def health(self) -> dict[str, str]:
-        """What must be well for the process to be worth keeping."""
+        """The checks of liveness: a failed one is fixed by a restart."""
         return {
             "pods": "the pod watch is deaf" if any(informer.deaf for informer in self._pods.values()) else "",
             "runs": "the flow run watch is deaf" if any(informer.deaf for informer in self._runs.values()) else "",
@@ -98,7 +98,7 @@ class Operator:
         }
 
     def ready(self) -> dict[str, str]:
-        """A standby is ready to take over; a leader is, once it knows its runs and pods."""
+        """A standby is ready to take over; a leader is ready once it knows its runs and pods."""
         if not self._leading:
             return {"pods": "", "runs": "", "resources": ""}
         watching = self._kopf is not None and self._kopf.ready.is_set()
@@ -109,11 +109,11 @@ class Operator:
         }
 
     def problems(self) -> dict[str, str]:
-        """What is not well without being a reason to restart: namespaces that cannot be read."""
+        """Problems that a restart would not fix: namespaces that cannot be read."""
         return {namespace or "*": informer.problem for namespace, informer in self._runs.items() if informer.refused}
 
     def collect(self) -> None:
-        """Bring gauges up to date."""
+        """Update the gauges."""
         metrics.QUEUE_DEPTH.set(len(self.controller.queue))
         metrics.WAITING.set(len(self.controller.context.backoff))
         for state, count in self.controller.context.runs.states.items():
@@ -123,7 +123,7 @@ class Operator:
         self._loop.call_soon_threadsafe(self._observe_deployment, kind, found)
 
     def _observe_deployment(self, kind: str | None, found: Decoded) -> None:
-        """What kopf heard of a deployment; whatever is wrong with it concerns that deployment alone."""
+        """Handle kopf's event of a deployment; an error concerns that deployment alone."""
         document: dict[str, Any] = found.document if isinstance(found, Unreadable) else found
         try:
             if kind == "DELETED":
@@ -141,7 +141,7 @@ class Operator:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._leadership.keep())
-                # Pods first: a run is judged by its pods, so none may be reconciled before they are known.
+                # Pods first: a run's verdict depends on its pods, so no run may be reconciled before they are known.
                 await self._settle(group, list(self._pods.values()))
                 await self._settle(group, list(self._runs.values()))
                 await self._settle(group, self._node_informers)
@@ -155,14 +155,14 @@ class Operator:
             self._nodes.close()
 
     def _check_nodes(self) -> None:
-        """Nodes may have gone while no operator was there."""
+        """Check nodes: some may have been deleted while no operator was running."""
         if self._node_informers:
             workloads = self.controller.context.workloads
             known = (workloads.get(key) for key in workloads.names())
             self._nodes.check({owned.workload.node for owned in known if owned and owned.workload.alive})
 
     def _reassess_node(self, node: str) -> None:
-        """Judge anew the pods of a node that is gone."""
+        """Re-evaluate the pods of a node that is gone."""
         workloads = self.controller.context.workloads
         for key in workloads.names():
             owned = workloads.get(key)

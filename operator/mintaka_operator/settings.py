@@ -44,12 +44,12 @@ class Settings:
 
     @property
     def pod_defaults(self) -> PodDefaults:
-        """What every pod is given."""
+        """The defaults of every pod."""
         return PodDefaults(self.flow_image, self.api_url, self.pod_template)
 
     @property
     def controller(self) -> ControllerSettings:
-        """What the controller is to know. Without an API nothing keeps the logs of pods, so they stay as long as their runs."""
+        """The controller's settings. Without an API nothing stores the logs of pods, so pods stay as long as their runs."""
         retention = Retention(self.pod_retention, self.failed_pod_retention, log_patience=self.mirror_patience)
         return ControllerSettings(
             workers=self.workers,
@@ -61,7 +61,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read `MINTAKA_*`; raises ValueError, naming the variable or file, if one makes no sense."""
+        """Read `MINTAKA_*`; raises ValueError, naming the variable or file, if one is not valid."""
         env = os.environ if environment is None else environment
         default = cls()
 

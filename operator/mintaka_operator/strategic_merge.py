@@ -1,10 +1,10 @@
-"""Strategic merge of a partial PodTemplateSpec over ours, as `kubectl patch --type=strategic` would do it.
+"""Strategic merge of a partial PodTemplateSpec over ours, like `kubectl patch --type=strategic`.
 
-Lists with a merge key (Kubernetes API: `patchMergeKey` of PodSpec and Container) are merged element by element; all
-others are replaced. `null` deletes a field, `$patch: delete` an element, `$patch: replace` a whole map or list. In one
-thing we differ: kubectl puts new elements before those there are, we after them, so that variables of a template may refer
-to ours and `kubectl logs` shows the flow. What makes no sense is kept as it is: the API server says best what is wrong
-with it. Source: apimachinery, strategicpatch.
+Lists with a merge key (Kubernetes API: `patchMergeKey` of PodSpec and Container) are merged element by element; all others
+are replaced. `null` deletes a field, `$patch: delete` an element, `$patch: replace` replaces a whole map or list. One
+difference: kubectl puts new elements before the existing ones, this merge after them, so that variables of a template may
+refer to ours and `kubectl logs` shows the flow. Invalid values are passed on: the API server's message is the best. Source:
+apimachinery, strategicpatch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DIRECTIVE = "$patch"
 
 
 def strategic_merge(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `patch` over it; neither is changed."""
+    """`base` with `patch` merged over it; neither is modified."""
     match patch.get(_DIRECTIVE):
         case "replace":
             return {key: value for key, value in patch.items() if key != _DIRECTIVE}
@@ -51,7 +51,7 @@ def strategic_merge(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, An
 
 
 def _mergeable(patch: Any, key: str) -> bool:
-    """True for a list of maps each of which says which element it means."""
+    """True for a list of maps each of which identifies its element."""
     return isinstance(patch, list) and all(
         isinstance(element, dict) and (isinstance(element.get(key), str | int) or _DIRECTIVE in element) for element in patch
     )
@@ -77,7 +77,7 @@ def _merge_list(base: list[Any], patch: list[dict[str, Any]], key: str) -> list[
 
 
 def _ordered(merged: list[Any], patch: list[dict[str, Any]], base: list[Any], key: str) -> list[Any]:
-    """The patch's elements in the patch's order, ours in ours; ours go first, but for those that the patch puts before them."""
+    """The patch's elements in the patch's order, ours in ours; ours go first, except for those that the patch puts before them."""
     order = [element.get(key) for element in base]
     wishes = list(dict.fromkeys(element[key] for element in patch))
     by_key = {element.get(key): element for element in merged}

@@ -1,4 +1,4 @@
-"""The controller's measures as Prometheus metrics: its port `Telemetry`."""
+"""The controller's measurements as Prometheus metrics: its port `Telemetry`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class PrometheusTelemetry:
     """Counts in the metrics of this process."""
 
     def waited_in_queue(self, seconds: float) -> None:
-        """A key waited so long for a worker."""
+        """A key waited this long for a worker."""
         metrics.QUEUE_LATENCY.observe(seconds)
 
     def reconciled(self, kind: str, seconds: float) -> None:
-        """A key was reconciled in so many seconds."""
+        """A key was reconciled in this many seconds."""
         metrics.RECONCILE_SECONDS.labels(kind).observe(seconds)
 
     def failed(self, kind: str) -> None:
-        """Reconciling a key failed and is repeated."""
+        """Reconciling a key failed and is retried."""
         metrics.RECONCILE_ERRORS.labels(kind).inc()
 
     def transitioned(self, to: str, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""The reasons of transitions that Mintaka itself gives: those of the failure table, of the reconciler and of the runner.
+"""The transition reasons that Mintaka itself sets: those of the failure table, of the reconciler and of the runner.
 
-A flow may report any word as its reason, such as the class of an exception, and so may other containers. What counts transitions by
-reason counts those together, or users would decide how many series a metric has.
+A flow may report any word as its reason, such as the class of an exception, and so may other containers. Metrics by reason
+count these together, so that users cannot increase the number of series.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _RESOURCES = {
 }
 #: Of pods that are gone, and of Warning events about pods that do not start.
 _PODS = {"PodDisappeared", "NodeLost", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedScheduling"}
-#: What the runner says of itself, and not of the flow (docs/exit-codes.md).
+#: What the runner reports about itself, not about the flow (docs/exit-codes.md).
 _RUNNER = {"EntrypointNotFound", "SourceUnreadable", "ResultStorageAway", "ContainerRestarted", "Terminated", "Fenced"} | {
     "SystemExit",
     "KeyboardInterrupt",
@@ -59,5 +59,5 @@ KNOWN_REASONS: frozenset[str] = frozenset(
 
 
 def reason_class(reason: str) -> str:
-    """`reason` if Mintaka gives it, "" if there is none, else `other`."""
+    """`reason` if Mintaka sets it, "" if there is none, else `other`."""
     return reason if not reason or reason in KNOWN_REASONS else OTHER
