@@ -1,4 +1,4 @@
-"""How long to wait before trying again."""
+"""Retry budgets and their delays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with a ceiling and jitter.
+    """Exponential backoff with a maximum and jitter.
 
-    Retry k (from 0) waits `delay_seconds * factor**k`, at most `max_seconds`; `jitter` in [0, 1] is the share of that
-    wait which is drawn at random, so 0.5 waits between half of it and all of it.
+    Retry k (from 0) waits `delay_seconds * factor**k`, at most `max_seconds`; `jitter` in [0, 1] is the share of that wait
+    that is drawn at random, so 0.5 waits between half of it and all of it.
     """
 
     delay_seconds: float = 10.0
@@ -20,7 +20,7 @@ class Backoff:
     jitter: float = 0.1
 
     def delay(self, retry: int, draw: float) -> timedelta:
-        """The wait before retry number `retry` (from 0); `draw` in [0, 1) decides the jittered part."""
+        """The wait before retry number `retry` (from 0); `draw` in [0, 1) determines the jittered part."""
         try:
             seconds = min(self.delay_seconds * float(self.factor) ** retry, self.max_seconds)
         except OverflowError:
@@ -30,25 +30,25 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many retries are granted, after which wait, and for which reasons (none named: for all)."""
+    """The number of retries, the wait before each, and the reasons they apply to (empty: all)."""
 
     limit: int = 0
     backoff: Backoff = Backoff()
     reasons: frozenset[str] = frozenset()
 
     def covers(self, reason: str) -> bool:
-        """True where a failure or crash for `reason` may draw on this budget."""
+        """True if a failure or crash for `reason` may use this budget."""
         return not self.reasons or reason in self.reasons
 
 
-#: A workload that was turned away before any of the user's code ran costs nobody anything: these retries are granted
-#: apart from the crash budget. Kubernetes can refuse a pod on a draining node nine times a second, hence the wait.
+#: A workload that was rejected before any of the user's code ran wastes nothing: these retries do not use the crash
+#: budget. Kubernetes can refuse a pod on a draining node nine times a second, hence the wait.
 NEVER_RAN = Budget(limit=5, backoff=Backoff(delay_seconds=2.0, factor=2.0, max_seconds=60.0, jitter=0.5))
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """The two budgets of a run, kept apart: the code's failures and the infrastructure's crashes."""
+    """The two separate budgets of a run: for the code's failures and for the infrastructure's crashes."""
 
     on_failure: Budget = field(default_factory=Budget)
     on_crash: Budget = field(default_factory=Budget)

@@ -1,11 +1,11 @@
-"""How the runner prints what is logged in a pod: the API recognises these lines in the logs of containers."""
+"""The format in which the runner prints log lines in a pod: the API recognises these lines in the logs of containers."""
 
 from __future__ import annotations
 
 import re
 
-#: For `logging.Formatter`; times in UTC, of `CONSOLE_TIME`.
+#: For `logging.Formatter`; times in UTC, formatted by `CONSOLE_TIME`.
 CONSOLE_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s"
 CONSOLE_TIME = "%Y-%m-%dT%H:%M:%S"
-#: Time, level and message of such a line.
+#: Matches such a line: time, level and message.
 CONSOLE_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (Level \d+|\S+) +[^:]*: ?(.*)", re.DOTALL)

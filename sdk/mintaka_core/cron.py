@@ -1,12 +1,12 @@
-"""Cron expressions, and the instants at which they fire in a time zone with all its gaps and folds.
+"""Cron expressions, and the times at which they fire in a time zone with all its gaps and folds.
 
-Debian's cron(8) decides. A *fixed* expression (neither minute nor hour begins with `*`) names local times of a day: each
-fires once, on the first pass of an autumn fold, and at the first instant after a spring gap that swallowed it; a local day
-that is skipped whole (Pacific/Apia in 2011) fires nothing. Any other expression *walks* through real time and fires
-whenever the wall clock shows a time that matches, in both passes of a fold and never for a time that did not exist.
+The behaviour is that of Debian's cron(8). A *fixed* expression (neither minute nor hour begins with `*`) names local times
+of a day: each fires once, on the first pass of an autumn fold, and at the first instant after a spring gap that contains
+it; a local day that does not exist (Pacific/Apia in 2011) fires nothing. Any other expression *walks* through real time and
+fires whenever the wall clock shows a matching time, in both passes of a fold and never for a time that did not exist.
 
-cronsim reads the fields; the search is ours, because its own can return the past from inside a fold, invents times on the
-day of a gap at midnight, misses times after a shift of half an hour, and makes up for a day that never was.
+cronsim parses the fields; the search is ours, because cronsim's can return the past from inside a fold, invents times on
+the day of a gap at midnight, misses times after a shift of half an hour, and makes up for a day that did not exist.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A parsed expression: days by cronsim's rules, and the times of day that each of them has."""
+    """A parsed expression: days by cronsim's rules, and the times of day on each of them."""
 
     days: CronSim
     times: tuple[time, ...]
@@ -64,14 +64,14 @@ class Cron:
             day, skipped = day + _DAY, 0
 
     def next_time(self, zone: ZoneInfo, after: datetime) -> datetime | None:
-        """The first instant (UTC) strictly after `after` at which this fires in `zone`; None where it never does."""
+        """The first time (UTC) strictly after `after` at which this fires in `zone`; None if it never does."""
         after = after.astimezone(UTC)
         return _next_fixed(self, zone, after) if self.fixed else _next_walking(self, zone, after)
 
 
 @lru_cache(maxsize=1024)
 def parse_cron(expression: str) -> Cron:
-    """The parsed form of five fields or a macro; raises InvalidSchedule."""
+    """Parse five fields or a macro; raises InvalidSchedule."""
     fields = MACROS.get(expression, expression).split()
     message = f"cron expression {expression!r} is not valid: use five fields, such as '0 6 * * MON-FRI', that name days which exist"
     if len(fields) != _FIELDS:
@@ -85,7 +85,7 @@ def parse_cron(expression: str) -> Cron:
 
 
 def _next_fixed(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime | None:
-    # Earlier wall times never fall later, so that those before the present one need not be looked at.
+    # Earlier wall times never map to later instants, so those before the current one can be skipped.
     for nominal in cron.wall_times(_wall(after, zone)):
         instant = _fixed_instant(nominal, zone)
         if instant is not None and instant > after:
@@ -94,11 +94,11 @@ def _next_fixed(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime | None:
 
 
 def _fixed_instant(nominal: datetime, zone: ZoneInfo) -> datetime | None:
-    """When a local time falls: on its first pass, or right after the gap it lies in; None in a day that is skipped whole."""
+    """The instant of a local time: on its first pass, or right after the gap that contains it; None in a day that does not exist."""
     instant = nominal.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if _wall(instant, zone) == nominal:
         return instant
-    # In a gap, fold 0 reckons with the offset before it and fold 1 with the one after (PEP 495): the gap lies in between.
+    # In a gap, fold 0 uses the offset before it and fold 1 the one after (PEP 495): the gap lies in between.
     gap = _transition(zone, nominal.replace(tzinfo=zone, fold=1).astimezone(UTC), instant)
     begin, end = _wall(gap - _SECOND, zone) + _SECOND, _wall(gap, zone)
     midnight = datetime.combine(nominal.date(), time())

@@ -2,9 +2,9 @@
 
     MintakaError
     ├── InvalidSchedule      a schedule that cannot be parsed or can never fire
-    ├── InvalidResource      a resource the API server let through but that makes no sense
-    ├── InvalidNameError     a name that something cannot have
-    └── TooLarge             something that passes a size limit
+    ├── InvalidResource      a resource that the API server accepted but that is not valid
+    ├── InvalidNameError     a name that is not valid for its object
+    └── TooLarge             something that exceeds a size limit
 
 An expected outcome (a failed run, a refused transition) is a value, never one of these.
 """
@@ -19,12 +19,12 @@ class InvalidSchedule(MintakaError):
 
 
 class InvalidResource(MintakaError):
-    """A resource whose content contradicts itself in a way admission could not see."""
+    """A resource whose content contradicts itself in a way that admission cannot detect."""
 
 
 class InvalidNameError(MintakaError, ValueError):
-    """A name that a flow, variable, limit, secret or pause cannot have; the message says which characters may be in it."""
+    """A name that a flow, variable, limit, secret or pause cannot have; the message lists the allowed characters."""
 
 
 class TooLarge(MintakaError):
-    """A document that passes its size limit; the message names the limit and the way around it."""
+    """A document that exceeds its size limit; the message names the limit and how to stay below it."""

@@ -1,8 +1,9 @@
-"""Whether a value obeys a JSON Schema: the parameters of a run before it is created, the input of a run that waits.
+"""JSON Schema validation: the parameters of a run before it is created, the input of a run that waits.
 
-Schemas come from users, so a check opens no URL and no file, matches regular expressions within a bounded number of steps
-and refuses what is too large or too deep. What remains is time and memory, which a schema can still use up by references
-that double at every step: a server checks through `mintaka_controller.schema_validation`, in a process that it can end.
+Schemas come from users, so validation opens no URL and no file, matches regular expressions within a bounded number of
+steps and refuses values that are too large or too deep. A schema can still use up time and memory with references that
+double at every step: therefore a server validates through `mintaka_controller.schema_validation`, in a process that it can
+end.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Violation(TypedDict):
 
 
 class InvalidSchema(MintakaError):
-    """The schema cannot be used; the message says why, as the end of a sentence that begins with what the schema is called."""
+    """The schema cannot be used; the message says why, as the end of a sentence that begins with the schema's name."""
 
 
 class CompiledSchema:
-    """A schema that values can be checked against any number of times."""
+    """A schema for validating any number of values."""
 
     __slots__ = ("_secrets", "_validator")
 
@@ -48,7 +49,7 @@ class CompiledSchema:
         self._secrets = secrets
 
     def violations(self, value: Any, name: str) -> list[Violation]:
-        """The places of `value`, called `name`, that do not obey, in order; the first 20. Messages quote no secrets."""
+        """The first 20 places of `value`, called `name`, that are not valid, in order. Messages quote no secrets."""
         if (excess := check_value(name, value)) is not None:
             return [Violation(path=name, message=excess.message)]
         errors = list(islice(self._validator.iter_errors(value), _COLLECTED))
@@ -91,7 +92,7 @@ def compile_schema(schema: Any) -> CompiledSchema:
 
 
 def violations(schema: Any, value: Any, name: str) -> list[Violation]:
-    """The places of `value`, called `name`, that do not obey `schema`, in order; the first 20.
+    """The first 20 places of `value`, called `name`, that are not valid for `schema`, in order.
 
     Raises:
         InvalidSchema: the schema cannot be used.
@@ -100,12 +101,12 @@ def violations(schema: Any, value: Any, name: str) -> list[Violation]:
 
 
 def with_default(schema: Any, value: Any) -> Any:
-    """`value`, or an empty object if nothing was given and the schema wants an object."""
+    """`value`, or an empty object if there is no value and the schema requires an object."""
     return {} if value is None and isinstance(schema, dict) and schema.get("type") == "object" else value
 
 
 def summary(found: list[Violation]) -> str:
-    """All violations in a line."""
+    """All violations in one line."""
     return "; ".join(f"{each['path']}: {each['message']}" for each in found)
 
 

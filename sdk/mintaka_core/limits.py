@@ -1,9 +1,9 @@
-"""The published limits of resources, checked before anything is sent and again when it is read.
+"""The published limits of resources, checked before a resource is sent and again when it is read.
 
-The API server lets an object be 1.5 MiB large and 10,000 levels deep; decoders and databases behind it do not. Everything
-that writes a resource (CLI, SDK, REST) refuses what passes these limits; what kubectl creates, the operator ends with the
-same reason and message. A check takes time in proportion to what is allowed, not to what is given: values that contain
-themselves, or one list a billion times, end it as soon as they pass a limit.
+The API server allows objects of 1.5 MiB and 10,000 levels; decoders and databases behind it do not. Everything that writes
+a resource (CLI, SDK, REST) refuses values beyond these limits; for resources created by kubectl, the operator ends the run
+with the same reason and message. A check takes time in proportion to the limit, not to the value: values that contain
+themselves, or one list a billion times, end the check as soon as they exceed a limit.
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ from typing import Any
 
 from mintaka_core.errors import TooLarge
 
-#: The most bytes of JSON that a FlowDeployment or FlowRun may take, `status`, `metadata.managedFields` and kubectl's copy not
-#: counted.
+#: The maximum size of a FlowDeployment or FlowRun in bytes of JSON, without `status`, `metadata.managedFields` and kubectl's copy.
 RESOURCE_LIMIT_BYTES = 256 * 1024
-#: How deep objects and lists may be nested in a field of `spec`; one without members is one level deep.
+#: The maximum nesting of objects and lists in a field of `spec`; one without members is one level deep.
 DEPTH_LIMIT = 100
-#: The most bytes of JSON that the parameters of a run may take, those of its deployment included.
+#: The maximum size of the parameters of a run in bytes of JSON, including those of its deployment.
 PARAMETERS_LIMIT_BYTES = 16 * 1024
-#: The most bytes of UTF-8 that `source.inline` may take.
+#: The maximum size of `source.inline` in bytes of UTF-8.
 SOURCE_LIMIT_BYTES = 64 * 1024
 
 _INTEGERS = range(-(2**63), 2**63)
-#: The annotation in which kubectl keeps a copy of what was applied.
+#: The annotation in which kubectl stores a copy of the applied manifest.
 KUBECTL_COPY = "kubectl.kubernetes.io/last-applied-configuration"
-#: A place is named by at most so many characters.
+#: The maximum length of a place's name in characters.
 _PLACE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """What passes a limit: `reason` for programs (the reason of the run's state), `message` with the limit and what to do instead.
+    """A value beyond a limit: `reason` for programs (the reason of the run's state), `message` with the limit and what to do instead.
 
     Reasons: ResourceTooLarge, ParametersTooLarge, SourceTooLarge, TooDeep, NotJson.
     """
@@ -53,7 +52,7 @@ def refuse(excess: Excess | None) -> None:
 def check_resource(document: Mapping[str, Any], received_bytes: int | None = None) -> Excess | None:
     """What is wrong with a FlowDeployment or FlowRun; None: nothing.
 
-    `received_bytes` is its size as it was received, which spares measuring it if the whole is within the limit.
+    `received_bytes` is the size in which it was received; if that is within the limit, the size need not be measured.
     """
     spec = document.get("spec")
     fields = spec if isinstance(spec, Mapping) else {"": spec}
@@ -72,7 +71,7 @@ def check_resource(document: Mapping[str, Any], received_bytes: int | None = Non
 
 
 def check_parameters(parameters: Any, name: str = "parameters") -> Excess | None:
-    """What is wrong with the parameters of a run; None: nothing. `name` is what the message calls them."""
+    """What is wrong with the parameters of a run; None: nothing. `name` is their name in the message."""
     excess = check_value(name, parameters)
     if excess is not None:
         return excess
@@ -87,7 +86,7 @@ def check_parameters(parameters: Any, name: str = "parameters") -> Excess | None
 
 
 def check_source(text: str, name: str = "source.inline") -> Excess | None:
-    """What is wrong with source code that is to stand in a resource; None: nothing."""
+    """What is wrong with source code for a resource; None: nothing."""
     size = len(text.encode(errors="surrogatepass"))
     if size <= SOURCE_LIMIT_BYTES:
         return None
@@ -99,11 +98,11 @@ def check_source(text: str, name: str = "source.inline") -> Excess | None:
 
 
 def check_value(name: str, value: Any) -> Excess | None:
-    """Whether `value` is JSON that Kubernetes stores unchanged, no deeper than the limit; its size is only bounded roughly."""
+    """Check that `value` is JSON that Kubernetes stores unchanged, within the depth limit; its size is only bounded roughly."""
     keys: list[Any] = [name]
     levels: list[Iterator[tuple[Any, Any]]] = []
     current = value
-    for _ in range(RESOURCE_LIMIT_BYTES):  # each value takes a byte at least
+    for _ in range(RESOURCE_LIMIT_BYTES):  # each value takes at least a byte
         if isinstance(current, dict | list | tuple):
             levels.append(_members(current))
             keys.append(None)
@@ -124,7 +123,7 @@ def check_value(name: str, value: Any) -> Excess | None:
 
 
 def _check_parts(template: Any, name: str) -> Excess | None:
-    """The parts of a template that have limits of their own."""
+    """Check the parts of a template that have limits of their own."""
     if not isinstance(template, Mapping):
         return None
     source, parameters = template.get("source"), template.get("parameters")
@@ -134,12 +133,12 @@ def _check_parts(template: Any, name: str) -> Excess | None:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of `value` as compact JSON; it has passed `check_value`."""
+    """Bytes of `value` as compact JSON; `value` must have passed `check_value`."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
 
 
 def too_large(size: int, sizes: Mapping[str, int]) -> Excess:
-    """A resource of `size` bytes passes RESOURCE_LIMIT_BYTES; `sizes` has those of its parts."""
+    """The Excess for a resource of `size` bytes beyond RESOURCE_LIMIT_BYTES; `sizes` has the sizes of its parts."""
     largest = max(sizes, key=lambda name: sizes[name])
     message = (
         f"the resource takes {size} bytes of JSON ({largest} alone {sizes[largest]}), at most {RESOURCE_LIMIT_BYTES} are allowed: "
@@ -149,7 +148,7 @@ def too_large(size: int, sizes: Mapping[str, int]) -> Excess:
 
 
 def too_deep(name: str) -> Excess:
-    """The value called `name` has more than DEPTH_LIMIT levels."""
+    """The Excess for the value `name` with more than DEPTH_LIMIT levels."""
     message = (
         f"{name} is nested more than {DEPTH_LIMIT} levels deep, which is the most that is allowed: "
         "flatten it, or pass it as text or as the address of a file"
@@ -165,11 +164,11 @@ def _members(container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterato
 
 
 class _Position(int):
-    """A place in a list; an ordinary int would be a key of an object, which JSON does not have."""
+    """A position in a list; an ordinary int would be a key of an object, which JSON does not have."""
 
 
 def _fault(value: Any) -> str | None:
-    """What keeps a value without members from being JSON."""
+    """Why a value without members is not JSON."""
     match value:
         case None | bool():
             return None
@@ -209,7 +208,7 @@ def _place(keys: Iterable[Any]) -> str:
 
 
 def _authored(metadata: Any) -> Any:
-    """Metadata without what the API server and kubectl add to it."""
+    """Metadata without the fields that the API server and kubectl add."""
     if not isinstance(metadata, Mapping):
         return metadata
     annotations = metadata.get("annotations")

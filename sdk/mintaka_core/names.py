@@ -1,4 +1,4 @@
-"""Deterministic names: doing a thing twice meets `AlreadyExists` instead of making a second one.
+"""Deterministic names: repeating a creation fails with `AlreadyExists` instead of creating a second object.
 
 Kubernetes limits: object names 253 characters (DNS subdomain), label values 63.
 """
@@ -12,7 +12,7 @@ GROUP = "mintaka.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-#: On every pod of ours, so that one watch sees them all and no other pod.
+#: On all our pods, so that one watch covers them and no other pod.
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "mintaka"
 LABEL_DEPLOYMENT = f"{GROUP}/deployment"
@@ -22,19 +22,19 @@ LABEL_SCHEDULE = f"{GROUP}/schedule"
 #: "true" on pods whose flow container leaves a report (the SDK runs in it); other containers are judged by exit code.
 LABEL_REPORTS = f"{GROUP}/reports"
 LABEL_TOMBSTONE = f"{GROUP}/tombstone"
-#: Of which namespace the run was whose tombstone it is.
+#: On tombstones: the namespace of the run.
 LABEL_NAMESPACE = f"{GROUP}/namespace"
 #: On pods whose flow container is not named `flow`: its name.
 ANNOTATION_CONTAINER = f"{GROUP}/container"
-#: On pods of flows whose source is written out: that source, which the pod mounts as a file.
+#: On pods of flows with inline source: that source, which the pod mounts as a file.
 ANNOTATION_SOURCE = f"{GROUP}/source"
 
-#: Holds a flow run in the cluster until the mirror has its whole history.
+#: Keeps a flow run in the cluster until the mirror has its whole history.
 MIRROR_FINALIZER = f"{GROUP}/mirror"
-#: Holds the pod of an attempt in the cluster until its end is recorded.
+#: Keeps the pod of an attempt in the cluster until its end is recorded.
 POD_FINALIZER = f"{GROUP}/attempt"
 
-#: The container of a pod that is the flow; all others are sidecars.
+#: The container of a pod that runs the flow; all others are sidecars.
 FLOW_CONTAINER = "flow"
 
 LABEL_LIMIT = 63
@@ -47,9 +47,9 @@ def pod_name(flow_run: str, attempt: int) -> str:
 
 
 def scheduled_run_name(deployment: str, deployment_uid: str, schedule: str, nominal_time: datetime) -> str:
-    """The name of the run that `schedule` asks for at `nominal_time` (aware; the UTC instant counts).
+    """The name of the run that `schedule` creates for `nominal_time` (aware; the UTC instant counts).
 
-    The digest tells apart what falls into one minute; a collision would cost a run, so it has 40 bits.
+    The digest distinguishes runs within one minute; a collision would lose a run, so it has 40 bits.
     """
     instant = nominal_time.astimezone(UTC)
     key = f"{deployment_uid}/{schedule}/{instant.isoformat()}"
@@ -57,7 +57,7 @@ def scheduled_run_name(deployment: str, deployment_uid: str, schedule: str, nomi
 
 
 def label_value(name: str) -> str:
-    """`name` as a label's value: itself where it fits, else its beginning and a digest."""
+    """`name` as a label value: unchanged if it fits, else its beginning and a digest."""
     return name if len(name) <= LABEL_LIMIT else shortened(name, "", LABEL_LIMIT)
 
 
@@ -68,7 +68,7 @@ def draw(*parts: object) -> float:
 
 
 def shortened(name: str, suffix: str, limit: int) -> str:
-    """`name + suffix`, its middle replaced by a digest of the whole name where that would pass `limit` characters."""
+    """`name + suffix`; if that exceeds `limit` characters, the end of `name` is replaced by a digest of it."""
     if len(name) + len(suffix) <= limit:
         return name + suffix
     digest = "-" + _digest(name, 8)

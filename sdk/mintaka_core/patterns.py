@@ -12,10 +12,10 @@ _SIZE_LIMIT_BYTES = 50_000
 
 
 def matcher_of(pattern: str) -> Callable[[str], bool | None] | None:
-    """What says whether a text contains a match of `pattern`, in time proportional to the text.
+    """A function that tells whether a text contains a match of `pattern`, in time proportional to the text.
 
-    None if nothing can: it is not a pattern, has lookaround or back references, or is too large. Of text that is not Unicode
-    it says None.
+    None if there is none: `pattern` is not valid, has lookaround or back references, or is too large. The function returns
+    None for text that is not Unicode.
     """
     import jsonschema_rs  # noqa: PLC0415 - start-up time: most processes never need it
 

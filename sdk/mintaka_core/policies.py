@@ -1,4 +1,4 @@
-"""Which rules a run obeys, in the order they are asked."""
+"""The policies of runs: rules in the order of evaluation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mintaka_core import rules
 if TYPE_CHECKING:
     from mintaka_core.transitions import Policy
 
-#: The life of a flow run. Fences come first, then the owner's intents, then time, then retries; the order of states last,
-#: when every redirect has been made.
+#: The policy of flow runs. Fences come first, then the owner's intents, then time, then retries; the order of states comes
+#: last, after all redirects.
 FLOW_RUN_POLICY: Policy = (
     rules.fence_stale_attempts,
     rules.terminal_states_stay,
@@ -27,8 +27,8 @@ FLOW_RUN_POLICY: Policy = (
     rules.run_in_order,
 )
 
-#: The life of a task run, decided in the process that runs the flow. A kept result comes last: it stands in for a run
-#: that would otherwise begin.
+#: The policy of task runs, applied in the process that runs the flow. A cached result comes last: it replaces a run that
+#: would otherwise begin.
 TASK_RUN_POLICY: Policy = (
     rules.terminal_states_stay,
     rules.wait_for_scheduled_time,

@@ -1,15 +1,15 @@
 """The report a flow leaves when its process ends, and its exit codes.
 
-Kubernetes hands over up to 4,096 bytes of a container's termination message file (Container v1 core, `terminationMessagePath`), API or no
-API, so the end of a run never depends on ours. Of all containers of a pod together it keeps 12 KiB, the same share of each (kubelet,
-`MaxPodTerminationMessageLogLength`), and cuts what is longer at its end; containers that others inject count too. So the report is one
-JSON object whose first line holds what decides, and may be cut anywhere after it:
+Kubernetes passes on up to 4,096 bytes of a container's termination message file (Container v1 core, `terminationMessagePath`), with or
+without our API, so the end of a run never depends on the API. For all containers of a pod together it stores 12 KiB, the same share for
+each (kubelet, `MaxPodTerminationMessageLogLength`), and truncates longer messages at the end; injected containers count too. Therefore
+the report is one JSON object whose first line has the deciding fields, and may be truncated anywhere after it:
 
     {"mintaka":1,"attempt":1,"type":"FAILED","name":"Failed","reason":"ValueError","retriable":true,"historyComplete":true,
     "spool":"","message":"…"}
 
-`historyComplete` false says that task runs or logs could not be delivered; `spool` says where they are. A flow that suspended itself is
-PAUSED, with `"suspension":"…"`, which of its suspensions it is, and `"resumeBy":"…"` (RFC 3339) if it waits for so long only.
+`historyComplete` false means that task runs or logs could not be delivered; `spool` says where they are. A flow that suspended itself is
+PAUSED, with `"suspension":"…"`, the name of the suspension, and `"resumeBy":"…"` (RFC 3339) if it has a deadline.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Any
 
 from mintaka_core.states import COMPLETED, State, StateType
 
-#: What four containers of a pod may write without being cut.
+#: What four containers of a pod may write without being truncated.
 LIMIT_BYTES = 3072
 _VERSION = 1
-#: Characters of what stands in the first line. Reasons that a deployment can name have at most 100 (`verdicts`, `retries.reasons`).
+#: Lengths of texts in the first line. Reasons that a deployment can name have at most 100 characters (`verdicts`, `retries.reasons`).
 _NAME_LENGTH, _REASON_LENGTH, _SUSPENSION_LENGTH = 60, 100, 200
 _SPOOL_BYTES = 600
 _ELLIPSIS = " […] "
@@ -36,7 +36,7 @@ _MEMBER = re.compile(r'[\s,]*"(\w+)"\s*:\s*')
 
 
 class ExitCode(IntEnum):
-    """What the runner's exit code means; documented in docs/exit-codes.md."""
+    """The exit codes of the runner; documented in docs/exit-codes.md."""
 
     COMPLETED = 0
     FAILED = 1
@@ -50,9 +50,9 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How one attempt of a flow run ended, in the words of its own process.
+    """How one attempt of a flow run ended, as reported by its own process.
 
-    `suspension` names the suspension that a PAUSED run waits in, `resume_by` is until when (aware; None: for ever).
+    `suspension` names the suspension that a PAUSED run waits in, `resume_by` is its deadline (aware; None: none).
     """
 
     attempt: int
@@ -78,7 +78,7 @@ class Report:
             deciding["suspension"] = storable(self.suspension)[:_SUSPENSION_LENGTH]
         if self.resume_by is not None:
             deciding["resumeBy"] = self.resume_by.astimezone(UTC).isoformat()
-        # A line break between two members: it is white space to every reader of JSON.
+        # A line break between two members: any JSON parser treats it as white space.
         first_line, spool = _json(deciding)[:-1] + ",\n", _json(_fitting(self.spool, _SPOOL_BYTES))
         frame = f'{first_line}"spool":{spool},"message":'
         room = LIMIT_BYTES - len(frame.encode()) - len('""}')
@@ -90,7 +90,7 @@ def _json(value: object) -> str:
 
 
 def _fitting(text: str, limit: int) -> str:
-    """`text` without its middle if its JSON would pass `limit` bytes; the end of a message says more than its beginning."""
+    """`text` without its middle if its JSON would exceed `limit` bytes; the end of a message says more than its beginning."""
     text = storable(text)
 
     def cut(keep: int) -> str:
@@ -106,15 +106,16 @@ def _fitting(text: str, limit: int) -> str:
 
 
 def storable(text: str) -> str:
-    """`text` without what UTF-8 or a database cannot hold: lone surrogates and NUL."""
+    """`text` without what UTF-8 or a database cannot store: unpaired surrogates and NUL."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def decode_report(text: str) -> Report | None:
     """The report in a termination message, or None if there is none or it is not one of ours.
 
-    A report that was cut after its first line is read, its message ending in an ellipsis. What a container writes is not trusted:
-    anything but a well-formed report in a terminal state (or PAUSED) is no report, and texts are freed of what could not be stored.
+    A report that was truncated after its first line is accepted, with an ellipsis at the end of its message. Container
+    output is not trusted: anything but a well-formed report in a terminal state (or PAUSED) is not a report, and characters
+    that cannot be stored are replaced.
     """
     try:
         return _report_of(_whole(text) or _cut(text))
@@ -123,7 +124,7 @@ def decode_report(text: str) -> Report | None:
 
 
 def is_cut_report(text: str) -> bool:
-    """True for the beginning of a report that was cut before its first line ended, so that it says nothing."""
+    """True for the beginning of a report that was truncated within its first line, so that it contains nothing usable."""
     return text.startswith('{"mintaka":') and decode_report(text) is None
 
 
@@ -133,7 +134,7 @@ def _report_of(data: Any) -> Report | None:
     state_type = StateType(data["type"])
     if not (state_type.is_terminal or state_type == StateType.PAUSED):
         return None
-    # Half of a surrogate pair, as Python writes it for an undecodable file name, fits into no resource.
+    # An unpaired surrogate, as Python writes it for an undecodable file name, is not valid in a resource.
     name, reason, message, spool = (storable(str(data[field])) for field in ("name", "reason", "message", "spool"))
     state = State(state_type, name, reason, message)
     suspension, resume_by = storable(str(data.get("suspension", ""))), data.get("resumeBy")
@@ -142,7 +143,7 @@ def _report_of(data: Any) -> Report | None:
 
 
 def _whole(text: str) -> Any:
-    """The text as JSON; None if it is none."""
+    """The text as JSON; None if it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -150,7 +151,7 @@ def _whole(text: str) -> Any:
 
 
 def _cut(text: str) -> Any:
-    """The members of an object whose text ends somewhere after its first line."""
+    """The members of an object whose text was truncated somewhere after its first line."""
     first_line, _, rest = text.partition("\n")
     if not first_line.endswith(","):
         return None
@@ -158,7 +159,7 @@ def _cut(text: str) -> Any:
 
 
 def _members(rest: str) -> dict[str, Any]:
-    """The members that are there in full, and as much as there is of a message."""
+    """The complete members, and as much of a message as there is."""
     members: dict[str, Any] = {}
     position = 0
     while found := _MEMBER.match(rest, position):
@@ -172,7 +173,7 @@ def _members(rest: str) -> dict[str, Any]:
 
 
 def _beginning(text: str) -> str:
-    """What a JSON string that was cut, perhaps within an escape or a character, begins with."""
+    """The beginning of a JSON string that was truncated, perhaps within an escape or a character."""
     for missing in range(_LONGEST_ESCAPE + 1):
         try:
             return f"{json.loads(text[: len(text) - missing] + '"')}".rstrip("\N{REPLACEMENT CHARACTER}") + _ELLIPSIS.rstrip()
@@ -182,5 +183,5 @@ def _beginning(text: str) -> str:
 
 
 def completed_report(attempt: int) -> Report:
-    """A plain good end."""
+    """The report of an attempt that completed normally."""
     return Report(attempt, State(COMPLETED))

@@ -20,28 +20,28 @@ from mintaka_core.states import (
 )
 from mintaka_core.transitions import Abort, Redirect, Transition, Verdict, Wait
 
-#: Why a workload crashed of which nothing says what kept it from starting.
+#: The reason of a workload that crashed without a known cause for not starting.
 PENDING_TIMEOUT = "PendingTimeout"
-#: Why a workload waits that its owner or a queue holds back: its time to start in begins when the last scheduling gate goes.
+#: The reason of a workload that its owner or a queue holds back: its time to start begins when the last scheduling gate is removed.
 SCHEDULING_GATED = "SchedulingGated"
 
 
 def fence_stale_attempts(transition: Transition) -> Verdict | None:
-    """What an older attempt says about the run no longer counts."""
+    """A proposal from an older attempt no longer counts."""
     if transition.attempt < transition.current_attempt:
         return Abort(f"attempt {transition.attempt} was replaced by attempt {transition.current_attempt}")
     return None
 
 
 def terminal_states_stay(transition: Transition) -> Verdict | None:
-    """A finished run stays finished but for an explicit rerun."""
+    """A finished run stays finished, except for an explicit rerun."""
     if transition.current and transition.current.is_terminal and not transition.explicit:
         return Abort(f"the run already ended {transition.current.name}")
     return None
 
 
 def cancelling_ends_cancelled(transition: Transition) -> Verdict | None:
-    """Whatever the end of a run that is being cancelled looks like, it is CANCELLED."""
+    """A run that is being cancelled ends CANCELLED, however its workload ends."""
     if transition.edge[0] != CANCELLING or transition.edge[1] in (CANCELLED, CANCELLING):
         return None
     if transition.proposed.is_terminal or transition.proposed.type == PAUSED:
@@ -88,7 +88,7 @@ def run_in_order(transition: Transition) -> Verdict | None:
 
 
 def time_out_pending(transition: Transition) -> Verdict | None:
-    """What did not start in time crashed for the reason that held it back, whatever its end looks like."""
+    """A run that did not start in time crashed for the reason that delayed it, however its workload ended."""
     current = transition.current
     if current is None or transition.edge not in {(PENDING, CRASHED), (PENDING, FAILED)}:
         return None
@@ -99,7 +99,7 @@ def time_out_pending(transition: Transition) -> Verdict | None:
 
 
 def time_out_running(transition: Transition) -> Verdict | None:
-    """What was stopped after its deadline TimedOut, unless it completed."""
+    """A run that was stopped after its deadline TimedOut, unless it completed."""
     if transition.edge[0] != RUNNING or transition.proposed.type not in (FAILED, CRASHED):
         return None
     if not (transition.overdue and transition.stopped):
@@ -108,7 +108,7 @@ def time_out_running(transition: Transition) -> Verdict | None:
 
 
 def suspend_what_was_stopped(transition: Transition) -> Verdict | None:
-    """A workload stopped because its owner suspended the run leaves it PAUSED, whatever its end looks like."""
+    """A run whose workload was stopped because its owner suspended it is PAUSED, however the workload ended."""
     if not (transition.suspend_requested and transition.stopped):
         return None
     if transition.edge[0] not in (PENDING, RUNNING) or transition.proposed.type not in (FAILED, CRASHED):
@@ -124,7 +124,7 @@ def retry_failed(transition: Transition) -> Verdict | None:
 
 
 def retry_what_never_ran(transition: Transition) -> Verdict | None:
-    """A workload that was turned away before any code ran is started again, at nobody's expense; not one that was asked to stop."""
+    """A workload that was rejected before any code ran is restarted outside of the two budgets; not one that was asked to stop."""
     if transition.proposed.type != CRASHED or not transition.never_ran or transition.stopped:
         return None
     return _retry(transition, NEVER_RAN, transition.rejections, "rejection")
@@ -149,7 +149,7 @@ def _retry(transition: Transition, budget: Budget, used: int, what: str) -> Verd
 
 
 def use_kept_result(transition: Transition) -> Verdict | None:
-    """PENDING → RUNNING becomes COMPLETED, named Cached, where a result is kept that is still good and none anew is asked for."""
+    """PENDING → RUNNING becomes COMPLETED, named Cached, if a valid result is cached and no refresh is requested."""
     kept = transition.kept
     if kept is None or transition.refresh or transition.edge != (PENDING, RUNNING):
         return None
@@ -161,7 +161,7 @@ def use_kept_result(transition: Transition) -> Verdict | None:
     )
 
 
-#: Which state types may follow which; a retry's way back leads through SCHEDULED.
+#: Which state types may follow which; a retry returns through SCHEDULED.
 ORDER = frozenset(
     (before, after)
     for before, afters in {

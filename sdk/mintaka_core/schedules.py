@@ -1,7 +1,8 @@
-"""When a schedule fires next: a pure function of the schedule and the instant asked from.
+"""When a schedule fires next: a pure function of the schedule and a time.
 
-Cron: see `mintaka_core.cron`. Intervals of hours, minutes and seconds are elapsed time; of whole days, wall-clock time in
-the schedule's zone, reckoned from the anchor so that nothing drifts; in a gap the offset before it is used.
+Cron: see `mintaka_core.cron`. Intervals of hours, minutes and seconds are elapsed time; intervals of whole days are
+wall-clock time in the schedule's zone, computed from the anchor so that they do not drift; in a gap the offset before it is
+used.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from mintaka_core.cron import parse_cron
 from mintaka_core.errors import InvalidSchedule
 from mintaka_core.time_zones import zone_of
 
-#: Anchor of intervals that name none.
+#: Anchor of intervals without one.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 _DAY = timedelta(days=1)
 
 
 def next_cron(expression: str, zone: str, after: datetime) -> datetime:
-    """The first instant (UTC) strictly after `after` (aware) at which `expression` fires in time zone `zone`."""
+    """The first time (UTC) strictly after `after` (aware) at which `expression` fires in time zone `zone`."""
     try:
         found = parse_cron(expression).next_time(zone_of(zone), after)
     except OverflowError:
@@ -31,11 +32,11 @@ def next_cron(expression: str, zone: str, after: datetime) -> datetime:
 
 
 def next_interval(interval: timedelta, anchor: datetime | None, zone: str, after: datetime) -> datetime:
-    """The first instant (UTC) strictly after `after` that lies a whole number of intervals from `anchor`."""
+    """The first time (UTC) strictly after `after` that is a whole number of intervals from `anchor`."""
     if interval <= timedelta(0):
         message = f"an interval must be positive, not {interval}"
         raise InvalidSchedule(message)
-    # Between two times of one zone Python reckons by the wall clock; in UTC, by what has elapsed.
+    # Between two times of one zone Python uses the wall clock; in UTC, elapsed time.
     start, after = (anchor or EPOCH).astimezone(UTC), after.astimezone(UTC)
     steps = (after - start) // interval
     try:
@@ -48,9 +49,9 @@ def next_interval(interval: timedelta, anchor: datetime | None, zone: str, after
 
 
 def _next_days(interval: timedelta, start: datetime, steps: int, after: datetime) -> datetime:
-    """Counting whole days by the wall clock; the count by elapsed time may be a day off either way."""
+    """Count whole days by the wall clock; the count by elapsed time may be a day off either way."""
     for step in range(steps - 1, steps + 4):
-        # Arithmetic on an aware local time keeps the wall clock; the offset before a gap is used in it (fold=0).
+        # Arithmetic on an aware local time keeps the wall clock; in a gap the offset before it is used (fold=0).
         instant = (start + step * interval).astimezone(UTC)
         if instant > after:
             return instant

@@ -1,9 +1,9 @@
-"""Which parts of a JSON Schema (2020-12, and the older words for the same) speak of one place of a value, and whether it is secret.
+"""Finds the parts of a JSON Schema (2020-12, and older equivalents) that apply to one place of a value, and whether it is secret.
 
 A place is secret if any subschema that may apply to it has `format: password` or `writeOnly: true`. "May apply" is wider
-than validation: every branch of anyOf, oneOf, if and dependentSchemas counts, and so do patterns that cannot be matched in linear
-time. Schemas are users' own and may be hostile: references in circles end, references that lead nowhere make a place
-secret, nothing is fetched, and the work is bounded (`Exhausted`).
+than validation: every branch of anyOf, oneOf, if and dependentSchemas counts, and so do patterns that cannot be matched in
+linear time. Schemas come from users and may be hostile: circular references end, dangling references make a place secret,
+nothing is fetched, and the work is bounded (`Exhausted`).
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from mintaka_core.patterns import matcher_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: How many subschemas are read, and members asked for, before a walk gives up: some 50 ms.
+#: The maximum number of subschemas and members visited in one walk: some 50 ms.
 STEPS_LIMIT = 30_000
-#: How many parts a schema may have; the largest resource holds fewer.
+#: The maximum number of parts of a schema; the largest resource has fewer.
 _PARTS_LIMIT = 200_000
-#: How many places are remembered from one walk to the next.
+#: The maximum number of places cached from one walk to the next.
 _REMEMBERED = 4096
 
 _LISTS = ("allOf", "anyOf", "oneOf")
 _ALTERNATIVES = ("if", "then", "else")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _OTHERWISE = ("additionalProperties", "unevaluatedProperties")
-#: Of the items of a list after those that are described one by one.
+#: For the items of a list after those that are described one by one.
 _REST = ("items", "additionalItems", "unevaluatedItems")
 _DIGITS = 9
 _CHARACTERS_A_STEP = 16
-#: What it costs to compile a pattern.
+#: The cost of compiling a pattern.
 _COMPILING_STEPS = 500
-#: A text, with a backslash before what is not a letter or digit, and anchors.
+#: A literal text, with a backslash before each character other than letters and digits, and anchors.
 _PLAIN_PATTERN = re.compile(r"(\^?)((?:[^\\^$.|?*+()\[\]{}]|\\[^a-zA-Z0-9])*)(\$?|\.\*\$?)")
 
 
 class Exhausted(MintakaError):
-    """A schema or a value is too large to be walked through; whatever it says has to be taken for secret."""
+    """A schema or a value is too large to be walked; everything in it has to be treated as secret."""
 
 
 @dataclass(slots=True)
 class Place:
-    """One place of a value: `schemas` are the subschemas that speak of it, references followed and branches included."""
+    """One place of a value: `schemas` are the subschemas that apply to it, with references resolved and branches included."""
 
     secret: bool
     schemas: list[dict[str, Any]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class SchemaPlaces:
         self._steps = 0
 
     def may_be_secret(self) -> bool:
-        """Whether any part of the schema is marked or leads to what is not known; False spares all walks. May raise Exhausted."""
+        """Whether any part of the schema is marked or has an unknown reference; False makes walks unnecessary. May raise Exhausted."""
         return any(_is_marked(node) or self._leads_astray(node) for node in _nodes(self._schema))
 
     def begin(self) -> Place:
@@ -74,7 +74,7 @@ class SchemaPlaces:
         return self._place([self._schema])
 
     def count(self, steps: int = 1) -> None:
-        """Take `steps` off the work that is allowed; raises Exhausted."""
+        """Count `steps` against the limit; raises Exhausted."""
         self._steps += steps
         if self._steps > STEPS_LIMIT:
             raise Exhausted
@@ -108,7 +108,7 @@ class SchemaPlaces:
         return self._place([schema])
 
     def within(self, place: Place) -> Iterator[Place]:
-        """`place` and every place below it that the schema tells from others, each once."""
+        """`place` and every distinct place below it in the schema, each once."""
         waiting, met = [place], set[int]()
         while waiting:
             current = waiting.pop()
@@ -132,7 +132,7 @@ class SchemaPlaces:
         ]
 
     def _may_match(self, pattern: str, name: str) -> bool:
-        """Whether `pattern` matches `name`; one that takes more than linear time may match anything."""
+        """Whether `pattern` matches `name`; a pattern that takes more than linear time may match anything."""
         if (plainly := _matches_plainly(pattern, name)) is not None:
             return plainly
         if pattern not in self._matchers:
@@ -149,7 +149,7 @@ class SchemaPlaces:
         return self._known[key]
 
     def _expanded(self, schemas: list[Any]) -> Place:
-        """The schemas with all that they refer to or are made of, each once."""
+        """The schemas with all their references and branches, each once."""
         place, waiting, met = Place(secret=False), list(schemas), set[int]()
         while waiting:
             self.count()
@@ -170,11 +170,11 @@ class SchemaPlaces:
         return place
 
     def _leads_astray(self, schema: dict[str, Any]) -> bool:
-        """Whether a reference of this subschema leads to nothing that is known."""
+        """Whether a reference of this subschema has no known target."""
         return any(keyword in schema and not self._targets(schema[keyword]) for keyword in _REFERENCES)
 
     def _targets(self, reference: Any) -> list[Any]:
-        """What a reference may mean; empty if that is not in this schema."""
+        """The possible targets of a reference; empty if there are none in this schema."""
         if not isinstance(reference, str):
             return []
         self.count(1 + len(reference) // _CHARACTERS_A_STEP)
@@ -189,7 +189,7 @@ class SchemaPlaces:
 
 
 def _is_marked(schema: Any) -> bool:
-    """Whether the schema itself says that its value is secret."""
+    """Whether the schema itself marks its value as secret."""
     return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("format") == "password")
 
 
@@ -209,7 +209,7 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def _named_schemas(schema: Any) -> dict[str, list[Any]]:
-    """Subschemas by `$id` and, with a # before them, by anchor."""
+    """Subschemas by `$id` and, prefixed with #, by anchor."""
     named: dict[str, list[Any]] = {}
     for node in _nodes(schema):
         for keyword, prefix in (("$id", ""), ("$anchor", "#"), ("$dynamicAnchor", "#")):
@@ -219,7 +219,7 @@ def _named_schemas(schema: Any) -> dict[str, list[Any]]:
 
 
 def _pointed_at(node: Any, pointer: str) -> Any:
-    """What a JSON pointer (RFC 6901) leads to; None if there is nothing."""
+    """The target of a JSON pointer (RFC 6901); None if there is none."""
     for part in unquote(pointer).split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(node, dict):
@@ -232,7 +232,7 @@ def _pointed_at(node: Any, pointer: str) -> Any:
 
 
 def _first_items(schema: dict[str, Any]) -> list[Any]:
-    """The subschemas of the first items, one for each: `prefixItems`, or as it was before 2020, a list of `items`."""
+    """The subschemas of the first items, one for each: `prefixItems` or, before 2020, a list of `items`."""
     for keyword in ("prefixItems", "items"):
         if isinstance(schema.get(keyword), list):
             return list(schema[keyword])
@@ -245,7 +245,7 @@ def _table(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
 
 
 def _matches_plainly(pattern: str, name: str) -> bool | None:
-    """Whether `pattern`, if it is a text with anchors, matches `name`; None if it is more than that."""
+    """Whether `pattern`, if it is a literal text with anchors, matches `name`; None if it is more than that."""
     plain = _PLAIN_PATTERN.fullmatch(pattern)
     if plain is None:
         return None

@@ -1,7 +1,7 @@
-"""Secrets in parameters: what a schema marks `format: password` or `writeOnly: true` is shown and stored as stars.
+"""Secrets in parameters: values that a schema marks `format: password` or `writeOnly: true` are shown and stored as stars.
 
-The FlowRun and FlowDeployment themselves, and the pods made of them, hold the values; nothing that shows or copies them
-may. If it cannot be told what is secret, because there is no schema or it cannot be walked through in bounded time,
+The FlowRun and FlowDeployment themselves, and the pods made of them, contain the values; nothing that shows or copies them
+may. If it cannot be determined what is secret, because there is no schema or it cannot be walked in bounded time,
 everything is.
 """
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 MASK = "********"
 
-#: Nothing that a resource may hold is deeper; what is, is masked without looking further.
+#: Nothing in a valid resource is deeper; deeper values are masked without further inspection.
 _DEPTH = 200
-#: Texts of so many characters do not stand in other words by chance.
+#: Texts of this length are not parts of other words by chance.
 _LONG = 4
 #: Keywords of a schema that hold a value, lists of values, and subschemas by name.
 _VALUES, _LISTS_OF_VALUES = ("default", "const"), ("examples", "enum")
-#: Keywords that say what a value is, and those on which validators quote names of members alone.
+#: Keywords that contain the value, and those for which validators only quote names of members.
 _SAYING = frozenset({"const", "enum"})
 _QUOTING_NAMES = frozenset({"additionalProperties", "unevaluatedProperties", "dependentRequired"})
 _TABLES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
 
 
 class SecretParameters:
-    """Which of the parameters that obey a JSON Schema are secret; false if none are."""
+    """Which of the parameters described by a JSON Schema are secret; false if none are."""
 
     def __init__(self, schema: Any) -> None:
-        """`schema` may be anything a user writes, wrong or hostile; None says nothing of any parameter."""
+        """`schema` may be anything a user writes, invalid or hostile; None marks nothing as secret."""
         self._schema = schema
         self._places: SchemaPlaces | None = None
         try:
@@ -49,7 +49,7 @@ class SecretParameters:
         return self._any
 
     def masked(self, parameters: Any) -> Any:
-        """`parameters` with `MASK` in place of what is secret; null stays null. What is given is not changed."""
+        """A copy of `parameters` with secrets replaced by `MASK`; null stays null."""
         if not self._any:
             return parameters
         places = self._places
@@ -61,7 +61,7 @@ class SecretParameters:
             return _fully_masked(parameters)
 
     def masked_schema(self) -> Any:
-        """The schema without default, examples, const and enum of what is secret; those that contain secrets are masked."""
+        """The schema without default, examples, const and enum of secrets; values that contain secrets are masked."""
         if not self._any:
             return self._schema
         try:
@@ -70,11 +70,11 @@ class SecretParameters:
             return _cleaned(self._schema, None, 0)
 
     def conceals(self, parameters: Any, path: Sequence[str | int]) -> bool:
-        """Whether the value at `path` is secret, lies in a secret or contains one, so that no message may quote it."""
+        """Whether the value at `path` is secret, part of a secret or contains one, so that no message may quote it."""
         return self._any and _differs(*_at(path, parameters, self.masked(parameters)))
 
     def may_conceal(self, name: str) -> bool:
-        """Whether the parameter `name` is secret or may hold a secret, whatever its value."""
+        """Whether the parameter `name` is secret or may contain a secret, whatever its value."""
         if not self._any or self._places is None:
             return self._any
         try:
@@ -84,9 +84,9 @@ class SecretParameters:
             return True
 
     def violation(self, parameters: Any, path: Sequence[str | int], keyword: str, expected: Any, message: str) -> str:
-        """What to say of the value at `path`, which does not obey the schema's `keyword`, of which it is not as `expected`.
+        """The message about the value at `path`, which is not as `expected` by the schema's `keyword`.
 
-        That is a validator's `message`, which quotes the value, if that may be.
+        It is the validator's `message`, which quotes the value, if that is allowed.
         """
         if not self._any:
             return message
@@ -96,26 +96,26 @@ class SecretParameters:
         return f"a value that is secret does not obey {keyword} {_told(keyword, expected)}".rstrip()
 
     def fault_of_schema(self, path: Sequence[str | int], keyword: str, message: str) -> str:
-        """What to say of the part of the schema at `path` that is wrong: `message`, which quotes it, if that may be."""
+        """The message about the part of the schema at `path` that is wrong: `message`, which quotes it, if that is allowed."""
         if self._any and _differs(*_at(path, self._schema, self.masked_schema())):
             return f"what holds a secret does not obey {keyword} of the meta-schema"
         return message
 
     def redacted(self, text: str, parameters: Any) -> str:
-        """`text` with `MASK` in place of each secret of `parameters`, as it is, as JSON and as Python write it."""
+        """`text` with each secret of `parameters` replaced by `MASK`: in plain, JSON and Python notation."""
         if not self._any:
             return text
         secrets = {form for value in _hidden(parameters, self.masked(parameters), 0) for form in _forms(value)}
         for secret in sorted(secrets, key=len, reverse=True):
-            # A short one is only replaced where it stands alone: `1` is in many numbers.
+            # A short one is only replaced if it stands alone: `1` is in many numbers.
             text = text.replace(secret, MASK) if len(secret) >= _LONG else re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
         return text
 
 
-#: In the place of a schema that is not known: every parameter is secret.
+#: Replaces an unknown schema: every parameter is secret.
 UNKNOWN_SCHEMA = {"additionalProperties": {"writeOnly": True}}
 UNKNOWN = SecretParameters(UNKNOWN_SCHEMA)
-#: Of parameters without a schema, or with one that marks nothing.
+#: For parameters without a schema, or with one that marks nothing.
 NO_SECRETS = SecretParameters(None)
 
 
@@ -133,7 +133,7 @@ def masked_template(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_deployment(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The FlowDeployment `document` without its secrets, kubectl's copy of it included."""
+    """The FlowDeployment `document` without its secrets, including those in kubectl's copy of it."""
     spec = document.get("spec")
     if not isinstance(spec, dict) or not SecretParameters(spec.get("parameterSchema")):
         return dict(document)
@@ -141,7 +141,7 @@ def masked_deployment(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_run(document: Mapping[str, Any], secrets: SecretParameters) -> dict[str, Any]:
-    """The FlowRun `document` without its secrets; `secrets` are its deployment's (an inline template brings its own)."""
+    """The FlowRun `document` without its secrets; `secrets` are its deployment's (an inline template has its own)."""
     spec = document.get("spec")
     if not isinstance(spec, dict):
         return dict(document)
@@ -153,7 +153,7 @@ def masked_run(document: Mapping[str, Any], secrets: SecretParameters) -> dict[s
 
 
 def _without_copy(document: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` without the manifest that `kubectl apply` keeps in an annotation."""
+    """`document` without the manifest that `kubectl apply` stores in an annotation."""
     metadata = document.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if not isinstance(metadata, dict) or not isinstance(annotations, dict):
@@ -175,12 +175,12 @@ def _fully_masked(parameters: Any) -> Any:
     return None if parameters is None else MASK
 
 
-#: In the place of what is not there.
+#: Stands for a missing value.
 _NOTHING = object()
 
 
 def _at(path: Sequence[str | int], value: Any, shown: Any) -> tuple[Any, Any]:
-    """What is at `path` of two values; `_NOTHING` if there is nothing in one of them."""
+    """The values at `path` in both; `_NOTHING` if it is missing in one of them."""
     for key in path:
         try:
             value, shown = value[key], shown[key]
@@ -213,7 +213,7 @@ def _masked(places: SchemaPlaces, place: Place, value: Any, depth: int) -> Any:
 
 
 class _Cleaning:
-    """The places that each part of a schema speaks of, for cleaning it of their values."""
+    """The places that each part of a schema applies to, for removing their values from it."""
 
     def __init__(self, places: SchemaPlaces) -> None:
         self._places = places
@@ -223,17 +223,17 @@ class _Cleaning:
                 self._by_node.setdefault(id(schema), []).append(place)
 
     def within(self, schema: dict[str, Any]) -> _Cleaning | None:
-        """The same for what is in `schema`; None if all of it is secret."""
+        """The same for the content of `schema`; None if all of it is secret."""
         return None if any(place.secret for place in self._of(schema)) else self
 
     def masked(self, schema: dict[str, Any], value: Any) -> Any:
-        """A value that stands in `schema`."""
+        """Mask a value inside `schema`."""
         for place in self._of(schema):
             value = _masked(self._places, place, value, 0)
         return value
 
     def _of(self, schema: dict[str, Any]) -> list[Place]:
-        # What nothing refers to is a place of its own.
+        # A part without references to it is a place of its own.
         return self._by_node.get(id(schema)) or [self._places.of(schema)]
 
 
@@ -260,7 +260,7 @@ def _cleaned(schema: Any, cleaning: _Cleaning | None, depth: int) -> Any:
 
 
 def _hidden(value: Any, shown: Any, depth: int) -> Iterator[Any]:
-    """The values without members that `shown`, which is `value` masked, does not show."""
+    """The scalar values that are hidden in `shown`, the masked form of `value`."""
     if depth > _DEPTH or value is shown:
         return
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
 """States of flow runs and task runs: Orion's types and names.
 
-A state has a *type* (what the orchestrator acts on) and a *name* (what a person reads, finer than the type). Types are
-few and closed; names are open: a flow may return a COMPLETED state named "Skipped".
+A state has a *type* (what the orchestrator acts on) and a *name* (what a person reads, finer than the type). Types are few
+and closed; names are open: a flow may return a COMPLETED state named "Skipped".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class StateType(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True where no further state follows but by an explicit retry or rerun."""
+        """True if no further state follows, except by an explicit retry or rerun."""
         return self in TERMINAL
 
 
@@ -42,17 +42,17 @@ CANCELLED = StateType.CANCELLED
 
 TERMINAL = frozenset({COMPLETED, FAILED, CRASHED, CANCELLED})
 
-#: The name a state has when nobody gave it a finer one.
+#: The name of a state without a finer one.
 DEFAULT_NAMES = {state_type: state_type.value.capitalize() for state_type in StateType}
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a run is in: type, name, and why.
+    """The state of a run: type, name, and why.
 
-    `reason` is one CamelCase word that programs compare (`OOMKilled`); `message` is a sentence for people. `time` is
-    when the state began (aware, UTC), None while it is only proposed. `scheduled_time` is when a SCHEDULED state is due;
-    None means at once.
+    `reason` is one CamelCase word that programs compare (`OOMKilled`); `message` is a sentence for people. `time` is when
+    the state began (aware, UTC), None while it is only proposed. `scheduled_time` is when a SCHEDULED state is due; None
+    means at once.
     """
 
     type: StateType
@@ -68,7 +68,7 @@ class State:
 
     @property
     def is_terminal(self) -> bool:
-        """True where the run is over."""
+        """True if the run is over."""
         return self.type in TERMINAL
 
     def at(self, time: datetime) -> State:
@@ -77,28 +77,28 @@ class State:
 
 
 def scheduled(due: datetime | None = None, *, name: str = "Scheduled", reason: str = "", message: str = "") -> State:
-    """To be run at `due`, or as soon as possible when None."""
+    """A state due at `due`, or as soon as possible if None."""
     return State(SCHEDULED, name, reason, message, scheduled_time=due)
 
 
 def awaiting_retry(due: datetime, *, reason: str, message: str = "") -> State:
-    """To be run again at `due`; `reason` is that of the failure or crash behind it."""
+    """A state for a retry due at `due`; `reason` is that of the failure or crash."""
     return State(SCHEDULED, "AwaitingRetry", reason, message, scheduled_time=due)
 
 
 def suspended(message: str = "") -> State:
-    """Held back by its owner; nothing runs, and it can be resumed."""
+    """Suspended by its owner; nothing runs, and it can be resumed."""
     return State(PAUSED, "Suspended", "Suspended", message)
 
 
 #: The reason of the condition Suspended of a run whose workload is being stopped for spec.suspend.
 SUSPENDING = "Suspending"
-#: The reason of a run that its own code suspended; only a rerun lets it go on.
+#: The reason of a run that its own code suspended; only a rerun continues it.
 SUSPENDED_ITSELF = "SuspendedItself"
 
 
 def suspended_itself(message: str = "") -> State:
-    """Its code asked to be stopped until somebody resumes it; nothing runs."""
+    """Suspended by its own code until it is resumed; nothing runs."""
     return State(PAUSED, "Suspended", SUSPENDED_ITSELF, message)
 
 

@@ -1,6 +1,6 @@
-"""Why the process of an attempt was asked to stop, as far as the run itself says: SIGTERM does not.
+"""Why the process of an attempt was asked to stop, as far as the run itself shows: SIGTERM carries no reason.
 
-What the run says nothing about comes from outside: its node was drained or shut down, its pod evicted, preempted or deleted.
+Other reasons come from outside: the node was drained or shut down, the pod evicted, preempted or deleted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """Why an attempt is stopped. OUTSIDE: for nothing that the run says."""
+    """Why an attempt is stopped. OUTSIDE: for a reason that the run does not state."""
 
     CANCELLED = "Cancelled"
     SUSPENDED = "Suspended"
@@ -28,7 +28,7 @@ class StopReason(StrEnum):
 
 
 def stop_reason(run: FlowRun, attempt: int, now: datetime) -> StopReason:
-    """Why `attempt` of `run` may have been asked to stop at `now`; what outranks the others first, as in the policy."""
+    """Why `attempt` of `run` may have been asked to stop at `now`; in order of precedence, as in the policy."""
     status = run.status
     state = status.state
     if run.spec.cancel or run.metadata.deletion_timestamp is not None or (state and state.type in (CANCELLING, CANCELLED)):

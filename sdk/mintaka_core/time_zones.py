@@ -1,4 +1,4 @@
-"""Time zones by their names in the tz database, what was probably meant by another name, and what is easily mistaken."""
+"""Time zones by their names in the tz database, suggestions for misspelled names, and warnings about misleading ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from mintaka_core.errors import InvalidSchedule
 
-#: Names of the database that say nothing of a place: the zone of the machine, and what is there until one is chosen.
+#: Names in the database that stand for no place: the machine's zone, and the placeholder until one is chosen.
 _NO_PLACES = frozenset({"localtime", "posixrules", "Factory"})
-#: Abbreviations that people write, by the places that are meant most often.
+#: Common abbreviations, with the places that are meant most often.
 _MEANT = {
     "EDT": "America/New_York", "CST": "America/Chicago", "CDT": "America/Chicago", "MDT": "America/Denver", "PST": "America/Los_Angeles",
     "PDT": "America/Los_Angeles", "AKST": "America/Anchorage", "AKDT": "America/Anchorage", "AST": "America/Halifax", "ADT": "America/Halifax",
@@ -21,16 +21,16 @@ _MEANT = {
     "JST": "Asia/Tokyo", "KST": "Asia/Seoul", "AWST": "Australia/Perth", "ACST": "Australia/Adelaide", "AEST": "Australia/Sydney",
     "AEDT": "Australia/Sydney", "NZST": "Pacific/Auckland", "NZDT": "Pacific/Auckland", "Z": "UTC",
 }  # fmt: skip
-#: Names of the database that stay at one offset where the clocks of the place they remind of do not.
+#: Names in the database with a fixed offset, although the clocks of the place they suggest change.
 _FIXED = {"EST": "America/New_York", "MST": "America/Denver"}
 _OFFSET = re.compile(r"(?:UTC|GMT|Z)?([+-])0?([0-9]{1,2})(?:00)?", re.IGNORECASE)
 _ETC = re.compile(r"Etc/GMT([+-])([0-9]+)")
-#: How alike names must be to be taken for each other (difflib's measure).
+#: The similarity from which a name is suggested (difflib's measure).
 _ALIKE = 0.8
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The zone called `name`; raises InvalidSchedule, with what was probably meant."""
+    """The zone named `name`; raises InvalidSchedule with a suggestion."""
     if name not in _NO_PLACES:
         try:
             return ZoneInfo(name)
@@ -46,7 +46,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def advice(name: str) -> str:
-    """What many do not expect of the zone called `name`, in a sentence; "" if there is nothing to say."""
+    """A sentence about the unexpected behaviour of the zone named `name`; "" if there is none."""
     if name in _FIXED:
         return f"{name} has no summer time: {_FIXED[name]} is the zone whose clocks change."
     if (etc := _ETC.fullmatch(name)) is not None and etc[2] != "0":
@@ -57,7 +57,7 @@ def advice(name: str) -> str:
 
 @lru_cache(maxsize=256)
 def suggestion(name: str) -> str:
-    """The name of the tz database that was probably meant by `name`; "" if nothing comes near."""
+    """The name in the tz database that was probably meant by `name`; "" if none is similar."""
     if name.upper() in _MEANT:
         return _MEANT[name.upper()]
     names = _by_spelling()

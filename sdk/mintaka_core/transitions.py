@@ -1,8 +1,8 @@
 """Deciding a transition: an ordered list of pure rules is the whole specification.
 
-A *rule* looks at one proposed transition and returns a verdict or None for "nothing to say". A *policy* is an ordered
-tuple of rules. `decide` asks them in order; a Redirect changes the proposed state and the rules after it see the new
-one; a Wait or an Abort ends the asking. Whatever a rule said is kept in the trail, so each decision can be explained.
+A *rule* takes one proposed transition and returns a verdict, or None for no objection. A *policy* is an ordered tuple of
+rules. `decide` evaluates them in order; a Redirect changes the proposed state for the following rules; a Wait or an Abort
+ends the evaluation. All verdicts are stored in the trail, so that each decision can be explained.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KeptResult:
-    """A result kept from an earlier run: its `key`, when it was `created` and until when it is good (None: for ever)."""
+    """A cached result of an earlier run: its `key`, when it was `created` and when it expires (None: never)."""
 
     key: str
     created: datetime
@@ -33,10 +33,10 @@ class Transition:
     """A proposed change of state, with every fact a rule may need.
 
     `attempt` is the attempt that proposes, `current_attempt` the one the run is in. `failures` and `crashes` count the
-    retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is
-    when the current state times out, `ended_time` when the workload ended (None: now). `stopped` says that somebody asked
-    the workload to stop before it ended. `kept` is a result that could stand in for the run (None: there is none),
-    `refresh` asks for a new one all the same. `jitter` in [0, 1) is drawn by the caller.
+    retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is when
+    the current state times out, `ended_time` when the workload ended (None: now). `stopped` means that the workload was
+    asked to stop before it ended. `kept` is a cached result that could replace the run (None: there is none), `refresh`
+    requests a new one nevertheless. `jitter` in [0, 1) is drawn by the caller.
     """
 
     current: State | None
@@ -62,7 +62,7 @@ class Transition:
 
     @property
     def overdue(self) -> bool:
-        """True where the current state had passed its deadline when the workload ended, by its node's clock."""
+        """True if the current state had passed its deadline when the workload ended, by its node's clock."""
         if self.deadline is None:
             return False
         return (self.ended_time or self.now) + CLOCK_TOLERANCE >= self.deadline
@@ -75,7 +75,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The run goes into another state than the proposed one."""
+    """The run enters another state than the proposed one."""
 
     state: State
     reason: str
@@ -83,7 +83,7 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The proposal is good but early: propose it again at `until`."""
+    """The proposal is valid but early: propose it again at `until`."""
 
     until: datetime
     reason: str
@@ -103,7 +103,7 @@ type Policy = tuple[Rule, ...]
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one rule said about one proposal."""
+    """The verdict of one rule on one proposal."""
 
     rule: str
     verdict: Verdict
@@ -111,7 +111,7 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of asking a policy: the state to enter (None: stay), when to ask again, and the trail that led there."""
+    """The outcome of a policy: the state to enter (None: stay), when to propose again, and the trail that led there."""
 
     transition: Transition
     state: State | None
@@ -120,18 +120,18 @@ class Decision:
 
     @property
     def accepted(self) -> bool:
-        """True where the run enters a state, be it another than the proposed one."""
+        """True if the run enters a state, even if it is not the proposed one."""
         return self.state is not None
 
     @property
     def expires_kept_result(self) -> bool:
-        """True where a run leaves a terminal state: what it came to no longer stands, nor does the result kept of it."""
+        """True if a run leaves a terminal state: its outcome is no longer valid, nor is its cached result."""
         current = self.transition.current
         return self.accepted and current is not None and current.is_terminal
 
     @property
     def rule(self) -> str:
-        """The rule that decided, or "" where every rule let the proposal pass."""
+        """The rule that decided, or "" if every rule let the proposal pass."""
         return self.trail[-1].rule if self.trail else ""
 
     @property
@@ -146,7 +146,7 @@ class Decision:
 
 
 def decide(policy: Policy, transition: Transition) -> Decision:
-    """Ask each rule of `policy` in order about `transition`; the time of the entered state is `transition.now`."""
+    """Evaluate each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`."""
     trail: list[Opinion] = []
     asked = transition
     for rule in policy:

@@ -1,7 +1,7 @@
-"""What is seen of the thing that runs one attempt, be it a pod or a local process.
+"""The observed workload that runs one attempt: a pod or a local process.
 
-The reconciler reads only this, so operator and local mode share it. Whoever observes a pod or a process has already
-judged how it ended (`end`), because only there its signs can be read.
+The reconciler reads only this, so the operator and the local mode share it. The observer of a pod or process has already
+determined how it ended (`end`), because only the observer can read the signs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mintaka_core.states import State, StateType
 
 
 class Phase(StrEnum):
-    """PENDING: none of the user's code ran yet. RUNNING: it does. ENDED: it never will again."""
+    """PENDING: none of the user's code has run yet. RUNNING: it is running. ENDED: it will never run again."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -23,9 +23,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StartIssue:
-    """Why a workload does not start. `patience` is how long it may last before the attempt counts as crashed; None:
-    the deployment's pendingTimeoutSeconds alone decides. `intended`: it is meant to wait, so the time it may take to start does not
-    pass meanwhile.
+    """Why a workload does not start. `patience` is how long it may last before the attempt counts as crashed; None: only
+    the deployment's pendingTimeoutSeconds applies. `intended`: it is meant to wait, so its time to start does not elapse
+    meanwhile.
     """
 
     reason: str
@@ -38,14 +38,15 @@ class StartIssue:
 class Workload:
     """One attempt's pod or process.
 
-    `alive` is False once nothing of it can run any more. `stopping_time` is when the time is over that it was
-    given to stop, by us or by others (None: it was not asked to stop). `end` is the state its end amounts to (None while it
-    runs); `retriable` False if trying again cannot help; `never_ran` True if it was rejected before any code ran.
-    `history_complete` is what its own report said of its task runs (None: it left none), `spool` the place of the rest.
-    `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` until when that may last (None: for ever).
-    `held`: it cannot go before its hold is taken off, which must not happen before its end is recorded. `deleted`: its deletion was
-    requested. `ended_unasked`: it had ended before anybody asked it to stop. `reports`: its process is to leave a report of its
-    own. `node` is what it runs on, "" before that is decided; `container` is the container whose log is the flow's, "" for a process.
+    `alive` is False once nothing of it can run any more. `stopping_time` is the end of the grace period it was given to
+    stop, by us or by others (None: it was not asked to stop). `end` is the state that its end results in (None while it
+    runs); `retriable` is False if a retry cannot help; `never_ran` is True if it was rejected before any code ran.
+    `history_complete` is its own report's statement about its task runs (None: there is no report), `spool` the location of
+    the rest. `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` is its deadline (None:
+    none). `held`: it has our finalizer, which must not be removed before its end is recorded. `deleted`: its deletion was
+    requested. `ended_unasked`: it had ended before it was asked to stop. `reports`: its process is expected to leave a
+    report. `node` is the node it runs on, "" before that is decided; `container` is the container whose log is the flow's,
+    "" for a process.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Workload:
 
 
 class CreateErrorKind(StrEnum):
-    """How a refusal may pass. LASTING: by nothing but a change of the run's own resources, within its patience. CAPACITY: when
+    """When a refusal may pass. LASTING: only by a change of the run's own resources, within its patience. CAPACITY: when
     something else happens, such as the end of another workload or a change of a quota. TRANSIENT: by itself, soon.
     """
 
@@ -88,9 +89,9 @@ class CreateErrorKind(StrEnum):
 class CreateError:
     """Why no workload can be created for a run that is due.
 
-    `patience` is how long that may last before the run ends in `verdict`: zero for what nothing will mend, None for what
-    is worth trying for ever (a quota that others will free). `retry_after` is how many seconds the refusing side asks to wait
-    (None: it does not say), `retry_time` when the controller tries again (None: after the usual wait).
+    `patience` is how long that may last before the run ends in `verdict`: zero if nothing can fix it, None if retrying
+    forever makes sense (a quota that others will free). `retry_after` is how many seconds the refusing side asks to wait
+    (None: not given), `retry_time` when the controller tries again (None: after the usual wait).
     """
 
     reason: str

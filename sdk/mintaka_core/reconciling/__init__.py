@@ -1,1 +1,1 @@
-"""Level-triggered reconciling: `(what is seen, now) -> what to do`, pure and repeatable."""
+"""Level-triggered reconciling: `(observation, now) -> plan`, pure and repeatable."""

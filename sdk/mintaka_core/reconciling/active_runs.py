@@ -1,6 +1,6 @@
-"""Runs whose workload exists: the run does as its workload does, within its owner's wishes and the clock.
+"""Runs whose workload exists: the run follows its workload, within its owner's intents and its deadlines.
 
-Each step is given the pass and returns True where it moved the run on.
+Each step gets the pass and returns True if it changed the run's state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def follow(going: Pass, state: State) -> bool:
-    """PENDING or RUNNING: do as the workload does, and mind the owner's wish and the clock."""
+    """PENDING or RUNNING: follow the workload, the owner's intent and the deadlines."""
     workload = going.workload
     if workload is None:
         gone = State(CRASHED, reason="PodDisappeared", message=f"pod {going.ledger.status.pod_name} does not exist any more")
@@ -56,7 +56,7 @@ def _watch_clock(going: Pass, state: State, workload: Workload, deadline: dateti
         going.stop(workload, "it ran longer than timeoutSeconds")
     else:
         if not state.reason and workload.stopping_time is None:
-            # The reason is on record before it is stopped: it may still start, and is not taken for deleted then.
+            # The reason is recorded before the stop: the workload may still start, and must not look as if it was deleted.
             going.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
             going.ledger.update(next_time=deadline)
         going.stop(workload, "it did not start in time")
@@ -71,7 +71,7 @@ def _given_up(going: Pass, state: State, workload: Workload) -> bool:
 
 
 def _suspend(going: Pass, workload: Workload) -> bool:
-    """It is on record before it is done: the wish may be taken back while the workload is still stopping."""
+    """The suspension is recorded before the stop: spec.suspend may be reset while the workload is still stopping."""
     if not going.ledger.suspending:
         going.ledger.start_suspending()
     going.stop(workload, "spec.suspend was set")
@@ -79,7 +79,7 @@ def _suspend(going: Pass, workload: Workload) -> bool:
 
 
 def _lost(going: Pass, workload: Workload) -> bool:
-    """Told to stop, by us or by others, and still not ended long after: its node is gone."""
+    """Asked to stop, by us or by others, and still not ended long after: its node is gone."""
     if workload.stopping_time is None:
         return False
     going.stop(workload, "it was told to stop")
@@ -90,8 +90,8 @@ def _lost(going: Pass, workload: Workload) -> bool:
 
 
 def _running(going: Pass, state: State, workload: Workload) -> bool:
-    """It runs, and its deadline counts from a moment that our own clock has seen: that of a node may be hours off."""
-    # What became PENDING in this very pass was adopted: it has been so since its workload was created.
+    """It runs. Its deadline is computed from a time on our own clock: a node's clock may be hours off."""
+    # If it became PENDING in this very pass, it was adopted: it has been PENDING since its workload was created.
     pending_since = state.time if state.time and state.time < going.now else workload.created_time
     started = min(max(workload.started_time or workload.ended_time or going.now, pending_since), going.now)
     if not going.ledger.propose(State(RUNNING, time=started)).accepted:
@@ -101,19 +101,19 @@ def _running(going: Pass, state: State, workload: Workload) -> bool:
 
 
 def _run_deadline(going: Pass, started: datetime) -> datetime | None:
-    """Until when the attempt may run; None: for ever, or what to run is not known at present."""
+    """When the attempt must end; None: never, or the template is not known at present."""
     timeout = going.seen.template.timeout_seconds if going.seen.template else None
     return started + timedelta(seconds=timeout) if timeout else None
 
 
 def _record_start_issue(going: Pass, state: State, workload: Workload) -> bool:
-    """Write down why it does not start, once per reason, and how long that may last."""
+    """Record why it does not start, once per reason, and how long that may last."""
     start_issue = workload.start_issue
     reason = start_issue.reason if start_issue else ""
     if reason == state.reason or (not reason and state.reason == PENDING_TIMEOUT):
         return False
     if state.reason and workload.stopping_time is not None:
-        return False  # why it was stopped is known; what befalls it on its way out is not
+        return False  # why it was stopped is known; later events while it stops do not matter
     deadline = _start_deadline(going, workload)
     accepted = going.ledger.propose(State(PENDING, reason=reason, message=start_issue.message if start_issue else "")).accepted
     going.ledger.update(next_time=deadline)
@@ -121,7 +121,7 @@ def _record_start_issue(going: Pass, state: State, workload: Workload) -> bool:
 
 
 def _start_deadline(going: Pass, workload: Workload) -> datetime | None:
-    """Until when it has to start; None while it is meant to wait."""
+    """When it must have started; None while it is meant to wait."""
     issue = workload.start_issue
     if issue and issue.intended:
         return None
@@ -130,7 +130,7 @@ def _start_deadline(going: Pass, workload: Workload) -> datetime | None:
 
 
 def _released_time(going: Pass, workload: Workload) -> datetime:
-    """When its time to start in began: when the last scheduling gate went, else at its creation."""
+    """The beginning of its time to start: when the last scheduling gate was removed, else its creation."""
     records = [record for record in going.ledger.status.transitions if record.attempt == workload.attempt]
     gated = [index for index, record in enumerate(records) if record.reason == SCHEDULING_GATED]
     if not gated:
@@ -140,7 +140,7 @@ def _released_time(going: Pass, workload: Workload) -> datetime:
 
 
 def end(going: Pass, workload: Workload) -> bool:
-    """The run ends as its workload ended, whatever lives beside the flow is stopped, and what is known of its history is noted."""
+    """The run ends as its workload ended; sidecars are stopped, and the state of its history is recorded."""
     if workload.end is None:
         return False
     going.stop(workload, "the flow ended")
@@ -159,5 +159,5 @@ def end(going: Pass, workload: Workload) -> bool:
 
 
 def _has_run(workload: Workload) -> bool:
-    """Code of the flow ran; some container runtimes do not say since when."""
+    """Code of the flow ran; some container runtimes do not report since when."""
     return workload.started_time is not None or (workload.end is not None and workload.end.type == COMPLETED)

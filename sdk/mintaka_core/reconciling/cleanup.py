@@ -1,4 +1,4 @@
-"""What is left to do about attempts and runs that are over: nothing of them lives on, their logs and history are kept, in time they go."""
+"""Cleanup of finished attempts and runs: stop the rest, copy logs, wait for the history, then delete in time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def clean_up_run(seen: RunObservation, going: Pass, now: datetime) -> None:
-    """A finished run: what lives of it is stopped; deleted or past its time to live, it goes, its history being in the mirror."""
+    """Clean up a finished run: stop its remains; remove it if deleted or past its time to live, once the mirror has its history."""
     metadata, status = seen.run.metadata, seen.run.status
     begun = max((workload.attempt for workload in seen.workloads.values()), default=0)
     if begun > status.attempt:
-        # Another controller began an attempt, and one of the two knows only the past. It is on record before it is stopped: if it is
-        # the other one that is right, this write meets a conflict.
+        # Another controller began an attempt, and one of the two has stale data. This is recorded before the stop: if the
+        # other one is right, this write fails with a conflict.
         going.ledger.update(attempt=begun)
     for workload in seen.workloads.values():
         going.stop(workload, "the run has ended")
@@ -40,7 +40,7 @@ def clean_up_run(seen: RunObservation, going: Pass, now: datetime) -> None:
 
 
 def clean_up_workloads(going: Pass) -> None:
-    """Workloads whose end is recorded: a deleted one is let go at once, the others are removed when their retention is over."""
+    """Clean up workloads whose end is recorded: release a deleted one at once, remove the others after their retention."""
     for workload in going.seen.workloads.values():
         if workload.end is None or workload.alive or not _recorded(going, workload):
             continue
@@ -71,7 +71,7 @@ def _remove_in_time(going: Pass, workload: Workload, retention: Retention) -> No
 
 
 def _end_time(going: Pass, workload: Workload) -> datetime:
-    """When the attempt ended, never later than our own clock had it recorded: a node's clock may be hours ahead."""
+    """When the attempt ended, at the latest when our own clock recorded it: a node's clock may be hours ahead."""
     status = going.ledger.status
     recorded = status.end_time or (status.state.time if status.state else going.now)
     # An earlier attempt whose pod does not say when it ended: the state it was recorded with is over.
@@ -80,7 +80,7 @@ def _end_time(going: Pass, workload: Workload) -> datetime:
 
 
 def _recorded(going: Pass, workload: Workload) -> bool:
-    """True if the run's status says how the attempt ended; the plan's status is written before its clean-up is done."""
+    """True if the run's status has the attempt's end; the plan writes the status before the clean-up."""
     status = going.ledger.status
     if workload.attempt != status.attempt:
         return workload.attempt < status.attempt
@@ -88,14 +88,14 @@ def _recorded(going: Pass, workload: Workload) -> bool:
 
 
 def needs_log_copy(workload: Workload) -> bool:
-    """True if the process printed what no report delivered: plain containers, and processes that died without a word."""
+    """True if the process printed output that no report delivered: plain containers, and processes that died without a report."""
     if workload.never_ran or workload.started_time is None:
         return False
     return not (workload.reports and workload.history_complete)
 
 
 def describe_delivery(workload: Workload) -> dict[str, str]:
-    """Reason and message of the condition HistoryComplete, by what the workload's own report said of it."""
+    """Reason and message of the condition HistoryComplete, from the workload's own report."""
     if workload.history_complete:
         return {"reason": "Delivered"}
     if workload.spool:

@@ -1,4 +1,4 @@
-"""Reconciling a flow deployment: runs for what is due, old runs out, and what to say of itself."""
+"""Reconciling a flow deployment: create due runs, retire old ones, update its status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentSta
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.time_zones import advice
 
-#: Ends of a run that say that the deployment itself is at fault, so that its next run would end the same way.
+#: Ends of a run that mean that the deployment itself is at fault, so that its next run would end the same way.
 FAULTS_OF_THE_DEPLOYMENT = frozenset({
     "EntrypointNotFound", "SourceUnreadable", "PodRejected", "PodTooLarge", "AdmissionDenied", "ResourcesRequired",
     "LimitRangeViolated", "ServiceAccountNotFound", "PriorityClassNotFound", "RuntimeClassNotFound", "ImagePullBackOff", "InvalidImageName",
@@ -21,15 +21,15 @@ FAULTS_OF_THE_DEPLOYMENT = frozenset({
     "RunContainerError", "StartError",
 })  # fmt: skip
 
-#: The most characters of a condition's message.
+#: The maximum length of a condition's message in characters.
 _MESSAGE = 1024
-#: How soon to look again for what a deployment lacks: nobody tells when a ConfigMap appears.
+#: How soon to check again for what a deployment lacks: no event reports that a ConfigMap was created.
 _LOOK_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A finished run of the deployment, as retention sees it."""
+    """A finished run of the deployment, for retention."""
 
     name: str
     uid: str
@@ -38,7 +38,7 @@ class FinishedRun:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why runs of the deployment cannot start, from what can be seen of it or of its latest run."""
+    """Why runs of the deployment cannot start, from the deployment or its latest run."""
 
     reason: str
     message: str
@@ -46,10 +46,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentObservation:
-    """Everything the reconciler may know about a deployment.
+    """All input of the reconciler about a deployment.
 
-    `excess` are finished runs beyond the history limit, oldest first; there may be more, which a later pass is given.
-    `problem` is what is wrong with it at a glance; `last_end` is how its latest finished run ended, and when.
+    `excess` are finished runs beyond the history limit, oldest first; there may be more, which a later pass gets. `problem`
+    is an evident fault of the deployment; `last_end` is how and when its latest finished run ended.
     """
 
     deployment: FlowDeployment
@@ -87,7 +87,7 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
 
 
 def _active_schedules(deployment: FlowDeployment) -> tuple[Schedule, ...]:
-    """Those that create runs. The others lose their entry, so that the series starts anew when they are resumed: nothing is made up for."""
+    """The schedules that create runs. The others lose their entry, so that their series restarts on resume and no time is made up for."""
     return () if deployment.spec.suspend else tuple(schedule for schedule in deployment.spec.schedules if not schedule.suspend)
 
 
@@ -108,7 +108,7 @@ def _new_problem(deployment: FlowDeployment, problem: Problem | None) -> tuple[D
 
 
 def _fault_of_last_run(seen: DeploymentObservation) -> Problem | None:
-    """What the latest run says against the deployment, unless the deployment was changed after it."""
+    """A fault of the deployment shown by its latest run, unless the deployment was changed since."""
     ready = _ready(seen.deployment)
     if seen.last_end is None or ready is None or ready.observed_generation != seen.deployment.metadata.generation:
         return None
@@ -154,7 +154,7 @@ def _status(
 
 
 def _advice(deployment: FlowDeployment) -> str:
-    """What many do not expect of the schedules' time zones."""
+    """Common surprises of the schedules' time zones."""
     names = dict.fromkeys(schedule.time_zone for schedule in _active_schedules(deployment))
     return " ".join(filter(None, map(advice, names)))[:_MESSAGE]
 
@@ -162,7 +162,8 @@ def _advice(deployment: FlowDeployment) -> str:
 def _retired(seen: DeploymentObservation, create: list[CreateRun]) -> tuple[DeleteRun, ...]:
     """The finished runs beyond the history limit.
 
-    A run that is created once more, because the status that says so could not be written, must still be there to be met.
+    A run that is about to be created again, because the status that records it could not be written, must still exist: the
+    creation then fails with AlreadyExists.
     """
     due = {run.name for run in create}
     namespace = seen.deployment.metadata.namespace

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from mintaka_core.backoff import Retries
     from mintaka_core.resources.runs import FlowRun
 
-#: What is said of a run that is over, and no longer holds once it runs again.
+#: Conditions of a finished run, which no longer hold once it runs again.
 _OF_THE_END = frozenset({"Finished", "Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
 
 
 class Ledger:
-    """Proposes transitions against the policy and keeps the resulting status and transitions."""
+    """Proposes transitions to the policy and collects the resulting status and transitions."""
 
     def __init__(self, run: FlowRun, retries: Retries, now: datetime) -> None:
         self.run = run
@@ -44,25 +44,25 @@ class Ledger:
 
     @property
     def cancel_requested(self) -> bool:
-        """Deleting a run that has not ended cancels it."""
+        """True if the run is cancelled or deleted: deleting an unfinished run cancels it."""
         return self.run.spec.cancel or self.run.metadata.deletion_timestamp is not None
 
     @property
     def suspending(self) -> bool:
-        """True from when the workload was to be stopped for spec.suspend, also where the wish is taken back meanwhile."""
+        """True once the workload was to be stopped for spec.suspend, even if that was reset since."""
         return any(condition.type == "Suspended" and condition.reason == SUSPENDING for condition in self.status.conditions)
 
     def start_suspending(self) -> None:
-        """Write down that the workload is being stopped for spec.suspend."""
+        """Record that the workload is being stopped for spec.suspend."""
         self.condition("Suspended", holds=False, reason=SUSPENDING, message="the workload is being stopped")
 
     def keep_going(self) -> None:
-        """The wish to suspend was taken back before anything was stopped."""
+        """Record that spec.suspend was reset before anything was stopped."""
         if self.suspending:
             self.condition("Suspended", holds=False, reason="Resumed", message="spec.suspend was taken back")
 
     def propose(self, proposed: State, *, attempt: int | None = None, **facts: Any) -> Decision:
-        """Ask the policy and, where it lets the run enter a state, enter it."""
+        """Apply the policy and, if it allows the run to enter a state, enter it."""
         status = self.status
         attempt = status.attempt if attempt is None else attempt
         transition = Transition(
@@ -87,7 +87,7 @@ class Ledger:
         return decision
 
     def update(self, **fields: Any) -> None:
-        """Change fields of the status that are no transition."""
+        """Change fields of the status that are not part of a transition."""
         self.status = self.status.model_copy(update=fields)
 
     def condition(self, kind: str, *, holds: bool, reason: str, message: str = "") -> None:

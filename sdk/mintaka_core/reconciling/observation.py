@@ -1,4 +1,4 @@
-"""What is known of a flow run, and one pass over it: its ledger, what is to be done, when to reconcile again."""
+"""The observation of a flow run, and one pass over it: its ledger, effects, and when to reconcile again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, StateType
 from mintaka_core.workloads import CreateError, Workload
 
-#: A workload that was told to stop and has not, this long after its grace period, is forgotten by force: its node is gone.
+#: A workload that was asked to stop and has not, this long after its grace period, is force-deleted: its node is gone.
 FORCE_AFTER = timedelta(seconds=300)
 #: When to reconcile again a run that no workload can be created for, or whose workload was just asked to stop.
 TRY_AGAIN = timedelta(seconds=5)
@@ -25,7 +25,7 @@ TRY_AGAIN = timedelta(seconds=5)
 class Retention:
     """How long the workloads of finished attempts stay: for ends of the two kinds, and for a log that cannot be copied yet.
 
-    A workload that somebody deleted waits `deleted_log_patience` at most for the copy of its log.
+    A workload that was deleted waits at most `deleted_log_patience` for the copy of its log.
     """
 
     completed: timedelta = timedelta(minutes=10)
@@ -40,12 +40,13 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class RunObservation:
-    """Everything the reconciler may know about a run.
+    """All input of the reconciler about a run.
 
-    `resumed_from` is the uid under which the results of finished tasks are kept, where that is another run's. `workloads` are
-    those that exist, by attempt; whoever observes has made sure that an attempt missing there does not exist. `create_error` says
-    why none can be created; `template` is None when it is not known what to run. `mirrored`: an API keeps the history, and the
-    finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as long as their run.
+    `resumed_from` is the uid under which the results of finished tasks are stored, if that is another run's. `workloads`
+    are the existing ones, by attempt; the observer guarantees that an attempt missing there does not exist. `create_error`
+    says why none can be created; `template` is None if it is not known what to run. `mirrored`: an API stores the history,
+    and the finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as
+    long as their run.
     """
 
     run: FlowRun
@@ -71,11 +72,11 @@ class Pass:
 
     @property
     def workload(self) -> Workload | None:
-        """That of the present attempt."""
+        """The workload of the current attempt."""
         return self.seen.workloads.get(self.ledger.status.attempt)
 
     def stop(self, workload: Workload, why: str) -> None:
-        """Ask once; force when it did not listen."""
+        """Ask the workload to stop once; force it if it does not."""
         if not workload.alive:
             return
         if workload.stopping_time is None:
@@ -89,5 +90,5 @@ class Pass:
         effect = StopWorkload(workload.name, workload.uid, why, force=force)
         if not any(isinstance(known, StopWorkload) and known.name == workload.name for known in self.effects):
             self.effects.append(effect)
-            # It may turn out to be gone already, its event missed: no one else would say so again.
+            # It may be gone already, with its event missed: no other event would report that again.
             self.due.append(self.now + TRY_AGAIN)

@@ -1,4 +1,4 @@
-"""What reconciling asks for: effects that may each be done twice without harm, then one status."""
+"""The plans that reconciling returns: idempotent effects, then one status."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mintaka_core.resources.runs import FlowRunStatus, TransitionStatus
 
 @dataclass(frozen=True, slots=True)
 class CreateWorkload:
-    """Start the pod or process of `attempt`; that it exists already means done."""
+    """Start the pod or process of `attempt`; if it exists already, this is done."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class StopWorkload:
-    """Ask the workload to stop, giving it its grace period; `force` gives it none and forgets it."""
+    """Ask the workload to stop within its grace period; `force` deletes it without one and does not wait."""
 
     name: str
     uid: str
@@ -29,8 +29,8 @@ class StopWorkload:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseWorkload:
-    """Take our hold off a deleted workload whose end is recorded, so that it may go. Its log is copied into the run's log first,
-    if `copy_log_until` is set; after that moment it goes without.
+    """Remove our finalizer from a deleted workload whose end is recorded. Its log is copied into the run's log first if
+    `copy_log_until` is set; after that time it is released without the copy.
     """
 
     name: str
@@ -51,19 +51,19 @@ class RemoveWorkload:
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Hold the run in the cluster until the mirror has its history."""
+    """Add the finalizer that keeps the run in the cluster until the mirror has its history."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRun:
-    """Let go of a deleted run without the mirror's word, leaving a tombstone with its last state."""
+    """Release a deleted run without the mirror's confirmation, leaving a tombstone with its last state."""
 
     tombstone: bool
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteRun:
-    """Take a finished run out of the cluster."""
+    """Delete a finished run from the cluster."""
 
     namespace: str
     name: str
@@ -76,8 +76,8 @@ type RunEffect = CreateWorkload | StopWorkload | ReleaseWorkload | RemoveWorkloa
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What to do about a flow run: create what is to be created, write `status` (None: leave it), then the other effects in
-    order; look again at `due`.
+    """What to do about a flow run: creations first, then write `status` (None: unchanged), then the other effects in order;
+    reconcile again at `due`.
     """
 
     effects: tuple[RunEffect, ...] = ()
@@ -88,7 +88,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class CreateRun:
-    """Create a scheduled run; that it exists already means done."""
+    """Create a scheduled run; if it exists already, this is done."""
 
     name: str
     schedule: str
@@ -98,7 +98,7 @@ class CreateRun:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentWarning:
-    """What the owner of a deployment should know, for an Event: a reason for programs and a sentence."""
+    """A warning for the owner of a deployment, for an Event: a reason for programs and a sentence."""
 
     reason: str
     message: str
@@ -106,7 +106,7 @@ class DeploymentWarning:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentPlan:
-    """What to do about a flow deployment: create, then write `status` (None: leave it), then retire; reconcile again at `due`."""
+    """What to do about a flow deployment: create, then write `status` (None: unchanged), then retire; reconcile again at `due`."""
 
     create: tuple[CreateRun, ...] = ()
     retire: tuple[DeleteRun, ...] = ()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run_again(going: Pass, reason: str) -> bool:
-    """Start it once more where its owner wants that; the suspension it waited in, if any, is over. True where the run moved on."""
+    """Start another attempt if the owner wants one, which ends any suspension. True if the run's state changed."""
     status, reruns = going.ledger.status, going.seen.run.spec.reruns
     if reruns <= status.reruns or going.ledger.cancel_requested:
         return False
@@ -26,7 +26,7 @@ def run_again(going: Pass, reason: str) -> bool:
 
 
 def suspended_end(end: State, ledger: Ledger) -> State:
-    """What the end of a workload amounts to: one that suspended itself must not do so for ever."""
+    """The state that a workload's end results in: a run must not suspend itself forever."""
     if end.type != PAUSED:
         return end
     if len(ledger.status.resumed) >= RESUMED_LIMIT:
@@ -35,13 +35,13 @@ def suspended_end(end: State, ledger: Ledger) -> State:
 
 
 def note_suspension(workload: Workload, ledger: Ledger) -> None:
-    """Write down which suspension the run waits in, and until when, where that is how its workload ended."""
+    """Record the suspension in which the run waits, and its deadline, if its workload ended so."""
     if ledger.state is not None and ledger.state.type == PAUSED and workload.end is not None and workload.end.type == PAUSED:
         ledger.update(suspension=workload.suspension[:200], next_time=workload.resume_by)
 
 
 def wait_for_its_owner(going: Pass) -> bool:
-    """PAUSED by its own code: until its owner raises spec.reruns, or its patience is over."""
+    """PAUSED by its own code: wait until its owner raises spec.reruns, or until its deadline."""
     ledger = going.ledger
     for workload in going.seen.workloads.values():
         if workload.attempt <= ledger.status.attempt:

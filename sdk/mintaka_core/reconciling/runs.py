@@ -1,7 +1,7 @@
-"""Reconciling a flow run: from what is seen of it and of its workloads to what to do next.
+"""Reconciling a flow run: from the observation of it and of its workloads to a plan.
 
-Each step looks at the state the run is in and proposes the next one; steps repeat until nothing more is to be said, so
-one pass may take a run from nothing to PENDING, or, after the operator was away, from PENDING through RUNNING to its end.
+Each step checks the run's state and proposes the next one; steps repeat until nothing changes, so one pass may take a run
+from no state to PENDING, or, after the operator was down, from PENDING through RUNNING to its end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STEPS = 8
 
 
 def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
-    """What to do about the run at `now` (aware, UTC); doing it and asking again ends in the same place."""
+    """What to do about the run at `now` (aware, UTC); idempotent: repeating it leads to the same state."""
     going = Pass(seen, now)
     metadata = seen.run.metadata
     if seen.run.status.is_terminal and not seen.run.rerun_wanted:
@@ -47,11 +47,11 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
 
 
 def _step(going: Pass) -> bool:
-    """True where it moved the run on, so that the next step looks at the new state."""
+    """True if it changed the run's state, so that the next step sees the new state."""
     state = going.ledger.state
     if state is None:
         spec = going.seen.run.spec
-        going.ledger.update(reruns=spec.reruns)  # what it is created with asks for nothing
+        going.ledger.update(reruns=spec.reruns)  # reruns set at creation request nothing
         return going.ledger.propose(scheduled(spec.scheduled_time)).accepted
     if state.is_terminal:
         return run_again(going, "Rerun")
@@ -73,14 +73,14 @@ def _step(going: Pass) -> bool:
 
 
 def _stop_replaced(going: Pass) -> None:
-    """What an operator made that had been replaced itself and knew only the past: a workload of an attempt that is over."""
+    """Stop workloads of past attempts, created by an operator with stale data that had itself been replaced."""
     for workload in going.seen.workloads.values():
         if workload.attempt < going.ledger.status.attempt:
             going.stop(workload, f"attempt {going.ledger.status.attempt} has replaced it")
 
 
 def _cancel(going: Pass) -> bool:
-    """CANCELLED means that nothing runs any more, no attempt either that was begun without being recorded."""
+    """CANCELLED means that nothing runs any more, including an attempt that was begun but not recorded."""
     begun = max((workload.attempt for workload in going.seen.workloads.values()), default=0)
     if begun > going.ledger.status.attempt:
         going.ledger.update(attempt=begun)
@@ -96,7 +96,7 @@ def _cancel(going: Pass) -> bool:
 
 
 def _resume(going: Pass) -> bool:
-    """PAUSED: nothing may live; once the wish is taken back, an attempt that was begun but not recorded is adopted."""
+    """PAUSED: nothing may be alive; once spec.suspend is reset, an attempt that was begun but not recorded is adopted."""
     suspend = going.seen.run.spec.suspend
     for workload in going.seen.workloads.values():
         if suspend or workload.attempt <= going.ledger.status.attempt:

@@ -1,4 +1,4 @@
-"""What a schedule does at some moment: the run that is due, if any, and what became of the times that were missed."""
+"""What a schedule does at a given time: the run that is due, if any, and how missed times are handled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Advance:
 
 
 def advance(schedule: Schedule, known: ScheduleStatus | None, now: datetime) -> Advance:
-    """What `schedule`, of which `known` is the last entry, does at `now`; raises InvalidSchedule."""
+    """Advance `schedule`, whose last entry is `known`, to `now`; raises InvalidSchedule."""
     if known is None or known.definition != schedule.definition:
         entry = ScheduleStatus(name=schedule.name, definition=schedule.definition, last_time=now)
         return Advance(_with_next(schedule, entry, schedule.next_time(now)))
@@ -75,7 +75,7 @@ def _count(passed: int) -> str:
 
 
 def _missed(schedule: Schedule, since: datetime, now: datetime) -> tuple[datetime | None, int, datetime]:
-    """The latest time in (since, now], how many there are (counted up to a bound), and the next one after `now`."""
+    """The latest time in (since, now], the number of such times (counted up to a bound), and the next one after `now`."""
     latest, passed = None, 0
     upcoming = schedule.next_time(since)
     while upcoming <= now:
@@ -87,7 +87,7 @@ def _missed(schedule: Schedule, since: datetime, now: datetime) -> tuple[datetim
 
 
 def _latest(schedule: Schedule, low: datetime, now: datetime) -> datetime:
-    """The latest time in (low, now], where one exists: halving, because what is asked from any instant is the same series."""
+    """The latest time in (low, now], which must exist, by bisection: the series is the same from whatever time it is computed."""
     latest, high = schedule.next_time(low), now
     while high - latest > _CLOSE:
         middle = latest + (high - latest) / 2

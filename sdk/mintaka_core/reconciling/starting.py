@@ -1,6 +1,6 @@
-"""Runs that wait for their next attempt: its workload is created once it is due and nothing stands in the way.
+"""Runs that wait for their next attempt: its workload is created once it is due and nothing prevents it.
 
-Each step is given the pass and returns True where it moved the run on.
+Each step gets the pass and returns True if it changed the run's state.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def adopt(going: Pass, state: State) -> bool:
-    """A workload exists whose creation was not recorded: its creator died in between."""
+    """Adopt a workload whose creation was not recorded: its creator died in between."""
     unrecorded = [attempt for attempt in going.seen.workloads if attempt > going.ledger.status.attempt]
     return state.type == SCHEDULED and bool(unrecorded) and _pending(going, min(unrecorded))
 
 
 def start(going: Pass, state: State) -> bool:
-    """SCHEDULED: create the next attempt's workload once it is due and nothing of an older one is left."""
+    """SCHEDULED: create the next attempt's workload once it is due and no older one is left."""
     for older in going.seen.workloads.values():
         if older.alive and older.attempt <= going.ledger.status.attempt:
             going.stop(older, "another attempt is to start")
@@ -38,7 +38,7 @@ def start(going: Pass, state: State) -> bool:
         return _record_create_error(going, state, create_error)
     attempt = going.ledger.status.attempt + 1
     if attempt > going.seen.run.status.attempt + 1:
-        # Found ended before it was ever recorded. On record first: else, were it forgotten, its name would be used again.
+        # Found ended before it was ever recorded. Record it first: otherwise its name would be reused once it is deleted.
         going.due.append(going.now)
         return False
     before = going.ledger.state
@@ -46,7 +46,7 @@ def start(going: Pass, state: State) -> bool:
     after = going.ledger.state
     if after is not None and before is not None and after.type == PENDING != before.type:
         going.effects.append(CreateWorkload(attempt))
-        return False  # nothing more can be said before it exists
+        return False  # nothing more can be decided before it exists
     if not moved and state.scheduled_time:
         going.due.append(state.scheduled_time)
     return moved
@@ -76,6 +76,6 @@ def _pending(going: Pass, attempt: int) -> bool:
 
 
 def pending_deadline(going: Pass, since: datetime) -> datetime:
-    """Until when a workload that was created at `since` has to start."""
+    """When a workload that was created at `since` must have started."""
     seconds = going.seen.template.pending_timeout_seconds if going.seen.template else 600
     return since + timedelta(seconds=seconds)

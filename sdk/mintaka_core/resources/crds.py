@@ -1,8 +1,8 @@
 """The CustomResourceDefinitions, generated from the models: `python -m mintaka_core.resources.crds FOLDER ...`.
 
-A pydantic JSON Schema is not a Kubernetes structural schema: references are inlined, `anyOf [X, null]` becomes an
-optional X, titles and nulls go (Kubernetes, "Extend the API with CRDs", structural schemas). What has no structural
-form raises instead of being left out.
+A pydantic JSON Schema is not a Kubernetes structural schema: references are inlined, `anyOf [X, null]` becomes an optional
+X, titles and nulls are dropped (Kubernetes, "Extend the API with CRDs", structural schemas). A construct without a
+structural form raises instead of being dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RESUME_RULE = cel(
 
 
 def structural(model: type[BaseModel]) -> dict[str, Any]:
-    """The structural schema of `model`, its docstring as description."""
+    """The structural schema of `model`, with its docstring as description."""
     schema = model.model_json_schema(by_alias=True)
     return _structural(schema, schema.get("$defs", {}))
 
@@ -66,7 +66,7 @@ def _structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str
 
 
 def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """`schema` with its reference and its optional anyOf folded in; what stands beside them wins."""
+    """`schema` with its reference and its optional anyOf inlined; keywords beside them take precedence."""
     beside = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf", "allOf")}
     if reference := schema.get("$ref"):
         return {**_resolved(definitions[reference.rsplit("/", 1)[1]], definitions), **beside}
@@ -145,7 +145,7 @@ def _crd(
 
 
 def crds() -> dict[str, dict[str, Any]]:
-    """Every CRD by the name of its file."""
+    """Every CRD, by file name."""
     age = _column("Age", ".metadata.creationTimestamp", "When it was created", column_type="date")
     return {
         "flowdeployments.yaml": _crd(

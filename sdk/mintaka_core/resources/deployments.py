@@ -1,4 +1,4 @@
-"""FlowDeployment: a flow that is ready to be run, by hand or on schedules."""
+"""FlowDeployment: a flow that is ready to be run, manually or on schedules."""
 
 from __future__ import annotations
 
@@ -63,24 +63,26 @@ class Schedule(Model):
     name: str = Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     """Name of the schedule, unique in the deployment; part of the names of its runs."""
     cron: str | None = Field(default=None, min_length=1, max_length=200)
-    """Five fields (minute hour day-of-month month day-of-week, names allowed) or a macro such as @daily. A fixed local
-    time fires once a day also when clocks change; steps and stars follow real time."""
+    """Five fields (minute hour day-of-month month day-of-week, names allowed) or a macro such as @daily. A fixed local time
+    fires once a day even when clocks change; steps and stars follow real time.
+    """
     interval: str | None = Field(default=None, min_length=2, max_length=32)
     """Time between runs, such as 15m or 24h. Whole days keep their wall-clock time when clocks change."""
     anchor: Time | None = None
-    """Where intervals are counted from; absent: 2020-01-01T00:00:00Z."""
+    """The time from which intervals are counted; absent: 2020-01-01T00:00:00Z."""
     time_zone: str = Field(default="UTC", max_length=64, pattern=r"^[A-Za-z0-9_+\-/]+$")
     """Name in the tz database, such as Europe/Berlin."""
     parameters: AnyObject | None = None
     """Parameters of the runs this schedule creates, over those of the deployment."""
     suspend: bool = False
-    """True: the schedule creates nothing; times that pass meanwhile are not made up for."""
+    """True: the schedule creates no runs; times that pass meanwhile are not made up for."""
     starting_deadline_seconds: int | None = Field(default=None, ge=1, le=31536000)
-    """A time missed by more than this many seconds (the operator was away) is skipped; absent: the latest missed time
-    is always made up for."""
+    """A time missed by more than this many seconds (because the operator was down) is skipped; absent: the latest missed
+    time is always made up for.
+    """
 
     def next_time(self, after: datetime) -> datetime:
-        """The first instant (UTC) strictly after `after`; raises InvalidSchedule where there is none."""
+        """The first time (UTC) strictly after `after`; raises InvalidSchedule if there is none."""
         if self.cron is not None:
             return schedules.next_cron(self.cron, self.time_zone, after)
         if self.interval is None:
@@ -89,7 +91,7 @@ class Schedule(Model):
         return schedules.next_interval(parse_duration(self.interval), self.anchor, self.time_zone, after)
 
     def time_after(self, time: datetime) -> datetime | None:
-        """The first instant after `time`, None if it never fires again; for a schedule of which one time is known."""
+        """The first time after `time`, None if it never fires again; for a schedule with at least one known time."""
         try:
             return self.next_time(time)
         except InvalidSchedule:
@@ -97,12 +99,12 @@ class Schedule(Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        """Its time zone; raises InvalidSchedule."""
+        """The schedule's time zone; raises InvalidSchedule."""
         return zone_of(self.time_zone)
 
     @property
     def definition(self) -> str:
-        """What identifies the series of instants; another definition starts a new series."""
+        """Identifies the series of times; another definition starts a new series."""
         return f"{self.cron or self.interval} {self.time_zone} {self.anchor.isoformat() if self.anchor else ''}".strip()
 
 
@@ -110,7 +112,7 @@ class History(Model):
     """How long finished runs stay in the cluster; the API's database keeps them longer."""
 
     limit: int = Field(default=100, ge=0, le=10000)
-    """How many finished runs of this deployment stay; the oldest go first."""
+    """How many finished runs of this deployment stay; the oldest are deleted first."""
     ttl_seconds_after_finished: int = Field(default=604800, ge=0, le=31536000)
     """How long a finished run stays, in seconds."""
 
@@ -123,24 +125,24 @@ class FlowDeploymentSpec(FlowTemplate):
         max_length=50,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    """When runs are created without anybody asking."""
+    """When runs are created automatically."""
     suspend: bool = False
-    """True: no schedule creates runs. Runs that exist go on; runs can still be created by hand."""
+    """True: no schedule creates runs. Existing runs continue; runs can still be created manually."""
     history: History = History()
     """How long finished runs stay in the cluster."""
     version: str | None = Field(default=None, max_length=200)
-    """Version of the flow's code, as its author counts; recorded with each run."""
+    """Version of the flow's code, assigned by its author; recorded with each run."""
     description: str | None = Field(default=None, max_length=20000)
     """What the flow does, for people; Markdown."""
 
 
 class ScheduleStatus(Model):
-    """What a schedule did last and does next."""
+    """The last and next times of a schedule."""
 
     name: str
     """Name of the schedule in the spec."""
     definition: str
-    """The series this speaks of; when it changes, the series starts anew."""
+    """The series this entry belongs to; when it changes, the series restarts."""
     last_time: Time
     """The last nominal time that was handled, or when the schedule was first seen."""
     next_time: Time | None = None
@@ -150,18 +152,18 @@ class ScheduleStatus(Model):
 
 
 class FlowDeploymentStatus(Model):
-    """What the operator makes of a FlowDeployment."""
+    """The operator's view of a FlowDeployment."""
 
     observed_generation: int = 0
-    """The `metadata.generation` this status speaks of."""
+    """The `metadata.generation` this status is based on."""
     conditions: tuple[Condition, ...] = Field(
         default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
     """Ready: runs can be created and started."""
     last_schedule_time: Time | None = None
-    """The last nominal time a schedule created a run for."""
+    """The last nominal time for which a schedule created a run."""
     next_schedule_time: Time | None = None
-    """The next nominal time a run will be created for; absent when suspended or without schedules."""
+    """The next nominal time for which a run will be created; absent when suspended or without schedules."""
     active_runs: int = 0
     """How many runs of this deployment are not finished."""
     schedules: tuple[ScheduleStatus, ...] = Field(
@@ -171,7 +173,7 @@ class FlowDeploymentStatus(Model):
 
 
 class FlowDeployment(Model):
-    """A flow that is ready to be run, by hand (create a FlowRun that names it) or on schedules."""
+    """A flow that is ready to be run, manually (create a FlowRun that names it) or on schedules."""
 
     api_version: str = "mintaka.dev/v1alpha1"
     kind: str = "FlowDeployment"

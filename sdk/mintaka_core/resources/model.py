@@ -1,7 +1,7 @@
-"""What all resource models share: camelCase on the wire, docstrings as descriptions, lenient reading.
+"""Common to all resource models: camelCase on the wire, docstrings as descriptions, lenient reading.
 
-Reading is lenient (unknown fields are ignored) because an older operator must survive a newer resource; the API server
-is the one that refuses unknown fields.
+Reading is lenient (unknown fields are ignored) because an older operator must accept a newer resource; the API server
+refuses unknown fields.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """Base of every model that appears in a resource."""
+    """Base of every model that is part of a resource."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -22,21 +22,21 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         extra="ignore",
         frozen=True,
-        hide_input_in_errors=True,  # an error ends up in a log, and what it quotes may be a secret
+        hide_input_in_errors=True,  # an error is logged, and the value it quotes may be a secret
     )
 
     def to_wire(self) -> dict[str, Any]:
-        """The model as it stands in a manifest: camelCase, JSON types, nothing that is unset."""
+        """The model in manifest form: camelCase, JSON types, without unset fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def cel(rule: str, message: str, *, reason: str = "FieldValueInvalid", field_path: str = "") -> dict[str, str]:
-    """One CEL validation as it stands under `x-kubernetes-validations`."""
+    """One CEL validation for `x-kubernetes-validations`."""
     return {"rule": rule, "message": message, "reason": reason} | ({"fieldPath": field_path} if field_path else {})
 
 
 def validations(*rules: dict[str, str]) -> dict[str, Any]:
-    """The JSON Schema extra that carries CEL validations into the CRD."""
+    """The JSON Schema extra that adds CEL validations to the CRD."""
     return {"x-kubernetes-validations": list(rules)}
 
 
@@ -45,19 +45,20 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-#: An instant with microseconds; aware.
+#: A time with microseconds; aware.
 Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
 
 #: The same with the offset of its time zone, for people who compare it with a clock.
 LocalTime = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
 
-#: Anything JSON: kept as it is, not looked into by the API server.
+#: Any JSON: stored unchanged, not validated by the API server.
 AnyObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
-#: What has one writer, or changes as a whole: the API server then keeps no book of every leaf's owner, a fifth of a write's cost.
+#: For fields with one writer, or that change as a whole: the API server then does not track the owner of every leaf, which
+#: saves a fifth of a write's cost.
 ATOMIC: dict[str, JsonValue] = {"x-kubernetes-map-type": "atomic"}
 
-#: A DNS-1123 subdomain, as Kubernetes names its objects.
+#: A DNS-1123 subdomain, the format of Kubernetes object names.
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
@@ -80,11 +81,11 @@ class Condition(Model):
     last_transition_time: Time
     """When `status` last changed."""
     observed_generation: int | None = None
-    """The `metadata.generation` this was judged from."""
+    """The `metadata.generation` this condition is based on."""
 
 
 def set_condition(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition, ...]:
-    """`conditions` with `new` in the place of its type; the transition time moves only where the status does."""
+    """`conditions` with `new` replacing the one of its type; the transition time changes only if the status does."""
     old = next((condition for condition in conditions if condition.type == new.type), None)
     if old and old.status == new.status:
         new = new.model_copy(update={"last_transition_time": old.last_transition_time})

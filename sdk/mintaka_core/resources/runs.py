@@ -1,4 +1,4 @@
-"""FlowRun: one run of a flow, from its wish to its end."""
+"""FlowRun: one run of a flow, from the request to its end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mintaka_core.resources.model import ATOMIC, AnyObject, Condition, Metadata,
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import DEFAULT_NAMES, State, StateType
 
-#: How many transitions a FlowRun keeps of itself. The mirror can be away for that many without a gap in the database:
-#: ten attempts' worth, about 6 KiB.
+#: The number of transitions that a FlowRun stores. The mirror can be down for that many without a gap in the database: ten
+#: attempts' worth, about 6 KiB.
 TRANSITIONS_KEPT = 32
 
 #: How often a run may suspend itself.
@@ -45,29 +45,31 @@ _RUN_RULES = validations(
 
 
 class FlowRunSpec(Model):
-    """The wish for one run of a flow."""
+    """The request for one run of a flow."""
 
     model_config = ConfigDict(json_schema_extra=_RUN_RULES)
 
     deployment: ObjectName | None = None
     """The FlowDeployment of the same namespace to run."""
     template: FlowTemplate | None = Field(default=None, json_schema_extra=ATOMIC)
-    """What to run, written out, instead of naming a deployment."""
+    """An inline template of what to run, instead of a deployment."""
     parameters: AnyObject | None = Field(default=None, json_schema_extra=ATOMIC)
     """Arguments of the flow, over those of the deployment; at most 16 KiB of JSON."""
     scheduled_time: Time | None = None
     """When to start; absent: as soon as possible."""
     suspend: bool = False
-    """True: does not start, or is stopped if it runs (state PAUSED); false again: starts anew."""
+    """True: the run does not start, or is stopped if it is running (state PAUSED); false again: it starts again."""
     cancel: bool = False
-    """True: the run is stopped and ends CANCELLED. Cannot be taken back."""
+    """True: the run is stopped and ends CANCELLED. Cannot be undone."""
     reruns: int = Field(default=0, ge=0, le=1000000)
-    """Raise it (it can only grow) to start a run again, in another attempt, that has finished or suspended itself; finished
-    tasks are taken from persisted results. While the run goes on, a rise waits for its end. A run that is to be cancelled
-    or deleted does not run again."""
+    """Increase it (it can only grow) to start another attempt of a run that has finished or suspended itself; finished
+    tasks are taken from persisted results. While the run is active, an increase takes effect when it ends. A run that is
+    being cancelled or deleted does not run again.
+    """
     resume_from: ObjectName | None = None
     """A finished FlowRun of the same namespace and flow whose finished tasks need not run again: their results are taken
-    from the result storage, which both runs must share."""
+    from the result storage, which both runs must share.
+    """
     tags: tuple[Tag, ...] = Field(default=(), max_length=50)
     """Free words to find the run by, in addition to those of the deployment."""
 
@@ -88,7 +90,7 @@ class StateStatus(Model):
 
     @classmethod
     def of(cls, state: State) -> StateStatus:
-        """A state as it stands in a status; it must have a time. Texts are cut to what the schema admits."""
+        """A state in status form; it must have a time. Texts are truncated to the limits of the schema."""
         if state.time is None:
             message = f"state {state.name} has no time"
             raise ValueError(message)
@@ -96,7 +98,7 @@ class StateStatus(Model):
 
     @property
     def print_reason(self) -> str:
-        """What a person wants to see beside the type: the finer name or the reason, or nothing for an ordinary state."""
+        """What to print next to the type: the reason or the finer name, or nothing for an ordinary state."""
         return self.reason or (self.name if self.name != DEFAULT_NAMES[self.type] else "")
 
 
@@ -112,9 +114,9 @@ class TransitionStatus(Model):
     name: str = Field(max_length=200)
     """Name of the state after."""
     proposed: StateType
-    """State type that was proposed; differs from `to` where a rule redirected."""
+    """State type that was proposed; differs from `to` if a rule redirected."""
     rule: str = Field(default="", max_length=100)
-    """The rule that decided; empty where none objected."""
+    """The rule that decided; empty if none objected."""
     verdict: str = Field(max_length=20)
     """Accept or Redirect."""
     reason: str = Field(default="", max_length=200)
@@ -128,7 +130,7 @@ class TransitionStatus(Model):
 
 
 class FlowRunStatus(Model):
-    """What became of the wish; written by the operator alone."""
+    """The progress of the run; written only by the operator."""
 
     state: StateStatus | None = None
     """The state the run is in."""
@@ -141,7 +143,7 @@ class FlowRunStatus(Model):
     crashes: int = 0
     """Retries granted after crashes."""
     rejections: int = 0
-    """Retries granted because a pod was turned away before any code ran."""
+    """Retries granted because a pod was rejected before any code ran."""
     pod_name: str | None = None
     """The pod of the current attempt."""
     start_time: Time | None = None
@@ -149,7 +151,7 @@ class FlowRunStatus(Model):
     end_time: Time | None = None
     """When the run ended."""
     next_time: Time | None = None
-    """When the operator acts next without anything else happening: the scheduled time, a retry, a timeout."""
+    """When the operator acts next if nothing else happens: the scheduled time, a retry, a timeout."""
     transitions: tuple[TransitionStatus, ...] = Field(default=(), max_length=TRANSITIONS_KEPT)
     """The latest transitions, oldest first."""
     conditions: tuple[Condition, ...] = Field(
@@ -157,26 +159,26 @@ class FlowRunStatus(Model):
     )
     """Completed, Failed, Crashed, Cancelled, Suspended (for `kubectl wait`), HistoryComplete."""
     observed_generation: int = 0
-    """The `metadata.generation` this status speaks of."""
+    """The `metadata.generation` this status is based on."""
     reruns: int = 0
     """How much of `spec.reruns` has been acted upon."""
     resumed_from: str = Field(default="", max_length=100)
-    """The uid under which the results of finished tasks are kept, where `spec.resumeFrom` made it another run's."""
+    """The uid under which the results of finished tasks are stored, if `spec.resumeFrom` made it another run's."""
     suspension: str = Field(default="", max_length=200)
-    """Which of its suspensions a run waits in that suspended itself."""
+    """The name of the suspension in which a run waits that suspended itself."""
     resumed: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=RESUMED_LIMIT)
-    """The suspensions of its own that are over: further attempts go past them."""
+    """The run's own suspensions that are over: further attempts pass them without waiting."""
     problem: str = Field(default="", max_length=200)
-    """What is not well, in a word: empty for a run that waits, runs or completed as it should."""
+    """What is wrong, in one word: empty for a run that waits, runs or completed as expected."""
 
     @property
     def is_terminal(self) -> bool:
-        """True where the run is over."""
+        """True if the run is over."""
         return self.state is not None and self.state.type.is_terminal
 
 
 class FlowRun(Model):
-    """One run of a flow. Create it to run; set spec.cancel to stop; delete it to stop and forget it in the cluster."""
+    """One run of a flow. Create it to run; set spec.cancel to stop it; delete it to stop it and remove it from the cluster."""
 
     api_version: str = "mintaka.dev/v1alpha1"
     kind: str = "FlowRun"
@@ -186,5 +188,5 @@ class FlowRun(Model):
 
     @property
     def rerun_wanted(self) -> bool:
-        """True where `spec.reruns` was raised since the run last started again, and nobody wants it to end."""
+        """True if `spec.reruns` was raised since the last rerun, and the run is neither cancelled nor deleted."""
         return self.spec.reruns > self.status.reruns and not self.spec.cancel and self.metadata.deletion_timestamp is None

@@ -17,31 +17,31 @@ class BackoffSpec(Model):
     delay_seconds: float = Field(default=10, ge=0, le=86400)
     """Seconds before the first retry."""
     factor: float = Field(default=2, ge=1, le=100)
-    """What each further wait is multiplied by; 1 keeps it constant."""
+    """The factor between successive waits; 1 keeps the wait constant."""
     max_seconds: float = Field(default=600, ge=0, le=604800)
-    """Ceiling of a wait, in seconds."""
+    """Maximum wait, in seconds."""
     jitter: float = Field(default=0.1, ge=0, le=1)
-    """Share of a wait that is drawn at random, so that many runs do not come back at once."""
+    """Share of a wait that is drawn at random, so that many runs do not retry at once."""
 
 
 class RetryBudget(Model):
-    """How many times to try again, after which wait, and for which reasons."""
+    """How many times to retry, how long to wait before each retry, and for which reasons."""
 
     limit: int = Field(default=0, ge=0, le=1000)
     """How many retries are granted in the life of a run."""
     backoff: BackoffSpec = BackoffSpec()
     """The wait before each retry."""
     reasons: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=50)
-    """Only these reasons draw on the budget (such as OOMKilled, Evicted); empty means all."""
+    """Only these reasons use the budget (such as OOMKilled, Evicted); empty means all."""
 
     def budget(self) -> Budget:
-        """The same as a value the rules understand."""
+        """The same as a value for the rules."""
         plan = Backoff(self.backoff.delay_seconds, self.backoff.factor, self.backoff.max_seconds, self.backoff.jitter)
         return Budget(self.limit, plan, frozenset(self.reasons))
 
 
 class RetriesSpec(Model):
-    """Two budgets that never mix: failures of the code and crashes of the infrastructure."""
+    """Two separate budgets: failures of the code and crashes of the infrastructure."""
 
     on_failure: RetryBudget = RetryBudget()
     """For runs that end FAILED: the flow raised, returned a failed state or timed out."""
@@ -49,7 +49,7 @@ class RetriesSpec(Model):
     """For runs that end CRASHED: out of memory, evicted, pod deleted, node lost, image not found and so on."""
 
     def budgets(self) -> Retries:
-        """The same as a value the rules understand."""
+        """The same as a value for the rules."""
         return Retries(self.on_failure.budget(), self.on_crash.budget())
 
 
@@ -74,14 +74,14 @@ _SOURCE_RULES = validations(
 
 
 class Source(Model):
-    """Where the flow's code comes from. Absent: it is in the image."""
+    """The source of the flow's code. Absent: it is in the image."""
 
     model_config = ConfigDict(json_schema_extra=_SOURCE_RULES)
 
     inline: str | None = Field(default=None, min_length=1, max_length=SOURCE_LIMIT_BYTES)
-    """The Python source itself, at most 64 KiB of UTF-8; the entrypoint's file name is the name it gets."""
+    """The Python source itself, at most 64 KiB of UTF-8; its file name is that of the entrypoint."""
     config_map: ConfigMapSource | None = None
-    """A ConfigMap whose keys are mounted as files beside each other."""
+    """A ConfigMap whose keys are mounted as files in one folder."""
 
 
 class SecretReference(Model):
@@ -104,19 +104,20 @@ class ResultStorage(Model):
     """Where results of tasks are persisted."""
 
     url: str = Field(min_length=1, max_length=2000)
-    """A URL that fsspec understands, such as s3://bucket/folder; every attempt of a run has to reach it."""
+    """A URL that fsspec understands, such as s3://bucket/folder; every attempt of a run must be able to reach it."""
     secret_ref: SecretReference | None = None
-    """A Secret whose keys become environment variables of the flow's container: the storage's credentials, by the names
-    that its library reads, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
+    """A Secret whose keys become environment variables of the flow's container: the storage's credentials, under the names
+    that its library reads, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    """
 
 
 class PodRetention(Model):
     """How long pods stay after their attempt has ended; their logs are in the run's log by then."""
 
     completed_seconds: int | None = Field(default=None, ge=0, le=31536000)
-    """After attempts that completed, were cancelled or suspended, in seconds. Absent: what the operator is set to (600)."""
+    """After attempts that completed, were cancelled or suspended, in seconds. Absent: the operator's setting (600)."""
     failed_seconds: int | None = Field(default=None, ge=0, le=31536000)
-    """After attempts that failed or crashed, in seconds. Absent: what the operator is set to (3600)."""
+    """After attempts that failed or crashed, in seconds. Absent: the operator's setting (3600)."""
 
 
 _TEMPLATE_RULES = validations(
@@ -151,36 +152,42 @@ class FlowTemplate(Model):
 
     entrypoint: str | None = Field(default=None, min_length=3, max_length=500, pattern=r"^[^\s:]+:[A-Za-z_][A-Za-z0-9_.]*$")
     """The flow: `module:function` or `path/to/file.py:function`. Absent: the flow is a plain container, and podTemplate
-    says what it runs."""
+    defines what it runs.
+    """
     source: Source | None = None
     """Where the code comes from; absent when it is in the image."""
     image: str | None = Field(default=None, min_length=1, max_length=1000)
-    """The image of the flow's container. Absent: the operator's default image, which holds Python and mintaka."""
+    """The image of the flow's container. Absent: the operator's default image, which contains Python and mintaka."""
     parameters: AnyObject | None = None
     """Arguments of the flow. A run's own parameters override them one by one."""
     secret_parameters: dict[str, SecretKeyReference] | None = Field(default=None, max_length=50)
     """Arguments of the flow whose values are taken from Secrets, by the name of the parameter. The values are only in the
-    Secret and in the pod; a run that gives such a parameter itself overrides it."""
+    Secret and in the pod; a run that sets such a parameter itself overrides it.
+    """
     parameter_schema: AnyObject | None = None
-    """JSON Schema (2020-12) that parameters must obey; checked before anything is started. What it marks `format: password`
-    or `writeOnly: true` is shown as stars everywhere but in the resources themselves and their pods."""
+    """JSON Schema (2020-12) of the parameters; checked before anything is started. Values that it marks `format: password`
+    or `writeOnly: true` are shown as stars everywhere except in the resources themselves and their pods.
+    """
     retries: RetriesSpec = RetriesSpec()
-    """How often to try again after a failure and after a crash."""
+    """How often to retry after a failure and after a crash."""
     timeout_seconds: int | None = Field(default=None, ge=1, le=31536000)
     """How long one attempt may run, in seconds; then it is stopped and ends FAILED, named TimedOut."""
     pending_timeout_seconds: int = Field(default=600, ge=1, le=604800)
-    """How long one attempt may take to start (scheduling, pulling the image), in seconds; then it ends CRASHED with
-    the reason that held it back."""
+    """How long one attempt may take to start (scheduling, pulling the image), in seconds; then it ends CRASHED with the
+    reason for the delay.
+    """
     verdicts: dict[str, Literal["FAILED", "CRASHED"]] | None = Field(default=None, max_length=50)
     """Overrides the verdict of the failure table for a reason, such as `OOMKilled: FAILED`."""
     result_storage: ResultStorage | None = None
-    """Where results of tasks are persisted, which they are by default where this is set: retries, reruns and runs with
-    resumeFrom then take finished tasks from there."""
+    """Where results of tasks are persisted; if set, they are persisted by default: retries, reruns and runs with resumeFrom
+    then take finished tasks from there.
+    """
     pod_template: AnyObject | None = None
     """A partial PodTemplateSpec, merged strategically over the operator's own; the container named `flow` is the flow's."""
     pod_retention: PodRetention = PodRetention()
-    """How long pods of ended attempts stay. Before a pod goes, what its container printed and the SDK did not deliver is copied
-    into the run's log."""
+    """How long pods of ended attempts stay. Before a pod is deleted, output of its container that the SDK did not deliver
+    is copied into the run's log.
+    """
     tags: tuple[Tag, ...] = Field(default=(), max_length=50)
     """Free words to find runs by."""
 
@@ -190,11 +197,11 @@ class FlowTemplate(Model):
         return {name: value for name, value in (self.parameters or {}).items() if name not in (self.secret_parameters or {})} | own
 
     def merged_secrets(self, own: dict[str, Any] | None) -> dict[str, SecretKeyReference]:
-        """The arguments of a run that come from Secrets: those it does not give in `own`."""
+        """The arguments of a run that come from Secrets: those that are not in `own`."""
         return {name: reference for name, reference in (self.secret_parameters or {}).items() if name not in (own or {})}
 
     def schema_of_merged(self, own: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The schema that `merged_parameters` must obey: parameters from Secrets are not missing; None: any will do."""
+        """The schema for `merged_parameters`, which does not require parameters from Secrets; None: anything is valid."""
         secrets, schema = self.merged_secrets(own), self.parameter_schema
         if not secrets or not schema or not isinstance(required := schema.get("required"), list):
             return schema
