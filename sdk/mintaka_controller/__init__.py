@@ -1,6 +1,6 @@
-"""The controller: takes keys from a work queue, gathers what is known, lets the core decide, applies the plan.
+"""The controller: takes keys from a work queue, gathers an observation, lets the core decide, applies the plan.
 
-It stands on the core alone and speaks to the outside over the ports of `ports.py`: it knows neither Kubernetes nor HTTP nor SQL.
-`mintaka_operator` gives it custom resources and pods; the simulation gives it both in memory, with faults. The API uses its validation of
-JSON Schemas.
+It depends only on the core and accesses the outside through the ports of `ports.py`: it knows neither Kubernetes nor HTTP
+nor SQL. `mintaka_operator` provides custom resources and pods; the simulation provides both in memory, with faults. The API
+uses its validation of JSON Schemas.
 """

@@ -1,4 +1,4 @@
-"""Apply: carry a plan out over the ports, each effect so that doing it twice does no harm."""
+"""Apply: carry out a plan through the ports; each effect is idempotent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MESSAGE_LIMIT = 1024
 
 
 async def create_workload(context: Context, seen: RunObservation, effect: CreateWorkload) -> CreateError | None:
-    """Create the workload of an attempt; why it cannot be created. Raises Conflict, Unavailable."""
+    """Create the workload of an attempt; return why it cannot be created, or None. Raises Conflict, Unavailable."""
     run = seen.run
     if seen.template is None:
         return CreateError("InvalidTemplate", "it is not known what to run", CRASHED)
@@ -52,7 +52,7 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
 
 
 async def _adopt(context: Context, run: FlowRun, attempt: int) -> CreateError | None:
-    """A workload of that name exists: ours from before a restart, or another owner's."""
+    """Adopt the existing workload of that name: it is ours from before a restart, or another owner's."""
     namespace, name = run.metadata.namespace, names.pod_name(run.metadata.name, attempt)
     owned = await context.ports.workloads.read(namespace, name)
     if owned is not None and owned.owner_uid == run.metadata.uid:
@@ -65,13 +65,13 @@ async def _adopt(context: Context, run: FlowRun, attempt: int) -> CreateError | 
 
 
 def name_taken(name: str) -> CreateError:
-    """A workload that belongs to no attempt of this run has the name of one."""
+    """The error if a workload that belongs to no attempt of this run has the name of one."""
     message = f"a pod named {name} exists that does not belong to this run: delete it or wait until it is gone"
     return CreateError("PodNameTaken", message, CRASHED, _NAME_PATIENCE)
 
 
 async def apply_effect(context: Context, seen: RunObservation, effect: RunEffect) -> datetime | None:
-    """Carry out one effect other than a creation; when to reconcile again because of it. Raises Conflict, Unavailable."""
+    """Carry out one effect other than a creation; return when to reconcile again because of it. Raises Conflict, Unavailable."""
     now = context.ports.clock.now()
     match effect:
         case StopWorkload():
@@ -90,7 +90,7 @@ async def apply_effect(context: Context, seen: RunObservation, effect: RunEffect
 
 
 async def _stop_workload(context: Context, namespace: str, effect: StopWorkload) -> bool:
-    """True if nothing of it lives any more: the watch will report only what is known by then."""
+    """True if nothing of it is alive any more: the watch will report only what is known by then."""
     left = await context.ports.workloads.stop(namespace, effect.name, effect.uid, force=effect.force)
     if left is None:
         context.workloads.remove((namespace, effect.name), effect.uid)
@@ -100,7 +100,7 @@ async def _stop_workload(context: Context, namespace: str, effect: StopWorkload)
 
 
 async def _let_go(context: Context, seen: RunObservation, effect: ReleaseWorkload | RemoveWorkload) -> None:
-    """Release or remove a workload whose end is recorded; if its log has to be copied first, the run is woken when that is decided."""
+    """Release or remove a workload whose end is recorded; if its log must be copied first, the run is woken once that is settled."""
     if effect.copy_log_until is not None and not await _copy_log(context, seen, effect, effect.copy_log_until):
         return
     workloads, namespace = context.ports.workloads, seen.run.metadata.namespace
@@ -111,7 +111,7 @@ async def _let_go(context: Context, seen: RunObservation, effect: ReleaseWorkloa
 
 
 async def _copy_log(context: Context, seen: RunObservation, effect: ReleaseWorkload | RemoveWorkload, until: datetime) -> bool:
-    """True once the workload's log is in the run's log, or cannot get there any more, which is recorded in the run."""
+    """True once the workload's log is in the run's log, or can no longer be copied, which is recorded in the run."""
     workload, key = seen.workloads[effect.attempt], (seen.run.metadata.namespace, seen.run.metadata.name)
     copy = context.log_copies.request(key, seen.run.metadata.uid, workload, until)
     if copy.lost:
@@ -120,7 +120,7 @@ async def _copy_log(context: Context, seen: RunObservation, effect: ReleaseWorkl
 
 
 async def _record_lost_log(context: Context, copy: LogCopy) -> None:
-    """A condition of the run says whose log is missing; it is added to the newest status known, whatever else that says."""
+    """Record in a condition of the run whose log is missing; it is added to the newest known status, whatever that contains."""
     raw = context.runs.raw(copy.run)
     if raw is None:
         raise Conflict(copy.lost)  # read it first
@@ -142,7 +142,7 @@ async def _record_lost_log(context: Context, copy: LogCopy) -> None:
 
 
 async def add_finalizer(context: Context, run: FlowRun) -> str:
-    """Hold a run for the mirror; the version that made. Raises Conflict, Missing."""
+    """Add the mirror's finalizer to a run; return the resulting version. Raises Conflict, Missing."""
     finalizers = (*run.metadata.finalizers, names.MIRROR_FINALIZER)
     written = await context.ports.resources.write_finalizers(run, run.metadata.resource_version, finalizers)
     if written is None:
@@ -167,7 +167,7 @@ async def _release_run(context: Context, run: FlowRun, *, tombstone: bool) -> No
 
 
 async def _write_tombstone(context: Context, run: FlowRun) -> None:
-    """What the mirror never saw, kept where it will find it; a tombstone that is refused must not hold the run for ever."""
+    """Store the transitions that the mirror has not seen where it will find them; a refused tombstone must not keep the run forever."""
     metadata = run.metadata
     raw = context.runs.raw((metadata.namespace, metadata.name))
     entry = context.deployments.get((metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
@@ -186,9 +186,9 @@ async def _write_tombstone(context: Context, run: FlowRun) -> None:
 
 
 async def delete_run(context: Context, effect: DeleteRun) -> bool:
-    """Delete a finished run; its workloads follow it. True if it was deleted: it has to be reconciled, to be released in time.
+    """Delete a finished run; its workloads follow it. True if it was deleted: it must be reconciled, to be released in time.
 
-    Raises Conflict if it has changed: it may be wanted to run again.
+    Raises Conflict if it has changed: a rerun may have been requested.
     """
     key = (effect.namespace, effect.name)
     entry = context.runs.get(key)
@@ -221,7 +221,7 @@ async def create_run(context: Context, deployment: FlowDeployment, effect: Creat
 
 
 def scheduled_run(deployment: FlowDeployment, effect: CreateRun, *, mirrored: bool) -> Document:
-    """The manifest of a run that a schedule asks for."""
+    """The manifest of a run that a schedule creates."""
     metadata = deployment.metadata
     labels = {names.LABEL_DEPLOYMENT: names.label_value(metadata.name), names.LABEL_SCHEDULE: names.label_value(effect.schedule)}
     owner = {
@@ -248,9 +248,9 @@ def scheduled_run(deployment: FlowDeployment, effect: CreateRun, *, mirrored: bo
 
 
 async def write_run_status(context: Context, run: FlowRun, version: str, status: FlowRunStatus) -> str:
-    """Replace the status of a run; the version that made. Raises Conflict.
+    """Replace the status of a run; return the resulting version. Raises Conflict.
 
-    `version` is the one it was decided from, not the newest known: what came since may say otherwise.
+    `version` is the one the decision is based on, not the newest known: a newer version may lead to another decision.
     """
     return _wrote(context, await context.ports.resources.write_run_status(run, version, status))
 

@@ -1,4 +1,4 @@
-"""What the parts of the controller share: its ports and settings, and what it knows."""
+"""Shared by the parts of the controller: its ports, settings and caches."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mintaka_core.reconciling.observation import Retention
 
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
-    """How the controller works.
+    """The settings of the controller.
 
-    `workers` keys are reconciled at once, at most `lane_limit` of one namespace. `mirrored`: an API keeps the history and has
-    `mirror_patience` to read a deleted run. `retention`: how long pods of finished attempts stay; None: as long as their run.
-    `relist` is how often everything is listed to find missed events, at least; the time a listing takes stretches it. While more than
-    `busy_queue` keys wait, PENDING is written together with what follows it: one write less for each attempt.
+    `workers` keys are reconciled at once, at most `lane_limit` of one namespace. `mirrored`: an API stores the history and
+    has `mirror_patience` to read a deleted run. `retention`: how long pods of finished attempts stay; None: as long as
+    their run. `relist` is the minimum interval at which everything is listed to find missed events; long listings extend
+    it. While more than `busy_queue` keys wait, PENDING is written together with what follows it: one write less per attempt.
     """
 
     workers: int = 24
@@ -47,19 +47,18 @@ class Context:
     backoff: CreateBackoff = field(default_factory=CreateBackoff)
     validated: ValidationMemory = field(default_factory=ValidationMemory)
     log_copies: LogCopies = field(init=False)
-    #: Workloads whose own version does not say all: to be read anew.
+    #: Workloads whose own version does not tell everything: to be read again.
     doubtful_workloads: set[Name] = field(default_factory=set)
-    #: Called with each write of our own: the flow run it is about, and the resource version it made.
+    #: Called with each write of our own: the flow run and the resulting resource version.
     wrote: Callable[[Name, int], None] = lambda _run, _version: None
-    #: Has a run reconciled.
+    #: Requests that a run be reconciled.
     wake: Callable[[Name], None] = lambda _run: None
-    #: What reading shows of other runs and of deployments than the one that is reconciled goes through these, as what watches report
-    #: does: their own events will be no news.
+    #: Objects read other than the one being reconciled go through these, like watch events, so that their own events are not handled again.
     observe_run: Callable[[Snapshot], bool] = lambda _snapshot: False
     observe_deployment: Callable[[Snapshot], bool] = lambda _snapshot: False
 
     def __post_init__(self) -> None:
-        """Until a controller says otherwise, what is read is stored."""
+        """By default, objects that are read are only cached; a controller overrides this."""
         self.log_copies = LogCopies(self.ports, self.wake)
         self.observe_run = self.runs.put
         self.observe_deployment = self.deployments.put

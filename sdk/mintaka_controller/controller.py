@@ -1,4 +1,4 @@
-"""The controller as a whole: what watches report goes into its caches and wakes keys of its work queue."""
+"""The controller as a whole: events update its caches and wake keys of its work queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COUNT_SECONDS = 5.0
 
 
 class Controller:
-    """One controller; it may act as soon as `run` is called. The `observe` and `forget` methods return whether anything was learned."""
+    """One controller; it may act as soon as `run` is called. The `observe` and `forget` methods return whether anything changed."""
 
     def __init__(self, ports: Ports, settings: ControllerSettings) -> None:
         self.queue: WorkQueue[Key] = WorkQueue(_lane_of, lane_limit=settings.lane_limit, waited=ports.telemetry.waited_in_queue)
@@ -30,21 +30,21 @@ class Controller:
         self._reconciler = Reconciler(self.context, self.queue)
 
     async def run(self) -> None:
-        """Reconcile, and compare with what exists, until cancelled."""
+        """Reconcile, and resync with what exists, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.resync.run())
             group.create_task(self.context.log_copies.run())
             group.create_task(self.queue.run(self.context.settings.workers, self._reconciler.reconcile))
 
     def observe_run(self, snapshot: Snapshot) -> bool:
-        """A version of a flow run."""
+        """Observe a version of a flow run."""
         if not self.context.runs.put(snapshot):
             return False
         self.wake_run(name_of(snapshot.document), version_of(snapshot.document))
         return True
 
     def forget_run(self, key: Name, uid: str | None = None) -> bool:
-        """A flow run is gone."""
+        """Forget a flow run that is gone."""
         known = self.context.runs.get(key)
         if known is None or not self.context.runs.remove(key, uid):
             return False
@@ -54,7 +54,7 @@ class Controller:
         return True
 
     def observe_deployment(self, snapshot: Snapshot) -> bool:
-        """A version of a flow deployment."""
+        """Observe a version of a flow deployment."""
         key = name_of(snapshot.document)
         before = self.context.deployments.get(key)
         if not self.context.deployments.put(snapshot):
@@ -70,18 +70,18 @@ class Controller:
         return True
 
     def forget_deployment(self, key: Name, uid: str | None = None) -> bool:
-        """A flow deployment is gone."""
+        """Forget a flow deployment that is gone."""
         return self.context.deployments.remove(key, uid)
 
     def observe_workload(self, owned: OwnedWorkload) -> bool:
-        """A version of a workload."""
+        """Observe a version of a workload."""
         if not self.context.workloads.put(owned):
             return False
         self.wake_run(owned.run, owned.version)
         return True
 
     def forget_workload(self, key: Name, uid: str | None = None) -> bool:
-        """A workload is gone."""
+        """Forget a workload that is gone."""
         known = self.context.workloads.get(key)
         run = self.context.workloads.remove(key, uid)
         if run is None or known is None:
@@ -91,19 +91,19 @@ class Controller:
         return True
 
     def reassess_workload(self, key: Name) -> None:
-        """What a workload ran on is gone: judge it anew when its run is reconciled."""
+        """Re-evaluate a workload whose node is gone when its run is reconciled."""
         known = self.context.workloads.get(key)
         if known is not None:
             self.context.doubtful_workloads.add(key)
             self.wake_run(known.run)
 
     def free_capacity(self, namespace: str) -> None:
-        """Workloads that were refused for want of capacity may be admitted now."""
+        """Retry workloads that were refused for lack of capacity; they may be admitted now."""
         for run in self.context.backoff.free_capacity(namespace, self.context.ports.clock.now()):
             self.wake_run(run)
 
     def wake_run(self, run: Name, version: int = 0) -> None:
-        """Have a run reconciled; `version` is the one that was heard of, 0 for any other cause."""
+        """Have a run reconciled; `version` is the observed one, 0 for any other cause."""
         self.queue.add(Key("run", *run), version)
 
     def _wrote(self, run: Name, version: int) -> None:

@@ -1,9 +1,9 @@
-"""Which runs may ask for a workload now: refusals are answered with patience, waiting runs start in order of age.
+"""Decides which runs may request a workload now: refusals are retried with backoff, waiting runs start in order of age.
 
-A refusal for want of capacity (a quota) forms a lane, one for each deployment of a namespace: only the oldest run of a lane asks
-again, after waits that grow from 5 s to 2 min or as soon as capacity may have become free; its success lets the next one ask. A
-refusal of the moment (an unavailable webhook, throttling) holds the whole namespace: one run asks at most every 10 s, or when the
-server says, and its success lets all others ask. Pure: the present instant is an argument.
+A refusal for lack of capacity (a quota) forms a lane, one for each deployment of a namespace: only the oldest run of a lane
+retries, after waits that grow from 5 s to 2 min or as soon as capacity may have been freed; its success lets the next one
+retry. A transient refusal (an unavailable webhook, throttling) holds the whole namespace: one run retries at most every 10
+s, or when the server says, and its success lets all others retry. Pure: the current time is an argument.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _LONGEST_WAIT = timedelta(minutes=2)
 _FIRST_PROBE = timedelta(seconds=1)
 _LONGEST_PROBE = timedelta(seconds=10)
 _LONGEST_ASKED_FOR = timedelta(minutes=2)
-#: Who waits behind others is woken by them; this is only how often it makes sure that they still exist.
+#: Runs that wait behind others are woken by them; this only limits how long it takes to notice that the others are gone.
 _BEHIND_OTHERS = timedelta(minutes=10)
-#: How many lanes of a namespace are woken when capacity becomes free.
+#: The number of lanes of a namespace that are woken when capacity is freed.
 _LANES_AT_ONCE = 8
 
 
@@ -35,7 +35,7 @@ _LANES_AT_ONCE = 8
 class Place:
     """A run's place among those that wait: by age, runs of the same second by the version in which they were first seen.
 
-    `lane` is the deployment, or what stands for one.
+    `lane` is the deployment, or a substitute for one.
     """
 
     since: datetime
@@ -75,7 +75,7 @@ class CreateBackoff:
         self._places: dict[Name, Place] = {}
 
     def hold(self, place: Place, now: datetime) -> CreateError | None:
-        """Why a run has to wait before it asks, and until when; None if it may ask now, as which it counts."""
+        """Why a run must wait before its request, and until when; None if it may request now, which is then counted."""
         self._forget_predecessor(place)
         known = self._namespaces.get(place.key[0])
         if known is None:
@@ -108,7 +108,7 @@ class CreateBackoff:
             insort(lane.order, place)
 
     def refuse(self, place: Place, error: CreateError, now: datetime) -> tuple[CreateError, list[Name]]:
-        """A run asked and was refused: the error, with when to ask again, and who may ask now."""
+        """Record that a run's request was refused; return the error with the time of the retry, and the runs that may request now."""
         namespace = place.key[0]
         woken = self._forget_predecessor(place)
         known = self._namespaces.setdefault(namespace, _Namespace())
@@ -124,12 +124,12 @@ class CreateBackoff:
         return error, woken
 
     def _forget_predecessor(self, place: Place) -> list[Name]:
-        """A run of that name that waited, and was replaced by this one."""
+        """Forget a run of that name that waited and was replaced by this one."""
         known = self._places.get(place.key)
         return self.forget(place.key) if known is not None and known != place else []
 
     def _end_outage(self, known: _Namespace, place: Place) -> list[Name]:
-        """All that waited for the end of the outage but `place` itself, the oldest first."""
+        """All runs that waited for the end of the outage except `place` itself, the oldest first."""
         outage, known.outage = known.outage, None
         return [waiting.key for waiting in sorted(outage.waiting.values()) if waiting.key != place.key] if outage else []
 
@@ -152,14 +152,14 @@ class CreateBackoff:
         if lane is None:
             lane = known.lanes[place.lane] = _Lane(error, now)
         self._join(lane, place)
-        if lane.next_time <= now:  # of runs that asked at the same time, one counts
+        if lane.next_time <= now:  # of runs that requested at the same time, one counts
             lane.failures += 1
             lane.next_time = now + min(_FIRST_WAIT * 2 ** min(lane.failures - 1, 8), _LONGEST_WAIT)
             lane.error = error
         return replace(error, retry_time=lane.next_time)
 
     def accept(self, place: Place, now: datetime) -> list[Name]:
-        """A run's workload was created: who may ask now."""
+        """Record that a run's workload was created; return the runs that may request now."""
         namespace = place.key[0]
         known = self._namespaces.get(namespace)
         if known is None:
@@ -171,7 +171,7 @@ class CreateBackoff:
         return [*woken, *self.forget(place.key)]
 
     def forget(self, key: Name) -> list[Name]:
-        """A run does not wait any more, whatever became of it: who may ask now that it does not stand before them."""
+        """Forget a run that no longer waits, for whatever reason; return the runs behind it that may request now."""
         place = self._places.pop(key, None)
         known = self._namespaces.get(key[0])
         if known is None:
@@ -207,7 +207,7 @@ class CreateBackoff:
             del self._namespaces[namespace]
 
     def free_capacity(self, namespace: str, now: datetime) -> list[Name]:
-        """Capacity of a namespace may have become free: the heads of its lanes may ask, the oldest first."""
+        """Capacity of a namespace may have been freed: the heads of its lanes may request, the oldest first."""
         known = self._namespaces.get(namespace)
         if known is None:
             return []
@@ -217,7 +217,7 @@ class CreateBackoff:
         return [head.key for head, _ in heads]
 
     def free_lane(self, namespace: str, lane: str, now: datetime) -> list[Name]:
-        """What the runs of a lane ask for has changed: its oldest run may ask."""
+        """The request of the runs of a lane has changed: its oldest run may retry."""
         known = self._namespaces.get(namespace)
         found = known.lanes.get(lane) if known else None
         if found is None:

@@ -1,4 +1,4 @@
-"""What makes it pointless to ask for a workload: limits, parameters that do not obey their schema, code that is not there."""
+"""Checks before a workload is requested: limits, parameters that violate their schema, missing source code."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def place_of(context: Context, run: FlowRun) -> Place:
 
 
 def _lane_of_template(template: FlowTemplate | None) -> str:
-    """Runs with the same pod template ask for the same: one digest for all of them."""
+    """Runs with the same pod template make the same request: one digest for all of them."""
     pod = template.pod_template if template else None
     return f"template/{hashlib.sha256(orjson.dumps(pod, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]}"
 
 
 async def find_create_error(context: Context, run: FlowRun, template: FlowTemplate | None) -> CreateError | None:
-    """Why no workload can be created; None if nothing is known to keep it from being created."""
+    """Why no workload can be created; None if there is no known reason."""
     if template is None:
         return CreateError("InvalidTemplate", "the run says neither which deployment nor what to run", FAILED)
     return (
@@ -59,7 +59,7 @@ def _exceeded_limit(context: Context, run: FlowRun, template: FlowTemplate) -> C
 
 
 def is_small(raw: bytes) -> bool:
-    """True for a resource that cannot pass a limit of size or depth, whatever is in it."""
+    """True for a resource that cannot exceed a limit of size or depth, whatever it contains."""
     return 0 < len(raw) <= RESOURCE_LIMIT_BYTES and raw.count(b"{") + raw.count(b"[") <= DEPTH_LIMIT
 
 

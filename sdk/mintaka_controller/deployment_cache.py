@@ -1,4 +1,4 @@
-"""The flow deployments that exist, parsed once per version: every run of a deployment reads it several times."""
+"""The existing flow deployments, parsed once per version: every run of a deployment reads it several times."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DeploymentCache:
         return True
 
     def remove(self, key: Name, uid: str | None = None) -> bool:
-        """Forget a deployment, if it still is the one of that uid (None: whichever it is); False if it was unknown."""
+        """Forget a deployment if it still has that uid (None: any); False if it was unknown."""
         known = self._entries.get(key)
         if known is None or (uid and known.uid != uid):
             return False
@@ -54,7 +54,7 @@ class DeploymentCache:
         return self._entries.get(key)
 
     def names(self) -> list[Name]:
-        """Every name, in a list of its own."""
+        """A copy of all names."""
         return list(self._entries)
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ def _parsed(document: Document) -> tuple[FlowDeployment, ObjectProblem | None]:
         return FlowDeployment.model_validate({"metadata": metadata, "spec": document.get("spec") or {}, "status": status}), None
     except ValidationError as error:
         problem = ObjectProblem("InvalidResource", invalid_fields(error))
-    # A status that cannot be read either was written by a newer operator: it starts anew, the next listing shows it.
+    # A status that cannot be read either was written by a newer operator: it is replaced, and the next listing shows it.
     for kept in (status, {}):
         try:
             return FlowDeployment.model_validate({"metadata": metadata, "spec": {}, "status": kept}), problem
@@ -79,6 +79,6 @@ def _parsed(document: Document) -> tuple[FlowDeployment, ObjectProblem | None]:
 
 
 def invalid_fields(error: ValidationError) -> str:
-    """Which fields are not valid and why, in one line; values are left out, they may be secrets."""
+    """Which fields are not valid and why, in one line; values are omitted, they may be secrets."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the resource'}: {each['msg']}" for each in found[:5])

@@ -1,7 +1,7 @@
-"""Gather: everything the core wants to know about one run or one deployment.
+"""Gather: all input of the core about one run or one deployment.
 
-From the caches if they are enough; over the ports if absence must be certain before it is believed. What costs nothing is gathered in
-every state, because one pass may take a run from its end through a retry to its next attempt.
+The caches are used if they are enough; the ports if absence must be certain. Information without cost is gathered in every
+state, because one pass may take a run from its end through a retry to its next attempt.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
     from mintaka_core.workloads import StartIssue, Workload
 
-#: A run and what it names may be applied together, in any order, and a sync of many manifests takes a while.
+#: A run and the objects it names may be applied together, in any order, and a sync of many manifests takes a while.
 SOON = timedelta(seconds=30)
-#: How many finished runs one pass over a deployment retires.
+#: The number of finished runs that one pass over a deployment retires.
 _RETIRED_AT_ONCE = 50
 _DEFAULT_TTL = timedelta(days=7)
 
 
 async def gather_run(context: Context, key: Name, create_error: CreateError | None = None) -> RunObservation | None:
-    """The observation of a run, None if the run is gone; `create_error` is what creating its workload just met."""
+    """The observation of a run, None if the run is gone; `create_error` is the error of a creation in the same pass."""
     entry = context.runs.get(key)
     found = await read_run(context, key, entry) if entry else None
     if found is None:
@@ -81,7 +81,7 @@ def _ttl(context: Context, run: FlowRun) -> timedelta:
 
 
 def _retention(context: Context, run: FlowRun) -> Retention | None:
-    """How long its workloads stay: what its deployment or template says, over what this controller is set to."""
+    """How long its workloads stay: the deployment's or template's setting, or else this controller's."""
     default = context.settings.retention
     entry = context.deployments.get((run.metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
     template = entry.deployment.spec if entry else run.spec.template
@@ -129,9 +129,9 @@ def _may_start(run: FlowRun) -> bool:
 async def _workloads(context: Context, run: FlowRun, template: FlowTemplate | None) -> Mapping[int, Workload]:
     key, status = (run.metadata.namespace, run.metadata.name), run.status
     known = context.workloads.of_run(key, run.metadata.uid)
-    # In every state, also while it waits: a workload that was asked to stop, or whose creation was never answered, may live on.
+    # In every state, even while it waits: a workload that was asked to stop, or whose creation was never answered, may still be alive.
     if status.attempt and status.attempt not in known:
-        # One that the cache lacks is only gone if the other side says so.
+        # A workload missing in the cache is only gone if a read confirms it.
         found = await context.ports.workloads.read(key[0], names.pod_name(key[1], status.attempt))
         if found is not None:
             context.workloads.put(found)
@@ -146,7 +146,7 @@ async def _workloads(context: Context, run: FlowRun, template: FlowTemplate | No
 
 
 async def _reassessed(context: Context, key: Name, uid: str, known: dict[int, Workload]) -> dict[int, Workload]:
-    """The workloads, with those read anew whose own version does not say that they have ended."""
+    """The workloads; those whose own version does not show that they have ended are read again."""
     doubtful = [(key[0], workload.name) for workload in known.values() if (key[0], workload.name) in context.doubtful_workloads]
     for name in doubtful:
         found = await context.ports.workloads.read(*name)
@@ -157,7 +157,7 @@ async def _reassessed(context: Context, key: Name, uid: str, known: dict[int, Wo
 
 
 def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:
-    """The end with its type replaced if the deployment says otherwise for its reason."""
+    """The end with its type replaced if the deployment overrides it for its reason."""
     if end is None or not verdicts or end.reason not in verdicts:
         return end
     return State(StateType(verdicts[end.reason]), reason=end.reason, message=end.message)
@@ -195,7 +195,7 @@ async def gather_deployment(context: Context, key: Name) -> DeploymentObservatio
 
 
 def _waiting(context: Context, key: Name) -> Problem | None:
-    """Why runs of the deployment wait for a workload, if they do for something that the deployment's owner should know."""
+    """Why runs of the deployment wait for a workload, if the deployment's owner should know the reason."""
     error = context.backoff.error_of(*key)
     return Problem(error.reason, error.message) if error and error.kind != CreateErrorKind.TRANSIENT else None
 

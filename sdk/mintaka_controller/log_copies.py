@@ -1,7 +1,7 @@
-"""Copies of workloads' logs into their runs' logs, beside reconciling: a slow or absent API must not hold up any run.
+"""Copies of workloads' logs into their runs' logs, separate from reconciling: a slow or absent API must not delay any run.
 
-A copy is requested as often as its workload is to go; it is tried until it succeeds, cannot succeed any more, or its time is over.
-Whenever that is decided the run is woken, whose reconcile then lets the workload go.
+Each attempt to release a workload requests the copy; it is retried until it succeeds, can no longer succeed, or its
+deadline is over. Then the run is woken, and its reconcile releases the workload.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _logger = logging.getLogger(__name__)
 _AT_ONCE = 8
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
-#: How many copies are remembered that were made of workloads that are gone: a late event must not have one copied again, in vain.
+#: The number of cached copies of workloads that are gone: a late event must not start another copy, in vain.
 _REMEMBERED = 1000
 
 
 @dataclass(slots=True)
 class LogCopy:
-    """One copy: of which workload of which run, and until when it is tried. `lost` says why it cannot be made ("": it is not lost)."""
+    """One copy: its run, workload and deadline. `lost` says why it cannot be made ("": it is not lost)."""
 
     run: Name
     run_uid: str
@@ -44,7 +44,7 @@ class LogCopy:
 
 
 class LogCopies:
-    """The copies that are wanted, by the workload's uid; `wake` is called with the run of each that is decided."""
+    """The requested copies, by the workload's uid; `wake` is called with the run of each copy that is settled."""
 
     def __init__(self, ports: Ports, wake: Callable[[Name], None]) -> None:
         self._ports = ports
@@ -54,7 +54,7 @@ class LogCopies:
         self._ready: asyncio.Queue[LogCopy] = asyncio.Queue()
 
     def request(self, run: Name, run_uid: str, workload: Workload, until: datetime) -> LogCopy:
-        """The copy of a workload's log, begun if it was not requested before; of several times until when, the earliest counts."""
+        """The copy of a workload's log, started if it was not requested before; of several deadlines, the earliest counts."""
         if workload.uid in self._made:
             return LogCopy(run, run_uid, workload, until, done=True)
         known = self._copies.get(workload.uid)
@@ -65,7 +65,7 @@ class LogCopies:
         return known
 
     def forget(self, workload_uid: str) -> None:
-        """The workload is gone."""
+        """Forget a workload that is gone."""
         known = self._copies.pop(workload_uid, None)
         if known is not None and known.done:
             self._made[workload_uid] = None

@@ -1,4 +1,4 @@
-"""Workloads whose run is gone, or was replaced by another of its name: once they have ended, no one else takes our hold off them."""
+"""Workloads whose run is gone, or was replaced by another of its name: once they have ended, nothing else removes our finalizer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def release_orphans(context: Context, key: Name, uid: str | None) -> None:
-    """Release the ended workloads of that name that do not belong to the run of `uid` (None: there is none).
+    """Release the ended workloads of that name that do not belong to the run with `uid` (None: there is none).
 
     Raises Conflict if the run of one of them exists after all.
     """
@@ -32,7 +32,7 @@ def _is_over(owned: OwnedWorkload) -> bool:
 
 
 async def _make_sure_that_owners_are_gone(context: Context, key: Name, owners: set[str]) -> None:
-    """That a run is not known does not mean that there is none: its event may be late, and its workload's end not recorded yet."""
+    """Read the run: an unknown run may exist, with a late event, and its workload's end may not be recorded yet."""
     try:
         found = await context.ports.resources.read_run(key)
     except Missing:
@@ -44,7 +44,7 @@ async def _make_sure_that_owners_are_gone(context: Context, key: Name, owners: s
 
 
 def _has_copied_log(context: Context, key: Name, owned: OwnedWorkload) -> bool:
-    """True if the log is copied or lost, which its run cannot say any more; else it is being copied, and the key will be woken."""
+    """True if the log is copied or lost, which its run cannot record any more; else it is being copied, and the key will be woken."""
     workload, retention = owned.workload, context.settings.retention
     if retention is None or not owned.owner_uid or not needs_log_copy(workload):
         return True

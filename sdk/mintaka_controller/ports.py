@@ -1,14 +1,14 @@
-"""What the controller asks of the outside, and how the outside may refuse.
+"""The interfaces through which the controller accesses the outside, and their errors.
 
     PortError
     ├── Missing        there is no such object
     ├── Exists         there is an object of that name already
-    ├── Conflict       the object is not the version that was decided from
-    ├── Unavailable    no answer, or a refusal of the moment: the same request may succeed later
-    ├── Rejected       a refusal that repeating the request does not change
+    ├── Conflict       the object is not the version on which the decision was based
+    ├── Unavailable    no answer, or a transient refusal: the same request may succeed later
+    ├── Rejected       a refusal that a retry does not change
     └── CreateRefused  no workload can be created now; carries the CreateError that says why
 
-Every method of a port is idempotent: doing it twice ends in the same place.
+Every method of a port is idempotent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ type Name = tuple[str, str]
 
 
 class PortError(MintakaError):
-    """A request to the outside came to nothing."""
+    """A request to the outside failed."""
 
 
 class Missing(PortError):
@@ -49,11 +49,11 @@ class Exists(PortError):
 
 
 class Conflict(PortError):
-    """The object is not the version that was decided from: read it and decide again."""
+    """The object is not the version on which the decision was based: read it and decide again."""
 
 
 class Unavailable(PortError):
-    """No answer, or a refusal of the moment. `retry_after` is how many seconds the other side asks to wait, None if it does not say."""
+    """No answer, or a transient refusal. `retry_after` is how many seconds the other side asks to wait, None if it does not say."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class Unavailable(PortError):
 
 
 class Rejected(PortError):
-    """A refusal that repeating the request does not change: no right to do it, too large, not valid."""
+    """A refusal that a retry does not change: not permitted, too large, not valid."""
 
 
 class CreateRefused(PortError):
@@ -90,7 +90,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class OwnedWorkload:
-    """A workload, the flow run that owns it and the version it was seen in."""
+    """A workload, the flow run that owns it and the version in which it was seen."""
 
     run: Name
     owner_uid: str
@@ -99,7 +99,7 @@ class OwnedWorkload:
 
 
 class Listed(NamedTuple):
-    """What a listing says of one object."""
+    """One object of a listing."""
 
     key: Name
     version: int
@@ -124,13 +124,13 @@ class Resources(Protocol):
         """Replace the status, if the deployment still has resource version `version`. Raises Conflict, Missing."""
 
     async def write_finalizers(self, run: FlowRun, version: str, finalizers: tuple[str, ...]) -> Snapshot | None:
-        """Replace a run's finalizers, if it still has version `version`; None if that removed it. Raises Conflict, Missing."""
+        """Replace a run's finalizers, if it still has version `version`; None if that removed the run. Raises Conflict, Missing."""
 
     async def delete_run(self, key: Name, uid: str, version: int) -> Snapshot | None:
-        """Delete the run of that uid and version; None if it is gone. Raises Conflict, Missing."""
+        """Delete the run with that uid and version; None if it is gone. Raises Conflict, Missing."""
 
     async def write_tombstone(self, key: Name, uid: str, document: Document) -> None:
-        """Keep the last state of a run for the mirror."""
+        """Store the last state of a run for the mirror."""
 
 
 class Workloads(Protocol):
@@ -140,40 +140,40 @@ class Workloads(Protocol):
         """Start the workload of an attempt. Raises CreateRefused; Exists for a workload of that name."""
 
     async def read(self, namespace: str, name: str) -> OwnedWorkload | None:
-        """One workload; None if there is none of that name or it has no owner."""
+        """One workload; None if there is none with that name or it has no owner."""
 
     async def stop(self, namespace: str, name: str, uid: str, *, force: bool) -> OwnedWorkload | None:
-        """Ask it to stop, or stop waiting for it (`force`); what is left of it, None if it is gone."""
+        """Ask it to stop, or stop waiting for it (`force`); return what is left of it, None if it is gone."""
 
     async def release(self, namespace: str, name: str, uid: str) -> None:
-        """Take our hold off an ended workload, so that it may go."""
+        """Remove our finalizer from an ended workload, so that it can be deleted."""
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
         """Release an ended workload and delete it."""
 
     async def find_start_issue(self, namespace: str, workload: Workload) -> StartIssue | None:
-        """Why a workload does not start whose own status does not say it."""
+        """Why a workload does not start whose own status does not say why."""
 
     async def copy_log(self, namespace: str, run_uid: str, workload: Workload) -> None:
-        """Copy what its process printed into the run's log. Raises Missing or Rejected if it cannot be copied any more."""
+        """Copy the output of its process into the run's log. Raises Missing or Rejected if it can no longer be copied."""
 
 
 class Sources(Protocol):
-    """Where the code of flows comes from."""
+    """The source code of flows."""
 
     async def find_problem(self, namespace: str, template: FlowTemplate) -> Problem | None:
-        """What keeps the code from being read; None if nothing does."""
+        """Why the code cannot be read; None if it can."""
 
 
 class Schemas(Protocol):
-    """Validation by JSON Schema, off the event loop and with a deadline."""
+    """JSON Schema validation, off the event loop and with a deadline."""
 
     async def violations(self, schema: dict[str, Any], value: Any, name: str, *, namespace: str) -> list[Violation]:
-        """The places of `value` that do not obey. Raises InvalidSchema, CheckUnavailable."""
+        """The places of `value` that are not valid. Raises InvalidSchema, CheckUnavailable."""
 
 
 class EventRecorder(Protocol):
-    """Tells owners of resources what happened. Never raises: losing an event is no reason to stop."""
+    """Records events for owners of resources. Never raises: losing an event is no reason to stop."""
 
     async def record_transition(self, run: FlowRun, transition: TransitionStatus) -> None:
         """Record a transition of a run."""
@@ -183,23 +183,23 @@ class EventRecorder(Protocol):
 
 
 class Inventory(Protocol):
-    """Lists what exists, without its contents."""
+    """Lists the existing objects without their contents."""
 
     def list_versions(self, kind: str) -> AsyncIterator[list[Listed]]:
         """Every object of a kind (`run`, `deployment`, `workload`) with its version, page by page. Raises Unavailable, Rejected."""
 
 
 class Telemetry(Protocol):
-    """Measures of what the controller does."""
+    """Measurements of the controller."""
 
     def waited_in_queue(self, seconds: float) -> None:
-        """A key waited so long for a worker."""
+        """A key waited this long for a worker."""
 
     def reconciled(self, kind: str, seconds: float) -> None:
-        """A key was reconciled in so many seconds."""
+        """A key was reconciled in this many seconds."""
 
     def failed(self, kind: str) -> None:
-        """Reconciling a key failed and is repeated."""
+        """Reconciling a key failed and is retried."""
 
     def transitioned(self, to: str, reason: str) -> None:
         """A flow run made a transition."""
@@ -215,12 +215,12 @@ class Clock(Protocol):
     """The time of day."""
 
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """The current time, aware, in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them."""
+    """All ports."""
 
     resources: Resources
     workloads: Workloads

@@ -1,4 +1,4 @@
-"""Runs as models: what the API server admitted and our models refuse becomes a problem of the run, never an exception."""
+"""Runs as models: a run that the API server accepted but our models refuse becomes a problem of the run, never an exception."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def read_run(context: Context, key: Name, entry: RunEntry) -> tuple[FlowRu
 
 
 def parse_run(raw: bytes) -> tuple[FlowRun, ObjectProblem | None]:
-    """The run, without what is not valid in its spec. Raises InvalidResource if even its metadata or status is not."""
+    """The run, without the invalid parts of its spec. Raises InvalidResource if even its metadata or status is not valid."""
     try:
         return FlowRun.model_validate_json(raw), None
     except ValidationError as error:
@@ -49,7 +49,7 @@ def parse_run(raw: bytes) -> tuple[FlowRun, ObjectProblem | None]:
         }
     document = orjson.loads(raw)
     spec, status = document.get("spec"), document.get("status") or {}
-    # The wishes to cancel it, to suspend it or to run it again still count.
+    # Requests to cancel, suspend or rerun it still count.
     plain = {name: value for name, value in (spec or {}).items() if name not in invalid and not isinstance(value, dict | list)}
     try:
         return FlowRun.model_validate({"metadata": document["metadata"], "spec": plain, "status": status}), problem

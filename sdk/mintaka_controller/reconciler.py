@@ -1,4 +1,4 @@
-"""One key of the work queue: gather, decide, apply; whatever happens, the key is worked on again when it should be."""
+"""One key of the work queue: gather, decide, apply; whatever happens, the key is reconciled again when needed."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _COUNT_SECONDS = 5.0
 _PENDING_SECONDS = 1.0
 #: After a conflict the key is read and decided again.
 _CONFLICT_SECONDS = 0.02
-#: Texts that a status that was refused as invalid or too large is written with.
+#: The length of texts in a status that is rewritten because it was refused as invalid or too large.
 _SHORT = 200
-#: How many transitions such a status keeps; one pass makes no more.
+#: The number of transitions in such a status; one pass makes no more.
 _FEW = 8
 
 
 class Key(NamedTuple):
-    """What is to be reconciled."""
+    """The resource to reconcile."""
 
     kind: Literal["run", "deployment"]
     namespace: str
@@ -64,16 +64,16 @@ class Key(NamedTuple):
 
 
 class Reconciler:
-    """Reconciles keys; the same one serves all workers of the queue."""
+    """Reconciles keys; one instance serves all workers of the queue."""
 
     def __init__(self, context: Context, queue: WorkQueue[Key]) -> None:
         self._context = context
         self._queue = queue
-        #: What we know of these may be old: a decision was refused as such, or the answer to a write never came.
+        #: Keys whose cached version may be stale: a decision met a conflict, or the answer to a write never arrived.
         self._doubtful: set[Key] = set()
 
     async def reconcile(self, key: Key) -> None:
-        """Reconcile `key`; errors are logged and lead to another try."""
+        """Reconcile `key`; errors are logged and retried."""
         telemetry, time = self._context.ports.telemetry, asyncio.get_running_loop().time
         started, doubtful = time(), key in self._doubtful
         try:
@@ -83,7 +83,7 @@ class Reconciler:
             due = await (self._run(key) if key.kind == "run" else self._deployment(key))
         except (Conflict, Missing):
             self._doubtful.add(key)
-            if doubtful:  # although it was decided from what had just been read
+            if doubtful:  # although the decision was based on a fresh read
                 self._queue.retry(key)
             else:
                 self._queue.add_after(key, _CONFLICT_SECONDS)
@@ -96,7 +96,7 @@ class Reconciler:
             telemetry.failed(key.kind)
             self._queue.retry(key)
             _logger.error("%s", error)  # noqa: TRY400 - the trace says nothing
-        except Exception:  # one key that meets a bug of ours must not end the others
+        except Exception:  # a bug of ours that affects one key must not end the others
             telemetry.failed(key.kind)
             seconds = self._queue.retry(key)
             _logger.exception("%s %s/%s: reconciling failed; again in %.1f s", *key, seconds)
@@ -133,20 +133,20 @@ class Reconciler:
             raise
         self._stop_waiting(key, seen, plan)
         self._wake_deployment(key.pair)
-        # What is known of an ended attempt is written before anything takes its workload away.
+        # The end of an attempt is written before its workload is removed.
         effects = [effect for effect in plan.effects if not isinstance(effect, CreateWorkload | AddFinalizer)]
         dues = [await apply_effect(context, seen, effect) for effect in effects]
-        # What is written may already be out of date, as when the pod ended meanwhile: its event has put the key back.
+        # The written status may already be stale, for example if the pod ended meanwhile: its event has added the key again.
         return min((due for due in (*dues, self._next(seen, plan)) if due), default=None)
 
     async def _stop_all(self, seen: RunObservation, plan: RunPlan) -> None:
-        """All that is done about a run whose status cannot be written: nothing of it goes on against its owner's wish."""
+        """Stop the workloads of a run whose status cannot be written: none may continue against its owner's intent."""
         for effect in plan.effects:
             if isinstance(effect, StopWorkload):
                 await apply_effect(self._context, seen, effect)
 
     async def _create(self, seen: RunObservation, effect: CreateWorkload) -> CreateError | None:
-        """Create a workload, unless the run has to wait before it asks for one; why there is none."""
+        """Create a workload, unless the run has to wait before its request; return why there is none."""
         context = self._context
         place = place_of(context, seen.run)
         held = context.backoff.hold(place, context.ports.clock.now())
@@ -172,7 +172,7 @@ class Reconciler:
         try:
             await write_run_status(self._context, seen.run, version, plan.status)
         except Rejected as error:
-            # Too large or not valid: its texts go, its state stays.
+            # Too large or not valid: keep the state, drop the texts.
             _logger.error("flow run %s/%s: its status was refused, written without texts: %s", *_name(seen), error)  # noqa: TRY400
             await write_run_status(self._context, seen.run, version, without_texts(plan.status))
         await self._announce(seen, plan)
@@ -183,7 +183,7 @@ class Reconciler:
             self._wake_runs(self._context.backoff.forget(key.pair))
 
     def _next(self, seen: RunObservation, plan: RunPlan) -> datetime | None:
-        """When to reconcile again: what the plan says, or the deadline its status now bears."""
+        """When to reconcile again: the plan's time, or the deadline in its new status."""
         if plan.status is None:
             return plan.due
         known = [moment for moment in (plan.due, plan.status.next_time) if moment]
@@ -227,7 +227,7 @@ class Reconciler:
         return plan.due
 
     async def _retire(self, key: Key, plan: DeploymentPlan) -> None:
-        """Each on its own: a run that may not be deleted keeps no other one."""
+        """Delete each run on its own: a failed deletion does not prevent the others."""
         for retired in plan.retire:
             try:
                 if await delete_run(self._context, retired):
@@ -240,7 +240,7 @@ class Reconciler:
             self._queue.add_after(key, _COUNT_SECONDS)
 
     async def _refresh(self, key: Key) -> None:
-        """Our copy was old: read the resource, so that the next decision rests on what is."""
+        """Our copy was stale: read the resource, so that the next decision is based on its current state."""
         context = self._context
         cache = context.runs if key.kind == "run" else context.deployments
         read = context.ports.resources.read_run if key.kind == "run" else context.ports.resources.read_deployment
@@ -251,7 +251,7 @@ class Reconciler:
 
 
 def without_texts(status: FlowRunStatus) -> FlowRunStatus:
-    """The same status with short messages and its last transitions only, for what an API server refuses as too large."""
+    """The same status with short messages and only the last transitions, for a status that the API server refuses as too large."""
     state = status.state.model_copy(update={"message": status.state.message[:_SHORT]}) if status.state else None
     transitions = tuple(transition.model_copy(update={"message": transition.message[:_SHORT]}) for transition in status.transitions[-_FEW:])
     conditions = tuple(condition.model_copy(update={"message": condition.message[:_SHORT]}) for condition in status.conditions)

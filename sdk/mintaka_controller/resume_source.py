@@ -1,4 +1,4 @@
-"""`spec.resumeFrom`: under which uid the results of the finished tasks are kept that a run takes over."""
+"""`spec.resumeFrom`: the uid under which the results of the finished tasks are stored that a run reuses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SOON = timedelta(seconds=10)
 
 
 async def find_resume_source(context: Context, run: FlowRun) -> tuple[str, CreateError | None]:
-    """The uid ("": the run's own), or why there is none. Once the run has started, what it found then holds.
+    """The uid ("": the run's own), or why there is none. Once the run has started, the uid does not change.
 
-    A run that was itself resumed from another keeps its results where that one does.
+    A run that was itself resumed from another stores its results under the same uid as that one.
     """
     name, namespace = run.spec.resume_from, run.metadata.namespace
     if not name or run.status.resumed_from:

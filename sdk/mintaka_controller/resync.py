@@ -1,8 +1,9 @@
-"""Healing missed events: from time to time, compare what exists with what we know.
+"""Repairs missed events: periodically compares what exists with the caches.
 
-Only versions are listed, so that thousands of objects cost little; what differs is read whole. A difference counts as missed if it is
-still there two seconds after the listing: until then its event may be on the way. Differences in two rounds running mean that a watch
-is deaf, which liveness reports. A round never takes more than a tenth of the time: the period stretches with its duration.
+Only versions are listed, so that thousands of objects cost little; objects that differ are read. A difference counts as
+missed if it persists two seconds after the listing: until then its event may be on the way. Differences in two consecutive
+rounds mean that a watch is deaf, which liveness reports. A round never takes more than a tenth of the time: the period
+grows with its duration.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _logger = logging.getLogger(__name__)
 KINDS = ("deployment", "run", "workload")
 _ON_THE_WAY_SECONDS = 2.0
 _DEAF_ROUNDS = 2
-#: Rounds until every run that has a workload was reconciled: five minutes by default.
+#: The number of rounds in which every run with a workload is reconciled once: five minutes by default.
 _TURNS = 15
-#: A round may take this share of the time.
+#: The minimum ratio of the period to the duration of a round.
 _SHARE = 10.0
 
 
 class Resync:
-    """Compares and heals, through the same entrances as watches."""
+    """Compares and repairs, through the same methods as watches."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -45,7 +46,7 @@ class Resync:
 
     @property
     def deaf(self) -> bool:
-        """True if each of the last rounds found what no watch had reported."""
+        """True if each of the last rounds found changes that no watch had reported."""
         return self._deaf_rounds >= _DEAF_ROUNDS
 
     async def run(self) -> None:
@@ -62,7 +63,7 @@ class Resync:
             self._sweep()
 
     async def heal(self) -> int | None:
-        """One round; how many changes no watch had reported, None if a kind could not be listed. The others are healed all the same."""
+        """Run one round; return the number of missed changes, None if a kind could not be listed. The other kinds are repaired anyway."""
         missed, failed = 0, False
         for kind in KINDS:
             try:
@@ -77,7 +78,7 @@ class Resync:
         return None if failed else missed
 
     async def _heal_all(self, kind: str, suspects: dict[Name, int]) -> int:
-        """Read what still differs after a while; how many of them were news."""
+        """Read what still differs after a while; return how many objects had changed."""
         await asyncio.sleep(_ON_THE_WAY_SECONDS)
         self._waited += _ON_THE_WAY_SECONDS
         healed = 0
@@ -88,8 +89,8 @@ class Resync:
         return healed
 
     def _sweep(self) -> None:
-        """A finished run must have no workload that lives. The others are reconciled in turns: ten thousand healthy runs in each
-        round would keep a sixth of a core busy with nothing (measured).
+        """Wake runs with workloads: a finished run must have no live workload; the others are reconciled in turns, since
+        reconciling ten thousand healthy runs in each round would use a sixth of a core for nothing (measured).
         """
         for index, run in enumerate(self._context.workloads.runs()):
             if index % _TURNS == self._turn or self._outlived(run):
@@ -101,7 +102,7 @@ class Resync:
         return (entry is None or entry.finished) and any(owned.workload.alive for owned in self._context.workloads.owned_by(run))
 
     async def _differences(self, kind: str) -> dict[Name, int]:
-        """Keys whose listed version is not the known one; 0 for what is known and not listed."""
+        """Keys whose listed version is not the known one; 0 for keys that are known and not listed."""
         before = dict.fromkeys(self._names(kind))
         suspects: dict[Name, int] = {}
         async for page in self._context.ports.inventory.list_versions(kind):
@@ -134,7 +135,7 @@ class Resync:
         return known is None or known < listed
 
     async def _heal(self, kind: str, key: Name) -> bool:
-        """Read one object; True if that taught us something."""
+        """Read one object; True if it had changed."""
         ports, controller = self._context.ports, self._controller
         try:
             match kind:

@@ -1,7 +1,8 @@
-"""The flow runs that exist, kept small: all of an unfinished run, of a finished one only what is asked of many at once.
+"""The existing flow runs, cached compactly: unfinished runs in full, finished ones only with what is needed of many at once.
 
-The cache only moves forward: a version older than the one it has is ignored, because events arrive after the answers to our own
-writes. Resource versions are compared as numbers, which every API server writes (and Kubernetes guarantees from 1.35 on).
+The cache only moves forward: a version older than the cached one is ignored, because events arrive after the answers to our
+own writes. Resource versions are compared as numbers, which every API server writes (and Kubernetes guarantees from 1.35
+on).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mintaka_core.states import TERMINAL, StateType
 if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Snapshot
 
-#: Finished runs whose whole content is kept for a while, since most of what happens to a run after its end happens soon.
+#: The number of finished runs that are still cached in full, since most changes after a run's end happen soon.
 _RECENTLY_FINISHED = 500
 
 
@@ -37,9 +38,9 @@ def version_of(document: Document) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """What is known of one run without reading the whole of it.
+    """The cached fields of one run, without reading the whole of it.
 
-    `first_version` is the first version that was seen of it: runs of the same second are told apart by it. `problem`: it cannot be
+    `first_version` is the first version in which it was seen, which orders runs of the same second. `problem`: it cannot be
     processed as it is.
     """
 
@@ -56,7 +57,7 @@ class RunEntry:
 
     @property
     def finished(self) -> bool:
-        """True for a run that is over and is not wanted to run again."""
+        """True for a run that is over and has no pending rerun."""
         return self.state in _TERMINAL and not self.rerun_wanted
 
 
@@ -80,11 +81,11 @@ class RunCache:
         self._raw: dict[Name, bytes] = {}
         self._recent: OrderedDict[Name, bytes] = OrderedDict()
         self._groups: dict[Name, _Group] = {}
-        #: How many runs there are by state type, "" for new ones.
+        #: The number of runs by state type, "" for new ones.
         self.states: Counter[str] = Counter()
 
     def put(self, snapshot: Snapshot) -> bool:
-        """Store a version; False if it is not newer than the known one (whose content it brings back, if that was dropped)."""
+        """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
         document = snapshot.document
         key, version = name_of(document), version_of(document)
         known = self._entries.get(key)
@@ -115,7 +116,7 @@ class RunCache:
             self._recent.popitem(last=False)
 
     def remove(self, key: Name, uid: str | None = None) -> bool:
-        """Forget a run, if it still is the one of that uid (None: whichever it is); False if it was unknown."""
+        """Forget a run if it still has that uid (None: any); False if it was unknown."""
         known = self._entries.get(key)
         if known is None or (uid and known.uid != uid):
             return False
@@ -130,7 +131,7 @@ class RunCache:
         if not (entry.finished and entry.end_time):
             group.active[key] = None
             return
-        # One that is being deleted leaves by itself: it is neither active nor to be retired.
+        # A run that is being deleted leaves by itself: it is neither active nor to be retired.
         if not entry.deleting:
             group.finished[key] = entry.end_time
         if group.latest is None or (entry.end_time, key) > group.latest:
@@ -151,15 +152,15 @@ class RunCache:
             del self._groups[key[0], known.deployment]
 
     def get(self, key: Name) -> RunEntry | None:
-        """What is known of a run; None if there is none of that name."""
+        """The cached fields of a run; None if there is none with that name."""
         return self._entries.get(key)
 
     def raw(self, key: Name) -> bytes | None:
-        """The newest known version as JSON; None if it was not kept: read the run."""
+        """The newest known version as JSON; None if it is not cached: read the run."""
         return self._raw.get(key) or self._recent.get(key)
 
     def count_active(self, deployment: Name) -> int:
-        """How many runs of a deployment are not finished."""
+        """The number of unfinished runs of a deployment."""
         group = self._groups.get(deployment)
         return len(group.active) if group else 0
 
@@ -169,7 +170,7 @@ class RunCache:
         return list(group.active) if group else []
 
     def oldest_finished(self, deployment: Name, beyond: int, at_most: int) -> list[tuple[Name, datetime]]:
-        """The runs of a deployment that ended first and exceed the newest `beyond`, oldest first, bounded."""
+        """The runs of a deployment that ended first and exceed the newest `beyond`, oldest first, at most `at_most`."""
         group = self._groups.get(deployment)
         excess = min(len(group.finished) - beyond, at_most) if group else 0
         if group is None or excess <= 0:
@@ -182,7 +183,7 @@ class RunCache:
         return group.latest[1] if group and group.latest else None
 
     def names(self) -> list[Name]:
-        """Every name, in a list of its own."""
+        """A copy of all names."""
         return list(self._entries)
 
     def __len__(self) -> int:
@@ -206,7 +207,7 @@ def _entry(snapshot: Snapshot, version: int, known: RunEntry | None) -> RunEntry
         rerun_wanted=_rerun_wanted(spec, status, deleting=deleting),
         deleting=deleting,
         first_version=known.first_version if known and known.uid == uid else version,
-        # What is wrong with its spec stays wrong, also when the answer to a write of ours does not say so.
+        # A problem of its spec remains, even if the answer to a write of ours does not show it.
         problem=snapshot.problem or (known.problem if known and known.uid == uid else None),
     )
 
@@ -217,7 +218,7 @@ _MOST_WORDS = 10_000
 
 
 def _shared(word: Any) -> str:
-    """One string for each word: thousands of runs have the same few."""
+    """One string object for each word: thousands of runs share the same few."""
     if not isinstance(word, str):
         return ""
     if len(_WORDS) < _MOST_WORDS:
@@ -226,5 +227,5 @@ def _shared(word: Any) -> str:
 
 
 def _rerun_wanted(spec: dict[str, Any], status: dict[str, Any], *, deleting: bool) -> bool:
-    """`FlowRun.rerun_wanted`, without reading the whole run."""
+    """`FlowRun.rerun_wanted`, without parsing the whole run."""
     return (spec.get("reruns") or 0) > (status.get("reruns") or 0) and not (spec.get("cancel") or deleting)

@@ -1,7 +1,7 @@
 """A queue of schema checks in front of one worker process, fair between namespaces.
 
 Namespaces take turns, so that a thousand checks of one delay another's by one. The worker starts with the first check, is
-replaced after it was killed, and ends when there was nothing to do for a while.
+replaced after it was killed, and ends when it has been idle for a while.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class CheckUnavailable(MintakaError):
 
 
 class Penalties:
-    """Namespaces for some time after they were added."""
+    """Namespaces under penalty, each for a limited time."""
 
     def __init__(self, seconds: float) -> None:
-        """Each stays for `seconds`."""
+        """Each penalty lasts `seconds`."""
         self._seconds = seconds
         self._until: dict[str, float] = {}
 
     def add(self, namespace: str) -> None:
-        """Begin its time, or begin it anew."""
+        """Start or restart the penalty of `namespace`."""
         now = time.monotonic()
         self._until = {name: until for name, until in self._until.items() if until > now} | {namespace: now + self._seconds}
 
@@ -57,7 +57,7 @@ class Lane:
     """Checks that wait for one worker, each with the same deadline."""
 
     def __init__(self, *, deadline_seconds: float, idle_seconds: float, niceness: int = 0, penalties: Penalties | None = None) -> None:
-        """A namespace whose check was too costly gets a penalty; those that have one are refused as too costly without being tried."""
+        """A namespace whose check was too costly gets a penalty; checks of such namespaces are refused as too costly without a try."""
         self.restarts = 0
         self._deadline_seconds = deadline_seconds
         self._idle_seconds = idle_seconds
@@ -71,7 +71,7 @@ class Lane:
 
     @property
     def process_id(self) -> int | None:
-        """Of the worker; None if there is none."""
+        """The worker's process id; None if there is none."""
         return self._process.pid if self._process else None
 
     def submit(self, namespace: str, frame: bytes) -> asyncio.Future[dict[str, Any]]:
@@ -84,7 +84,7 @@ class Lane:
         return check.result
 
     async def close(self) -> None:
-        """End the worker; what still waits is refused."""
+        """End the worker; waiting checks are refused."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -101,7 +101,7 @@ class Lane:
                 await process.stop()
 
     async def _next(self) -> Check | None:
-        """The next check in turn; None after a while without any."""
+        """The next check in turn; None after the idle time without any."""
         while not self._waiting:
             self._arrived.clear()
             try:

@@ -1,7 +1,7 @@
 """A handle on one `schema_worker` process: start it, send it a request, kill it when the request takes too long.
 
-The deadline is processor time of the worker, so that a busy machine fails no honest request. Time on the clock ends a request
-only if the worker neither computes nor answers, or did not get the processor for much longer than the deadline.
+The deadline is CPU time of the worker, so that a busy machine does not fail a legitimate request. Wall-clock time ends a
+request only if the worker neither computes nor answers, or did not get the CPU for much longer than the deadline.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mintaka_controller.schema_protocol import LENGTH_BYTES, MEMORY_BYTES
 from mintaka_core.errors import MintakaError
 
 _POLL_SECONDS = 0.05
-#: A worker that is seen asleep so often in a row is: it may have answered in the moment before the first look.
+#: A worker seen sleeping in this many consecutive polls is asleep: before the first poll it may have just answered.
 _ASLEEP_POLLS = 3
 _START_SECONDS = 20.0
 _REAP_SECONDS = 0.005
@@ -29,17 +29,17 @@ _END_SECONDS = 1.0
 _KILLED_SECONDS = 30.0
 _ASLEEP_SECONDS = 0.5
 _STARVED_SECONDS = 30.0
-#: What the worker needs of our environment; it gets no secrets.
+#: The environment variables that the worker needs; it gets no secrets.
 _PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
 _KILLED_FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 
 
 class RequestTooCostly(MintakaError):
-    """The worker was killed because of the request, or died of it; the message says what the request used up."""
+    """The worker was killed because of the request, or died of it; the message says which resource the request used up."""
 
 
 class WorkerLost(MintakaError):
-    """The worker ended, or got no processor time, for reasons that have nothing to do with the request."""
+    """The worker ended, or got no CPU time, for reasons unrelated to the request."""
 
 
 class WorkerNotStarted(MintakaError):
@@ -48,7 +48,7 @@ class WorkerNotStarted(MintakaError):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request has used so far; `sleeping`: the worker waits for something instead of computing."""
+    """The resources a request has used so far; `sleeping`: the worker waits instead of computing."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -56,11 +56,11 @@ class Usage:
 
 
 def verdict(usage: Usage, deadline_seconds: float) -> MintakaError | None:
-    """Why a request has to be given up; None: it may go on."""
+    """Why a request must be aborted; None: it may continue."""
     if usage.cpu_seconds >= deadline_seconds:
         return RequestTooCostly(f"takes more than {deadline_seconds:g} s of processor time")
     if usage.sleeping and usage.wall_seconds >= max(deadline_seconds, _ASLEEP_SECONDS):
-        # The library's handler for failed allocations may block for ever on a lock that it already holds.
+        # The library's handler for failed allocations may block forever on a lock that it already holds.
         return _out_of_memory()
     if usage.wall_seconds >= _STARVED_SECONDS:
         return WorkerLost(
@@ -114,7 +114,7 @@ class SchemaProcess:
         return self._process.pid
 
     async def request(self, frame: bytes, deadline_seconds: float) -> bytes:
-        """The reply to a frame of `schema_protocol.encode_request`. After an error the worker is of no more use: `stop` it.
+        """The reply to a frame of `schema_protocol.encode_request`. After an error the worker is unusable: `stop` it.
 
         Raises:
             RequestTooCostly: it used up its time or memory.
@@ -149,7 +149,7 @@ class SchemaProcess:
         await self._ended(_KILLED_SECONDS)
 
     async def _ended(self, seconds: float) -> None:
-        """Wait until the worker has ended, to learn its exit code and leave no zombie."""
+        """Wait until the worker has ended, to read its exit code and leave no zombie."""
         end = time.monotonic() + seconds
         while self._process.poll() is None and time.monotonic() < end:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(_REAP_SECONDS)
@@ -201,7 +201,7 @@ class _Replies(asyncio.Protocol):
 
 
 def _spawn(niceness: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """The worker, which has its end of a connection as standard input, and our end."""
+    """Start the worker, whose standard input is its end of a connection; return the process and our end."""
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -228,7 +228,7 @@ def _environment() -> dict[str, str]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Processor time that the process has used, by its own clock (clock_getcpuclockid(3)); time on the clock if the system has none."""
+    """CPU time of the process, by its own clock (clock_getcpuclockid(3)); wall-clock time if the system has none."""
     if sys.platform != "linux":
         return time.monotonic()
     try:

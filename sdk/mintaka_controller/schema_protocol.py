@@ -1,7 +1,7 @@
-"""What `schema_process` and `schema_worker` say to each other: frames of a length and that many bytes.
+"""The protocol between `schema_process` and `schema_worker`: frames of a length and that many bytes.
 
-A request is three frames, the schema, the value and the value's name; a reply is JSON. Schemas and values travel in Python's own
-`marshal`, which is faster than JSON and keeps every value that JSON has; both sides are the same Python.
+A request is three frames, the schema, the value and the value's name; a reply is JSON. Schemas and values are encoded with
+Python's own `marshal`, which is faster than JSON and preserves every JSON value; both sides are the same Python.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ MEMORY_BYTES: Final = 64 * 1024 * 1024
 
 
 def frame(content: bytes) -> bytes:
-    """`content` with its length before it."""
+    """`content` prefixed with its length."""
     return len(content).to_bytes(LENGTH_BYTES) + content
 
 
 def encode(content: Any) -> bytes:
-    """JSON as bytes for `encode_request`; equal values give equal bytes.
+    """Encode JSON for `encode_request`; equal values give equal bytes.
 
     Raises:
         ValueError: it is thousands of levels deep, or not JSON.
@@ -29,12 +29,12 @@ def encode(content: Any) -> bytes:
 
 
 def decode(content: bytes) -> Any:
-    """What was encoded."""
+    """Decode the result of `encode`."""
     return marshal.loads(content)  # noqa: S302 - between a process and its parent
 
 
 def encode_request(schema: bytes, value: bytes, name: str) -> bytes:
-    """The frame that asks to check `value`, called `name`, against `schema`."""
+    """The frame of a request to check `value`, called `name`, against `schema`."""
     return frame(frame(schema) + frame(value) + frame(name.encode()))
 
 

@@ -1,14 +1,14 @@
-"""Checks values against users' JSON Schemas without holding up the event loop, whatever the schema.
+"""Checks values against users' JSON Schemas without blocking the event loop, whatever the schema.
 
-A check runs in a process of its own that is killed when it takes too much processor time or memory. Two lanes, each with one
-worker, keep tenants apart:
+A check runs in a separate process that is killed when it takes too much CPU time or memory. Two lanes, each with one worker, keep
+tenants apart:
 
-- In the first, namespaces take turns and a check has 0.2 s of processor time; an ordinary one takes less than a millisecond.
+- In the first, namespaces take turns and a check has 0.2 s of CPU time; an ordinary one takes less than a millisecond.
 - A namespace whose check did not fit is served by the second lane for a minute, at a lower priority, with 2 s for a check. A
-  namespace has one check at a time there; further ones are refused as unavailable, to be tried again later.
+  namespace has one check at a time there; further ones are refused as unavailable, to be retried later.
 
-So a tenant's worst schema costs the others 0.2 s a minute. A schema that does not fit into the second lane either counts as
-invalid in its namespace for five minutes without being tried again.
+A tenant's worst schema therefore costs the others 0.2 s a minute. A schema that does not fit into the second lane either counts as
+invalid in its namespace for five minutes without another try.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CheckTooCostly(InvalidSchema):
 
 
 class SchemaValidator:
-    """Checks values against JSON Schemas in processes of its own; `close` it, or use it as an asynchronous context manager."""
+    """Checks values against JSON Schemas in its own processes; `close` it, or use it as an asynchronous context manager."""
 
     def __init__(self, *, quick_seconds: float = 0.2, deadline_seconds: float = 2.0, idle_seconds: float = 60.0) -> None:
         """Prepare; processes start with the first check and end after `idle_seconds` without one."""
@@ -58,23 +58,23 @@ class SchemaValidator:
         await self.close()
 
     async def close(self) -> None:
-        """End the processes; checks that are under way end with CheckUnavailable."""
+        """End the processes; checks in progress end with CheckUnavailable."""
         await asyncio.gather(self._quick.close(), self._patient.close())
 
     @property
     def process_ids(self) -> tuple[int, ...]:
-        """Of the workers that run now."""
+        """The process ids of the running workers."""
         return tuple(pid for lane in (self._quick, self._patient) if (pid := lane.process_id) is not None)
 
     @property
     def restarts(self) -> int:
-        """How many workers were started so far."""
+        """The number of workers started so far."""
         return self._quick.restarts + self._patient.restarts
 
     async def violations(self, schema: Any, value: Any, name: str, *, namespace: str) -> list[Violation]:
-        """The places of `value`, called `name`, that do not obey `schema`, in order; the first 20. Both are JSON.
+        """The first 20 places of `value`, called `name`, that are not valid for `schema`, in order. Both are JSON.
 
-        `namespace` is whose schema it is: slow schemas hold up checks of the same namespace only.
+        `namespace` owns the schema: slow schemas only delay checks of the same namespace.
 
         Raises:
             InvalidSchema: the schema cannot be used; the message is the end of a sentence about it. CheckTooCostly: because of

@@ -1,8 +1,8 @@
 """The process that checks values against users' JSON Schemas: `python -m mintaka_controller.schema_worker`.
 
-`schema_process` starts it and may kill it at any moment. It reads requests from the socket that is its standard input and
-answers each with JSON; it ends with the socket. It can open no file and no further socket, has little memory, and the kernel's
-out-of-memory killer chooses it before its parent.
+`schema_process` starts it and may kill it at any time. It reads requests from the socket that is its standard input and
+answers each with JSON; it ends with the socket. It cannot open files or further sockets, has little memory, and the
+kernel's out-of-memory killer chooses it before its parent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import jsonschema_rs  # noqa: F401 - loaded before the limits apply; `compile_sc
 from mintaka_controller.schema_protocol import LENGTH_BYTES, MEMORY_BYTES, decode, decode_request, frame
 from mintaka_core.json_schema import CompiledSchema, InvalidSchema, compile_schema
 
-#: A worker that has grown to this is replaced: freed memory does not always return to the system.
+#: A worker that has grown to this size is replaced: freed memory does not always return to the system.
 _RETIREMENT_BYTES = 48 * 1024 * 1024
 _CACHED_SCHEMAS = 128
 _OPEN_FILES = 3
@@ -35,7 +35,7 @@ def main() -> int:
     _restrict(int(sys.argv[1]))
     connection = socket.socket(fileno=0)
     checker = Checker()
-    # From here on the parent reports what happens; the library's last words about memory are no lines of its log.
+    # From here on the parent reports errors; the library's last messages about memory must not appear in its log.
     os.dup2(null, sys.stderr.fileno())
     os.close(null)
     connection.sendall(frame(b"{}"))
@@ -47,20 +47,20 @@ def main() -> int:
 
 
 class Memory:
-    """How much memory this process has; unlike getrusage(2), which begins with that of the parent."""
+    """The memory of this process; unlike getrusage(2), which starts with that of the parent."""
 
     def __init__(self) -> None:
-        """Open what the kernel says of it, before no file can be opened any more."""
+        """Open the kernel's statistics before files can no longer be opened."""
         statistics = Path("/proc/self/statm")
         self._file = statistics.open("rb", buffering=0) if statistics.exists() else None
 
     def resident_bytes(self) -> int:
-        """0 if the system does not say."""
+        """Resident memory in bytes; 0 if the system does not report it."""
         return 0 if self._file is None else int(os.pread(self._file.fileno(), 100, 0).split()[1]) * resource.getpagesize()
 
 
 class Checker:
-    """Answers requests with the schemas that were used last already compiled."""
+    """Answers requests, with a cache of recently used compiled schemas."""
 
     def __init__(self) -> None:
         self._compiled: OrderedDict[bytes, CompiledSchema] = OrderedDict()

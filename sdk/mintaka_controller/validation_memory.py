@@ -1,4 +1,4 @@
-"""What validating the parameters of a run gave, so that a run that waits is not validated again and again."""
+"""Caches the results of validating runs' parameters, so that a waiting run is not validated again and again."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ _KEPT = 4096
 
 
 class ValidationMemory:
-    """The latest verdicts by (run's uid, version of what it is validated by)."""
+    """The latest results by (run's uid, version of the validating resource)."""
 
     def __init__(self) -> None:
         self._verdicts: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def get(self, uid: str, version: int) -> str | None:
-        """What was found wrong, "" for nothing; None if it was not validated."""
+        """The errors found, "" for none; None if it was not validated."""
         return self._verdicts.get((uid, version))
 
     def put(self, uid: str, version: int, verdict: str) -> None:
-        """Store a verdict."""
+        """Store a result."""
         self._verdicts[uid, version] = verdict
         while len(self._verdicts) > _KEPT:
             self._verdicts.popitem(last=False)

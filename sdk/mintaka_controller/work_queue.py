@@ -1,7 +1,7 @@
-"""A fair work queue of keys: each at most once in the queue, never twice at the same time, later if asked.
+"""A fair work queue of keys: each at most once in the queue, never processed twice at the same time, delayed if requested.
 
-The promises of client-go's workqueue, and one more: keys are taken from lanes (namespaces) in turn, and one lane occupies at most
-`lane_limit` workers, so that neither a flood of keys nor slow requests of one namespace delay those of another.
+The guarantees of client-go's workqueue, and one more: keys are taken from lanes (namespaces) in turn, and one lane occupies
+at most `lane_limit` workers, so that neither a flood of keys nor slow requests of one namespace delay those of another.
 Everything runs on one event loop.
 """
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 60.0
-#: Dead entries of the heap are tolerated up to this many beyond twice the live ones.
+#: Stale entries of the heap are tolerated up to this many beyond twice the live ones.
 _SLACK = 64
 
 
 class WorkQueue[Key: Hashable]:
-    """Hands keys to workers; a key added while it is being worked on is worked on again afterwards.
+    """Hands keys to workers; a key added while it is being processed is processed again afterwards.
 
-    `lane_of` says which lane a key belongs to; `waited` is called with the seconds each key waited.
+    `lane_of` returns the lane of a key; `waited` is called with the seconds each key waited.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class WorkQueue[Key: Hashable]:
         self._work = asyncio.Event()
 
     def add(self, key: Key, cause: int = 0) -> None:
-        """Have `key` worked on as soon as possible; `cause` is the resource version behind it, 0 for anything else."""
+        """Have `key` processed as soon as possible; `cause` is the resource version behind it, 0 for anything else."""
         if key in self._active:
             self._again[key] = cause if self._again.get(key, cause) == cause else 0
         elif key not in self._since:
@@ -65,12 +65,12 @@ class WorkQueue[Key: Hashable]:
             self._work.set()
 
     def wrote(self, key: Key, version: int) -> None:
-        """The worker of `key` made `version` itself: that its event came before the answer is no reason to work on it again."""
+        """The worker of `key` wrote `version` itself: an event of it that arrived before the answer does not require processing again."""
         if version and self._again.get(key) == version:
             del self._again[key]
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Have `key` worked on in `seconds`; of several such requests the earliest counts."""
+        """Have `key` processed in `seconds`; of several such requests the earliest counts."""
         if seconds <= 0:
             self.add(key)
             return
@@ -91,7 +91,7 @@ class WorkQueue[Key: Hashable]:
         heapq.heapify(self._heap)
 
     def retry(self, key: Key, at_least: float = 0.0) -> float:
-        """Have a failed `key` worked on again after an exponential wait of `at_least` some seconds; returns the wait."""
+        """Have a failed `key` processed again after an exponential wait of at least `at_least` seconds; return the wait."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         seconds: float = max(min(_FIRST_RETRY_SECONDS * 2 ** min(failures, 16), _LAST_RETRY_SECONDS), at_least)
@@ -99,7 +99,7 @@ class WorkQueue[Key: Hashable]:
         return seconds
 
     def forget(self, key: Key) -> None:
-        """`key` went well: its next failure starts from the shortest wait."""
+        """`key` succeeded: its next failure starts from the shortest wait."""
         self._failures.pop(key, None)
 
     def __len__(self) -> int:
@@ -107,11 +107,11 @@ class WorkQueue[Key: Hashable]:
 
     @property
     def scheduled(self) -> int:
-        """How many entries wait for their time, dead ones included."""
+        """The number of delayed entries, including stale ones."""
         return len(self._heap)
 
     async def run(self, workers: int, work: Callable[[Key], Awaitable[None]]) -> None:
-        """Work on keys with `workers` tasks at once until cancelled; `work` handles its own errors."""
+        """Process keys with `workers` concurrent tasks until cancelled; `work` handles its own errors."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._promote())
             for _ in range(workers):
@@ -166,7 +166,7 @@ class WorkQueue[Key: Hashable]:
             now = _time()
             while self._heap and self._heap[0][0] <= now:
                 due, _, key = heapq.heappop(self._heap)
-                if self._due.get(key) == due:  # else an earlier request took its place
+                if self._due.get(key) == due:  # else an earlier request replaced it
                     del self._due[key]
                     self.add(key)
             self._wake.clear()

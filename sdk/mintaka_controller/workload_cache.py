@@ -1,4 +1,4 @@
-"""The workloads that exist, by the flow run that owns them; only moves forward, as the cache of runs does."""
+"""The existing workloads, by the flow run that owns them; only moves forward, like the cache of runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 class WorkloadCache:
-    """Workloads by (namespace, name). `ended` is called with the namespace of each workload that does not live any more, however that
-    became known.
+    """Workloads by (namespace, name). `ended` is called with the namespace of each workload that is no longer alive,
+    however that became known.
     """
 
     def __init__(self, ended: Callable[[str], None] = lambda _namespace: None) -> None:
@@ -22,7 +22,7 @@ class WorkloadCache:
         self._of_run: dict[Name, dict[Name, None]] = {}  # ordered, as sets are not
 
     def put(self, owned: OwnedWorkload) -> bool:
-        """Store a version; False if nothing that matters to its run changed."""
+        """Store a version; False if nothing relevant to its run changed."""
         key = owned.run[0], owned.workload.name
         known = self._workloads.get(key)
         if known and owned.version <= known.version:
@@ -36,7 +36,7 @@ class WorkloadCache:
         return known is None or known.workload != owned.workload or known.run != owned.run
 
     def replace(self, owned: OwnedWorkload) -> None:
-        """Store a version that was judged anew, unless a newer one is known."""
+        """Store a re-evaluated version, unless a newer one is known."""
         key = owned.run[0], owned.workload.name
         known = self._workloads.get(key)
         if known and known.version == owned.version and known.run == owned.run:
@@ -45,7 +45,7 @@ class WorkloadCache:
             self.put(owned)
 
     def remove(self, key: Name, uid: str | None = None) -> Name | None:
-        """Forget a workload, if it still is the one of that uid (None: whichever it is); the run that owned it."""
+        """Forget a workload if it still has that uid (None: any); return the run that owned it."""
         known = self._workloads.get(key)
         if known is None or (uid and known.workload.uid != uid):
             return None
@@ -63,16 +63,16 @@ class WorkloadCache:
                 del self._of_run[known.run]
 
     def of_run(self, run: Name, uid: str | None = None) -> dict[int, Workload]:
-        """The workloads of a run by attempt; with `uid`, only those of the run of that uid."""
+        """The workloads of a run by attempt; with `uid`, only those of the run with that uid."""
         owned = (self._workloads[key] for key in self._of_run.get(run, ()))
         return {each.workload.attempt: each.workload for each in owned if uid is None or each.owner_uid == uid}
 
     def owned_by(self, run: Name) -> list[OwnedWorkload]:
-        """Everything that runs of that name own or owned."""
+        """All workloads that runs of that name own or owned."""
         return [self._workloads[key] for key in self._of_run.get(run, ())]
 
     def get(self, key: Name) -> OwnedWorkload | None:
-        """One workload; None if there is none of that name."""
+        """One workload; None if there is none with that name."""
         return self._workloads.get(key)
 
     def runs(self) -> list[Name]:
@@ -80,7 +80,7 @@ class WorkloadCache:
         return list(self._of_run)
 
     def names(self) -> list[Name]:
-        """Every workload's name, in a list of its own."""
+        """A copy of all names."""
         return list(self._workloads)
 
     def __len__(self) -> int:
