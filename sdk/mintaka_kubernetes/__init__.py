@@ -1,6 +1,6 @@
-"""The way to a kube-apiserver that operator and API share: credentials, a thin client on plain JSON, an informer, leader election.
+"""Access to a kube-apiserver, shared by operator and API: credentials, a thin client on plain JSON, an informer, leader election.
 
-Typed clients cost four to ten times the CPU per request (measured); what is needed here is a dozen requests.
+Typed clients cost four to ten times the CPU per request (measured); only a dozen requests are needed here.
 """
 
 from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, OPENED, ApiError, Client, ClusterAway, ClusterRefusal

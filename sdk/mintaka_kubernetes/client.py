@@ -1,4 +1,4 @@
-"""Requests to one kube-apiserver over aiohttp and orjson; answers are plain JSON objects, decoded one by one (`decoding`)."""
+"""Requests to one kube-apiserver over aiohttp and orjson; responses are plain JSON objects, decoded one by one (`decoding`)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REFRESH_SECONDS = 60
 _TEXT_LIMIT = 2000
 _ERRORS_FROM = 400
 _UNAUTHORIZED = 401
-#: A page that turns out larger is asked for again with fewer objects: an object may have 1.5 MiB.
+#: A page that turns out larger is requested again with fewer objects: an object may have 1.5 MiB.
 _PAGE_LIMIT_BYTES = 8 * 2**20
 _SHRINKING = 8
 
@@ -43,7 +43,7 @@ OPENED = "OPENED"
 
 
 class ApiError(MintakaError):
-    """A request came to nothing: HTTP's `code`, Kubernetes' own `reason` and `message`, and the causes it names."""
+    """A request failed: HTTP's `code`, Kubernetes' own `reason` and `message`, and the causes it names."""
 
     def __init__(
         self, code: int, reason: str, message: str, retry_after: float | None = None, causes: tuple[dict[str, Any], ...] = ()
@@ -57,7 +57,7 @@ class ApiError(MintakaError):
 
     @property
     def transient(self) -> bool:
-        """True where the same request may go through later."""
+        """True if the same request may succeed later."""
         return self.code in {0, 408, 429} or self.code >= 500  # noqa: PLR2004 - HTTP
 
 
@@ -69,7 +69,7 @@ class ClusterAway(ApiError):
 
 
 class MalformedAnswer(ClusterAway):
-    """What was received as an answer of the kube-apiserver is not JSON, or not the JSON of such an answer."""
+    """The response of the kube-apiserver is not JSON, or not the expected JSON."""
 
 
 class ClusterRefusal(ApiError):
@@ -79,8 +79,8 @@ class ClusterRefusal(ApiError):
 class Client:
     """A pool of connections to one kube-apiserver.
 
-    Credentials are looked for with the first request, and again for as long as there are none. `count` is told of each
-    answer: method, path, HTTP status (0: none came).
+    Credentials are looked up on the first request, and again on each request until some are found. `count` is called with
+    each response: method, path, HTTP status (0: there was none).
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Client:
 
     @property
     def credentials(self) -> Credentials:
-        """What it identifies with. Raises NoCluster."""
+        """The credentials in use. Raises NoCluster."""
         if self._credentials is None:
             self._credentials = find_credentials(self._kubeconfig)
         return self._credentials
@@ -127,7 +127,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         metadata_only: bool = False,
     ) -> Document:
-        """One request; the answer, or just the object's metadata. If the object is `Unreadable`, it is its `document`: for writes.
+        """Send one request; return the response, or just the object's metadata. For an `Unreadable` object, its `document`: for writes.
 
         Raises ApiError, ClusterAway, NoCluster.
         """
@@ -139,14 +139,14 @@ class Client:
         return answer.document if isinstance(answer, Unreadable) else answer
 
     async def read(self, path: str, *, typed: bool = False) -> Decoded:
-        """One object; `Unreadable` if it cannot be processed as it is. Raises as `request` does."""
+        """Read one object; `Unreadable` if it cannot be processed as it is. Raises as `request` does."""
         payload = await self._exchange("GET", path, None, None, {"Accept": _JSON})
         return _object(path, payload or b"", typed=typed)
 
     async def may_list(self, resource: Resource, namespace: str) -> bool:
-        """Whether there is the right to list a resource in a namespace, which need not exist. Raises as `request` does.
+        """Whether the caller may list a resource in a namespace, which need not exist. Raises as `request` does.
 
-        Everybody who is authenticated may ask this (system:basic-user); if the server does not answer it, a list will tell.
+        Every authenticated user may check this (system:basic-user); if the server does not answer, a list will show.
         """
         attributes = {"namespace": namespace, "group": resource.group, "resource": resource.plural, "verb": "list"}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
@@ -161,9 +161,9 @@ class Client:
     async def list_pages(
         self, path: str, query: Mapping[str, str] | None = None, *, page_size: int, metadata_only: bool = False, typed: bool = False
     ) -> AsyncIterator[Page]:
-        """A collection page by page, of at most `page_size` objects; fewer if these are large, so that a page stays small in memory.
+        """Read a collection page by page, at most `page_size` objects each; fewer if they are large, so that a page takes little memory.
 
-        `metadata_only` asks for the objects' metadata alone. Raises as `request` does.
+        `metadata_only` requests only the objects' metadata. Raises as `request` does.
         """
         headers = {"Accept": _METADATA_LIST if metadata_only else _JSON}
         parameters = {**(query or {})}
@@ -188,10 +188,10 @@ class Client:
     async def watch(
         self, path: str, version: str, *, seconds: int, query: Mapping[str, str] | None = None, typed: bool = False
     ) -> AsyncGenerator[dict[str, Any]]:
-        """The events `{"type": …, "object": …}` after resource version `version`, bookmarks included, for at most `seconds`.
+        """The events `{"type": …, "object": …}` after resource version `version`, including bookmarks, for at most `seconds`.
 
-        An object is `Unreadable` if it cannot be processed as it is. Before the first event comes `{"type": "OPENED"}`, made here:
-        the server has accepted the watch. Raises as `request` does.
+        An object is `Unreadable` if it cannot be processed as it is. The first event is always `{"type": "OPENED"}`,
+        generated here: the server has accepted the watch. Raises as `request` does.
         """
         parameters = {
             "watch": "1",
@@ -222,7 +222,7 @@ class Client:
         *,
         limit: int | None = None,
     ) -> bytes | None:
-        """One request; the answer's body, None if it has more than `limit` bytes."""
+        """Send one request; return the response body, None if it has more than `limit` bytes."""
         data = None if body is None else _encoded(method, path, body)
         try:
             async with await self._send(method, path, query, data, headers, _TIMEOUT) as response:
@@ -241,7 +241,7 @@ class Client:
         query: Mapping[str, str] | None,
         data: bytes | None,
         headers: dict[str, str],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - handed on to aiohttp, which cuts the request
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - passed on to aiohttp, which cuts the request
     ) -> Any:
         credentials = await self._current_credentials()
         if self._session is None:
@@ -249,7 +249,7 @@ class Client:
         return self._session.request(method, path, params=query, data=data, headers=headers | credentials.headers, timeout=timeout)
 
     async def _current_credentials(self) -> Credentials:
-        """What to identify with now; finding and refreshing them may take a program's time."""
+        """The current credentials; finding and refreshing them may take as long as running a program."""
         if self._credentials is not None and not self._credentials.stale:
             return self._credentials
         async with self._refreshing, asyncio.timeout(_REFRESH_SECONDS):
@@ -275,7 +275,7 @@ def open_session(
 ) -> aiohttp.ClientSession:
     """A session with the server's address and TLS, without a token; the caller closes it."""
     connector = aiohttp.TCPConnector(limit=64, ssl=credentials.tls or True, keepalive_timeout=60)
-    # Answers of more than 128 KiB would be compressed, which costs the API server more than it saves within a cluster.
+    # Responses of more than 128 KiB would be compressed, which costs the API server more than it saves within a cluster.
     named = {"Accept-Encoding": "identity"}
     named |= {name.replace("_", "-").title(): value for name, value in headers.items()}
     return aiohttp.ClientSession(
@@ -309,7 +309,7 @@ def _encoded(method: str, path: str, body: Any) -> bytes:
 
 
 async def _read(stream: aiohttp.StreamReader, limit: int | None) -> bytes | None:
-    """All that is left to read; None if that is more than `limit` bytes."""
+    """The rest of the stream; None if that is more than `limit` bytes."""
     chunks = []
     size = 0
     async for chunk in stream.iter_any():
@@ -321,7 +321,7 @@ async def _read(stream: aiohttp.StreamReader, limit: int | None) -> bytes | None
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length; StreamReader's own readline gives up on long ones."""
+    """Lines of any length; StreamReader's own readline fails on long ones."""
     pieces: list[bytes] = []
     async for chunk in stream.iter_any():
         first, *others = chunk.split(b"\n")

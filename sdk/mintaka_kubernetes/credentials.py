@@ -1,7 +1,8 @@
-"""Where the kube-apiserver is and how to identify to it: a service account in a pod, a kubeconfig elsewhere.
+"""The address of the kube-apiserver and how to authenticate: a service account in a pod, a kubeconfig elsewhere.
 
-Nothing is sent here; files are read. The kubelet rotates the token of a service account (Kubernetes, "Bound service account tokens"),
-so its file is read again once it is a minute old. A kubeconfig is read by the official client (`kubeconfig`), which is loaded then.
+This sends nothing; it reads files. The kubelet rotates the token of a service account (Kubernetes, "Bound service account
+tokens"), so its file is read again once it is a minute old. A kubeconfig is read by the official client (`kubeconfig`),
+which is loaded then.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _TOKEN_AGE_SECONDS = 60.0
 
 
 class NoCluster(MintakaError):
-    """There is no way to a kube-apiserver: neither a service account nor a usable kubeconfig."""
+    """There are no credentials for a kube-apiserver: neither a service account nor a usable kubeconfig."""
 
 
 class Credentials:
-    """The server's URL, the TLS context (None for plain http), a proxy's URL, and the headers that identify the caller.
+    """The server's URL, the TLS context (None for plain http), a proxy's URL, and the headers that authenticate the caller.
 
-    These never change; subclasses have such as expire.
+    These never change; subclasses have headers that expire.
     """
 
     def __init__(
@@ -41,18 +42,18 @@ class Credentials:
 
     @property
     def stale(self) -> bool:
-        """True if `refresh` is to be called before the next request."""
+        """True if `refresh` must be called before the next request."""
         return False
 
     def refresh(self) -> None:
-        """Bring `headers` up to date. May block: files are read, programs run, identity providers asked. Raises NoCluster."""
+        """Update `headers`. May block: it reads files, runs programs and calls identity providers. Raises NoCluster."""
 
     def reject(self) -> None:
-        """The server did not accept the headers (401)."""
+        """Note that the server did not accept the headers (401)."""
 
 
 class ServiceAccount(Credentials):
-    """Those of a pod."""
+    """The credentials of a pod."""
 
     def __init__(self, server: str, folder: Path) -> None:
         super().__init__(server, tls_context(authority=str(folder / "ca.crt")))
@@ -61,7 +62,7 @@ class ServiceAccount(Credentials):
 
     @property
     def stale(self) -> bool:
-        """True if the token was read a minute ago."""
+        """True if the token was read more than a minute ago."""
         return time.monotonic() - self._read_time > _TOKEN_AGE_SECONDS
 
     def refresh(self) -> None:
@@ -82,7 +83,7 @@ class ServiceAccount(Credentials):
 def find_credentials(kubeconfig: str | None) -> Credentials:
     """The credentials of `kubeconfig`, or of KUBECONFIG, of the pod's service account, or of ~/.kube/config.
 
-    As in KUBECONFIG, several files are separated by colons. May block, as `Credentials.refresh`. Raises NoCluster.
+    As in KUBECONFIG, several files are separated by colons. May block, like `Credentials.refresh`. Raises NoCluster.
     """
     paths = kubeconfig or os.environ.get("KUBECONFIG", "")
     if paths:
@@ -106,8 +107,9 @@ def _from_kubeconfig(paths: str) -> Credentials:
 def tls_context(*, authority: str | None = None, server_name: str | None = None, verify: bool = True) -> ssl.SSLContext:
     """A context for clients that trusts the certificates in the file `authority` (None: the system's).
 
-    `server_name` is the name that the server's certificate has, if it is not the one in its URL. Unlike Python's default it does not insist
-    on the extensions that RFC 5280 wants of authorities: those of many clusters lack them, and no other client asks for them.
+    `server_name` is the name in the server's certificate, if it is not the one in its URL. Unlike Python's default, the
+    context does not require the extensions that RFC 5280 demands of authorities: those of many clusters lack them, and no
+    other client requires them.
     """
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = server_name

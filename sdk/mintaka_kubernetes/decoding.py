@@ -1,11 +1,12 @@
-"""Objects of the API server, decoded one at a time, so that no object can keep the others from being read.
+"""Decodes objects of the API server one at a time, so that no object can prevent the others from being read.
 
-The API server stores objects of 1.5 MiB that are 10,000 levels deep. What reads them here does not: `orjson.loads` ends at 1,024
-levels, `orjson.dumps` at 254, pydantic's JSON parser at 200, the standard library at about 1,500 on Python 3.12. So a page is split
-into its objects first, and each object is decoded, its size and depth checked, on its own. One that passes the published limits
-(mintaka_core.limits) or cannot be decoded is read in parts: what is in order remains, the rest is left out (`Unreadable`).
+The API server stores objects of 1.5 MiB that are 10,000 levels deep. The readers here cannot handle that: `orjson.loads`
+fails beyond 1,024 levels, `orjson.dumps` beyond 254, pydantic's JSON parser beyond 200, the standard library beyond about
+1,500 on Python 3.12. A page is therefore split into its objects first, and each object is decoded and checked for size and
+depth separately. One that exceeds the published limits (mintaka_core.limits) or cannot be decoded is read in parts: the
+valid parts remain, the rest is omitted (`Unreadable`).
 
-`metadata.managedFields` are never delivered: nothing reads them, and they repeat the structure of the whole object.
+`metadata.managedFields` is never delivered: nothing reads it, and it repeats the structure of the whole object.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ type _Bytes = bytes | memoryview
 
 #: Levels of an object whose `spec` fields have DEPTH_LIMIT of them.
 _OBJECT_DEPTH = DEPTH_LIMIT + 2
-#: Fields of an unreadable object that are larger are left out.
+#: Larger fields of an unreadable object are omitted.
 _KEPT_BYTES = {"metadata": 16 * 1024, "spec": 1024}
-#: Whose members are parts of their own.
+#: Objects whose members are parts of their own.
 _OPENED = frozenset({"object", "metadata", "spec"})
 _HTML_ESCAPES = (rb"\u003c", rb"\u003e", rb"\u0026")
 
@@ -43,9 +44,9 @@ _NOT_OPENING = bytes(set(range(256)) - set(b"[{"))
 class Unreadable:
     """An object that cannot be processed as it is.
 
-    `document` has its metadata and status as far as they can be read, and of its spec only members without structure
-    (`deployment`, `cancel`), never parameters or schemas. `reason` is TooDeep, ResourceTooLarge or Unreadable; `message` says for
-    people which limit is passed and what to do instead.
+    `document` has the readable parts of its metadata and status, and of its spec only members without structure
+    (`deployment`, `cancel`), never parameters or schemas. `reason` is TooDeep, ResourceTooLarge or Unreadable; `message`
+    tells people which limit is exceeded and what to do instead.
     """
 
     document: Document
@@ -54,7 +55,7 @@ class Unreadable:
 
     @classmethod
     def of(cls, document: Document, message: str) -> Unreadable:
-        """A document that could be decoded and still cannot be processed, for the reason in `message`."""
+        """A document that was decoded but cannot be processed, for the reason in `message`."""
         spec = document.get("spec")
         plain = {name: value for name, value in spec.items() if not isinstance(value, dict | list)} if isinstance(spec, dict) else {}
         return cls({**document, "spec": plain}, "Unreadable", message)
@@ -64,9 +65,10 @@ type Decoded = Document | Unreadable
 
 
 def decode(raw: _Bytes, *, typed: bool = False) -> Decoded:
-    """One object. Raises ValueError if `raw` is not an object of JSON at all.
+    """Decode one object. Raises ValueError if `raw` is not a JSON object at all.
 
-    `typed` says that the API server knows every field of this kind (pods, ConfigMaps): then it is not deep, and any size is accepted.
+    `typed` means that the API server knows every field of this kind (pods, ConfigMaps): such an object is not deep, and any
+    size is accepted.
     """
     if typed or len(raw) <= RESOURCE_LIMIT_BYTES:
         try:
@@ -104,7 +106,7 @@ def decode_page(body: bytes, *, typed: bool = False) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some objects of a list: the resource version of the list, where it continues ("": here it ends), and the objects' JSON."""
+    """Some objects of a list: the resource version of the list, its continue token ("": the last page), and the objects' JSON."""
 
     version: str
     next_page: str
@@ -112,13 +114,13 @@ class Page:
     typed: bool = False
 
     def __iter__(self) -> Iterator[Decoded]:
-        """Each object, decoded when its turn comes: only the JSON of all of them is in memory at once."""
+        """Each object, decoded lazily: only the JSON of all of them is in memory at once."""
         return (_decode_item(item, typed=self.typed) for item in self.items)
 
     def changed(self, known: dict[str, str]) -> Iterator[Decoded]:
-        """The objects that are not in `known` (resource version by uid) as they are, or are being deleted.
+        """The objects that are not in `known` (resource version by uid) with that version, or are being deleted.
 
-        Every object met is removed from `known`.
+        Every object found is removed from `known`.
         """
         for item in self.items:
             metadata = _metadata_of(item) if known else _MetadataOfObject()
@@ -154,7 +156,7 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _metadata_of(item: memoryview) -> _MetadataOfObject:
-    """What identifies an object, without decoding the rest: a fifth of the cost."""
+    """The identity of an object, without decoding the rest: a fifth of the cost."""
     try:
         return _OBJECT.decode(item).metadata
     except (RecursionError, msgspec.MsgspecError):
@@ -173,7 +175,7 @@ def _no_object() -> Unreadable:
 
 
 def _is_ordinary(raw: _Bytes, document: Any, *, typed: bool) -> bool:
-    """Whether a decoded object can be processed; takes its managedFields off."""
+    """Whether a decoded object can be processed; removes its managedFields."""
     if not isinstance(document, dict):
         return False
     metadata = document.get("metadata")
@@ -181,12 +183,12 @@ def _is_ordinary(raw: _Bytes, document: Any, *, typed: bool) -> bool:
         metadata.pop("managedFields", None)
     if typed:
         return True
-    # Without that many brackets it cannot be that deep: two microseconds instead of fifteen.
+    # With fewer brackets it cannot be that deep: two microseconds instead of fifteen.
     return len(bytes(raw).translate(None, _NOT_OPENING)) <= _OBJECT_DEPTH or depth_of(document, _OBJECT_DEPTH) <= _OBJECT_DEPTH
 
 
 def depth_of(value: Any, limit: int) -> int:
-    """How many levels of objects and lists `value` has; from `limit` on it is not counted further."""
+    """The number of levels of objects and lists in `value`; counting stops beyond `limit`."""
     depth = 0
     level = [value] if isinstance(value, _CONTAINERS) else []
     while level and depth <= limit:
@@ -212,7 +214,7 @@ def _split_event(line: bytes, *, typed: bool) -> dict[str, Any]:
 def split_members(raw: _Bytes, *, levels: int = 1) -> Members:
     """The members of an object by name, as JSON; with more `levels`, those of its metadata and spec in turn.
 
-    Raises ValueError if it is no object.
+    Raises ValueError if it is not an object.
     """
     try:
         members: Members = {name: memoryview(member) for name, member in _MEMBERS.decode(raw).items()}
@@ -225,7 +227,7 @@ def split_members(raw: _Bytes, *, levels: int = 1) -> Members:
 
 
 def _join(members: Members, *, typed: bool) -> Decoded:
-    """An object of its parts."""
+    """Assemble an object from its parts."""
     sizes = {path: _authored_size(path, member) for path, member in _walk(members) if "." in path}
     size = sum(sizes.values())
     if size > RESOURCE_LIMIT_BYTES and not typed:
@@ -255,7 +257,7 @@ def _walk(members: Members) -> Iterator[tuple[str, memoryview]]:
 
 
 def _remainder(members: Members, excess: Excess) -> Unreadable:
-    """What is delivered of an object that cannot be processed."""
+    """The parts that are delivered of an object that cannot be processed."""
     document: Document = {"metadata": {}, "spec": {}}
     for path, member in _walk(members):
         name, _, field = path.partition(".")
@@ -279,7 +281,9 @@ def _decode_part(path: str, raw: memoryview) -> tuple[Any, Excess | None]:
 
 
 def _authored_size(path: str, member: memoryview) -> int:
-    """Bytes of JSON as its author wrote it: the API server writes `<`, `>` and `&` with six, and kubectl keeps a copy of the whole."""
+    """Bytes of JSON as its author wrote it: the API server escapes `<`, `>` and `&` with six bytes, and kubectl stores a
+    copy of the whole.
+    """
     raw = bytes(member)
     if path == "metadata.annotations":
         annotations, _ = _decode_part(path, member)

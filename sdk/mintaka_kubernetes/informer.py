@@ -1,8 +1,8 @@
-"""Keep a handler up to date about one collection: list it, watch it from there, list again when the watch is lost.
+"""Keeps a handler up to date about one collection: list it, watch it from there, list again when the watch is lost.
 
-The watch is resumed from the last resource version seen, which bookmarks keep young; if the server no longer has it (410 Gone), the
-collection is listed again, and what was known and is not listed has vanished. An informer ends only when it is cancelled: whatever
-a handler raises about one object concerns that object alone, everything else is retried with growing waits.
+The watch is resumed from the last resource version seen, which bookmarks keep recent; if the server no longer has it (410
+Gone), the collection is listed again, and known objects that are not listed have vanished. An informer ends only when it is
+cancelled: an exception of a handler concerns one object only, everything else is retried with growing delays.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _logger = logging.getLogger(__name__)
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
-#: For a namespace that is missing or in which there is no right to list: until somebody creates it.
+#: For a namespace that is missing or in which listing is not permitted: until that changes.
 _REFUSED_WAIT_SECONDS = 30.0
-#: A watch that stood so long was in order: the next wait is the first again.
+#: A watch that lasted this long was healthy: the next wait is the first again.
 _STEADY_SECONDS = 5.0
-#: Bookmarks arrive about once a minute: an informer that has heard nothing for longer hears nothing at all.
+#: Bookmarks arrive about once a minute: an informer that has received nothing for longer is deaf.
 DEAF_SECONDS = 150.0
 _GONE = 410
 _REFUSALS = frozenset({403, 404})
@@ -42,10 +42,10 @@ _MESSAGE_CHARACTERS = 1000
 
 
 class Source(Protocol):
-    """What an informer reads from; `mintaka_kubernetes.Client` is one."""
+    """The source of an informer; `mintaka_kubernetes.Client` is one."""
 
     async def may_list(self, resource: Resource, namespace: str) -> bool:
-        """Whether there is the right to list a resource in a namespace."""
+        """Whether listing a resource in a namespace is permitted."""
 
     def list_pages(self, path: str, query: Mapping[str, str] | None = None, *, page_size: int, typed: bool = False) -> AsyncIterator[Page]:
         """A collection page by page."""
@@ -57,35 +57,37 @@ class Source(Protocol):
 
 
 class EventHandler(Protocol):
-    """Handles what an informer hears. Documents are the handler's to keep or change."""
+    """Handles what an informer receives. The handler may keep or change documents."""
 
     async def known(self) -> dict[str, str]:
-        """Resource version by uid of the objects thought to exist, for a dict of the informer's own. Asked before each list; may wait.
+        """Resource version by uid of the objects believed to exist, in a dict that the informer may modify. Called before
+        each list; may wait.
 
-        Objects of that version are not presented again, those not listed have vanished.
+        Objects with that version are not presented again, those not listed have vanished.
         """
 
     async def ready(self) -> None:
         """Wait until another page of a list can be handled."""
 
     def present(self, document: Document) -> None:
-        """Handle an object that exists: it is new, has changed, or is as before."""
+        """Handle an object that exists: it is new, changed or unchanged."""
 
     def gone(self, document: Document) -> None:
         """Handle the last state of an object that was deleted."""
 
     def vanished(self, uids: Collection[str]) -> None:
-        """Handle that objects were deleted unseen."""
+        """Handle objects that were deleted without an event."""
 
     def unreadable(self, found: Unreadable) -> None:
-        """Handle an object that exists and cannot be processed as it is."""
+        """Handle an object that exists but cannot be processed as it is."""
 
 
 class Informer:
     """List and watch a resource in one namespace (None: in all).
 
-    In a named namespace it asks before each list and watch whether it may: one that is missing has no Role. `selector` is a label selector. `count` is
-    called with `restart` when a watch is opened again, with `unreadable` for each unreadable object.
+    In a named namespace it checks its permission before each list and watch: a missing namespace has no Role. `selector` is
+    a label selector. `count` is called with `restart` when a watch is reopened, with `unreadable` for each unreadable
+    object.
     """
 
     def __init__(
@@ -113,18 +115,20 @@ class Informer:
         self._waits = False
         self._reported = ""
         self._logged: set[str] = set()
-        #: True while it may not list: the namespace is missing, or the right to do so.
+        #: True while it may not list: the namespace or the permission is missing.
         self.refused = False
-        #: What keeps the handler from being up to date, in a sentence; "" if nothing does.
+        #: Why the handler is not up to date, in a sentence; "" if it is.
         self.problem = "not listed yet"
-        #: Set once the collection was listed to its end.
+        #: Set once the collection was listed completely.
         self.synced = asyncio.Event()
-        #: Set once it was listed, or may not be: waiting longer may be waiting for ever.
+        #: Set once it was listed, or may not be: waiting longer may take forever.
         self.settled = asyncio.Event()
 
     @property
     def deaf(self) -> bool:
-        """True if nothing was heard for too long, neither a page of a list nor an event nor a bookmark, and the server did not refuse."""
+        """True if nothing was received for too long, neither a page of a list nor an event nor a bookmark, and the server
+        did not refuse.
+        """
         return not (self.refused or self._waits) and time.monotonic() - self._heard_time > DEAF_SECONDS
 
     def forget(self) -> None:
@@ -147,24 +151,24 @@ class Informer:
                 if not self._version:
                     await self._list()
                 await self._watch()
-            except Exception as error:  # noqa: BLE001 - nothing but being cancelled ends an informer
+            except Exception as error:  # noqa: BLE001 - nothing but cancellation ends an informer
                 wanted = self._note(error)
             if time.monotonic() - self._opened_time > _STEADY_SECONDS:
                 wait = _FIRST_WAIT_SECONDS
                 self._reported = ""
-            await asyncio.sleep(wanted or wait * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, keeps no secret
+            await asyncio.sleep(wanted or wait * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, protects no secret
             wait = min(wait * 2, _REFUSED_WAIT_SECONDS if self.refused else _LONGEST_WAIT_SECONDS)
             self._count("restart")
 
     def _note(self, error: Exception) -> float | None:
-        """Say what went wrong; how long the server asks to wait, None if it does not say."""
+        """Record an error; return how long the server asks to wait, None if it does not say."""
         if isinstance(error, ApiError) and error.code == _GONE:
             _logger.info("the watch of %s has expired: listing again", self._path)
             self._version = ""
             return error.retry_after
         unforeseen = not isinstance(error, MintakaError)
         if unforeseen or isinstance(error, MalformedAnswer):
-            self._version = ""  # what came then would come again
+            self._version = ""  # the same event would come again
         self.refused = isinstance(error, ApiError) and error.code in _REFUSALS
         if self.refused:
             self.settled.set()
@@ -175,7 +179,7 @@ class Informer:
         return error.retry_after if isinstance(error, ApiError) else None
 
     async def _wait_for[Answer](self, answer: Awaitable[Answer]) -> Answer:
-        """What the handler answers; the time it takes does not count as silence of the server."""
+        """The handler's answer; the time it takes does not count as silence of the server."""
         started, self._waits = time.monotonic(), True
         try:
             return await answer
@@ -184,7 +188,7 @@ class Informer:
             self._heard_time += time.monotonic() - started
 
     async def _check_right(self) -> None:
-        """Raise ClusterRefusal if there is no right to list in a named namespace; it may have gone since the last list or watch."""
+        """Raise ClusterRefusal if listing in a named namespace is not permitted; that may have changed since the last list or watch."""
         if self._namespace is not None and not await self._source.may_list(self._resource, self._namespace):
             message = f"there is no right to list {self._resource.plural} in namespace {self._namespace}, or no such namespace"
             raise ClusterRefusal(403, "Forbidden", message)
@@ -249,7 +253,7 @@ class Informer:
             self._log(self._failed(document, error))
 
     def _failed(self, document: Document, error: Exception) -> Unreadable:
-        """The object of a handler that raised."""
+        """The object whose handler raised, as unreadable."""
         if _name_of(document) not in self._logged:
             _logger.error("handling %s %s failed", self._path, _name_of(document), exc_info=error)
         return Unreadable.of(document, f"it cannot be processed: {type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS])

@@ -1,6 +1,6 @@
-"""Where the members of a JSON text begin and end, however deep it is: without recursion, without decoding them.
+"""Finds where the members of a JSON text begin and end, at any depth: without recursion, without decoding them.
 
-Slower than a decoder by far; for texts that decoders refuse.
+Much slower than a decoder; for texts that decoders refuse.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _LITERAL = re.compile(rb'[^ \t\r\n,:"\[\]{}]++')
-#: Up to the next bracket that is not part of a string.
+#: Matches up to the next bracket that is not part of a string.
 _BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.DOTALL)
 _OPENING = frozenset(b"[{")
 
 
-#: JSON by name; of members that were opened, their members in turn.
+#: JSON by name; for opened members, their members in turn.
 type Members = dict[str, Any]
 
 
 def scan_members(raw: bytes | memoryview, *, levels: int, opened: Collection[str] = ()) -> Members:
-    """The members of an object by name, as JSON; those called `opened` split in turn, `levels` deep. Raises ValueError.
+    """The members of an object by name, as JSON; those named in `opened` are split in turn, `levels` deep. Raises ValueError.
 
-    Names that are not text are replaced in part.
+    Names that are not valid text are replaced in part.
     """
     members, _ = _scan_object(bytes(raw), 0, levels, frozenset(opened))
     return members
@@ -50,7 +50,7 @@ def scan_items(raw: bytes | memoryview) -> list[memoryview]:
 
 
 def is_deeper(raw: bytes | memoryview, levels: int) -> bool:
-    """Whether a value is nested more than `levels` deep, as far as its brackets say."""
+    """Whether a value is nested more than `levels` deep, judging by its brackets."""
     raw = bytes(raw)
     position = depth = 0
     while depth <= levels and (found := _BRACKET.match(raw, position)):
@@ -60,7 +60,7 @@ def is_deeper(raw: bytes | memoryview, levels: int) -> bool:
 
 
 def _scan_object(raw: bytes, start: int, levels: int, opened: frozenset[str]) -> tuple[Members, int]:
-    """The members of the object that starts there, and where it ends."""
+    """The members of the object that starts at `start`, and its end."""
     members: Members = {}
     position = _expect(raw, start, b"{")
     while _at(raw, position) != b"}":
@@ -77,7 +77,7 @@ def _scan_object(raw: bytes, start: int, levels: int, opened: frozenset[str]) ->
 
 
 def _name(raw: bytes, start: int) -> tuple[str, int]:
-    """The name of a member and where it ends; one that is not text is replaced in part."""
+    """The name of a member and its end; a name that is not valid text is replaced in part."""
     found = _STRING.match(raw, start)
     if found is None:
         raise ValueError(_malformed(start))
@@ -88,7 +88,7 @@ def _name(raw: bytes, start: int) -> tuple[str, int]:
 
 
 def _end_of(raw: bytes, start: int) -> int:
-    """Where the value that starts there ends."""
+    """The end of the value that starts at `start`."""
     first = _at(raw, start)
     if first in {b"[", b"{"}:
         return _end_of_container(raw, start)
@@ -109,7 +109,7 @@ def _end_of_container(raw: bytes, start: int) -> int:
 
 
 def _expect(raw: bytes, position: int, mark: bytes) -> int:
-    """The position of what follows `mark`."""
+    """The position after `mark`."""
     position = _space(raw, position)
     if _at(raw, position) != mark:
         raise ValueError(_malformed(position))

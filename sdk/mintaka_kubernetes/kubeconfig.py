@@ -1,7 +1,7 @@
 """Credentials of a kubeconfig, as the official client reads them: tokens, certificates, exec plugins, OIDC, proxies, several files.
 
-Whatever is wrong with one ends in one sentence (NoCluster). Beyond the official client: the first file that has a current context decides,
-as for kubectl; a token's file is read again, and an OIDC token renewed, in the course of time.
+Any error in one becomes one sentence (NoCluster). Beyond the official client: the first file that has a current context
+decides, as for kubectl; a token's file is read again, and an OIDC token renewed, periodically.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _REREAD_SECONDS = 60.0
-#: Before a token expires, a new one is asked for.
+#: How long before a token's expiry a new one is requested.
 _EXPIRY_MARGIN = timedelta(seconds=60)
-#: A server that rejects every token does not make a plugin run with every request.
+#: If a server rejects every token, a plugin must not run with every request.
 _REJECTION_SECONDS = 10.0
 _PROXY_SCHEMES = frozenset({"http", "https"})
 _NO_SERVER = "its cluster has no server"
@@ -37,7 +37,7 @@ _BROKEN = (ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, ValueE
 
 
 class KubeconfigCredentials(Credentials):
-    """Those of the current context of the files `paths`, separated as in KUBECONFIG."""
+    """The credentials of the current context of the files `paths`, separated as in KUBECONFIG."""
 
     def __init__(self, paths: str) -> None:
         self._paths = paths
@@ -52,7 +52,7 @@ class KubeconfigCredentials(Credentials):
 
     @property
     def stale(self) -> bool:
-        """True if a file or an identity provider is to be asked again, or the token of a plugin expires."""
+        """True if a file must be read or an identity provider called again, or the token of a plugin expires."""
         age = time.monotonic() - self._load_time
         if self._rejected:
             return age > _REJECTION_SECONDS
@@ -68,7 +68,7 @@ class KubeconfigCredentials(Credentials):
             self.tls.load_cert_chain(configuration.cert_file, configuration.key_file)
 
     def reject(self) -> None:
-        """Read the kubeconfig again before the next request, if that may give something else."""
+        """Read the kubeconfig again before the next request, if that may change the credentials."""
         self._rejected = self._changes
 
     def _load(self) -> Any:
@@ -113,7 +113,7 @@ class KubeconfigCredentials(Credentials):
 
 @contextmanager
 def _complaints() -> Iterator[list[str]]:
-    """What the official client logs meanwhile: it does so, and goes on, if a plugin fails."""
+    """The messages that the official client logs meanwhile: if a plugin fails, it only logs that and continues."""
     messages: list[str] = []
 
     class Collector(logging.Handler):
@@ -129,7 +129,7 @@ def _complaints() -> Iterator[list[str]]:
 
 
 def _current_context(files: KubeConfigMerger) -> str:
-    """The name of the first file's that has one, as for kubectl."""
+    """The current context's name, of the first file that has one, as for kubectl."""
     if files.config is None:
         message = "there is no such file"
         raise ConfigException(message)

@@ -2,7 +2,7 @@
 
 The protocol of client-go's leaderelection: the replica that renews the Lease leads; another takes over once it has seen no renewal for
 the Lease's duration *on its own clock* (clocks of nodes differ). A leader that cannot renew in time stops acting before another may
-begin. Writes carry preconditions besides, so that even a frozen leader that wakes up does no harm.
+begin. In addition, writes carry preconditions, so that even a frozen leader that wakes up does no harm.
 
     async with Leadership(client, namespace=…, name=…, identity=…) as leadership:
         await leadership.acquire()
@@ -60,7 +60,7 @@ class Leadership:
         self._seen: tuple[str, str] = ("", "")
         self._seen_time = 0.0
         self._lease: dict[str, Any] = {}
-        #: When the last successful renewal began, on this process' clock.
+        #: When the last successful renewal began, on this process's clock.
         self.renewed_time = 0.0
 
     async def __aenter__(self) -> Self:
@@ -89,14 +89,14 @@ class Leadership:
                     renewed = await self._try()
             except TimeoutError:
                 renewed = False
-            # After a conflict the holder is not known until the next read: our own write may have met its late answer.
+            # After a conflict the holder is unknown until the next read: it may be the late result of our own write.
             if not renewed and (self._holder not in {"", self._identity} or self._left <= 0):
                 self._report(leads=False)
                 message = f"the Lease {self._namespace}/{self._name} could not be renewed in time; held by {self._holder or 'no replica'}"
                 raise LeaseLost(message)
 
     async def release(self) -> None:
-        """Let another replica take over at once; nothing if this one does not hold the Lease."""
+        """Let another replica take over at once; no effect if this one does not hold the Lease."""
         if self._holder != self._identity:
             return
         self._report(leads=False)

@@ -1,4 +1,4 @@
-"""Kinds of objects by their REST paths."""
+"""Kinds of objects and their REST paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from mintaka_core.names import GROUP, VERSION
 class Resource:
     """A namespaced kind: its API group ("" for the core's), version and plural.
 
-    `typed` says that the API server knows every field of it, so that its objects are neither deep nor, beyond etcd's limit, large.
+    `typed` means that the API server knows every field of it, so that its objects are neither deep nor, beyond etcd's
+    limit, large.
     """
 
     group: str

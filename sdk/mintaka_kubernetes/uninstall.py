@@ -1,8 +1,9 @@
-"""Preparing a release for `helm uninstall`: stop what would put finalizers back, take finalizers off, and say what stays.
+"""Prepares a release for `helm uninstall`: stops what would add finalizers again, removes finalizers, and reports what stays.
 
-A run keeps the finalizer `mintaka.dev/mirror` until the API has its history, a pod `mintaka.dev/attempt` until its end is recorded. Once
-operator and API are gone nothing removes them, and neither the objects nor their namespaces can be deleted. So first both are scaled to
-0, the operator before the API, then every finalizer goes. All of it may be repeated, and works without a Deployment that is left.
+A run keeps the finalizer `mintaka.dev/mirror` until the API has its history, a pod `mintaka.dev/attempt` until its end is
+recorded. Once operator and API are gone nothing removes them, and neither the objects nor their namespaces can be deleted.
+Therefore both are first scaled to 0, the operator before the API, then every finalizer is removed. All of it can be
+repeated, and works if the Deployments are already gone.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from mintaka_kubernetes.client import Client
 
 _FORBIDDEN, _NOT_FOUND = 403, 404
-#: What a patch answers when the object has changed or gone meanwhile: the next round lists it again.
+#: The codes with which a patch fails if the object has changed or gone meanwhile: the next round lists it again.
 _CHANGED = frozenset({404, 409, 422})
 _PAGE_SIZE = 500
 _AT_ONCE = 16
 _POLL_SECONDS = 0.5
-#: How long a pod may outlive its grace period before its node is taken for lost.
+#: How long a pod may outlive its grace period before its node is considered lost.
 _OVERDUE_SECONDS = 30.0
 _DEFAULT_GRACE_SECONDS = 30.0
 _OUR_PODS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
@@ -41,7 +42,7 @@ class Unfinished(MintakaError):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Helm release of the chart: its namespace and name, and the namespaces it serves, None for what its operator says."""
+    """A Helm release of the chart: its namespace and name, and the namespaces it serves (None: those of its operator)."""
 
     namespace: str
     name: str
@@ -50,7 +51,7 @@ class Release:
 
 @dataclass(slots=True)
 class Summary:
-    """What was done and what stays. Runs and pods that lost their finalizers are there by uid."""
+    """What was done and what stays. Runs and pods that lost their finalizers are listed by uid."""
 
     stopped: list[str] = field(default_factory=list)
     served: tuple[str, ...] = ()
@@ -85,11 +86,11 @@ class Summary:
 
 
 async def uninstall(client: Client, release: Release, seconds: float, say: Callable[[str], None]) -> Summary:
-    """Stop operator and API of `release` and take finalizers off, within `seconds`; progress goes to `say`.
+    """Stop operator and API of `release` and remove finalizers, within `seconds`; progress is passed to `say`.
 
     Raises:
         Unfinished: something is left to do; calling it again continues.
-        ApiError: the API server refuses what cannot be done without.
+        ApiError: the API server refuses a necessary request.
     """
     deadline = time.monotonic() + seconds
     summary = Summary()
@@ -130,7 +131,7 @@ def _served(release: Release, deployments: list[dict[str, Any]]) -> tuple[str, .
 async def _stop(
     client: Client, release: Release, deployment: dict[str, Any], component: str, deadline: float, say: Callable[[str], None]
 ) -> str:
-    """Scale a Deployment to 0 and wait until its pods are gone; its name."""
+    """Scale a Deployment to 0 and wait until its pods are gone; return its name."""
     name: str = deployment["metadata"]["name"]
     path = f"/apis/apps/v1/namespaces/{release.namespace}/deployments/{name}/scale"
     await client.request("PATCH", path, body={"spec": {"replicas": 0}}, content_type=MERGE_PATCH)
@@ -149,9 +150,9 @@ async def _stop(
 
 
 async def _release_all(client: Client, summary: Summary, deadline: float, say: Callable[[str], None]) -> None:
-    """Take finalizers off, again for as long as one of the first round's objects has never lost its own.
+    """Remove finalizers, repeatedly until every object of the first round has lost its own once.
 
-    What comes back, or comes new, is another operator's: operator and API of this release have stopped.
+    Finalizers that come back or appear later belong to another operator: operator and API of this release have stopped.
     """
     kinds = ((_flow_runs, MIRROR_FINALIZER, "", summary.released_runs), (_pods_of, POD_FINALIZER, _OUR_PODS, summary.released_pods))
     first: set[str] | None = None
@@ -179,7 +180,7 @@ async def _release_all(client: Client, summary: Summary, deadline: float, say: C
 
 
 async def _release_in(client: Client, path: str, finalizer: str, selector: str, released: set[str], deadline: float) -> set[str]:
-    """One round over a collection: the uids that had the finalizer. It is taken off those that are not in `released`, which grows."""
+    """One round over a collection: the uids that had the finalizer. It is removed from those not in `released`, which grows."""
     found: set[str] = set()
     places = asyncio.Semaphore(_AT_ONCE)
 
@@ -200,7 +201,7 @@ def _holds(item: dict[str, Any], finalizer: str) -> bool:
 
 
 async def _remove(client: Client, collection: str, metadata: dict[str, Any], finalizer: str) -> bool:
-    """Take the finalizer off one object; False if the object has changed meanwhile."""
+    """Remove the finalizer from one object; False if the object has changed meanwhile."""
     path = collection
     if "/namespaces/" not in collection:
         group, plural = collection.rsplit("/", 1)
