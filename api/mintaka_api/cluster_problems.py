@@ -26,7 +26,7 @@ def install(app: FastAPI) -> None:
 
 
 def of_refusal(refusal: ClusterRefusal) -> Problem:
-    """Translate a refusal by the kube-apiserver, in its own words: CEL messages are written for people."""
+    """Translate a refusal by the kube-apiserver; its message is passed on, since CEL messages are written for people."""
     members: dict[str, Any] = {"reason": refusal.reason}
     if refusal.causes:
         members["errors"] = [{"path": cause.get("field", ""), "message": cause.get("message", "")} for cause in refusal.causes]

@@ -112,7 +112,7 @@ async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: He
     openapi_extra=json_body(NewReservation),
 )
 async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Reserve slots of rates for use after the delay in the answer; they decay by themselves."""
+    """Reserve slots of rates for use after the delay in the answer; they are freed automatically."""
     new = await read_document(request, NewReservation)
     return json_response(await here.database.write(queries.reserve, _unique(new.names), new.slots, new.longest_seconds))
 

@@ -37,7 +37,7 @@ def _in_range(instant: datetime) -> datetime:
 
 
 def _rfc3339(value: Any) -> Any:
-    """Accept only RFC 3339: pydantic would also take numbers. A space stands for the + that an unquoted query lost."""
+    """Accept only RFC 3339: pydantic would also accept numbers. A space stands for the + that an unquoted query lost."""
     if isinstance(value, str) and value.lstrip("-+").replace(".", "", 1).isdigit():
         message = "write an RFC 3339 time such as 2026-01-31T12:00:00Z"
         raise ValueError(message)

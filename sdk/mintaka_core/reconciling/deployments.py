@@ -137,7 +137,7 @@ def _status(
         observed_generation=generation,
     )
     known = _ready(seen.deployment)
-    # A changed deployment is judged anew: what ended before the change says nothing about it.
+    # A changed deployment is judged again: what ended before the change says nothing about it.
     conditions = set_condition(old.conditions if known and known.observed_generation == generation else (), ready)
     return old.model_copy(
         update={

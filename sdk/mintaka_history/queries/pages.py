@@ -109,7 +109,7 @@ def prefix_end(prefix: str) -> str | None:
     for position in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[position])
         if code < 0x10FFFF:  # noqa: PLR2004 - the last code point
-            following = 0xE000 if code == 0xD7FF else code + 1  # noqa: PLR2004 - surrogates are no characters
+            following = 0xE000 if code == 0xD7FF else code + 1  # noqa: PLR2004 - surrogates are not characters
             return prefix[:position] + chr(following)
     return None
 

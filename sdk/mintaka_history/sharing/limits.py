@@ -45,7 +45,7 @@ class Limit(NamedTuple):
 
     @property
     def is_rate(self) -> bool:
-        """True if slots are freed by themselves."""
+        """True if slots are freed automatically."""
         return self.decay_per_second > 0
 
     def taken_at(self, now: int) -> float:
