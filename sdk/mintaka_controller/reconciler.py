@@ -22,7 +22,7 @@ from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Una
 from mintaka_core.errors import InvalidResource
 from mintaka_core.reconciling import deployments, runs
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan, StopWorkload
-from mintaka_core.states import SCHEDULED
+from mintaka_core.states import PENDING, SCHEDULED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,8 +40,8 @@ _logger = logging.getLogger(__name__)
 
 #: A deployment counts its runs at most this often, whatever happens to them.
 _COUNT_SECONDS = 5.0
-#: When the queue is busy, an attempt that has just been started is written as PENDING after this time, if nothing follows earlier.
-_PENDING_SECONDS = 1.0
+#: While the queue is busy, PENDING of a new attempt may wait this long for what follows.
+_PENDING_SECONDS = 5.0
 #: After a conflict the key is read and decided again.
 _CONFLICT_SECONDS = 0.02
 #: The length of texts in a status that is rewritten because it was refused as invalid or too large.
@@ -71,6 +71,9 @@ class Reconciler:
         self._queue = queue
         #: Keys whose cached version may be stale: a decision met a conflict, or the answer to a write never arrived.
         self._doubtful: set[Key] = set()
+
+        #: Until when PENDING may stay unwritten, on the loop's clock.
+        self._pending_until: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Reconcile `key`; errors are logged and retried."""
@@ -112,6 +115,7 @@ class Reconciler:
         seen = await gather_run(context, key.pair)
         await release_orphans(context, key.pair, seen.run.metadata.uid if seen else None)
         if seen is None:
+            self._pending_until.pop(key, None)
             self._wake_runs(context.backoff.forget(key.pair))
             return None
         plan = runs.reconcile(seen, context.ports.clock.now())
@@ -122,9 +126,7 @@ class Reconciler:
             if again is None:
                 return None
             seen, plan = again, runs.reconcile(again, context.ports.clock.now())
-        if create and error is None and len(self._queue) > context.settings.busy_queue:
-            # The workload exists, and whoever finds it continues from it, as after a crash of this process.
-            self._queue.add_after(key, _PENDING_SECONDS)
+        if self._defers(key, plan):
             return None
         try:
             await self._write(seen, plan)
@@ -138,6 +140,19 @@ class Reconciler:
         dues = [await apply_effect(context, seen, effect) for effect in effects]
         # The written status may already be stale, for example if the pod ended meanwhile: its event has added the key again.
         return min((due for due in (*dues, self._next(seen, plan)) if due), default=None)
+
+    def _defers(self, key: Key, plan: RunPlan) -> bool:
+        """Whether a busy queue lets PENDING wait, to be written together with what follows.
+
+        The workload exists, and any controller that finds it continues from it, as after a crash of this process.
+        """
+        now = asyncio.get_running_loop().time()
+        busy = len(self._queue) > self._context.settings.busy_queue
+        if busy and _only_starts(plan) and now < self._pending_until.setdefault(key, now + _PENDING_SECONDS):
+            self._queue.add_after(key, self._pending_until[key] - now)
+            return True
+        self._pending_until.pop(key, None)
+        return False
 
     async def _stop_all(self, seen: RunObservation, plan: RunPlan) -> None:
         """Stop the workloads of a run whose status cannot be written: none may continue against its owner's intent."""
@@ -248,6 +263,13 @@ class Reconciler:
             cache.put(await read(key.pair))
         except Missing:
             cache.remove(key.pair)
+
+
+def _only_starts(plan: RunPlan) -> bool:
+    """Whether all there is to write is that an attempt was started."""
+    status = plan.status
+    started = status is not None and status.state is not None and status.state.type == PENDING and bool(plan.transitions)
+    return started and all(isinstance(effect, CreateWorkload | AddFinalizer) for effect in plan.effects)
 
 
 def without_texts(status: FlowRunStatus) -> FlowRunStatus:

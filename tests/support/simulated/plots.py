@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from mintaka_controller.ports import ObjectProblem
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CRASHED, SCHEDULED
 from mintaka_core.workloads import CreateError, CreateErrorKind
 from simulated.faults import CALM
-from simulated.story import Story
+
+if TYPE_CHECKING:
+    from simulated.story import Story
 
 _HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """`begin` plans it; it is in a story with some `probability`."""
+    """`begin` plans it for a Story, whose module imports this one; it is in a story with some `probability`."""
 
     name: str
     probability: float
-    begin: Callable[[Story], None]
+    begin: Callable[[Any], None]
 
 
 def choose(story: Story, only: tuple[str, ...] | None) -> list[str]:

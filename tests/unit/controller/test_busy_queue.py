@@ -83,7 +83,7 @@ def test_another_controller_continues_from_the_pod(cluster: MemoryCluster) -> No
     assert [path for method, path in writes(cluster) if method == "POST"] == [POD.rpartition("/")[0]]
 
 
-def test_it_is_written_after_a_second_if_nothing_follows(cluster: MemoryCluster, clock: Clock) -> None:
+def test_it_is_written_after_five_seconds_if_nothing_follows(cluster: MemoryCluster, clock: Clock) -> None:
     world = MemoryController(cluster, settings=BUSY)
     world.observe_run(cluster.objects[RUN])
 
@@ -91,8 +91,29 @@ def test_it_is_written_after_a_second_if_nothing_follows(cluster: MemoryCluster,
         controller = world.controller
         controller.queue.add(Key("run", "n", "a"))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.5):
+            async with asyncio.timeout(5.5):
                 await controller.queue.run(1, world.reconciler.reconcile)
 
     clock.run(story())
     assert names(cluster) == ["Scheduled", "Pending"]
+
+
+def test_it_waits_through_events_that_say_nothing_new(cluster: MemoryCluster) -> None:
+    """The pod was bound to a node: still one write for all."""
+    world = MemoryController(cluster, settings=BUSY)
+    world.observe_run(cluster.objects[RUN])
+    asyncio.run(world.reconcile("n", "a"))
+    see(world, cluster, phase="Pending", conditions=[{"type": "PodScheduled", "status": "True", "lastTransitionTime": CREATED}])
+    asyncio.run(world.reconcile("n", "a"))
+    assert names(cluster) == []
+
+
+def test_a_wish_to_cancel_does_not_wait(cluster: MemoryCluster) -> None:
+    world = MemoryController(cluster, settings=BUSY)
+    world.observe_run(cluster.objects[RUN])
+    asyncio.run(world.reconcile("n", "a"))
+    cluster.put(RUN, {**cluster.objects[RUN], "spec": {"template": {"entrypoint": "a:b"}, "cancel": True}})
+    see(world, cluster, phase="Pending")
+    asyncio.run(world.reconcile("n", "a"))
+    assert names(cluster)[:2] == ["Scheduled", "Pending"]
+    assert any(method == "DELETE" for method, _ in cluster.requests)
