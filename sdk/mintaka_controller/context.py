@@ -32,7 +32,7 @@ class ControllerSettings:
     mirror_patience: timedelta = timedelta(hours=1)
     retention: Retention | None = Retention()
     relist: timedelta = timedelta(seconds=20)
-    busy_queue: int = 32
+    busy_queue: int = 8
 
 
 @dataclass
