@@ -51,9 +51,8 @@ async def _finished_run(bench: Bench) -> dict[str, Any]:
             message = "the run to copy has not ended"
             raise RuntimeError(message)
     run = await bench.cluster.get(f"{subjects.RUNS.collection(bench.namespace)}/{name}")
-    for server_field in _SERVER_FIELDS:
-        del run["metadata"][server_field]
-    return run | {"metadata": run["metadata"] | {"finalizers": []}}
+    metadata = {name: value for name, value in run["metadata"].items() if name not in _SERVER_FIELDS}
+    return run | {"metadata": metadata | {"finalizers": []}}
 
 
 async def _fill(cluster: Cluster, namespace: str, sample: dict[str, Any], number: int) -> None:
