@@ -2,12 +2,15 @@
 
 An ordered list of rules; the first one that matches the answer decides. The texts are those of the admission plugins of
 Kubernetes 1.34, collected from a real kube-apiserver; an answer whose text matches no rule is classified by its code.
+A refusal may quote values of the pod, hence of its author: the text is cut first, each rule matches only the beginning
+that the server itself wrote, and each pattern takes linear time.
 `kind` says how the error may pass (mintaka_core.workloads.CreateErrorKind), `patience` how long the run waits for that.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,38 @@ _CONFIGURATION = timedelta(minutes=10)
 #: For a missing permission or policy that may arrive soon.
 _SOON = timedelta(seconds=60)
 _FINAL = timedelta(0)
+
+#: The rest of a message is not read, nor stored in the run's status: it repeats what the pod's author wrote.
+_LONGEST_MESSAGE = 4096
+_ELLIPSIS = " […]"
+
+#: How the API server begins the refusal of an admission plugin.
+_BY_A_PLUGIN = re.compile(r'pods "[^"]*+" is forbidden: ')
+_TOO_LARGE_WORDS = re.compile(
+    r"etcdserver: request is too large|rpc error: code = ResourceExhausted desc = [ a-z:]{0,80}message larger than max"
+)
+_WEBHOOK_AWAY = re.compile(r'(?:Internal error occurred: )?failed calling webhook "([^"]*+)"')
+_DENIED = re.compile(r"(?:admission webhook \"[^\"]*+\"|(?:\w++ )?'[^']*+' with binding '[^']*+') denied (?:the )?request")
+_TERMINATING = re.compile(r"unable to create new content in namespace \S++ because it is being terminated")
+_NO_RIGHT = re.compile(r'pods is forbidden: User "[^"]*+" cannot create resource "pods"')
+_NAMESPACE_CONFLICTS = (
+    "pod node label selector conflicts with its namespace",
+    "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace",
+)
+#: Entries of a LimitRange's refusal; several come in brackets. A word is only tried from its beginning, or the search is quadratic.
+_USAGE = re.compile(
+    r"(?<![^\s\[])(?:maximum|minimum) (\S++) usage per (?:Container|Pod) is \S++ +(?:but|No) (limit|request) is ([^\s,\]]++)"
+)
+_RATIO = re.compile(r"(?<![^\s\[])([^\s\[]++) max limit to request ratio per (?:Container|Pod) is")
+_LIMIT_RANGE = re.compile(rf"\[?(?:{_USAGE.pattern}|{_RATIO.pattern})")
+#: The beginnings of the refusals for an object that is missing, the reason, and the field that names it. The names follow as the
+#: author wrote them.
+_MISSING_OBJECTS = (
+    (("error looking up service account ", 'serviceaccount "'), "ServiceAccountNotFound", "serviceAccountName"),
+    (("no PriorityClass with name ",), "PriorityClassNotFound", "priorityClassName"),
+    (('pod rejected: RuntimeClass "', 'RuntimeClass "'), "RuntimeClassNotFound", "runtimeClassName"),
+)
+_POD_SECURITY = re.compile(r"\(([^()]*?) must (?:not )?set (securityContext\.[\w.]++)")
 
 #: Every reason for which a pod's creation can be refused: reason, situation, consequence. For the documentation and the metrics.
 CREATE_REASONS: tuple[tuple[str, str, str], ...] = (
@@ -52,32 +87,54 @@ CREATE_REASONS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """The API server's answer: its `message`, cut, and in it the words of the admission plugin, or else all of it."""
+
+    code: int
+    reason: str
+    message: str
+    words: str
+    transient: bool
+    retry_after: float | None
+    causes: tuple[dict[str, Any], ...]
+
+
 def create_error_of(error: ApiError, pod: Mapping[str, Any] | None = None) -> CreateError:
     """What `error`, the answer to the creation of `pod`, means for its run."""
-    fields = PodFields(pod)
+    refusal, fields = _refusal_of(error), PodFields(pod)
     for rule in _RULES:
-        found = rule(error, fields)
+        found = rule(refusal, fields)
         if found is not None:
             return found
-    return _rejected(error, fields)
+    return _rejected(refusal, fields)
 
 
-def _too_large(error: ApiError, _: PodFields) -> CreateError | None:
-    if error.code != _TOO_LARGE and not re.search("request is too large|send message larger than max", error.message):
+def _refusal_of(error: ApiError) -> _Refusal:
+    message = error.message
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[:_LONGEST_MESSAGE] + _ELLIPSIS
+    introduced = _BY_A_PLUGIN.match(message)
+    words = message[introduced.end() :] if introduced else message
+    return _Refusal(error.code, error.reason, message, words, error.transient, error.retry_after, error.causes)
+
+
+def _too_large(error: _Refusal, _: PodFields) -> CreateError | None:
+    if error.code != _TOO_LARGE and not _TOO_LARGE_WORDS.match(error.message):
         return None
     remedy = "the pod is larger than the API server stores: make source.inline, parameters or podTemplate smaller, or put the code into a ConfigMap"
     return _create_error("PodTooLarge", error, remedy)
 
 
-def _webhook_away(error: ApiError, _: PodFields) -> CreateError | None:
-    found = re.search(r'failed calling webhook "([^"]*)"', error.message)
+def _webhook_away(error: _Refusal, _: PodFields) -> CreateError | None:
+    found = _WEBHOOK_AWAY.match(error.words)
     if not found:
         return None
     return _transient("AdmissionUnavailable", error, f"the admission webhook {found[1]} does not answer as it should")
 
 
-def _denied(error: ApiError, _: PodFields) -> CreateError | None:
-    if not re.search(r"denied (the )?request", error.message):
+def _denied(error: _Refusal, _: PodFields) -> CreateError | None:
+    if not _DENIED.match(error.words):
         return None
     if error.transient or error.code == _CONFLICT:
         return _transient("AdmissionDenied", error, "an admission policy asks to try again later")
@@ -85,13 +142,14 @@ def _denied(error: ApiError, _: PodFields) -> CreateError | None:
     return _create_error("AdmissionDenied", error, remedy, _SOON)
 
 
-def _not_ready(error: ApiError, _: PodFields) -> CreateError | None:
-    if "not yet ready to handle request" in error.message or (error.code == _CONFLICT and error.reason != "AlreadyExists"):
+def _not_ready(error: _Refusal, _: PodFields) -> CreateError | None:
+    starting = error.words.startswith("not yet ready to handle request")
+    if starting or (error.code == _CONFLICT and error.reason != "AlreadyExists"):
         return _transient("ApiServerBusy", error)
     return None
 
 
-def _quota(error: ApiError, fields: PodFields) -> CreateError | None:
+def _quota(error: _Refusal, fields: PodFields) -> CreateError | None:
     if not re.search(r"exceeded quota: |status unknown for quota: ", error.message):
         return None
     return _create_error("QuotaExceeded", error, _beyond_quota(error.message, fields), None, CreateErrorKind.CAPACITY)
@@ -119,86 +177,79 @@ def _field_of_quota(name: str, fields: PodFields) -> str:
     return fields.of_resource(kind, resource)
 
 
-def _resources_required(error: ApiError, fields: PodFields) -> CreateError | None:
-    found = re.search(r"must specify (.*)$", error.message)
-    if not found or "failed quota" not in error.message:
+def _resources_required(error: _Refusal, fields: PodFields) -> CreateError | None:
+    if not error.words.startswith("failed quota: "):
         return None
     missing = [
         fields.of_container(container, f"resources.{name if '.' in name else f'requests.{name}'}")
-        for entry in found[1].split("; ")
+        for entry in error.words.partition(": must specify ")[2].split("; ")
+        if entry
         for name, _, containers in [entry.partition(" for: ")]
         for container in containers.split(",")
     ]
-    return _create_error("ResourcesRequired", error, f"set {listed(missing)}", _CONFIGURATION, CreateErrorKind.CAPACITY)
+    remedy = f"set {listed(missing)}" if missing else ""
+    return _create_error("ResourcesRequired", error, remedy, _CONFIGURATION, CreateErrorKind.CAPACITY)
 
 
-def _limit_range(error: ApiError, fields: PodFields) -> CreateError | None:
-    usage = re.findall(
-        r"(?:maximum|minimum) (\S+) usage per (?:Container|Pod) is \S+?[,.] +(?:but|No) (limit|request) is (\S+?)[,\]]?(?=\s|$)",
-        error.message,
-    )
-    ratio = re.findall(r"(\S+) max limit to request ratio per (?:Container|Pod) is", error.message)
-    if not usage and not ratio:
+def _limit_range(error: _Refusal, fields: PodFields) -> CreateError | None:
+    if not _LIMIT_RANGE.match(error.words):
         return None
+    usage, ratio = _USAGE.findall(error.words), _RATIO.findall(error.words)
     wrong = [fields.of_resource(f"{kind}s", resource, "" if value == "specified" else value) for resource, kind, value in usage]
-    wrong += [fields.of_resource("requests", resource.lstrip("[")) for resource in ratio]
+    wrong += [fields.of_resource("requests", resource) for resource in ratio]
     remedy = f"set {listed(wrong)} to what the namespace's LimitRange allows"
     return _create_error("LimitRangeViolated", error, remedy, _CONFIGURATION, CreateErrorKind.CAPACITY)
 
 
-def _missing_object(error: ApiError, _: PodFields) -> CreateError | None:
-    for pattern, reason, field in (
-        (r'serviceaccount "[^"]*" not found|error looking up service account', "ServiceAccountNotFound", "serviceAccountName"),
-        (r"no PriorityClass with name \S+ was found", "PriorityClassNotFound", "priorityClassName"),
-        (r'RuntimeClass "[^"]*" not found', "RuntimeClassNotFound", "runtimeClassName"),
-    ):
-        if re.search(pattern, error.message):
+def _missing_object(error: _Refusal, _: PodFields) -> CreateError | None:
+    for beginnings, reason, field in _MISSING_OBJECTS:
+        if error.words.startswith(beginnings):
             remedy = f"create it, or change podTemplate.spec.{field}"
             return _create_error(reason, error, remedy, _CONFIGURATION, CreateErrorKind.CAPACITY)
     return None
 
 
-def _pod_security(error: ApiError, fields: PodFields) -> CreateError | None:
-    if "violates PodSecurity" not in error.message:
+def _pod_security(error: _Refusal, fields: PodFields) -> CreateError | None:
+    if not error.words.startswith('violates PodSecurity "'):
         return None
     wanted = []
-    for whom, field in re.findall(r"\(([^()]*?) must (?:not )?set (securityContext\.[\w.]+)", error.message):
+    for whom, field in _POD_SECURITY.findall(error.words):
         containers = re.findall(r'"([^"]+)"', whom)
         wanted += [f"podTemplate.spec.{field}"] if whom.startswith("pod") else [fields.of_container(name, field) for name in containers]
     remedy = f"set {listed(wanted)} as it asks" if wanted else "change podTemplate as it asks"
     return _create_error("PodRejected", error, f"{remedy}, or use another namespace")
 
 
-def _namespace_goes(error: ApiError, _: PodFields) -> CreateError | None:
-    if error.code != _NOT_FOUND and "is being terminated" not in error.message:
+def _namespace_goes(error: _Refusal, _: PodFields) -> CreateError | None:
+    if error.code != _NOT_FOUND and not _TERMINATING.match(error.words):
         return None
     return _create_error("NamespaceTerminating", error)
 
 
-def _forbidden(error: ApiError, _: PodFields) -> CreateError | None:
+def _forbidden(error: _Refusal, _: PodFields) -> CreateError | None:
     remedy = ""
-    if 'cannot create resource "pods"' in error.message:
+    if _NO_RIGHT.match(error.message):
         remedy = "the operator has no right to create pods there: install its chart with this namespace in watchNamespaces, or for all"
-    elif "conflict" in error.message and "its namespace" in error.message:
+    elif error.words.startswith(_NAMESPACE_CONFLICTS):
         remedy = "change podTemplate.spec.nodeSelector or tolerations to what the namespace's annotations allow"
     elif error.code != _FORBIDDEN:
         return None
     return _create_error("PodForbidden", error, remedy, _SOON)
 
 
-def _unavailable(error: ApiError, _: PodFields) -> CreateError | None:
+def _unavailable(error: _Refusal, _: PodFields) -> CreateError | None:
     if not error.transient:
         return None
     return _transient("ApiServerBusy" if error.code == _TOO_MANY else "ApiServerUnavailable", error)
 
 
-def _rejected(error: ApiError, fields: PodFields) -> CreateError:
+def _rejected(error: _Refusal, fields: PodFields) -> CreateError:
     wrong = [fields.of_path(cause["field"]) for cause in error.causes if cause.get("field")]
     return _create_error("PodRejected", error, f"correct {listed(wrong)}" if wrong else "")
 
 
 #: Evaluated in order. An admission plugin's message takes precedence over its code: a request that is too large for etcd is a 500.
-_RULES: tuple[Callable[[ApiError, PodFields], CreateError | None], ...] = (
+_RULES: tuple[Callable[[_Refusal, PodFields], CreateError | None], ...] = (
     _too_large,
     _webhook_away,
     _denied,
@@ -216,7 +267,7 @@ _RULES: tuple[Callable[[ApiError, PodFields], CreateError | None], ...] = (
 
 def _create_error(
     reason: str,
-    error: ApiError,
+    error: _Refusal,
     remedy: str = "",
     patience: timedelta | None = _FINAL,
     kind: CreateErrorKind = CreateErrorKind.LASTING,
@@ -225,5 +276,5 @@ def _create_error(
     return CreateError(reason, message, CRASHED, patience, kind, error.retry_after)
 
 
-def _transient(reason: str, error: ApiError, remedy: str = "") -> CreateError:
+def _transient(reason: str, error: _Refusal, remedy: str = "") -> CreateError:
     return _create_error(reason, error, remedy, None, CreateErrorKind.TRANSIENT)

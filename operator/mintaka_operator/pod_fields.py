@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.names import FLOW_CONTAINER
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _ROOT = "podTemplate.spec"
 _KINDS = ("containers", "initContainers")
-_INDEX = re.compile(r"^spec\.(containers|initContainers)\[(\d+)\]")
+_INDEX = re.compile(r"spec\.(containers|initContainers)\[(\d{1,6})\]")
 _QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?\d+)?)(m|u|n|k|[MGTPE]|[KMGTPE]i)?")
 _SUFFIXES = {
     suffix: Decimal(10) ** power for suffix, power in {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}.items()
@@ -22,36 +22,40 @@ _SUFFIXES = {
 _SUFFIXES |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
 #: The maximum number of fields to name; a pod with forty containers can lack hundreds.
 _NAMED = 8
+#: Paths have names and keys of the pod's author in them, quantities are the author's: no ordinary one is longer.
+_LONGEST_PATH, _LONGEST_QUANTITY = 300, 64
 
 
 class PodFields:
     """The paths of the fields of one pod manifest, as its author knows them."""
 
     def __init__(self, pod: Mapping[str, Any] | None) -> None:
-        self._spec = mapping((pod or {}).get("spec"))
+        spec = mapping((pod or {}).get("spec"))
+        #: Both are read once for each field that the API server names, which may be thousands.
+        self._containers = {kind: items(spec.get(kind)) for kind in _KINDS}
+        self._initial = {text(container.get("name")) for container in self._containers["initContainers"]}
 
     def of_container(self, name: str, field: str) -> str:
         """A field of the container with that name."""
-        initial = name in {container.get("name") for container in items(self._spec.get("initContainers"))}
-        return f"{_ROOT}.{_KINDS[initial]}[{name}].{field}"
+        return f"{_ROOT}.{_KINDS[name in self._initial]}[{name}].{field}"[:_LONGEST_PATH]
 
     def of_path(self, path: str) -> str:
         """A field given as the API server's path in the pod, such as `spec.containers[0].image`."""
         found = _INDEX.match(path)
         if found is None:
-            return f"podTemplate.{path}"
-        there = items(self._spec.get(found[1]))
+            return f"podTemplate.{path}"[:_LONGEST_PATH]
+        there = self._containers[found[1]]
         index = int(found[2])
         name = text(there[index].get("name")) if index < len(there) else ""
-        return f"{_ROOT}.{found[1]}[{name or index}]{path[found.end() :]}"
+        return f"{_ROOT}.{found[1]}[{name or index}]{path[found.end() :]}"[:_LONGEST_PATH]
 
     def of_resource(self, kind: str, resource: str, value: str = "") -> str:
         """`resources.KIND.RESOURCE` of the containers that have that value ("": any), or of the flow's container if none has."""
         wanted = quantity(value)
         having = [
             text(container.get("name"))
-            for part in _KINDS
-            for container in items(self._spec.get(part))
+            for containers in self._containers.values()
+            for container in containers
             if (found := mapping(mapping(container.get("resources")).get(kind)).get(resource)) is not None
             and (wanted is None or quantity(found) == wanted)
         ]
@@ -67,10 +71,12 @@ def listed(fields: Iterable[str]) -> str:
 
 def quantity(value: Any) -> Decimal | None:
     """A Kubernetes quantity such as `100m`, `1Gi` or 2 as a number; None if it is not valid."""
-    found = _QUANTITY.fullmatch(str(value))
-    if found is None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    found = _QUANTITY.fullmatch(str(value)[: _LONGEST_QUANTITY + 1])
+    if found is None or found.end() > _LONGEST_QUANTITY:
         return None
     try:
         return Decimal(found[1]) * _SUFFIXES.get(found[2], Decimal(1))
-    except InvalidOperation:
+    except ArithmeticError:  # not a number, or beyond the range of a Decimal
         return None

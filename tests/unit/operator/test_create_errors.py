@@ -177,6 +177,94 @@ def test_a_pod_that_lacks_a_hundred_fields_is_told_of_some() -> None:
     assert create_error_of(ApiError(403, "Forbidden", message)).message.endswith(" and 92 more")
 
 
+def invalid(value: str) -> ApiError:
+    """A pod with a value that the API server does not accept, and quotes."""
+    return ApiError(
+        422,
+        "Invalid",
+        f'Pod "x-1" is invalid: spec.hostname: Invalid value: "{value}": must be a name',
+        causes=({"field": "spec.hostname"},),
+    )
+
+
+#: Refusals that take quadratic code minutes, and the reason of each.
+LONG = {
+    "a name of one word": (invalid("a" * 300_000), "PodRejected"),
+    "words of a LimitRange": (invalid("maximum cpu usage per " * 20_000), "PodRejected"),
+    "opened brackets": (ApiError(403, "Forbidden", 'pods "x-1" is forbidden: violates PodSecurity "' + "(" * 300_000), "PodRejected"),
+    "containers of Pod Security": (ApiError(403, "Forbidden", 'pods "x-1" is forbidden: violates PodSecurity "' + '("a' * 100_000), "PodRejected"),
+    "a LimitRange and one word": (ApiError(403, "Forbidden", 'pods "x-1" is forbidden: maximum cpu usage per Pod is 1, but limit is 9 ' + "a" * 300_000), "LimitRangeViolated"),
+    "a LimitRange and brackets": (ApiError(403, "Forbidden", 'pods "x-1" is forbidden: maximum cpu usage per Pod is 1, but limit is 9 ' + "[" * 300_000), "LimitRangeViolated"),
+    "a LimitRange without numbers": (ApiError(403, "Forbidden", 'pods "x-1" is forbidden: [maximum cpu usage per Pod is 1, but limit is 9' + ", maximum cpu usage per Pod is" * 10_000), "LimitRangeViolated"),
+    "a webhook's name that does not end": (ApiError(500, "", 'failed calling webhook "' * 20_000), "AdmissionUnavailable"),
+    "a policy's name that does not end": (ApiError(403, "Forbidden", "pods \"x-1\" is forbidden: Policy '" + "' with binding '" * 20_000), "PodForbidden"),
+    "a pod's name that does not end": (ApiError(403, "Forbidden", 'pods "' * 50_000), "PodForbidden"),
+    "a message of gRPC": (ApiError(500, "", "rpc error: code = ResourceExhausted desc = " * 10_000), "ApiServerUnavailable"),
+}  # fmt: skip
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("limit", [None, 10**9], ids=["cut", "whole"])
+@pytest.mark.parametrize("sentence", LONG)
+def test_a_refusal_is_read_in_linear_time(sentence: str, limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One loop serves all runs. The message is cut, and would take no longer to read if it were not."""
+    error, expected = LONG[sentence]
+    if limit:
+        monkeypatch.setattr("mintaka_operator.create_errors._LONGEST_MESSAGE", limit)
+    seen = create_error_of(error, POD)
+    assert seen.reason == expected
+    if not limit:
+        assert seen.message.startswith(error.message[:4000])
+        assert len(seen.message) < 5000
+
+
+@pytest.mark.timeout(20)
+def test_the_fields_of_thousands_of_containers_are_found_in_linear_time() -> None:
+    """A pod of 256 KiB has room for thousands of containers, each of which the API server refuses; only some are named."""
+    pod = {"spec": {kind: [{"name": f"c{number}"} for number in range(5000)] for kind in ("containers", "initContainers")}}
+    causes = tuple({"field": f"spec.{kind}[{number}].image"} for kind in pod["spec"] for number in range(5000))
+    seen = create_error_of(ApiError(422, "Invalid", "invalid", None, (*causes, {"field": f"spec.nodeSelector[{'k' * 100_000}]"})), pod)
+    assert "correct podTemplate.spec.containers[c0].image, " in seen.message
+    assert seen.message.endswith(" and 9993 more")
+    assert len(seen.message) < 1000
+
+
+#: What the server says of values that a pod's author wrote, and that are not its own words.
+QUOTED = (
+    "failed quota: q: must specify limits.cpu for: flow",
+    "maximum cpu usage per Container is 1, but limit is 10",
+    "cpu max limit to request ratio per Container is 2",
+    'failed calling webhook "a": no',
+    "admission webhook denied the request: no",
+    "etcdserver: request is too large",
+    "not yet ready to handle request",
+    "error looking up service account a/b",
+    "no PriorityClass with name x was found",
+    "violates PodSecurity",
+    "because it is being terminated",
+    'cannot create resource "pods"',
+    "conflicts with its namespace",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", QUOTED)
+def test_words_that_the_author_of_the_pod_wrote_are_not_the_servers(value: str) -> None:
+    """A run whose pod is invalid ends at once, whatever the invalid value is."""
+    seen = create_error_of(invalid(value), POD)
+    assert (seen.reason, seen.kind, seen.patience) == ("PodRejected", LASTING, AT_ONCE)
+
+
+@pytest.mark.parametrize("value", QUOTED)
+def test_a_name_that_is_missing_is_not_read_as_more_than_a_name(value: str) -> None:
+    """The names of a ServiceAccount and a PriorityClass are looked up before they are validated."""
+    said = ApiError(403, "Forbidden", f'pods "x-1" is forbidden: no PriorityClass with name {value} was found')
+    assert create_error_of(said, POD).reason == "PriorityClassNotFound"
+    said = ApiError(
+        403, "Forbidden", f'pods "x-1" is forbidden: error looking up service account sales/{value}: serviceaccount "{value}" not found'
+    )
+    assert create_error_of(said, POD).reason == "ServiceAccountNotFound"
+
+
 @given(st.sampled_from([0, 400, 403, 404, 409, 413, 422, 429, 500, 503]), st.text(max_size=20), st.lists(st.sampled_from(list(ANSWERS)), max_size=2), st.text(max_size=60))  # fmt: skip
 def test_any_answer_is_judged(code: int, reason: str, sentences: list[str], more: str) -> None:
     """Words in any order, whole and cut."""
@@ -188,7 +276,7 @@ def test_any_answer_is_judged(code: int, reason: str, sentences: list[str], more
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("100m", Decimal("0.1")), ("1", Decimal(1)), (2, Decimal(2)), ("1Gi", Decimal(2**30)), ("1.5k", Decimal(1500)), ("1e3", Decimal(1000)), ("x", None), ("", None), ("1.2.3", None)],
+    [("100m", Decimal("0.1")), ("1", Decimal(1)), (2, Decimal(2)), ("1Gi", Decimal(2**30)), ("1.5k", Decimal(1500)), ("1e3", Decimal(1000)), ("x", None), ("", None), ("1.2.3", None), ("9e999999Ei", None), ("9" * 100, None), ("1" * 9999, None), (True, None), (["1"], None)],
 )  # fmt: skip
 def test_quantities(text: Any, number: Decimal | None) -> None:
     """As Kubernetes writes them."""
