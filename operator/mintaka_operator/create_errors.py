@@ -42,6 +42,8 @@ _TOO_LARGE_WORDS = re.compile(
 )
 _WEBHOOK_AWAY = re.compile(r'(?:Internal error occurred: )?failed calling webhook "([^"]*+)"')
 _DENIED = re.compile(r"(?:admission webhook \"[^\"]*+\"|(?:\w++ )?'[^']*+' with binding '[^']*+') denied (?:the )?request")
+_EXCEEDED = "exceeded quota: "
+_QUOTAS = (_EXCEEDED, "status unknown for quota: ")
 _TERMINATING = re.compile(r"unable to create new content in namespace \S++ because it is being terminated")
 _NO_RIGHT = re.compile(r'pods is forbidden: User "[^"]*+" cannot create resource "pods"')
 _NAMESPACE_CONFLICTS = (
@@ -150,23 +152,27 @@ def _not_ready(error: _Refusal, _: PodFields) -> CreateError | None:
 
 
 def _quota(error: _Refusal, fields: PodFields) -> CreateError | None:
-    if not re.search(r"exceeded quota: |status unknown for quota: ", error.message):
+    if not error.words.startswith(_QUOTAS):
         return None
-    return _create_error("QuotaExceeded", error, _beyond_quota(error.message, fields), None, CreateErrorKind.CAPACITY)
+    return _create_error("QuotaExceeded", error, _beyond_quota(error.words, fields), None, CreateErrorKind.CAPACITY)
 
 
-def _beyond_quota(message: str, fields: PodFields) -> str:
+def _beyond_quota(words: str, fields: PodFields) -> str:
     """What to do about a pod that asks for more than the whole quota; "" if it only has to wait."""
-    parts = re.search(r"exceeded quota: (.*?), requested: (.*?), used: .*?, limited: (.*)$", message)
-    if not parts:
-        return ""
-    requested, limited = (dict(entry.partition("=")[::2] for entry in part.split(",")) for part in (parts[2], parts[3]))
-    over = [name for name, value in requested.items() if (quantity(value) or 0) > (quantity(limited.get(name)) or 0)]
+    quota, _, rest = words.removeprefix(_EXCEEDED).partition(", requested: ")
+    request, _, rest = rest.partition(", used: ")
+    requested, limited = _quantities(request), _quantities(rest.partition(", limited: ")[2])
+    over = [name for name, value in requested.items() if name in limited and (quantity(value) or 0) > (quantity(limited[name]) or 0)]
     if not over:
         return ""
     named = [field for name in over if (field := _field_of_quota(name, fields))]
     lower = f"lower {listed(named)}, or " if named else ""
-    return f"the pod alone asks for more than quota {parts[1]} has: {lower}raise the quota"
+    return f"the pod alone asks for more than quota {quota} has: {lower}raise the quota"
+
+
+def _quantities(part: str) -> dict[str, str]:
+    """`pods=1,limits.cpu=10` as a dict."""
+    return {name: value for name, separator, value in (entry.partition("=") for entry in part.split(",")) if separator}
 
 
 def _field_of_quota(name: str, fields: PodFields) -> str:

@@ -199,6 +199,9 @@ LONG = {
     "a webhook's name that does not end": (ApiError(500, "", 'failed calling webhook "' * 20_000), "AdmissionUnavailable"),
     "a policy's name that does not end": (ApiError(403, "Forbidden", "pods \"x-1\" is forbidden: Policy '" + "' with binding '" * 20_000), "PodForbidden"),
     "a pod's name that does not end": (ApiError(403, "Forbidden", 'pods "' * 50_000), "PodForbidden"),
+    "the words of a quota again and again": (invalid("exceeded quota: a, requested: b, used: c" * 5_000), "PodRejected"),
+    "a quota without a limit": (ApiError(403, "Forbidden", 'pods "x-1" is forbidden: ' + "exceeded quota: a, requested: b, used: c" * 5_000), "QuotaExceeded"),
+    "a quota of many names": (ApiError(403, "Forbidden", 'pods "x-1" is forbidden: exceeded quota: a, requested: ' + ",x=1" * 50_000 + ", used: , limited: " + ",x=0" * 50_000), "QuotaExceeded"),
     "a message of gRPC": (ApiError(500, "", "rpc error: code = ResourceExhausted desc = " * 10_000), "ApiServerUnavailable"),
 }  # fmt: skip
 
@@ -231,6 +234,8 @@ def test_the_fields_of_thousands_of_containers_are_found_in_linear_time() -> Non
 
 #: What the server says of values that a pod's author wrote, and that are not its own words.
 QUOTED = (
+    "exceeded quota: a, requested: b, used: c, limited: d",
+    "status unknown for quota: q",
     "failed quota: q: must specify limits.cpu for: flow",
     "maximum cpu usage per Container is 1, but limit is 10",
     "cpu max limit to request ratio per Container is 2",
