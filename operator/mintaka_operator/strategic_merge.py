@@ -1,15 +1,21 @@
 """Strategic merge of a partial PodTemplateSpec over ours, like `kubectl patch --type=strategic`.
 
 Lists with a merge key (Kubernetes API: `patchMergeKey` of PodSpec and Container) are merged element by element; all others
-are replaced. `null` deletes a field, `$patch: delete` an element, `$patch: replace` replaces a whole map or list. One
-difference: kubectl puts new elements before the existing ones, this merge after them, so that variables of a template may
-refer to ours and `kubectl logs` shows the flow. Invalid values are passed on: the API server's message is the best. Source:
-apimachinery, strategicpatch.
+are replaced. `null` deletes a field, `$patch: delete` an element, `$patch: replace` replaces a whole map or list. Two
+differences: kubectl puts new elements before the existing ones, this merge after them, so that variables of a template may
+refer to ours and `kubectl logs` shows the flow; and of several elements with the same key, kubectl merges all with the
+first one of the other list, this merge the first with the first, the second with the second, as a port may be there once
+for each protocol. Thus each value is merged once, and the merge takes linear time: templates have thousands of elements.
+Invalid values are passed on: the API server's message is the best. Source: apimachinery, strategicpatch.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MERGE_KEYS = {
     "containers": "name",
@@ -61,31 +67,45 @@ def _merge_list(base: list[Any], patch: list[dict[str, Any]], key: str) -> list[
     wanted = [element for element in patch if _DIRECTIVE not in element]
     if any(element.get(_DIRECTIVE) == "replace" for element in patch):
         return wanted
-    deleted = [element.get(key) for element in patch if element.get(_DIRECTIVE) == "delete"]
-    kept = [element for element in base if element.get(key) not in deleted]
     if not base:
-        # Nothing to merge with: a port may be there twice, once for each protocol.
+        # Nothing to merge with.
         return [strategic_merge({}, element) for element in wanted]
-    merged = list(kept)
-    for element in wanted:
-        at = next((index for index, known in enumerate(merged) if known.get(key) == element[key]), None)
-        if at is None:
-            merged.append(strategic_merge({}, element))
-        else:
-            merged[at] = strategic_merge(merged[at], element)
-    return _ordered(merged, wanted, kept, key)
+    deleted = {_identifier(element.get(key)) for element in patch if element.get(_DIRECTIVE) == "delete"} - {None}
+    merged = [element for element in base if _key_of(element, key) not in deleted]
+    ours = {identity: place for place, identity in enumerate(_identities(merged, key))}
+    places = [ours.setdefault(identity, len(ours)) for identity in _identities(wanted, key)]
+    merged += [{}] * (len(ours) - len(merged))
+    for place, element in zip(places, wanted, strict=True):
+        merged[place] = strategic_merge(merged[place], element)
+    return [merged[place] for place in _ordered(len(merged), places)]
 
 
-def _ordered(merged: list[Any], patch: list[dict[str, Any]], base: list[Any], key: str) -> list[Any]:
-    """The patch's elements in the patch's order, ours in ours; ours go first, except for those that the patch puts before them."""
-    order = [element.get(key) for element in base]
-    wishes = list(dict.fromkeys(element[key] for element in patch))
-    by_key = {element.get(key): element for element in merged}
-    theirs = [by_key[wish] for wish in wishes]
-    ours = [element for element in merged if element.get(key) not in wishes]
-    result: list[Any] = []
-    while theirs and ours:
-        left, right = theirs[0].get(key), ours[0].get(key)
-        first = left in order and right in order and order.index(left) < order.index(right)
-        result.append((theirs if first else ours).pop(0))
-    return result + theirs + ours
+def _key_of(element: Any, key: str) -> Any:
+    """The value that identifies an element; None if it has none."""
+    return _identifier(element.get(key)) if isinstance(element, dict) else None
+
+
+def _identifier(value: Any) -> str | int | None:
+    return value if isinstance(value, str | int) else None
+
+
+def _identities(elements: list[Any], key: str) -> Iterator[tuple[Any, int]]:
+    """The key of each element, and the number of elements before it with the same key."""
+    seen: Counter[Any] = Counter()
+    for element in elements:
+        value = _key_of(element, key)
+        yield value, seen[value]
+        seen[value] += 1
+
+
+def _ordered(count: int, theirs: list[int]) -> Iterator[int]:
+    """The places of all elements: the patch's in its order, ours in ours; ours go first, except for those that the patch puts
+    before them.
+    """
+    named = set(theirs)
+    ours = deque(place for place in range(count) if place not in named)
+    for place in theirs:
+        while ours and ours[0] < place:
+            yield ours.popleft()
+        yield place
+    yield from ours

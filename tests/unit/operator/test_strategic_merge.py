@@ -186,12 +186,63 @@ json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(m
 objects = st.dictionaries(st.sampled_from(["containers", "env", "spec", "x", "$patch"]), json_values, max_size=4)
 
 
+NUMBERS = range(20_000)
+MANY = [{"name": f"v{number}", "value": "x"} for number in NUMBERS]
+SAME = [{"name": "same", f"k{number}": 1} for number in NUMBERS]
+
+#: sentence: (base, patch), each a pod's spec with thousands of elements
+LARGE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "new variables": (env(A), env(*MANY)),
+    "variables over the same variables": (env(*MANY), env(*MANY)),
+    "variables in the opposite order": (env(*MANY), env(*reversed(MANY))),
+    "variables before ours": (env(*MANY), env(*({"name": f"w{number}"} for number in NUMBERS), {"name": "v0"})),
+    "deleted variables": (env(*MANY), env(*({"name": entry["name"], "$patch": "delete"} for entry in MANY))),
+    "one variable again and again": (env(A, {"name": "same"}), env(*SAME)),
+    "one container again and again": (env(A), {"containers": [{"name": "flow", "env": [entry]} for entry in MANY]}),
+    "one container again and again, ours too": ({"containers": [FLOW] * 20_000}, {"containers": [{"name": "flow", "env": [A]}] * 20_000}),
+    "mounts": ({"containers": [{**FLOW, "volumeMounts": [{"mountPath": "/a"}]}]}, {"containers": [{**FLOW, "volumeMounts": [{"mountPath": f"/{number}"} for number in NUMBERS]}]}),
+    "ports": ({"containers": [{**FLOW, "ports": [{"containerPort": 1}]}]}, {"containers": [{**FLOW, "ports": [{"containerPort": number} for number in NUMBERS]}]}),
+}  # fmt: skip
+
+
+class TestLargeTemplate:
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize("sentence", LARGE)
+    def test_thousands_of_elements_are_merged_in_linear_time(self, sentence: str) -> None:
+        base, patch = LARGE[sentence]
+        merged = strategic_merge(pod(**base), {"spec": patch})
+        assert merged["spec"]["containers"][0]["name"] == "flow"
+
+    @pytest.mark.timeout(20)
+    def test_repeated_elements_within_repeated_elements_are_merged_in_linear_time(self) -> None:
+        patch: dict[str, Any] = {"name": "flow"}
+        for _ in range(12):
+            patch = {"name": "flow", "containers": [patch, patch]}
+        base: dict[str, Any] = {"name": "flow", "env": [A] * 20_000}
+        for _ in range(12):
+            base = {"name": "flow", "containers": [base]}
+        assert strategic_merge(base, patch)["name"] == "flow"
+
+    def test_elements_with_the_same_key_are_merged_one_with_one(self) -> None:
+        """The last variable of a name counts, as in Kubernetes; a port is there once for each protocol."""
+        first, second = {"name": "A", "value": "1"}, {"name": "A", "value": "2"}
+        assert strategic_merge(pod(**env(A, B)), {"spec": env(first, second)})["spec"] == env(first, B, second)
+        tcp, udp = ({"containerPort": 53, "protocol": protocol} for protocol in ("TCP", "UDP"))
+        base, patch = {"ports": [tcp, udp]}, {"ports": [{"containerPort": 53, "name": "dns"}]}
+        assert strategic_merge(base, patch) == {"ports": [{**tcp, "name": "dns"}, udp]}
+
+
 class TestAnyTemplate:
     @given(objects)
     def test_no_template_makes_the_merge_fail(self, patch: dict[str, Any]) -> None:
         before = copy.deepcopy(patch)
         strategic_merge(pod(), {"spec": patch})
         assert patch == before
+
+    @given(objects, objects)
+    def test_no_template_makes_the_merge_over_another_fail(self, first: dict[str, Any], second: dict[str, Any]) -> None:
+        once = strategic_merge(strategic_merge(pod(), {"spec": first}), {"spec": second})
+        assert isinstance(once, dict)
 
     @given(st.permutations(["A", "B", "C", "D"]), st.sets(st.sampled_from("ABCD")), st.sets(st.sampled_from("ABCD")))
     def test_merging_twice_is_merging_once(self, order: list[str], ours: set[str], theirs: set[str]) -> None:
