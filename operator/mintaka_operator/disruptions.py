@@ -27,9 +27,12 @@ _ADMISSION = re.compile(
     r"TopologyAffinityError$|SMTAlignmentError$|NodeShutdown$|InvalidNodeInfo$|InitContainerRestartPolicyForbidden$|"
     r"AppArmor$|PodOSNotSupported$|PodOSSelectorNodeLabelDoesNotMatch$|SupplementalGroupsPolicyNotSupported$|SysctlForbidden$"
 )
-#: "Pod ephemeral local storage usage exceeds the total limit", "Usage of EmptyDir volume … exceeds the limit",
-#: "Container … exceeded its local ephemeral storage limit".
-_OVER_LIMIT = re.compile(r"exceed(s|ed) .*\blimit\b")
+#: How the kubelet begins to say that a pod passed a limit of its own.
+_OVER_LIMIT = re.compile(
+    r"Pod ephemeral local storage usage exceeds the total limit\b|"
+    r'Usage of EmptyDir volume "[^"]*+" exceeds the limit\b|'
+    r"Container \S++ exceeded its local ephemeral storage limit\b"
+)
 
 
 def crashed(reason: str, message: str) -> State:
@@ -99,7 +102,7 @@ def evicted(view: PodView) -> State | None:
     """The kubelet evicted the pod: because of pressure on its node, or because the pod exceeded a limit of its own."""
     if view.reason != "Evicted":
         return None
-    over_limit = _OVER_LIMIT.search(view.message) and not view.disruption
+    over_limit = _OVER_LIMIT.match(view.message) and not view.disruption
     return crashed("StorageLimitExceeded" if over_limit else "Evicted", view.message)
 
 

@@ -12,7 +12,7 @@ from mintaka_core.errors import MintakaError
 from mintaka_core.names import ANNOTATION_CONTAINER, FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS, POD_FINALIZER
 from mintaka_core.reports import Report, decode_report, is_cut_report
 from mintaka_operator.json_values import integer, items, mapping, text
-from mintaka_operator.timestamps import parse_seconds, parse_time
+from mintaka_operator.timestamps import LONGEST, parse_seconds, parse_time
 
 #: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
 NEVER_STARTED = {"StartError", "ContainerCannotRun", "ContainerStatusUnknown"}
@@ -20,6 +20,8 @@ _TERMINAL_PHASES = {"Succeeded", "Failed"}
 _ORDINARY_WAITS = {"", "PodInitializing", "ContainerCreating"}
 #: Kubernetes writes whole seconds: two clocks that agree may differ by as much.
 _WHOLE_SECOND = timedelta(seconds=1)
+#: The kubelet stores 12 KiB of termination messages for all containers of a pod; a longer one is not the kubelet's.
+_LONGEST_TERMINATION_MESSAGE = 12 * 1024
 #: Kubernetes' default terminationGracePeriodSeconds, and how long a kubelet may take to write that the containers are dead.
 _USUAL_GRACE, _KUBELET_DELAY = timedelta(seconds=30), timedelta(seconds=10)
 
@@ -203,12 +205,15 @@ class PodView:
 
     @cached_property
     def _node_lag(self) -> timedelta:
-        """How far the clock of its node is provably behind: its kubelet started the pod before the pod was scheduled."""
+        """How far the clock of its node is provably behind: its kubelet started the pod before the pod was scheduled.
+
+        At most ten years, so that a time with the lag added still fits into a datetime.
+        """
         scheduled = parse_time(self.condition("PodScheduled", "True").get("lastTransitionTime"))
         begun = parse_time(self.status.get("startTime"))
         if scheduled is None or begun is None or scheduled - begun <= _WHOLE_SECOND:
             return timedelta(0)
-        return scheduled - begun
+        return min(scheduled - begun, LONGEST)
 
     def _by_its_node(self, value: Any) -> datetime | None:
         time = parse_time(value)
@@ -255,21 +260,26 @@ class PodView:
             return False
         return 0 < observed < current
 
+    @property
+    def termination_message(self) -> str:
+        """What the flow wrote into its termination message, or the end of its log."""
+        return text(self.terminated.get("message"))[:_LONGEST_TERMINATION_MESSAGE]
+
     @cached_property
     def report(self) -> Report | None:
         """The report that the SDK wrote into the termination message, if there is one and it is of this attempt."""
         if not self.reports:
             return None
-        report = decode_report(text(self.terminated.get("message")))
+        report = decode_report(self.termination_message)
         return report if report and report.attempt == self.attempt else None
 
-    @property
+    @cached_property
     def log_tail(self) -> str:
         """The end of the flow's log as the kubelet provides it (terminationMessagePolicy FallbackToLogsOnError).
 
         "" if the termination message is a report: that is for programs.
         """
-        message = text(self.terminated.get("message"))
+        message = self.termination_message
         if is_cut_report(message):
             return "its report, of which the kubelet kept too little: the containers of a pod share 12 KiB of termination messages"
         return "" if decode_report(message) else message.strip()

@@ -354,7 +354,7 @@ conditions = st.lists(
     max_size=3,
 )
 statuses = maybe(
-    observedGeneration=st.integers(0, 3),
+    observedGeneration=st.integers(0, 3), startTime=times,
     phase=st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown"]), reason=words,
     message=st.text(max_size=8) | st.sampled_from(["Pod was rejected: no", "exceeds the limit"]), conditions=conditions, containerStatuses=containers, initContainerStatuses=containers,
 )  # fmt: skip
@@ -381,6 +381,60 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     for key, member in members:
         yield (*path, key)
         yield from places(member, (*path, key))
+
+
+#: What a container, or someone with the right to write the status of pods, may have the operator read.
+LONG_TEXTS = {
+    "one word": "a" * 300_000,
+    "words of the kubelet": "exceeds " * 50_000,
+    "a volume's name that does not end": 'Usage of EmptyDir volume "' * 20_000,
+    "a container's name that does not end": "Container " + "a" * 300_000,
+    "the beginning of a report": '{"mintaka":1,' * 30_000,
+    "a report of many members": '{"mintaka":1,"attempt":1,\n' + '"a":1,' * 50_000,
+    "a report of many backslashes": '{"mintaka":1,"attempt":1,"type":"FAILED","name":"","reason":"","retriable":true,"historyComplete":true,\n"message":"' + "\\\\" * 100_000,
+    "brackets": "[" * 300_000,
+    "spaces": " " * 300_000 + "x",
+    "digits": "9" * 300_000,
+}  # fmt: skip
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded", "Running", "Pending"])
+@pytest.mark.parametrize("sentence", LONG_TEXTS)
+def test_a_pod_with_long_texts_is_read_in_linear_time(sentence: str, phase: str) -> None:
+    """Wherever they are."""
+    words = LONG_TEXTS[sentence]
+    for code, reason in ((1, ""), (137, "OOMKilled"), (0, ""), (128, "StartError")):
+        ended = {"terminated": {"exitCode": code, "reason": reason, "message": words, "startedAt": words, "finishedAt": words}}
+        states = [{"name": "flow", "state": ended}, {"name": words, "state": {"waiting": {"reason": "ErrImagePull", "message": words}}}]
+        conditions = [{"type": kind, "status": "True", "reason": words, "message": words, "lastTransitionTime": words} for kind in ("DisruptionTarget", "PodScheduled")]  # fmt: skip
+        for containers in (states, states[1:]):
+            status = {"phase": phase, "reason": "Evicted", "message": words, "conditions": conditions, "containerStatuses": containers, "initContainerStatuses": states}  # fmt: skip
+            labels = {"mintaka.dev/attempt": words, "mintaka.dev/reports": "true"}
+            diagnose(
+                {"metadata": {"name": "x", "creationTimestamp": CREATED, "labels": labels}, "spec": {"nodeName": "n"}, "status": status}
+            )
+
+
+@pytest.mark.parametrize("far", ["1971-01-01T00:00:01Z", "1971-06-01T00:00:00Z", "2026-01-01T00:00:00Z"])
+def test_times_at_both_ends_of_the_calendar_are_added_up(far: str) -> None:
+    """Anyone who may write the status of pods may write such times."""
+    late = "8999-12-31T23:59:59Z"
+    ended = {"terminated": {"exitCode": 0, "startedAt": late, "finishedAt": late}}
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": late}
+    status = {"phase": "Succeeded", "startTime": far, "conditions": [scheduled], "containerStatuses": [{"name": "flow", "state": ended}]}
+    workload = diagnose({"metadata": {"name": "x", "creationTimestamp": CREATED}, "spec": {"nodeName": "n"}, "status": status})
+    assert workload.end is not None
+    assert workload.end.type == COMPLETED
+
+
+def test_a_container_whose_name_is_a_word_of_the_kubelet_passed_no_limit() -> None:
+    """The kubelet names containers in its message."""
+    said = "The node was low on resource: memory. Container limit was using 2Gi, which exceeds its request of 1Gi and no limit. "
+    status = {"phase": "Failed", "reason": "Evicted", "message": said}
+    workload = diagnose({"metadata": {"name": "x", "creationTimestamp": CREATED}, "spec": {"nodeName": "n"}, "status": status})
+    assert workload.end is not None
+    assert workload.end.reason == "Evicted"
 
 
 class TestAnyPod:
