@@ -24,6 +24,10 @@ _WHOLE_SECOND = timedelta(seconds=1)
 _LONGEST_TERMINATION_MESSAGE = 12 * 1024
 #: Kubernetes' default terminationGracePeriodSeconds, and how long a kubelet may take to write that the containers are dead.
 _USUAL_GRACE, _KUBELET_DELAY = timedelta(seconds=30), timedelta(seconds=10)
+#: How long an eviction may take from the pod's condition to the pod's deletion, two writes of one request.
+_EVICTION = timedelta(seconds=2)
+#: The clock of a node may be behind by as much: an end that seems to be just before a disruption may have followed from it.
+_CLOCK_SKEW = timedelta(seconds=10)
 
 
 class PodWithoutIdentity(MintakaError, ValueError):
@@ -241,13 +245,29 @@ class PodView:
         containers are dead, the kubelet deletes the pod again without a grace period, and `deletionTimestamp` is the time
         of that.
         """
-        if self.stopping_time is None or self.ended_before_kubelet_knew:
+        if self.stopping_time is None or self.ended_before_kubelet_knew or self._ended_before_disruption:
             return False
         grace = parse_seconds(self.metadata.get("deletionGracePeriodSeconds"))
         if not grace and self.is_terminal:
             own = self.spec.get("terminationGracePeriodSeconds")
             grace = (_USUAL_GRACE if own is None else parse_seconds(own)) + _KUBELET_DELAY
         return self.ended_time is None or self.ended_time >= self.stopping_time - grace
+
+    @cached_property
+    def _ended_before_disruption(self) -> bool:
+        """True if the pod was deleted because of a disruption that began after the flow had ended.
+
+        Evictions, taints, preemption and the garbage collector write the DisruptionTarget condition, then delete the pod; one
+        that has ended is gone without a grace period, however long its own is. A condition that is older than that
+        deletion proves nothing: the kubelet moves `deletionTimestamp` in the end. A kubelet that observes generations
+        knows better.
+        """
+        begun = parse_time(self.condition("DisruptionTarget", "True").get("lastTransitionTime"))
+        if begun is None or self.stopping_time is None or self.ended_time is None or not self.is_terminal:
+            return False
+        if integer(self.status.get("observedGeneration")) is not None or parse_seconds(self.metadata.get("deletionGracePeriodSeconds")):
+            return False
+        return begun - self.ended_time > _CLOCK_SKEW and abs(self.stopping_time - begun) <= _EVICTION
 
     @cached_property
     def ended_before_kubelet_knew(self) -> bool:

@@ -311,6 +311,7 @@ UNWRITTEN = (
     Case("10 over 29", "collected because its node is gone", flow(running(), "Failed", conditions=(target("DeletionByPodGC", "PodGC: node no longer exists"),)), (CRASHED, "NodeDeleted"), "no longer exists", node_gone=True, forced=True),
 )  # fmt: skip
 
+_HOUR_OF_GRACE = {"terminationGracePeriodSeconds": 3600}
 _DRAIN = (target("EvictionByEvictionAPI", "Eviction API: evicting"),)
 
 
@@ -333,6 +334,13 @@ HELD = (
     Case("11", "deleted while it ran, a plain container that exits 0 then, in the end", _at("09:29", 0, "Completed"), (CRASHED, "PodDeleted"), forced=True, generations=(2, 2)),
     Case("11", "deleted while it ran, killed at the end of its grace, in the end", _at("09:29", 137), (CRASHED, "PodDeleted"), forced=True, generations=(2, 2)),
     Case("11", "deleted while it ran, a plain container that exits 0 then, before Kubernetes 1.34", _at("09:28", 0, "Completed"), (CRASHED, "PodDeleted"), forced=True),
+    Case("2", "drained after it completed, an hour of grace left, before Kubernetes 1.34", _at("05:00", 0, "Completed", conditions=_DRAIN), (COMPLETED, ""), forced=True, spec=_HOUR_OF_GRACE),
+    Case("2", "drained seconds after it completed, before Kubernetes 1.34", _at("09:15", 0, "Completed", conditions=_DRAIN), (COMPLETED, ""), forced=True),
+    Case("2", "collected with its node after it completed, an hour of grace left, before Kubernetes 1.34", _at("05:00", 0, "Completed", conditions=(target("DeletionByPodGC", "PodGC: node no longer exists"),)), (COMPLETED, ""), forced=True, spec=_HOUR_OF_GRACE),
+    Case("4", "preempted after a segmentation fault, which clocks alone do not prove, before Kubernetes 1.34", _at("05:00", 139, conditions=(target("PreemptionByScheduler", "preempting"),)), (CRASHED, "Preempted"), forced=True, spec=_HOUR_OF_GRACE),
+    Case("8", "drained while it ran, a plain container that exits 0 then, before Kubernetes 1.34", _at("09:28", 0, "Completed", conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting", f"{DAY}T05:09:20Z"),)), (CRASHED, "Drained"), forced=True, spec=_HOUR_OF_GRACE),
+    Case("8", "drained while it ran, a plain container that exits 0 then, on a node whose clock is seconds behind", _at("09:25", 0, "Completed", conditions=_DRAIN), (CRASHED, "Drained"), forced=True),
+    Case("8", "deleted by hand, and drained before the kubelet had stopped all of it, before Kubernetes 1.34", _at("05:00", 0, "Completed", conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting", f"{DAY}T05:07:00Z"),)), (CRASHED, "Drained"), forced=True, spec=_HOUR_OF_GRACE),
     Case("8", "drained while it ran, in the end", _at("09:29", 143, conditions=_DRAIN), (CRASHED, "Drained"), forced=True, generations=(2, 2)),
     Case("1 over 11", "its own exit code while it was being deleted, in the end", _at("09:29", 7), (FAILED, "NonZeroExit"), "exit code 7", forced=True, generations=(2, 2)),
 )  # fmt: skip
