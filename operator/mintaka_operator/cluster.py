@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from mintaka_kubernetes import JSON_PATCH, MERGE_PATCH, ApiError, Client, ClusterAway, Credentials, Unreadable, find_credentials
+from mintaka_kubernetes.client import refusal_of
 from mintaka_operator import metrics
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Cluster(Client):
             async with await self._send("GET", path, query, None, {"Accept": "*/*"}, _TEXT_TIMEOUT) as response:
                 self._count("GET", path, response.status)
                 if response.status >= _ERRORS_FROM:
-                    raise self._error(response, await response.read())
+                    raise refusal_of(response, await response.read())
                 end = b""
                 longer = False
                 async for chunk in response.content.iter_any():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mintaka_operator.cluster import ApiError
 
-_FORBIDDEN, _NOT_FOUND, _CONFLICT, _TOO_LARGE, _TOO_MANY = 403, 404, 409, 413, 429
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _TOO_LARGE, _TOO_MANY = 401, 403, 404, 409, 413, 429
 
 #: For errors that a person has to fix: long enough to do so, short enough to report a run that will never start.
 _CONFIGURATION = timedelta(minutes=10)
@@ -85,7 +85,7 @@ CREATE_REASONS: tuple[tuple[str, str, str], ...] = (
     ("NamespaceTerminating", "its namespace is being deleted, or gone", "CRASHED at once"),
     ("AdmissionUnavailable", "an admission webhook does not answer", "tried again for ever"),
     ("ApiServerBusy", "the API server asks to come back (429), or many write the same quota", "tried again for ever"),
-    ("ApiServerUnavailable", "the API server cannot be reached or fails", "tried again for ever"),
+    ("ApiServerUnavailable", "the API server cannot be reached, fails or accepts no credentials (401)", "tried again for ever"),
 )
 
 
@@ -138,7 +138,8 @@ def _webhook_away(error: _Refusal, _: PodFields) -> CreateError | None:
 def _denied(error: _Refusal, _: PodFields) -> CreateError | None:
     if not _DENIED.match(error.words):
         return None
-    if error.transient or error.code == _CONFLICT:
+    # A code 401 is the policy's own here: our credentials are checked before.
+    if (error.transient and error.code != _UNAUTHORIZED) or error.code == _CONFLICT:
         return _transient("AdmissionDenied", error, "an admission policy asks to try again later")
     remedy = "an admission policy of the cluster does not admit the pod: change podTemplate as it asks"
     return _create_error("AdmissionDenied", error, remedy, _SOON)

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import Conflict, Exists, Missing, PortError, Rejected, Unavailable
+from mintaka_kubernetes import NoCluster
 from mintaka_operator.cluster import ApiError
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ def port_error(error: ApiError) -> PortError:
 
 @contextlib.contextmanager
 def port_errors() -> Iterator[None]:
-    """Raise PortError instead of ApiError."""
+    """Raise PortError instead of ApiError and NoCluster: a token that cannot be read now may be there later."""
     try:
         yield
     except ApiError as error:
         raise port_error(error) from error
+    except NoCluster as error:
+        raise Unavailable(str(error)) from error

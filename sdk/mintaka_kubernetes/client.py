@@ -57,8 +57,8 @@ class ApiError(MintakaError):
 
     @property
     def transient(self) -> bool:
-        """True if the same request may succeed later."""
-        return self.code in {0, 408, 429} or self.code >= 500  # noqa: PLR2004 - HTTP
+        """True if the same request may succeed later; also with other credentials (401), which are read again."""
+        return self.code in {0, _UNAUTHORIZED, 408, 429} or self.code >= 500  # noqa: PLR2004 - HTTP
 
 
 class ClusterAway(ApiError):
@@ -79,8 +79,9 @@ class ClusterRefusal(ApiError):
 class Client:
     """A pool of connections to one kube-apiserver.
 
-    Credentials are looked up on the first request, and again on each request until some are found. `count` is called with
-    each response: method, path, HTTP status (0: there was none).
+    Credentials are looked up on the first request, and again on each request until some are found. If the server does not
+    accept them (401), because the token was rotated, they are read again and the request is repeated once. `count` is
+    called with each response: method, path, HTTP status (0: there was none).
     """
 
     def __init__(
@@ -205,7 +206,7 @@ class Client:
             async with await self._send("GET", path, parameters, None, {"Accept": _JSON}, timeout) as response:
                 self._count("WATCH", path, response.status)
                 if response.status >= _ERRORS_FROM:
-                    raise self._error(response, await response.read())
+                    raise refusal_of(response, await response.read())
                 yield {"type": OPENED}
                 async for line in _lines(response.content):
                     yield _event(path, line, typed=typed)
@@ -229,7 +230,7 @@ class Client:
                 payload = await _read(response.content, limit)
                 self._count(method, path, response.status)
                 if response.status >= _ERRORS_FROM:
-                    raise self._error(response, payload or b"")
+                    raise refusal_of(response, payload or b"")
                 return payload
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._away(method, path, error) from error
@@ -242,11 +243,35 @@ class Client:
         data: bytes | None,
         headers: dict[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - passed on to aiohttp, which cuts the request
-    ) -> Any:
+    ) -> aiohttp.ClientResponse:
+        """Send one request, and once more if other credentials may help; the caller closes the response."""
+        response, others = await self._send_once(method, path, query, data, headers, timeout)
+        if others:
+            self._count(method, path, response.status)
+            response.release()
+            response, _ = await self._send_once(method, path, query, data, headers, timeout)
+        return response
+
+    async def _send_once(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        data: bytes | None,
+        headers: dict[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
+    ) -> tuple[aiohttp.ClientResponse, bool]:
+        """The response, and True if it is 401 and there may be other credentials by now."""
         credentials = await self._current_credentials()
+        used = credentials.headers
         if self._session is None:
             self._session = open_session(credentials, user_agent=self._user_agent)
-        return self._session.request(method, path, params=query, data=data, headers=headers | credentials.headers, timeout=timeout)
+        response = await self._session.request(method, path, params=query, data=data, headers=headers | used, timeout=timeout)
+        if response.status != _UNAUTHORIZED:
+            return response, False
+        if credentials.headers is used:  # else another request has read them again meanwhile
+            credentials.reject()
+        return response, credentials.stale or credentials.headers is not used
 
     async def _current_credentials(self) -> Credentials:
         """The current credentials; finding and refreshing them may take as long as running a program."""
@@ -259,11 +284,6 @@ class Client:
             if credentials.stale:
                 await asyncio.to_thread(credentials.refresh)
         return credentials
-
-    def _error(self, response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:
-        if response.status == _UNAUTHORIZED and self._credentials is not None:
-            self._credentials.reject()
-        return _refusal(response, payload)
 
     def _away(self, method: str, path: str, error: Exception) -> ClusterAway:
         self._count(method, path, 0)
@@ -332,7 +352,8 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             pieces = [other]
 
 
-def _refusal(response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:
+def refusal_of(response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:
+    """A response that is an error."""
     after = response.headers.get("Retry-After", "")
     retry_after = float(after) if after.isdigit() else None
     try:

@@ -127,6 +127,8 @@ ANSWERS = {
     "an API server that has just started": forbidden("not yet ready to handle request", "ApiServerBusy", TRANSIENT, FOR_EVER),
     "too many requests": Answer(429, "TooManyRequests", "Too many requests, please try again later.", "ApiServerBusy", TRANSIENT, FOR_EVER),
     "an API server that is away": Answer(0, "Unreachable", "the kube-apiserver did not answer POST /api/v1/namespaces/plain/pods: TimeoutError: ", "ApiServerUnavailable", TRANSIENT, FOR_EVER),
+    "credentials that are not accepted": Answer(401, "Unauthorized", "Unauthorized", "ApiServerUnavailable", TRANSIENT, FOR_EVER),
+    "an admission webhook that says 401": Answer(401, "Unauthorized", 'admission webhook "pods.example.com" denied the request: no', "AdmissionDenied", patience=MINUTE),
     "an API server that stops": Answer(503, "ServiceUnavailable", "apiserver is shutting down", "ApiServerUnavailable", TRANSIENT, FOR_EVER),
     "an API server that takes too long": Answer(504, "Timeout", "Timeout: request did not complete within requested timeout - context deadline exceeded", "ApiServerUnavailable", TRANSIENT, FOR_EVER),
     "etcd without a leader": Answer(500, "", "etcdserver: leader changed", "ApiServerUnavailable", TRANSIENT, FOR_EVER),
