@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_kubernetes import CONFIG_MAPS, FLOW_RUNS, ClusterAway, ClusterRefusal, NoCluster
+from mintaka_kubernetes.client import LONGEST_RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
@@ -149,7 +150,7 @@ class ReleaseQueue:
             trace = None if isinstance(error, ClusterRefusal) else error
             logger.warning("%s/%s cannot leave the cluster yet: %s", release.namespace, release.name, error, exc_info=trace)
         wanted = error.retry_after if isinstance(error, ClusterRefusal) else None
-        return wanted or _wait(failures)
+        return min(wanted or _wait(failures), LONGEST_RETRY_AFTER_SECONDS)
 
 
 def _wait(failures: int) -> float:

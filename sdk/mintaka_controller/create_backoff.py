@@ -138,9 +138,9 @@ class CreateBackoff:
         if outage is None:
             outage = known.outage = _Outage(error, now)
         if outage.probing == place.key or outage.next_time <= now:
-            asked_for = timedelta(seconds=error.retry_after) if error.retry_after else timedelta(0)
+            asked_for = timedelta(seconds=min(error.retry_after or 0.0, _LONGEST_ASKED_FOR.total_seconds()))
             wait = min(_FIRST_PROBE * 2 ** min(outage.failures, 8), _LONGEST_PROBE)
-            outage.next_time = now + max(wait, min(asked_for, _LONGEST_ASKED_FOR))
+            outage.next_time = now + max(wait, asked_for)
             outage.failures += 1
             outage.probing = None
             outage.error = error

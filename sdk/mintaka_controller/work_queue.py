@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 60.0
+_LONGEST_ASKED_FOR_SECONDS = 120.0
 #: Stale entries of the heap are tolerated up to this many beyond twice the live ones.
 _SLACK = 64
 
@@ -91,10 +92,14 @@ class WorkQueue[Key: Hashable]:
         heapq.heapify(self._heap)
 
     def retry(self, key: Key, at_least: float = 0.0) -> float:
-        """Have a failed `key` processed again after an exponential wait of at least `at_least` seconds; return the wait."""
+        """Have a failed `key` processed again after an exponential wait of at least `at_least` seconds; return the wait.
+
+        No more than two minutes count of `at_least`, which a server asks for.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        seconds: float = max(min(_FIRST_RETRY_SECONDS * 2 ** min(failures, 16), _LAST_RETRY_SECONDS), at_least)
+        asked_for = min(at_least, _LONGEST_ASKED_FOR_SECONDS)
+        seconds: float = max(min(_FIRST_RETRY_SECONDS * 2 ** min(failures, 16), _LAST_RETRY_SECONDS), asked_for)
         self.add_after(key, seconds)
         return seconds
 

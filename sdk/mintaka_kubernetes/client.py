@@ -31,6 +31,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _WATCH_SILENCE_SECONDS = 90
 #: How long a credential plugin or an identity provider may take.
 _REFRESH_SECONDS = 60
+#: What a server, or a proxy before it, asks for at most: a longer wait would be an outage of ours.
+LONGEST_RETRY_AFTER_SECONDS = 120.0
 _TEXT_LIMIT = 2000
 _ERRORS_FROM = 400
 _UNAUTHORIZED = 401
@@ -43,7 +45,10 @@ OPENED = "OPENED"
 
 
 class ApiError(MintakaError):
-    """A request failed: HTTP's `code`, Kubernetes' own `reason` and `message`, and the causes it names."""
+    """A request failed: HTTP's `code`, Kubernetes' own `reason` and `message`, and the causes it names.
+
+    `retry_after` is how many seconds the server asks to wait, at most two minutes; None if it does not say.
+    """
 
     def __init__(
         self, code: int, reason: str, message: str, retry_after: float | None = None, causes: tuple[dict[str, Any], ...] = ()
@@ -52,7 +57,7 @@ class ApiError(MintakaError):
         self.code = code
         self.reason = reason
         self.message = message
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER_SECONDS)
         self.causes = causes
 
     @property
@@ -355,7 +360,7 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 def refusal_of(response: aiohttp.ClientResponse, payload: bytes) -> ClusterRefusal:
     """A response that is an error."""
     after = response.headers.get("Retry-After", "")
-    retry_after = float(after) if after.isdigit() else None
+    retry_after = float(after) if after.isascii() and after.isdigit() else None  # isdigit alone accepts "²"
     try:
         status = orjson.loads(payload)
         causes = tuple((status.get("details") or {}).get("causes") or ())

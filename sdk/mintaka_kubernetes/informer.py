@@ -15,7 +15,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mintaka_core.errors import MintakaError
-from mintaka_kubernetes.client import OPENED, ApiError, ClusterRefusal, MalformedAnswer
+from mintaka_kubernetes.client import LONGEST_RETRY_AFTER_SECONDS, OPENED, ApiError, ClusterRefusal, MalformedAnswer
 from mintaka_kubernetes.decoding import Unreadable
 
 if TYPE_CHECKING:
@@ -284,4 +284,5 @@ def _name_of(document: Document) -> str:
 def _watch_error(status: Document) -> ClusterRefusal:
     seconds = (status.get("details") or {}).get("retryAfterSeconds")
     message = status.get("message") or "watch error"
-    return ClusterRefusal(status.get("code") or 500, status.get("reason") or "", message, float(seconds) if seconds else None)
+    retry_after = float(min(seconds, LONGEST_RETRY_AFTER_SECONDS)) if isinstance(seconds, int | float) and seconds > 0 else None
+    return ClusterRefusal(status.get("code") or 500, status.get("reason") or "", message, retry_after)

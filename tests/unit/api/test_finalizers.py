@@ -121,6 +121,15 @@ def test_the_wait_that_the_server_asks_for_is_obeyed(clock: Clock) -> None:
     assert server.attempts["busy"] == [0, 77]
 
 
+@pytest.mark.parametrize("asked_for", [121.0, 86_400.0, float("inf")])
+def test_a_wait_of_more_than_two_minutes_is_not_obeyed(clock: Clock, asked_for: float) -> None:
+    """A proxy that says so much in an outage would keep the run for a day."""
+    server = Server(clock)
+    server.faults["busy"], server.times = ClusterRefusal(503, "", "maintenance", asked_for), 1
+    play(clock, server, "busy")
+    assert server.attempts["busy"] == [0, 120]
+
+
 @pytest.mark.parametrize("fault", [ClusterAway("no route"), NoCluster("no kubeconfig")])
 def test_while_the_cluster_is_away_it_is_not_stormed(clock: Clock, fault: Exception) -> None:
     """Thousands that wait make no more requests than a few; all go when it is back."""

@@ -142,6 +142,16 @@ class TestWorkQueue:
 
         clock.run(story())
 
+    @pytest.mark.parametrize(("asked_for", "wait"), [(0.0, 0.1), (77.0, 77), (121.0, 120), (86_400.0, 120), (float("inf"), 120)])
+    def test_a_wait_that_is_asked_for_is_obeyed_up_to_two_minutes(self, clock: Clock, asked_for: float, wait: float) -> None:
+        async def story() -> None:
+            queue, log = WorkQueue[str](), Log(clock.now)
+            assert queue.retry("a", asked_for) == wait
+            await working(queue, log.work, 1000)
+            assert log.done == [("a", wait)]
+
+        clock.run(story())
+
     def test_a_key_that_fails_is_worked_on_until_it_goes_well(self, clock: Clock) -> None:
         async def story() -> None:
             queue, log = WorkQueue[str](), Log(clock.now)

@@ -253,6 +253,28 @@ class TestPatience:
         server, _ = play(clock, Notes(), listed(10), failure)
         assert server.waits == [0.0, 77.0]
 
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            ClusterRefusal(503, "", "maintenance", 86_400.0),
+            ClusterRefusal(429, "TooManyRequests", "slow down", float("inf")),
+            [error_event(503, retryAfterSeconds=10**400)],
+            [error_event(503, retryAfterSeconds=86_400)],
+        ],
+        ids=["header", "endless", "endless status", "status"],
+    )
+    def test_no_more_than_two_minutes_are_waited(self, clock: Clock, failure: Any) -> None:
+        """A watch that is away for a day is an outage."""
+        server, _ = play(clock, Notes(), listed(10), failure)
+        assert server.waits == [0.0, 120.0]
+
+    @pytest.mark.parametrize("seconds", ["soon", "77", -5, 0, None, [77]])
+    def test_a_wait_that_is_not_a_number_is_ignored(self, clock: Clock, seconds: Any) -> None:
+        """The error of a watch is handled all the same."""
+        server, informer = play(clock, Notes(), listed(10), [error_event(410, retryAfterSeconds=seconds)], listed(10))
+        assert server.asked == ["list", "watch 10", "list", "watch 10"]
+        assert informer.problem == ""
+
     def test_the_problem_says_what_fails_and_goes_when_it_works(self, clock: Clock) -> None:
         """It is written for /readyz."""
         server, informer = play(clock, Notes(), ClusterAway("no route"))
