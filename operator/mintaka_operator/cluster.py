@@ -24,7 +24,8 @@ __all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "U
 PAGE_SIZE = 100
 
 _METADATA_OF_ONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-_TEXT_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
+#: A log comes from a kubelet, through the API server: silence for longer means that its node does not answer.
+_TEXT_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=10)
 _ERRORS_FROM = 400
 
 type Items = list[dict[str, Any]]

@@ -1,21 +1,19 @@
 """Copies the part of a container's log that no report of the SDK delivered into its run's log, before its pod is deleted.
 
-The log is read from the kubelet and sent to the API. Logs are copied one at a time per node, because a kubelet that serves
-many large logs at once is slow to start pods.
+The log is read from the kubelet and sent to the API. The caller copies one at a time per node.
 """
 
 from __future__ import annotations
 
-import asyncio
 import io
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import aiohttp
 import orjson
 
-from mintaka_controller.ports import Rejected, Unavailable
+from mintaka_controller.ports import NodeUnavailable, Rejected, Unavailable
 from mintaka_kubernetes.resources import PODS
+from mintaka_operator.cluster import ApiError
 from mintaka_operator.port_errors import port_errors
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 #: The maximum size of the copied end of a log.
 LIMIT_BYTES = 1024 * 1024
 _LEAST_CHARACTERS = 10_000
+_NO_ANSWER = 0
 _CLIENT_ERROR, _NOT_FOUND, _TOO_LARGE, _THROTTLED, _SERVER_ERROR = 400, 404, 413, 429, 500
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 
@@ -35,8 +34,6 @@ class ContainerLogs:
     def __init__(self, cluster: Cluster, api_url: str) -> None:
         self._cluster = cluster
         self._api_url = api_url.rstrip("/")
-        self._nodes: dict[str, asyncio.Lock] = {}
-        self._waiting: Counter[str] = Counter()
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -45,24 +42,24 @@ class ContainerLogs:
             await self._session.close()
 
     async def copy(self, namespace: str, run_uid: str, workload: Workload) -> None:
-        """Copy the end of the log. Raises Missing, Rejected, Unavailable."""
+        """Copy the end of the log. Raises Missing, Rejected, Unavailable; NodeUnavailable if the kubelet does not answer."""
         if not self._api_url:
             return
-        self._waiting[workload.node] += 1
-        try:
-            async with self._nodes.setdefault(workload.node, asyncio.Lock()):
-                text, truncated = await self._read(namespace, workload)
-                await self._send(run_uid, workload, text, truncated=truncated)
-        finally:
-            self._waiting[workload.node] -= 1
-            if not self._waiting[workload.node]:
-                del self._waiting[workload.node], self._nodes[workload.node]
+        text, truncated = await self._read(namespace, workload)
+        await self._send(run_uid, workload, text, truncated=truncated)
 
     async def _read(self, namespace: str, workload: Workload) -> tuple[str, bool]:
         """The end of the log with timestamps, and whether its beginning was cut off."""
         path = PODS.path(namespace, workload.name) + "/log"
-        with port_errors():
-            raw, truncated = await self._cluster.read_end(path, LIMIT_BYTES, container=workload.container, timestamps="true")
+        try:
+            with port_errors():
+                raw, truncated = await self._cluster.read_end(path, LIMIT_BYTES, container=workload.container, timestamps="true")
+        except Unavailable as error:
+            # The API server passes the request on to the kubelet: no answer, or 5xx, is mostly the kubelet's.
+            cause = error.__cause__
+            if isinstance(cause, ApiError) and (cause.code == _NO_ANSWER or cause.code >= _SERVER_ERROR):
+                raise NodeUnavailable(str(error), error.retry_after) from cause
+            raise
         if truncated:
             raw = raw.partition(b"\n")[2]
         return raw.decode(errors="replace"), truncated

@@ -2,18 +2,22 @@
 
 Each attempt to release a workload requests the copy; it is retried until it succeeds, can no longer succeed, or its
 deadline is over. Then the run is woken, and its reconcile releases the workload.
+
+Copies wait in one queue per node, and a worker serves one node at a time: a kubelet that serves many large logs at once is
+slow to start pods, and one that does not answer would occupy all workers. Such a node is asked again with growing waits, by
+workers of its own, so that it delays no other node; meanwhile its copies are lost at their deadlines.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mintaka_controller.ports import Name, PortError, Unavailable
+from mintaka_controller.ports import Name, NodeUnavailable, PortError, Unavailable
 from mintaka_core.workloads import Workload
 
 if TYPE_CHECKING:
@@ -24,15 +28,21 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _AT_ONCE = 8
+#: Workers for nodes that did not answer the last time.
+_AT_ONCE_FOR_SILENT_NODES = 2
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
+_LONGEST_ASKED_FOR_SECONDS = 120.0
 #: The number of cached copies of workloads that are gone: a late event must not start another copy, in vain.
 _REMEMBERED = 1000
 
 
 @dataclass(slots=True)
 class LogCopy:
-    """One copy: its run, workload and deadline. `lost` says why it cannot be made ("": it is not lost)."""
+    """One copy: its run, workload and deadline. `lost` says why it cannot be made ("": it is not lost).
+
+    `late`: the deadline was over when it was requested, as after an absence; then it is tried once. `error` is why it failed last.
+    """
 
     run: Name
     run_uid: str
@@ -41,6 +51,27 @@ class LogCopy:
     failures: int = 0
     done: bool = False
     lost: str = ""
+    late: bool = False
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """The workload's namespace and name."""
+        return f"{self.run[0]}/{self.workload.name}"
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """The copies that wait for one node. It is asked again at `next_time` of the event loop's clock."""
+
+    name: str
+    waiting: deque[LogCopy] = field(default_factory=deque)
+    #: How many times in a row it did not answer.
+    silent: int = 0
+    next_time: float = 0.0
+    #: A worker serves it, or will.
+    queued: bool = False
+    timer: asyncio.TimerHandle | None = None
 
 
 class LogCopies:
@@ -51,7 +82,9 @@ class LogCopies:
         self._wake = wake
         self._copies: dict[str, LogCopy] = {}
         self._made: OrderedDict[str, None] = OrderedDict()
-        self._ready: asyncio.Queue[LogCopy] = asyncio.Queue()
+        self._nodes: dict[str, _Node] = {}
+        self._turns: asyncio.Queue[_Node] = asyncio.Queue()
+        self._silent_turns: asyncio.Queue[_Node] = asyncio.Queue()
 
     def request(self, run: Name, run_uid: str, workload: Workload, until: datetime) -> LogCopy:
         """The copy of a workload's log, started if it was not requested before; of several deadlines, the earliest counts."""
@@ -59,9 +92,13 @@ class LogCopies:
             return LogCopy(run, run_uid, workload, until, done=True)
         known = self._copies.get(workload.uid)
         if known is None:
-            known = self._copies[workload.uid] = LogCopy(run, run_uid, workload, until)
-            self._ready.put_nowait(known)
-        known.until = min(known.until, until)
+            late = until <= self._ports.clock.now()
+            known = self._copies[workload.uid] = LogCopy(run, run_uid, workload, until, late=late)
+            self._add(known)
+        elif until < known.until:
+            known.until = until
+            if (node := self._nodes.get(_node_of(known))) is not None:
+                self._schedule(node)
         return known
 
     def forget(self, workload_uid: str) -> None:
@@ -78,36 +115,124 @@ class LogCopies:
     async def run(self) -> None:
         """Copy until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(_AT_ONCE):
-                group.create_task(self._worker())
+            for turns, workers in ((self._turns, _AT_ONCE), (self._silent_turns, _AT_ONCE_FOR_SILENT_NODES)):
+                for _ in range(workers):
+                    group.create_task(self._worker(turns))
 
-    async def _worker(self) -> None:
+    async def _worker(self, turns: asyncio.Queue[_Node]) -> None:
         while True:
-            copy = await self._ready.get()
-            if self._copies.get(copy.workload.uid) is copy:
-                await self._try(copy)
+            node = await turns.get()
+            copy = self._next(node)
+            if copy is not None:
+                await self._try(node, copy)
+            node.queued = False
+            self._schedule(node)
 
-    async def _try(self, copy: LogCopy) -> None:
-        name = f"{copy.run[0]}/{copy.workload.name}"
+    # -- the nodes ----------------------------------------------------------------------------------------------------
+
+    def _add(self, copy: LogCopy) -> None:
+        name = _node_of(copy)
+        node = self._nodes.setdefault(name, _Node(name))
+        node.waiting.append(copy)
+        self._schedule(node)
+
+    def _schedule(self, node: _Node) -> None:
+        """Queue a node for a worker: now, or when it is to be asked again, or when the time of one of its copies is over."""
+        if node.queued:
+            return
+        if node.timer is not None:
+            node.timer.cancel()
+            node.timer = None
+        if not node.waiting:
+            self._nodes.pop(node.name, None)
+            return
+        wait = self._wait_of(node)
+        if wait > 0:
+            node.timer = asyncio.get_running_loop().call_later(wait, self._queue, node)
+        else:
+            self._queue(node)
+
+    def _queue(self, node: _Node) -> None:
+        node.timer, node.queued = None, True
+        (self._silent_turns if node.silent else self._turns).put_nowait(node)
+
+    def _wait_of(self, node: _Node) -> float:
+        if not node.silent:
+            return 0.0
+        earliest = min(copy.until for copy in node.waiting)
+        left = (earliest - self._ports.clock.now()).total_seconds() + 0.01
+        return min(node.next_time - asyncio.get_running_loop().time(), left)
+
+    def _next(self, node: _Node) -> LogCopy | None:
+        """The copy to try now; None if there is none, or if the node is not to be asked yet."""
+        node.waiting = deque(copy for copy in node.waiting if self._stands(node, copy))
+        if not node.waiting or asyncio.get_running_loop().time() < node.next_time:
+            return None
+        return node.waiting.popleft()
+
+    def _stands(self, node: _Node, copy: LogCopy) -> bool:
+        """False for a copy whose workload is gone, and for one whose time is over, which is lost."""
+        if self._copies.get(copy.workload.uid) is not copy:
+            return False
+        tried = copy.failures or node.silent
+        if self._ports.clock.now() < copy.until or (copy.late and not tried):
+            return True
+        self._lose(copy, f"could not be copied in time: {copy.error or 'other logs of its node took too long'}")
+        return False
+
+    # -- one copy -----------------------------------------------------------------------------------------------------
+
+    async def _try(self, node: _Node, copy: LogCopy) -> None:
         try:
             await self._ports.workloads.copy_log(copy.run[0], copy.run_uid, copy.workload)
-            copy.done = True
+        except NodeUnavailable as error:
+            self._pause(node, copy, error)
+            return
         except Unavailable as error:
-            if self._ports.clock.now() < copy.until:
-                self._retry_later(copy, error.retry_after, f"the log of {name} cannot be copied yet: {error}")
-                return
-            copy.lost = f"the log of {name} could not be copied in time: {error}"
+            self._retry_later(copy, error)
         except PortError as error:
-            copy.lost = f"the log of {name} could not be copied: {error}"
+            self._lose(copy, f"could not be copied: {error}")
         except Exception as error:  # a bug of ours must not keep the workload, nor end the other copies
-            _logger.exception("copying the log of %s failed", name)
-            copy.lost = f"the log of {name} could not be copied: {error!r}"
+            _logger.exception("copying the log of %s failed", copy.name)
+            self._lose(copy, f"could not be copied: {error!r}")
+        else:
+            copy.done = True
+            self._wake(copy.run)
+        node.silent, node.next_time = 0, 0.0
+
+    def _pause(self, node: _Node, copy: LogCopy, error: NodeUnavailable) -> None:
+        """Leave the node alone for a while; another of its copies is the next."""
+        _note(copy, error)
+        node.next_time = asyncio.get_running_loop().time() + _wait(node.silent, error.retry_after)
+        node.silent += 1
+        for waiting in node.waiting:
+            waiting.error = waiting.error or copy.error
+        node.waiting.append(copy)
+
+    def _retry_later(self, copy: LogCopy, error: Unavailable) -> None:
+        wait = _wait(copy.failures, error.retry_after)
+        left = (copy.until - self._ports.clock.now()).total_seconds() + 0.01
+        _note(copy, error)
+        asyncio.get_running_loop().call_later(max(min(wait, left), 0.0), self._add, copy)
+
+    def _lose(self, copy: LogCopy, why: str) -> None:
+        copy.lost = f"the log of {copy.name} {why}"
         self._wake(copy.run)
 
-    def _retry_later(self, copy: LogCopy, retry_after: float | None, message: str) -> None:
-        wait = min(_FIRST_WAIT_SECONDS * 2 ** min(copy.failures, 8), _LONGEST_WAIT_SECONDS)
-        left = (copy.until - self._ports.clock.now()).total_seconds()
-        if not copy.failures:
-            _logger.warning("%s", message)
-        copy.failures += 1
-        asyncio.get_running_loop().call_later(min(max(wait, retry_after or 0.0), left + 0.01), self._ready.put_nowait, copy)
+
+def _node_of(copy: LogCopy) -> str:
+    """The name of the queue of a copy: its node, or a queue of its own if that is not known."""
+    return copy.workload.node or f"of {copy.workload.uid}"
+
+
+def _wait(failures: int, retry_after: float | None) -> float:
+    wait = min(_FIRST_WAIT_SECONDS * 2 ** min(failures, 8), _LONGEST_WAIT_SECONDS)
+    return float(max(wait, min(retry_after or 0.0, _LONGEST_ASKED_FOR_SECONDS)))
+
+
+def _note(copy: LogCopy, error: Unavailable) -> None:
+    """Record a failure; the first one is logged."""
+    if not copy.failures:
+        _logger.warning("the log of %s cannot be copied yet: %s", copy.name, error)
+    copy.failures += 1
+    copy.error = str(error)

@@ -5,6 +5,7 @@
     ├── Exists         there is an object of that name already
     ├── Conflict       the object is not the version on which the decision was based
     ├── Unavailable    no answer, or a transient refusal: the same request may succeed later
+    │   └── NodeUnavailable  the workload's node does not answer: requests for its other workloads would fail too
     ├── Rejected       a refusal that a retry does not change
     └── CreateRefused  no workload can be created now; carries the CreateError that says why
 
@@ -58,6 +59,10 @@ class Unavailable(PortError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class NodeUnavailable(Unavailable):
+    """The node of a workload does not answer: requests for its other workloads would wait as long."""
 
 
 class Rejected(PortError):

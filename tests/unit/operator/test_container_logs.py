@@ -1,17 +1,17 @@
-"""Copying container logs: the end of each, one at a time per node, and what the API may answer."""
+"""Copying container logs: the end of each, and what kubelet and API may answer."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiohttp import web
 
-from mintaka_controller.ports import Rejected, Unavailable
+from mintaka_controller.ports import Missing, NodeUnavailable, Rejected, Unavailable
 from mintaka_core.workloads import Phase, Workload
+from mintaka_kubernetes import ClusterAway, ClusterRefusal, NoCluster
 from mintaka_kubernetes.resources import PODS
 from mintaka_operator.container_logs import LIMIT_BYTES, ContainerLogs
 
@@ -29,14 +29,9 @@ class Api:
     def __init__(self, status: int = 204) -> None:
         self.status = status
         self.received: list[tuple[str, dict[str, Any]]] = []
-        self.at_once = self.most_at_once = 0
 
     async def _put(self, request: web.Request) -> web.Response:
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
         self.received.append((request.path, await request.json()))
-        await asyncio.sleep(0.01)
-        self.at_once -= 1
         return web.Response(status=self.status)
 
     async def start(self) -> tuple[web.AppRunner, str]:
@@ -98,13 +93,26 @@ def test_what_is_not_utf_8_is_copied_too(cluster: MemoryCluster) -> None:
     assert api.received[0][1]["text"] == "2026-03-04T05:00:00Z \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\n"
 
 
-@pytest.mark.parametrize(("nodes", "most"), [("aaaa", 1), ("abab", 2)], ids=["one node", "two nodes"])
-def test_logs_of_a_node_are_copied_one_at_a_time(cluster: MemoryCluster, nodes: str, most: int) -> None:
-    """Those of several nodes at the same time."""
-    cluster.texts[LOG] = b"2026-03-04T05:00:00Z hello\n"
-    api = Api()
-    copied(cluster, api, *(replace(WORKLOAD, node=node) for node in nodes))
-    assert api.most_at_once == most
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        (ClusterAway("TimeoutError"), NodeUnavailable),
+        (ClusterRefusal(500, "InternalError", 'Get "https://10.0.0.7:10250/containerLogs/x": dial tcp 10.0.0.7:10250: i/o timeout'), NodeUnavailable),
+        (ClusterRefusal(504, "Timeout", "the kubelet took too long"), NodeUnavailable),
+        (ClusterRefusal(429, "TooManyRequests", "slow down"), Unavailable),
+        (ClusterRefusal(401, "Unauthorized", "Unauthorized"), Unavailable),
+        (NoCluster("the token cannot be read"), Unavailable),
+        (ClusterRefusal(404, "NotFound", "no such pod"), Missing),
+        (ClusterRefusal(400, "BadRequest", "the container never started"), Rejected),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_log_that_cannot_be_read(cluster: MemoryCluster, answer: Exception, raised: type[Exception]) -> None:
+    """A node that does not answer is told apart: its other logs would wait as long."""
+    cluster.fault = lambda _method, _path: answer
+    with pytest.raises(raised) as error:
+        copied(cluster, Api(), WORKLOAD)
+    assert type(error.value) is raised
 
 
 @pytest.mark.parametrize(
