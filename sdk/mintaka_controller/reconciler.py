@@ -126,7 +126,7 @@ class Reconciler:
             if again is None:
                 return None
             seen, plan = again, runs.reconcile(again, context.ports.clock.now())
-        if self._defers(key, plan):
+        if self._defers(key, seen, plan):
             return None
         try:
             await self._write(seen, plan)
@@ -141,14 +141,14 @@ class Reconciler:
         # The written status may already be stale, for example if the pod ended meanwhile: its event has added the key again.
         return min((due for due in (*dues, self._next(seen, plan)) if due), default=None)
 
-    def _defers(self, key: Key, plan: RunPlan) -> bool:
+    def _defers(self, key: Key, seen: RunObservation, plan: RunPlan) -> bool:
         """Whether a busy queue lets PENDING wait, to be written together with what follows.
 
         The workload exists, and any controller that finds it continues from it, as after a crash of this process.
         """
         now = asyncio.get_running_loop().time()
         busy = len(self._queue) > self._context.settings.busy_queue
-        if busy and _only_starts(plan) and now < self._pending_until.setdefault(key, now + _PENDING_SECONDS):
+        if busy and _only_starts(seen, plan) and now < self._pending_until.setdefault(key, now + _PENDING_SECONDS):
             self._queue.add_after(key, self._pending_until[key] - now)
             return True
         self._pending_until.pop(key, None)
@@ -265,9 +265,11 @@ class Reconciler:
             cache.remove(key.pair)
 
 
-def _only_starts(plan: RunPlan) -> bool:
-    """Whether all there is to write is that an attempt was started."""
-    status = plan.status
+def _only_starts(seen: RunObservation, plan: RunPlan) -> bool:
+    """Whether all there is to write is that an attempt was started, and nothing that was written before misleads meanwhile."""
+    status, written = plan.status, seen.run.status.state
+    if written is not None and written.reason:
+        return False
     started = status is not None and status.state is not None and status.state.type == PENDING and bool(plan.transitions)
     return started and all(isinstance(effect, CreateWorkload | AddFinalizer) for effect in plan.effects)
 

@@ -117,3 +117,13 @@ def test_a_wish_to_cancel_does_not_wait(cluster: MemoryCluster) -> None:
     asyncio.run(world.reconcile("n", "a"))
     assert names(cluster)[:2] == ["Scheduled", "Pending"]
     assert any(method == "DELETE" for method, _ in cluster.requests)
+
+
+def test_a_run_that_says_why_it_waits_stops_saying_so_at_once(cluster: MemoryCluster) -> None:
+    """Its pod exists: what kept it waiting is no longer true."""
+    state = {"type": "SCHEDULED", "name": "Scheduled", "time": CREATED, "reason": "QuotaExceeded", "message": "no room"}
+    cluster.put(RUN, {**cluster.objects[RUN], "status": {"state": state, "sequence": 1, "attempt": 0}})
+    world = MemoryController(cluster, settings=BUSY)
+    world.observe_run(cluster.objects[RUN])
+    asyncio.run(world.reconcile("n", "a"))
+    assert names(cluster) == ["Pending"]
