@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka_controller.ports import CreateRefused, Exists, OwnedWorkload
 from mintaka_controller.run_cache import version_of
-from mintaka_core.names import POD_FINALIZER
+from mintaka_core.names import LABEL_FLOW_RUN, POD_FINALIZER
 from mintaka_core.workloads import StartIssue
 from mintaka_kubernetes.resources import EVENTS, PODS
 from mintaka_operator.cluster import JSON_PATCH, ApiError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mintaka_operator.container_logs import ContainerLogs
     from mintaka_operator.pods import PodDefaults
 
+_logger = logging.getLogger(__name__)
+
 _NOT_FOUND, _CONFLICT, _INVALID = 404, 409, 422
 _UNREACHABLE = 0
 
@@ -37,13 +40,23 @@ def owned_workload(pod: Document, is_gone: Callable[[str], bool] = lambda _node:
     "".
     """
     metadata = pod["metadata"]
-    owner = next((owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "FlowRun"), None)
-    if owner is None and POD_FINALIZER not in (metadata.get("finalizers") or []):
+    if not belongs_to_run(metadata):
         return None
+    owner = _owner(metadata)
     run = owner["name"] if owner else metadata["name"].rpartition("-")[0]
     node_gone = is_gone((pod.get("spec") or {}).get("nodeName") or "")
     key = metadata.get("namespace", ""), run
-    return OwnedWorkload(key, owner["uid"] if owner else "", version_of(pod), diagnose(pod, node_gone=node_gone))
+    watched = LABEL_FLOW_RUN in (metadata.get("labels") or ())
+    return OwnedWorkload(key, owner["uid"] if owner else "", version_of(pod), diagnose(pod, node_gone=node_gone), watched)
+
+
+def belongs_to_run(metadata: Document) -> bool:
+    """Whether a pod with this metadata belongs to a flow run, or did: it has one as its owner, or our finalizer."""
+    return _owner(metadata) is not None or POD_FINALIZER in (metadata.get("finalizers") or ())
+
+
+def _owner(metadata: Document) -> Document | None:
+    return next((owner for owner in metadata.get("ownerReferences") or () if owner.get("kind") == "FlowRun"), None)
 
 
 class KubernetesWorkloads:
@@ -74,6 +87,11 @@ class KubernetesWorkloads:
         if owned is None:
             raise CreateRefused(
                 create_error_of(ApiError(_INVALID, "Invalid", "the pod was created without its owner: a webhook took it away"))
+            )
+        if not owned.watched:
+            place = f"{run.metadata.namespace}/{owned.workload.name}"
+            _logger.warning(
+                "pod %s was created without its label %s: a webhook removed it, so its end is noticed late", place, LABEL_FLOW_RUN
             )
         return owned
 

@@ -69,11 +69,11 @@ class PodHandler:
         self._names: dict[str, Name] = {}
 
     async def known(self) -> dict[str, str]:
-        """Versions of the pods that the controller knows, by uid."""
+        """Versions of the pods that the controller knows and a list shows, by uid."""
         pods = self._controller.context.workloads
         entries = [(key, pods.get(key)) for key in pods.names() if self._namespace in {None, key[0]}]
-        self._names = {owned.workload.uid: key for key, owned in entries if owned}
-        return {owned.workload.uid: str(owned.version) for _, owned in entries if owned}
+        self._names = {owned.workload.uid: key for key, owned in entries if owned and owned.watched}
+        return {owned.workload.uid: str(owned.version) for _, owned in entries if owned and owned.watched}
 
     async def ready(self) -> None:
         """Never wait: the caches are unbounded."""
@@ -82,7 +82,7 @@ class PodHandler:
         """Observe a pod; one that no longer belongs to a flow run is forgotten."""
         owned = owned_workload(document, self._is_gone)
         if owned is None:
-            self.gone(document)
+            self._controller.forget_workload(name_of(document), document["metadata"].get("uid"))
         else:
             self._controller.observe_workload(owned)
 
@@ -90,13 +90,13 @@ class PodHandler:
         """A pod without identity, which no API server stores; the informer has logged it."""
 
     def gone(self, document: Document) -> None:
-        """Forget a pod."""
-        self._controller.forget_workload(name_of(document), document["metadata"].get("uid"))
+        """Handle a pod that was deleted, or that has lost our label: the event is the same."""
+        self._controller.lose_workload(name_of(document), document["metadata"].get("uid"))
 
     def vanished(self, uids: Collection[str]) -> None:
-        """Forget pods that were deleted without an event."""
+        """Handle pods that were deleted, or have lost our label, without an event."""
         for uid in uids:
-            self._controller.forget_workload(self._names[uid], uid)
+            self._controller.lose_workload(self._names[uid], uid)
 
 
 class CapacityHandler:

@@ -88,9 +88,9 @@ class PodView:
 
     @property
     def attempt(self) -> int:
-        """The attempt the pod belongs to; 0 if the label is missing or damaged."""
+        """The attempt the pod belongs to, by the end of its name, which no one can change; else by its label; else 0."""
         label = text(mapping(self.metadata.get("labels")).get(LABEL_ATTEMPT))
-        return int(label) if label.isdecimal() and len(label) < 10 else 0  # noqa: PLR2004 - fits the status
+        return _attempt(text(self.metadata.get("name")).rpartition("-")[2]) or _attempt(label)
 
     @property
     def reports(self) -> bool:
@@ -324,6 +324,11 @@ class PodView:
         if self.is_terminal or self.never_bound or self.forced or self.node_gone:
             return False
         return not self.terminated or any(not terminated(status) for status in items(self.status.get("containerStatuses")))
+
+
+def _attempt(number: str) -> int:
+    """A number of an attempt; 0 if it is none, or too large for a status."""
+    return int(number) if number.isdecimal() and number.isascii() and len(number) < 10 else 0  # noqa: PLR2004
 
 
 def terminated(status: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -47,8 +47,6 @@ class Context:
     backoff: CreateBackoff = field(default_factory=CreateBackoff)
     validated: ValidationMemory = field(default_factory=ValidationMemory)
     log_copies: LogCopies = field(init=False)
-    #: Workloads whose own version does not tell everything: to be read again.
-    doubtful_workloads: set[Name] = field(default_factory=set)
     #: Called with each write of our own: the flow run and the resulting resource version.
     wrote: Callable[[Name, int], None] = lambda _run, _version: None
     #: Requests that a run be reconciled.

@@ -90,11 +90,24 @@ class Controller:
         self.context.log_copies.forget(known.workload.uid)
         return True
 
+    def lose_workload(self, key: Name, uid: str | None = None) -> None:
+        """A watch no longer shows a workload: it is gone, or only its labels have changed.
+
+        One whose end may still have to be recorded or that has our finalizer is read before it is forgotten.
+        """
+        known = self.context.workloads.get(key)
+        if known is None or (uid and known.workload.uid != uid):
+            return
+        if known.workload.alive or known.workload.held:
+            self.reassess_workload(key)
+        else:
+            self.forget_workload(key, uid)
+
     def reassess_workload(self, key: Name) -> None:
-        """Re-evaluate a workload whose node is gone when its run is reconciled."""
+        """Read a workload again when its run is reconciled: its known version may not tell everything."""
         known = self.context.workloads.get(key)
         if known is not None:
-            self.context.doubtful_workloads.add(key)
+            self.context.workloads.doubt(key)
             self.wake_run(known.run)
 
     def free_capacity(self, namespace: str) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_controller.create_checks import find_create_error
-from mintaka_controller.ports import Missing
+from mintaka_controller.ports import Missing, PortError
 from mintaka_controller.reading import parse_run, read_run
 from mintaka_controller.resume_source import find_resume_source
 from mintaka_core import names
@@ -33,6 +33,24 @@ SOON = timedelta(seconds=30)
 #: The number of finished runs that one pass over a deployment retires.
 _RETIRED_AT_ONCE = 50
 _DEFAULT_TTL = timedelta(days=7)
+
+
+async def reread_doubtful(context: Context, run: Name) -> None:
+    """Read the workloads of a run whose cached version does not tell everything, whatever state the run is in, even if it is gone."""
+    doubtful = context.workloads.take_doubtful(run)
+    for index, owned in enumerate(doubtful):
+        key = run[0], owned.workload.name
+        try:
+            found = await context.ports.workloads.read(*key)
+        except PortError:
+            for unread in doubtful[index:]:
+                context.workloads.doubt((run[0], unread.workload.name))
+            raise
+        if found is None or found.workload.uid != owned.workload.uid:
+            context.workloads.remove(key, owned.workload.uid)
+            context.log_copies.forget(owned.workload.uid)
+        if found is not None:
+            context.workloads.replace(found)
 
 
 async def gather_run(context: Context, key: Name, create_error: CreateError | None = None) -> RunObservation | None:
@@ -136,24 +154,12 @@ async def _workloads(context: Context, run: FlowRun, template: FlowTemplate | No
         if found is not None:
             context.workloads.put(found)
         known = context.workloads.of_run(key, run.metadata.uid)
-    known = await _reassessed(context, key, run.metadata.uid, known)
     if template and template.verdicts:
         known = {attempt: replace(seen, end=overridden(seen.end, template.verdicts)) for attempt, seen in known.items()}
     current = known.get(status.attempt)
     if current is not None and _starts_too_slowly(run, current, context.ports.clock.now()):
         known[status.attempt] = replace(current, start_issue=await _start_issue(context, key[0], current))
     return known
-
-
-async def _reassessed(context: Context, key: Name, uid: str, known: dict[int, Workload]) -> dict[int, Workload]:
-    """The workloads; those whose own version does not show that they have ended are read again."""
-    doubtful = [(key[0], workload.name) for workload in known.values() if (key[0], workload.name) in context.doubtful_workloads]
-    for name in doubtful:
-        found = await context.ports.workloads.read(*name)
-        context.doubtful_workloads.discard(name)
-        if found is not None:
-            context.workloads.replace(found)
-    return context.workloads.of_run(key, uid) if doubtful else known
 
 
 def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:

@@ -95,12 +95,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class OwnedWorkload:
-    """A workload, the flow run that owns it and the version in which it was seen."""
+    """A workload, the flow run that owns it and the version in which it was seen.
+
+    `watched` is False if neither lists nor watches show it, because another tool has removed our label: only reads do.
+    """
 
     run: Name
     owner_uid: str
     version: int
     workload: Workload
+    watched: bool = True
 
 
 class Listed(NamedTuple):
@@ -192,6 +196,9 @@ class Inventory(Protocol):
 
     def list_versions(self, kind: str) -> AsyncIterator[list[Listed]]:
         """Every object of a kind (`run`, `deployment`, `workload`) with its version, page by page. Raises Unavailable, Rejected."""
+
+    def list_strays(self) -> AsyncIterator[list[Listed]]:
+        """The workloads that our finalizer holds and that `list_versions` does not show, page by page. Raises Unavailable, Rejected."""
 
 
 class Telemetry(Protocol):

@@ -16,7 +16,7 @@ from mintaka_controller.applying import (
     write_run_status,
 )
 from mintaka_controller.create_checks import place_of
-from mintaka_controller.gathering import gather_deployment, gather_run
+from mintaka_controller.gathering import gather_deployment, gather_run, reread_doubtful
 from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from mintaka_core.errors import InvalidResource
@@ -112,6 +112,7 @@ class Reconciler:
 
     async def _run(self, key: Key) -> datetime | None:
         context = self._context
+        await reread_doubtful(context, key.pair)
         seen = await gather_run(context, key.pair)
         await release_orphans(context, key.pair, seen.run.metadata.uid if seen else None)
         if seen is None:

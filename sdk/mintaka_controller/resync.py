@@ -4,6 +4,9 @@ Only versions are listed, so that thousands of objects cost little; objects that
 missed if it persists two seconds after the listing: until then its event may be on the way. Differences in two consecutive
 rounds mean that a watch is deaf, which liveness reports. A round never takes more than a tenth of the time: the period
 grows with its duration.
+
+A pod from which another tool has removed our label is shown by no list or watch of ours. Once known it is read in each
+round, which is never a missed change; unknown ones are looked for at the start and rarely later, among all other pods.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ _ON_THE_WAY_SECONDS = 2.0
 _DEAF_ROUNDS = 2
 #: The number of rounds in which every run with a workload is reconciled once: five minutes by default.
 _TURNS = 15
+#: The number of rounds between two searches for unknown workloads without our label: half an hour by default. All but those that were
+#: changed while no operator was running are known already.
+_STRAY_ROUNDS = 90
 #: The minimum ratio of the period to the duration of a round.
 _SHARE = 10.0
 
@@ -40,6 +46,7 @@ class Resync:
         self._context = controller.context
         self._deaf_rounds = 0
         self._turn = 0
+        self._rounds_to_strays = 0
         #: How long listing and reading took in the last round, in seconds.
         self.duration = 0.0
         self._waited = 0.0
@@ -56,6 +63,7 @@ class Resync:
             await asyncio.sleep(max(self._context.settings.relist.total_seconds(), _SHARE * self.duration))
             started, self._waited = time(), 0.0
             missed = await self.heal()
+            await self.find_strays()
             self.duration = time() - started - self._waited
             self._context.ports.telemetry.resynced(self.duration)
             if missed is not None:
@@ -83,10 +91,25 @@ class Resync:
         self._waited += _ON_THE_WAY_SECONDS
         healed = 0
         for key, listed in suspects.items():
-            healed += self._differs(kind, key, listed) and await self._heal(kind, key)
+            healed += self._differs(kind, key, listed) and await self._heal(kind, key, listed)
         if healed:
             self._context.ports.telemetry.missed(kind, healed)
         return healed
+
+    async def find_strays(self) -> None:
+        """Observe unknown workloads that our finalizer holds although they have lost our label, in every 90th round."""
+        self._rounds_to_strays -= 1
+        if self._rounds_to_strays > 0:
+            return
+        try:
+            strays = [listed async for page in self._context.ports.inventory.list_strays() for listed in page]
+        except PortError as error:
+            _logger.warning("workloads without our label cannot be looked for: %s", error)
+            return
+        self._rounds_to_strays = _STRAY_ROUNDS
+        for key, version in strays:
+            if self._differs("workload", key, version):
+                await self._heal("workload", key, version)
 
     def _sweep(self) -> None:
         """Wake runs with workloads: a finished run must have no live workload; the others are reconciled in turns, since
@@ -134,20 +157,29 @@ class Resync:
             return known is not None
         return known is None or known < listed
 
-    async def _heal(self, kind: str, key: Name) -> bool:
-        """Read one object; True if it had changed."""
+    async def _heal(self, kind: str, key: Name, listed: int) -> bool:
+        """Read one object; True if it had changed in a way that its watch should have reported."""
         ports, controller = self._context.ports, self._controller
         try:
             match kind:
                 case "run":
-                    return controller.observe_run(await ports.resources.read_run(key))
+                    return controller.observe_run(await ports.resources.read_run(key)) and listed > 0
                 case "deployment":
-                    return controller.observe_deployment(await ports.resources.read_deployment(key))
+                    return controller.observe_deployment(await ports.resources.read_deployment(key)) and listed > 0
                 case _:
-                    owned = await ports.workloads.read(*key)
-                    return controller.forget_workload(key) if owned is None else controller.observe_workload(owned)
+                    return await self._heal_workload(key, listed)
         except Missing:
             return controller.forget_run(key) if kind == "run" else controller.forget_deployment(key)
         except PortError as error:
             _logger.warning("%s %s/%s cannot be read: %s", kind, *key, error)
             return False
+
+    async def _heal_workload(self, key: Name, listed: int) -> bool:
+        """As above: a watch reports what the list shows, and that a workload is no longer shown."""
+        owned = await self._context.ports.workloads.read(*key)
+        known = self._context.workloads.get(key)
+        was_watched = known is not None and known.watched and not self._context.workloads.is_doubtful(key)
+        if owned is None:
+            return self._controller.forget_workload(key) and was_watched
+        shown = listed > 0 or (was_watched and not owned.watched)
+        return self._controller.observe_workload(owned) and shown

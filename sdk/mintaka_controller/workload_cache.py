@@ -20,6 +20,7 @@ class WorkloadCache:
         self.ended = ended
         self._workloads: dict[Name, OwnedWorkload] = {}
         self._of_run: dict[Name, dict[Name, None]] = {}  # ordered, as sets are not
+        self._doubtful: set[Name] = set()
 
     def put(self, owned: OwnedWorkload) -> bool:
         """Store a version; False if nothing relevant to its run changed."""
@@ -50,10 +51,26 @@ class WorkloadCache:
         if known is None or (uid and known.workload.uid != uid):
             return None
         del self._workloads[key]
+        self._doubtful.discard(key)
         self._unlink(key, known)
         if known.workload.alive:
             self.ended(key[0])
         return known.run
+
+    def doubt(self, key: Name) -> None:
+        """Mark a known workload as one whose cached version does not tell everything: it is to be read again."""
+        if key in self._workloads:
+            self._doubtful.add(key)
+
+    def is_doubtful(self, key: Name) -> bool:
+        """True for a workload that is to be read again."""
+        return key in self._doubtful
+
+    def take_doubtful(self, run: Name) -> list[OwnedWorkload]:
+        """The workloads of a run that are to be read again, whose marks are removed."""
+        doubtful = [key for key in self._of_run.get(run, ()) if key in self._doubtful]
+        self._doubtful.difference_update(doubtful)
+        return [self._workloads[key] for key in doubtful]
 
     def _unlink(self, key: Name, known: OwnedWorkload) -> None:
         siblings = self._of_run.get(known.run)

@@ -12,10 +12,11 @@ GROUP = "mintaka.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-#: On all our pods, so that one watch covers them and no other pod.
+#: For people and other tools, which may overwrite it: nothing of ours selects by it.
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "mintaka"
 LABEL_DEPLOYMENT = f"{GROUP}/deployment"
+#: On all our pods, so that one watch covers them and no other pod.
 LABEL_FLOW_RUN = f"{GROUP}/flow-run"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_SCHEDULE = f"{GROUP}/schedule"

@@ -140,9 +140,17 @@ class MemoryCluster:
         """There are no roles here."""
         return True
 
-    async def list_pages(self, path: str, _query: dict[str, str] | None = None, **_: Any) -> AsyncIterator[list[dict[str, Any]]]:
-        """The same, as a single page."""
-        yield await self.list(path)
+    async def list_pages(self, path: str, query: dict[str, str] | None = None, **_: Any) -> AsyncIterator[list[dict[str, Any]]]:
+        """The same, as a single page, of the objects that a label selector of one term selects."""
+        selector = (query or {}).get("labelSelector", "")
+        yield [body for body in await self.list(path) if _selects(selector, body["metadata"].get("labels") or {})]
+
+
+def _selects(selector: str, labels: dict[str, str]) -> bool:
+    """Whether `key`, `!key` or `key=value` selects an object with these labels; "" selects all."""
+    key, equals, value = selector.removeprefix("!").partition("=")
+    found = labels.get(key) == value if equals else key in labels
+    return not selector or found != selector.startswith("!")
 
 
 def _patched(found: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:

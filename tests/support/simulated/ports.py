@@ -204,6 +204,10 @@ class MemoryInventory:
                 await self._connection.call("list", lambda: None)
             yield found[first : first + _PAGE]
 
+    async def list_strays(self) -> AsyncIterator[list[Listed]]:
+        """Nobody removes labels here."""
+        yield []
+
 
 class MemoryTelemetry:
     """Forgets all measures."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from memory_controller import MemoryController
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.ports import Snapshot
-from mintaka_core.names import API_VERSION
+from mintaka_core.names import API_VERSION, POD_FINALIZER
 from mintaka_kubernetes.resources import FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
 from mintaka_operator.cluster import ApiError
+from mintaka_operator.observers import PodHandler
 
 if TYPE_CHECKING:
     from jumping import Clock
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 PERIOD = 20
 RUN = FLOW_RUNS.path("n", "a")
 DEPLOYMENT = FLOW_DEPLOYMENTS.path("n", "d")
+CREATED = "2026-03-04T05:00:00Z"
+#: A pod whose labels another tool has replaced.
+RELABELLED = {"app.kubernetes.io/managed-by": "argocd"}
 POD = PODS.path("n", "a-1")
 
 
@@ -72,7 +77,18 @@ def there(cluster: MemoryCluster) -> None:
     owner = {"apiVersion": API_VERSION, "kind": "FlowRun", "name": "a", "uid": "u"}
     cluster.put(RUN, {"metadata": {"uid": "u"}, "spec": {"deployment": "d"}})
     cluster.put(DEPLOYMENT, {"metadata": {"uid": "v"}, "spec": {"entrypoint": "a:b"}})
-    cluster.put(POD, {"metadata": {"uid": "w", "creationTimestamp": "2026-03-04T05:00:00Z", "ownerReferences": [owner]}, "status": {}})
+    cluster.put(POD, pod({"mintaka.dev/flow-run": "a"}, ownerReferences=[owner]))
+
+
+def pod(labels: dict[str, str], phase: str = "Pending", **metadata: Any) -> dict[str, Any]:
+    """A pod of the run, with those labels."""
+    terminated = {"exitCode": 0, "startedAt": CREATED, "finishedAt": CREATED}
+    containers = [{"name": "flow", "state": {"terminated": terminated}}] if phase == "Succeeded" else []
+    return {
+        "metadata": {"uid": "w", "creationTimestamp": CREATED, "labels": labels, **metadata},
+        "spec": {"nodeName": "node", "containers": [{"name": "flow"}]},
+        "status": {"phase": phase, "containerStatuses": containers},
+    }
 
 
 class TestHealing:
@@ -128,13 +144,147 @@ class TestHealing:
         assert len(healer.world.context.runs) == 2
 
     def test_a_pod_that_belongs_to_no_flow_run_is_nobodys_business(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
-        cluster.put(POD, {"metadata": {"uid": "w", "creationTimestamp": "2026-03-04T05:00:00Z"}, "status": {}})
+        cluster.put(POD, pod({"mintaka.dev/flow-run": "a"}))
         assert clock.run(healer.resync.heal()) == 0
+        assert ("GET", POD) not in cluster.requests, "its metadata say so"
 
     def test_only_the_namespaces_it_serves_are_listed(self, clock: Clock, cluster: MemoryCluster) -> None:
         there(cluster)
         assert clock.run(Healer(cluster, "m", "o").resync.heal()) == 0
         assert clock.run(Healer(cluster, "m", "n").resync.heal()) == 3
+
+
+class TestPodsWithoutOurLabel:
+    OWNER: ClassVar = {"apiVersion": API_VERSION, "kind": "FlowRun", "name": "a", "uid": "u"}
+
+    def relabelled(self, phase: str = "Pending", **metadata: Any) -> dict[str, Any]:
+        """The pod of the run after another tool has taken its labels."""
+        return pod(RELABELLED, phase, **{"finalizers": [POD_FINALIZER], "ownerReferences": [self.OWNER]} | metadata)
+
+    def lose(self, cluster: MemoryCluster, healer: Healer, **metadata: Any) -> None:
+        """The labels go; the watch reports that as a deletion."""
+        PodHandler(healer.world.controller, None, lambda _node: False).gone(cluster.put(POD, self.relabelled(**metadata)))
+
+    def test_what_it_becomes_is_seen_and_was_never_missed(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        async def story() -> list[int | None]:
+            there(cluster)
+            cluster.objects[POD]["metadata"]["finalizers"] = [POD_FINALIZER]
+            await healer.resync.heal()
+            self.lose(cluster, healer)
+            missed = []
+            for phase in ("Running", "Pending", "Running", "Succeeded"):
+                await healer.world.reconcile("n", "a")
+                cluster.put(POD, self.relabelled(phase))
+                missed.append(await healer.resync.heal())
+            return missed
+
+        assert clock.run(story()) == [0, 0, 0, 0]
+        owned = healer.world.context.workloads.get(("n", "a-1"))
+        assert owned
+        assert owned.workload.end
+
+    def test_it_is_no_missed_change_before_its_run_is_reconciled(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        async def story() -> int | None:
+            there(cluster)
+            await healer.resync.heal()
+            self.lose(cluster, healer)
+            return await healer.resync.heal()
+
+        assert clock.run(story()) == 0
+
+    def test_labels_that_went_unseen_were_missed_once(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        async def story() -> list[int | None]:
+            there(cluster)
+            await healer.resync.heal()
+            cluster.put(POD, self.relabelled("Succeeded"))
+            return [await healer.resync.heal(), await healer.resync.heal()]
+
+        assert clock.run(story()) == [1, 0]
+
+    def test_its_deletion_is_seen_and_was_not_missed(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        async def story() -> int | None:
+            there(cluster)
+            await healer.resync.heal()
+            self.lose(cluster, healer)
+            await healer.resync.heal()
+            del cluster.objects[POD]
+            return await healer.resync.heal()
+
+        assert clock.run(story()) == 0
+        assert healer.world.context.workloads.get(("n", "a-1")) is None
+
+    def test_one_that_lost_its_label_while_no_operator_ran_is_found(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        cluster.put(POD, self.relabelled("Succeeded"))
+        clock.run(healer.resync.find_strays())
+        owned = healer.world.context.workloads.get(("n", "a-1"))
+        assert owned
+        assert not owned.watched
+
+    def test_one_that_nothing_holds_is_not_looked_at(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        cluster.put(POD, self.relabelled(finalizers=[]))
+        clock.run(healer.resync.find_strays())
+        assert ("GET", POD) not in cluster.requests
+
+    def test_they_are_looked_for_rarely_but_again_after_a_failure(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        async def story() -> int:
+            cluster.fault = lambda _method, _path: ApiError(503, "ServiceUnavailable", "down")
+            await healer.resync.find_strays()
+            cluster.fault = lambda _method, _path: None
+            for _ in range(10):
+                await healer.resync.find_strays()
+            return sum(method == "LIST" for method, _ in cluster.requests)
+
+        assert clock.run(story()) == 2
+
+    @pytest.mark.parametrize("state", ["COMPLETED", None])
+    def test_it_is_released_when_it_is_over_and_deleted(
+        self, clock: Clock, cluster: MemoryCluster, healer: Healer, state: str | None
+    ) -> None:
+        """Its label is replaced after the end of the run; then the run and the pod are deleted."""
+        status = {"state": {"type": state, "name": "Completed", "time": CREATED}, "attempt": 1, "endTime": CREATED}
+
+        async def story() -> None:
+            if state:
+                run = {"metadata": {"uid": "u"}, "spec": {"template": {"entrypoint": "a:b"}}, "status": status}
+                healer.world.observe_run(cluster.put(RUN, run))
+            held = pod({"mintaka.dev/flow-run": "a"}, "Succeeded", ownerReferences=[self.OWNER], finalizers=[POD_FINALIZER])
+            healer.world.observe_pod(cluster.put(POD, held))
+            healer.world.context.settings = replace(healer.world.context.settings, retention=None)
+            self.lose(cluster, healer, phase="Succeeded", deletionTimestamp=CREATED, deletionGracePeriodSeconds=0)
+            await healer.world.reconcile("n", "a")
+
+        clock.run(story())
+        assert POD not in cluster.objects
+        assert healer.world.context.workloads.get(("n", "a-1")) is None
+
+    def test_it_is_kept_while_it_cannot_be_read(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        async def story() -> None:
+            there(cluster)
+            await healer.resync.heal()
+            self.lose(cluster, healer)
+            cluster.fault = lambda method, _path: ApiError(503, "ServiceUnavailable", "down") if method == "GET" else None
+            await healer.world.reconcile("n", "a")
+
+        clock.run(story())
+        assert healer.world.context.workloads.is_doubtful(("n", "a-1"))
+
+    def test_a_deleted_pod_is_forgotten_once_a_read_confirms_it(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        async def story() -> None:
+            there(cluster)
+            await healer.resync.heal()
+            self.lose(cluster, healer)
+            del cluster.objects[POD], cluster.objects[RUN]
+            healer.world.controller.forget_run(("n", "a"))
+            await healer.world.reconcile("n", "a")
+
+        clock.run(story())
+        assert healer.world.context.workloads.get(("n", "a-1")) is None
+        assert not healer.world.context.workloads.is_doubtful(("n", "a-1"))
+
+    def test_a_list_that_does_not_show_it_is_no_deletion(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        cluster.put(POD, self.relabelled())
+        clock.run(healer.resync.find_strays())
+        assert clock.run(PodHandler(healer.world.controller, None, lambda _node: False).known()) == {}
 
 
 class TestDeafness:

@@ -160,11 +160,18 @@ class TestTimesAndSigns:
         proxy = container(waiting("ImagePullBackOff", "Back-off pulling image envoy"), "proxy")
         assert diagnose(pod(Case("", "", status("Running", container(running()), proxy)))).start_issue is None
 
-    @pytest.mark.parametrize(("label", "attempt"), [("7", 7), ("", 0), ("two", 0), ("²", 0), ("-1", 0)])
-    def test_a_damaged_attempt_label_is_attempt_0(self, label: str, attempt: int) -> None:
+    @pytest.mark.parametrize("label", ["7", "", "two", "²", "-1"])
+    def test_a_changed_attempt_label_changes_no_attempt(self, label: str) -> None:
         damaged = pod(Case("", "", starting(waiting("ContainerCreating"))))
         damaged["metadata"]["labels"]["mintaka.dev/attempt"] = label
-        assert diagnose(damaged).attempt == attempt
+        assert diagnose(damaged).attempt == 1
+
+    @pytest.mark.parametrize(("label", "attempt"), [("7", 7), ("", 0), ("two", 0), ("²", 0), ("-1", 0)])
+    @pytest.mark.parametrize("name", ["nightly", "nightly-x", "nightly-1234567890", "nightly-²"])
+    def test_the_label_counts_if_the_name_has_no_attempt(self, name: str, label: str, attempt: int) -> None:
+        other = pod(Case("", "", starting(waiting("ContainerCreating"))))
+        other["metadata"]["name"], other["metadata"]["labels"]["mintaka.dev/attempt"] = name, label
+        assert diagnose(other).attempt == attempt
 
     def test_a_pod_without_labels_owners_and_status_is_pending(self) -> None:
         seen = diagnose({"metadata": {"name": "x", "creationTimestamp": CREATED}})

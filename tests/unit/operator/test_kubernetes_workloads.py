@@ -41,7 +41,7 @@ def pod(*, finalizers: tuple[str, ...] = (POD_FINALIZER,), owner: str = "9f1c", 
             "namespace": "sales",
             "resourceVersion": "7",
             "creationTimestamp": CREATED,
-            "labels": {"mintaka.dev/attempt": "1"},
+            "labels": {"mintaka.dev/attempt": "1", "mintaka.dev/flow-run": "nightly"},
             "finalizers": list(finalizers),
             "ownerReferences": [{"kind": "FlowRun", "name": "nightly", "uid": owner}] if owner else [],
             **metadata,
@@ -76,8 +76,35 @@ class TestOwnership:
         """A StatefulSet's pods have such names too."""
         assert owned_workload(pod(owner="", finalizers=())) is None
 
+    @pytest.mark.parametrize(
+        ("labels", "watched"),
+        [
+            # Of release 8b744f4, which this one may find running.
+            ({"app.kubernetes.io/managed-by": "mintaka", "mintaka.dev/flow-run": "nightly", "mintaka.dev/attempt": "1"}, True),
+            ({"app.kubernetes.io/managed-by": "argocd", "mintaka.dev/flow-run": "x"}, True),
+            ({"app.kubernetes.io/managed-by": "mintaka"}, False),
+            (None, False),
+        ],
+        ids=["of the previous release", "relabelled", "only the common label", "none"],
+    )
+    def test_a_watch_shows_it_by_a_label_of_our_own(self, labels: dict[str, str] | None, watched: bool) -> None:
+        """Other tools write the common ones."""
+        owned = owned_workload(pod(labels=labels))
+        assert owned
+        assert (owned.watched, owned.workload.attempt) == (watched, 1)
+
 
 class TestCreation:
+    def test_a_pod_that_a_webhook_took_the_labels_of_runs_all_the_same(
+        self, cluster: MemoryCluster, workloads: KubernetesWorkloads, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The log says why its end will be noticed late."""
+        put = cluster.put
+        cluster.put = lambda path, body: put(path, {**body, "metadata": {**body["metadata"], "labels": {}}})  # type: ignore[method-assign]
+        owned = asyncio.run(workloads.create(RUN, TEMPLATE, 1, ""))
+        assert (owned.watched, owned.workload.attempt) == (False, 1)
+        assert "sales/nightly-1 was created without its label mintaka.dev/flow-run" in caplog.text
+
     def test_a_created_pod_is_held(self, cluster: MemoryCluster, workloads: KubernetesWorkloads) -> None:
         """From its first moment: whatever deletes it, its end is seen."""
         owned = asyncio.run(workloads.create(RUN, TEMPLATE, 1, ""))
