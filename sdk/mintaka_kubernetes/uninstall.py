@@ -4,6 +4,8 @@ A run keeps the finalizer `mintaka.dev/mirror` until the API has its history, a 
 recorded. Once operator and API are gone nothing removes them, and neither the objects nor their namespaces can be deleted.
 Therefore both are first scaled to 0, the operator before the API, then every finalizer is removed. All of it can be
 repeated, and works if the Deployments are already gone.
+
+Pods are found by their finalizer among all pods: other tools may have overwritten or removed their labels.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.errors import MintakaError
-from mintaka_core.names import GROUP, LABEL_MANAGED_BY, LABEL_TOMBSTONE, MANAGED_BY, MIRROR_FINALIZER, POD_FINALIZER, VERSION
+from mintaka_core.names import GROUP, LABEL_FLOW_RUN, LABEL_TOMBSTONE, MIRROR_FINALIZER, POD_FINALIZER, VERSION
 from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, ApiError
 from mintaka_kubernetes.decoding import Unreadable
 
@@ -32,7 +34,6 @@ _POLL_SECONDS = 0.5
 #: How long a pod may outlive its grace period before its node is considered lost.
 _OVERDUE_SECONDS = 30.0
 _DEFAULT_GRACE_SECONDS = 30.0
-_OUR_PODS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 _LIVE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -154,16 +155,16 @@ async def _release_all(client: Client, summary: Summary, deadline: float, say: C
 
     Finalizers that come back or appear later belong to another operator: operator and API of this release have stopped.
     """
-    kinds = ((_flow_runs, MIRROR_FINALIZER, "", summary.released_runs), (_pods_of, POD_FINALIZER, _OUR_PODS, summary.released_pods))
+    kinds = ((_flow_runs, MIRROR_FINALIZER, summary.released_runs), (_pods_of, POD_FINALIZER, summary.released_pods))
     first: set[str] | None = None
     while True:
         found: set[str] = set()
         for namespace in summary.served or (None,):
-            for path_of, finalizer, selector, released in kinds:
+            for path_of, finalizer, released in kinds:
                 if namespace in summary.forbidden:
                     continue
                 try:
-                    found |= await _release_in(client, path_of(namespace), finalizer, selector, released, deadline)
+                    found |= await _release_in(client, path_of(namespace), finalizer, released, deadline)
                 except ApiError as error:
                     if error.code != _FORBIDDEN or namespace is None:
                         raise
@@ -179,7 +180,7 @@ async def _release_all(client: Client, summary: Summary, deadline: float, say: C
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _release_in(client: Client, path: str, finalizer: str, selector: str, released: set[str], deadline: float) -> set[str]:
+async def _release_in(client: Client, path: str, finalizer: str, released: set[str], deadline: float) -> set[str]:
     """One round over a collection: the uids that had the finalizer. It is removed from those not in `released`, which grows."""
     found: set[str] = set()
     places = asyncio.Semaphore(_AT_ONCE)
@@ -189,7 +190,7 @@ async def _release_in(client: Client, path: str, finalizer: str, selector: str, 
             if time.monotonic() <= deadline and await _remove(client, path, metadata, finalizer):
                 released.add(metadata["uid"])
 
-    async for page in _pages(client, path, selector):
+    async for page in _pages(client, path):
         held = {item["metadata"]["uid"]: item["metadata"] for item in page if _holds(item, finalizer)}
         found |= held.keys()
         await asyncio.gather(*(release(metadata) for uid, metadata in held.items() if uid not in released))
@@ -198,6 +199,12 @@ async def _release_in(client: Client, path: str, finalizer: str, selector: str, 
 
 def _holds(item: dict[str, Any], finalizer: str) -> bool:
     return finalizer in (item["metadata"].get("finalizers") or ())
+
+
+def _runs_flow(metadata: dict[str, Any], released: set[str]) -> bool:
+    """Whether it is a pod of a flow run, by any sign: labels and owners may have been removed, the finalizer by us."""
+    owned = any(owner.get("kind") == "FlowRun" for owner in metadata.get("ownerReferences") or ())
+    return owned or LABEL_FLOW_RUN in (metadata.get("labels") or ()) or metadata["uid"] in released
 
 
 async def _remove(client: Client, collection: str, metadata: dict[str, Any], finalizer: str) -> bool:
@@ -224,10 +231,11 @@ async def _count_leftovers(client: Client, release: Release, summary: Summary) -
         async for page in _pages(client, _flow_runs(namespace)):
             summary.flow_runs += len(page)
             summary.held_again += sum(_holds(item, MIRROR_FINALIZER) for item in page)
-        async for page in _pages(client, _pods_of(namespace), _OUR_PODS):
+        async for page in _pages(client, _pods_of(namespace)):
             summary.held_again += sum(_holds(item, POD_FINALIZER) for item in page)
+        async for page in _pages(client, _pods_of(namespace), fields=_LIVE):
+            summary.live_pods += sum(_runs_flow(item["metadata"], summary.released_pods) for item in page)
         summary.flow_deployments += await _count(client, _custom(namespace, "flowdeployments"))
-        summary.live_pods += await _count(client, _pods_of(namespace), _OUR_PODS, _LIVE)
     own = f"/api/v1/namespaces/{release.namespace}"
     summary.tombstones = await _count(client, f"{own}/configmaps", f"{LABEL_TOMBSTONE}=true")
     async for page in _pages(client, f"{own}/persistentvolumeclaims", _selector(release)):

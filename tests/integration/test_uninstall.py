@@ -133,7 +133,7 @@ def _pod(namespace: str, name: str, *finalizers: str, labels: dict[str, str] | N
             "name": name,
             "namespace": namespace,
             "finalizers": [*finalizers],
-            "labels": labels or {"app.kubernetes.io/managed-by": "mintaka"},
+            "labels": labels or {"mintaka.dev/flow-run": "run"},
         },
         "spec": {"containers": [{"name": "flow", "image": "flow"}]},
     }
@@ -158,7 +158,8 @@ def test_it_stops_the_release_and_takes_its_finalizers_off(there: There, home: s
         _run(elsewhere, "untouched", MIRROR_FINALIZER),
         _pod(a, "pod", POD_FINALIZER),
         _pod(b, "pod", FOREIGN, POD_FINALIZER),
-        _pod(b, "foreign", POD_FINALIZER, labels={"app": "other"}),
+        _pod(b, "relabelled", POD_FINALIZER, labels={"app": "other"}),
+        _pod(b, "foreign", FOREIGN, labels={"app": "other"}),
     )
     code, said = uninstall("--namespace", home, "--runs-of", a, "--runs-of", b)
     assert code == 0, said
@@ -167,11 +168,11 @@ def test_it_stops_the_release_and_takes_its_finalizers_off(there: There, home: s
     assert there.finalizers("flowruns", b) == {"undecodable": []}
     assert there.finalizers("flowruns", elsewhere) == {"untouched": [MIRROR_FINALIZER]}
     assert there.finalizers("pods", a) == {"pod": []}
-    assert there.finalizers("pods", b) == {"pod": [FOREIGN], "foreign": [POD_FINALIZER]}
+    assert there.finalizers("pods", b) == {"pod": [FOREIGN], "relabelled": [], "foreign": [FOREIGN]}
     assert "stopped mintaka-operator, mintaka-api" in said
-    assert "took finalizers off 3 flow runs and 2 pods" in said
+    assert "took finalizers off 3 flow runs and 3 pods" in said
     assert "left: 4 flow runs and 0 flow deployments" in said
-    assert "left: 2 pods of flows" in said
+    assert "left: 3 pods of flows" in said
 
 
 def test_it_may_be_repeated(there: There, home: str, uninstall: Uninstall) -> None:
