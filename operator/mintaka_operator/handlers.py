@@ -22,7 +22,7 @@ import uvloop
 from mintaka_core.names import GROUP, VERSION
 from mintaka_kubernetes.client import open_session
 from mintaka_operator import metrics
-from mintaka_operator.kopf_decoding import GuardedResponse, unmarked
+from mintaka_operator.kopf_decoding import KOPF_FINALIZER, GuardedResponse, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.persistence.finalizer = f"{GROUP}/unused-by-kopf"
+    settings.persistence.finalizer = KOPF_FINALIZER
     settings.persistence.consistency_timeout = 0
     settings.posting.enabled = False
     settings.peering.standalone = True

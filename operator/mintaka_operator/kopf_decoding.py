@@ -4,6 +4,9 @@ kopf decodes with the standard library, which raises at about 1,500 levels on Py
 operator's watch of a kind for good. Therefore its session and response class are ours: `GuardedResponse` decodes lists and
 events object by object (mintaka_kubernetes.decoding) before kopf sees them. An object that cannot be processed gets a mark,
 which `unmarked` reads.
+
+kopf removes its finalizer from any object that has it, which users may add and our role does not let kopf patch: kopf would
+retry for minutes and occupy one of its workers. So it never sees that finalizer.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import orjson
 
+from mintaka_core.names import GROUP
 from mintaka_kubernetes.decoding import Unreadable, decode, decode_event, decode_page, split_members
 
 if TYPE_CHECKING:
@@ -27,7 +31,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 #: The member that says what is wrong with an object. The API server drops members it does not know, so no user can write it.
-_MARK = "mintaka.dev/unreadable"
+_MARK = f"{GROUP}/unreadable"
+#: The finalizer that kopf is configured with. It never adds it, since no handler of ours needs one.
+KOPF_FINALIZER = f"{GROUP}/unused-by-kopf"
 
 
 def unmarked(document: Document) -> Decoded:
@@ -38,10 +44,22 @@ def unmarked(document: Document) -> Decoded:
     return Unreadable({name: value for name, value in document.items() if name != _MARK}, mark["reason"], mark["message"])
 
 
-def _marked(found: Decoded) -> Document:
+def _for_kopf(found: Decoded) -> Document:
+    """The object without kopf's finalizer, with a mark if it cannot be processed."""
+    document = found.document if isinstance(found, Unreadable) else found
+    if _has_kopf_finalizer(document):
+        metadata = document["metadata"]
+        others = [finalizer for finalizer in metadata["finalizers"] if finalizer != KOPF_FINALIZER]
+        document = {**document, "metadata": {**metadata, "finalizers": others}}
     if isinstance(found, Unreadable):
-        return {**found.document, _MARK: {"reason": found.reason, "message": found.message}}
-    return found
+        return {**document, _MARK: {"reason": found.reason, "message": found.message}}
+    return document
+
+
+def _has_kopf_finalizer(document: Document) -> bool:
+    metadata = document.get("metadata")
+    finalizers = metadata.get("finalizers") if isinstance(metadata, dict) else None
+    return isinstance(finalizers, list) and KOPF_FINALIZER in finalizers
 
 
 class GuardedResponse(aiohttp.ClientResponse):
@@ -83,9 +101,9 @@ class _GuardedStream:
 def _decoded(body: bytes) -> Document:
     members = split_members(body)
     if "items" not in members:
-        return _marked(decode(body, typed=True))
+        return _for_kopf(decode(body, typed=True))
     others = {name: orjson.loads(member) for name, member in members.items() if name != "items"}
-    return {**others, "items": [_marked(found) for found in decode_page(body)]}
+    return {**others, "items": [_for_kopf(found) for found in decode_page(body)]}
 
 
 def _guarded(line: bytes) -> bytes:
@@ -97,6 +115,7 @@ def _guarded(line: bytes) -> bytes:
     except ValueError as error:
         _logger.warning("kopf received a line that is no event: %s", error)
         return b""
-    if isinstance(event["object"], Unreadable):
-        line = orjson.dumps({"type": event["type"], "object": _marked(event["object"])})
+    found = event["object"]
+    if isinstance(found, Unreadable) or _has_kopf_finalizer(found):
+        line = orjson.dumps({"type": event["type"], "object": _for_kopf(found)})
     return line + b"\n"

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import kopf
+import orjson
 import pytest
 
 from loopback_api_server import LoopbackApiServer
@@ -14,7 +15,7 @@ from mintaka_core.names import GROUP
 from mintaka_kubernetes import FLOW_DEPLOYMENTS, Unreadable
 from mintaka_kubernetes.client import open_session
 from mintaka_operator.handlers import KopfThread, build_settings
-from mintaka_operator.kopf_decoding import GuardedResponse, unmarked
+from mintaka_operator.kopf_decoding import KOPF_FINALIZER, GuardedResponse, unmarked
 from poison import event, flow_deployment_json, poisons
 
 if TYPE_CHECKING:
@@ -58,6 +59,30 @@ async def test_the_operators_kopf_hears_of_every_other_deployment(server: Loopba
     finally:
         await asyncio.to_thread(thread.stop)
     assert len([request for request in server.requests if request.startswith(f"WATCH {PATH}")]) == 1
+
+
+async def test_kopf_takes_off_no_finalizer(server: LoopbackApiServer) -> None:
+    """Users may write the one that it is configured with; it has no right to patch, and would hold one of its workers for minutes."""
+    held = [orjson.loads(flow_deployment_json(name, "{}")) for name in ("listed", "watched")]
+    for document in held:
+        document["metadata"]["finalizers"] = ["example.com/billing", KOPF_FINALIZER]
+    listed, watched = map(orjson.dumps, held)
+    server.items[PATH] = [listed]
+    server.lines[PATH] = [event("ADDED", watched), event("MODIFIED", watched), event("ADDED", flow_deployment_json("last", "{}"))]
+    seen: dict[str, Any] = {}
+
+    def observe(_type: str | None, found: Decoded) -> None:
+        assert isinstance(found, dict)
+        seen[found["metadata"]["name"]] = found["metadata"].get("finalizers")
+
+    thread = KopfThread(server.credentials, lambda: (None,), observe)
+    thread.start()
+    try:
+        await eventually({"listed", "watched", "last"}, seen.keys())  # type: ignore[arg-type]
+    finally:
+        await asyncio.to_thread(thread.stop)
+    assert seen == {"listed": ["example.com/billing"], "watched": ["example.com/billing"], "last": None}
+    assert not [request for request in server.requests if request.startswith("PATCH")]
 
 
 async def test_a_handler_learns_what_is_wrong_with_an_object(server: LoopbackApiServer) -> None:
