@@ -60,7 +60,8 @@ class KubernetesInventory:
                 async for page in self._cluster.list_pages(
                     resource.path(namespace), query, page_size=METADATA_PAGE_SIZE, metadata_only=True
                 ):
-                    yield [document_of(item) for item in page]
+                    # The API server stores no object without a name, but a page may have what cannot be decoded.
+                    yield [item for item in map(document_of, page) if (item.get("metadata") or {}).get("name")]
 
 
 def _listed(item: Document) -> Listed:

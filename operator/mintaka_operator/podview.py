@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from mintaka_core.errors import MintakaError
+from mintaka_core.lenient_times import later, parse_time
 from mintaka_core.names import ANNOTATION_CONTAINER, FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS, POD_FINALIZER
 from mintaka_core.reports import Report, decode_report, is_cut_report
+from mintaka_operator.durations import LONGEST, parse_seconds
 from mintaka_operator.json_values import integer, items, mapping, text
-from mintaka_operator.timestamps import LONGEST, parse_seconds, parse_time
 
 #: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
 NEVER_STARTED = {"StartError", "ContainerCannotRun", "ContainerStatusUnknown"}
@@ -221,7 +222,7 @@ class PodView:
 
     def _by_its_node(self, value: Any) -> datetime | None:
         time = parse_time(value)
-        return None if time is None else time + self._node_lag
+        return None if time is None else later(time, self._node_lag)
 
     @property
     def stopped_before_it_ended(self) -> bool:

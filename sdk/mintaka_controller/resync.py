@@ -5,6 +5,9 @@ missed if it persists two seconds after the listing: until then its event may be
 rounds mean that a watch is deaf, which liveness reports. A round never takes more than a tenth of the time: the period
 grows with its duration.
 
+No object ends a round: one that raises while it is observed is observed without the structure of its spec, as the informer
+does it; if that raises too, it stays as it was known.
+
 A pod from which another tool has removed our label is shown by no list or watch of ours. Once known it is read in each
 round, which is never a missed change; unknown ones are looked for at the start and rarely later, among all other pods.
 """
@@ -15,9 +18,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from mintaka_controller.ports import Missing, PortError
+from mintaka_controller.ports import Missing, ObjectProblem, PortError, Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.controller import Controller
     from mintaka_controller.deployment_cache import DeploymentCache
     from mintaka_controller.ports import Name
@@ -36,6 +41,9 @@ _TURNS = 15
 _STRAY_ROUNDS = 90
 #: The minimum ratio of the period to the duration of a round.
 _SHARE = 10.0
+#: Objects whose fault was logged, so that each is logged once and not in every round.
+_LOGGED_AT_MOST = 1000
+_MESSAGE_CHARACTERS = 1000
 
 
 class Resync:
@@ -47,6 +55,7 @@ class Resync:
         self._deaf_rounds = 0
         self._turn = 0
         self._rounds_to_strays = 0
+        self._logged: set[tuple[str, Name]] = set()
         #: How long listing and reading took in the last round, in seconds.
         self.duration = 0.0
         self._waited = 0.0
@@ -79,6 +88,9 @@ class Resync:
             except PortError as error:
                 _logger.warning("comparing each %s with the cluster failed: %s", kind, error)
                 failed = True
+            except Exception:  # the other kinds can be compared all the same
+                _logger.exception("comparing each %s with the cluster failed", kind)
+                failed = True
             else:
                 missed += await self._heal_all(kind, suspects) if suspects else 0
         if missed:
@@ -105,6 +117,9 @@ class Resync:
             strays = [listed async for page in self._context.ports.inventory.list_strays() for listed in page]
         except PortError as error:
             _logger.warning("workloads without our label cannot be looked for: %s", error)
+            return
+        except Exception:  # no reason to end the operator
+            _logger.exception("workloads without our label cannot be looked for")
             return
         self._rounds_to_strays = _STRAY_ROUNDS
         for key, version in strays:
@@ -163,16 +178,33 @@ class Resync:
         try:
             match kind:
                 case "run":
-                    return controller.observe_run(await ports.resources.read_run(key)) and listed > 0
+                    return self._observe(kind, key, controller.observe_run, await ports.resources.read_run(key)) and listed > 0
                 case "deployment":
-                    return controller.observe_deployment(await ports.resources.read_deployment(key)) and listed > 0
+                    found = await ports.resources.read_deployment(key)
+                    return self._observe(kind, key, controller.observe_deployment, found) and listed > 0
                 case _:
                     return await self._heal_workload(key, listed)
         except Missing:
             return controller.forget_run(key) if kind == "run" else controller.forget_deployment(key)
         except PortError as error:
             _logger.warning("%s %s/%s cannot be read: %s", kind, *key, error)
-            return False
+        except Exception as error:  # noqa: BLE001 - one object is no reason to end the operator
+            self._log(kind, key, error)
+        return False
+
+    def _observe(self, kind: str, key: Name, observe: Callable[[Snapshot], bool], found: Snapshot) -> bool:
+        try:
+            return observe(found)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it becomes its own problem
+            self._log(kind, key, error)
+            return observe(_unreadable(found, error))
+
+    def _log(self, kind: str, key: Name, error: Exception) -> None:
+        if (kind, key) not in self._logged:
+            _logger.error("%s %s/%s cannot be processed", kind, *key, exc_info=error)
+        if len(self._logged) >= _LOGGED_AT_MOST:
+            self._logged.clear()
+        self._logged.add((kind, key))
 
     async def _heal_workload(self, key: Name, listed: int) -> bool:
         """As above: a watch reports what the list shows, and that a workload is no longer shown."""
@@ -183,3 +215,11 @@ class Resync:
             return self._controller.forget_workload(key) and was_watched
         shown = listed > 0 or (was_watched and not owned.watched)
         return self._controller.observe_workload(owned) and shown
+
+
+def _unreadable(found: Snapshot, error: Exception) -> Snapshot:
+    """The snapshot with only those members of its spec that have no structure, and with the error as its problem."""
+    spec = found.document.get("spec")
+    plain = {name: value for name, value in spec.items() if not isinstance(value, dict | list)} if isinstance(spec, dict) else {}
+    message = f"it cannot be processed: {type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS]
+    return Snapshot({**found.document, "spec": plain}, ObjectProblem("Unreadable", message))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from mintaka_controller.ports import Name, ObjectProblem
+from mintaka_core.lenient_times import EARLIEST, parse_time
 from mintaka_core.states import TERMINAL, StateType
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _entry(snapshot: Snapshot, version: int, known: RunEntry | None) -> RunEntry
         uid=uid,
         deployment=_shared(spec.get("deployment")),
         state=StateType(state["type"]).value if state.get("type") in _ALL else "",
-        end_time=datetime.fromisoformat(end) if end else None,
+        end_time=(parse_time(end) or EARLIEST) if end else None,
         end_reason=_shared(state.get("reason")),
         rerun_wanted=_rerun_wanted(spec, status, deleting=deleting),
         deleting=deleting,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -60,6 +60,30 @@ class TestRunCache:
         assert (entry.version, entry.uid, entry.deployment, entry.state, entry.end_reason) == (7, "u1", "d", "FAILED", "Why")
         assert entry.end_time == datetime(2026, 3, 4, 5, 0, 0, 1, UTC)
         assert entry.finished
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+12:00",
+            "9999-12-31T23:59:59-12:00",
+            "10000-01-01T00:00:00Z",
+            "2026-03-04T05:00:00",
+            "?",
+        ],
+    )
+    def test_no_time_of_a_users_is_beyond_comparison(self, end: str) -> None:
+        """Whoever may write a status may write any time that the API server admits."""
+        store = RunCache()
+        for name, time in (("a", "2026-03-04T05:00:00Z"), ("b", end), ("c", "2026-03-04T06:00:00Z")):
+            store.put(Snapshot(flow_run(name, deployment="d", state="FAILED", endTime=time)))
+        assert {name for name, _ in store.oldest_finished(("n", "d"), 0, 10)} == {("n", "a"), ("n", "b"), ("n", "c")}
+        assert store.latest_finished(("n", "d"))
+        assert store.count_active(("n", "d")) == 0
+        entry = store.get(("n", "b"))
+        assert entry
+        assert entry.end_time
+        assert entry.end_time.astimezone(timezone(timedelta(hours=14))) + timedelta(days=365_000), "it can be calculated with"
 
     def test_a_run_that_goes_on_is_not_finished(self) -> None:
         store = RunCache()

@@ -154,6 +154,77 @@ class TestHealing:
         assert clock.run(Healer(cluster, "m", "n").resync.heal()) == 3
 
 
+class TestFaultyObjects:
+    """Nothing that a tenant writes ends a round, and with it the operator."""
+
+    @pytest.fixture(autouse=True)
+    def _objects(self, cluster: MemoryCluster) -> None:
+        there(cluster)
+
+    def break_port(self, healer: Healer, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let reading or observing one kind raise."""
+        ports, context = healer.world.context.ports, healer.world.context
+
+        def fail(*_: Any) -> Any:
+            raise ValueError("year 0 is out of range")
+
+        if path == POD:
+            monkeypatch.setattr(ports.workloads, "read", fail)
+        else:
+            monkeypatch.setattr(context.runs if path == RUN else context.deployments, "put", fail)
+
+    @pytest.mark.parametrize("path", [RUN, DEPLOYMENT, POD])
+    def test_one_that_raises_does_not_hide_the_others(
+        self, clock: Clock, healer: Healer, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.break_port(healer, path, monkeypatch)
+        assert clock.run(healer.resync.heal()) == 2
+        assert clock.run(healer.resync.heal()) == 0
+        assert caplog.text.count("cannot be processed") == 1, "it is logged once"
+
+    @pytest.mark.parametrize("path", [RUN, DEPLOYMENT])
+    def test_one_that_raises_is_known_with_the_reason(self, clock: Clock, cluster: MemoryCluster, healer: Healer, path: str) -> None:
+        context = healer.world.context
+        cluster.objects[path]["spec"]["parameters"] = {"x": 1}
+        cache: Any = context.runs if path == RUN else context.deployments
+        put = cache.put
+
+        def refuse(snapshot: Snapshot) -> Any:
+            if "parameters" in snapshot.document["spec"]:
+                raise ValueError("its parameters")
+            return put(snapshot)
+
+        cache.put = refuse
+        assert clock.run(healer.resync.heal()) == 3
+        problem = cache.get(("n", path.rsplit("/", 1)[1])).problem
+        assert (problem.reason, problem.message) == ("Unreadable", "it cannot be processed: ValueError: its parameters")
+
+    def test_a_time_of_the_year_0_ends_nothing(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        cluster.objects[RUN]["status"] = {"state": {"type": "COMPLETED"}, "endTime": "0000-01-01T00:00:00Z"}
+        assert clock.run(healer.resync.heal()) == 3
+
+    def test_what_has_no_name_hides_nothing(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+        cluster.objects[RUN]["metadata"] = {}
+        assert clock.run(healer.resync.heal()) == 2
+        cluster.objects[POD]["metadata"] = {"finalizers": [POD_FINALIZER]}
+        clock.run(healer.resync.find_strays())
+
+    def test_a_list_that_raises_is_no_verdict(self, clock: Clock, healer: Healer, monkeypatch: pytest.MonkeyPatch) -> None:
+        inventory = healer.world.context.ports.inventory
+        list_versions = inventory.list_versions
+
+        def fail(kind: str = "run") -> Any:
+            if kind == "run":
+                raise ValueError("not a list")
+            return list_versions(kind)
+
+        monkeypatch.setattr(inventory, "list_versions", fail)
+        monkeypatch.setattr(inventory, "list_strays", fail)
+        assert clock.run(healer.resync.heal()) is None
+        assert ("observe", "workload") in healer.told
+        clock.run(healer.resync.find_strays())
+
+
 class TestPodsWithoutOurLabel:
     OWNER: ClassVar = {"apiVersion": API_VERSION, "kind": "FlowRun", "name": "a", "uid": "u"}
 

@@ -33,6 +33,7 @@ from pod_signs import (
     STARTED,
     UNWRITTEN,
     Case,
+    condition,
     container,
     ended,
     flow,
@@ -477,6 +478,13 @@ class TestAnyPod:
                 assert gone.end == workload.end, "what is known of an end outlasts the node"
         for moment in (workload.started_time, workload.ended_time, workload.stopping_time):
             assert moment is None or moment + timedelta(days=100_000) > moment - timedelta(days=365), "a deadline can be counted from it"
+
+    @pytest.mark.parametrize("begun", ["1971-01-01T00:00:00Z", "0000-01-01T00:00:00Z"])
+    def test_no_clock_of_a_node_is_too_far_off_to_be_judged(self, begun: str) -> None:
+        far = "8999-12-31T23:59:59Z"
+        shown = pod(Case("", "", status("Succeeded", container(ended(0, "Completed", started=far, finished=far)), startTime=begun)))
+        shown["status"]["conditions"] = [condition("PodScheduled", "True", time=far)]
+        assert diagnose(shown).end
 
     @given(st.sampled_from(EVERY), st.data())
     def test_a_pod_with_anything_anywhere_in_it_is_judged_or_has_no_identity(self, case: Case, data: st.DataObject) -> None:

@@ -1,7 +1,6 @@
-"""Kubernetes timestamps and durations as Python's; an out-of-range value is clamped, never an error.
+"""Times that other people wrote, read without errors: whatever is out of range is clamped.
 
-Grace periods may be any 64-bit number of seconds (seen: the API server admits a terminationGracePeriodSeconds of 2^63 - 1),
-so times may be outside the range of a datetime.
+The API server admits times that Python cannot calculate with: of the year 0, or of the year 9999 in a time zone west of UTC.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import Any
 
 #: Far enough from both ends of the range of a datetime that anything added or subtracted later still fits.
 EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-LONGEST = timedelta(days=3650)
 
 #: The zero times that container runtimes write for "never".
 _ZEROS = ("1970-", "0001-")
@@ -29,11 +27,17 @@ def parse_time(text: Any) -> datetime | None:
         time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return min(max(time if time.tzinfo else time.replace(tzinfo=UTC), EARLIEST), LATEST)
+    return clamped(time if time.tzinfo else time.replace(tzinfo=UTC))
 
 
-def parse_seconds(value: Any) -> timedelta:
-    """A number of seconds as a duration between zero and ten years; zero if it is not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - not a number
-        return timedelta(0)
-    return timedelta(seconds=min(max(value, 0), LONGEST.total_seconds()))
+def clamped(time: datetime) -> datetime:
+    """The time itself, or the end of the range that is nearer to it."""
+    return min(max(time, EARLIEST), LATEST)
+
+
+def later(time: datetime, by: timedelta) -> datetime:
+    """`time + by`, clamped."""
+    try:
+        return clamped(time + by)
+    except OverflowError:
+        return LATEST if by > timedelta(0) else EARLIEST
