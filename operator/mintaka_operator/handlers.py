@@ -22,20 +22,22 @@ import uvloop
 from mintaka_core.names import GROUP, VERSION
 from mintaka_kubernetes.client import open_session
 from mintaka_operator import metrics
-from mintaka_operator.kopf_decoding import KOPF_FINALIZER, GuardedResponse, unmarked
+from mintaka_operator.kopf_decoding import GuardedResponse, packed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mintaka_kubernetes import Credentials
-    from mintaka_kubernetes.decoding import Decoded
+    from mintaka_operator.kopf_decoding import Packed
 
 _logger = logging.getLogger(__name__)
-#: kopf holds a whole page in memory, and an object may have 1.5 MiB.
+#: kopf's session holds a whole page in memory, and an object may have 1.5 MiB.
 _PAGE_SIZE = 20
+#: Each worker holds the text of an object, at most 256 KiB and its status, until it has been idle for a while.
+_WORKERS, _IDLE_SECONDS = 50, 0.0125
 
 #: event type (None while listing), object
-type Observe = "Callable[[str | None, Decoded], None]"
+type Observe = "Callable[[str | None, Packed], None]"
 
 #: How often kopf's thread checks whether it must stop, and whether the served namespaces have changed.
 _STOP_SECONDS = 0.2
@@ -97,7 +99,7 @@ def build_registry(credentials: Credentials, observe: Observe) -> kopf.OperatorR
 
     @kopf.on.event(GROUP, VERSION, "flowdeployments", registry=registry)
     async def on_flow_deployment(event: Any, **_: Any) -> None:
-        observe(event["type"], unmarked(event["object"]))
+        observe(event["type"], packed_of(event["object"]))
 
     return registry
 
@@ -107,13 +109,13 @@ def build_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.persistence.finalizer = KOPF_FINALIZER
+    settings.persistence.finalizer = f"{GROUP}/unused-by-kopf"
     settings.persistence.consistency_timeout = 0
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
     # Both or neither: a limit with the long default idle time caps the event rate (measured).
-    settings.queueing.worker_limit, settings.queueing.idle_timeout = 200, 0.05
+    settings.queueing.worker_limit, settings.queueing.idle_timeout = _WORKERS, _IDLE_SECONDS
     settings.watching.chunk_size = _PAGE_SIZE
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5

@@ -1,17 +1,20 @@
-"""Makes kopf accept any object: one that it cannot decode is passed to it in part, with a mark.
+"""Makes kopf accept any object: it is passed the identity of each flow deployment, with the rest as text.
 
 kopf decodes with the standard library, which raises at about 1,500 levels on Python 3.12, and an exception there ends the
 operator's watch of a kind for good. Therefore its session and response class are ours: `GuardedResponse` decodes lists and
-events object by object (mintaka_kubernetes.decoding) before kopf sees them. An object that cannot be processed gets a mark,
-which `unmarked` reads.
+events object by object (mintaka_kubernetes.decoding) before kopf sees them. An object that cannot be processed gets a mark.
+
+kopf holds many objects at once, a page of a list and one per worker, and decoded ones can take twenty-five times as much
+memory as their text: they are decoded one at a time after kopf, by `unpack`.
 
 kopf removes its finalizer from any object that has it, which users may add and our role does not let kopf patch: kopf would
-retry for minutes and occupy one of its workers. So it never sees that finalizer.
+retry for minutes and occupy one of its workers. Finalizers are no part of the identity, so it never sees one.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -30,36 +33,43 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-#: The member that says what is wrong with an object. The API server drops members it does not know, so no user can write it.
-_MARK = f"{GROUP}/unreadable"
-#: The finalizer that kopf is configured with. It never adds it, since no handler of ours needs one.
-KOPF_FINALIZER = f"{GROUP}/unused-by-kopf"
+#: The member with an object's text, and what is wrong with it. The API server drops members it does not know, so no user can write it.
+_PACKED = f"{GROUP}/packed"
+#: The events whose object is a flow deployment; those of others are errors and bookmarks.
+_OF_OBJECTS = frozenset({"ADDED", "MODIFIED", "DELETED"})
+#: What kopf reads of an object's metadata.
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
 
 
-def unmarked(document: Document) -> Decoded:
-    """An object as kopf passed it to a handler; `Unreadable` if it cannot be processed."""
-    mark = document.get(_MARK)
-    if mark is None:
-        return document
-    return Unreadable({name: value for name, value in document.items() if name != _MARK}, mark["reason"], mark["message"])
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An object as JSON; `reason` and `message` say why it cannot be processed ("": it can)."""
+
+    text: str
+    reason: str = ""
+    message: str = ""
+
+
+def packed_of(document: Document) -> Packed:
+    """The object that kopf passed to a handler."""
+    return Packed(**document[_PACKED])
+
+
+def unpack(packed: Packed) -> Decoded:
+    """Decode an object; `Unreadable` if it cannot be processed."""
+    document = orjson.loads(packed.text)
+    return Unreadable(document, packed.reason, packed.message) if packed.reason else document
 
 
 def _for_kopf(found: Decoded) -> Document:
-    """The object without kopf's finalizer, with a mark if it cannot be processed."""
-    document = found.document if isinstance(found, Unreadable) else found
-    if _has_kopf_finalizer(document):
-        metadata = document["metadata"]
-        others = [finalizer for finalizer in metadata["finalizers"] if finalizer != KOPF_FINALIZER]
-        document = {**document, "metadata": {**metadata, "finalizers": others}}
-    if isinstance(found, Unreadable):
-        return {**document, _MARK: {"reason": found.reason, "message": found.message}}
-    return document
-
-
-def _has_kopf_finalizer(document: Document) -> bool:
-    metadata = document.get("metadata")
-    finalizers = metadata.get("finalizers") if isinstance(metadata, dict) else None
-    return isinstance(finalizers, list) and KOPF_FINALIZER in finalizers
+    """The identity of an object, with the object itself as text."""
+    document, fault = (found.document, {"reason": found.reason, "message": found.message}) if isinstance(found, Unreadable) else (found, {})
+    metadata = document.get("metadata") or {}
+    return {
+        **{name: document[name] for name in ("apiVersion", "kind") if name in document},
+        "metadata": {name: metadata[name] for name in _IDENTITY if name in metadata},
+        _PACKED: {"text": orjson.dumps(document).decode(), **fault},
+    }
 
 
 class GuardedResponse(aiohttp.ClientResponse):
@@ -101,7 +111,8 @@ class _GuardedStream:
 def _decoded(body: bytes) -> Document:
     members = split_members(body)
     if "items" not in members:
-        return _for_kopf(decode(body, typed=True))
+        found = decode(body, typed=True)
+        return found.document if isinstance(found, Unreadable) else found
     others = {name: orjson.loads(member) for name, member in members.items() if name != "items"}
     return {**others, "items": [_for_kopf(found) for found in decode_page(body)]}
 
@@ -116,6 +127,8 @@ def _guarded(line: bytes) -> bytes:
         _logger.warning("kopf received a line that is no event: %s", error)
         return b""
     found = event["object"]
-    if isinstance(found, Unreadable) or _has_kopf_finalizer(found):
-        line = orjson.dumps({"type": event["type"], "object": _for_kopf(found)})
+    if event["type"] in _OF_OBJECTS:
+        return orjson.dumps({"type": event["type"], "object": _for_kopf(found)}) + b"\n"
+    if isinstance(found, Unreadable):
+        return orjson.dumps({"type": event["type"], "object": found.document}) + b"\n"
     return line + b"\n"

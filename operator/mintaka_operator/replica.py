@@ -14,15 +14,15 @@ from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Ports
 from mintaka_controller.run_cache import name_of
 from mintaka_controller.schema_validation import SchemaValidator
-from mintaka_kubernetes.decoding import Unreadable
 from mintaka_kubernetes.informer import Informer
 from mintaka_kubernetes.leader_election import Leadership, LeaseLost
 from mintaka_kubernetes.resources import FLOW_RUNS, LIMIT_RANGES, NODES, PODS, RESOURCE_QUOTAS
 from mintaka_operator import metrics
-from mintaka_operator.cluster import PAGE_SIZE, Cluster
+from mintaka_operator.cluster import PAGE_SIZE, Cluster, document_of
 from mintaka_operator.container_logs import ContainerLogs
 from mintaka_operator.event_recorder import KubernetesEventRecorder
 from mintaka_operator.handlers import KopfThread
+from mintaka_operator.kopf_decoding import unpack
 from mintaka_operator.kubernetes_inventory import OUR_PODS, KubernetesInventory
 from mintaka_operator.kubernetes_resources import KubernetesResources, snapshot_of
 from mintaka_operator.kubernetes_sources import KubernetesSources
@@ -33,9 +33,9 @@ from mintaka_operator.probes import serve
 from mintaka_operator.telemetry import PrometheusTelemetry
 
 if TYPE_CHECKING:
-    from mintaka_kubernetes.decoding import Decoded
     from mintaka_kubernetes.informer import EventHandler
     from mintaka_kubernetes.resources import Resource
+    from mintaka_operator.kopf_decoding import Packed
     from mintaka_operator.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -119,12 +119,13 @@ class Operator:
         for state, count in self.controller.context.runs.states.items():
             metrics.RUNS.labels(state or "new").set(count)
 
-    def _observe_from_kopf(self, kind: str | None, found: Decoded) -> None:
-        self._loop.call_soon_threadsafe(self._observe_deployment, kind, found)
+    def _observe_from_kopf(self, kind: str | None, packed: Packed) -> None:
+        self._loop.call_soon_threadsafe(self._observe_deployment, kind, packed)
 
-    def _observe_deployment(self, kind: str | None, found: Decoded) -> None:
+    def _observe_deployment(self, kind: str | None, packed: Packed) -> None:
         """Handle kopf's event of a deployment; an error concerns that deployment alone."""
-        document: dict[str, Any] = found.document if isinstance(found, Unreadable) else found
+        found = unpack(packed)
+        document = document_of(found)
         try:
             if kind == "DELETED":
                 self.controller.forget_deployment(name_of(document), document["metadata"].get("uid"))

@@ -1,64 +1,100 @@
-"""What kopf is shown: never the finalizer that it is configured with."""
+"""What kopf is shown of an object: who it is, and the rest as text; never a finalizer."""
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import orjson
 import pytest
 
+from mintaka_core.limits import RESOURCE_LIMIT_BYTES
+from mintaka_kubernetes import Unreadable
 from mintaka_operator.handlers import build_settings
-from mintaka_operator.kopf_decoding import KOPF_FINALIZER, _decoded, _guarded, unmarked
+from mintaka_operator.kopf_decoding import _decoded, _guarded, packed_of, unpack
 
-OTHER = "example.com/billing"
-FINALIZERS = [
-    pytest.param([KOPF_FINALIZER], [], id="alone"),
-    pytest.param([OTHER, KOPF_FINALIZER], [OTHER], id="after another"),
-    pytest.param([KOPF_FINALIZER, OTHER, KOPF_FINALIZER], [OTHER], id="twice"),
-    pytest.param([OTHER], [OTHER], id="without it"),
-]
+IDENTITY = {"name": "d", "namespace": "a", "uid": "u", "resourceVersion": "7"}
 
 
-def deployment(finalizers: list[str], **parameters: Any) -> dict[str, Any]:
+def deployment(*finalizers: str, **parameters: Any) -> dict[str, Any]:
     """A deployment with those finalizers."""
-    metadata = {"name": "d", "namespace": "a", "resourceVersion": "1", "finalizers": finalizers}
-    return {"metadata": metadata, "spec": {"entrypoint": "a:b", "parameters": parameters}}
+    metadata = {**IDENTITY, "labels": {"team": "b"}, "finalizers": [*finalizers]}
+    return {"apiVersion": "mintaka.dev/v1alpha1", "kind": "FlowDeployment", "metadata": metadata, "spec": {"parameters": parameters}}
 
 
-def test_it_is_the_one_that_kopf_would_take_off() -> None:
-    """It is told to kopf in its settings."""
-    assert build_settings().persistence.finalizer == KOPF_FINALIZER
+def shown(kind: str, document: dict[str, Any]) -> dict[str, Any]:
+    """The object that kopf decodes of an event."""
+    event = orjson.loads(_guarded(orjson.dumps({"type": kind, "object": document})))
+    assert event["type"] == kind
+    return event["object"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("finalizers", "shown"), FINALIZERS)
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
-def test_an_event_does_not_show_it(kind: str, finalizers: list[str], shown: list[str]) -> None:
-    """Everything else of the object is as it was."""
-    line = orjson.dumps({"type": kind, "object": deployment(finalizers, x=1)})
-    assert orjson.loads(_guarded(line)) == {"type": kind, "object": deployment(shown, x=1)}
+def test_kopf_sees_the_identity_and_the_handler_everything(kind: str) -> None:
+    """Also members that no one knows."""
+    document = {**deployment("example.com/billing", x=[1, {"y": "<ü>"}]), "other": None}
+    seen = shown(kind, document)
+    assert seen["metadata"] == IDENTITY
+    assert (seen["apiVersion"], seen["kind"]) == ("mintaka.dev/v1alpha1", "FlowDeployment")
+    assert unpack(packed_of(seen)) == document
 
 
-@pytest.mark.parametrize(("finalizers", "shown"), FINALIZERS)
-def test_neither_does_a_list(finalizers: list[str], shown: list[str]) -> None:
-    """Nor a single object."""
-    found = _decoded(orjson.dumps({"metadata": {}, "items": [deployment(finalizers)]}))
-    assert found["items"] == [deployment(shown)]
-    assert _decoded(orjson.dumps(deployment(finalizers))) == deployment(shown)
+def test_the_same_in_a_list() -> None:
+    """The list's own members are as they were."""
+    found = _decoded(
+        orjson.dumps({"kind": "FlowDeploymentList", "metadata": {"continue": "c"}, "items": [deployment(x=1), deployment(x=2)]})
+    )
+    assert (found["kind"], found["metadata"]) == ("FlowDeploymentList", {"continue": "c"})
+    assert [unpack(packed_of(item)) for item in found["items"]] == [deployment(x=1), deployment(x=2)]
 
 
-def test_an_object_that_cannot_be_processed_does_not_show_it_either() -> None:
-    """The reason is passed on all the same."""
+def test_kopf_never_sees_its_finalizer() -> None:
+    """It would try to take it off, without the right to, and hold one of its workers for minutes."""
+    held = deployment(build_settings().persistence.finalizer, "example.com/billing")
+    assert "finalizers" not in shown("MODIFIED", held)["metadata"]
+    listed = _decoded(orjson.dumps({"metadata": {}, "items": [held]}))["items"]
+    assert "finalizers" not in listed[0]["metadata"]
+
+
+def test_an_object_that_cannot_be_processed_says_why() -> None:
+    """The readable parts of it are passed on."""
     deep: Any = []
     for _ in range(150):
         deep = [deep]
-    event = orjson.loads(_guarded(orjson.dumps({"type": "ADDED", "object": deployment([KOPF_FINALIZER, OTHER], x=deep)})))
-    found = unmarked(event["object"])
-    assert not isinstance(found, dict)
-    assert (found.reason, found.document["metadata"]["finalizers"]) == ("TooDeep", [OTHER])
+    found = unpack(packed_of(shown("ADDED", deployment(x=deep))))
+    assert isinstance(found, Unreadable)
+    assert (found.reason, found.document["metadata"]["name"], found.document["spec"]) == ("TooDeep", "d", {})
 
 
-@pytest.mark.parametrize("metadata", [None, [], {}, {"finalizers": None}, {"finalizers": KOPF_FINALIZER}])
-def test_strange_metadata_are_passed_on(metadata: Any) -> None:
-    """As those of a Status or a bookmark."""
-    line = orjson.dumps({"type": "BOOKMARK", "object": {"metadata": metadata}})
-    assert orjson.loads(_guarded(line))["object"]["metadata"] == metadata
+@pytest.mark.parametrize("kind", ["ADDED", "ERROR"])
+@pytest.mark.parametrize("value", [None, [], 7], ids=str)
+def test_what_is_no_object_ends_no_watch(kind: str, value: Any) -> None:
+    """The API server sends none."""
+    assert shown(kind, value)["metadata"] == {}
+
+
+@pytest.mark.parametrize("document", [{"metadata": {"resourceVersion": "9"}}, {"kind": "Status", "code": 410, "metadata": {}}], ids=str)
+def test_bookmarks_and_errors_are_passed_on(document: dict[str, Any]) -> None:
+    """The framework reads them itself."""
+    assert shown("BOOKMARK", document) == shown("ERROR", document) == document
+
+
+def test_a_resource_that_is_no_list_is_passed_on() -> None:
+    """The framework asks which resources there are."""
+    document = {"kind": "APIResourceList", "resources": [{"name": "flowdeployments"}]}
+    assert _decoded(orjson.dumps(document)) == document
+
+
+def test_what_kopf_holds_takes_no_more_memory_than_it_has_bytes() -> None:
+    """They are decoded one at a time: a page of twenty would take half of the operator's memory otherwise."""
+    body = orjson.dumps(deployment(x=[[]] * (RESOURCE_LIMIT_BYTES // 3 - 200)))
+    page = b'{"metadata":{},"items":[' + b",".join([body] * 10) + b"]}"
+    tracemalloc.start()
+    try:
+        held = _decoded(page)
+        taken, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(held["items"]) == 10
+    assert taken < 1.1 * len(page)
+    assert most < 32 * 1024 * 1024, "decoded, they take 6 MiB each"
