@@ -9,11 +9,15 @@ from datetime import timedelta
 from mintaka_controller.create_backoff import CreateBackoff
 from mintaka_controller.deployment_cache import DeploymentCache
 from mintaka_controller.log_copies import LogCopies
+from mintaka_controller.memory_budget import MemoryBudget
 from mintaka_controller.ports import Name, Ports, Snapshot
 from mintaka_controller.run_cache import RunCache
 from mintaka_controller.validation_memory import ValidationMemory
 from mintaka_controller.workload_cache import WorkloadCache
 from mintaka_core.reconciling.observation import Retention
+
+#: What the parsed resources of the keys that are being reconciled may take: about four of the worst case.
+_PARSED_BYTES = 40 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Context:
     workloads: WorkloadCache = field(default_factory=WorkloadCache)
     backoff: CreateBackoff = field(default_factory=CreateBackoff)
     validated: ValidationMemory = field(default_factory=ValidationMemory)
+    memory: MemoryBudget = field(default_factory=lambda: MemoryBudget(_PARSED_BYTES))
     log_copies: LogCopies = field(init=False)
     #: Called with each write of our own: the flow run and the resulting resource version.
     wrote: Callable[[Name, int], None] = lambda _run, _version: None

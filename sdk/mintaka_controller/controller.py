@@ -64,7 +64,7 @@ class Controller:
         if before is None or before.problem:
             for run in self.context.runs.active(key):  # some may have waited for it
                 self.wake_run(run)
-        elif after and after.deployment.metadata.generation != before.deployment.metadata.generation:
+        elif after and after.generation != before.generation:
             for run in self.context.backoff.free_lane(*key, self.context.ports.clock.now()):
                 self.wake_run(run)
         return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from mintaka_controller.create_backoff import Place
+from mintaka_controller.ports import Conflict
 from mintaka_controller.schema_lane import CheckUnavailable
 from mintaka_core.json_schema import InvalidSchema, summary
 from mintaka_core.limits import DEPTH_LIMIT, RESOURCE_LIMIT_BYTES, check_parameters, check_resource
@@ -52,7 +53,10 @@ async def find_create_error(context: Context, run: FlowRun, template: FlowTempla
 def _exceeded_limit(context: Context, run: FlowRun, template: FlowTemplate) -> CreateError | None:
     if run.status.state is not None:
         return None  # it was checked before; neither its spec nor its size has changed since
-    raw = context.runs.raw((run.metadata.namespace, run.metadata.name)) or b""
+    raw = context.runs.raw((run.metadata.namespace, run.metadata.name))
+    if raw is None:
+        message = f"flow run {run.metadata.namespace}/{run.metadata.name} is cached no longer"
+        raise Conflict(message)  # read it first
     excess = None if is_small(raw) else check_resource(orjson.loads(raw), received_bytes=len(raw))
     excess = excess or check_parameters(template.merged_parameters(run.spec.parameters))
     return CreateError(excess.reason, excess.message, FAILED) if excess else None

@@ -76,7 +76,18 @@ class Reconciler:
         self._pending_until: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> None:
-        """Reconcile `key`; errors are logged and retried."""
+        """Reconcile `key`, when there is memory for its resources; errors are logged and retried."""
+        async with self._context.memory.reserve(self._reservation(key)):
+            await self._reconcile(key)
+
+    def _reservation(self, key: Key) -> int:
+        """What the large resources of a key may take when they are parsed."""
+        run = self._context.runs.get(key.pair) if key.kind == "run" else None
+        name = key.name if key.kind == "deployment" else run.deployment if run else ""
+        deployment = self._context.deployments.get((key.namespace, name))
+        return (run.reservation if run else 0) + (deployment.reservation if deployment else 0)
+
+    async def _reconcile(self, key: Key) -> None:
         telemetry, time = self._context.ports.telemetry, asyncio.get_running_loop().time
         started, doubtful = time(), key in self._doubtful
         try:

@@ -1,5 +1,7 @@
 """The existing flow runs, cached compactly: unfinished runs in full, finished ones only with what is needed of many at once.
 
+Large runs are cached like finished ones: in full only if they were used lately, so that no number of them fills the memory.
+
 The cache only moves forward: a version older than the cached one is ignored, because events arrive after the answers to our
 own writes. Resource versions are compared as numbers, which every API server writes (and Kubernetes guarantees from 1.35
 on).
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_core.lenient_times import EARLIEST, parse_time
 from mintaka_core.states import TERMINAL, StateType
@@ -22,8 +25,10 @@ from mintaka_core.states import TERMINAL, StateType
 if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Snapshot
 
-#: The number of finished runs that are still cached in full, since most changes after a run's end happen soon.
-_RECENTLY_FINISHED = 500
+#: The number of finished runs that are still cached in full, since most changes after a run's end happen soon; and the bytes that these
+#: and the large unfinished runs take together.
+_RECENTLY_USED = 500
+_RECENTLY_USED_BYTES = 32 * 1024 * 1024
 
 
 def name_of(document: Document) -> Name:
@@ -42,7 +47,7 @@ class RunEntry:
     """The cached fields of one run, without reading the whole of it.
 
     `first_version` is the first version in which it was seen, which orders runs of the same second. `problem`: it cannot be
-    processed as it is.
+    processed as it is. `reservation`: the memory to reserve before it is reconciled.
     """
 
     version: int
@@ -55,6 +60,7 @@ class RunEntry:
     deleting: bool
     first_version: int = 0
     problem: ObjectProblem | None = None
+    reservation: int = 0
 
     @property
     def finished(self) -> bool:
@@ -81,6 +87,7 @@ class RunCache:
         self._entries: dict[Name, RunEntry] = {}
         self._raw: dict[Name, bytes] = {}
         self._recent: OrderedDict[Name, bytes] = OrderedDict()
+        self._recent_bytes = 0
         self._groups: dict[Name, _Group] = {}
         #: The number of runs by state type, "" for new ones.
         self.states: Counter[str] = Counter()
@@ -92,29 +99,32 @@ class RunCache:
         known = self._entries.get(key)
         if known and version <= known.version:
             if version == known.version and self.raw(key) is None:
-                self._store(key, known, document)
+                self._store(key, known, _dump(document))
             return False
+        raw = _dump(document)
+        entry = _entry(snapshot, version, known, reservation(raw))
         self._unlink(key, known)
-        entry = _entry(snapshot, version, known)
         self._entries[key] = entry
-        self._store(key, entry, document)
+        self._store(key, entry, raw)
         self.states[entry.state] += 1
         if entry.deployment:
             self._link(key, entry)
         return True
 
-    def _store(self, key: Name, entry: RunEntry, document: Document) -> None:
-        document["metadata"].pop("managedFields", None)
-        raw = bytes(memoryview(orjson.dumps(document)))  # a copy: orjson's own result holds on to all of its 8 KiB buffer
-        if not entry.finished:
-            self._recent.pop(key, None)
+    def _store(self, key: Name, entry: RunEntry, raw: bytes) -> None:
+        self._drop(key)
+        if not entry.finished and len(raw) <= LARGE_BYTES:
             self._raw[key] = raw
             return
-        self._raw.pop(key, None)
         self._recent[key] = raw
-        self._recent.move_to_end(key)
-        while len(self._recent) > _RECENTLY_FINISHED:
-            self._recent.popitem(last=False)
+        self._recent_bytes += len(raw)
+        while len(self._recent) > _RECENTLY_USED or self._recent_bytes > _RECENTLY_USED_BYTES:
+            self._recent_bytes -= len(self._recent.popitem(last=False)[1])
+
+    def _drop(self, key: Name) -> None:
+        """Forget the content of a run."""
+        self._raw.pop(key, None)
+        self._recent_bytes -= len(self._recent.pop(key, b""))
 
     def remove(self, key: Name, uid: str | None = None) -> bool:
         """Forget a run if it still has that uid (None: any); False if it was unknown."""
@@ -123,8 +133,7 @@ class RunCache:
             return False
         self._unlink(key, known)
         del self._entries[key]
-        self._raw.pop(key, None)
-        self._recent.pop(key, None)
+        self._drop(key)
         return True
 
     def _link(self, key: Name, entry: RunEntry) -> None:
@@ -158,7 +167,10 @@ class RunCache:
 
     def raw(self, key: Name) -> bytes | None:
         """The newest known version as JSON; None if it is not cached: read the run."""
-        return self._raw.get(key) or self._recent.get(key)
+        raw = self._raw.get(key)
+        if raw is None and (raw := self._recent.get(key)) is not None:
+            self._recent.move_to_end(key)
+        return raw
 
     def count_active(self, deployment: Name) -> int:
         """The number of unfinished runs of a deployment."""
@@ -191,7 +203,12 @@ class RunCache:
         return len(self._entries)
 
 
-def _entry(snapshot: Snapshot, version: int, known: RunEntry | None) -> RunEntry:
+def _dump(document: Document) -> bytes:
+    document["metadata"].pop("managedFields", None)
+    return bytes(memoryview(orjson.dumps(document)))  # a copy: orjson's own result holds on to all of its 8 KiB buffer
+
+
+def _entry(snapshot: Snapshot, version: int, known: RunEntry | None, reserved: int) -> RunEntry:
     document = snapshot.document
     uid = document["metadata"].get("uid", "")
     metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
@@ -210,6 +227,7 @@ def _entry(snapshot: Snapshot, version: int, known: RunEntry | None) -> RunEntry
         first_version=known.first_version if known and known.uid == uid else version,
         # A problem of its spec remains, even if the answer to a write of ours does not show it.
         problem=snapshot.problem or (known.problem if known and known.uid == uid else None),
+        reservation=reserved,
     )
 
 
