@@ -26,17 +26,25 @@ _logger = logging.getLogger(__name__)
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _NOT_FOUND = 404
 _RETRY_SECONDS = 5.0
+#: How long a gone node is remembered although no known pod is bound to it: the event of such a pod may be late. Autoscalers remove
+#: thousands of nodes a month, each with a name of its own.
+_REMEMBERED_SECONDS = 3600.0
 
 
 class Nodes:
-    """Handles the events of a node informer; `lost` is called with the name of each node that turns out to be gone."""
+    """Handles the events of a node informer; `lost` is called with the name of each node that turns out to be gone.
 
-    def __init__(self, cluster: Cluster, lost: Callable[[str], None]) -> None:
+    `bound` returns the names of the nodes that known pods are bound to.
+    """
+
+    def __init__(self, cluster: Cluster, lost: Callable[[str], None], bound: Callable[[], Collection[str]]) -> None:
         self._cluster = cluster
         self._lost = lost
+        self._bound = bound
         self._versions: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._gone: set[str] = set()
+        #: Gone nodes, and when that was confirmed.
+        self._gone: dict[str, float] = {}
         self._checks: dict[str, asyncio.Task[None]] = {}
 
     def is_gone(self, name: str) -> bool:
@@ -64,7 +72,7 @@ class Nodes:
         if _is_out_of_service(document):
             self._confirm(metadata["name"])
         else:
-            self._gone.discard(metadata["name"])
+            self._gone.pop(metadata["name"], None)
 
     def gone(self, document: Document) -> None:
         """A node was deleted."""
@@ -93,8 +101,15 @@ class Nodes:
             del self._checks[name]
         if gone:
             _logger.warning("node %s is gone: the pods on it have ended", name)
-            self._gone.add(name)
+            self._forget_unnamed()
+            self._gone[name] = asyncio.get_running_loop().time()
             self._lost(name)
+
+    def _forget_unnamed(self) -> None:
+        """Forget nodes that went long ago and that no known pod is bound to."""
+        long_ago = asyncio.get_running_loop().time() - _REMEMBERED_SECONDS
+        bound = self._bound()
+        self._gone = {name: time for name, time in self._gone.items() if time > long_ago or name in bound}
 
     async def _is_gone_now(self, name: str) -> bool | None:
         """None if the API server did not answer."""

@@ -58,7 +58,7 @@ class Operator:
         self._cluster = cluster
         self._settings = settings
         self._leadership = leadership
-        self._nodes = Nodes(cluster, self._reassess_node)
+        self._nodes = Nodes(cluster, self._reassess_node, self._bound_nodes)
         ports = Ports(
             resources=KubernetesResources(cluster, settings.release_namespace),
             workloads=KubernetesWorkloads(cluster, settings.pod_defaults, logs, self._nodes.is_gone),
@@ -158,9 +158,13 @@ class Operator:
     def _check_nodes(self) -> None:
         """Check nodes: some may have been deleted while no operator was running."""
         if self._node_informers:
-            workloads = self.controller.context.workloads
-            known = (workloads.get(key) for key in workloads.names())
-            self._nodes.check({owned.workload.node for owned in known if owned and owned.workload.alive})
+            self._nodes.check(self._bound_nodes(alive_only=True))
+
+    def _bound_nodes(self, *, alive_only: bool = False) -> set[str]:
+        """The nodes that known pods are bound to."""
+        workloads = self.controller.context.workloads
+        known = (workloads.get(key) for key in workloads.names())
+        return {owned.workload.node for owned in known if owned and (owned.workload.alive or not alive_only)}
 
     def _reassess_node(self, node: str) -> None:
         """Re-evaluate the pods of a node that is gone."""

@@ -14,6 +14,7 @@ from mintaka_operator.nodes import Nodes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jumping import Clock
     from memory_cluster import MemoryCluster
 
 PATH = NODES.path(None, "a")
@@ -29,7 +30,7 @@ def told(cluster: MemoryCluster, act: Callable[[Nodes], object]) -> tuple[list[s
     lost: list[str] = []
 
     async def story() -> bool:
-        nodes = Nodes(cast("Cluster", cluster), lost.append)
+        nodes = Nodes(cast("Cluster", cluster), lost.append, set)
         nodes.present(node())
         act(nodes)
         for _ in range(5):
@@ -90,3 +91,23 @@ def test_without_an_answer_nothing_is_believed(cluster: MemoryCluster, code: int
     """It is asked for again."""
     cluster.fault = lambda _method, _path: ApiError(code, "Reason", "no")
     assert told(cluster, lambda nodes: nodes.gone(node())) == ([], False)
+
+
+def test_a_node_that_is_long_gone_is_forgotten_unless_a_pod_is_bound_to_it(cluster: MemoryCluster, clock: Clock) -> None:
+    """Autoscalers remove nodes all the time; what a pod was judged by must not change."""
+    bound = {"node-1"}
+
+    async def story() -> list[set[str]]:
+        nodes = Nodes(cast("Cluster", cluster), lambda _name: None, lambda: bound)
+        gone: list[set[str]] = []
+        for number, wait in enumerate((1800, 1700, 3000, 1)):
+            nodes.check([f"node-{number}"])
+            await asyncio.sleep(wait)
+            gone.append({f"node-{each}" for each in range(4) if nodes.is_gone(f"node-{each}")})
+        bound.clear()
+        await asyncio.sleep(7200)
+        nodes.check(["node-9"])
+        await asyncio.sleep(1)
+        return [*gone, {f"node-{each}" for each in range(10) if nodes.is_gone(f"node-{each}")}]
+
+    assert clock.run(story())[2:] == [{"node-0", "node-1", "node-2"}, {"node-1", "node-2", "node-3"}, {"node-9"}]
