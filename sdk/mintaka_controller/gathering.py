@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_controller.create_checks import find_create_error
-from mintaka_controller.ports import Missing, PortError
+from mintaka_controller.ports import Missing
 from mintaka_controller.reading import parse_run, read_run
 from mintaka_controller.resume_source import find_resume_source
 from mintaka_core import names
@@ -37,14 +37,13 @@ _DEFAULT_TTL = timedelta(days=7)
 
 async def reread_doubtful(context: Context, run: Name) -> None:
     """Read the workloads of a run whose cached version does not tell everything, whatever state the run is in, even if it is gone."""
-    doubtful = context.workloads.take_doubtful(run)
-    for index, owned in enumerate(doubtful):
+    for owned in context.workloads.doubtful_of(run):
         key = run[0], owned.workload.name
+        context.workloads.trust(key)
         try:
             found = await context.ports.workloads.read(*key)
-        except PortError:
-            for unread in doubtful[index:]:
-                context.workloads.doubt((run[0], unread.workload.name))
+        except Exception:
+            context.workloads.doubt(key)
             raise
         if found is None or found.workload.uid != owned.workload.uid:
             context.workloads.remove(key, owned.workload.uid)

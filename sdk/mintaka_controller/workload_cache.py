@@ -66,11 +66,13 @@ class WorkloadCache:
         """True for a workload that is to be read again."""
         return key in self._doubtful
 
-    def take_doubtful(self, run: Name) -> list[OwnedWorkload]:
-        """The workloads of a run that are to be read again, whose marks are removed."""
-        doubtful = [key for key in self._of_run.get(run, ()) if key in self._doubtful]
-        self._doubtful.difference_update(doubtful)
-        return [self._workloads[key] for key in doubtful]
+    def trust(self, key: Name) -> None:
+        """Remove the mark of a workload that is being read again; a change meanwhile may mark it anew."""
+        self._doubtful.discard(key)
+
+    def doubtful_of(self, run: Name) -> list[OwnedWorkload]:
+        """The workloads of a run that are to be read again."""
+        return [self._workloads[key] for key in self._of_run.get(run, ()) if key in self._doubtful]
 
     def _unlink(self, key: Name, known: OwnedWorkload) -> None:
         siblings = self._of_run.get(known.run)

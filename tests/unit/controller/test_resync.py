@@ -352,6 +352,26 @@ class TestPodsWithoutOurLabel:
         assert healer.world.context.workloads.get(("n", "a-1")) is None
         assert not healer.world.context.workloads.is_doubtful(("n", "a-1"))
 
+    @pytest.mark.parametrize("state", ["COMPLETED", "RUNNING"])
+    def test_no_doubt_about_a_pod_outlasts_a_read(self, clock: Clock, cluster: MemoryCluster, healer: Healer, state: str) -> None:
+        """Also if its run is finished: its node was lost after its end."""
+
+        async def story() -> None:
+            there(cluster)
+            cluster.objects[RUN]["status"] = {"state": {"type": state, "name": "Any", "time": CREATED}, "attempt": 1}
+            await healer.resync.heal()
+            cluster.requests.clear()
+            healer.world.controller.reassess_workload(("n", "a-1"))
+            await healer.world.reconcile("n", "a")
+
+        clock.run(story())
+        assert ("GET", POD) in cluster.requests
+        assert not healer.world.context.workloads.is_doubtful(("n", "a-1"))
+
+    def test_there_is_no_doubt_about_a_pod_that_is_not_known(self, healer: Healer) -> None:
+        healer.world.context.workloads.doubt(("n", "a-1"))
+        assert not healer.world.context.workloads.is_doubtful(("n", "a-1"))
+
     def test_a_list_that_does_not_show_it_is_no_deletion(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         cluster.put(POD, self.relabelled())
         clock.run(healer.resync.find_strays())
