@@ -11,21 +11,24 @@ from datetime import UTC, datetime, timedelta
 
 from mintaka_core.cron import parse_cron
 from mintaka_core.errors import InvalidSchedule
+from mintaka_core.instants import FIRST, LAST, clamp
 from mintaka_core.time_zones import zone_of
 
 #: Anchor of intervals without one.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 _DAY = timedelta(days=1)
+#: No schedule fires later: until then a time can be told in every time zone.
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def next_cron(expression: str, zone: str, after: datetime) -> datetime:
     """The first time (UTC) strictly after `after` (aware) at which `expression` fires in time zone `zone`."""
     try:
-        found = parse_cron(expression).next_time(zone_of(zone), after)
+        found = parse_cron(expression).next_time(zone_of(zone), clamp(after, FIRST, LAST))
     except OverflowError:
         found = None
-    if found is None:
+    if found is None or found > _LATEST:
         message = f"cron expression {expression!r} never fires in {zone} after {after:%Y-%m-%d}: such a day or time does not exist"
         raise InvalidSchedule(message)
     return found
@@ -37,15 +40,17 @@ def next_interval(interval: timedelta, anchor: datetime | None, zone: str, after
         message = f"an interval must be positive, not {interval}"
         raise InvalidSchedule(message)
     # Between two times of one zone Python uses the wall clock; in UTC, elapsed time.
-    start, after = (anchor or EPOCH).astimezone(UTC), after.astimezone(UTC)
+    start, after = clamp(anchor or EPOCH, FIRST, LAST), clamp(after, FIRST, LAST)
     steps = (after - start) // interval
     try:
-        return (
-            _next_days(interval, start.astimezone(zone_of(zone)), steps, after) if not interval % _DAY else start + (steps + 1) * interval
-        )
-    except OverflowError as error:
+        days = not interval % _DAY
+        found = _next_days(interval, start.astimezone(zone_of(zone)), steps, after) if days else start + (steps + 1) * interval
+    except OverflowError:
+        found = LAST
+    if found > _LATEST:
         message = f"an interval of {interval} from {start.isoformat()} never comes round again"
-        raise InvalidSchedule(message) from error
+        raise InvalidSchedule(message)
+    return found
 
 
 def _next_days(interval: timedelta, start: datetime, steps: int, after: datetime) -> datetime:

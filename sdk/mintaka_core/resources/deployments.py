@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from mintaka_core import schedules
 from mintaka_core.errors import InvalidSchedule
-from mintaka_core.resources.model import AnyObject, Condition, LocalTime, Metadata, Model, Time, cel, validations
+from mintaka_core.resources.model import AnyObject, Condition, LocalTime, Metadata, Model, PlannedTime, Time, cel, validations
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.time_zones import zone_of
 
@@ -143,9 +143,9 @@ class ScheduleStatus(Model):
     """Name of the schedule in the spec."""
     definition: str
     """The series this entry belongs to; when it changes, the series restarts."""
-    last_time: Time
+    last_time: PlannedTime
     """The last nominal time that was handled, or when the schedule was first seen."""
-    next_time: Time | None = None
+    next_time: PlannedTime | None = None
     """The next nominal time."""
     next_times: tuple[LocalTime, ...] = Field(default=(), max_length=NEXT_TIMES)
     """The next nominal times, at most five, by the clock of the schedule's time zone; the first is nextTime."""
@@ -160,9 +160,9 @@ class FlowDeploymentStatus(Model):
         default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
     """Ready: runs can be created and started."""
-    last_schedule_time: Time | None = None
+    last_schedule_time: PlannedTime | None = None
     """The last nominal time for which a schedule created a run."""
-    next_schedule_time: Time | None = None
+    next_schedule_time: PlannedTime | None = None
     """The next nominal time for which a run will be created; absent when suspended or without schedules."""
     active_runs: int = 0
     """How many runs of this deployment are not finished."""

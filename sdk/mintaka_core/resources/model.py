@@ -9,8 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 from pydantic.alias_generators import to_camel
+
+from mintaka_core.instants import EARLIEST, FIRST, LAST, clamp, to_utc
 
 
 class Model(BaseModel):
@@ -45,8 +47,26 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-#: A time with microseconds; aware.
-Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
+def _without_year_zero(value: Any) -> Any:
+    """Replace a time of the year 0000, which Go writes and Python cannot represent."""
+    return format_time(EARLIEST) if isinstance(value, str) and value.startswith("0000-") else value
+
+
+_MICROTIME = PlainSerializer(format_time, return_type=str, when_used="json")
+
+#: A time that a user wants, with microseconds; in UTC. What UTC cannot express is not valid.
+Time = Annotated[datetime, AfterValidator(to_utc), _MICROTIME]
+
+#: When something happened, as the API server records it; in UTC, clamped, so that durations can be added to it.
+Recorded = Annotated[datetime, BeforeValidator(_without_year_zero), AfterValidator(clamp)]
+
+#: The same as we record it: with microseconds.
+RecordedTime = Annotated[Recorded, _MICROTIME]
+
+#: A time of a plan or schedule, as we record it; in UTC. It may come from a `Time`: only what UTC cannot express is clamped.
+PlannedTime = Annotated[
+    datetime, BeforeValidator(_without_year_zero), AfterValidator(lambda instant: clamp(instant, FIRST, LAST)), _MICROTIME
+]
 
 #: The same with the offset of its time zone, for people who compare it with a clock.
 LocalTime = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
@@ -78,7 +98,7 @@ class Condition(Model):
     """Why it holds or not, as one CamelCase word for programs."""
     message: str = Field(default="", max_length=32768)
     """Why it holds or not, for people."""
-    last_transition_time: Time
+    last_transition_time: RecordedTime
     """When `status` last changed."""
     observed_generation: int | None = None
     """The `metadata.generation` this condition is based on."""
@@ -100,8 +120,8 @@ class Metadata(Model):
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
+    creation_timestamp: Recorded | None = None
+    deletion_timestamp: Recorded | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     finalizers: tuple[str, ...] = ()

@@ -6,7 +6,20 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from mintaka_core.resources.model import ATOMIC, AnyObject, Condition, Metadata, Model, ObjectName, Tag, Time, cel, validations
+from mintaka_core.resources.model import (
+    ATOMIC,
+    AnyObject,
+    Condition,
+    Metadata,
+    Model,
+    ObjectName,
+    PlannedTime,
+    RecordedTime,
+    Tag,
+    Time,
+    cel,
+    validations,
+)
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import DEFAULT_NAMES, State, StateType
 
@@ -85,7 +98,7 @@ class StateStatus(Model):
     """Why, as one word for programs: OOMKilled, ImagePullBackOff, an exception's class."""
     message: str = Field(default="", max_length=4096)
     """Why, for people."""
-    time: Time
+    time: RecordedTime
     """When the state began."""
 
     @classmethod
@@ -125,7 +138,7 @@ class TransitionStatus(Model):
     """Why the rule decided so, or the state's message."""
     attempt: int = Field(ge=0)
     """The attempt it belongs to."""
-    time: Time
+    time: RecordedTime
     """When it happened."""
 
 
@@ -146,11 +159,11 @@ class FlowRunStatus(Model):
     """Retries granted because a pod was rejected before any code ran."""
     pod_name: str | None = None
     """The pod of the current attempt."""
-    start_time: Time | None = None
+    start_time: RecordedTime | None = None
     """When the flow's code first ran."""
-    end_time: Time | None = None
+    end_time: RecordedTime | None = None
     """When the run ended."""
-    next_time: Time | None = None
+    next_time: PlannedTime | None = None
     """When the operator acts next if nothing else happens: the scheduled time, a retry, a timeout."""
     transitions: tuple[TransitionStatus, ...] = Field(default=(), max_length=TRANSITIONS_KEPT)
     """The latest transitions, oldest first."""
