@@ -19,9 +19,9 @@ from mintaka_api.routes.pauses import NewAnswer, settle
 from mintaka_api.routes.query_parameters import NoQuery, Text
 from mintaka_api.routes.responses import documented_responses, json_response, known_run
 from mintaka_api.services import Here, Services
+from mintaka_core.instants import to_utc
 from mintaka_history.queries import pauses, restarts
 from mintaka_history.response_models import FlowRunAnswer, StateAnswer
-from mintaka_history.timestamps import LATEST_MICROSECONDS, to_microseconds
 
 if TYPE_CHECKING:
     from mintaka_history.queries.flow_runs import RunKey
@@ -160,9 +160,11 @@ def _control_of(here: Services, run: RunKey) -> RunControl:
 
 
 def _wish(new: NewFlowRun) -> RunWish:
-    if new.scheduled_time is not None and abs(to_microseconds(new.scheduled_time)) > LATEST_MICROSECONDS:
-        raise Problem("malformed", "scheduled_time is out of range", errors=[{"path": "scheduled_time", "message": "out of range"}])
-    return RunWish(new.parameters, new.name, new.scheduled_time, tuple(new.tags), new.resume_from)
+    try:
+        scheduled = None if new.scheduled_time is None else to_utc(new.scheduled_time)
+    except ValueError as error:
+        raise Problem("malformed", f"scheduled_time: {error}", errors=[{"path": "scheduled_time", "message": str(error)}]) from error
+    return RunWish(new.parameters, new.name, scheduled, tuple(new.tags), new.resume_from)
 
 
 def _created(manifest: dict[str, Any]) -> FlowRunAnswer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import Path as PathParameter
@@ -10,9 +9,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from mintaka_api.paging import decode_cursor
 from mintaka_api.problems import Problem
+from mintaka_core.instants import to_utc
 from mintaka_core.states import StateType
 from mintaka_history.paging import Page
-from mintaka_history.timestamps import LATEST_MICROSECONDS, optional_microseconds
 
 LIMIT = 200
 LOG_LIMIT = 1000
@@ -28,14 +27,6 @@ def _without_nul(text: str) -> str:
     return text
 
 
-def _in_range(instant: datetime) -> datetime:
-    microseconds = optional_microseconds(instant) or 0
-    if abs(microseconds) > LATEST_MICROSECONDS:
-        message = "out of range"
-        raise ValueError(message)
-    return instant
-
-
 def _rfc3339(value: Any) -> Any:
     """Accept only RFC 3339: pydantic would also accept numbers. A space stands for the + that an unquoted query lost."""
     if isinstance(value, str) and value.lstrip("-+").replace(".", "", 1).isdigit():
@@ -45,7 +36,7 @@ def _rfc3339(value: Any) -> Any:
 
 
 Text = Annotated[str, Field(max_length=500), AfterValidator(_without_nul)]
-Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_in_range)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(to_utc)]
 Namespaces = Annotated[list[Text], Field(max_length=_VALUES, description="Only these namespaces; repeatable.", examples=[["default"]])]
 States = Annotated[
     list[StateType], Field(max_length=len(StateType), description="Only these state types; repeatable.", examples=[["FAILED", "CRASHED"]])
