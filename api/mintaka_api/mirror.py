@@ -48,6 +48,15 @@ _PAUSE_SECONDS = 0.1
 _PAGE_SIZE = 500
 _HEAD_START_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 5.0
+#: If this many objects fail and none can be written, the fault is taken for ours.
+_SUSPICIOUS = 10
+
+
+class _Fault(NamedTuple):
+    """Why an object cannot be written; `name` is what messages call it."""
+
+    name: str
+    error: Exception
 
 
 class _Commit(NamedTuple):
@@ -168,18 +177,38 @@ class Mirror:
                     await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _write(self, batch: Batch) -> None:
-        """Commit `batch` without the objects that the database refuses."""
+        """Write `batch` without the objects that cannot be written; raise the fault if it seems to concern every object.
+
+        An object that is left out stays in the cluster, held by its finalizer, and is presented again by the next list.
+        """
+        faults: list[_Fault] = []
+        await self._write_parts(batch, faults)
+        unforeseen = [fault.error for fault in faults if not isinstance(fault.error, DatabaseRefusal)]
+        if unforeseen and len(faults) == len(batch) >= _SUSPICIOUS:
+            raise unforeseen[0]
+        for name, error in faults:
+            self._metrics.mirror_unreadable.inc()
+            trace = None if isinstance(error, DatabaseRefusal) else error
+            logger.error("an object cannot be written: %s: %s", error, name, exc_info=trace)
+
+    async def _write_parts(self, batch: Batch, faults: list[_Fault]) -> None:
+        """Commit `batch`; if that fails, its halves, down to single objects, whose faults are added to `faults`."""
         try:
             await self._masking.mask(deployment for deployment, gone_time in batch.deployments.values() if gone_time is None)
             commit = await self._database.in_writer(self._commit, batch)
-        except DatabaseRefusal as refusal:
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001 - no object may stop the others, whatever is the matter with it
             if len(batch) == 1:
-                self._metrics.mirror_unreadable.inc()
-                logger.error("an object cannot be written: %s: %s", refusal, ", ".join(batch.names()))  # noqa: TRY400 - the message says it all
+                faults.append(_Fault(", ".join(batch.names()), error))
                 return
             for half in batch.halves():
-                await self._write(half)
+                await self._write_parts(half, faults)
             return
+        self._note(batch, commit)
+
+    def _note(self, batch: Batch, commit: _Commit) -> None:
+        """Update the metrics, and queue the runs that may now leave the cluster."""
         self._metrics.mirror_transitions.inc(commit.written.transitions)
         self._metrics.mirror_gaps.inc(commit.written.gaps)
         for fault in commit.faults:
