@@ -4,6 +4,10 @@ A place is secret if any subschema that may apply to it has `format: password` o
 than validation: every branch of anyOf, oneOf, if and dependentSchemas counts, and so do patterns that cannot be matched in
 linear time. Schemas come from users and may be hostile: circular references end, dangling references make a place secret,
 nothing is fetched, and the work is bounded (`Exhausted`).
+
+A reference is resolved against the resource that contains it, which an `$id` begins (JSON Schema Core, 8.2). Drafts differ in
+which `$id` counts, so every enclosing one does, and names in URIs are compared by their last segment: too many targets mask
+more, too few would show a secret.
 """
 
 from __future__ import annotations
@@ -11,18 +15,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
-from mintaka_core.errors import MintakaError
 from mintaka_core.patterns import matcher_of
+from mintaka_core.schema_resources import Exhausted, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: The maximum number of subschemas and members visited in one walk: some 50 ms.
-STEPS_LIMIT = 30_000
-#: The maximum number of parts of a schema; the largest resource has fewer.
-_PARTS_LIMIT = 200_000
+#: The maximum cost of one walk, in steps of one or two microseconds: some 30 ms.
+STEPS_LIMIT = 20_000
 #: The maximum number of places cached from one walk to the next.
 _REMEMBERED = 4096
 
@@ -32,24 +33,26 @@ _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _OTHERWISE = ("additionalProperties", "unevaluatedProperties")
 #: For the items of a list after those that are described one by one.
 _REST = ("items", "additionalItems", "unevaluatedItems")
-_DIGITS = 9
 _CHARACTERS_A_STEP = 16
-#: The cost of compiling a pattern.
+#: The cost of creating a place.
+_PLACE_STEPS = 5
+#: The cost of compiling a pattern; a longer one takes too long and may match anything.
 _COMPILING_STEPS = 500
+_LONGEST_COMPILED = 4096
 #: A literal text, with a backslash before each character other than letters and digits, and anchors.
-_PLAIN_PATTERN = re.compile(r"(\^?)((?:[^\\^$.|?*+()\[\]{}]|\\[^a-zA-Z0-9])*)(\$?|\.\*\$?)")
-
-
-class Exhausted(MintakaError):
-    """A schema or a value is too large to be walked; everything in it has to be treated as secret."""
+_PLAIN_PATTERN = re.compile(r"(\^?)((?:[^\\^$.|?*+()\[\]{}]|\\[^a-zA-Z0-9])*+)(\$?|\.\*\$?)")
 
 
 @dataclass(slots=True)
 class Place:
-    """One place of a value: `schemas` are the subschemas that apply to it, with references resolved and branches included."""
+    """One place of a value: `schemas` are the subschemas that apply to it, with references resolved and branches included.
+
+    `secret_names` means that the names of its members are secret too.
+    """
 
     secret: bool
     schemas: list[dict[str, Any]] = field(default_factory=list)
+    secret_names: bool = False
 
 
 class SchemaPlaces:
@@ -57,20 +60,32 @@ class SchemaPlaces:
 
     def __init__(self, schema: Any) -> None:
         self._schema = schema
-        self._named = _named_schemas(schema)
+        self._resources = Resources(schema)
         self._known: dict[frozenset[int], Place] = {}
+        self._targets_of: dict[tuple[str, int], list[Any]] = {}
         self._matchers: dict[str, Callable[[str], bool | None] | None] = {}
         self._steps = 0
 
+    @property
+    def steps(self) -> int:
+        """The cost of the current walk."""
+        return self._steps
+
+    @property
+    def describes_names(self) -> bool:
+        """Whether any part of the schema describes the names of members."""
+        return any("propertyNames" in node for node in self._resources.nodes)
+
     def may_be_secret(self) -> bool:
         """Whether any part of the schema is marked or has an unknown reference; False makes walks unnecessary. May raise Exhausted."""
-        return any(_is_marked(node) or self._leads_astray(node) for node in _nodes(self._schema))
+        return any(_is_marked(node) for node in self._resources.nodes) or any(map(self._leads_astray, self._resources.nodes))
 
     def begin(self) -> Place:
         """Begin a walk with the place of the whole value."""
         self._steps = 0
         if len(self._known) > _REMEMBERED:
             self._known.clear()
+            self._targets_of.clear()
         return self._place([self._schema])
 
     def count(self, steps: int = 1) -> None:
@@ -114,6 +129,7 @@ class SchemaPlaces:
             current = waiting.pop()
             if id(current) not in met:
                 met.add(id(current))
+                self.count(len(current.schemas))
                 yield current
                 waiting += self._below(current)
 
@@ -133,14 +149,16 @@ class SchemaPlaces:
 
     def _may_match(self, pattern: str, name: str) -> bool:
         """Whether `pattern` matches `name`; a pattern that takes more than linear time may match anything."""
-        if (plainly := _matches_plainly(pattern, name)) is not None:
-            return plainly
         if pattern not in self._matchers:
-            self.count(_COMPILING_STEPS)
-            self._matchers[pattern] = matcher_of(pattern)
-        self.count(len(name) // _CHARACTERS_A_STEP)
+            self.count(len(pattern) // _CHARACTERS_A_STEP)
+            self._matchers[pattern] = _plain_matcher_of(pattern) or self._compiled(pattern)
+        self.count((len(pattern) + len(name)) // _CHARACTERS_A_STEP)
         matches = self._matchers[pattern]
         return matches is None or matches(name) is not False
+
+    def _compiled(self, pattern: str) -> Callable[[str], bool | None] | None:
+        self.count(_COMPILING_STEPS)
+        return matcher_of(pattern) if len(pattern) <= _LONGEST_COMPILED else None
 
     def _place(self, schemas: list[Any]) -> Place:
         key = frozenset(map(id, schemas))
@@ -150,42 +168,77 @@ class SchemaPlaces:
 
     def _expanded(self, schemas: list[Any]) -> Place:
         """The schemas with all their references and branches, each once."""
-        place, waiting, met = Place(secret=False), list(schemas), set[int]()
+        self.count(_PLACE_STEPS)
+        place = Place(secret=False)
+        for schema in self._applicable(schemas):
+            place.schemas.append(schema)
+            place.secret = place.secret or self._marks(schema)
+        names = [schema["propertyNames"] for schema in place.schemas if "propertyNames" in schema]
+        # Whoever hides the names must hide the object that shows them.
+        place.secret_names = any(self._marks(schema) for schema in self._applicable(names))
+        place.secret = place.secret or place.secret_names
+        return place
+
+    def _applicable(self, schemas: list[Any]) -> Iterator[dict[str, Any]]:
+        """The schemas that apply wherever one of `schemas` does: what they refer to and their branches."""
+        waiting, met = list(schemas), set[int]()
         while waiting:
             self.count()
             schema = waiting.pop()
             if not isinstance(schema, dict) or id(schema) in met:
                 continue
             met.add(id(schema))
-            place.schemas.append(schema)
-            place.secret = place.secret or _is_marked(schema) or _is_marked(schema.get("propertyNames"))
+            yield schema
             for keyword in _LISTS:
                 waiting += schema[keyword] if isinstance(schema.get(keyword), list) else ()
             waiting += [schema[keyword] for keyword in _ALTERNATIVES if keyword in schema]
             waiting += _table(schema, "dependentSchemas").values()
             waiting += _table(schema, "dependencies").values()
-            place.secret = place.secret or self._leads_astray(schema)
             for keyword in _REFERENCES:
-                waiting += self._targets(schema[keyword]) if keyword in schema else ()
-        return place
+                if keyword in schema:
+                    targets = self._targets(schema, keyword)
+                    self.count(len(targets))
+                    waiting += targets
+
+    def _marks(self, schema: dict[str, Any]) -> bool:
+        """Whether a subschema makes its value secret by itself: by a mark, an unknown reference, or what its JSON text contains."""
+        return (
+            _is_marked(schema) or self._leads_astray(schema) or ("contentSchema" in schema and self._holds_secret(schema["contentSchema"]))
+        )
+
+    def _holds_secret(self, schema: Any) -> bool:
+        """Whether anything in `schema`, or in what it refers to, is marked or unknown."""
+        waiting, met = [schema], set[int]()
+        while waiting:
+            self.count()
+            node = waiting.pop()
+            if isinstance(node, list):
+                waiting += node
+            elif isinstance(node, dict) and id(node) not in met:
+                met.add(id(node))
+                if _is_marked(node) or self._leads_astray(node):
+                    return True
+                waiting += node.values()
+                for keyword in _REFERENCES:
+                    waiting += self._targets(node, keyword) if keyword in node else ()
+        return False
 
     def _leads_astray(self, schema: dict[str, Any]) -> bool:
         """Whether a reference of this subschema has no known target."""
-        return any(keyword in schema and not self._targets(schema[keyword]) for keyword in _REFERENCES)
+        return any(keyword in schema and not self._targets(schema, keyword) for keyword in _REFERENCES)
 
-    def _targets(self, reference: Any) -> list[Any]:
+    def _targets(self, schema: dict[str, Any], keyword: str) -> list[Any]:
         """The possible targets of a reference; empty if there are none in this schema."""
+        reference = schema[keyword]
         if not isinstance(reference, str):
             return []
         self.count(1 + len(reference) // _CHARACTERS_A_STEP)
-        address, _, fragment = reference.partition("#")
-        bases = self._named.get(address, []) if address else [self._schema]
-        if not fragment:
-            return bases
-        if fragment.startswith("/"):
-            found = [_pointed_at(base, fragment) for base in bases]
-            return [each for each in found if each is not None]
-        return self._named.get(f"#{fragment}", [])
+        # The target of `$recursiveRef` depends on which resources were passed on the way to it.
+        scope = self._resources.all if keyword == "$recursiveRef" else self._resources.around(schema)
+        key = reference, id(scope)
+        if key not in self._targets_of:
+            self._targets_of[key] = self._resources.targets(reference, scope, self.count)
+        return self._targets_of[key]
 
 
 def _is_marked(schema: Any) -> bool:
@@ -193,49 +246,11 @@ def _is_marked(schema: Any) -> bool:
     return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("format") == "password")
 
 
-def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every object in `schema`, whatever it stands for; raises Exhausted if there are too many."""
-    waiting, count = [schema], 0
-    while waiting:
-        count += 1
-        if count > _PARTS_LIMIT:
-            raise Exhausted
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, dict):
-            yield node
-            waiting += node.values()
-
-
-def _named_schemas(schema: Any) -> dict[str, list[Any]]:
-    """Subschemas by `$id` and, prefixed with #, by anchor."""
-    named: dict[str, list[Any]] = {}
-    for node in _nodes(schema):
-        for keyword, prefix in (("$id", ""), ("$anchor", "#"), ("$dynamicAnchor", "#")):
-            if isinstance(name := node.get(keyword), str):
-                named.setdefault(prefix + name.removesuffix("#"), []).append(node)
-    return named
-
-
-def _pointed_at(node: Any, pointer: str) -> Any:
-    """The target of a JSON pointer (RFC 6901); None if there is none."""
-    for part in unquote(pointer).split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, dict):
-            node = node.get(key)
-        elif isinstance(node, list) and key.isascii() and key.isdigit() and len(key) <= _DIGITS and int(key) < len(node):
-            node = node[int(key)]
-        else:
-            return None
-    return node
-
-
 def _first_items(schema: dict[str, Any]) -> list[Any]:
     """The subschemas of the first items, one for each: `prefixItems` or, before 2020, a list of `items`."""
     for keyword in ("prefixItems", "items"):
         if isinstance(schema.get(keyword), list):
-            return list(schema[keyword])
+            return schema[keyword]  # type: ignore[no-any-return]  # not copied: it may be long
     return []
 
 
@@ -244,14 +259,17 @@ def _table(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _matches_plainly(pattern: str, name: str) -> bool | None:
-    """Whether `pattern`, if it is a literal text with anchors, matches `name`; None if it is more than that."""
+def _plain_matcher_of(pattern: str) -> Callable[[str], bool] | None:
+    """A function that tells whether `pattern`, if it is a literal text with anchors, matches a name; None if it is more than that."""
     plain = _PLAIN_PATTERN.fullmatch(pattern)
     if plain is None:
         return None
     begin, text, end = plain[1], re.sub(r"\\(.)", r"\1", plain[2]), plain[3]
     if begin and end == "$":
-        return name == text
+        return lambda name: name == text
     if begin:
-        return name.startswith(text)
-    return name.endswith(text) if end == "$" else text in name
+        return lambda name: name.startswith(text)
+    return (lambda name: name.endswith(text)) if end == "$" else (lambda name: text in name)
+
+
+__all__ = ["STEPS_LIMIT", "Exhausted", "Place", "SchemaPlaces"]
