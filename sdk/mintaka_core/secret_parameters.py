@@ -29,6 +29,15 @@ _VALUES, _LISTS_OF_VALUES = ("default", "const"), ("examples", "enum")
 _SAYING = frozenset({"const", "enum"})
 _QUOTING_NAMES = frozenset({"additionalProperties", "unevaluatedProperties", "dependentRequired"})
 _TABLES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
+#: The keywords that are shown of a secret place. Others may contain the value: `pattern`, `$comment`, whatever a user invents.
+_SHOWN_OF_SECRETS = _TABLES | frozenset({
+    "$anchor", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveAnchor", "$recursiveRef", "$ref", "$schema", "additionalItems",
+    "additionalProperties", "allOf", "anyOf", "contains", "contentEncoding", "contentMediaType", "contentSchema", "dependentRequired",
+    "deprecated", "description", "else", "exclusiveMaximum", "exclusiveMinimum", "format", "id", "if", "items", "maxContains", "maxItems",
+    "maxLength", "maxProperties", "maximum", "minContains", "minItems", "minLength", "minProperties", "minimum", "multipleOf", "not",
+    "oneOf", "prefixItems", "propertyNames", "readOnly", "required", "then", "title", "type", "unevaluatedItems", "unevaluatedProperties",
+    "uniqueItems", "writeOnly",
+})  # fmt: skip
 
 
 class SecretParameters:
@@ -38,8 +47,11 @@ class SecretParameters:
         """`schema` may be anything a user writes, invalid or hostile; None marks nothing as secret."""
         self._schema = schema
         self._places: SchemaPlaces | None = None
+        #: Whether names may be secret, for the case that the schema cannot be walked.
+        self._hides_names = True
         try:
             self._places = SchemaPlaces(schema)
+            self._hides_names = self._places.describes_names
             self._any = self._places.may_be_secret()
         except Exhausted:
             self._any = True
@@ -49,19 +61,21 @@ class SecretParameters:
         return self._any
 
     def masked(self, parameters: Any) -> Any:
-        """A copy of `parameters` with secrets replaced by `MASK`; null stays null."""
+        """A copy of `parameters` with secrets replaced by `MASK`; null stays null. If their names are secret, one `MASK` stands for all."""
         if not self._any:
             return parameters
         places = self._places
         try:
             root = places.begin() if places else None
-            return _masked(places, root, parameters, 0) if places and root and not root.secret else _fully_masked(parameters)
+            if places and root and not root.secret:
+                return _masked(places, root, parameters, 0)
+            return _fully_masked(parameters, names=root.secret_names if root else self._hides_names)
         except Exhausted:
             self._places = None  # it need not be tried again
-            return _fully_masked(parameters)
+            return _fully_masked(parameters, names=self._hides_names)
 
     def masked_schema(self) -> Any:
-        """The schema without default, examples, const and enum of secrets; values that contain secrets are masked."""
+        """The schema with only those keywords of secrets that contain no value; values that contain secrets are masked."""
         if not self._any:
             return self._schema
         try:
@@ -91,7 +105,8 @@ class SecretParameters:
         if not self._any:
             return message
         value, shown = _at(path, parameters, self.masked(parameters))
-        if not _differs(value, shown) or keyword == "required" or (keyword in _QUOTING_NAMES and isinstance(shown, dict)):
+        quotes_names = keyword in _QUOTING_NAMES and isinstance(value, dict) and isinstance(shown, dict) and value.keys() == shown.keys()
+        if not _differs(value, shown) or keyword == "required" or quotes_names:
             return message
         return f"a value that is secret does not obey {keyword} {_told(keyword, expected)}".rstrip()
 
@@ -169,7 +184,10 @@ def _masked_member(holder: Any, secrets: SecretParameters) -> Any:
     return {**holder, "parameters": secrets.masked(holder["parameters"])}
 
 
-def _fully_masked(parameters: Any) -> Any:
+def _fully_masked(parameters: Any, *, names: bool = False) -> Any:
+    """`parameters` without any value, or without `names` either."""
+    if names and parameters:
+        return {MASK: MASK}
     if isinstance(parameters, dict):
         return {name: None if value is None else MASK for name, value in parameters.items()}
     return None if parameters is None else MASK
@@ -238,7 +256,7 @@ class _Cleaning:
 
 
 def _cleaned(schema: Any, cleaning: _Cleaning | None, depth: int) -> Any:
-    """A copy of `schema`; `cleaning` None: without any value."""
+    """A copy of `schema`; `cleaning` None: all of it is secret."""
     if isinstance(schema, list):
         return [_cleaned(part, cleaning, depth + 1) for part in schema]
     if not isinstance(schema, dict) or depth > _DEPTH:
@@ -246,6 +264,8 @@ def _cleaned(schema: Any, cleaning: _Cleaning | None, depth: int) -> Any:
     cleaning = cleaning.within(schema) if cleaning else None
     result: dict[str, Any] = {}
     for keyword, value in schema.items():
+        if cleaning is None and keyword not in _SHOWN_OF_SECRETS:
+            continue
         if keyword in _VALUES:
             result |= {keyword: cleaning.masked(schema, value)} if cleaning else {}
         elif keyword in _LISTS_OF_VALUES:
@@ -260,12 +280,14 @@ def _cleaned(schema: Any, cleaning: _Cleaning | None, depth: int) -> Any:
 
 
 def _hidden(value: Any, shown: Any, depth: int) -> Iterator[Any]:
-    """The scalar values that are hidden in `shown`, the masked form of `value`."""
+    """The scalar values that are hidden in `shown`, the masked form of `value`, and the names of members that are."""
     if depth > _DEPTH or value is shown:
         return
     if isinstance(value, dict):
         for name, member in value.items():
-            yield from _hidden(member, shown[name] if isinstance(shown, dict) else MASK, depth + 1)
+            known = isinstance(shown, dict) and name in shown
+            yield from () if known or not name else (name,)
+            yield from _hidden(member, shown[name] if known else MASK, depth + 1)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _hidden(item, shown[index] if isinstance(shown, list) else MASK, depth + 1)

@@ -87,6 +87,36 @@ PLACES: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("a reference that leads elsewhere", _object(a={"$ref": "https://example.com/s.json"}), {"a": CANARY, "b": 1}, {"a": MASK, "b": 1}),
     ("a reference that leads nowhere", _object(a={"$ref": "#/$defs/none"}), {"a": CANARY}, {"a": MASK}),
     ("a reference that is none", _object(a={"$ref": 7}), {"a": CANARY}, {"a": MASK}),
+    ("a pointer within a resource", {**_object(a={"$id": "https://x/b", "$ref": "#/$defs/s", "$defs": {"s": SECRET}}), "$defs": {"s": {}}}, {"a": CANARY}, {"a": MASK}),
+    ("a pointer within a resource in a resource",
+     _object(a={"$id": "o", "$defs": {"s": {}}, "allOf": [{"$id": "i", "$defs": {"s": SECRET}, "anyOf": [{"$ref": "#/$defs/s"}]}]}), {"a": CANARY}, {"a": MASK}),
+    ("a pointer that only the root has", {**_object(a={"$id": "b", "$ref": "#/$defs/s"}, b={}), "$defs": {"s": {}}}, {"a": CANARY, "b": 1}, {"a": MASK, "b": 1}),
+    ("a pointer within what other drafts call a resource", {**_object(a={"id": "b", "$ref": "#/$defs/s"}), "$defs": {"s": {}}}, {"a": 1}, {"a": 1}),
+    ("$ref to the resource", _object(a={"$id": "b", **_object(b={"$ref": "#"}, c=SECRET)}), {"a": {"b": {"c": CANARY}}}, {"a": {"b": {"c": MASK}}}),
+    ("$id relative to a base", {**_object(a={"$id": "https://y/d/", "$ref": "s"}), "$defs": {"S": {"$id": "https://y/d/s", **SECRET}, "D": {"$id": "s"}}},
+     {"a": CANARY}, {"a": MASK}),
+    ("a pointer into another resource", {**_object(a={"$ref": "b#/$defs/s"}), "$defs": {"B": {"$id": "b", "$defs": {"s": SECRET}}}}, {"a": CANARY}, {"a": MASK}),
+    ("$anchor of several resources", {**_object(a={"$id": "b", "$ref": "#s", "$defs": {"S": {"$anchor": "s", **SECRET}}}), "$defs": {"S": {"$anchor": "s"}}},
+     {"a": CANARY}, {"a": MASK}),
+    ("$anchor of an unknown resource", {**_object(a={"$ref": "c#s"}), "$defs": {"S": {"$anchor": "s"}}}, {"a": CANARY}, {"a": MASK}),
+    ("$anchor, escaped", {**_object(a={"$ref": "#%73"}), "$defs": {"S": {"$anchor": "s", **SECRET}}}, {"a": CANARY}, {"a": MASK}),
+    ("$dynamicRef to the anchor of an outer resource",
+     {**_object(a={"$ref": "t"}), "$defs": {"L": {"$dynamicAnchor": "n", **SECRET}, "T": {"$id": "t", "$defs": {"N": {"$dynamicAnchor": "n"}}, "items": {"$dynamicRef": "#n"}}}},
+     {"a": [CANARY]}, {"a": [MASK]}),
+    ("$recursiveRef to a resource beside",
+     {"$defs": {"T": {"$id": "t", "items": {"$recursiveRef": "#"}}}, **_object(a={"$id": "u", "$recursiveAnchor": True, "$ref": "t", **_object(b=SECRET)})},
+     {"a": [{"b": CANARY}]}, {"a": [{"b": MASK}]}),
+    ("propertyNames through $ref", {**_object(a={"propertyNames": {"$ref": "#/$defs/s"}}, b={}), "$defs": {"s": SECRET}}, {"a": {CANARY: 1}, "b": 1}, {"a": MASK, "b": 1}),
+    ("propertyNames through allOf", _object(a={"propertyNames": {"allOf": [{}, SECRET]}}), {"a": {CANARY: 1}}, {"a": MASK}),
+    ("propertyNames of the whole", {"propertyNames": SECRET}, {CANARY: 1}, {MASK: MASK}),
+    ("propertyNames of nothing", {"propertyNames": SECRET}, {}, {}),
+    ("propertyNames that refer to themselves", {"propertyNames": {"$ref": "#"}, **_object(a=SECRET)}, {"a": CANARY, "b": 1}, {"a": MASK, "b": 1}),
+    ("propertyNames without marks", {"propertyNames": {"pattern": "^[a-z]+$"}, **_object(a=SECRET)}, {"a": CANARY, "b": 1}, {"a": MASK, "b": 1}),
+    ("contentSchema", _object(a={"contentMediaType": "application/json", "contentSchema": _object(b=SECRET)}), {"a": f'{{"b":"{CANARY}"}}'}, {"a": MASK}),
+    ("contentSchema through $ref", {**_object(a={"contentSchema": {"items": {"$ref": "#/$defs/s"}}}), "$defs": {"s": _object(c=SECRET)}}, {"a": f'[{{"c":"{CANARY}"}}]'},
+     {"a": MASK}),
+    ("contentSchema that leads nowhere", _object(a={"contentSchema": {"$ref": "x"}}), {"a": CANARY}, {"a": MASK}),
+    ("contentSchema without marks", _object(a={"contentSchema": _object(b={"$ref": "#/properties/b"})}, b={}, c=SECRET), {"a": "{}", "c": CANARY}, {"a": "{}", "c": MASK}),
     ("what pydantic makes", Parameters.model_json_schema(),
      {"database": {"host": "h", "password": CANARY, "others": [CANARY], "named": {"x": CANARY}, "parent": {"host": "p", "password": CANARY}},
       "token": CANARY, "marked": CANARY},
@@ -135,6 +165,18 @@ DEFAULTS: list[tuple[str, dict[str, Any]]] = [
     ("not referred to", {**_object(a={}), "$defs": {"S": {**SECRET, "default": CANARY}}}),
     ("additionalProperties", {"additionalProperties": {**SECRET, "default": CANARY}}),
     ("a table called default", _object(default={**SECRET, "default": CANARY})),
+    ("$comment", _object(a={**SECRET, "$comment": f"now {CANARY}"})),
+    ("pattern", _object(a={**SECRET, "pattern": f"^{CANARY}$"})),
+    ("an unknown keyword", _object(a={**SECRET, "x-old": CANARY, "x-older": [{"default": CANARY}], "x-oldest": {"title": CANARY}})),
+    ("$comment within what is secret", _object(a={"writeOnly": True, "items": {"$comment": CANARY}})),
+    ("pattern beside in allOf", {"allOf": [_object(a=SECRET), _object(a={"pattern": CANARY})]}),
+    ("secret names", {"propertyNames": {**SECRET, "enum": [CANARY]}}),
+    ("default of an object with secret names", _object(a={"propertyNames": {"allOf": [SECRET]}, "default": {CANARY: 1}})),
+    ("default with contentSchema", _object(a={"contentSchema": _object(b=SECRET), "default": f'{{"b":"{CANARY}"}}'})),
+    (
+        "default through a pointer within a resource",
+        {**_object(a={"$id": "b", "$ref": "#/$defs/s", "$defs": {"s": SECRET}, "default": CANARY}), "$defs": {"s": {}}},
+    ),
     ("pydantic", Parameters.model_json_schema()),
 ]
 
@@ -150,8 +192,8 @@ def test_a_schema_is_shown_without_the_values_of_secrets(schema: Any) -> None:
 
 
 def test_a_schema_without_secrets_keeps_its_values() -> None:
-    """Those of places beside a secret too."""
-    plain = _object(a={"default": "x", "enum": ["x"]}, default={"const": 1})
+    """Those of places beside a secret too, and keywords that are not known."""
+    plain = _object(a={"default": "x", "enum": ["x"], "pattern": "x", "$comment": "x", "x-y": {"z": 1}}, default={"const": 1})
     assert SecretParameters(plain).masked_schema() == plain
     both = _object(s=SECRET, **plain["properties"])
     assert SecretParameters(both).masked_schema() == both
@@ -248,6 +290,15 @@ def test_what_is_wrong_with_a_secret_is_said_without_it(
     """By the word of the schema that it does not obey."""
     secrets = SecretParameters(_object(a=SECRET, b={}))
     assert secrets.violation({"a": CANARY, "b": "x"}, path, keyword, expected, message) == told
+
+
+def test_secret_names_are_in_no_message() -> None:
+    """Neither in that of a keyword which quotes names, nor in another text."""
+    secrets = SecretParameters({"propertyNames": SECRET})
+    message = f"Additional properties are not allowed ('{CANARY}' was unexpected)"
+    assert CANARY not in secrets.violation({CANARY: 1}, [], "additionalProperties", None, message)
+    assert secrets.conceals({CANARY: 1}, [CANARY])
+    assert CANARY not in secrets.redacted(f"{CANARY} is missing", {CANARY: True})
 
 
 @pytest.mark.parametrize("secret", [CANARY, "a\"b'c\\d", "línea\nzwei", 815, 3.5])
