@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -52,6 +53,17 @@ def test_lines_get_the_time_level_and_words_they_were_logged_with() -> None:
         Line(NOON + 2 * SECOND, 30, "rows: 5", logged=True),
         Line(NOON + 4 * SECOND, 20, "  indented"),
     ]
+
+
+def test_lines_that_begin_like_the_runners_take_linear_time() -> None:
+    """A mebibyte of them, which took ten seconds."""
+    head = "2026-01-01T12:00:00.000Z "
+    line = stamped(1, f"{head}INFO{' ' * 16_300}x")
+    other = stamped(1, f"{head}{'I' * 16_300} x")
+    text = text_of(*[line, other] * 32)
+    began = time.process_time()
+    assert [found.logged for found in parse(text, 0)] == [False] * 64
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
