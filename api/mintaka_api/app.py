@@ -17,6 +17,7 @@ from mintaka_api import problems
 from mintaka_api.background_tasks import BackgroundTask, Part, supervised
 from mintaka_api.metrics import Metrics
 from mintaka_api.permissions import AllowAnonymous, require_permissions
+from mintaka_api.request_bodies import HeldBodies
 from mintaka_api.request_logging import RequestLogging
 from mintaka_api.routes import ROUTERS
 from mintaka_api.services import Services
@@ -57,6 +58,7 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         from mintaka_api import cluster_problems  # noqa: PLC0415 - start-up time: not without a cluster
 
         cluster_problems.install(app)
+    app.add_middleware(HeldBodies)
     app.add_middleware(RequestLogging, metrics=metrics)
     return app
 

@@ -1,14 +1,14 @@
 """Reads request bodies within limits: an oversized body is refused while it arrives, compressed or not.
 
-The total size of all reports being received is limited too (`Intake`): pods that deliver at once must not exhaust the API's
-memory.
+The total size of all bodies being received or processed is limited too (`Intake`), as is the time in which one arrives: pods
+that deliver at once, or clients that never finish, must not exhaust the API's memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mintaka_api.problems import Problem
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 #: The maximum size of a body in bytes, decompressed.
 BODY_LIMIT = 4 * 1024 * 1024
-#: The maximum total size in bytes of the reports being received or written, decompressed.
+#: The maximum total size in bytes of the bodies being received or processed, decompressed.
 INTAKE_LIMIT = 64 * 1024 * 1024
 _ARRIVAL_SECONDS = 60.0
 _GZIP = 16 + zlib.MAX_WBITS
+#: The key of a request's scope under which its held bodies are.
+_HELD = "mintaka.bodies"
 
 
 class Intake:
-    """The bodies of reports that are being received or written to the database."""
+    """The bodies that are being received or processed."""
 
     def __init__(self, limit: int = INTAKE_LIMIT, arrival_seconds: float = _ARRIVAL_SECONDS) -> None:
         """At most `limit` bytes at a time, each body received within `arrival_seconds`."""
@@ -36,31 +39,47 @@ class Intake:
         self._held = 0
 
     @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The body of `request`, which counts until the end of the block. Raises a Problem if there is no room for it now."""
+    async def body(self, request: Request, limit: int = BODY_LIMIT) -> AsyncIterator[bytes]:
+        """The body of `request`, at most `limit` bytes, which counts until the end of the block.
+
+        Raises a Problem if it is too large, does not arrive, or if there is no room for it now.
+        """
         parts: list[bytes] = []
         try:
-            await self._receive(request, parts)
+            await self._receive(request, parts, limit)
             yield b"".join(parts)
         finally:
             self._held -= sum(map(len, parts))
 
-    async def _receive(self, request: Request, parts: list[bytes]) -> None:
+    async def hold(self, request: Request, limit: int) -> bytes:
+        """The body of `request` like `body`; it counts until the request is answered."""
+        held: AsyncExitStack = request.scope[_HELD]
+        return await held.enter_async_context(self.body(request, limit))
+
+    async def _receive(self, request: Request, parts: list[bytes], limit: int) -> None:
         """Append the body's chunks to `parts` and count them."""
         try:
             async with asyncio.timeout(self._arrival_seconds):
-                async for part in _parts(request, BODY_LIMIT):
+                async for part in _parts(request, limit):
                     if self._held + len(part) > self._limit:
-                        raise Problem("overloaded", f"reports of {self._limit} bytes are being processed: send it again")
+                        raise Problem("overloaded", f"bodies of {self._limit} bytes are being processed: send it again")
                     parts.append(part)
                     self._held += len(part)
         except TimeoutError as error:
             raise Problem("too-slow", f"the body did not arrive within {self._arrival_seconds:g} s") from error
 
 
-async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The decompressed body of `request`. Raises a Problem if it exceeds `limit` or has an encoding other than gzip."""
-    return b"".join([part async for part in _parts(request, limit)])
+class HeldBodies:
+    """ASGI middleware that releases the bodies which a request holds (`Intake.hold`) when it is answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        async with AsyncExitStack() as held:
+            await self._app({**scope, _HELD: held} if scope["type"] == "http" else scope, receive, send)
 
 
 def too_large(limit: int) -> Problem:

@@ -8,13 +8,14 @@ import msgspec
 
 from mintaka_api.examples import EXAMPLES
 from mintaka_api.problems import Problem
-from mintaka_api.request_bodies import read_body
 from mintaka_core.limits import too_deep
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-#: The maximum size of a document in bytes unless a route sets another; reports, which are larger, are read separately.
+    from mintaka_api.services import Services
+
+#: The maximum size of a document in bytes unless a route sets another.
 _LIMIT_BYTES = 256 * 1024
 
 
@@ -26,8 +27,12 @@ def json_body(kind: type[msgspec.Struct], *, required: bool = True) -> dict[str,
 
 
 async def read_document[T](request: Request, kind: type[T], limit: int = _LIMIT_BYTES) -> T:
-    """Decode the body of `request` as a `kind`; an empty body is `{}`. Raises a Problem if it is not valid or too large."""
-    body = await read_body(request, limit)
+    """Decode the body of `request` as a `kind`; an empty body is `{}`. It counts among all bodies until the request is answered.
+
+    Raises a Problem if it is not valid, is too large, does not arrive, or if there is no room for it now.
+    """
+    services: Services = request.app.state.services
+    body = await services.intake.hold(request, limit)
     try:
         return msgspec.json.decode(body if body.strip() else b"{}", type=kind)
     except msgspec.ValidationError as error:

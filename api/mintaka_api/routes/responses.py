@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mintaka_history.queries.flow_runs import RunKey
 
 _encode = msgspec.json.Encoder().encode
+#: The problems of every route that reads a body.
+_PROBLEMS_OF_BODIES = ("too-large", "too-slow", "unsupported-encoding", "overloaded")
 
 
 def json_response(document: Any, status: int = 200) -> Response:
@@ -41,7 +43,8 @@ def documented_responses(kind: type[msgspec.Struct] | None, *problems: str, stat
     if kind is not None:
         content = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": EXAMPLES[kind.__name__]}
         responses[status]["content"] = {"application/json": content}
-    for name in (*problems, "database-away"):
+    received = _PROBLEMS_OF_BODIES if "malformed" in problems else ()
+    for name in dict.fromkeys((*problems, *received, "database-away")):
         code, title = PROBLEMS[name]
         example = EXAMPLES["ProblemAnswer"] | {"type": f"https://mintaka.dev/problems/{name}", "title": title, "status": code}
         problem = {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}, "example": example}

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from mintaka_api.json_schema_checks import check_parameters
 from mintaka_api.paging import decode_cursor, encode_cursor
 from mintaka_api.problems import Problem
-from mintaka_api.request_bodies import Intake, read_body
+from mintaka_api.request_bodies import HeldBodies, Intake
 from mintaka_api.settings import InvalidSetting, from_command_line, from_environment
 from mintaka_controller.schema_validation import CheckUnavailable, InvalidSchema, Violation
 from mintaka_core.errors import MintakaError
@@ -120,14 +120,15 @@ def test_a_forged_key_of_another_shape_is_no_cursor(key: tuple[Any, ...]) -> Non
 
 
 async def body_of(content: list[bytes], encoding: str = "", limit: int = 100) -> bytes:
-    """What `read_body` makes of a request."""
+    """What an intake makes of a request."""
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in content] + [{"type": "http.request", "body": b""}]
 
     async def receive() -> Any:
         return messages.pop(0)
 
     headers = [(b"content-encoding", encoding.encode())] if encoding else []
-    return await read_body(Request({"type": "http", "method": "POST", "headers": headers}, receive), limit)
+    async with Intake().body(Request({"type": "http", "method": "POST", "headers": headers}, receive), limit) as body:
+        return body
 
 
 @pytest.mark.anyio
@@ -199,6 +200,27 @@ async def test_a_body_that_does_not_arrive_holds_no_room_for_long() -> None:
     assert refused.value.name == "too-slow"
     async with intake.body(body_request([b"b" * 100])) as body:
         assert body == b"b" * 100
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_held_body_counts_until_its_request_is_answered(fails: bool) -> None:
+    """Or fails."""
+    intake = Intake(100)
+
+    async def answer(scope: Any, receive: Any, _send: Any) -> None:
+        assert await intake.hold(Request(scope, receive), 100) == b"a" * 60
+        with pytest.raises(Problem) as refused:
+            await intake.hold(Request(scope, body_request([b"b" * 41]).receive), 100)
+        assert refused.value.name == "overloaded"
+        if fails:
+            raise KeyError
+
+    given_one = body_request([b"a" * 60])
+    with suppress(KeyError):
+        await HeldBodies(answer)(given_one.scope, given_one.receive, cast("Any", None))
+    async with intake.body(body_request([b"c" * 100])) as last:
+        assert len(last) == 100
 
 
 class Answering:
