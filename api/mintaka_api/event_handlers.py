@@ -79,6 +79,9 @@ class FlowDeploymentHandler:
         self._intake = intake
         self._stored = stored
         self.inherited: dict[tuple[str, str], Inherited] = {}
+        #: The namespace and name of each deployment in `inherited` by its uid, and the other way round.
+        self._keys: dict[str, tuple[str, str]] = {}
+        self._uids: dict[tuple[str, str], str] = {}
 
     async def known(self) -> dict[str, str]:
         """The deployments believed to be in the cluster, without versions: each is then presented, which records what its runs inherit."""
@@ -99,6 +102,7 @@ class FlowDeploymentHandler:
     def vanished(self, uids: Collection[str]) -> None:
         """Record deployments that left the cluster without an event."""
         for uid in uids:
+            self._forget(uid)
             self._intake.backlog.vanish_deployment(uid, now_microseconds())
         self._intake.wake()
 
@@ -108,13 +112,22 @@ class FlowDeploymentHandler:
 
     def _add(self, document: Document, gone_time: int | None) -> None:
         deployment = read_deployment(document)
-        key = deployment.metadata.namespace, deployment.metadata.name
+        metadata = deployment.metadata
+        key = metadata.namespace, metadata.name
         if gone_time is None:
             self.inherited[key] = inherited_from(deployment)
+            self._keys[metadata.uid], self._uids[key] = key, metadata.uid
         else:
-            self.inherited.pop(key, None)
+            self._forget(metadata.uid)
         self._intake.backlog.add_deployment(deployment, gone_time)
         self._intake.wake()
+
+    def _forget(self, uid: str) -> None:
+        """Forget what runs inherit from the deployment, unless another one has its name by now."""
+        key = self._keys.pop(uid, None)
+        if key is not None and self._uids.get(key) == uid:
+            del self._uids[key]
+            self.inherited.pop(key, None)
 
 
 class TombstoneHandler:

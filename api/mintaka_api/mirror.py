@@ -214,6 +214,8 @@ class Mirror:
         for fault in commit.faults:
             self._metrics.mirror_unreadable.inc()
             logger.error("a flow run is not mirrored: %s", fault)
+        gone = (uid for uid, (_, gone_time) in batch.deployments.items() if gone_time is not None)
+        self._masking.forget((*gone, *batch.vanished_deployments))
         now = time.monotonic()
         for snapshot in batch.runs:
             self._metrics.mirror_lag_seconds.observe(now - snapshot.received)

@@ -35,6 +35,11 @@ class StoredParameters:
         #: The generation, by uid, of each deployment whose runs are masked.
         self._masked: dict[str, int] = {}
 
+    def forget(self, uids: Iterable[str]) -> None:
+        """Forget deployments that left the cluster; their runs stay as they are."""
+        for uid in uids:
+            self._masked.pop(uid, None)
+
     async def mask(self, deployments: Iterable[FlowDeployment]) -> None:
         """Mask the stored parameters of the runs of `deployments`, unless this was done for the current generation."""
         for deployment in deployments:

@@ -172,3 +172,16 @@ async def test_a_database_that_is_away_is_no_fault_of_the_objects(stage: Stage, 
     with pytest.raises(DatabaseAway):
         await stage.write(seen_run("one"), seen_run("two"))
     assert len(asked) == 1
+
+
+async def test_nothing_is_remembered_of_deployments_that_are_gone(stage: Stage) -> None:
+    """Neither with an event of their end nor without."""
+    masked = stage.mirror._masking._masked
+    documents = [deployment(name) for name in ("one", "two")]
+    for each in documents:
+        each["spec"]["parameterSchema"] = {"properties": {"a": {"writeOnly": True}}}
+    await stage.write(*documents)
+    first, second = (read_deployment(each) for each in documents)
+    assert masked.keys() == {first.metadata.uid, second.metadata.uid}
+    await stage.mirror._write(Batch([], {first.metadata.uid: (first, 1)}, {}, {second.metadata.uid: 1}))
+    assert not masked
