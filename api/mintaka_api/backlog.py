@@ -11,6 +11,11 @@ from dataclasses import dataclass, field, replace
 from mintaka_api.snapshots import RunSnapshot
 from mintaka_core.resources import FlowDeployment
 
+#: The maximum size of the runs of a batch in bytes of JSON, and the number of its deployments: their schemas take time, and the
+#: other users of the database wait for the end of a batch.
+_RUNS_BYTES = 4 * 1024 * 1024
+_DEPLOYMENTS = 20
+
 
 @dataclass(slots=True)
 class Batch:
@@ -94,10 +99,17 @@ class Backlog:
             self._vanished_deployments[uid] = time
 
     def take(self, limit: int) -> Batch:
-        """Hand out at most `limit` runs, those that waited longest, and everything else."""
-        uids = list(self._runs)[:limit]
-        batch = Batch([self._runs.pop(uid) for uid in uids], self._deployments, self._vanished_runs, self._vanished_deployments)
-        self._deployments, self._vanished_runs, self._vanished_deployments = {}, {}, {}
+        """Hand out at most `limit` runs and some deployments, those that waited longest, and everything that vanished."""
+        batch = Batch([], {}, self._vanished_runs, self._vanished_deployments)
+        size = 0
+        while self._runs and len(batch.runs) < limit and size < _RUNS_BYTES:
+            run = self._runs.pop(next(iter(self._runs)))
+            batch.runs.append(run)
+            size += len(run.raw) + sum(len(each.raw) for each in run.older)
+        while self._deployments and len(batch.deployments) < _DEPLOYMENTS:
+            uid = next(iter(self._deployments))
+            batch.deployments[uid] = self._deployments.pop(uid)
+        self._vanished_runs, self._vanished_deployments = {}, {}
         self._taken = batch
         return batch
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from api_testing import ORDINARY, seen_run
 from mintaka_api.backlog import Backlog, Batch
 from mintaka_api.snapshots import RunSnapshot, snapshot_of
+from mintaka_core.resources import FlowDeployment
 
 
 def snapshot(name: str, last: int, version: int | None = None, kept: int = 32) -> RunSnapshot:
@@ -106,3 +107,22 @@ def test_what_is_being_written_is_known_as_well() -> None:
     assert backlog.present() == {snapshot("one", 2).uid: "2", snapshot("two", 3).uid: "3"}
     backlog.forget_taken()
     assert backlog.present() == {snapshot("two", 3).uid: "3"}
+
+
+def test_a_batch_of_large_objects_has_few_of_them() -> None:
+    """Their schemas take time, while which nobody else may write; the next batches have the others."""
+    backlog = Backlog()
+    schema = {"x": "y" * 200_000}
+    for number in range(60):
+        large = seen_run(f"run-{number}", spec={"template": {"entrypoint": "a:b", "parameterSchema": schema}})
+        backlog.add_run(snapshot_of(large, 0.0))
+        metadata = {"name": f"d-{number}", "uid": f"d-{number}"}
+        backlog.add_deployment(FlowDeployment.model_validate({"metadata": metadata, "spec": {"entrypoint": "a:b"}}), None)
+    runs, deployments = list[str](), list[str]()
+    while batch := backlog.take(500):
+        assert len(batch.runs) <= 21
+        assert len(batch.deployments) <= 20
+        runs += [run.uid for run in batch.runs]
+        deployments += batch.deployments
+    assert len(set(runs)) == len(runs) == 60
+    assert deployments == [f"d-{number}" for number in range(60)]
