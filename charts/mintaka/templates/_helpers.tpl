@@ -22,18 +22,18 @@ themselves; the number is the valuesVersion that brought them, before which thei
 {{- end -}}
 {{- end -}}
 
-{{/* The name objects start with: the release's, with the chart's if it does not contain it. */}}
+{{/*
+The name objects start with: the release's, with the chart's if it does not contain it. Names of Services have at most 63 characters
+(the longest suffix is -operator-metrics), begin with a letter and have no dots; names of releases may break all three rules.
+*/}}
 {{- define "mintaka.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- $full := .Values.fullnameOverride | default $release | replace "." "-" | trunc 46 -}}
+{{- if not (regexMatch "^[a-z]" $full) -}}
+{{- fail (printf "fullnameOverride: set it, since objects cannot be named after the release %q: names of Services begin with a letter" .Release.Name) -}}
 {{- end -}}
-{{- end -}}
+{{- regexReplaceAll "-+$" $full "" -}}
 {{- end -}}
 
 {{/* The namespace of the release's own objects. */}}
@@ -50,31 +50,39 @@ themselves; the number is the valuesVersion that brought them, before which thei
 {{- define "mintaka.operator.clusterName" -}}{{ include "mintaka.namespace" . }}:{{ include "mintaka.operator.name" . }}{{- end -}}
 {{- define "mintaka.api.clusterName" -}}{{ include "mintaka.namespace" . }}:{{ include "mintaka.api.name" . }}{{- end -}}
 
+{{/* The ServiceAccount `default` is every pod's in the namespace; no rights are bound to it unless the values name it. */}}
+{{- define "mintaka.serviceAccount" -}}
+{{- $account := index .root.Values .component "serviceAccount" -}}
+{{- if not (or $account.create $account.name) -}}
+{{- fail (printf "%s.serviceAccount: give a name if create is false" .component) -}}
+{{- end -}}
+{{- $account.name | default (include (printf "mintaka.%s.name" .component) .root) -}}
+{{- end -}}
+
 {{- define "mintaka.operator.serviceAccount" -}}
-{{- .Values.operator.serviceAccount.name | default (ternary (include "mintaka.operator.name" .) "default" .Values.operator.serviceAccount.create) -}}
+{{- include "mintaka.serviceAccount" (dict "root" . "component" "operator") -}}
 {{- end -}}
 
 {{- define "mintaka.api.serviceAccount" -}}
-{{- .Values.api.serviceAccount.name | default (ternary (include "mintaka.api.name" .) "default" .Values.api.serviceAccount.create) -}}
+{{- include "mintaka.serviceAccount" (dict "root" . "component" "api") -}}
 {{- end -}}
 
 {{/* Labels that pods are selected by; they never change. */}}
 {{- define "mintaka.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* Labels of every object. */}}
+{{/* Labels of every object: the chart's own, then `labels`, then commonLabels; the first of these that has a key decides. */}}
 {{- define "mintaka.labels" -}}
-{{ include "mintaka.selector" . }}
-app.kubernetes.io/part-of: mintaka
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := dict
+  "app.kubernetes.io/part-of" "mintaka"
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
+-}}
+{{- merge (include "mintaka.selector" . | fromYaml) $own (default dict .labels) .root.Values.commonLabels | toYaml -}}
 {{- end -}}
 
 {{/*
@@ -82,15 +90,12 @@ The metadata of an object. Takes root, component and name; namespace (the releas
 cluster-wide), and labels and annotations beyond those of every object.
 */}}
 {{- define "mintaka.metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- with hasKey . "namespace" | ternary .namespace (include "mintaka.namespace" .root) }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 labels:
   {{- include "mintaka.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
 {{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -99,6 +104,7 @@ annotations:
 
 {{/* repository:tag, or repository@digest if there is a digest. */}}
 {{- define "mintaka.image" -}}
+{{- if not (or .digest .tag) -}}{{- fail (printf "the image %s has neither a tag nor a digest" .repository) -}}{{- end -}}
 {{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ .tag }}{{- end -}}
 {{- end -}}
 

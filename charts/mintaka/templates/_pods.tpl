@@ -11,7 +11,7 @@ How pods of a component run, but for their containers and volumes: the values th
 Takes root, component, values (of the component), serviceAccount and replicas (their greatest number).
 */}}
 {{- define "mintaka.podSpec" -}}
-serviceAccountName: {{ .serviceAccount }}
+serviceAccountName: {{ .serviceAccount | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
@@ -24,7 +24,7 @@ imagePullSecrets:
 {{- include "mintaka.field" (dict "key" $key "values" $.values) }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.dnsPolicy }}
 dnsPolicy: {{ . }}
@@ -54,23 +54,15 @@ topologySpreadConstraints:
 {{/* The metadata of a component's pods. Takes root, component, values and annotations. */}}
 {{- define "mintaka.podMetadata" -}}
 labels:
-  {{- include "mintaka.labels" . | nindent 2 }}
-  {{- with .values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "mintaka.labels" (dict "root" .root "component" .component "labels" .values.podLabels) | nindent 2 }}
 annotations:
-  kubectl.kubernetes.io/default-container: {{ .component }}
-  {{- with .annotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with .values.podAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- $default := dict "kubectl.kubernetes.io/default-container" .component }}
+  {{- merge (dict) (default dict .annotations) .values.podAnnotations $default | toYaml | nindent 2 }}
 {{- end -}}
 
 {{/* How the pods of hooks run: where the operator runs, and as it does. Takes root and serviceAccount. */}}
 {{- define "mintaka.hookPodSpec" -}}
-serviceAccountName: {{ .serviceAccount }}
+serviceAccountName: {{ .serviceAccount | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- include "mintaka.field" (dict "key" "securityContext" "values" (dict "securityContext" .root.Values.operator.podSecurityContext)) }}
@@ -83,5 +75,8 @@ imagePullSecrets:
 {{- end }}
 {{- with .root.Values.operator.dnsPolicy }}
 dnsPolicy: {{ . }}
+{{- end }}
+{{- with .root.Values.operator.priorityClassName }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}

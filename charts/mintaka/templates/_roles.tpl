@@ -50,7 +50,7 @@
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [{{ include "mintaka.lease.name" . }}]
+  resourceNames: [{{ include "mintaka.lease.name" . | quote }}]
   verbs: [get, update]
 - apiGroups: [""]
   resources: [configmaps]
@@ -98,11 +98,11 @@ metadata:
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ $kind }}
-  name: {{ .name }}
+  name: {{ .name | quote }}
 subjects:
   - kind: ServiceAccount
-    name: {{ .serviceAccount }}
-    namespace: {{ include "mintaka.namespace" .root }}
+    name: {{ .serviceAccount | quote }}
+    namespace: {{ include "mintaka.namespace" .root | quote }}
 {{- end -}}
 
 {{/*

@@ -96,7 +96,7 @@ def test_the_autoscaler_sets_the_number_of_apis(render: Render) -> None:
     scaler = release.one("HorizontalPodAutoscaler", "mintaka-api")["spec"]
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mintaka-api"}
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 9)
-    assert [metric["resource"]["name"] for metric in scaler["metrics"]] == ["cpu"]
+    assert [metric["containerResource"]["name"] for metric in scaler["metrics"]] == ["cpu"]
     assert release.pod("api")["spec"]["topologySpreadConstraints"]
     assert release.one("PodDisruptionBudget", "mintaka-api")
     assert render().of("HorizontalPodAutoscaler") == []
