@@ -99,33 +99,6 @@ def test_probes_ask_what_they_should(name: str, render: Render) -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
-def test_network_policies_close_what_is_not_used(render: Render) -> None:
-    """Names and the Kubernetes API for both; the database for the API; callers as the values say."""
-    callers = [{"namespaceSelector": {"matchLabels": {"team": "data"}}}]
-    release = render(
-        {
-            "networkPolicy": {"enabled": True, "apiFrom": callers, "databasePort": 6432},
-            "api": {"database": {"url": "postgresql://mintaka@database:6432/mintaka"}},
-        }
-    )
-    api = release.one("NetworkPolicy", "mintaka-api")["spec"]
-    assert api["ingress"] == [{"ports": [{"port": "http"}], "from": callers}]
-    assert {port["port"] for rule in api["egress"] for port in rule["ports"]} == {53, 443, 6443, 6432}
-    operator = release.one("NetworkPolicy", "mintaka-operator")["spec"]
-    assert {port["port"] for rule in operator["egress"] for port in rule["ports"]} == {53, 443, 6443}
-
-
-def test_hooks_reach_the_kubernetes_api_where_all_else_is_denied(render: Render) -> None:
-    """The test reaches our API besides. None of them is called."""
-    release = render({"networkPolicy": {"enabled": True}})
-    ports = {
-        name: {port["port"] for rule in release.one("NetworkPolicy", f"mintaka-{name}")["spec"]["egress"] for port in rule["ports"]}
-        for name in ("test", "uninstall")
-    }
-    assert ports == {"test": {53, 443, 6443, 4200}, "uninstall": {53, 443, 6443}}
-    assert "ingress" not in release.one("NetworkPolicy", "mintaka-uninstall")["spec"]
-
-
 def test_budgets_need_a_second_pod(render: Render) -> None:
     """A budget over a single pod would only block the draining of its node."""
     on = {"podDisruptionBudget": {"enabled": True}}
