@@ -14,7 +14,7 @@ from mintaka_history.ingest import store_batch
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.queries.names import Names
 from mintaka_history.sharing import leases, limits
-from mintaka_history.sharing.leases import Verdict, Wish
+from mintaka_history.sharing.leases import SlotDecision, SlotRequest
 
 if TYPE_CHECKING:
     from mintaka_history.database import Database
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 RUN = "0190f5fe-0000-7000-8000-000000000001"
 
 
-def wish(**members: object) -> Wish:
+def wish(**members: object) -> SlotRequest:
     """A wish for one slot of `db`."""
-    return Wish(uuid.uuid4().hex, ("db",), 1, 60.0)._replace(**members)  # type: ignore[arg-type]
+    return SlotRequest(uuid.uuid4().hex, ("db",), 1, 60.0)._replace(**members)  # type: ignore[arg-type]
 
 
-def ask(database: Database, wanted: Wish) -> Verdict:
+def ask(database: Database, wanted: SlotRequest) -> SlotDecision:
     """Look, then ask, as everybody does."""
     with database.reading() as connection:
-        known = leases.look(SqlalchemySession(connection), wanted, lambda _: False)
+        known = leases.peek(SqlalchemySession(connection), wanted, lambda _: False)
     with database.writing() as connection:
-        return known or leases.ask(SqlalchemySession(connection), wanted, lambda holder: holder == 13)
+        return known or leases.request(SqlalchemySession(connection), wanted, lambda holder: holder == 13)
 
 
 def limit(database: Database, slots: int) -> None:
@@ -107,7 +107,7 @@ def test_fewer_slots_than_are_held_take_nothing_away(database: Database) -> None
     assert ask(database, wish()).granted
     limit(database, 1)
     waits = wish()
-    assert ask(database, waits) == Verdict(granted=False, turns=0, blocked={"db": 2})
+    assert ask(database, waits) == SlotDecision(granted=False, turns=0, blocked={"db": 2})
     limit(database, 0)
     assert not ask(database, wish(slots=5)).granted
     limit(database, 5)

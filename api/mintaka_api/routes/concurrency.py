@@ -19,7 +19,7 @@ from mintaka_core.errors import InvalidNameError
 from mintaka_history.queries import limits as queries
 from mintaka_history.response_models import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, VerdictAnswer
 from mintaka_history.sharing import limits
-from mintaka_history.sharing.leases import Wish
+from mintaka_history.sharing.leases import SlotRequest
 
 router = APIRouter(prefix=PREFIX, tags=["concurrency limits"], dependencies=GUARDED)
 LimitQuery.key_types = {"name": (str,)}
@@ -79,7 +79,7 @@ async def list_limits(query: Annotated[LimitQuery, Query()], here: Here) -> Resp
 @router.get("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
 async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One concurrency limit, with its holders and waiting requests."""
-    return json_response(_there(await here.database.read(queries.one, name), name))
+    return json_response(_require_found(await here.database.read(queries.one, name), name))
 
 
 @router.put(
@@ -103,7 +103,7 @@ async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Que
 @router.delete("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
 async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Delete a concurrency limit: no request waits for it any more. The answer is its last state."""
-    return json_response(_there(await here.database.write(queries.remove, name), name))
+    return json_response(_require_found(await here.database.write(queries.remove, name), name))
 
 
 @router.post(
@@ -126,9 +126,9 @@ async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], h
     """Request slots, or check whether they are free now; requests are served in order of arrival. Safe to repeat."""
     new = await read_document(request, NewLease)
     flow_run = None if new.flow_run is None else canonical_uid(new.flow_run)
-    wish = Wish(new.id, tuple(_unique(new.names)), new.slots, new.seconds, flow_run, new.attempt, None, new.who.replace("\0", ""))
-    known = await here.database.read(queries.look, wish)
-    return json_response(await here.database.write(queries.ask, wish) if known is None else known)
+    wanted = SlotRequest(new.id, tuple(_unique(new.names)), new.slots, new.seconds, flow_run, new.attempt, None, new.who.replace("\0", ""))
+    known = await here.database.read(queries.peek, wanted)
+    return json_response(await here.database.write(queries.request, wanted) if known is None else known)
 
 
 @router.post(
@@ -148,7 +148,7 @@ async def release_lease(lease: Text, _query: Annotated[NoQuery, Query()], here: 
     return json_response(await here.database.write(queries.release, lease))
 
 
-def _there(found: LimitAnswer | None, name: str) -> LimitAnswer:
+def _require_found(found: LimitAnswer | None, name: str) -> LimitAnswer:
     if found is None:
         raise Problem("not-found", f"there is no limit {name!r}")
     return found

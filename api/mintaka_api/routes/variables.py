@@ -42,7 +42,7 @@ async def list_variables(query: Annotated[VariableQuery, Query()], here: Here) -
 @router.get("/variables/{name}", responses=documented_responses(VariableAnswer, "invalid-parameter", "not-found"))
 async def get_variable(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One variable."""
-    return json_response(_there(await here.database.read(queries.one, name), name))
+    return json_response(_require_found(await here.database.read(queries.one, name), name))
 
 
 @router.put(
@@ -67,10 +67,10 @@ async def put_variable(name: Text, request: Request, _query: Annotated[NoQuery, 
 @router.delete("/variables/{name}", responses=documented_responses(VariableAnswer, "invalid-parameter", "not-found"))
 async def delete_variable(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Delete a variable; the answer is its last state."""
-    return json_response(_there(await here.database.write(queries.remove, name), name))
+    return json_response(_require_found(await here.database.write(queries.remove, name), name))
 
 
-def _there(found: VariableAnswer | None, name: str) -> VariableAnswer:
+def _require_found(found: VariableAnswer | None, name: str) -> VariableAnswer:
     if found is None:
         raise Problem("not-found", f"there is no variable {name!r}")
     return found

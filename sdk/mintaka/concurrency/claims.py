@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from mintaka.engine.runs import Run
     from mintaka.sharing.protocol import Shared
-    from mintaka_history.sharing.leases import Verdict
+    from mintaka_history.sharing.leases import SlotDecision
 
 _GROWTH = 1.5
 #: How much less often those ask, at most, who are not next.
@@ -157,13 +157,13 @@ class Claim:
         return ConcurrencySlotAcquisitionError(message)
 
     def _ask(self) -> float | None:
-        from mintaka_history.sharing.leases import Wish  # noqa: PLC0415 - start-up time
+        from mintaka_history.sharing.leases import SlotRequest  # noqa: PLC0415 - start-up time
 
         place = self._place = self._place or shared()
         flow_run, attempt, who = self._who()
         self._asked = True
         began = monotonic()
-        verdict = place.ask(Wish(self._id, self.names, self.slots, self.lease_seconds, flow_run, attempt, None, who))
+        verdict = place.ask(SlotRequest(self._id, self.names, self.slots, self.lease_seconds, flow_run, attempt, None, who))
         self._sort_out(verdict, place)
         if not verdict.granted:
             return self._blocked(verdict, place)
@@ -187,7 +187,7 @@ class Claim:
         self._ready = monotonic() + seconds
         return seconds or None
 
-    def _sort_out(self, verdict: Verdict, place: Shared) -> None:
+    def _sort_out(self, verdict: SlotDecision, place: Shared) -> None:
         """See what is to be said of limits that do not exist, or are none of the right kind.
 
         Raises:
@@ -207,7 +207,7 @@ class Claim:
             message = f"limit {one} is no rate: mintaka limit create {one} --slots N --decay-per-second X --overwrite makes it one"
             raise ConcurrencySlotAcquisitionError(message)
 
-    def _blocked(self, verdict: Verdict, place: Shared) -> float:
+    def _blocked(self, verdict: SlotDecision, place: Shared) -> float:
         told = ", ".join(f"{name} ({held} held)" for name, held in verdict.blocked.items())
         self._tell("waits", self._waits_level, "waits for %s: %s", self._shown, told)
         if self._retries_left is not None:

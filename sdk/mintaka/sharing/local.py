@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from mintaka_history.sharing.leases import Verdict, Wish
+    from mintaka_history.sharing.leases import SlotDecision, SlotRequest
     from mintaka_history.sharing.limits import Reservation
     from mintaka_history.sharing.summaries import Summary
     from mintaka_history.sharing.variables import VariableRow
@@ -52,7 +52,7 @@ class LocalShared:
 
     def variables(self, prefix: str = "") -> list[StoredVariable]:
         """See `Shared`."""
-        return [_stored(row) for row in self._all(variables.listed, prefix)]
+        return [_stored(row) for row in self._all(variables.list_page, prefix)]
 
     def put_variable(self, name: str, value: Any, tags: Sequence[str], *, overwrite: bool) -> bool:
         """See `Shared`."""
@@ -65,7 +65,7 @@ class LocalShared:
 
     def limits(self, prefix: str = "") -> list[StoredLimit]:
         """See `Shared`."""
-        return [_shown(each) for each in self._all(summaries.listed, prefix, self._is_gone)]
+        return [_shown(each) for each in self._all(summaries.list_page, prefix, self._is_gone)]
 
     def limit(self, name: str) -> StoredLimit | None:
         """See `Shared`."""
@@ -81,10 +81,10 @@ class LocalShared:
         """See `Shared`."""
         return self._write(limits.remove, limits.checked_name(name))
 
-    def ask(self, wish: Wish) -> Verdict:
+    def ask(self, wish: SlotRequest) -> SlotDecision:
         """See `Shared`: without writing anything where he has to wait on."""
         own = wish._replace(holder=self._database.holder)
-        return self._read(leases.look, own, self._is_gone) or self._write(leases.ask, own, self._is_gone)
+        return self._read(leases.peek, own, self._is_gone) or self._write(leases.request, own, self._is_gone)
 
     def renew(self, leases_held: Sequence[str], seconds: float) -> set[str]:
         """See `Shared`."""

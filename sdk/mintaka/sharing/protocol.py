@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from mintaka_history.sharing.leases import Verdict, Wish
+    from mintaka_history.sharing.leases import SlotDecision, SlotRequest
     from mintaka_history.sharing.limits import Reservation
 
 
@@ -88,7 +88,7 @@ class Shared(Protocol):
     def remove_limit(self, name: str) -> bool:
         """Delete it; False where there was none."""
 
-    def ask(self, wish: Wish) -> Verdict:
+    def ask(self, wish: SlotRequest) -> SlotDecision:
         """Ask for slots, or for how it stands with them; repeating it is harmless."""
 
     def renew(self, leases: Sequence[str], seconds: float) -> set[str]:

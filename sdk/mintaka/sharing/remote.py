@@ -13,13 +13,13 @@ from mintaka.exceptions import SharingAway, SharingError
 from mintaka.recording.sending import Connection
 from mintaka.sharing.protocol import StoredLease, StoredLimit, StoredVariable
 from mintaka_history.sharing import limits, variables
-from mintaka_history.sharing.leases import Verdict
+from mintaka_history.sharing.leases import SlotDecision
 from mintaka_history.sharing.limits import Reservation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mintaka_history.sharing.leases import Wish
+    from mintaka_history.sharing.leases import SlotRequest
 
 _PAGE = 200
 
@@ -79,7 +79,7 @@ class RemoteShared:
         status, _ = self._ask("DELETE", _limit_path(name), also=(http.client.NOT_FOUND,))
         return status != http.client.NOT_FOUND
 
-    def ask(self, wish: Wish) -> Verdict:
+    def ask(self, wish: SlotRequest) -> SlotDecision:
         """See `Shared`."""
         body = {
             "id": wish.id,
@@ -171,9 +171,9 @@ def _stored(document: Any) -> StoredVariable:
     return StoredVariable(document["name"], document["value"], document["tags"], created, updated)
 
 
-def _verdict(document: Any) -> Verdict:
+def _verdict(document: Any) -> SlotDecision:
     missing, rates, small = (tuple(document[key]) for key in ("missing", "rates", "small"))
-    return Verdict(document["granted"], document["turns"], missing, rates, small, document["blocked"])
+    return SlotDecision(document["granted"], document["turns"], missing, rates, small, document["blocked"])
 
 
 def _limit_path(name: str) -> str:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from mintaka_history.paging import Page
-    from mintaka_history.sharing.leases import Verdict, Wish
+    from mintaka_history.sharing.leases import SlotDecision, SlotRequest
     from mintaka_history.sharing.summaries import Summary
 
 
 def page(connection: Connection, prefix: str, page: Page) -> Part[LimitAnswer]:
     """A page of the limits whose names begin with `prefix`, by name."""
     after = page.after[0] if page.after is not None else None
-    found = summaries.listed(SqlalchemySession(connection), _unknown, prefix=prefix, after=after, limit=page.limit + 1)
+    found = summaries.list_page(SqlalchemySession(connection), _unknown, prefix=prefix, after=after, limit=page.limit + 1)
     shown = found[: page.limit]
     return Part([_answer(each) for each in shown], (shown[-1].name,) if len(found) > page.limit else None)
 
@@ -46,15 +46,15 @@ def remove(connection: Connection, name: str) -> LimitAnswer | None:
     return found if limits.remove(SqlalchemySession(connection), name) else None
 
 
-def look(connection: Connection, wish: Wish) -> VerdictAnswer | None:
-    """What `ask` would return, if it would change nothing."""
-    verdict = leases.look(SqlalchemySession(connection), wish, _unknown)
-    return None if verdict is None else _verdict(wish, verdict)
+def peek(connection: Connection, wanted: SlotRequest) -> VerdictAnswer | None:
+    """What `request` would return, if it would change nothing."""
+    decision = leases.peek(SqlalchemySession(connection), wanted, _unknown)
+    return None if decision is None else _decision_answer(wanted, decision)
 
 
-def ask(connection: Connection, wish: Wish) -> VerdictAnswer:
+def request(connection: Connection, wanted: SlotRequest) -> VerdictAnswer:
     """Grant slots, or a place in the queue for them."""
-    return _verdict(wish, leases.ask(SqlalchemySession(connection), wish, _unknown))
+    return _decision_answer(wanted, leases.request(SqlalchemySession(connection), wanted, _unknown))
 
 
 def renew(connection: Connection, ids: Sequence[str], seconds: float) -> LeasesAnswer:
@@ -78,9 +78,9 @@ def _unknown(_holder: int) -> bool:
     return False
 
 
-def _verdict(wish: Wish, verdict: Verdict) -> VerdictAnswer:
-    missing, rates, small = list(verdict.missing), list(verdict.rates), list(verdict.small)
-    return VerdictAnswer(wish.id, verdict.granted, verdict.turns, missing, rates, small, dict(verdict.blocked))
+def _decision_answer(wanted: SlotRequest, decision: SlotDecision) -> VerdictAnswer:
+    missing, rates, small = list(decision.missing), list(decision.rates), list(decision.small)
+    return VerdictAnswer(wanted.id, decision.granted, decision.turns, missing, rates, small, dict(decision.blocked))
 
 
 def _answer(summary: Summary) -> LimitAnswer:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def page(connection: Connection, prefix: str, page: Page) -> Part[VariableAnswer]:
     """A page of the variables whose names begin with `prefix`, by name."""
     after = page.after[0] if page.after is not None else None
-    rows = variables.listed(SqlalchemySession(connection), prefix=prefix, after=after, limit=page.limit + 1)
+    rows = variables.list_page(SqlalchemySession(connection), prefix=prefix, after=after, limit=page.limit + 1)
     shown = rows[: page.limit]
     return Part([_answer(row) for row in shown], (shown[-1].name,) if len(rows) > page.limit else None)
 

@@ -32,7 +32,7 @@ _INSERT = (
 )
 
 
-class Wish(NamedTuple):
+class SlotRequest(NamedTuple):
     """A request: `slots` of each of `names` for `seconds` at a time, under an `id` (32 hexadecimal digits).
 
     `flow_run` and `attempt` identify the requester if it is a flow run, `holder` if it is a process of this machine; `who`
@@ -49,7 +49,7 @@ class Wish(NamedTuple):
     who: str = ""
 
 
-class Verdict(NamedTuple):
+class SlotDecision(NamedTuple):
     """The result of a request: `granted`, or waiting while earlier requests use all slots for this many `turns` (0: it is next).
 
     `missing` are names without a limit, `rates` those that are to be reserved instead; neither blocks the request. `small`
@@ -64,7 +64,7 @@ class Verdict(NamedTuple):
     blocked: Mapping[str, int] = {}
 
 
-def of(session: Session, names: Iterable[str]) -> list[Lease]:
+def leases_of(session: Session, names: Iterable[str]) -> list[Lease]:
     """All leases of the limits, alive or not, in order of request."""
     wanted = sorted(names)
     if not wanted:
@@ -73,47 +73,47 @@ def of(session: Session, names: Iterable[str]) -> list[Lease]:
     return [Lease(*row)._replace(ended=bool(row[7])) for row in rows]
 
 
-def look(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict | None:
-    """What `ask` would return if it would change nothing; None if it would change something. Only reads."""
-    found = limits.get(session, wish.names)
-    verdict, wanted = _sorted_out(wish, found)
-    if verdict.small or not wanted:
-        return verdict
+def peek(session: Session, request: SlotRequest, is_gone: Callable[[int], bool]) -> SlotDecision | None:
+    """What `request` would return if it would change nothing; None if it would change something. Only reads."""
+    found = limits.get(session, request.names)
+    decision, wanted = _classify_limits(request, found)
+    if decision.small or not wanted:
+        return decision
     now = now_microseconds()
-    leases = of(session, wanted)
-    own = [lease for lease in leases if lease.id == wish.id]
+    leases = leases_of(session, wanted)
+    own = [lease for lease in leases if lease.id == request.id]
     if len(own) != len(wanted) or any(lease.expires - now < PLACE_SECONDS * _MICROSECONDS / 2 for lease in own):
         return None
     alive = [lease for lease in leases if lease.is_alive(now, is_gone)]
-    allocation = allocate([found[name] for name in wanted], alive, wish.id, own[0].asked, wish.slots)
-    return None if allocation.free else verdict._replace(granted=False, turns=allocation.turns, blocked=allocation.blocked)
+    allocation = allocate([found[name] for name in wanted], alive, request.id, own[0].asked, request.slots)
+    return None if allocation.free else decision._replace(granted=False, turns=allocation.turns, blocked=allocation.blocked)
 
 
-def ask(session: Session, wish: Wish, is_gone: Callable[[int], bool]) -> Verdict:
+def request(session: Session, request: SlotRequest, is_gone: Callable[[int], bool]) -> SlotDecision:
     """Grant the requested slots, or a place in the queue; safe to repeat."""
-    found = limits.get(session, wish.names, locked=True)
-    verdict, wanted = _sorted_out(wish, found)
-    if verdict.small or not wanted:
-        return verdict
+    found = limits.get(session, request.names, locked=True)
+    decision, wanted = _classify_limits(request, found)
+    if decision.small or not wanted:
+        return decision
     now = now_microseconds()
-    leases = of(session, wanted)
-    own = [lease for lease in leases if lease.id == wish.id]
-    alive = [lease for lease in leases if lease.id == wish.id or lease.is_alive(now, is_gone)]
+    leases = leases_of(session, wanted)
+    own = [lease for lease in leases if lease.id == request.id]
+    alive = [lease for lease in leases if lease.id == request.id or lease.is_alive(now, is_gone)]
     alive += [lease for lease in sorted(set(leases) - set(alive)) if not _deleted(session, lease)]
     asked = min((lease.asked for lease in own), default=now)
     held = all(lease.granted is not None for lease in own) and len(own) == len(wanted)
-    allocation = allocate([found[name] for name in wanted], alive, wish.id, asked, wish.slots)
+    allocation = allocate([found[name] for name in wanted], alive, request.id, asked, request.slots)
     granted = held or allocation.free
-    flow_run = session.uid(wish.flow_run) if wish.flow_run else None
+    flow_run = session.uid(request.flow_run) if request.flow_run else None
     for name in sorted(set(wanted) - {lease.name for lease in own}):
         expires = now + int(PLACE_SECONDS * _MICROSECONDS)
-        session.run(_INSERT, (wish.id, name, wish.slots, asked, expires, wish.holder, flow_run, wish.attempt, wish.who))
-    until = now + int((wish.seconds if granted else PLACE_SECONDS) * _MICROSECONDS)
+        session.run(_INSERT, (request.id, name, request.slots, asked, expires, request.holder, flow_run, request.attempt, request.who))
+    until = now + int((request.seconds if granted else PLACE_SECONDS) * _MICROSECONDS)
     session.run(
         f"UPDATE concurrency_leases SET granted = {'COALESCE(granted, ?)' if granted else 'granted'}, expires = ? WHERE id = ?",  # noqa: S608
-        (now, until, wish.id) if granted else (until, wish.id),
+        (now, until, request.id) if granted else (until, request.id),
     )
-    return verdict if granted else verdict._replace(granted=False, turns=allocation.turns, blocked=allocation.blocked)
+    return decision if granted else decision._replace(granted=False, turns=allocation.turns, blocked=allocation.blocked)
 
 
 def renew(session: Session, ids: Iterable[str], seconds: float) -> set[str]:
@@ -140,13 +140,13 @@ def release(session: Session, lease: str) -> bool:
     return bool(session.run("DELETE FROM concurrency_leases WHERE id = ? RETURNING name", (lease,)))
 
 
-def _sorted_out(wish: Wish, found: Mapping[str, Limit]) -> tuple[Verdict, list[str]]:
-    """The verdict on limits that never block or never grant; and the names whose slots are to be held."""
-    missing = tuple(name for name in wish.names if name not in found)
-    rates = tuple(name for name in wish.names if name in found and found[name].is_rate)
-    small = tuple(name for name, limit in found.items() if 0 < limit.slots < wish.slots)
+def _classify_limits(request: SlotRequest, found: Mapping[str, Limit]) -> tuple[SlotDecision, list[str]]:
+    """The decision about limits that never block or never grant; and the names whose slots are to be held."""
+    missing = tuple(name for name in request.names if name not in found)
+    rates = tuple(name for name in request.names if name in found and found[name].is_rate)
+    small = tuple(name for name, limit in found.items() if 0 < limit.slots < request.slots)
     wanted = sorted(name for name, limit in found.items() if not limit.is_rate)
-    return Verdict(not small, missing=missing, rates=rates, small=small), wanted
+    return SlotDecision(not small, missing=missing, rates=rates, small=small), wanted
 
 
 def _deleted(session: Session, lease: Lease) -> bool:

@@ -94,7 +94,7 @@ def get(session: Session, names: Iterable[str], *, locked: bool = False) -> dict
     return {row[0]: Limit(*row) for row in rows}
 
 
-def listed(session: Session, *, prefix: str = "", after: str | None = None, limit: int) -> list[Limit]:
+def list_page(session: Session, *, prefix: str = "", after: str | None = None, limit: int) -> list[Limit]:
     """At most `limit` limits whose names begin with `prefix` and come after `after`, by name (by code point)."""
     rows = session.run(
         f"SELECT {_COLUMNS} FROM concurrency_limits WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",  # noqa: S608

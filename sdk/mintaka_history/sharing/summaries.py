@@ -35,14 +35,14 @@ class Summary(NamedTuple):
 def one(session: Session, name: str, is_gone: Callable[[int], bool]) -> Summary | None:
     """The limit of that name, if there is one."""
     limit = limits.get(session, [name]).get(name)
-    return None if limit is None else _summary(limit, leases.of(session, [name]), is_gone)
+    return None if limit is None else _summary(limit, leases.leases_of(session, [name]), is_gone)
 
 
-def listed(session: Session, is_gone: Callable[[int], bool], *, prefix: str = "", after: str | None = None, limit: int) -> list[Summary]:
+def list_page(session: Session, is_gone: Callable[[int], bool], *, prefix: str = "", after: str | None = None, limit: int) -> list[Summary]:
     """At most `limit` limits whose names begin with `prefix` and come after `after`, by name."""
-    found = limits.listed(session, prefix=prefix, after=after, limit=limit)
+    found = limits.list_page(session, prefix=prefix, after=after, limit=limit)
     of_limit: dict[str, list[Lease]] = {each.name: [] for each in found}
-    for lease in leases.of(session, of_limit):
+    for lease in leases.leases_of(session, of_limit):
         of_limit[lease.name].append(lease)
     return [_summary(each, of_limit[each.name], is_gone) for each in found]
 

@@ -101,7 +101,7 @@ def remove(session: Session, name: str) -> bool:
     return bool(session.run("DELETE FROM variables WHERE name = ? RETURNING name", (name,)))
 
 
-def listed(session: Session, *, prefix: str = "", after: str | None = None, limit: int) -> list[VariableRow]:
+def list_page(session: Session, *, prefix: str = "", after: str | None = None, limit: int) -> list[VariableRow]:
     """At most `limit` variables whose names begin with `prefix` and come after `after`, by name (by code point)."""
     rows = session.run(
         f"SELECT {_COLUMNS} FROM variables WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",  # noqa: S608
