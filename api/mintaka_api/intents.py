@@ -1,4 +1,4 @@
-"""What users want of flow runs: create, cancel, suspend, resume, run again, delete.
+"""What users request of flow runs: create, cancel, suspend, resume, run again, delete.
 
 The API never writes `status`: the operator acts on the intent. `RunControl` is the port; `kubernetes_intents` is its
 adapter in a cluster, local mode has another.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class RunWish:
+class RunRequest:
     """A run to create; `name` None generates one, `scheduled_time` None means at once.
 
     `resume_from` names a run whose finished tasks it reuses.
@@ -32,7 +32,7 @@ class RunWish:
 class RunControl(Protocol):
     """The port through which flow runs are controlled."""
 
-    async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
+    async def create(self, namespace: str, deployment: str, request: RunRequest) -> dict[str, Any]:
         """Create a run of a deployment; return the manifest as stored."""
 
     async def cancel(self, run: RunKey) -> None:

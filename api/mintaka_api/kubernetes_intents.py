@@ -21,7 +21,7 @@ from mintaka_kubernetes import FLOW_DEPLOYMENTS, FLOW_RUNS, ClusterRefusal, Unre
 
 if TYPE_CHECKING:
     from mintaka_api.cluster import Cluster
-    from mintaka_api.intents import RunWish
+    from mintaka_api.intents import RunRequest
     from mintaka_controller.schema_validation import SchemaValidator
     from mintaka_core.resources import FlowDeployment, FlowRun
     from mintaka_history.queries.flow_runs import RunKey
@@ -44,14 +44,14 @@ class KubernetesRunControl:
         self._cluster = cluster
         self._validator = validator
 
-    async def create(self, namespace: str, deployment: str, wish: RunWish) -> dict[str, Any]:
+    async def create(self, namespace: str, deployment: str, request: RunRequest) -> dict[str, Any]:
         """Create the FlowRun after checking its parameters against the deployment's schema; return it without its secrets."""
-        if (excess := limits.check_parameters(wish.parameters)) is not None:
+        if (excess := limits.check_parameters(request.parameters)) is not None:
             raise Problem("malformed" if excess.reason == "NotJson" else "too-large", excess.message, reason=excess.reason)
         owner = await self._deployment(namespace, deployment)
-        if (schema := owner.spec.schema_of_merged(wish.parameters)) is not None:
-            await check_parameters(self._validator, schema, owner.spec.merged_parameters(wish.parameters), namespace)
-        created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, wish))
+        if (schema := owner.spec.schema_of_merged(request.parameters)) is not None:
+            await check_parameters(self._validator, schema, owner.spec.merged_parameters(request.parameters), namespace)
+        created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, request))
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
@@ -99,12 +99,12 @@ class KubernetesRunControl:
     async def delete(self, run: RunKey) -> None:
         """Delete the FlowRun; its finalizer keeps it until its end is recorded."""
         if run.deleted:
-            raise _left(run)
+            raise _left_problem(run)
         try:
             await self._cluster.delete(FLOW_RUNS, run.namespace, run.name, run.uid)
         except ClusterRefusal as refusal:
             if refusal.code in {_NOT_FOUND, 409}:
-                raise _left(run) from refusal
+                raise _left_problem(run) from refusal
             raise
 
     async def stop_reason(self, run: RunKey, attempt: int) -> StopReason:
@@ -128,7 +128,7 @@ class KubernetesRunControl:
             found = await self._cluster.get(FLOW_RUNS, run.namespace, run.name)
         except ClusterRefusal as refusal:
             if refusal.code == _NOT_FOUND:
-                raise _left(run) from refusal
+                raise _left_problem(run) from refusal
             raise
         if valid and isinstance(found, Unreadable):
             detail = f"flow run {run.namespace}/{run.name} cannot be started again: {found.message}"
@@ -136,7 +136,7 @@ class KubernetesRunControl:
         document = found.document if isinstance(found, Unreadable) else found
         current = read_valid_run(document) if valid else read_run(document)
         if current.metadata.uid != run.uid:
-            raise _left(run)
+            raise _left_problem(run)
         return current
 
     async def _patch(self, run: RunKey, *changes: list[_Operation]) -> None:
@@ -146,7 +146,7 @@ class KubernetesRunControl:
             await self._cluster.patch(FLOW_RUNS, run.namespace, run.name, operations)
         except ClusterRefusal as refusal:
             if refusal.code == _NOT_FOUND:
-                raise _left(run) from refusal
+                raise _left_problem(run) from refusal
             if refusal.code in _CHANGED and not refusal.causes:
                 raise Problem("conflict", refusal.message) from refusal
             raise of_refusal(refusal) from refusal
@@ -166,18 +166,18 @@ def _raised_reruns(run: RunKey, current: FlowRun) -> list[_Operation]:
     return _set("/spec/reruns", value=reruns + 1, before=reruns)
 
 
-def run_manifest(namespace: str, deployment: str, deployment_uid: str, wish: RunWish) -> dict[str, Any]:
-    """The manifest of the FlowRun for `wish`, owned by its deployment and protected by the mirror's finalizer."""
-    name = wish.name or shortened(deployment, f"-{secrets.token_hex(_SUFFIX_BYTES)}", _NAME_LIMIT)
+def run_manifest(namespace: str, deployment: str, deployment_uid: str, request: RunRequest) -> dict[str, Any]:
+    """The manifest of the requested FlowRun, owned by its deployment and protected by the mirror's finalizer."""
+    name = request.name or shortened(deployment, f"-{secrets.token_hex(_SUFFIX_BYTES)}", _NAME_LIMIT)
     spec: dict[str, Any] = {"deployment": deployment}
-    if wish.parameters:
-        spec["parameters"] = wish.parameters
-    if wish.scheduled_time is not None:
-        spec["scheduledTime"] = format_time(wish.scheduled_time)
-    if wish.resume_from is not None:
-        spec["resumeFrom"] = wish.resume_from
-    if wish.tags:
-        spec["tags"] = list(wish.tags)
+    if request.parameters:
+        spec["parameters"] = request.parameters
+    if request.scheduled_time is not None:
+        spec["scheduledTime"] = format_time(request.scheduled_time)
+    if request.resume_from is not None:
+        spec["resumeFrom"] = request.resume_from
+    if request.tags:
+        spec["tags"] = list(request.tags)
     owner = {"apiVersion": API_VERSION, "kind": "FlowDeployment", "name": deployment, "uid": deployment_uid, "controller": True}
     return {
         "apiVersion": API_VERSION,
@@ -193,5 +193,5 @@ def run_manifest(namespace: str, deployment: str, deployment_uid: str, wish: Run
     }
 
 
-def _left(run: RunKey) -> Problem:
+def _left_problem(run: RunKey) -> Problem:
     return Problem(_LEFT, f"flow run {run.namespace}/{run.name} is no longer in the cluster; only its history is left")

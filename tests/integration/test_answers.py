@@ -117,7 +117,7 @@ async def test_a_second_answer_is_told_whatever_it_says(api: httpx.AsyncClient, 
             assert (told.status_code, told.json()["type"].rsplit("/", 1)[1]) == (409, "not-paused")
             assert "has been answered already" in told.json()["detail"]
     told = await api.post(f"{RUN}/resume")
-    assert (told.status_code, "asked to go on already" in told.json()["detail"]) == (409, True)
+    assert (told.status_code, "already been requested to continue" in told.json()["detail"]) == (409, True)
     assert (await kept(api), cluster.reruns) == ((False, {"approved": True}), 3)
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.intents import RunControl, RunWish
+from mintaka_api.intents import RunControl, RunRequest
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.response_models import IntentAnswer
@@ -75,8 +75,8 @@ class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
 )
 async def create_flow_run(namespace: Text, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Create a run of a flow deployment; it starts as soon as it is due, even if the API is down."""
-    wish = _wish(await read_document(request, NewFlowRun))
-    manifest = await _control(here).create(namespace, name, wish)
+    requested = _run_request(await read_document(request, NewFlowRun))
+    manifest = await _control(here).create(namespace, name, requested)
     return json_response(_created(manifest), status=201)
 
 
@@ -116,9 +116,9 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
     elif given.input is not None:
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input")
     elif run.of_a_script:  # the process that starts it claims its next attempt (routes/attempts.py)
-        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for nothing: it goes on already, or is over")
+        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input: it has continued already, or it is over")
     elif not await _control(here).resume(run):
-        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has been asked to go on already")
+        raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has already been requested to continue")
     return json_response(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
 
 
@@ -159,12 +159,12 @@ def _control_of(here: Services, run: RunKey) -> RunControl:
     return _control(here)
 
 
-def _wish(new: NewFlowRun) -> RunWish:
+def _run_request(new: NewFlowRun) -> RunRequest:
     try:
         scheduled = None if new.scheduled_time is None else to_utc(new.scheduled_time)
     except ValueError as error:
         raise Problem("malformed", f"scheduled_time: {error}", errors=[{"path": "scheduled_time", "message": str(error)}]) from error
-    return RunWish(new.parameters, new.name, scheduled, tuple(new.tags), new.resume_from)
+    return RunRequest(new.parameters, new.name, scheduled, tuple(new.tags), new.resume_from)
 
 
 def _created(manifest: dict[str, Any]) -> FlowRunAnswer:

@@ -64,7 +64,8 @@ class ReportQuery(BaseModel):
     late: Annotated[
         bool,
         Field(
-            description="Somebody else sends it than the process it speaks of: no sign that this lives, and an older attempt's is taken too."
+            description="The report is sent by another process than the one it describes: "
+            "it does not count as a heartbeat, and reports of older attempts are accepted."
         ),
     ] = False
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from mintaka_api.intents import RunWish
+from mintaka_api.intents import RunRequest
 from mintaka_api.kubernetes_intents import KubernetesRunControl
 from mintaka_api.problems import Problem
 from mintaka_controller.schema_validation import SchemaValidator
@@ -84,7 +84,7 @@ async def test_no_run_is_created_of_a_deployment_that_is_not_valid(found: dict[s
     """It would be created without the schema, and fail."""
     controls, _ = control(found)
     with pytest.raises(InvalidResource, match=r"sales/nightly cannot be read: spec\."):
-        await controls.create("sales", "nightly", RunWish({}, None, None, ()))
+        await controls.create("sales", "nightly", RunRequest({}, None, None, ()))
 
 
 async def test_what_cannot_be_decoded_is_refused_with_its_reason() -> None:

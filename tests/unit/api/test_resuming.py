@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from mintaka_api.intents import RunWish
+from mintaka_api.intents import RunRequest
 from mintaka_api.kubernetes_intents import KubernetesRunControl, run_manifest
 from mintaka_api.problems import Problem
 from mintaka_controller.schema_validation import SchemaValidator
@@ -97,5 +97,5 @@ async def test_of_two_who_resume_at_once_one_is_told_of_the_other() -> None:
 
 def test_a_new_run_may_take_over_what_another_did() -> None:
     """By its name."""
-    wish = RunWish({}, None, None, (), "nightly-1")
+    wish = RunRequest({}, None, None, (), "nightly-1")
     assert run_manifest("sales", "nightly", "uid", wish)["spec"]["resumeFrom"] == "nightly-1"
