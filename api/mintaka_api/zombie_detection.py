@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mintaka_history.database import DatabaseAway
 from mintaka_history.queries.health import answers
-from mintaka_history.queries.zombie_detection import crash_silent, fail_overdue, overdue_runs, silent_runs
+from mintaka_history.queries.zombie_detection import crash_without_heartbeat, fail_overdue, overdue_runs, runs_without_heartbeat
 from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mintaka.api")
 
-#: The number of checks within the time that a process may be silent.
+#: The number of checks within the time that a process may send no heartbeat.
 _CHECKS = 6
 
 
@@ -35,7 +35,7 @@ class ZombieDetection:
     """Ends runs outside of clusters whose process is gone, or that were not resumed in time."""
 
     def __init__(self, database: Database, silence_seconds: float) -> None:
-        """A process may be silent for `silence_seconds`."""
+        """A process may send no heartbeat for `silence_seconds`."""
         self._database = database
         self._silence_seconds = silence_seconds
         self._stuck: dict[int, str] = {}
@@ -57,9 +57,9 @@ class ZombieDetection:
 
     async def _check(self) -> None:
         before = now_microseconds() - round(self._silence_seconds * 1e6)
-        silent, overdue = await self._database.read(silent_runs, before), await self._database.read(overdue_runs)
-        self._stuck = {number: why for number, why in self._stuck.items() if number in silent or number in overdue}
-        crashed = await self._end(silent, lambda number: self._database.write(crash_silent, number, before))
+        lost, overdue = await self._database.read(runs_without_heartbeat, before), await self._database.read(overdue_runs)
+        self._stuck = {number: why for number, why in self._stuck.items() if number in lost or number in overdue}
+        crashed = await self._end(lost, lambda number: self._database.write(crash_without_heartbeat, number, before))
         if crashed:
             logger.warning("%d flow runs outside of clusters gave no sign of life for %g s: crashed", crashed, self._silence_seconds)
         await self._end(overdue, lambda number: self._database.write(fail_overdue, number))

@@ -187,7 +187,7 @@ def _movement(report: HistoryBatch, local: LocalRun, ids: Mapping[Name, int]) ->
                 rule=rule or None,
                 verdict=verdict,
                 reason=decision[:MESSAGE_LIMIT] or None,
-                message=_told(reason, message) or None,
+                message=_message_of(reason, message) or None,
                 trail=_json(trail).decode() if len(trail) > 1 else None,
             )
         )
@@ -209,7 +209,7 @@ def _movement(report: HistoryBatch, local: LocalRun, ids: Mapping[Name, int]) ->
     )
 
 
-def _told(reason: str, message: str) -> str:
+def _message_of(reason: str, message: str) -> str:
     return ": ".join(part for part in (reason, message) if part)[:MESSAGE_LIMIT]
 
 

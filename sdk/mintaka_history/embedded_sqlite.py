@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mintaka_history.batches import HistoryBatch
     from mintaka_history.writing.names import Name
-    from mintaka_history.writing.restarts import Claim, Going
+    from mintaka_history.writing.restarts import Claim, NotClaimable
 
 _BUSY_SECONDS = 30.0
 _PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192", "journal_size_limit=67108864")
@@ -132,7 +132,7 @@ class EmbeddedDatabase:
             fail_overdue(self)
             return crash_abandoned(self, f"{self.path}-holders")
 
-    def restart(self, uid: str) -> Claim | Going | None:
+    def restart(self, uid: str) -> Claim | NotClaimable | None:
         """Claim a run that is over or suspended for this process; see `restarts.claim`. Errors as for `writing`."""
         with self.writing() as session:
             return claim(session, uid, holder=self.holder)

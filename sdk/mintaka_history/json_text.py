@@ -23,12 +23,12 @@ _REPLACEMENT = rb"\ufffd"
 
 def storable_json(text: bytes) -> bytes:
     """Encoded JSON with each NUL and each unpaired surrogate in its texts replaced by U+FFFD."""
-    return _UNSTORABLE.sub(_kept, text)
+    return _UNSTORABLE.sub(_replacement, text)
 
 
 def without_nul(text: bytes) -> bytes:
     """Encoded JSON with each NUL in its texts replaced by U+FFFD; almost free if there is none."""
-    return _NUL.sub(_kept, text) if rb"\u0000" in text else text
+    return _NUL.sub(_replacement, text) if rb"\u0000" in text else text
 
 
 def encode_storable(value: Any) -> str:
@@ -39,5 +39,5 @@ def encode_storable(value: Any) -> str:
         return storable_json(json.dumps(value, separators=(",", ":")).encode()).decode()
 
 
-def _kept(match: re.Match[bytes]) -> bytes:
+def _replacement(match: re.Match[bytes]) -> bytes:
     return match[1] or _REPLACEMENT

@@ -58,7 +58,7 @@ def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, 
     return entries
 
 
-class Before(NamedTuple):
+class PreviousHistory(NamedTuple):
     """A history without its last entry, and the state that it ends with: its code, and its name if that is unusual."""
 
     history: str
@@ -66,8 +66,8 @@ class Before(NamedTuple):
     name: str | None
 
 
-def without_last(text: str) -> Before:
+def without_last(text: str) -> PreviousHistory:
     """A stored text without its last entry."""
     entries = _decode(text)[:-1]
     code, _, *rest = entries[-1]
-    return Before(_encode(entries).decode(), code, rest[0] or None if rest else None)
+    return PreviousHistory(_encode(entries).decode(), code, rest[0] or None if rest else None)

@@ -18,7 +18,7 @@ from mintaka_api.services import Here
 from mintaka_history.enum_codes import shown_state
 from mintaka_history.queries import restarts
 from mintaka_history.response_models import AttemptAnswer
-from mintaka_history.writing.restarts import Going
+from mintaka_history.writing.restarts import NotClaimable
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 
@@ -42,7 +42,7 @@ async def begin_attempt(uid: str, request: Request, _query: Annotated[NoQuery, Q
     claimed = await here.database.write(restarts.claim, number, new.died)
     if claimed is None:
         raise Problem("not-found", f"there is no flow run with uid {uid} outside of clusters")
-    if isinstance(claimed, Going):
+    if isinstance(claimed, NotClaimable):
         state = shown_state(claimed.state)
         raise Problem("not-paused", f"flow run {number} is {state}, in attempt {claimed.attempt}: it goes on already")
     return json_response(AttemptAnswer(number, claimed.name, claimed.attempt, claimed.transitions), status=201)

@@ -88,7 +88,7 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
             None if new.answer is None else _text(new.answer),
         ),
     )
-    found = await here.database.write(pauses.tell, canonical_uid(uid), key, said)
+    found = await here.database.write(pauses.store_announcement, canonical_uid(uid), key, said)
     if found is None:
         raise _unknown(uid, key)
     return json_response(found)
@@ -143,7 +143,7 @@ async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) ->
         raise Problem("not-paused", f"{called} has been answered already")
     if cluster is not None:
         async with AsyncExitStack() as undo:
-            undo.push_async_callback(here.database.write, pauses.take_back, run.uid, pause.key, answered)
+            undo.push_async_callback(here.database.write, pauses.revert_answer, run.uid, pause.key, answered)
             await cluster.resume(run, suspended_in=pause.attempt)
             undo.pop_all()
 

@@ -84,7 +84,7 @@ def _claimed(database: Path, flow: str, uid: str) -> Launch | None:
     from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415
     from mintaka_history.enum_codes import shown_state  # noqa: PLC0415 - start-up time
     from mintaka_history.writing import pauses  # noqa: PLC0415
-    from mintaka_history.writing.restarts import Going  # noqa: PLC0415
+    from mintaka_history.writing.restarts import NotClaimable  # noqa: PLC0415
 
     opened = EmbeddedDatabase(database)
     try:
@@ -92,7 +92,7 @@ def _claimed(database: Path, flow: str, uid: str) -> Launch | None:
         over = frozenset(row.key for row in pauses.of_run(opened.reading(), uid) if row.suspended and row.answered is not None)
     finally:
         opened.close()
-    if isinstance(found, Going):
+    if isinstance(found, NotClaimable):
         raise _goes_on(uid, f"flow run {uid} is {shown_state(found.state)}, in attempt {found.attempt}: it goes on already")
     if found is None:
         return None

@@ -50,7 +50,7 @@ def one(connection: Connection, uid: str, key: str) -> PauseAnswer | None:
     return None if row is None else answer_of(row)
 
 
-def tell(connection: Connection, uid: str, key: str, said: Announcement) -> PauseAnswer | None:
+def store_announcement(connection: Connection, uid: str, key: str, said: Announcement) -> PauseAnswer | None:
     """Store an announcement; return the resulting pause."""
     session = SqlalchemySession(connection)
     if said.refusal is not None:
@@ -69,9 +69,9 @@ def answer(connection: Connection, uid: str, key: str, value: str | None) -> int
     return pauses.answer(SqlalchemySession(connection), uid, key, value)
 
 
-def take_back(connection: Connection, uid: str, key: str, answered: int) -> None:
+def revert_answer(connection: Connection, uid: str, key: str, answered: int) -> None:
     """Undo the answer with that time, unless the process has taken it."""
-    pauses.take_back(SqlalchemySession(connection), uid, key, answered)
+    pauses.revert_answer(SqlalchemySession(connection), uid, key, answered)
 
 
 def answer_of(row: PauseRow) -> PauseAnswer:

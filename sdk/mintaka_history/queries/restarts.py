@@ -11,10 +11,10 @@ from mintaka_history.writing import restarts
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from mintaka_history.writing.restarts import Claim, Going
+    from mintaka_history.writing.restarts import Claim, NotClaimable
 
 
-def claim(connection: Connection, uid: str, died: int | None) -> Claim | Going | None:
+def claim(connection: Connection, uid: str, died: int | None) -> Claim | NotClaimable | None:
     """Claim a run for a process that sends heartbeats; see `mintaka_history.writing.restarts.claim`."""
     return restarts.claim(SqlalchemySession(connection), uid, heard=now_microseconds(), died=died)
 

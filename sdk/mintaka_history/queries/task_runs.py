@@ -129,11 +129,11 @@ def _page(
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
     if None in tags or any(not choice.values for choice in choices):
         return Part([], None)
-    query = _described(query, wanted)
-    collected = run is None and wanted.name is not None and pages.few(connection, _named(wanted.name))
+    query = _filter_query(query, wanted)
+    collected = run is None and wanted.name is not None and pages.few(connection, _filter_by_name(wanted.name))
     lead = run is None and not collected
     if tags:
-        query = _tagged(query, [tag for tag in tags if tag is not None], lead=lead)
+        query = _filter_by_tags(query, [tag for tag in tags if tag is not None], lead=lead)
         if lead:
             g = task_run_tags.c
             order = (g.created, g.flow_run, g.attempt, g.n)
@@ -142,11 +142,11 @@ def _page(
     return Part([_answer(row, texts, run.uid if run else row.uid) for row in rows], last)
 
 
-def _described(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:
+def _filter_query(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:
     if wanted.state_name is not None:
         query = query.where(state_called(wanted.state_name, _t.state, _t.state_name))
     if wanted.name is not None:
-        query = query.where(*_named(wanted.name))
+        query = query.where(*_filter_by_name(wanted.name))
     if wanted.started_after is not None:
         query = query.where(_t.started >= wanted.started_after, _t.created >= wanted.started_after - LONGEST_WAIT_MICROSECONDS)
     if wanted.started_before is not None:
@@ -154,11 +154,11 @@ def _described(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:
     return query
 
 
-def _named(name: str) -> list[ColumnElement[bool]]:
+def _filter_by_name(name: str) -> list[ColumnElement[bool]]:
     return [_t.name.is_not(None), *pages.begins_with(_t.name, name)]
 
 
-def _tagged(query: Select[Any], tags: list[int], *, lead: bool) -> Select[Any]:
+def _filter_by_tags(query: Select[Any], tags: list[int], *, lead: bool) -> Select[Any]:
     """Only task runs that have all `tags`; across flow runs the first tag's index leads."""
     for position, tag in enumerate(tags):
         g = task_run_tags.alias() if position or not lead else task_run_tags

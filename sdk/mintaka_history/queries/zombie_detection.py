@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def silent_runs(connection: Connection, before: int) -> list[int]:
+def runs_without_heartbeat(connection: Connection, before: int) -> list[int]:
     """The numbers of the runs whose last heartbeat was before the time `before` (µs)."""
-    return crashes.silent_runs(SqlalchemySession(connection), before)
+    return crashes.runs_without_heartbeat(SqlalchemySession(connection), before)
 
 
-def crash_silent(connection: Connection, number: int, before: int) -> bool:
+def crash_without_heartbeat(connection: Connection, number: int, before: int) -> bool:
     """Record one of them as CRASHED; False if it has sent a heartbeat since, or ended."""
-    return crashes.crash_silent(SqlalchemySession(connection), number, before)
+    return crashes.crash_without_heartbeat(SqlalchemySession(connection), number, before)
 
 
 def overdue_runs(connection: Connection) -> list[int]:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 #: The rule under which the end of such a run is recorded.
 RULE = "crash_what_nobody_runs"
 REASON = "ProcessDied"
-MESSAGE = "the process that ran it ended without a word: killed, or out of memory"
+MESSAGE = "the process of this run ended without reporting a result: it was killed or ran out of memory"
 #: For a run whose process cannot be checked.
-SILENT = "nothing was heard any more of the process that ran it: killed, out of memory, or cut off from the API"
+HEARTBEAT_LOST = "the process of this run sends no heartbeats: it was killed, ran out of memory, or cannot reach the API"
 _CRASHED, _COMPLETED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
 #: The maximum of PostgreSQL's integer. A release that did not bound received values may have stored it.
@@ -34,9 +34,11 @@ _LARGEST = 2**31 - 1
 _WAITS = f"(state = {STATE_CODES[PAUSED]} AND COALESCE(state_name, '') = 'Suspended')"
 # The condition of the partial index is spelled identically, so that SQLite recognises it; the codes are our own numbers.
 _HELD = f"SELECT no, holder FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND holder IS NOT NULL"  # noqa: S608
-_SILENT = f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ? AND NOT {_WAITS} ORDER BY no"  # noqa: S608
+_WITHOUT_HEARTBEAT = (
+    f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ? AND NOT {_WAITS} ORDER BY no"  # noqa: S608
+)
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
-_SELECT_SILENT = f"{_SELECT} AND heard < ?"
+_SELECT_WITHOUT_HEARTBEAT = f"{_SELECT} AND heard < ?"
 _RUN = f"""
 UPDATE flow_runs SET state = {_CRASHED}, state_name = NULL, reason = '{REASON}', message = ?, state_time = ?, ended = ?,
   sequence = ?, crashes = crashes + 1, gap = true
@@ -76,15 +78,15 @@ def crash_abandoned(database: _Database, lock_file: str) -> int:
     return 0
 
 
-def silent_runs(session: Session, before: int) -> list[int]:
+def runs_without_heartbeat(session: Session, before: int) -> list[int]:
     """The numbers of the runs whose process must send heartbeats and sent the last one before the time `before` (µs)."""
-    return [number for (number,) in session.run(_SILENT, (before,))]
+    return [number for (number,) in session.run(_WITHOUT_HEARTBEAT, (before,))]
 
 
-def crash_silent(session: Session, number: int, before: int) -> bool:
+def crash_without_heartbeat(session: Session, number: int, before: int) -> bool:
     """Record one of them as CRASHED; False if it has sent a heartbeat since, or ended."""
-    rows = session.run(_SELECT_SILENT, (number, before))
-    return bool(rows) and _crash(session, number, SILENT)
+    rows = session.run(_SELECT_WITHOUT_HEARTBEAT, (number, before))
+    return bool(rows) and _crash(session, number, HEARTBEAT_LOST)
 
 
 def is_inferred(state: int, reason: str | None) -> bool:

@@ -88,7 +88,7 @@ def answer(session: Session, uid: str, key: str, value: str | None) -> int | Non
     return rows[0][0] if rows else None
 
 
-def take_back(session: Session, uid: str, key: str, answered: int) -> None:
+def revert_answer(session: Session, uid: str, key: str, answered: int) -> None:
     """Undo the `answer` with that time, unless the process has taken it."""
     session.run(
         "UPDATE pauses SET answered = NULL, answer = NULL WHERE flow_run = ? AND key = ? AND answered = ? AND ended IS NULL",

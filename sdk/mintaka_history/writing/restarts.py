@@ -52,7 +52,7 @@ class Claim(NamedTuple):
     name: str
 
 
-class Going(NamedTuple):
+class NotClaimable(NamedTuple):
     """A run that cannot be claimed: its state code and its attempt."""
 
     state: int
@@ -61,7 +61,7 @@ class Going(NamedTuple):
 
 def claim(
     session: Session, uid: str, *, holder: int | None = None, heard: int | None = None, died: int | None = None
-) -> Claim | Going | None:
+) -> Claim | NotClaimable | None:
     """Claim a run that is over or that suspended itself; None if there is no run with that uid outside of clusters.
 
     The claiming process is identified by its lock number `holder`, or sends heartbeats, first at `heard` (µs). `died` is an
@@ -73,7 +73,7 @@ def claim(
     number, state, state_name, sequence, attempt, reported, name = rows[0]
     last = max(attempt, reported, 1)
     if not (state in TERMINAL_CODES or (state == _PAUSED and state_name == SUSPENDED) or died == last):
-        return Going(state, last)
+        return NotClaimable(state, last)
     now = now_microseconds()
     word, message = ("Resuming", "it was resumed") if state == _PAUSED else ("Rerunning", "it was started again")
     if not session.run(_CLAIM, (_SCHEDULED, word, message, now, sequence + 1, last + 1, holder, heard, number, sequence)):

@@ -18,7 +18,7 @@ from mintaka.context import LAUNCH, Launch
 from mintaka.recording.delivery import HistoryRecorder
 from mintaka.recording.delivery_settings import DeliverySettings
 from mintaka.recording.sinks import ApiSink
-from mintaka_history.writing.crashes import RULE, SILENT
+from mintaka_history.writing.crashes import HEARTBEAT_LOST, RULE
 from real_api import RealApi
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_killed_script_is_found_crashed_with_the_task_it_was_in(api: RealApi, 
     started.kill()
     eventually(lambda: state(api) == "CRASHED")
     (run,) = api.get("/flow-runs?name=script")["items"]
-    assert (run["state"]["reason"], run["state"]["message"], run["history_complete"]) == ("ProcessDied", SILENT, False)
+    assert (run["state"]["reason"], run["state"]["message"], run["history_complete"]) == ("ProcessDied", HEARTBEAT_LOST, False)
     assert api.get(f"/flow-runs/{run['uid']}/transitions")["items"][-1]["rule"] == RULE
     tasks = api.all_of(f"/flow-runs/{run['uid']}/task-runs")
     assert [each["state"] for each in tasks] == ["COMPLETED"] * 20 + ["CRASHED"]

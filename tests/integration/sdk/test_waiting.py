@@ -22,7 +22,7 @@ from mintaka.recording.remote_history import RemoteHistory
 from mintaka.waiting.intents import answer
 from mintaka_core.reports import decode_report
 from mintaka_history.embedded_sqlite import EmbeddedDatabase
-from mintaka_history.writing.restarts import Claim, Going
+from mintaka_history.writing.restarts import Claim, NotClaimable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,7 +206,7 @@ def test_of_two_who_resume_a_run_at_once_one_is_refused(desk: Desk) -> None:
         first = database.restart(uid)
         assert isinstance(first, Claim)
         assert (first.attempt, first.transitions) == (2, 4)
-        assert isinstance(database.restart(uid), Going)
+        assert isinstance(database.restart(uid), NotClaimable)
     finally:
         database.close()
     code, _, err = desk.mintaka("resume", uid)
