@@ -15,36 +15,53 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = Counter(
-            "mintaka_api_requests", "Requests by route and status.", ("method", "route", "status"), registry=self.registry
+            "mintaka_api_requests", "Requests by method, route and status.", ("method", "route", "status"), registry=self.registry
         )
         self.request_seconds = Histogram(
-            "mintaka_api_request_seconds", "Time to answer.", ("route",), buckets=_SECONDS, registry=self.registry
+            "mintaka_api_request_seconds",
+            "Time from receiving a request to its response.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
         )
-        self.part_ill = Gauge(
-            "mintaka_api_part_ill", "1 for each part of the API that has a problem; /readyz says which.", ("part",), registry=self.registry
+        self.part_unhealthy = Gauge(
+            "mintaka_api_part_unhealthy",
+            "1 for a part of the API that has a problem, 0 for one that has none; /readyz describes the problem.",
+            ("part",),
+            registry=self.registry,
         )
         self.background_failures = Counter(
-            "mintaka_api_background_failures", "Background tasks that failed and were started again.", ("part",), registry=self.registry
+            "mintaka_api_background_failures",
+            "Failures of background tasks; each failed task is restarted.",
+            ("part",),
+            registry=self.registry,
         )
-        self.ingested_reports = Counter("mintaka_ingested_reports", "Reports taken in.", registry=self.registry)
-        self.ingested_rows = Counter("mintaka_ingested_rows", "Rows in reports taken in.", ("table",), registry=self.registry)
-        self.refused_reports = Counter("mintaka_refused_reports", "Reports refused, by problem.", ("problem",), registry=self.registry)
+        self.ingested_reports = Counter("mintaka_ingested_reports", "Reports accepted and stored.", registry=self.registry)
+        self.ingested_rows = Counter("mintaka_ingested_rows", "Rows in the accepted reports, by table.", ("table",), registry=self.registry)
+        self.refused_reports = Counter("mintaka_refused_reports", "Rejected reports, by problem.", ("problem",), registry=self.registry)
         self.mirror_lag_seconds = Histogram(
-            "mintaka_mirror_lag_seconds", "From seeing an object to having it committed.", buckets=_SECONDS, registry=self.registry
+            "mintaka_mirror_lag_seconds",
+            "Time from receiving a change of an object to its commit in the database.",
+            buckets=_SECONDS,
+            registry=self.registry,
         )
-        self.mirror_backlog = Gauge("mintaka_mirror_backlog", "Objects seen and not yet written.", registry=self.registry)
+        self.mirror_backlog = Gauge(
+            "mintaka_mirror_backlog", "Changed objects that are not yet written to the database.", registry=self.registry
+        )
         self.mirror_oldest_seconds = Gauge(
-            "mintaka_mirror_oldest_seconds", "How long the oldest of them has waited.", registry=self.registry
+            "mintaka_mirror_oldest_seconds", "Age of the oldest change that is not yet written to the database.", registry=self.registry
         )
-        self.mirror_transitions = Counter("mintaka_mirror_transitions", "Transitions written.", registry=self.registry)
+        self.mirror_transitions = Counter(
+            "mintaka_mirror_transitions", "Transitions of flow runs written to the database.", registry=self.registry
+        )
         self.mirror_gaps = Counter(
-            "mintaka_mirror_gaps", "Flow runs of which transitions were lost before they were seen.", registry=self.registry
+            "mintaka_mirror_gaps", "Flow runs of which transitions were lost before the mirror received them.", registry=self.registry
         )
-        self.mirror_errors = Counter("mintaka_mirror_errors", "Batches that could not be written.", registry=self.registry)
-        self.mirror_unreadable = Counter(
-            "mintaka_mirror_unreadable", "Objects passed over because they make no sense.", registry=self.registry
+        self.mirror_errors = Counter("mintaka_mirror_errors", "Batches that could not be written to the database.", registry=self.registry)
+        self.mirror_unreadable = Counter("mintaka_mirror_unreadable", "Objects skipped because they are invalid.", registry=self.registry)
+        self.mirror_acknowledged = Counter(
+            "mintaka_mirror_acknowledged", "Flow runs whose finalizer was removed after their commit.", registry=self.registry
         )
-        self.mirror_acknowledged = Counter("mintaka_mirror_acknowledged", "Flow runs let go of after their commit.", registry=self.registry)
 
     def exposition(self) -> bytes:
         """The metrics in the Prometheus text format, version 0.0.4."""

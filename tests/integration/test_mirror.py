@@ -295,7 +295,7 @@ async def test_the_api_answers_while_kubernetes_is_away(database_url: str, kubec
         assert (await client.get(f"{API}/flow-runs/{uid}")).json()["name"] == "known"
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["status"], ready.json()["ill"]) == (200, "degraded", ["mirror"])
-        assert 'mintaka_api_part_ill{part="mirror"} 1.0' in (await client.get("/metrics")).text
+        assert 'mintaka_api_part_unhealthy{part="mirror"} 1.0' in (await client.get("/metrics")).text
         delivered = await client.post(f"{API}/flow-runs/{uid}/reports", json=report(namespace=namespace.name))
         assert delivered.status_code == 200
         cancelled = await client.post(f"{API}/flow-runs/{uid}/cancel")

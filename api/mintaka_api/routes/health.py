@@ -57,7 +57,7 @@ async def metrics(here: Here) -> Response:
     if here.mirror is not None:
         here.mirror.observe()
     for part in here.current_parts():
-        here.metrics.part_ill.labels(part.name).set(bool(part.problem))
+        here.metrics.part_unhealthy.labels(part.name).set(bool(part.problem))
     return Response(here.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
