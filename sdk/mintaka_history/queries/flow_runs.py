@@ -68,7 +68,7 @@ def page(
 ) -> Part[FlowRunAnswer]:
     """A page of flow runs; `fields` (None: all) are the members that the answer includes."""
     query = select(*(column for column in _COLUMNS if fields is None or not _left_out(column, fields)))
-    query = _described(query, wanted)
+    query = _filter_query(query, wanted)
     columns = ORDERS[order]
     choices = []
     if wanted.namespaces:
@@ -86,7 +86,7 @@ def page(
         return Part([], None)
     collected = wanted.name is not None and order == "created" and pages.few(connection, pages.begins_with(_r.name, wanted.name))
     lead = order == "created" and not collected
-    query = _tagged(query, [tag for tag in tags if tag is not None], lead=lead)
+    query = _filter_by_tags(query, [tag for tag in tags if tag is not None], lead=lead)
     if tags and lead:
         columns = (flow_run_tags.c.created, flow_run_tags.c.flow_run)
         query = query.add_columns(flow_run_tags.c.flow_run)
@@ -147,7 +147,7 @@ def _left_out(column: ColumnElement[Any], fields: frozenset[str]) -> bool:
     return any(column is heavy and field not in fields for field, heavy in _HEAVY.items())
 
 
-def _described(query: Select[Any], wanted: FlowRunFilter) -> Select[Any]:
+def _filter_query(query: Select[Any], wanted: FlowRunFilter) -> Select[Any]:
     if wanted.state_name is not None:
         query = query.where(state_called(wanted.state_name, _r.state, _r.state_name))
     if wanted.name is not None:
@@ -159,7 +159,7 @@ def _described(query: Select[Any], wanted: FlowRunFilter) -> Select[Any]:
     return query
 
 
-def _tagged(query: Select[Any], tags: Iterable[int], *, lead: bool) -> Select[Any]:
+def _filter_by_tags(query: Select[Any], tags: Iterable[int], *, lead: bool) -> Select[Any]:
     """Only runs that have all `tags`; by time the first tag's index leads, otherwise tags are looked up per run."""
     for position, tag in enumerate(tags):
         if position == 0 and lead:
