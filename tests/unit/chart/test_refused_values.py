@@ -8,6 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from helm import CHART
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     type Values = dict[str, Any]
 
 COMPONENTS = ("operator", "api")
+ALERTS = [alert["alert"] for alert in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))]
 POSTGRESQL = {"url": "postgresql://mintaka@database/mintaka"}
 #: Labels that pods are selected by, that every object has, or by which Kubernetes adds a role's rights to those of users.
 RESERVED = (
@@ -106,6 +108,7 @@ BY_SCHEMA: dict[str, tuple[str, Any]] = {
     "more than all unavailable": ("operator.strategy", {"rollingUpdate": {"maxUnavailable": "101%"}}),
     "a host with a scheme": ("api.ingress.hosts", ["https://mintaka.example"]),
     "a host with a port": ("api.ingress.hosts", ["mintaka.example:443"]),
+    "a host that is an address": ("api.ingress.hosts", ["10.0.0.1"]),
     "a host of a route in capitals": ("api.httpRoute.hostnames", ["Mintaka.example"]),
     "a path that leads up": ("api.ingress.path", "/a/../b"),
     "a path with two slashes": ("api.httpRoute.path", "//"),
@@ -113,6 +116,7 @@ BY_SCHEMA: dict[str, tuple[str, Any]] = {
     "an IngressClass in capitals": ("api.ingress.className", "Nginx"),
     "a peer that is empty": ("networkPolicy.apiFrom", [{}]),
     "a peer that is a selector": ("networkPolicy.apiFrom", [{"matchLabels": {"a": "b"}}]),
+    "a peer that is both pods and addresses": ("networkPolicy.metricsFrom", [{"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}}]),
     "no port of Kubernetes": ("networkPolicy.kubernetesPorts", []),
     "a port twice": ("networkPolicy.kubernetesPorts", [443, 443]),
     "no port of DNS": ("networkPolicy.dnsPorts", []),
@@ -174,6 +178,7 @@ BY_TEMPLATES: dict[str, tuple[Values, str]] = {
         {"metrics": {"prometheusRule": {"enabled": True, "disabled": ["MintakaTypo"]}}},
         'there is no alert "MintakaTypo"',
     ),
+    "no alert at all": ({"metrics": {"prometheusRule": {"enabled": True, "disabled": ALERTS}}}, "all alerts are disabled"),
     "two sidecars of flows of one name": (
         {"flows": {"podTemplate": {"spec": {"containers": [{"name": "agent"}], "initContainers": [{"name": "agent"}]}}}},
         'flows.podTemplate: there are two containers named "agent"',
