@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from mintaka_core.errors import MintakaError
-from mintaka_core.lenient_times import later, parse_time
+from mintaka_core.instants import later, parse_time
 from mintaka_core.names import ANNOTATION_CONTAINER, FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS, POD_FINALIZER
 from mintaka_core.reports import Report, decode_report, is_cut_report
 from mintaka_operator.durations import LONGEST, parse_seconds

@@ -19,7 +19,7 @@ import orjson
 
 from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
-from mintaka_core.lenient_times import EARLIEST, parse_time
+from mintaka_core.instants import EARLIEST, parse_time
 from mintaka_core.states import TERMINAL, StateType
 
 if TYPE_CHECKING:

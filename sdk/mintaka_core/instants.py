@@ -7,12 +7,18 @@ because the rest of the record still counts.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 #: The range of what is recorded: far enough from the ends of a datetime's range that any timeout or retention still fits.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 #: The ends of a datetime's range.
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+#: The zero times that container runtimes write for "never".
+_ZEROS = ("1970-", "0001-")
+_BEYOND_A_DATETIME = re.compile(r"\d{5,}-")
 
 
 def to_utc(instant: datetime) -> datetime:
@@ -34,3 +40,23 @@ def clamp(instant: datetime, earliest: datetime = EARLIEST, latest: datetime = L
     if instant <= earliest:
         return earliest
     return latest if instant >= latest else instant.astimezone(UTC)
+
+
+def parse_time(text: Any) -> datetime | None:
+    """A Kubernetes timestamp, clamped, in UTC; None if it is missing, zero or not a timestamp."""
+    if not isinstance(text, str) or text.startswith(_ZEROS):
+        return None
+    if _BEYOND_A_DATETIME.match(text):
+        return LATEST
+    try:
+        return clamp(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+def later(instant: datetime, by: timedelta) -> datetime:
+    """`instant + by`, clamped."""
+    try:
+        return clamp(instant + by)
+    except OverflowError:
+        return LATEST if by > timedelta(0) else EARLIEST
