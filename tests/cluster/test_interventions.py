@@ -34,7 +34,7 @@ def test_a_pod_deleted_by_hand_crashes_and_is_retried(kube: Kube, api: Api) -> N
     assert names(run) == ["Scheduled", "Pending", "Running", "AwaitingRetry", "Pending", "Running", "Crashed"]
     retried = run["status"]["transitions"][3]
     assert (retried["proposed"], retried["rule"], retried["reason"]) == ("CRASHED", "retry_crashed", "PodDeleted")
-    assert (run["status"]["state"]["reason"], run["status"]["crashes"], run["status"]["failures"]) == ("PodDisappeared", 1, 0)
+    assert (run["status"]["state"]["reason"], run["status"]["crashes"], run["status"]["failures"]) == ("ForceDeleted", 1, 0)
     api.agrees_with(run)
 
 

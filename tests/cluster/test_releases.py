@@ -36,14 +36,15 @@ def main(seconds: float = 0):
 
 
 @pytest.fixture(scope="module")
-def alone(installed: str) -> Iterator[None]:
-    """The shared installation stands still: no two releases may serve one namespace."""
+def alone(installed: str, api: Api) -> Iterator[None]:
+    """The shared installation stands still: no two releases may serve one namespace. Other tests find the way to its API again."""
     deployments = ("deployment/mintaka-operator", "deployment/mintaka-api")
     kubectl("--namespace", installed, "scale", "--replicas=0", *deployments)
     yield
     kubectl("--namespace", installed, "scale", "--replicas=1", *deployments)
     for deployment in deployments:
         kubectl("--namespace", installed, "rollout", "status", deployment, "--timeout=120s", seconds=130)
+    api.connect()
 
 
 def _finalizers(kube: Kube, kind: str) -> list[list[str]]:

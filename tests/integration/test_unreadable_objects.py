@@ -137,13 +137,13 @@ async def test_a_namespace_that_is_missing_does_not_stop_the_others(
     """Not one request is refused meanwhile, and /readyz says what is missing; once it is there, with a Role, it is mirrored as well."""
     monkeypatch.setattr(informer, "_REFUSED_WAIT_SECONDS", 0.5)
     refusals: list[int] = []
-    refusal = client_module._refusal
+    refusal = client_module.refusal_of
 
     def noted(response: Any, payload: bytes) -> Any:
         refusals.append(response.status)
         return refusal(response, payload)
 
-    monkeypatch.setattr(client_module, "_refusal", noted)
+    monkeypatch.setattr(client_module, "refusal_of", noted)
     missing = f"{namespace.name}-later"
     settings = Settings(
         database_url=database_url,
