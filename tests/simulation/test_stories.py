@@ -1,6 +1,7 @@
 """The core against everything that can happen to a run, thousands of times, each story from a seed.
 
-MINTAKA_SIMULATION_RUNS widens it (default 600 stories; the soak tells as many as an hour gives); MINTAKA_SIMULATION_SEED tells one story again, that of a failure.
+MINTAKA_SIMULATION_RUNS widens it (default 600 stories; `make soak` goes on for hours); MINTAKA_SIMULATION_SEED tells one story again, that
+of a failure.
 """
 
 from __future__ import annotations
