@@ -121,6 +121,8 @@ class Client:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+            # Aborted connections close their sockets in the next turn of the loop, which may be the last one.
+            await asyncio.sleep(0)
             self._session = None
 
     async def request(

@@ -90,11 +90,11 @@ def starts():
 async def starts_async():
     await asynchronous()
 
-@task(timeout_seconds=2)
+@task(timeout_seconds=4)
 def starts_for_long():
     WAYS[WAY]()
 
-@task(timeout_seconds=2)
+@task(timeout_seconds=4)
 async def starts_for_long_async():
     await asynchronous()
 
@@ -102,7 +102,7 @@ async def starts_for_long_async():
 def main():
     starts()
 
-@flow(timeout_seconds=2)
+@flow(timeout_seconds=4)
 def late():
     starts()
 
@@ -110,7 +110,7 @@ def late():
 def submits():
     starts.submit().result()
 
-@flow(timeout_seconds=2)
+@flow(timeout_seconds=4)
 def submits_late():
     starts.submit().result()
 
@@ -155,7 +155,7 @@ def cancels():
 async def main_async():
     await starts_async()
 
-@flow(timeout_seconds=2)
+@flow(timeout_seconds=4)
 async def late_async():
     await starts_async()
 
