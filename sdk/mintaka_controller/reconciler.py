@@ -40,8 +40,8 @@ _logger = logging.getLogger(__name__)
 
 #: A deployment counts its runs at most this often, whatever happens to them.
 _COUNT_SECONDS = 5.0
-#: While the queue is busy, PENDING of a new attempt may wait this long for what follows.
-_PENDING_SECONDS = 5.0
+#: While the queue is busy, PENDING of a new attempt may wait this long for what follows; the keys that wait take as long in a burst.
+_PENDING_SECONDS = 15.0
 #: After a conflict the key is read and decided again.
 _CONFLICT_SECONDS = 0.02
 #: The length of texts in a status that is rewritten because it was refused as invalid or too large.
