@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class WorkloadCache:
         self._of_run.setdefault(owned.run, {})[key] = None
         if not owned.workload.alive and (known is None or known.workload.alive):
             self.ended(key[0])
-        return known is None or known.workload != owned.workload or known.run != owned.run
+        return known is None or known.run != owned.run or _differs(known.workload, owned.workload)
 
     def replace(self, owned: OwnedWorkload) -> None:
         """Store a re-evaluated version, unless a newer one is known."""
@@ -104,3 +105,8 @@ class WorkloadCache:
 
     def __len__(self) -> int:
         return len(self._workloads)
+
+
+def _differs(known: Workload, new: Workload) -> bool:
+    """Whether anything but the node changed: where a workload runs decides nothing about its run."""
+    return known != new and replace(known, node=new.node) != new

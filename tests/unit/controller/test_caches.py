@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,6 +15,7 @@ from mintaka_controller.ports import OwnedWorkload, Snapshot
 from mintaka_controller.run_cache import RunCache, name_of, version_of
 from mintaka_controller.workload_cache import WorkloadCache
 from mintaka_core.names import API_VERSION
+from mintaka_core.workloads import Phase, Workload
 from mintaka_operator.kubernetes_workloads import owned_workload
 
 
@@ -231,3 +233,14 @@ class TestWorkloadCache:
         store.put(owned(version=2, run="b", uid="p2"))
         assert store.of_run(("n", "a")) == {}
         assert store.runs() == [("n", "b")]
+
+
+def test_that_a_pod_was_given_a_node_is_no_news_for_its_run() -> None:
+    """Its node is stored all the same; with anything else changed it is news."""
+    cache = WorkloadCache()
+    created = datetime(2026, 3, 4, 5, tzinfo=UTC)
+    first = Workload("a-1", "u", 1, Phase.PENDING, created)
+    assert cache.put(OwnedWorkload(("n", "a"), "run", 1, first))
+    assert not cache.put(OwnedWorkload(("n", "a"), "run", 2, replace(first, node="node-1")))
+    assert cache.of_run(("n", "a"))[1].node == "node-1"
+    assert cache.put(OwnedWorkload(("n", "a"), "run", 3, replace(first, node="node-2", phase=Phase.RUNNING)))
