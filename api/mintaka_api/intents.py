@@ -54,4 +54,4 @@ class RunControl(Protocol):
         """Request that the run be stopped and deleted from the cluster."""
 
     async def stop_reason(self, run: RunKey, attempt: int) -> StopReason:
-        """The reason why the process of an attempt is asked to stop, according to the run's current state."""
+        """The reason why the process of an attempt is requested to stop, according to the run's current state."""

@@ -108,7 +108,7 @@ class KubernetesRunControl:
             raise
 
     async def stop_reason(self, run: RunKey, attempt: int) -> StopReason:
-        """The reason why an attempt is asked to stop; cancelled if its run has left the cluster."""
+        """The reason why an attempt is requested to stop; cancelled if its run has left the cluster."""
         try:
             current = await self._current(run)
         except Problem as problem:
@@ -118,7 +118,7 @@ class KubernetesRunControl:
         return stop_reason(current, attempt, datetime.now(UTC))
 
     async def _require_unfinished(self, run: RunKey) -> None:
-        """Raise a Problem if the run has ended or is gone. This asks the cluster, since the mirror may be behind."""
+        """Raise a Problem if the run has ended or is gone. This reads from the cluster, since the mirror may be behind."""
         if (await self._current(run)).status.is_terminal:
             raise Problem("already-ended", f"flow run {run.namespace}/{run.name} has already ended")
 

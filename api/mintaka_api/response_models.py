@@ -54,7 +54,7 @@ class IntentAnswer(msgspec.Struct):
 
 
 class StopReasonAnswer(msgspec.Struct):
-    """Why an attempt is asked to stop. Outside: for a reason that its run does not state, such as a node drain."""
+    """Why an attempt is requested to stop. Outside: for a reason that its run does not state, such as a node drain."""
 
     reason: StopReason
 

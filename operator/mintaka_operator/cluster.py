@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["JSON_PATCH", "MERGE_PATCH", "ApiError", "Cluster", "Credentials", "Unreadable", "find_credentials"]
 
 
-#: Objects kept from a page are scattered over the memory of the page: small pages leave less memory behind (ten thousand
+#: Objects stored from a page are scattered over the memory of the page: small pages leave less memory behind (ten thousand
 #: live runs and their pods: 156 MiB with 500 per page, 122 with 100).
 PAGE_SIZE = 100
 
 _METADATA_OF_ONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-#: A log comes from a kubelet, through the API server: silence for longer means that its node does not answer.
+#: A log comes from a kubelet, through the API server: if nothing arrives for longer, its node does not answer.
 _TEXT_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=10)
 _ERRORS_FROM = 400
 

@@ -31,7 +31,7 @@ _CONFIGURATION = timedelta(minutes=10)
 _SOON = timedelta(seconds=60)
 _FINAL = timedelta(0)
 
-#: The rest of a message is not read, nor stored in the run's status: it repeats what the pod's author wrote.
+#: The rest of a message is neither read nor stored in the run's status: it repeats what the pod's author wrote.
 _LONGEST_MESSAGE = 4096
 _ELLIPSIS = " […]"
 
@@ -220,9 +220,9 @@ def _pod_security(error: _Refusal, fields: PodFields) -> CreateError | None:
     if not error.words.startswith('violates PodSecurity "'):
         return None
     wanted = []
-    for whom, field in _POD_SECURITY.findall(error.words):
-        containers = re.findall(r'"([^"]+)"', whom)
-        wanted += [f"podTemplate.spec.{field}"] if whom.startswith("pod") else [fields.of_container(name, field) for name in containers]
+    for subject, field in _POD_SECURITY.findall(error.words):
+        containers = re.findall(r'"([^"]+)"', subject)
+        wanted += [f"podTemplate.spec.{field}"] if subject.startswith("pod") else [fields.of_container(name, field) for name in containers]
     remedy = f"set {listed(wanted)} as it asks" if wanted else "change podTemplate as it asks"
     return _create_error("PodRejected", error, f"{remedy}, or use another namespace")
 

@@ -126,5 +126,5 @@ def deleted(view: PodView) -> State | None:
 
 
 def failed_without_signs(view: PodView) -> State | None:
-    """Its phase is Failed or Succeeded, and there is no reason."""
+    """Its phase is Failed or Succeeded, without a reason."""
     return crashed(view.reason or "PodFailed", view.message or "the pod ended without saying why")

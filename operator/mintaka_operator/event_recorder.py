@@ -98,6 +98,6 @@ class KubernetesEventRecorder:
         await self._send(warning_event(resource, reason, message))
 
     async def _send(self, event: dict[str, Any]) -> None:
-        """Create an Event; a lost one is no reason to stop."""
+        """Create an Event; errors are logged, because a lost Event must not stop anything."""
         with contextlib.suppress(ApiError):
             await self._cluster.create(EVENTS.path(event["metadata"]["namespace"]), event)

@@ -8,7 +8,7 @@ kopf holds many objects at once, a page of a list and one per worker, and decode
 memory as their text: they are decoded one at a time after kopf, by `unpack`.
 
 kopf removes its finalizer from any object that has it, which users may add and our role does not let kopf patch: kopf would
-retry for minutes and occupy one of its workers. Finalizers are no part of the identity, so it never sees one.
+retry for minutes and occupy one of its workers. Finalizers are not part of the identity, so kopf never sees one.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class KubernetesWorkloads:
         return owned
 
     async def read(self, namespace: str, name: str) -> OwnedWorkload | None:
-        """One pod; None if there is none with that name or it does not belong to a flow run."""
+        """One pod; None if no pod has that name or it does not belong to a flow run."""
         try:
             return owned_workload(await self._cluster.get(PODS.path(namespace, name)), self._is_gone)
         except ApiError as error:

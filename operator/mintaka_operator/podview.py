@@ -169,7 +169,7 @@ class PodView:
 
     @cached_property
     def flow(self) -> Mapping[str, Any]:
-        """The status of the flow's container; empty if there is none."""
+        """The status of the flow's container; empty if it is missing."""
         statuses = items(self.status.get("containerStatuses"))
         named = [status for status in statuses if status.get("name") == self.container_name]
         others = [] if items(self.spec.get("containers")) else statuses
@@ -328,7 +328,7 @@ class PodView:
 
 
 def _attempt(number: str) -> int:
-    """A number of an attempt; 0 if it is none, or too large for a status."""
+    """A number of an attempt; 0 if it is not a number or is too large for a status."""
     return int(number) if number.isdecimal() and number.isascii() and len(number) < 10 else 0  # noqa: PLR2004
 
 

@@ -59,5 +59,5 @@ KNOWN_REASONS: frozenset[str] = frozenset(
 
 
 def reason_class(reason: str) -> str:
-    """`reason` if Mintaka sets it, "" if there is none, else `other`."""
+    """`reason` if Mintaka sets it, "" if it is empty, else `other`."""
     return reason if not reason or reason in KNOWN_REASONS else OTHER

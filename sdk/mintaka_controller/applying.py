@@ -167,7 +167,7 @@ async def _release_run(context: Context, run: FlowRun, *, tombstone: bool) -> No
 
 
 async def _write_tombstone(context: Context, run: FlowRun) -> None:
-    """Store the transitions that the mirror has not seen where it will find them; a refused tombstone must not keep the run forever."""
+    """Write the transitions that the mirror has not seen into a tombstone; if that is refused, the run is released all the same."""
     metadata = run.metadata
     raw = context.runs.raw((metadata.namespace, metadata.name))
     entry = context.deployments.get((metadata.namespace, run.spec.deployment)) if run.spec.deployment else None

@@ -104,7 +104,7 @@ class Controller:
             self.forget_workload(key, uid)
 
     def reassess_workload(self, key: Name) -> None:
-        """Read a workload again when its run is reconciled: its known version may not tell everything."""
+        """Read a workload again when its run is reconciled: its cached version may be incomplete."""
         known = self.context.workloads.get(key)
         if known is not None:
             self.context.workloads.doubt(key)

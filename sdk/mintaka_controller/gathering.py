@@ -36,7 +36,7 @@ _DEFAULT_TTL = timedelta(days=7)
 
 
 async def reread_doubtful(context: Context, run: Name) -> None:
-    """Read the workloads of a run whose cached version does not tell everything, whatever state the run is in, even if it is gone."""
+    """Read the workloads of a run whose cached version may be incomplete, whatever state the run is in, even if it is gone."""
     for owned in context.workloads.doubtful_of(run):
         key = run[0], owned.workload.name
         context.workloads.trust(key)

@@ -4,7 +4,7 @@ Each attempt to release a workload requests the copy; it is retried until it suc
 deadline is over. Then the run is woken, and its reconcile releases the workload.
 
 Copies wait in one queue per node, and a worker serves one node at a time: a kubelet that serves many large logs at once is
-slow to start pods, and one that does not answer would occupy all workers. Such a node is asked again with growing waits, by
+slow to start pods, and one that does not answer would occupy all workers. Such a node is retried with growing waits, by
 workers of its own, so that it delays no other node; meanwhile its copies are lost at their deadlines.
 """
 
@@ -33,7 +33,7 @@ _AT_ONCE_FOR_SILENT_NODES = 2
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _LONGEST_ASKED_FOR_SECONDS = 120.0
-#: The number of cached copies of workloads that are gone: a late event must not start another copy, in vain.
+#: The number of cached copies of workloads that are gone: a late event must not start another copy.
 _REMEMBERED = 1000
 
 
@@ -62,7 +62,7 @@ class LogCopy:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """The copies that wait for one node. It is asked again at `next_time` of the event loop's clock."""
+    """The copies that wait for one node. It is retried at `next_time` of the event loop's clock."""
 
     name: str
     waiting: deque[LogCopy] = field(default_factory=deque)
@@ -164,7 +164,7 @@ class LogCopies:
         return min(node.next_time - asyncio.get_running_loop().time(), left)
 
     def _next(self, node: _Node) -> LogCopy | None:
-        """The copy to try now; None if there is none, or if the node is not to be asked yet."""
+        """The copy to try now; None if no copy waits, or if the node is not to be tried yet."""
         node.waiting = deque(copy for copy in node.waiting if self._stands(node, copy))
         if not node.waiting or asyncio.get_running_loop().time() < node.next_time:
             return None

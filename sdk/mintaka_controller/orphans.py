@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def release_orphans(context: Context, key: Name, uid: str | None) -> None:
-    """Release the ended workloads of that name that do not belong to the run with `uid` (None: there is none).
+    """Release the ended workloads of that name that do not belong to the run with `uid` (None: the run does not exist).
 
     Raises Conflict if the run of one of them exists after all.
     """

@@ -54,7 +54,7 @@ class Conflict(PortError):
 
 
 class Unavailable(PortError):
-    """No answer, or a transient refusal. `retry_after` is how many seconds the other side asks to wait, None if it does not say."""
+    """No answer, or a transient refusal. `retry_after` is the wait in seconds that the other side requests, None if it requests none."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -149,7 +149,7 @@ class Workloads(Protocol):
         """Start the workload of an attempt. Raises CreateRefused; Exists for a workload of that name."""
 
     async def read(self, namespace: str, name: str) -> OwnedWorkload | None:
-        """One workload; None if there is none with that name or it has no owner."""
+        """One workload; None if the name is unknown or it has no owner."""
 
     async def stop(self, namespace: str, name: str, uid: str, *, force: bool) -> OwnedWorkload | None:
         """Ask it to stop, or stop waiting for it (`force`); return what is left of it, None if it is gone."""
@@ -182,7 +182,7 @@ class Schemas(Protocol):
 
 
 class EventRecorder(Protocol):
-    """Records events for owners of resources. Never raises: losing an event is no reason to stop."""
+    """Records events for owners of resources. Never raises: a lost event must not stop anything."""
 
     async def record_transition(self, run: FlowRun, transition: TransitionStatus) -> None:
         """Record a transition of a run."""

@@ -173,7 +173,7 @@ class Reconciler:
                 await apply_effect(self._context, seen, effect)
 
     async def _create(self, seen: RunObservation, effect: CreateWorkload) -> CreateError | None:
-        """Create a workload, unless the run has to wait before its request; return why there is none."""
+        """Create a workload, unless the run has to wait before its request; return the error if that fails."""
         context = self._context
         place = place_of(context, seen.run)
         held = context.backoff.hold(place, context.ports.clock.now())
@@ -199,7 +199,7 @@ class Reconciler:
         try:
             await write_run_status(self._context, seen.run, version, plan.status)
         except Rejected as error:
-            # Too large or not valid: keep the state, drop the texts.
+            # Too large or not valid: write the state without the texts.
             _logger.error("flow run %s/%s: its status was refused, written without texts: %s", *_name(seen), error)  # noqa: TRY400
             await write_run_status(self._context, seen.run, version, without_texts(plan.status))
         await self._announce(seen, plan)

@@ -20,7 +20,7 @@ _SOON = timedelta(seconds=10)
 
 
 async def find_resume_source(context: Context, run: FlowRun) -> tuple[str, CreateError | None]:
-    """The uid ("": the run's own), or why there is none. Once the run has started, the uid does not change.
+    """The uid ("": the run's own), or the reason if it cannot be found. Once the run has started, the uid does not change.
 
     A run that was itself resumed from another stores its results under the same uid as that one.
     """

@@ -9,7 +9,7 @@ No object ends a round: one that raises while it is observed is observed without
 does it; if that raises too, it stays as it was known.
 
 A pod from which another tool has removed our label is shown by no list or watch of ours. Once known it is read in each
-round, which is never a missed change; unknown ones are looked for at the start and rarely later, among all other pods.
+round, which is never a missed change; unknown ones are searched for among all other pods, at the start and at long intervals.
 """
 
 from __future__ import annotations
@@ -116,10 +116,10 @@ class Resync:
         try:
             strays = [listed async for page in self._context.ports.inventory.list_strays() for listed in page]
         except PortError as error:
-            _logger.warning("workloads without our label cannot be looked for: %s", error)
+            _logger.warning("cannot search for workloads without our label: %s", error)
             return
         except Exception:  # no reason to end the operator
-            _logger.exception("workloads without our label cannot be looked for")
+            _logger.exception("cannot search for workloads without our label")
             return
         self._rounds_to_strays = _STRAY_ROUNDS
         for key, version in strays:
@@ -188,7 +188,7 @@ class Resync:
             return controller.forget_run(key) if kind == "run" else controller.forget_deployment(key)
         except PortError as error:
             _logger.warning("%s %s/%s cannot be read: %s", kind, *key, error)
-        except Exception as error:  # noqa: BLE001 - one object is no reason to end the operator
+        except Exception as error:  # noqa: BLE001 - one object must not end the operator
             self._log(kind, key, error)
         return False
 

@@ -162,7 +162,7 @@ class RunCache:
             del self._groups[key[0], known.deployment]
 
     def get(self, key: Name) -> RunEntry | None:
-        """The cached fields of a run; None if there is none with that name."""
+        """The cached fields of a run; None if the name is unknown."""
         return self._entries.get(key)
 
     def raw(self, key: Name) -> bytes | None:

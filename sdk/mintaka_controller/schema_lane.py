@@ -71,7 +71,7 @@ class Lane:
 
     @property
     def process_id(self) -> int | None:
-        """The worker's process id; None if there is none."""
+        """The worker's process id; None if no worker runs."""
         return self._process.pid if self._process else None
 
     def submit(self, namespace: str, frame: bytes) -> asyncio.Future[dict[str, Any]]:

@@ -94,7 +94,7 @@ class WorkQueue[Key: Hashable]:
     def retry(self, key: Key, at_least: float = 0.0) -> float:
         """Have a failed `key` processed again after an exponential wait of at least `at_least` seconds; return the wait.
 
-        No more than two minutes count of `at_least`, which a server asks for.
+        `at_least` is the wait that a server requests; it is capped at two minutes.
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1

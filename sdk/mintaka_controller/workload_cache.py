@@ -59,7 +59,7 @@ class WorkloadCache:
         return known.run
 
     def doubt(self, key: Name) -> None:
-        """Mark a known workload as one whose cached version does not tell everything: it is to be read again."""
+        """Mark a known workload as one whose cached version may be incomplete: it is to be read again."""
         if key in self._workloads:
             self._doubtful.add(key)
 
@@ -92,7 +92,7 @@ class WorkloadCache:
         return [self._workloads[key] for key in self._of_run.get(run, ())]
 
     def get(self, key: Name) -> OwnedWorkload | None:
-        """One workload; None if there is none with that name."""
+        """One workload; None if the name is unknown."""
         return self._workloads.get(key)
 
     def runs(self) -> list[Name]:
@@ -108,5 +108,5 @@ class WorkloadCache:
 
 
 def _differs(known: Workload, new: Workload) -> bool:
-    """Whether anything but the node changed: where a workload runs decides nothing about its run."""
+    """Whether anything but the node changed: the node of a workload does not affect its run."""
     return known != new and replace(known, node=new.node) != new

@@ -1,4 +1,4 @@
-"""Instants from outside: converted to UTC once, where they enter, so that no later arithmetic overflows.
+"""Instants from outside: converted to UTC once, when they enter, so that no later arithmetic overflows.
 
 RFC 3339 can write instants that have no UTC form: `9999-12-31T23:59:59-12:00` is in the year 10000, and Go accepts the year
 0000. Python raises OverflowError only when it converts them. What a user wants is refused; what a program recorded is clamped,

@@ -30,9 +30,9 @@ ANNOTATION_CONTAINER = f"{GROUP}/container"
 #: On pods of flows with inline source: that source, which the pod mounts as a file.
 ANNOTATION_SOURCE = f"{GROUP}/source"
 
-#: Keeps a flow run in the cluster until the mirror has its whole history.
+#: Holds a flow run in the cluster until the mirror has its whole history.
 MIRROR_FINALIZER = f"{GROUP}/mirror"
-#: Keeps the pod of an attempt in the cluster until its end is recorded.
+#: Holds the pod of an attempt in the cluster until its end is recorded.
 POD_FINALIZER = f"{GROUP}/attempt"
 
 #: The container of a pod that runs the flow; all others are sidecars.

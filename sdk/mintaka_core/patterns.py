@@ -12,9 +12,9 @@ _SIZE_LIMIT_BYTES = 50_000
 
 
 def matcher_of(pattern: str) -> Callable[[str], bool | None] | None:
-    """A function that tells whether a text contains a match of `pattern`, in time proportional to the text.
+    """A function that checks whether a text contains a match of `pattern`, in time proportional to the text.
 
-    None if there is none: `pattern` is not valid, has lookaround or back references, or is too large. The function returns
+    None if `pattern` is not valid, has lookaround or back references, or is too large. The function returns
     None for text that is not Unicode.
     """
     import jsonschema_rs  # noqa: PLC0415 - start-up time: most processes never need it

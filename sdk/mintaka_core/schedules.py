@@ -18,7 +18,7 @@ from mintaka_core.time_zones import zone_of
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 _DAY = timedelta(days=1)
-#: No schedule fires later: until then a time can be told in every time zone.
+#: No schedule fires later: until then a time can be expressed in every time zone.
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 

@@ -174,7 +174,7 @@ class SchemaPlaces:
             place.schemas.append(schema)
             place.secret = place.secret or self._marks(schema)
         names = [schema["propertyNames"] for schema in place.schemas if "propertyNames" in schema]
-        # Whoever hides the names must hide the object that shows them.
+        # If the names are secret, so is the object that has them as keys.
         place.secret_names = any(self._marks(schema) for schema in self._applicable(names))
         place.secret = place.secret or place.secret_names
         return place
@@ -260,7 +260,7 @@ def _table(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
 
 
 def _plain_matcher_of(pattern: str) -> Callable[[str], bool] | None:
-    """A function that tells whether `pattern`, if it is a literal text with anchors, matches a name; None if it is more than that."""
+    """A function that checks whether `pattern` matches a name, if it is a literal text with anchors; None for other patterns."""
     plain = _PLAIN_PATTERN.fullmatch(pattern)
     if plain is None:
         return None

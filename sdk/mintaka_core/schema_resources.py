@@ -1,6 +1,6 @@
 """The resources of a JSON Schema, which `$id` begins, and the targets that references may have in them.
 
-A bundled schema has several. Where drafts disagree about a reference, it has every target that one of them gives it.
+A bundled schema has several. If drafts disagree about a reference, it has the targets of all of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Exhausted(MintakaError):
 
 
 class Resources:
-    """Where references in `schema` lead. `nodes` are all objects in it that are not empty, `all` the resources; the whole schema is the last of them."""
+    """The targets of references in `schema`. `nodes` are all objects in it that are not empty, `all` the resources; the whole schema is the last of them."""
 
     def __init__(self, schema: Any) -> None:
         """Raises Exhausted if the schema has too many parts."""
@@ -44,7 +44,7 @@ class Resources:
         return self._around.get(id(schema), self._root)
 
     def targets(self, reference: str, scope: tuple[Any, ...], count: Callable[[int], None]) -> list[Any]:
-        """The possible targets of a reference within the resources `scope`, the innermost first; empty if there is none.
+        """The possible targets of a reference within the resources `scope`, the innermost first; empty if it has no target.
 
         `count` is called with the cost before it arises.
         """
@@ -112,7 +112,7 @@ def _last_segment(address: str) -> str:
 
 
 def _pointed_at(node: Any, parts: list[str]) -> Any:
-    """The target of a JSON pointer (RFC 6901); None if there is none."""
+    """The target of a JSON pointer (RFC 6901); None if nothing is there."""
     for key in parts:
         if isinstance(node, dict):
             node = node.get(key)

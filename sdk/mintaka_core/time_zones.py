@@ -46,7 +46,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def advice(name: str) -> str:
-    """A sentence about the unexpected behaviour of the zone named `name`; "" if there is none."""
+    """A sentence about the unexpected behaviour of the zone named `name`; "" if its behaviour is as expected."""
     if name in _FIXED:
         return f"{name} has no summer time: {_FIXED[name]} is the zone whose clocks change."
     if (etc := _ETC.fullmatch(name)) is not None and etc[2] != "0":

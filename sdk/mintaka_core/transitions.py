@@ -35,7 +35,7 @@ class Transition:
     `attempt` is the attempt that proposes, `current_attempt` the one the run is in. `failures` and `crashes` count the
     retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is when
     the current state times out, `ended_time` when the workload ended (None: now). `stopped` means that the workload was
-    asked to stop before it ended. `kept` is a cached result that could replace the run (None: there is none), `refresh`
+    requested to stop before it ended. `kept` is a cached result that could replace the run (None: no such result), `refresh`
     requests a new one nevertheless. `jitter` in [0, 1) is drawn by the caller.
     """
 

@@ -90,7 +90,7 @@ class CreateError:
     """Why no workload can be created for a run that is due.
 
     `patience` is how long that may last before the run ends in `verdict`: zero if nothing can fix it, None if retrying
-    forever makes sense (a quota that others will free). `retry_after` is how many seconds the refusing side asks to wait
+    forever makes sense (a quota that others will free). `retry_after` is the wait in seconds that the refusing side requests
     (None: not given), `retry_time` when the controller tries again (None: after the usual wait).
     """
 

@@ -5,7 +5,7 @@ added: printed output, output from before the SDK started or while the process d
 A line counts as delivered if its text was delivered at about the same time, as often as the text occurs.
 
 Copied lines are placed where they were printed: after the delivered line that precedes them in the container's log, or by
-time if there is none.
+time if no such line exists.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mintaka_history.timestamps import LATEST_MICROSECONDS, to_microseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: The beginning of a line if the kubelet is asked for timestamps.
+#: The beginning of a line if timestamps are requested from the kubelet.
 _STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))(?: (.*))?", re.DOTALL)
 
 #: Only this many lines at the end of a longer log are copied.
@@ -60,7 +60,7 @@ def parse(text: str, now: int, *, truncated: bool = False, origin: str = "") -> 
     """The lines of a container's log as the kubelet returns it with timestamps, without blank lines.
 
     A line without a timestamp gets that of the preceding line, or else of the following one; in a text without any it is
-    `now`. If the beginning of the log is missing, the first line says so and names `origin`.
+    `now`. If the beginning of the log is missing, the first line reports that and names `origin`.
     """
     texts = storable(text).split("\n")
     if truncated and _STAMPED.fullmatch(texts[0]) is None:
@@ -139,7 +139,7 @@ def number[T](rows: Iterable[Placed[T]], seqs: Sequence[int], before: int) -> li
 
 
 def index_before(seqs: Sequence[int], seq: int) -> int:
-    """The index in `seqs`, ascending, of the line that precedes `seq`; -1 if there is none."""
+    """The index in `seqs`, ascending, of the line that precedes `seq`; -1 for the first."""
     return bisect_left(seqs, seq) - 1
 
 

@@ -27,7 +27,7 @@ def storable_json(text: bytes) -> bytes:
 
 
 def without_nul(text: bytes) -> bytes:
-    """Encoded JSON with each NUL in its texts replaced by U+FFFD; almost free if there is none."""
+    """Encoded JSON with each NUL in its texts replaced by U+FFFD; almost free without NULs."""
     return _NUL.sub(_replacement, text) if rb"\u0000" in text else text
 
 

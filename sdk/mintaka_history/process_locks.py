@@ -65,7 +65,7 @@ def is_gone(path: str, number: int) -> bool:
 
 
 def process_of(path: str, number: int) -> int | None:
-    """The process on this host that holds this number in the lock file `path`; None if there is none or it cannot be determined."""
+    """The process on this host that holds this number in the lock file `path`; None if no process holds it or it cannot be determined."""
     if fcntl is None or sys.platform != "linux":
         return None
     with _lock:

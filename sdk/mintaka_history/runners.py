@@ -23,7 +23,7 @@ class Runner(NamedTuple):
 
 
 def runner_of(database: EmbeddedDatabase, uid: str) -> Runner | None:
-    """The process that runs a flow run; None if there is none or it is not known."""
+    """The process that runs a flow run; None if no process runs it or it is not known."""
     session = database.reading()
     rows = session.run(_HOLDER, (session.uid(uid),))
     pid = process_locks.process_of(f"{database.path}-holders", rows[0][0]) if rows else None

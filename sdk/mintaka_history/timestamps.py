@@ -13,7 +13,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 #: 9999-12-31T00:00:00Z, the last day that RFC 3339 and Python can represent.
 LATEST_MICROSECONDS = 253_402_214_400_000_000
-#: 0001-01-02T00:00:00Z, a day after the first one, so that either can be told in every time zone.
+#: 0001-01-02T00:00:00Z, a day after the first one, so that either can be expressed in every time zone.
 EARLIEST_MICROSECONDS = -62_135_510_400_000_000
 
 

@@ -31,7 +31,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _WATCH_SILENCE_SECONDS = 90
 #: How long a credential plugin or an identity provider may take.
 _REFRESH_SECONDS = 60
-#: What a server, or a proxy before it, asks for at most: a longer wait would be an outage of ours.
+#: The longest Retry-After that is honoured, from a server or a proxy: a longer wait would be an outage of ours.
 LONGEST_RETRY_AFTER_SECONDS = 120.0
 _TEXT_LIMIT = 2000
 _ERRORS_FROM = 400
@@ -47,7 +47,7 @@ OPENED = "OPENED"
 class ApiError(MintakaError):
     """A request failed: HTTP's `code`, Kubernetes' own `reason` and `message`, and the causes it names.
 
-    `retry_after` is how many seconds the server asks to wait, at most two minutes; None if it does not say.
+    `retry_after` is the wait in seconds that the server requests, at most two minutes; None if it requests none.
     """
 
     def __init__(
@@ -251,34 +251,22 @@ class Client:
         headers: dict[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - passed on to aiohttp, which cuts the request
     ) -> aiohttp.ClientResponse:
-        """Send one request, and once more if other credentials may help; the caller closes the response."""
-        response, others = await self._send_once(method, path, query, data, headers, timeout)
-        if others:
+        """Send one request, and once more if it is answered 401 and there may be other credentials; the caller closes the response."""
+        for last in (False, True):
+            credentials = await self._current_credentials()
+            used = credentials.headers
+            if self._session is None:
+                self._session = open_session(credentials, user_agent=self._user_agent)
+            response = await self._session.request(method, path, params=query, data=data, headers=headers | used, timeout=timeout)
+            if response.status != _UNAUTHORIZED:
+                break
+            if credentials.headers is used:  # else another request has read them again meanwhile
+                credentials.reject()
+            if last or not (credentials.stale or credentials.headers is not used):
+                break
             self._count(method, path, response.status)
             response.release()
-            response, _ = await self._send_once(method, path, query, data, headers, timeout)
         return response
-
-    async def _send_once(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        data: bytes | None,
-        headers: dict[str, str],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
-    ) -> tuple[aiohttp.ClientResponse, bool]:
-        """The response, and True if it is 401 and there may be other credentials by now."""
-        credentials = await self._current_credentials()
-        used = credentials.headers
-        if self._session is None:
-            self._session = open_session(credentials, user_agent=self._user_agent)
-        response = await self._session.request(method, path, params=query, data=data, headers=headers | used, timeout=timeout)
-        if response.status != _UNAUTHORIZED:
-            return response, False
-        if credentials.headers is used:  # else another request has read them again meanwhile
-            credentials.reject()
-        return response, credentials.stale or credentials.headers is not used
 
     async def _current_credentials(self) -> Credentials:
         """The current credentials; finding and refreshing them may take as long as running a program."""

@@ -46,7 +46,7 @@ class Unreadable:
 
     `document` has the readable parts of its metadata and status, and of its spec only members without structure
     (`deployment`, `cancel`), never parameters or schemas. `reason` is TooDeep, ResourceTooLarge or Unreadable; `message`
-    tells people which limit is exceeded and what to do instead.
+    names the limit that is exceeded and what to do instead.
     """
 
     document: Document

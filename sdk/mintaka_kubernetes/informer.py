@@ -1,6 +1,6 @@
-"""Keeps a handler up to date about one collection: list it, watch it from there, list again when the watch is lost.
+"""Informs a handler about one collection: list it, watch it from there, list again when the watch is lost.
 
-The watch is resumed from the last resource version seen, which bookmarks keep recent; if the server no longer has it (410
+The watch is resumed from the last resource version seen, which bookmarks refresh; if the server no longer has it (410
 Gone), the collection is listed again, and known objects that are not listed have vanished. An informer ends only when it is
 cancelled: an exception of a handler concerns one object only, everything else is retried with growing delays.
 """
@@ -57,7 +57,7 @@ class Source(Protocol):
 
 
 class EventHandler(Protocol):
-    """Handles what an informer receives. The handler may keep or change documents."""
+    """Handles what an informer receives. The handler may store or change documents."""
 
     async def known(self) -> dict[str, str]:
         """Resource version by uid of the objects believed to exist, in a dict that the informer may modify. Called before
@@ -161,7 +161,7 @@ class Informer:
             self._count("restart")
 
     def _note(self, error: Exception) -> float | None:
-        """Record an error; return how long the server asks to wait, None if it does not say."""
+        """Record an error; return the wait in seconds that the server requests, None if it requests none."""
         if isinstance(error, ApiError) and error.code == _GONE:
             _logger.info("the watch of %s has expired: listing again", self._path)
             self._version = ""

@@ -1,6 +1,6 @@
 """Prepares a release for `helm uninstall`: stops what would add finalizers again, removes finalizers, and reports what stays.
 
-A run keeps the finalizer `mintaka.dev/mirror` until the API has its history, a pod `mintaka.dev/attempt` until its end is
+A run has the finalizer `mintaka.dev/mirror` until the API has its history, a pod `mintaka.dev/attempt` until its end is
 recorded. Once operator and API are gone nothing removes them, and neither the objects nor their namespaces can be deleted.
 Therefore both are first scaled to 0, the operator before the API, then every finalizer is removed. All of it can be
 repeated, and works if the Deployments are already gone.

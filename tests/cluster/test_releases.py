@@ -37,7 +37,7 @@ def main(seconds: float = 0):
 
 @pytest.fixture(scope="module")
 def alone(installed: str, api: Api) -> Iterator[None]:
-    """The shared installation stands still: no two releases may serve one namespace. Other tests find the way to its API again."""
+    """The shared release is scaled to 0, because two must not serve one namespace; afterwards its API is connected to again."""
     deployments = ("deployment/mintaka-operator", "deployment/mintaka-api")
     kubectl("--namespace", installed, "scale", "--replicas=0", *deployments)
     yield

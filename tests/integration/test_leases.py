@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 RUN = "0190f5fe-0000-7000-8000-000000000001"
 
 
-def wish(**members: object) -> SlotRequest:
-    """A wish for one slot of `db`."""
+def slot_request(**members: object) -> SlotRequest:
+    """A request for one slot of `db`."""
     return SlotRequest(uuid.uuid4().hex, ("db",), 1, 60.0)._replace(**members)  # type: ignore[arg-type]
 
 
@@ -50,7 +50,7 @@ def run(database: Database, statement: str) -> None:
 def test_asking_again_changes_nothing(database: Database) -> None:
     """Neither for who holds slots nor for the order of those who wait."""
     limit(database, 1)
-    holds, first, second = wish(), wish(), wish()
+    holds, first, second = slot_request(), slot_request(), slot_request()
     assert [ask(database, holds).granted, ask(database, holds).granted] == [True, True]
     assert [ask(database, each).turns for each in (first, second, first, second)] == [0, 1, 0, 1]
     with database.writing() as connection:
@@ -63,39 +63,39 @@ def test_the_slots_of_a_run_that_is_over_come_free_before_their_lease_ends(datab
     """Ended in the lease's attempt, or replaced by a later one; not while only an earlier attempt is known to have ended."""
     limit(database, 1)
     store_batch(database, Names(), RUN, decode(json.dumps(report()).encode()))
-    holds = wish(flow_run=RUN, attempt=2)
+    holds = slot_request(flow_run=RUN, attempt=2)
     assert ask(database, holds).granted
     run(database, "UPDATE flow_runs SET state = 6, attempt = 1")
-    assert not ask(database, wish()).granted
+    assert not ask(database, slot_request()).granted
     run(database, "UPDATE flow_runs SET state = 6, attempt = 2")
-    other = wish(flow_run=RUN, attempt=3)
+    other = slot_request(flow_run=RUN, attempt=3)
     run(database, "DELETE FROM concurrency_leases WHERE granted IS NULL")
     assert ask(database, other).granted
     run(database, "UPDATE flow_runs SET state = 3, reported_attempt = 4")
-    assert ask(database, wish()).granted
+    assert ask(database, slot_request()).granted
 
 
 def test_a_process_that_is_gone_holds_nothing(database: Database) -> None:
     """And does not stand in the way of those who wait."""
     limit(database, 1)
-    assert ask(database, wish(holder=13)).granted
-    assert ask(database, wish(holder=13)).granted
-    assert ask(database, wish(holder=14)).granted
-    assert not ask(database, wish(holder=14)).granted
+    assert ask(database, slot_request(holder=13)).granted
+    assert ask(database, slot_request(holder=13)).granted
+    assert ask(database, slot_request(holder=14)).granted
+    assert not ask(database, slot_request(holder=14)).granted
 
 
 def test_a_lease_that_expired_can_be_renewed_until_somebody_asks_for_its_slots(database: Database) -> None:
     """Then it is lost, even where nobody could take them."""
     limit(database, 1)
-    holds = wish()
+    holds = slot_request()
     assert ask(database, holds).granted
     run(database, "UPDATE concurrency_leases SET expires = 1")
     with database.writing() as connection:
-        assert leases.renew(SqlalchemySession(connection), [holds.id, wish().id], 60) == {holds.id}
-    assert not ask(database, wish()).granted
+        assert leases.renew(SqlalchemySession(connection), [holds.id, slot_request().id], 60) == {holds.id}
+    assert not ask(database, slot_request()).granted
     run(database, "DELETE FROM concurrency_leases WHERE granted IS NULL")
     run(database, "UPDATE concurrency_leases SET expires = 1")
-    assert ask(database, wish()).granted
+    assert ask(database, slot_request()).granted
     with database.writing() as connection:
         assert leases.renew(SqlalchemySession(connection), [holds.id], 60) == set()
 
@@ -103,12 +103,12 @@ def test_a_lease_that_expired_can_be_renewed_until_somebody_asks_for_its_slots(d
 def test_fewer_slots_than_are_held_take_nothing_away(database: Database) -> None:
     """Whoever holds them keeps them; the next ones wait until few enough are held. None is none."""
     limit(database, 2)
-    assert ask(database, wish()).granted
-    assert ask(database, wish()).granted
+    assert ask(database, slot_request()).granted
+    assert ask(database, slot_request()).granted
     limit(database, 1)
-    waits = wish()
+    waits = slot_request()
     assert ask(database, waits) == SlotDecision(granted=False, turns=0, blocked={"db": 2})
     limit(database, 0)
-    assert not ask(database, wish(slots=5)).granted
+    assert not ask(database, slot_request(slots=5)).granted
     limit(database, 5)
     assert ask(database, waits).granted

@@ -57,7 +57,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(database: Database) -> AsyncIterator[Stage]:
-    """A mirror of a cluster that nobody asks."""
+    """A mirror that is never started, of a cluster that is never called."""
     cluster = Cluster(credentials=Credentials("http://127.0.0.1:9"))
     yield Stage(database, cluster)
     await cluster.close()
@@ -159,7 +159,7 @@ async def test_a_fault_of_all_objects_is_taken_for_ours(stage: Stage, database_u
     assert len(await listed(database_url, "flow-runs")) == 20
 
 
-async def test_a_database_that_is_away_is_no_fault_of_the_objects(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unavailable_database_is_not_a_fault_of_the_objects(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is halved."""
     asked = []
 

@@ -18,8 +18,8 @@ from poison import LARGE_BYTES, flow_deployment_json, flow_run_json, nested, nes
 if TYPE_CHECKING:
     import httpx
 
-#: On a machine with much else to do, a connection to the API server is now and then left to the garbage collector, which says so in
-#: whatever test runs then; which of these tests leaves it was not found.
+#: On a loaded machine a connection to the API server is occasionally closed by the garbage collector, which warns in whichever test runs
+#: at that time. The test that leaves it open has not been found.
 _LEFT = r"ignore:Exception ignored in. <(function _SelectorTransport.__del__|socket.socket):pytest.PytestUnraisableExceptionWarning"
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings(_LEFT)]
 

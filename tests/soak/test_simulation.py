@@ -21,19 +21,19 @@ SECONDS = float(os.environ.get("SOAK_SIMULATION_SECONDS", "7200"))
 _STORIES_PER_TIMETABLE = 10
 
 
-def tell(first: int, step: int, until: float) -> tuple[int, list[str]]:
-    """Tell the stories of every `step`-th seed from `first` on; how many, and what was broken."""
-    told, broken = 0, []
+def run_seeds(first: int, step: int, until: float) -> tuple[int, list[str]]:
+    """Run the stories of every `step`-th seed from `first` on until the time `until`; how many, and the promises that were broken."""
+    count, broken = 0, []
     while time.time() < until:
-        seed = first + told * step
-        kinds = [Story, Timetable] if told % _STORIES_PER_TIMETABLE == 0 else [Story]
+        seed = first + count * step
+        kinds = [Story, Timetable] if count % _STORIES_PER_TIMETABLE == 0 else [Story]
         for kind in kinds:
             try:
                 kind(seed).tell()
-            except Exception as error:  # noqa: BLE001 - every seed counts, whatever the last one met
+            except Exception as error:  # noqa: BLE001 - the seeds after a broken one run too
                 broken.append(f"{kind.__name__}({seed}): {error!r}")
-        told += 1
-    return told, broken
+        count += 1
+    return count, broken
 
 
 @pytest.mark.timeout(SECONDS + 600)
@@ -41,8 +41,8 @@ def test_whatever_happens_the_promises_hold() -> None:
     """As many seeds as the time allows."""
     cores, until = os.cpu_count() or 1, time.time() + SECONDS
     with ProcessPoolExecutor(cores) as pool:
-        parts = list(pool.map(tell, (FIRST + core for core in range(cores)), [cores] * cores, [until] * cores))
-    told = sum(number for number, _ in parts)
+        parts = list(pool.map(run_seeds, (FIRST + core for core in range(cores)), [cores] * cores, [until] * cores))
+    count = sum(number for number, _ in parts)
     last = FIRST + max(number for number, _ in parts) * cores
-    print(f"{told} stories from seed {FIRST} on; continue with SOAK_FIRST_SEED={last}")
+    print(f"{count} stories from seed {FIRST} on; continue with SOAK_FIRST_SEED={last}")
     assert [line for _, broken in parts for line in broken] == []

@@ -27,6 +27,8 @@ class PodWatch:
 
     namespace: str
     exit_codes: dict[str, int] = field(default_factory=dict)
+    #: Pods whose end the kubelet reported only after their deletion was requested: afterwards it cannot be known which came first.
+    reported_late: set[str] = field(default_factory=set)
     _process: subprocess.Popen[str] | None = None
     _reader: threading.Thread | None = None
 
@@ -60,8 +62,11 @@ class PodWatch:
     def _note(self, pod: dict[str, Any]) -> None:
         for status in (pod.get("status") or {}).get("containerStatuses") or []:
             terminated = (status.get("state") or {}).get("terminated")
-            if terminated and status["name"] == "flow":
-                self.exit_codes.setdefault(pod["metadata"]["name"], terminated["exitCode"])
+            name = pod["metadata"]["name"]
+            if terminated and status["name"] == "flow" and name not in self.exit_codes:
+                self.exit_codes[name] = terminated["exitCode"]
+                if pod["metadata"].get("deletionTimestamp"):
+                    self.reported_late.add(name)
 
 
 def unleash(kube: Kube, draw: Random, log: Path, *, runs: int, seconds: float) -> tuple[int, int]:
@@ -108,10 +113,14 @@ def _delete_one(kube: Kube, draw: Random) -> int:
 
 
 def _nothing_was_repeated(kube: Kube, watch: PodWatch) -> None:
+    excluded: set[str] = set()
     for run in kube.items("fr"):
         name, attempt = run["metadata"]["name"], run["status"]["attempt"]
         assert run["status"]["state"]["type"] == "COMPLETED", name
-        finished = sorted(pod for pod, code in watch.exit_codes.items() if pod.rpartition("-")[0] == name and code == 0)
-        assert finished == [f"{name}-{attempt}"], f"{name} finished its work in {finished} and ended in attempt {attempt}: {names(run)}"
+        finished = {pod for pod, code in watch.exit_codes.items() if pod.rpartition("-")[0] == name and code == 0}
+        unknowable = (finished & watch.reported_late) - {f"{name}-{attempt}"}
+        excluded |= unknowable
+        assert finished - unknowable == {f"{name}-{attempt}"}, f"{name} finished in {finished}, ended in attempt {attempt}: {names(run)}"
         reasons = {transition["reason"] for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry"}
         assert "PodDisappeared" not in reasons, f"an end of {name} was lost"
+    print(f"excluded, deleted before their end was reported (docs/operations.md, At least once): {sorted(excluded)}")

@@ -88,7 +88,7 @@ async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here)
     openapi_extra=json_body(NewLimit),
 )
 async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Create or change a concurrency limit; holders keep their slots."""
+    """Create or change a concurrency limit; holders retain their slots."""
     new = await read_document(request, NewLimit)
     try:
         limits.checked_name(name)

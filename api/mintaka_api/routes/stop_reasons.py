@@ -1,4 +1,4 @@
-"""Tells a process that is asked to stop the reason."""
+"""Reports the reason to a process that is requested to stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
     responses=documented_responses(StopReasonAnswer, "invalid-parameter", "not-found", "refused-by-cluster", "cluster-away"),
 )
 async def get_stop_reason(uid: str, attempt: Attempt, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Why an attempt's process is asked to stop: its run's current state in the cluster, not in the mirror, which may be behind."""
+    """Why an attempt's process is requested to stop: its run's current state in the cluster, not in the mirror, which may be behind."""
     run = await known_run(here, uid)
     if here.runs is not None and not run.of_a_script:
         return json_response(StopReasonAnswer(await here.runs.stop_reason(run, attempt)))

@@ -163,7 +163,7 @@ class Claim:
         flow_run, attempt, who = self._who()
         self._asked = True
         began = monotonic()
-        verdict = place.ask(SlotRequest(self._id, self.names, self.slots, self.lease_seconds, flow_run, attempt, None, who))
+        verdict = place.request(SlotRequest(self._id, self.names, self.slots, self.lease_seconds, flow_run, attempt, None, who))
         self._sort_out(verdict, place)
         if not verdict.granted:
             return self._blocked(verdict, place)

@@ -81,9 +81,9 @@ class LocalShared:
         """See `Shared`."""
         return self._write(limits.remove, limits.checked_name(name))
 
-    def ask(self, wish: SlotRequest) -> SlotDecision:
-        """See `Shared`: without writing anything where he has to wait on."""
-        own = wish._replace(holder=self._database.holder)
+    def request(self, wanted: SlotRequest) -> SlotDecision:
+        """See `Shared`. Nothing is written if the request has to continue to wait."""
+        own = wanted._replace(holder=self._database.holder)
         return self._read(leases.peek, own, self._is_gone) or self._write(leases.request, own, self._is_gone)
 
     def renew(self, leases_held: Sequence[str], seconds: float) -> set[str]:

@@ -88,8 +88,8 @@ class Shared(Protocol):
     def remove_limit(self, name: str) -> bool:
         """Delete it; False where there was none."""
 
-    def ask(self, wish: SlotRequest) -> SlotDecision:
-        """Ask for slots, or for how it stands with them; repeating it is harmless."""
+    def request(self, wanted: SlotRequest) -> SlotDecision:
+        """Request slots, or repeat a request to learn its state: idempotent."""
 
     def renew(self, leases: Sequence[str], seconds: float) -> set[str]:
         """Let leases go on for `seconds` from now; the ids of those that are still there."""

@@ -79,16 +79,16 @@ class RemoteShared:
         status, _ = self._ask("DELETE", _limit_path(name), also=(http.client.NOT_FOUND,))
         return status != http.client.NOT_FOUND
 
-    def ask(self, wish: SlotRequest) -> SlotDecision:
+    def request(self, wanted: SlotRequest) -> SlotDecision:
         """See `Shared`."""
         body = {
-            "id": wish.id,
-            "names": wish.names,
-            "slots": wish.slots,
-            "seconds": wish.seconds,
-            "flow_run": wish.flow_run,
-            "attempt": wish.attempt,
-            "who": wish.who,
+            "id": wanted.id,
+            "names": wanted.names,
+            "slots": wanted.slots,
+            "seconds": wanted.seconds,
+            "flow_run": wanted.flow_run,
+            "attempt": wanted.attempt,
+            "who": wanted.who,
         }
         _, answer = self._ask("POST", "/concurrency-leases", json.dumps(body).encode())
         return self._read(_verdict, answer)

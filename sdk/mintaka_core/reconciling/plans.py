@@ -51,7 +51,7 @@ class RemoveWorkload:
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Add the finalizer that keeps the run in the cluster until the mirror has its history."""
+    """Add the finalizer that holds the run in the cluster until the mirror has its history."""
 
 
 @dataclass(frozen=True, slots=True)

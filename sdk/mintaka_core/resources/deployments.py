@@ -82,7 +82,7 @@ class Schedule(Model):
     """
 
     def next_time(self, after: datetime) -> datetime:
-        """The first time (UTC) strictly after `after`; raises InvalidSchedule if there is none."""
+        """The first time (UTC) strictly after `after`; raises InvalidSchedule if the schedule never fires again."""
         if self.cron is not None:
             return schedules.next_cron(self.cron, self.time_zone, after)
         if self.interval is None:

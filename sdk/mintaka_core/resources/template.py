@@ -17,7 +17,7 @@ class BackoffSpec(Model):
     delay_seconds: float = Field(default=10, ge=0, le=86400)
     """Seconds before the first retry."""
     factor: float = Field(default=2, ge=1, le=100)
-    """The factor between successive waits; 1 keeps the wait constant."""
+    """The factor between successive waits; with 1 the wait is constant."""
     max_seconds: float = Field(default=600, ge=0, le=604800)
     """Maximum wait, in seconds."""
     jitter: float = Field(default=0.1, ge=0, le=1)

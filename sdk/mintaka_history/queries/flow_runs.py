@@ -206,7 +206,7 @@ def _answer(row: Row[Any], texts: dict[int, str]) -> FlowRunAnswer:
 
 
 def _history_complete(row: Row[Any]) -> bool:
-    """Whether nothing of the current attempt is missing: its last report arrived, or the operator states that there is none."""
+    """Whether the history of the current attempt is complete: its last report arrived, or the operator states that it has none."""
     if row.gap:
         return False
     if row.final_attempt and row.final_attempt >= row.attempt:

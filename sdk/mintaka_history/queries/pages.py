@@ -105,7 +105,7 @@ def part[T](rows: list[Row[Any]], last: tuple[Any, ...] | None, item: Callable[[
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The first text after all that begin with `prefix`, by code point; None if there is none."""
+    """The first text after all that begin with `prefix`, by code point; None if no text follows."""
     for position in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[position])
         if code < 0x10FFFF:  # noqa: PLR2004 - the last code point

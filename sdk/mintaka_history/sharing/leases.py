@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mintaka_history.sharing.limits import Limit
     from mintaka_history.writing.sessions import Session
 
-#: How long a waiting request keeps its place without being repeated.
+#: How long a waiting request holds its place without being repeated.
 PLACE_SECONDS = 15.0
 _MICROSECONDS = 1_000_000
 _TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))

@@ -110,7 +110,7 @@ def put(session: Session, name: str, slots: int, decay_per_second: float, *, ove
 
 
 def remove(session: Session, name: str) -> bool:
-    """Delete a limit and the requests that wait for it; holders keep their slots. False if there was none."""
+    """Delete a limit and the requests that wait for it; holders retain their slots. False if the limit did not exist."""
     session.run("DELETE FROM concurrency_leases WHERE name = ? AND granted IS NULL", (name,))
     return bool(session.run("DELETE FROM concurrency_limits WHERE name = ? RETURNING name", (name,)))
 

@@ -62,7 +62,7 @@ class NotClaimable(NamedTuple):
 def claim(
     session: Session, uid: str, *, holder: int | None = None, heard: int | None = None, died: int | None = None
 ) -> Claim | NotClaimable | None:
-    """Claim a run that is over or that suspended itself; None if there is no run with that uid outside of clusters.
+    """Claim a run that is over or that suspended itself; None if no run outside of clusters has that uid.
 
     The claiming process is identified by its lock number `holder`, or sends heartbeats, first at `heard` (µs). `died` is an
     attempt that is active according to history but whose process the caller knows to be gone.

@@ -149,7 +149,7 @@ def number_of(session: Session, uid: str) -> int | None:
 
 
 class NoFreeNumber(MintakaError):
-    """A flow run got no number: those that were tried are taken. A retry tries others."""
+    """No number could be assigned to a flow run: those that were tried are in use. A retry tries others."""
 
 
 def numbers_for(uid: str, created_microseconds: int) -> Iterator[int]:

@@ -205,7 +205,7 @@ class MemoryInventory:
             yield found[first : first + _PAGE]
 
     async def list_strays(self) -> AsyncIterator[list[Listed]]:
-        """Nobody removes labels here."""
+        """No tool removes labels in the simulation."""
         yield []
 
 

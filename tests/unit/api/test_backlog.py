@@ -110,7 +110,7 @@ def test_what_is_being_written_is_known_as_well() -> None:
 
 
 def test_a_batch_of_large_objects_has_few_of_them() -> None:
-    """Their schemas take time, while which nobody else may write; the next batches have the others."""
+    """Masking their schemas takes time, and there is only one writer; the others follow in the next batches."""
     backlog = Backlog()
     schema = {"x": "y" * 200_000}
     for number in range(60):

@@ -123,7 +123,7 @@ def test_the_wait_that_the_server_asks_for_is_obeyed(clock: Clock) -> None:
 
 @pytest.mark.parametrize("asked_for", [121.0, 86_400.0, float("inf")])
 def test_a_wait_of_more_than_two_minutes_is_not_obeyed(clock: Clock, asked_for: float) -> None:
-    """A proxy that says so much in an outage would keep the run for a day."""
+    """A proxy that requests a day during an outage would hold the run for a day."""
     server = Server(clock)
     server.faults["busy"], server.times = ClusterRefusal(503, "", "maintenance", asked_for), 1
     play(clock, server, "busy")

@@ -97,5 +97,5 @@ async def test_of_two_who_resume_at_once_one_is_told_of_the_other() -> None:
 
 def test_a_new_run_may_take_over_what_another_did() -> None:
     """By its name."""
-    wish = RunRequest({}, None, None, (), "nightly-1")
-    assert run_manifest("sales", "nightly", "uid", wish)["spec"]["resumeFrom"] == "nightly-1"
+    wanted = RunRequest({}, None, None, (), "nightly-1")
+    assert run_manifest("sales", "nightly", "uid", wanted)["spec"]["resumeFrom"] == "nightly-1"

@@ -1,4 +1,4 @@
-"""NetworkPolicies: what a pod is given the address of, it may reach; what is not used is closed."""
+"""NetworkPolicies: a pod may reach every address that it is configured with; unused ports are closed."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ RESERVED = (
     "pod-template-hash",
     "rbac.authorization.k8s.io/aggregate-to-admin",
 )
-#: Where labels are given.
+#: The values that set labels.
 LABELS = ("commonLabels", "operator.podLabels", "api.podLabels", "metrics.serviceMonitor.labels", "metrics.dashboard.labels")
 
 

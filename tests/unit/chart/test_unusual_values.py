@@ -106,7 +106,7 @@ def test_large_numbers_stay_numbers(render: Render) -> None:
     assert release.environment("operator")["MINTAKA_FAILED_POD_RETENTION_SECONDS"] == "31536000"
 
 
-def test_the_autoscaler_looks_at_the_apis_container_only(render: Render) -> None:
+def test_the_autoscaler_measures_the_container_of_the_api_only(render: Render) -> None:
     """A sidecar without requests would make it blind."""
     values = {"database": POSTGRESQL, "autoscaling": {"enabled": True}, "extraContainers": [{"name": "proxy", "image": "proxy:1"}]}
     [metric] = render({"api": values}).one("HorizontalPodAutoscaler", "mintaka-api")["spec"]["metrics"]

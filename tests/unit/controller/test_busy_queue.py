@@ -26,7 +26,7 @@ BUSY = ControllerSettings(busy_queue=-1)
 
 @pytest.fixture
 def cluster() -> MemoryCluster:
-    """With a run that nobody has seen yet."""
+    """With a run that no controller has seen yet."""
     cluster = MemoryCluster()
     metadata = {"uid": "u", "creationTimestamp": CREATED, "finalizers": [MIRROR_FINALIZER]}
     cluster.put(RUN, {"kind": "FlowRun", "metadata": metadata, "spec": {"template": {"entrypoint": "a:b"}}})
@@ -120,7 +120,7 @@ def test_a_wish_to_cancel_does_not_wait(cluster: MemoryCluster) -> None:
 
 
 def test_a_run_that_says_why_it_waits_stops_saying_so_at_once(cluster: MemoryCluster) -> None:
-    """Its pod exists: what kept it waiting is no longer true."""
+    """Its pod exists, so its reason for waiting is out of date."""
     state = {"type": "SCHEDULED", "name": "Scheduled", "time": CREATED, "reason": "QuotaExceeded", "message": "no room"}
     cluster.put(RUN, {**cluster.objects[RUN], "status": {"state": state, "sequence": 1, "attempt": 0}})
     world = MemoryController(cluster, settings=BUSY)

@@ -75,7 +75,7 @@ class TestRunCache:
         ],
     )
     def test_no_time_of_a_users_is_beyond_comparison(self, end: str) -> None:
-        """Whoever may write a status may write any time that the API server admits."""
+        """A user with access to the status may write any time that the API server admits."""
         store = RunCache()
         for name, time in (("a", "2026-03-04T05:00:00Z"), ("b", end), ("c", "2026-03-04T06:00:00Z")):
             store.put(Snapshot(flow_run(name, deployment="d", state="FAILED", endTime=time)))
@@ -235,7 +235,7 @@ class TestWorkloadCache:
         assert store.runs() == [("n", "b")]
 
 
-def test_that_a_pod_was_given_a_node_is_no_news_for_its_run() -> None:
+def test_a_pod_that_is_bound_to_a_node_does_not_wake_its_run() -> None:
     """Its node is stored all the same; with anything else changed it is news."""
     cache = WorkloadCache()
     created = datetime(2026, 3, 4, 5, tzinfo=UTC)

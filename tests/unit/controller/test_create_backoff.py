@@ -1,4 +1,4 @@
-"""The wait that a server asks for before another pod is created."""
+"""The wait that a server requests before another pod is created."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class TestDeadlines:
 
 class TestFaults:
     def test_an_api_that_is_away_is_tried_again_until_the_deadline(self, play: Play) -> None:
-        """That is no fault of the node: its other logs are tried as well."""
+        """That is not a fault of the node: its other logs are tried as well."""
         play.kubelets.faults["a"] = lambda workload: Unavailable("the API is away") if workload.name == "one" else None
         play.run(lambda: [play.request("a", name) for name in ("one", "two", "three")])
         assert play.kubelets.done == {"two": 0.2, "three": 0.3}

@@ -1,4 +1,4 @@
-"""What resources take in memory: about as much as they have bytes, whatever is in them."""
+"""The memory that cached resources take is proportional to their bytes, whatever they contain."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TestDeployments:
 
         assert taken(put_and_read) < 30
 
-    def test_kubectls_copy_is_not_kept(self) -> None:
+    def test_kubectls_copy_is_not_cached(self) -> None:
         cache = DeploymentCache()
         cache.put(resource("d", {"entrypoint": "a:b"}, annotations={KUBECTL_COPY: "x" * MIB, "team": "a"}))
         entry = cache.get(("n", "d"))
@@ -159,7 +159,7 @@ class TestRuns:
         cache = RunCache()
         for number in range(200):
             cache.put(resource(f"r-{number}", LARGE_TEMPLATE))
-        assert not cache.put(resource("r-0", LARGE_TEMPLATE)), "it is no news"
+        assert not cache.put(resource("r-0", LARGE_TEMPLATE)), "it is already known"
         assert cache.raw(("n", "r-0"))
 
     def test_small_unfinished_ones_stay(self) -> None:
@@ -168,7 +168,7 @@ class TestRuns:
             cache.put(resource(f"r-{number}", {"template": {"podTemplate": {"x": "y" * 1000}}}))
         assert all(cache.raw(key) for key in cache.names())
 
-    def test_one_that_grows_or_ends_is_kept_once(self) -> None:
+    def test_one_that_grows_or_ends_is_cached_once(self) -> None:
         cache = RunCache()
         small, large = {"template": {}}, {"template": {"podTemplate": {"x": "y" * LARGE_BYTES}}}
         for version, spec in enumerate((small, large, small, large), 1):

@@ -146,7 +146,7 @@ class TestHealing:
     def test_a_pod_that_belongs_to_no_flow_run_is_nobodys_business(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         cluster.put(POD, pod({"mintaka.dev/flow-run": "a"}))
         assert clock.run(healer.resync.heal()) == 0
-        assert ("GET", POD) not in cluster.requests, "its metadata say so"
+        assert ("GET", POD) not in cluster.requests, "its metadata is sufficient"
 
     def test_only_the_namespaces_it_serves_are_listed(self, clock: Clock, cluster: MemoryCluster) -> None:
         there(cluster)
@@ -209,7 +209,7 @@ class TestFaultyObjects:
         cluster.objects[POD]["metadata"] = {"finalizers": [POD_FINALIZER]}
         clock.run(healer.resync.find_strays())
 
-    def test_a_list_that_raises_is_no_verdict(self, clock: Clock, healer: Healer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_list_that_raises_changes_nothing(self, clock: Clock, healer: Healer, monkeypatch: pytest.MonkeyPatch) -> None:
         inventory = healer.world.context.ports.inventory
         list_versions = inventory.list_versions
 
@@ -254,7 +254,7 @@ class TestPodsWithoutOurLabel:
         assert owned
         assert owned.workload.end
 
-    def test_it_is_no_missed_change_before_its_run_is_reconciled(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+    def test_it_does_not_count_as_missed_before_its_run_is_reconciled(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         async def story() -> int | None:
             there(cluster)
             await healer.resync.heal()
@@ -328,7 +328,7 @@ class TestPodsWithoutOurLabel:
         assert POD not in cluster.objects
         assert healer.world.context.workloads.get(("n", "a-1")) is None
 
-    def test_it_is_kept_while_it_cannot_be_read(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+    def test_it_stays_cached_while_it_cannot_be_read(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         async def story() -> None:
             there(cluster)
             await healer.resync.heal()
@@ -368,11 +368,11 @@ class TestPodsWithoutOurLabel:
         assert ("GET", POD) in cluster.requests
         assert not healer.world.context.workloads.is_doubtful(("n", "a-1"))
 
-    def test_there_is_no_doubt_about_a_pod_that_is_not_known(self, healer: Healer) -> None:
+    def test_an_unknown_pod_is_not_doubtful(self, healer: Healer) -> None:
         healer.world.context.workloads.doubt(("n", "a-1"))
         assert not healer.world.context.workloads.is_doubtful(("n", "a-1"))
 
-    def test_a_list_that_does_not_show_it_is_no_deletion(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+    def test_a_list_that_does_not_show_it_is_not_a_deletion(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         cluster.put(POD, self.relabelled())
         clock.run(healer.resync.find_strays())
         assert clock.run(PodHandler(healer.world.controller, None, lambda _node: False).known()) == {}

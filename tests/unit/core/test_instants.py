@@ -106,7 +106,7 @@ def test_a_schedule_at_the_ends_of_time_has_a_status(zone: str, interval: str, a
 @pytest.mark.parametrize("zone", ZONES)
 @given(EDGES)
 def test_schedules_are_computed_after_any_instant(zone: str, after: datetime) -> None:
-    """The next time is later, or there is none."""
+    """The next time is later, or the schedule never fires again."""
     for schedule in (Schedule(name="s", interval="24h", time_zone=zone), Schedule(name="s", interval="1h", time_zone=zone)):
         for compute in (lambda each=schedule: each.next_time(after), lambda: next_cron("0 6 * * *", zone, after)):
             try:

@@ -17,7 +17,7 @@ FOREIGN = "example.com/billing"
 
 
 class AdministratorsClient:
-    """An administrator's client over an API server in memory: there are no Deployments any more."""
+    """An administrator's client over an API server in memory: without Deployments."""
 
     def __init__(self, cluster: MemoryCluster) -> None:
         self._cluster = cluster

@@ -108,7 +108,7 @@ def test_what_is_not_utf_8_is_copied_too(cluster: MemoryCluster) -> None:
     ids=str,
 )  # fmt: skip
 def test_a_log_that_cannot_be_read(cluster: MemoryCluster, answer: Exception, raised: type[Exception]) -> None:
-    """A node that does not answer is told apart: its other logs would wait as long."""
+    """A node that does not answer has an error of its own: its other logs would wait as long."""
     cluster.fault = lambda _method, _path: answer
     with pytest.raises(raised) as error:
         copied(cluster, Api(), WORKLOAD)

@@ -68,7 +68,7 @@ def test_an_object_that_cannot_be_processed_says_why() -> None:
 
 @pytest.mark.parametrize("kind", ["ADDED", "ERROR"])
 @pytest.mark.parametrize("value", [None, [], 7], ids=str)
-def test_what_is_no_object_ends_no_watch(kind: str, value: Any) -> None:
+def test_an_event_without_an_object_does_not_end_a_watch(kind: str, value: Any) -> None:
     """The API server sends none."""
     assert shown(kind, value)["metadata"] == {}
 
@@ -79,8 +79,8 @@ def test_bookmarks_and_errors_are_passed_on(document: dict[str, Any]) -> None:
     assert shown("BOOKMARK", document) == shown("ERROR", document) == document
 
 
-def test_a_resource_that_is_no_list_is_passed_on() -> None:
-    """The framework asks which resources there are."""
+def test_a_resource_that_is_not_a_list_is_passed_on() -> None:
+    """Kopf requests the list of resources."""
     document = {"kind": "APIResourceList", "resources": [{"name": "flowdeployments"}]}
     assert _decoded(orjson.dumps(document)) == document
 

@@ -25,7 +25,7 @@ from mintaka_operator.port_errors import port_error, port_errors
     ],
     ids=str,
 )
-def test_an_answer_that_may_be_another_later_is_no_refusal(error: ApiError, expected: type[PortError]) -> None:
+def test_an_answer_that_may_change_later_is_not_a_refusal(error: ApiError, expected: type[PortError]) -> None:
     """A refusal costs a run, its tombstone or its log."""
     found = port_error(error)
     assert type(found) is expected

@@ -18,7 +18,7 @@ ASKED: dict[str, Callable[[RemoteShared], Any]] = {
     "all variables": lambda place: place.variables(),
     "a limit": lambda place: place.limit("db"),
     "all limits": lambda place: place.limits(),
-    "slots": lambda place: place.ask(SlotRequest("id", ("db",), 1, 60.0, None, 0, None, "somebody")),
+    "slots": lambda place: place.request(SlotRequest("id", ("db",), 1, 60.0, None, 0, None, "script")),
     "more time for slots": lambda place: place.renew(["id"], 60.0),
     "a rate's slots": lambda place: place.reserve(["db"], 1, None),
 }
