@@ -1,4 +1,4 @@
-"""Operators killed and pods deleted for half an hour, over more than a hundred real pods.
+"""Operators killed and pods deleted again and again, until more than a hundred runs with real pods have ended.
 
 Its small twin in `make test` is tests/cluster/test_faults.py::test_pods_deleted_and_operators_killed_repeat_no_finished_work.
 """
