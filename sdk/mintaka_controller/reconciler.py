@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mintaka_controller.applying import (
@@ -41,7 +42,7 @@ _logger = logging.getLogger(__name__)
 #: A deployment counts its runs at most this often, whatever happens to them.
 _COUNT_SECONDS = 5.0
 #: While the queue is busy, PENDING of a new attempt may wait this long for what follows; the keys that wait take as long in a burst.
-_PENDING_SECONDS = 15.0
+PENDING_SECONDS = 15.0
 #: After a conflict the key is read and decided again.
 _CONFLICT_SECONDS = 0.02
 #: The length of texts in a status that is rewritten because it was refused as invalid or too large.
@@ -63,6 +64,14 @@ class Key(NamedTuple):
         return self.namespace, self.name
 
 
+class _Deferral(NamedTuple):
+    """PENDING of the run with that uid is not written: since when it is PENDING, and until when (the loop's clock) it may stay so."""
+
+    uid: str
+    since: datetime
+    until: float
+
+
 class Reconciler:
     """Reconciles keys; one instance serves all workers of the queue."""
 
@@ -71,9 +80,7 @@ class Reconciler:
         self._queue = queue
         #: Keys whose cached version may be stale: a decision met a conflict, or the answer to a write never arrived.
         self._doubtful: set[Key] = set()
-
-        #: Until when PENDING may stay unwritten, on the loop's clock.
-        self._pending_until: dict[Key, float] = {}
+        self._deferrals: dict[Key, _Deferral] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Reconcile `key`, when there is memory for its resources; errors are logged and retried."""
@@ -127,9 +134,12 @@ class Reconciler:
         seen = await gather_run(context, key.pair)
         await release_orphans(context, key.pair, seen.run.metadata.uid if seen else None)
         if seen is None:
-            self._pending_until.pop(key, None)
+            self._deferrals.pop(key, None)
             self._wake_runs(context.backoff.forget(key.pair))
             return None
+        deferral = self._deferrals.get(key)
+        if deferral and deferral.uid == seen.run.metadata.uid:
+            seen = replace(seen, pending_since=deferral.since)
         plan = runs.reconcile(seen, context.ports.clock.now())
         create = next((effect for effect in plan.effects if isinstance(effect, CreateWorkload)), None)
         error = await self._create(seen, create) if create else None
@@ -158,13 +168,17 @@ class Reconciler:
 
         The workload exists, and any controller that finds it continues from it, as after a crash of this process.
         """
-        now = asyncio.get_running_loop().time()
-        busy = len(self._queue) > self._context.settings.busy_queue
-        if busy and _only_starts(seen, plan) and now < self._pending_until.setdefault(key, now + _PENDING_SECONDS):
-            self._queue.add_after(key, self._pending_until[key] - now)
-            return True
-        self._pending_until.pop(key, None)
-        return False
+        now, uid = asyncio.get_running_loop().time(), seen.run.metadata.uid
+        deferral = self._deferrals.pop(key, None)
+        if len(self._queue) <= self._context.settings.busy_queue or not _only_starts(seen, plan):
+            return False
+        if deferral is None or deferral.uid != uid:
+            deferral = _Deferral(uid, self._context.ports.clock.now(), now + PENDING_SECONDS)
+        if now >= deferral.until:
+            return False
+        self._deferrals[key] = deferral
+        self._queue.add_after(key, deferral.until - now)
+        return True
 
     async def _stop_all(self, seen: RunObservation, plan: RunPlan) -> None:
         """Stop the workloads of a run whose status cannot be written: none may continue against its owner's intent."""

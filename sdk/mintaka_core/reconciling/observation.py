@@ -46,7 +46,7 @@ class RunObservation:
     are the existing ones, by attempt; the observer guarantees that an attempt missing there does not exist. `create_error`
     says why none can be created; `template` is None if it is not known what to run. `mirrored`: an API stores the history,
     and the finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as
-    long as their run.
+    long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     """
 
     run: FlowRun
@@ -58,6 +58,7 @@ class RunObservation:
     mirrored: bool = True
     mirror_patience: timedelta = timedelta(hours=1)
     retention: Retention | None = Retention()
+    pending_since: datetime | None = None
 
 
 class Pass:

@@ -6,6 +6,7 @@ from no state to PENDING, or, after the operator was down, from PENDING through 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
@@ -52,7 +53,7 @@ def _step(going: Pass) -> bool:
     if state is None:
         spec = going.seen.run.spec
         going.ledger.update(reruns=spec.reruns)  # reruns set at creation request nothing
-        return going.ledger.propose(scheduled(spec.scheduled_time)).accepted
+        return going.ledger.propose(replace(scheduled(spec.scheduled_time), time=going.seen.pending_since)).accepted
     if state.is_terminal:
         return run_again(going, "Rerun")
     if adopt(going, state):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def adopt(going: Pass, state: State) -> bool:
-    """Adopt a workload whose creation was not recorded: its creator died in between."""
+    """Adopt a workload whose creation was not recorded: its creator died in between, or was too busy to write."""
     unrecorded = [attempt for attempt in going.seen.workloads if attempt > going.ledger.status.attempt]
-    return state.type == SCHEDULED and bool(unrecorded) and _pending(going, min(unrecorded))
+    return state.type == SCHEDULED and bool(unrecorded) and _pending(going, min(unrecorded), going.seen.pending_since)
 
 
 def start(going: Pass, state: State) -> bool:
@@ -65,11 +65,12 @@ def _record_create_error(going: Pass, state: State, create_error: CreateError) -
     return False
 
 
-def _pending(going: Pass, attempt: int) -> bool:
-    accepted = going.ledger.propose(State(PENDING), attempt=attempt).state
+def _pending(going: Pass, attempt: int, since: datetime | None = None) -> bool:
+    since = since or going.now
+    accepted = going.ledger.propose(State(PENDING, time=since), attempt=attempt).state
     if accepted is None or accepted.type != PENDING:
         return accepted is not None
-    going.ledger.update(pod_name=names.pod_name(going.seen.run.metadata.name, attempt), next_time=pending_deadline(going, going.now))
+    going.ledger.update(pod_name=names.pod_name(going.seen.run.metadata.name, attempt), next_time=pending_deadline(going, since))
     if going.seen.resumed_from:
         going.ledger.update(resumed_from=going.seen.resumed_from)
     return True

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mintaka_controller.context import ControllerSettings
+from mintaka_controller.reconciler import PENDING_SECONDS
 from mintaka_core.reconciling.observation import Retention
 from mintaka_core.resources import FlowDeployment, FlowRun
 from simulated import plots
@@ -28,6 +29,9 @@ RELIST_SECONDS = 20.0
 TROUBLED_SECONDS = 300.0
 _PATIENCE_AFTER = 1200.0
 _REST_AFTER = 2400.0
+#: When a run has a state at the latest, if its operator is not busy.
+_STATE_WITHIN = 10.0
+_NEVER_BUSY = 100
 _MIRROR_PATIENCE = timedelta(seconds=200)
 #: The mirror's patience, relists and retries.
 _LET_GO = timedelta(seconds=380)
@@ -51,6 +55,7 @@ class Story:
         )
         self.referee.was_calm_since = self.was_calm_since
         self.faults = self._faults()
+        self.state_within = _STATE_WITHIN + (PENDING_SECONDS if self.settings.busy_queue < _NEVER_BUSY else 0.0)
         # A request whose answer got lost is made again.
         asked_again = 2 if self.faults.failing or self.faults.hanging else 1
         self.referee.waiting.asked_at_once = asked_again * self.settings.workers
@@ -131,7 +136,7 @@ class Story:
             mirror_patience=_MIRROR_PATIENCE,
             retention=_RETENTION if random.random() < 0.9 else None,
             relist=timedelta(seconds=RELIST_SECONDS),
-            busy_queue=random.choice([-1, 0, 100]),
+            busy_queue=random.choice([-1, 0, _NEVER_BUSY]),
         )
 
     def template(self, **fields: Any) -> dict[str, Any]:
@@ -191,17 +196,17 @@ class Story:
         }
         if not self.server.namespace(namespace).terminating:
             self.server.create_run(Stored(FlowRun.model_validate({"metadata": metadata, "spec": spec}), problem, raw_spec))
-            self.agenda.after(10.0, lambda: self._check_that_it_says_something(key, metadata["uid"]))
+            self.agenda.after(self.state_within, lambda: self._check_that_it_says_something(key, metadata["uid"]))
         return key
 
     def _check_that_it_says_something(self, key: Name, uid: str) -> None:
         """Within seconds a run has a state, and if it is due and has not started, a reason to read."""
         stored = self.server.runs.get(key)
-        calm = self.was_calm_since(self.agenda.seconds - 10.0)
+        calm = self.was_calm_since(self.agenda.seconds - self.state_within)
         if stored is None or stored.model.metadata.uid != uid or not calm or stored.filler:
             return
         state = stored.model.status.state
-        self.referee.demand(state is not None, f"{key[1]} has no state 10 s after it was created")
+        self.referee.demand(state is not None, f"{key[1]} has no state {self.state_within:.0f} s after it was created")
         due = stored.model.spec.scheduled_time
         if state is not None and state.type == "SCHEDULED" and (due is None or due < self.agenda.now - timedelta(seconds=5)):
             self.referee.demand(bool(state.reason), f"{key[1]} does not say why it waits")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +71,21 @@ def test_a_busy_one_writes_it_with_what_follows(cluster: MemoryCluster) -> None:
     asyncio.run(world.reconcile("n", "a"))
     assert names(cluster) == ["Scheduled", "Pending", "Running"]
     assert [method for method, _ in writes(cluster) if method != "POST"] == ["PUT"]
+
+
+def test_its_time_is_that_of_the_creation_and_not_of_the_write(cluster: MemoryCluster) -> None:
+    """A timeout is measured from it: a run whose start was missed must not get the seconds that PENDING waited."""
+    world = MemoryController(cluster, settings=BUSY)
+    world.observe_run(cluster.objects[RUN])
+    before = datetime.now(UTC)
+    asyncio.run(world.reconcile("n", "a"))
+    created = datetime.now(UTC)
+    time.sleep(0.05)
+    started = {"name": "flow", "state": {"running": {"startedAt": CREATED}}, "ready": True, "restartCount": 0, "image": "", "imageID": ""}
+    see(world, cluster, phase="Running", containerStatuses=[started])
+    asyncio.run(world.reconcile("n", "a"))
+    times = {record["name"]: datetime.fromisoformat(record["time"]) for record in cluster.objects[RUN]["status"]["transitions"]}
+    assert before <= times["Scheduled"] <= times["Pending"] <= created
 
 
 def test_another_controller_continues_from_the_pod(cluster: MemoryCluster) -> None:
