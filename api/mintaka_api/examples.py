@@ -193,7 +193,7 @@ EXAMPLES: dict[str, Any] = {
         "attempt": 1,
         "who": "nightly",
     },
-    "VerdictAnswer": {
+    "SlotDecisionAnswer": {
         "id": _LEASE,
         "granted": False,
         "turns": 0,

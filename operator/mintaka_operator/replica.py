@@ -92,9 +92,9 @@ class Operator:
     def health(self) -> dict[str, str]:
         """The checks of liveness: a failed one is fixed by a restart."""
         return {
-            "pods": "the pod watch is deaf" if any(informer.deaf for informer in self._pods.values()) else "",
-            "runs": "the flow run watch is deaf" if any(informer.deaf for informer in self._runs.values()) else "",
-            "resources": "the watches are deaf: listing finds what they missed" if self.controller.resync.deaf else "",
+            "pods": "the pod watch has stalled" if any(informer.stalled for informer in self._pods.values()) else "",
+            "runs": "the flow run watch has stalled" if any(informer.stalled for informer in self._runs.values()) else "",
+            "resources": "the watches miss events: listings find them" if self.controller.resync.watches_miss_events else "",
         }
 
     def ready(self) -> dict[str, str]:

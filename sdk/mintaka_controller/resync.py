@@ -2,7 +2,7 @@
 
 Only versions are listed, so that thousands of objects cost little; objects that differ are read. A difference counts as
 missed if it persists two seconds after the listing: until then its event may be on the way. Differences in two consecutive
-rounds mean that a watch is deaf, which liveness reports. A round never takes more than a tenth of the time: the period
+rounds mean that a watch misses events, which liveness reports. A round never takes more than a tenth of the time: the period
 grows with its duration.
 
 No object ends a round: one that raises while it is observed is observed without the structure of its spec, as the informer
@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 KINDS = ("deployment", "run", "workload")
 _ON_THE_WAY_SECONDS = 2.0
-_DEAF_ROUNDS = 2
+_LOSSY_ROUNDS = 2
 #: The number of rounds in which every run with a workload is reconciled once: five minutes by default.
 _TURNS = 15
 #: The number of rounds between two searches for unknown workloads without our label: half an hour by default. All but those that were
@@ -52,7 +52,7 @@ class Resync:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._context = controller.context
-        self._deaf_rounds = 0
+        self._lossy_rounds = 0
         self._turn = 0
         self._rounds_to_strays = 0
         self._logged: set[tuple[str, Name]] = set()
@@ -61,9 +61,9 @@ class Resync:
         self._waited = 0.0
 
     @property
-    def deaf(self) -> bool:
+    def watches_miss_events(self) -> bool:
         """True if each of the last rounds found changes that no watch had reported."""
-        return self._deaf_rounds >= _DEAF_ROUNDS
+        return self._lossy_rounds >= _LOSSY_ROUNDS
 
     async def run(self) -> None:
         """Compare once per period until cancelled."""
@@ -76,7 +76,7 @@ class Resync:
             self.duration = time() - started - self._waited
             self._context.ports.telemetry.resynced(self.duration)
             if missed is not None:
-                self._deaf_rounds = self._deaf_rounds + 1 if missed else 0
+                self._lossy_rounds = self._lossy_rounds + 1 if missed else 0
             self._sweep()
 
     async def heal(self) -> int | None:

@@ -216,7 +216,7 @@ class LimitPage(msgspec.Struct):
     next: str | None
 
 
-class VerdictAnswer(msgspec.Struct):
+class SlotDecisionAnswer(msgspec.Struct):
     """The result of a request for slots: `granted`, or waiting while earlier requests use all slots for this many `turns`.
 
     `missing` are names without a limit, `rates` those whose slots are to be reserved instead; neither blocks the request.

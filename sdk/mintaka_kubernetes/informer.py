@@ -32,8 +32,8 @@ _LONGEST_WAIT_SECONDS = 10.0
 _REFUSED_WAIT_SECONDS = 30.0
 #: A watch that lasted this long was healthy: the next wait is the first again.
 _STEADY_SECONDS = 5.0
-#: Bookmarks arrive about once a minute: an informer that has received nothing for longer is deaf.
-DEAF_SECONDS = 150.0
+#: Bookmarks arrive about once a minute: an informer that has received nothing for longer has stalled.
+STALLED_SECONDS = 150.0
 _GONE = 410
 _REFUSALS = frozenset({403, 404})
 #: Objects whose fault was logged, so that each is logged once and not with every event.
@@ -125,11 +125,11 @@ class Informer:
         self.settled = asyncio.Event()
 
     @property
-    def deaf(self) -> bool:
+    def stalled(self) -> bool:
         """True if nothing was received for too long, neither a page of a list nor an event nor a bookmark, and the server
         did not refuse.
         """
-        return not (self.refused or self._waits) and time.monotonic() - self._heard_time > DEAF_SECONDS
+        return not (self.refused or self._waits) and time.monotonic() - self._heard_time > STALLED_SECONDS
 
     def forget(self) -> None:
         """Begin with a list the next time."""

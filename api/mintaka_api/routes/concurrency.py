@@ -17,7 +17,7 @@ from mintaka_api.routes.responses import canonical_uid, documented_responses, js
 from mintaka_api.services import Here
 from mintaka_core.errors import InvalidNameError
 from mintaka_history.queries import limits as queries
-from mintaka_history.response_models import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, VerdictAnswer
+from mintaka_history.response_models import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import limits
 from mintaka_history.sharing.leases import SlotRequest
 
@@ -119,7 +119,7 @@ async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], h
 
 @router.post(
     "/concurrency-leases",
-    responses=documented_responses(VerdictAnswer, "invalid-parameter", "too-large", "malformed"),
+    responses=documented_responses(SlotDecisionAnswer, "invalid-parameter", "too-large", "malformed"),
     openapi_extra=json_body(NewLease),
 )
 async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:

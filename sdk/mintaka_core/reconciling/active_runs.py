@@ -19,94 +19,96 @@ from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, St
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mintaka_core.reconciling.observation import Pass
+    from mintaka_core.reconciling.observation import Reconciliation
     from mintaka_core.workloads import Workload
 
 
-def follow(going: Pass, state: State) -> bool:
+def follow(reconciliation: Reconciliation, state: State) -> bool:
     """PENDING or RUNNING: follow the workload, the owner's intent and the deadlines."""
-    workload = going.workload
+    workload = reconciliation.workload
     if workload is None:
-        gone = State(CRASHED, reason="PodDisappeared", message=f"pod {going.ledger.status.pod_name} does not exist any more")
-        return going.ledger.propose(gone, stopped=True).accepted
-    if state.type == PENDING and _has_run(workload) and not _given_up(going, state, workload):
-        return _running(going, state, workload)
+        gone = State(CRASHED, reason="PodDisappeared", message=f"pod {reconciliation.ledger.status.pod_name} does not exist any more")
+        return reconciliation.ledger.propose(gone, stopped=True).accepted
+    if state.type == PENDING and _has_run(workload) and not _given_up(reconciliation, state, workload):
+        return _running(reconciliation, state, workload)
     if workload.end is not None:
-        return end(going, workload)
-    if _lost(going, workload):
+        return end(reconciliation, workload)
+    if _lost(reconciliation, workload):
         return True
-    if going.seen.run.spec.suspend:
-        return _suspend(going, workload)
+    if reconciliation.seen.run.spec.suspend:
+        return _suspend(reconciliation, workload)
     if workload.stopping_time is None:
-        going.ledger.keep_going()
-    if state.type == PENDING and _record_start_issue(going, state, workload):
+        reconciliation.ledger.keep_going()
+    if state.type == PENDING and _record_start_issue(reconciliation, state, workload):
         return True
-    if state.type == RUNNING and going.ledger.status.next_time is None and state.time is not None:
+    if state.type == RUNNING and reconciliation.ledger.status.next_time is None and state.time is not None:
         # Its deployment was missing or could not be read when it began to run.
-        going.ledger.update(next_time=_run_deadline(going, state.time))
-    if going.ledger.status.next_time is not None:
-        _watch_clock(going, state, workload, going.ledger.status.next_time)
+        reconciliation.ledger.update(next_time=_run_deadline(reconciliation, state.time))
+    if reconciliation.ledger.status.next_time is not None:
+        _watch_clock(reconciliation, state, workload, reconciliation.ledger.status.next_time)
     return False
 
 
-def _watch_clock(going: Pass, state: State, workload: Workload, deadline: datetime) -> None:
-    if going.now < deadline:
-        going.due.append(deadline)
+def _watch_clock(reconciliation: Reconciliation, state: State, workload: Workload, deadline: datetime) -> None:
+    if reconciliation.now < deadline:
+        reconciliation.due.append(deadline)
     elif state.type == RUNNING:
-        going.stop(workload, "it ran longer than timeoutSeconds")
+        reconciliation.stop(workload, "it ran longer than timeoutSeconds")
     else:
         if not state.reason and workload.stopping_time is None:
             # The reason is recorded before the stop: the workload may still start, and must not look as if it was deleted.
-            going.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
-            going.ledger.update(next_time=deadline)
-        going.stop(workload, "it did not start in time")
+            reconciliation.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
+            reconciliation.ledger.update(next_time=deadline)
+        reconciliation.stop(workload, "it did not start in time")
 
 
-def _given_up(going: Pass, state: State, workload: Workload) -> bool:
+def _given_up(reconciliation: Reconciliation, state: State, workload: Workload) -> bool:
     """It began to run only after it was stopped for not starting in time; unless it completed, that was its end."""
-    deadline = going.ledger.status.next_time
-    overdue = deadline is not None and going.now + CLOCK_TOLERANCE >= deadline
+    deadline = reconciliation.ledger.status.next_time
+    overdue = deadline is not None and reconciliation.now + CLOCK_TOLERANCE >= deadline
     ended_otherwise = workload.end is not None and workload.end.type not in (CRASHED, FAILED)
     return bool(state.reason) and overdue and workload.stopping_time is not None and not ended_otherwise
 
 
-def _suspend(going: Pass, workload: Workload) -> bool:
+def _suspend(reconciliation: Reconciliation, workload: Workload) -> bool:
     """The suspension is recorded before the stop: spec.suspend may be reset while the workload is still stopping."""
-    if not going.ledger.suspending:
-        going.ledger.start_suspending()
-    going.stop(workload, "spec.suspend was set")
+    if not reconciliation.ledger.suspending:
+        reconciliation.ledger.start_suspending()
+    reconciliation.stop(workload, "spec.suspend was set")
     return False
 
 
-def _lost(going: Pass, workload: Workload) -> bool:
+def _lost(reconciliation: Reconciliation, workload: Workload) -> bool:
     """Asked to stop, by us or by others, and still not ended long after: its node is gone."""
     if workload.stopping_time is None:
         return False
-    going.stop(workload, "it was told to stop")
-    if going.now < workload.stopping_time + FORCE_AFTER:
+    reconciliation.stop(workload, "it was told to stop")
+    if reconciliation.now < workload.stopping_time + FORCE_AFTER:
         return False
     message = "the pod was told to stop and has not: its node does not answer"
-    return going.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True).accepted
+    return reconciliation.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True).accepted
 
 
-def _running(going: Pass, state: State, workload: Workload) -> bool:
+def _running(reconciliation: Reconciliation, state: State, workload: Workload) -> bool:
     """It runs. Its deadline is computed from a time on our own clock: a node's clock may be hours off."""
     # If it became PENDING in this very pass, it was adopted: it has been PENDING since its workload was created.
-    pending_since = state.time if state.time and state.time < going.now else workload.created_time
-    started = min(max(workload.started_time or workload.ended_time or going.now, pending_since), going.now)
-    if not going.ledger.propose(State(RUNNING, time=started)).accepted:
+    pending_since = state.time if state.time and state.time < reconciliation.now else workload.created_time
+    started = min(max(workload.started_time or workload.ended_time or reconciliation.now, pending_since), reconciliation.now)
+    if not reconciliation.ledger.propose(State(RUNNING, time=started)).accepted:
         return False
-    going.ledger.update(start_time=going.ledger.status.start_time or started, next_time=_run_deadline(going, started))
+    reconciliation.ledger.update(
+        start_time=reconciliation.ledger.status.start_time or started, next_time=_run_deadline(reconciliation, started)
+    )
     return True
 
 
-def _run_deadline(going: Pass, started: datetime) -> datetime | None:
+def _run_deadline(reconciliation: Reconciliation, started: datetime) -> datetime | None:
     """When the attempt must end; None: never, or the template is not known at present."""
-    timeout = going.seen.template.timeout_seconds if going.seen.template else None
+    timeout = reconciliation.seen.template.timeout_seconds if reconciliation.seen.template else None
     return started + timedelta(seconds=timeout) if timeout else None
 
 
-def _record_start_issue(going: Pass, state: State, workload: Workload) -> bool:
+def _record_start_issue(reconciliation: Reconciliation, state: State, workload: Workload) -> bool:
     """Record why it does not start, once per reason, and how long that may last."""
     start_issue = workload.start_issue
     reason = start_issue.reason if start_issue else ""
@@ -114,47 +116,47 @@ def _record_start_issue(going: Pass, state: State, workload: Workload) -> bool:
         return False
     if state.reason and workload.stopping_time is not None:
         return False  # why it was stopped is known; later events while it stops do not matter
-    deadline = _start_deadline(going, workload)
-    accepted = going.ledger.propose(State(PENDING, reason=reason, message=start_issue.message if start_issue else "")).accepted
-    going.ledger.update(next_time=deadline)
+    deadline = _start_deadline(reconciliation, workload)
+    accepted = reconciliation.ledger.propose(State(PENDING, reason=reason, message=start_issue.message if start_issue else "")).accepted
+    reconciliation.ledger.update(next_time=deadline)
     return accepted
 
 
-def _start_deadline(going: Pass, workload: Workload) -> datetime | None:
+def _start_deadline(reconciliation: Reconciliation, workload: Workload) -> datetime | None:
     """When it must have started; None while it is meant to wait."""
     issue = workload.start_issue
     if issue and issue.intended:
         return None
-    deadline = pending_deadline(going, _released_time(going, workload))
-    return deadline if issue is None or issue.patience is None else min(deadline, going.now + issue.patience)
+    deadline = pending_deadline(reconciliation, _released_time(reconciliation, workload))
+    return deadline if issue is None or issue.patience is None else min(deadline, reconciliation.now + issue.patience)
 
 
-def _released_time(going: Pass, workload: Workload) -> datetime:
+def _released_time(reconciliation: Reconciliation, workload: Workload) -> datetime:
     """The beginning of its time to start: when the last scheduling gate was removed, else its creation."""
-    records = [record for record in going.ledger.status.transitions if record.attempt == workload.attempt]
+    records = [record for record in reconciliation.ledger.status.transitions if record.attempt == workload.attempt]
     gated = [index for index, record in enumerate(records) if record.reason == SCHEDULING_GATED]
     if not gated:
         return workload.created_time
     later = records[gated[-1] + 1 :]
-    return later[0].time if later else going.now
+    return later[0].time if later else reconciliation.now
 
 
-def end(going: Pass, workload: Workload) -> bool:
+def end(reconciliation: Reconciliation, workload: Workload) -> bool:
     """The run ends as its workload ended; sidecars are stopped, and the state of its history is recorded."""
     if workload.end is None:
         return False
-    going.stop(workload, "the flow ended")
-    accepted = going.ledger.propose(
-        suspended_end(workload.end, going.ledger),
+    reconciliation.stop(workload, "the flow ended")
+    accepted = reconciliation.ledger.propose(
+        suspended_end(workload.end, reconciliation.ledger),
         attempt=workload.attempt,
         retriable=workload.retriable,
         never_ran=workload.never_ran,
-        ended_time=workload.ended_time and min(workload.ended_time, going.now),
+        ended_time=workload.ended_time and min(workload.ended_time, reconciliation.now),
         stopped=workload.stopping_time is not None and not workload.ended_unasked,
     ).accepted
     if accepted and workload.history_complete is not None:
-        going.ledger.condition("HistoryComplete", holds=workload.history_complete, **describe_delivery(workload))
-    note_suspension(workload, going.ledger)
+        reconciliation.ledger.condition("HistoryComplete", holds=workload.history_complete, **describe_delivery(workload))
+    note_suspension(workload, reconciliation.ledger)
     return accepted
 
 

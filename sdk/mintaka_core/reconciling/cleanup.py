@@ -11,77 +11,80 @@ from mintaka_core.states import CANCELLING, PENDING, RUNNING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mintaka_core.reconciling.observation import Pass, Retention, RunObservation
+    from mintaka_core.reconciling.observation import Reconciliation, Retention, RunObservation
     from mintaka_core.workloads import Workload
 
 
-def clean_up_run(seen: RunObservation, going: Pass, now: datetime) -> None:
+def clean_up_run(seen: RunObservation, reconciliation: Reconciliation, now: datetime) -> None:
     """Clean up a finished run: stop its remains; remove it if deleted or past its time to live, once the mirror has its history."""
     metadata, status = seen.run.metadata, seen.run.status
     begun = max((workload.attempt for workload in seen.workloads.values()), default=0)
     if begun > status.attempt:
         # Another controller began an attempt, and one of the two has stale data. This is recorded before the stop: if the
         # other one is right, this write fails with a conflict.
-        going.ledger.update(attempt=begun)
+        reconciliation.ledger.update(attempt=begun)
     for workload in seen.workloads.values():
-        going.stop(workload, "the run has ended")
+        reconciliation.stop(workload, "the run has ended")
     if metadata.deletion_timestamp is not None:
         if names.MIRROR_FINALIZER in metadata.finalizers:
             deadline = metadata.deletion_timestamp + seen.mirror_patience
             if not seen.mirrored or now >= deadline:
-                going.effects.append(ReleaseRun(tombstone=seen.mirrored))
+                reconciliation.effects.append(ReleaseRun(tombstone=seen.mirrored))
             else:
-                going.due.append(deadline)
+                reconciliation.due.append(deadline)
     elif status.end_time is not None:
         if now >= status.end_time + seen.ttl:
-            going.effects.append(DeleteRun(metadata.namespace, metadata.name, metadata.uid, "its time to live is over"))
+            reconciliation.effects.append(DeleteRun(metadata.namespace, metadata.name, metadata.uid, "its time to live is over"))
         else:
-            going.due.append(status.end_time + seen.ttl)
+            reconciliation.due.append(status.end_time + seen.ttl)
 
 
-def clean_up_workloads(going: Pass) -> None:
+def clean_up_workloads(reconciliation: Reconciliation) -> None:
     """Clean up workloads whose end is recorded: release a deleted one at once, remove the others after their retention."""
-    for workload in going.seen.workloads.values():
-        if workload.end is None or workload.alive or not _recorded(going, workload):
+    for workload in reconciliation.seen.workloads.values():
+        if workload.end is None or workload.alive or not _recorded(reconciliation, workload):
             continue
         if workload.deleted:
             if workload.held:
-                going.effects.append(_release(going, workload))
-        elif going.seen.retention is not None:
-            _remove_in_time(going, workload, going.seen.retention)
+                reconciliation.effects.append(_release(reconciliation, workload))
+        elif reconciliation.seen.retention is not None:
+            _remove_in_time(reconciliation, workload, reconciliation.seen.retention)
 
 
-def _release(going: Pass, workload: Workload) -> ReleaseWorkload:
-    retention = going.seen.retention
+def _release(reconciliation: Reconciliation, workload: Workload) -> ReleaseWorkload:
+    retention = reconciliation.seen.retention
     deadline = None
     if retention is not None and needs_log_copy(workload):
-        deadline = max(_end_time(going, workload), min(workload.stopping_time or going.now, going.now)) + retention.deleted_log_patience
+        deadline = (
+            max(_end_time(reconciliation, workload), min(workload.stopping_time or reconciliation.now, reconciliation.now))
+            + retention.deleted_log_patience
+        )
     return ReleaseWorkload(workload.name, workload.uid, workload.attempt, copy_log_until=deadline)
 
 
-def _remove_in_time(going: Pass, workload: Workload, retention: Retention) -> None:
+def _remove_in_time(reconciliation: Reconciliation, workload: Workload, retention: Retention) -> None:
     if workload.end is None:
         return
-    due = _end_time(going, workload) + retention.of(workload.end.type)
-    if going.now < due:
-        going.due.append(due)
+    due = _end_time(reconciliation, workload) + retention.of(workload.end.type)
+    if reconciliation.now < due:
+        reconciliation.due.append(due)
         return
     deadline = due + retention.log_patience if needs_log_copy(workload) else None
-    going.effects.append(RemoveWorkload(workload.name, workload.uid, workload.attempt, copy_log_until=deadline))
+    reconciliation.effects.append(RemoveWorkload(workload.name, workload.uid, workload.attempt, copy_log_until=deadline))
 
 
-def _end_time(going: Pass, workload: Workload) -> datetime:
+def _end_time(reconciliation: Reconciliation, workload: Workload) -> datetime:
     """When the attempt ended, at the latest when our own clock recorded it: a node's clock may be hours ahead."""
-    status = going.ledger.status
-    recorded = status.end_time or (status.state.time if status.state else going.now)
+    status = reconciliation.ledger.status
+    recorded = status.end_time or (status.state.time if status.state else reconciliation.now)
     # An earlier attempt whose pod does not say when it ended: the state it was recorded with is over.
     ended = workload.ended_time or (recorded if workload.attempt == status.attempt else workload.created_time)
-    return min(ended, recorded, going.now)
+    return min(ended, recorded, reconciliation.now)
 
 
-def _recorded(going: Pass, workload: Workload) -> bool:
+def _recorded(reconciliation: Reconciliation, workload: Workload) -> bool:
     """True if the run's status has the attempt's end; the plan writes the status before the clean-up."""
-    status = going.ledger.status
+    status = reconciliation.ledger.status
     if workload.attempt != status.attempt:
         return workload.attempt < status.attempt
     return status.state is not None and status.state.type not in (PENDING, RUNNING, CANCELLING)

@@ -61,7 +61,7 @@ class RunObservation:
     pending_since: datetime | None = None
 
 
-class Pass:
+class Reconciliation:
     """One pass over one run."""
 
     def __init__(self, seen: RunObservation, now: datetime) -> None:

@@ -9,19 +9,19 @@ from mintaka_core.states import FAILED, PAUSED, State, scheduled, suspended_itse
 
 if TYPE_CHECKING:
     from mintaka_core.reconciling.ledger import Ledger
-    from mintaka_core.reconciling.observation import Pass
+    from mintaka_core.reconciling.observation import Reconciliation
     from mintaka_core.workloads import Workload
 
 
-def run_again(going: Pass, reason: str) -> bool:
+def run_again(reconciliation: Reconciliation, reason: str) -> bool:
     """Start another attempt if the owner wants one, which ends any suspension. True if the run's state changed."""
-    status, reruns = going.ledger.status, going.seen.run.spec.reruns
-    if reruns <= status.reruns or going.ledger.cancel_requested:
+    status, reruns = reconciliation.ledger.status, reconciliation.seen.run.spec.reruns
+    if reruns <= status.reruns or reconciliation.ledger.cancel_requested:
         return False
     again = scheduled(reason=reason, message=f"spec.reruns was raised to {reruns}")
-    accepted = going.ledger.propose(again, explicit=True).accepted
+    accepted = reconciliation.ledger.propose(again, explicit=True).accepted
     if accepted:
-        going.ledger.update(reruns=reruns, suspension="", resumed=(*status.resumed, *filter(None, (status.suspension,))))
+        reconciliation.ledger.update(reruns=reruns, suspension="", resumed=(*status.resumed, *filter(None, (status.suspension,))))
     return accepted
 
 
@@ -40,19 +40,19 @@ def note_suspension(workload: Workload, ledger: Ledger) -> None:
         ledger.update(suspension=workload.suspension[:200], next_time=workload.resume_by)
 
 
-def wait_for_its_owner(going: Pass) -> bool:
+def wait_for_its_owner(reconciliation: Reconciliation) -> bool:
     """PAUSED by its own code: wait until its owner raises spec.reruns, or until its deadline."""
-    ledger = going.ledger
-    for workload in going.seen.workloads.values():
+    ledger = reconciliation.ledger
+    for workload in reconciliation.seen.workloads.values():
         if workload.attempt <= ledger.status.attempt:
-            going.stop(workload, "the run is suspended")
-    if going.seen.run.rerun_wanted:
-        return not going.seen.run.spec.suspend and run_again(going, "Resumed")
+            reconciliation.stop(workload, "the run is suspended")
+    if reconciliation.seen.run.rerun_wanted:
+        return not reconciliation.seen.run.spec.suspend and run_again(reconciliation, "Resumed")
     deadline = ledger.status.next_time
     if deadline is None:
         return False
-    if going.now < deadline:
-        going.due.append(deadline)
+    if reconciliation.now < deadline:
+        reconciliation.due.append(deadline)
         return False
     ledger.update(suspension="")
     late = State(FAILED, "TimedOut", "SuspensionTimedOut", f"nobody resumed it until {deadline:%Y-%m-%dT%H:%M:%SZ}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mintaka_history.paging import Part
 from mintaka_history.queries.dialects import SqlalchemySession
-from mintaka_history.response_models import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, VerdictAnswer
+from mintaka_history.response_models import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import leases, limits, summaries
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 
@@ -46,13 +46,13 @@ def remove(connection: Connection, name: str) -> LimitAnswer | None:
     return found if limits.remove(SqlalchemySession(connection), name) else None
 
 
-def peek(connection: Connection, wanted: SlotRequest) -> VerdictAnswer | None:
+def peek(connection: Connection, wanted: SlotRequest) -> SlotDecisionAnswer | None:
     """What `request` would return, if it would change nothing."""
     decision = leases.peek(SqlalchemySession(connection), wanted, _unknown)
     return None if decision is None else _decision_answer(wanted, decision)
 
 
-def request(connection: Connection, wanted: SlotRequest) -> VerdictAnswer:
+def request(connection: Connection, wanted: SlotRequest) -> SlotDecisionAnswer:
     """Grant slots, or a place in the queue for them."""
     return _decision_answer(wanted, leases.request(SqlalchemySession(connection), wanted, _unknown))
 
@@ -78,9 +78,9 @@ def _unknown(_holder: int) -> bool:
     return False
 
 
-def _decision_answer(wanted: SlotRequest, decision: SlotDecision) -> VerdictAnswer:
+def _decision_answer(wanted: SlotRequest, decision: SlotDecision) -> SlotDecisionAnswer:
     missing, rates, small = list(decision.missing), list(decision.rates), list(decision.small)
-    return VerdictAnswer(wanted.id, decision.granted, decision.turns, missing, rates, small, dict(decision.blocked))
+    return SlotDecisionAnswer(wanted.id, decision.granted, decision.turns, missing, rates, small, dict(decision.blocked))
 
 
 def _answer(summary: Summary) -> LimitAnswer:

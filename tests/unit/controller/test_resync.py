@@ -1,4 +1,4 @@
-"""What the watches missed is found by listing; a watch that misses things again and again is deaf."""
+"""What the watches missed is found by listing; misses that repeat are reported."""
 
 from __future__ import annotations
 
@@ -379,12 +379,12 @@ class TestPodsWithoutOurLabel:
 
 
 class TestDeafness:
-    def test_two_rounds_in_a_row_that_found_something_mean_a_deaf_watch(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
+    def test_two_rounds_in_a_row_that_found_something_are_reported(self, clock: Clock, cluster: MemoryCluster, healer: Healer) -> None:
         async def story() -> None:
-            for round_number, deaf in ((1, False), (2, True), (3, True)):
+            for round_number, reported in ((1, False), (2, True), (3, True)):
                 there(cluster)
                 await healer.rounds(1)
-                assert healer.resync.deaf is deaf, round_number
+                assert healer.resync.watches_miss_events is reported, round_number
 
         clock.run(story())
 
@@ -393,9 +393,9 @@ class TestDeafness:
             for _ in range(2):
                 there(cluster)
                 await healer.rounds(1)
-            assert healer.resync.deaf
+            assert healer.resync.watches_miss_events
             await healer.rounds(1)
-            assert not healer.resync.deaf
+            assert not healer.resync.watches_miss_events
 
         clock.run(story())
 
@@ -404,7 +404,7 @@ class TestDeafness:
             there(cluster)
             cluster.fault = lambda _method, _path: ApiError(503, "ServiceUnavailable", "down")
             await healer.rounds(3)
-            assert (healer.resync.deaf, healer.told) == (False, [])
+            assert (healer.resync.watches_miss_events, healer.told) == (False, [])
             cluster.fault = lambda _method, _path: None
             await healer.rounds(1)
             assert len(healer.told) == 3

@@ -11,7 +11,7 @@ import pytest
 from mintaka_kubernetes import FLOW_RUNS, OPENED, ClusterAway, ClusterRefusal, Informer, NoCluster, Unreadable
 from mintaka_kubernetes.client import MalformedAnswer
 from mintaka_kubernetes.decoding import decode_event, decode_page
-from mintaka_kubernetes.informer import DEAF_SECONDS
+from mintaka_kubernetes.informer import STALLED_SECONDS
 from poison import event, flow_run_json, nested, page
 
 if TYPE_CHECKING:
@@ -197,13 +197,13 @@ class TestListingAndWatching:
         assert notes.calls == ["+a", "+a"]
 
     def test_pages_wait_until_the_handler_is_ready(self, clock: Clock) -> None:
-        """However long that takes: it is no deafness."""
+        """However long that takes: it has not stalled."""
         notes = Notes()
         notes.unready_seconds = 1000.0
         begin = clock.now()
         _, informer = play(clock, notes, [page(run_at("a", 1), next_page="more"), page(run_at("b", 2))])
         assert clock.now() - begin == 2000.0
-        assert not informer.deaf
+        assert not informer.stalled
 
     def test_what_is_forgotten_is_listed_again(self, clock: Clock) -> None:
         """As at the beginning."""
@@ -307,7 +307,7 @@ class TestNamespaces:
             assert not informer.synced.is_set()
             assert "no right to list flowruns in namespace gone" in informer.problem
             await asyncio.sleep(1800)
-            assert not informer.deaf
+            assert not informer.stalled
             assert set(server.asked) == {"may list"}
             assert max(server.waits) < 37
             assert min(server.waits[8:]) > 23
@@ -342,28 +342,28 @@ class TestNamespaces:
         server, informer = play(clock, Notes(), *[refusal] * 20)
         assert informer.settled.is_set()
         assert informer.refused
-        assert not informer.deaf
+        assert not informer.stalled
         assert 23 < server.waits[-1] < 37
 
 
 class TestDeafness:
-    def test_an_informer_that_never_lists_is_deaf(self, clock: Clock) -> None:
+    def test_an_informer_that_never_lists_has_stalled(self, clock: Clock) -> None:
         """Its process must not pass for healthy."""
         _, informer = play(clock, Notes(), *[ClusterAway("no route")] * 40)
-        assert informer.deaf
+        assert informer.stalled
 
-    def test_a_watch_in_which_nothing_comes_is_deaf(self, clock: Clock) -> None:
+    def test_a_watch_in_which_nothing_comes_has_stalled(self, clock: Clock) -> None:
         """Bookmarks would come once a minute."""
-        server = Server(clock, listed(10), [Gap(DEAF_SECONDS - 1), added("a", 11), Gap(10**6)])
+        server = Server(clock, listed(10), [Gap(STALLED_SECONDS - 1), added("a", 11), Gap(10**6)])
         informer = Informer(server, FLOW_RUNS, None, Notes())
-        assert not informer.deaf
+        assert not informer.stalled
 
         async def story() -> None:
             running = asyncio.create_task(informer.run())
-            await asyncio.sleep(DEAF_SECONDS)
-            assert not informer.deaf
-            await asyncio.sleep(DEAF_SECONDS)
-            assert informer.deaf
+            await asyncio.sleep(STALLED_SECONDS)
+            assert not informer.stalled
+            await asyncio.sleep(STALLED_SECONDS)
+            assert informer.stalled
             running.cancel()
 
         clock.run(story())
