@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from mintaka_controller.ports import Conflict, CreateRefused, Exists, Missing, Rejected
-from mintaka_controller.reading import parse_run
+from mintaka_controller.reading import parse_run, read_deployment
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_core import names
 from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
@@ -170,8 +170,9 @@ async def _write_tombstone(context: Context, run: FlowRun) -> None:
     """Write the transitions that the mirror has not seen into a tombstone; if that is refused, the run is released all the same."""
     metadata = run.metadata
     raw = context.runs.raw((metadata.namespace, metadata.name))
-    entry = context.deployments.get((metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
-    secrets = SecretParameters(entry.deployment.spec.parameter_schema) if entry and not entry.problem else UNKNOWN
+    key = (metadata.namespace, run.spec.deployment or "")
+    found = await read_deployment(context, key) if context.deployments.get(key) else None
+    secrets = SecretParameters(found[0].spec.parameter_schema) if found and not found[1] else UNKNOWN
     document = masked_run(orjson.loads(raw) if raw else run.to_wire(), secrets)
     try:
         await context.ports.resources.write_tombstone((metadata.namespace, metadata.name), metadata.uid, document)

@@ -1,50 +1,51 @@
 """The existing flow deployments, cached as JSON and parsed on use: parsed, one can take twenty-five times as much memory.
 
-Every run of a deployment reads it several times in each pass, so the latest used ones stay parsed.
+Every run of a deployment reads it several times in each pass, so the latest used ones stay parsed. The JSON of all together is
+bounded too: what was dropped is read again (`reading.read_deployment`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import orjson
 from pydantic import ValidationError
 
+from mintaka_controller.json_cache import JsonCache
 from mintaka_controller.memory_budget import parsed_bytes, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_core.limits import KUBECTL_COPY
 from mintaka_core.resources import FlowDeployment
+from mintaka_core.resources.template import PodRetention
 
 if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Snapshot
 
 #: How much memory the parsed deployments may take, by the estimate of `parsed_bytes`: hundreds of ordinary ones.
 _PARSED_BYTES = 16 * 1024 * 1024
+#: What the JSON of deployments may take: thousands of ordinary ones.
+_JSON_BYTES = 24 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentEntry:
-    """One version of a deployment as JSON. With a `problem`, `deployment` has an empty spec and must not be run.
+    """The cached fields of one version of a deployment. With a `problem`, its spec is empty and must not be run.
 
-    `reservation`: the memory to reserve before it or one of its runs is reconciled.
+    `ttl` is how long its finished runs stay, `pod_retention` how long their workloads do. `reservation`: the memory to
+    reserve before it or one of its runs is reconciled.
     """
 
-    key: Name
     version: int
     uid: str
     generation: int
-    raw: bytes
     problem: ObjectProblem | None
+    ttl: timedelta
+    pod_retention: PodRetention
     reservation: int
-    _parsed: _ParsedDeployments = field(repr=False)
-
-    @property
-    def deployment(self) -> FlowDeployment:
-        """The deployment, parsed unless it was used lately."""
-        return self._parsed.of(self)
 
 
 class _ParsedDeployments:
@@ -53,32 +54,30 @@ class _ParsedDeployments:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        #: Version, size and deployment.
-        self._latest: OrderedDict[Name, tuple[int, int, FlowDeployment]] = OrderedDict()
+        #: Size and deployment.
+        self._latest: OrderedDict[Name, tuple[int, FlowDeployment]] = OrderedDict()
 
-    def of(self, entry: DeploymentEntry) -> FlowDeployment:
-        """The deployment of an entry."""
-        known = self._latest.get(entry.key)
-        if known is not None and known[0] == entry.version:
-            self._latest.move_to_end(entry.key)
-            return known[2]
-        deployment, _ = _parse(orjson.loads(entry.raw))
-        self.put(entry, deployment)
-        return deployment
+    def get(self, key: Name) -> FlowDeployment | None:
+        """A deployment that is still parsed."""
+        known = self._latest.get(key)
+        if known is None:
+            return None
+        self._latest.move_to_end(key)
+        return known[1]
 
-    def put(self, entry: DeploymentEntry, deployment: FlowDeployment) -> None:
+    def put(self, key: Name, raw: bytes, deployment: FlowDeployment) -> None:
         """Store a parsed deployment as the latest used one."""
-        self.remove(entry.key)
-        size = parsed_bytes(entry.raw)
-        self._latest[entry.key] = entry.version, size, deployment
+        self.remove(key)
+        size = parsed_bytes(raw)
+        self._latest[key] = size, deployment
         self._size += size
         while self._size > self._limit and len(self._latest) > 1:
-            self._size -= self._latest.popitem(last=False)[1][1]
+            self._size -= self._latest.popitem(last=False)[1][0]
 
     def remove(self, key: Name) -> None:
         """Forget a deployment."""
         known = self._latest.pop(key, None)
-        self._size -= known[1] if known else 0
+        self._size -= known[0] if known else 0
 
 
 class DeploymentCache:
@@ -86,22 +85,41 @@ class DeploymentCache:
 
     def __init__(self) -> None:
         self._entries: dict[Name, DeploymentEntry] = {}
+        self._raw = JsonCache(_JSON_BYTES)
         self._parsed = _ParsedDeployments(_PARSED_BYTES)
 
     def put(self, snapshot: Snapshot) -> bool:
-        """Store a version; False if it is not newer than the known one."""
+        """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
         key, version = name_of(snapshot.document), version_of(snapshot.document)
         known = self._entries.get(key)
-        if known and version <= known.version:
+        if known and (version < known.version or (version == known.version and self._raw.get(key))):
             return False
         document = _parsed_parts(snapshot.document)
         deployment, problem = _parse(document)
-        uid, generation = document["metadata"].get("uid", ""), deployment.metadata.generation
         raw = bytes(memoryview(orjson.dumps(document)))  # a copy: orjson's own result holds on to all of its buffer
-        entry = DeploymentEntry(key, version, uid, generation, raw, snapshot.problem or problem, reservation(raw), self._parsed)
-        self._entries[key] = entry
-        self._parsed.put(entry, deployment)
+        self._raw.put(key, raw)
+        self._parsed.put(key, raw, deployment)
+        if known and version == known.version:
+            return False
+        spec = deployment.spec
+        self._entries[key] = DeploymentEntry(
+            version,
+            document["metadata"].get("uid", ""),
+            deployment.metadata.generation,
+            snapshot.problem or problem,
+            timedelta(seconds=spec.history.ttl_seconds_after_finished),
+            spec.pod_retention,
+            reservation(raw),
+        )
         return True
+
+    def deployment(self, key: Name) -> FlowDeployment | None:
+        """The newest known version, parsed; None if its content is not cached: read it."""
+        deployment = self._parsed.get(key)
+        if deployment is None and (raw := self._raw.get(key)) is not None:
+            deployment, _ = _parse(orjson.loads(raw))
+            self._parsed.put(key, raw, deployment)
+        return deployment
 
     def remove(self, key: Name, uid: str | None = None) -> bool:
         """Forget a deployment if it still has that uid (None: any); False if it was unknown."""
@@ -109,11 +127,12 @@ class DeploymentCache:
         if known is None or (uid and known.uid != uid):
             return False
         del self._entries[key]
+        self._raw.remove(key)
         self._parsed.remove(key)
         return True
 
     def get(self, key: Name) -> DeploymentEntry | None:
-        """The newest known version; None if there is no such deployment."""
+        """The cached fields of the newest known version; None if there is no such deployment."""
         return self._entries.get(key)
 
     def names(self) -> list[Name]:

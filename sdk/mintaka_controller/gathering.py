@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_controller.create_checks import find_create_error
-from mintaka_controller.ports import Missing
-from mintaka_controller.reading import parse_run, read_run
+from mintaka_controller.reading import parse_run, read_deployment, read_run
 from mintaka_controller.resume_source import find_resume_source
 from mintaka_core import names
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
@@ -94,17 +93,17 @@ def _observation(
 
 def _ttl(context: Context, run: FlowRun) -> timedelta:
     entry = context.deployments.get((run.metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
-    return timedelta(seconds=entry.deployment.spec.history.ttl_seconds_after_finished) if entry else _DEFAULT_TTL
+    return entry.ttl if entry else _DEFAULT_TTL
 
 
 def _retention(context: Context, run: FlowRun) -> Retention | None:
     """How long its workloads stay: the deployment's or template's setting, or else this controller's."""
     default = context.settings.retention
     entry = context.deployments.get((run.metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
-    template = entry.deployment.spec if entry else run.spec.template
-    if default is None or template is None:
+    own = entry.pod_retention if entry else run.spec.template.pod_retention if run.spec.template else None
+    if default is None or own is None:
         return default
-    completed, failed = template.pod_retention.completed_seconds, template.pod_retention.failed_seconds
+    completed, failed = own.completed_seconds, own.failed_seconds
     return replace(
         default,
         completed=default.completed if completed is None else timedelta(seconds=completed),
@@ -122,19 +121,14 @@ async def _template(context: Context, run: FlowRun) -> tuple[FlowTemplate | None
             return None, CreateError("InvalidTemplate", "the run says neither which deployment nor what to run", FAILED)
         return run.spec.template, None
     key = (run.metadata.namespace, run.spec.deployment)
-    if context.deployments.get(key) is None:
-        try:
-            context.observe_deployment(await context.ports.resources.read_deployment(key))
-        except Missing:
-            message = f"there is no FlowDeployment {key[1]!r} in namespace {key[0]!r}: apply it, then create the run again"
-            return None, CreateError("DeploymentNotFound", message, FAILED, SOON)
-    entry = context.deployments.get(key)
-    if entry is None:
-        return None, CreateError("DeploymentNotFound", f"FlowDeployment {key[1]!r} is being read", FAILED, SOON)
-    if entry.problem:
-        message = f"FlowDeployment {key[1]!r}: {entry.problem.message}"
-        return None, CreateError(entry.problem.reason, message, FAILED)
-    return entry.deployment.spec, None
+    found = await read_deployment(context, key)
+    if found is None:
+        message = f"there is no FlowDeployment {key[1]!r} in namespace {key[0]!r}: apply it, then create the run again"
+        return None, CreateError("DeploymentNotFound", message, FAILED, SOON)
+    deployment, problem = found
+    if problem:
+        return None, CreateError(problem.reason, f"FlowDeployment {key[1]!r}: {problem.message}", FAILED)
+    return deployment.spec, None
 
 
 def _may_start(run: FlowRun) -> bool:
@@ -182,12 +176,12 @@ async def _start_issue(context: Context, namespace: str, workload: Workload) -> 
 
 async def gather_deployment(context: Context, key: Name) -> DeploymentObservation | None:
     """The observation of a deployment, None if it is gone."""
-    entry = context.deployments.get(key)
-    if entry is None:
+    found = await read_deployment(context, key) if context.deployments.get(key) else None
+    if found is None:
         return None
-    deployment = entry.deployment
-    if entry.problem:
-        problem: Problem | None = Problem(entry.problem.reason, entry.problem.message)
+    deployment, unusable = found
+    if unusable:
+        problem: Problem | None = Problem(unusable.reason, unusable.message)
     else:
         problem = await context.ports.sources.find_problem(key[0], deployment.spec) or _waiting(context, key)
     return DeploymentObservation(

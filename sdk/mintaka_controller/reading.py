@@ -1,4 +1,7 @@
-"""Runs as models: a run that the API server accepted but our models refuse becomes a problem of the run, never an exception."""
+"""Known resources as models, read again if their content is not cached any more.
+
+A run that the API server accepted but our models refuse becomes a problem of the run, never an exception.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from mintaka_controller.context import Context
     from mintaka_controller.ports import Name
     from mintaka_controller.run_cache import RunEntry
+    from mintaka_core.resources import FlowDeployment
 
 
 async def read_run(context: Context, key: Name, entry: RunEntry) -> tuple[FlowRun, ObjectProblem | None] | None:
@@ -34,6 +38,24 @@ async def read_run(context: Context, key: Name, entry: RunEntry) -> tuple[FlowRu
         entry = context.runs.get(key) or entry
     run, problem = parse_run(raw)
     return run, entry.problem or problem
+
+
+async def read_deployment(context: Context, key: Name) -> tuple[FlowDeployment, ObjectProblem | None] | None:
+    """A deployment, and why it cannot be run (None: it can); None if there is none. Raises PortError."""
+    deployment = context.deployments.deployment(key)
+    if deployment is None:
+        known = context.deployments.get(key)
+        try:
+            context.observe_deployment(await context.ports.resources.read_deployment(key))
+        except Missing:
+            context.deployments.remove(key, known.uid if known else None)
+            return None
+        deployment = context.deployments.deployment(key)
+    entry = context.deployments.get(key)
+    if deployment is None or entry is None:  # an older version than the known one, or it was deleted meanwhile
+        message = f"FlowDeployment {'/'.join(key)} was read in an older version than the known one"
+        raise Unavailable(message)
+    return deployment, entry.problem
 
 
 def parse_run(raw: bytes) -> tuple[FlowRun, ObjectProblem | None]:

@@ -1,6 +1,7 @@
 """The existing flow runs, cached compactly: unfinished runs in full, finished ones only with what is needed of many at once.
 
-Large runs are cached like finished ones: in full only if they were used lately, so that no number of them fills the memory.
+Large runs are cached like finished ones: in full only if they were used lately. So that no number of runs fills the memory, all
+texts together are bounded.
 
 The cache only moves forward: a version older than the cached one is ignored, because events arrive after the answers to our
 own writes. Resource versions are compared as numbers, which every API server writes (and Kubernetes guarantees from 1.35
@@ -10,13 +11,14 @@ on).
 from __future__ import annotations
 
 import heapq
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mintaka_controller.json_cache import JsonCache
 from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_core.instants import EARLIEST, parse_time
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 #: The number of finished runs that are still cached in full, since most changes after a run's end happen soon; and the bytes that these
 #: and the large unfinished runs take together.
 _RECENTLY_USED = 500
-_RECENTLY_USED_BYTES = 32 * 1024 * 1024
+_RECENTLY_USED_BYTES = 24 * 1024 * 1024
+#: The bytes that the other unfinished runs take together: more than ten thousand ordinary ones.
+_UNFINISHED_BYTES = 48 * 1024 * 1024
 
 
 def name_of(document: Document) -> Name:
@@ -85,9 +89,8 @@ class RunCache:
 
     def __init__(self) -> None:
         self._entries: dict[Name, RunEntry] = {}
-        self._raw: dict[Name, bytes] = {}
-        self._recent: OrderedDict[Name, bytes] = OrderedDict()
-        self._recent_bytes = 0
+        self._unfinished = JsonCache(_UNFINISHED_BYTES)
+        self._recent = JsonCache(_RECENTLY_USED_BYTES, _RECENTLY_USED)
         self._groups: dict[Name, _Group] = {}
         #: The number of runs by state type, "" for new ones.
         self.states: Counter[str] = Counter()
@@ -113,18 +116,13 @@ class RunCache:
 
     def _store(self, key: Name, entry: RunEntry, raw: bytes) -> None:
         self._drop(key)
-        if not entry.finished and len(raw) <= LARGE_BYTES:
-            self._raw[key] = raw
-            return
-        self._recent[key] = raw
-        self._recent_bytes += len(raw)
-        while len(self._recent) > _RECENTLY_USED or self._recent_bytes > _RECENTLY_USED_BYTES:
-            self._recent_bytes -= len(self._recent.popitem(last=False)[1])
+        cache = self._recent if entry.finished or len(raw) > LARGE_BYTES else self._unfinished
+        cache.put(key, raw)
 
     def _drop(self, key: Name) -> None:
         """Forget the content of a run."""
-        self._raw.pop(key, None)
-        self._recent_bytes -= len(self._recent.pop(key, b""))
+        self._unfinished.remove(key)
+        self._recent.remove(key)
 
     def remove(self, key: Name, uid: str | None = None) -> bool:
         """Forget a run if it still has that uid (None: any); False if it was unknown."""
@@ -167,10 +165,7 @@ class RunCache:
 
     def raw(self, key: Name) -> bytes | None:
         """The newest known version as JSON; None if it is not cached: read the run."""
-        raw = self._raw.get(key)
-        if raw is None and (raw := self._recent.get(key)) is not None:
-            self._recent.move_to_end(key)
-        return raw
+        return self._unfinished.get(key) or self._recent.get(key)
 
     def count_active(self, deployment: Name) -> int:
         """The number of unfinished runs of a deployment."""

@@ -13,12 +13,15 @@ import pytest
 from memory_cluster import MemoryCluster
 from memory_controller import MemoryController
 from mintaka_controller.deployment_cache import DeploymentCache
+from mintaka_controller.json_cache import JsonCache
 from mintaka_controller.memory_budget import LARGE_BYTES, MemoryBudget, parsed_bytes
 from mintaka_controller.ports import Snapshot
+from mintaka_controller.reading import read_deployment
 from mintaka_controller.reconciler import Key
 from mintaka_controller.run_cache import RunCache
 from mintaka_core.limits import KUBECTL_COPY, RESOURCE_LIMIT_BYTES
 from mintaka_core.resources import FlowDeployment
+from mintaka_kubernetes.resources import FLOW_DEPLOYMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +33,10 @@ MIB = 1024 * 1024
 LISTS: list[Any] = [[]] * (RESOURCE_LIMIT_BYTES // 3 - 300)
 
 WORST = orjson.Fragment(orjson.dumps({"entrypoint": "a:b", "parameterSchema": {"x": LISTS}}))
+LARGE_SPEC = {"entrypoint": "a:b", "podTemplate": {"x": "y" * (RESOURCE_LIMIT_BYTES - 1000)}}
 LARGE_TEMPLATE = {"template": {"podTemplate": {"x": "y" * (RESOURCE_LIMIT_BYTES - 1000)}}}
+#: Below what counts as large.
+MEDIUM_TEMPLATE = {"template": {"podTemplate": {"x": "y" * (LARGE_BYTES - 1000)}}}
 
 
 def resource(name: str, spec: dict[str, Any] | orjson.Fragment, version: int = 1, **metadata: Any) -> Snapshot:
@@ -71,9 +77,9 @@ class TestDeployments:
         def put_and_read() -> DeploymentCache:
             cache = deployments(40, WORST)
             for key in cache.names()[:5]:
-                entry = cache.get(key)
-                assert entry
-                assert len((entry.deployment.spec.parameter_schema or {})["x"]) == len(LISTS)
+                deployment = cache.deployment(key)
+                assert deployment
+                assert len((deployment.spec.parameter_schema or {})["x"]) == len(LISTS)
             return cache
 
         assert taken(put_and_read) < 30
@@ -81,10 +87,9 @@ class TestDeployments:
     def test_kubectls_copy_is_not_cached(self) -> None:
         cache = DeploymentCache()
         cache.put(resource("d", {"entrypoint": "a:b"}, annotations={KUBECTL_COPY: "x" * MIB, "team": "a"}))
-        entry = cache.get(("n", "d"))
-        assert entry
-        assert len(entry.raw) < 1000
-        assert entry.deployment.metadata.annotations == {"team": "a"}
+        deployment = cache.deployment(("n", "d"))
+        assert deployment
+        assert deployment.metadata.annotations == {"team": "a"}
 
     def test_one_that_is_used_again_and_again_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every run of it reads it several times in each pass."""
@@ -99,23 +104,40 @@ class TestDeployments:
         monkeypatch.setattr(FlowDeployment, "model_validate", counted)
         for _ in range(3):
             for key in cache.names():
-                entry = cache.get(key)
-                assert entry
-                assert entry.deployment is entry.deployment
+                assert cache.deployment(key) is cache.deployment(key)
         assert calls == []
         cache.put(resource("d-7", {"entrypoint": "a:c"}, version=2))
-        entry = cache.get(("n", "d-7"))
-        assert entry
-        assert (entry.deployment.spec.entrypoint, calls) == ("a:c", ["d-7"])
+        deployment = cache.deployment(("n", "d-7"))
+        assert deployment
+        assert (deployment.spec.entrypoint, calls) == ("a:c", ["d-7"])
 
-    def test_an_old_version_in_use_stays_as_it_was(self) -> None:
-        cache = deployments(1, {"entrypoint": "a:b"})
-        old = cache.get(("n", "d-0"))
-        cache.put(resource("d-0", {"entrypoint": "a:c"}, version=2))
-        new = cache.get(("n", "d-0"))
-        assert old
-        assert new
-        assert [entry.deployment.spec.entrypoint for entry in (old, new, old)] == ["a:b", "a:c", "a:b"]
+    def test_a_thousand_large_ones_take_no_more_than_the_limit(self) -> None:
+        """Anybody who may create them in one namespace could stop the operator otherwise: together they have 250 MiB of JSON.
+
+        24 MiB stay as JSON and 16 parsed.
+        """
+        assert taken(lambda: deployments(1000, LARGE_SPEC)) < 42
+
+    def test_one_whose_content_was_dropped_is_read_again(self) -> None:
+        """Its summary stays, and every decision about its runs is based on the whole of it."""
+        cluster = MemoryCluster()
+        context = MemoryController(cluster).context
+        for number in range(150):
+            document = resource(f"d-{number}", LARGE_SPEC).document
+            cluster.put(FLOW_DEPLOYMENTS.path("n", f"d-{number}"), {"kind": "FlowDeployment", **document})
+            context.deployments.put(Snapshot(cluster.objects[FLOW_DEPLOYMENTS.path("n", f"d-{number}")]))
+        assert context.deployments.deployment(("n", "d-0")) is None
+        found = asyncio.run(read_deployment(context, ("n", "d-0")))
+        assert found
+        assert (found[0].spec.entrypoint, found[1]) == ("a:b", None)
+        assert context.deployments.deployment(("n", "d-0")) is found[0]
+
+    def test_one_that_is_gone_when_it_is_read_again_is_forgotten(self) -> None:
+        context = MemoryController(MemoryCluster()).context
+        for number in range(150):
+            context.deployments.put(resource(f"d-{number}", LARGE_SPEC))
+        assert asyncio.run(read_deployment(context, ("n", "d-0"))) is None
+        assert context.deployments.get(("n", "d-0")) is None
 
     def test_one_that_is_not_valid_is_parsed_the_same_way_again(self) -> None:
         cache = DeploymentCache()
@@ -126,7 +148,9 @@ class TestDeployments:
         assert entry
         assert entry.problem
         assert entry.problem.reason == "InvalidResource"
-        assert (entry.deployment.metadata.name, entry.deployment.spec.entrypoint) == ("bad", None)
+        deployment = cache.deployment(("n", "bad"))
+        assert deployment
+        assert (deployment.metadata.name, deployment.spec.entrypoint) == ("bad", None)
 
     def test_what_is_removed_takes_nothing(self) -> None:
         def put_and_remove() -> DeploymentCache:
@@ -168,6 +192,19 @@ class TestRuns:
             cache.put(resource(f"r-{number}", {"template": {"podTemplate": {"x": "y" * 1000}}}))
         assert all(cache.raw(key) for key in cache.names())
 
+    def test_no_number_of_medium_ones_fills_the_memory(self) -> None:
+        """3,000 have 90 MiB of JSON; each alone is not large."""
+
+        def runs() -> RunCache:
+            cache = RunCache()
+            for number in range(3000):
+                cache.put(resource(f"r-{number}", MEDIUM_TEMPLATE))
+            assert cache.raw(("n", "r-0")) is None
+            assert cache.raw(("n", "r-2999"))
+            return cache
+
+        assert taken(runs) < 56
+
     def test_one_that_grows_or_ends_is_cached_once(self) -> None:
         cache = RunCache()
         small, large = {"template": {}}, {"template": {"podTemplate": {"x": "y" * LARGE_BYTES}}}
@@ -176,7 +213,6 @@ class TestRuns:
         assert cache.raw(("n", "r"))
         cache.remove(("n", "r"))
         assert cache.raw(("n", "r")) is None
-        assert cache._recent_bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -241,6 +277,26 @@ class TestReservations:
             await asyncio.wait_for(controller.reconciler.reconcile(Key("deployment", "n", "d")), 1)
 
         clock.run(story())
+
+
+class TestJsonCache:
+    def test_texts_that_were_replaced_or_removed_do_not_count(self) -> None:
+        cache = JsonCache(100)
+        for _ in range(5):
+            cache.put(("n", "a"), b"x" * 60)
+        cache.put(("n", "b"), b"x" * 40)
+        assert cache.get(("n", "a"))
+        cache.remove(("n", "a"))
+        cache.put(("n", "c"), b"x" * 60)
+        assert (cache.get(("n", "a")), cache.get(("n", "b")), cache.get(("n", "c"))) == (None, b"x" * 40, b"x" * 60)
+
+    def test_the_least_recently_used_is_dropped_first(self) -> None:
+        cache = JsonCache(100, limit_count=2)
+        cache.put(("n", "a"), b"a")
+        cache.put(("n", "b"), b"b")
+        assert cache.get(("n", "a"))
+        cache.put(("n", "c"), b"c")
+        assert (cache.get(("n", "a")), cache.get(("n", "b")), cache.get(("n", "c"))) == (b"a", None, b"c")
 
 
 class TestBudget:
