@@ -79,7 +79,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         self.tags = tuple(sorted(set(tags)))
         self.flow_run_name = flow_run_name
         self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor)
-        self.timeout_seconds = timeout_seconds or None
+        self.timeout_seconds = float(timeout_seconds) if timeout_seconds else None
         self.validate_parameters = validate_parameters
         self.task_runner = task_runner
         self.log_prints = log_prints

@@ -22,6 +22,7 @@ from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, now_micros
 from mintaka.exceptions import Halted, UnfinishedRun
 from mintaka.executing.pool import wait_as_worker, worker_pool
+from mintaka_core.durations import cap_seconds
 from mintaka_core.states import CANCELLED
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ class Future[R]:
         latch = threading.Lock()
         latch.acquire()
         self.add_done_callback(lambda _: latch.release())
-        wait_as_worker(lambda: latch.acquire(timeout=-1 if timeout is None else timeout), self.job if timeout is None else None)
+        seconds = -1 if timeout is None else cap_seconds(timeout)
+        wait_as_worker(lambda: latch.acquire(timeout=seconds), self.job if timeout is None else None)
 
     @overload
     def result(self, timeout: float | None = None, raise_on_failure: Literal[True] = True) -> R: ...
@@ -249,7 +251,7 @@ def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAn
         for future in given:
             future.wait()
     else:
-        deadline = monotonic() + timeout
+        deadline = monotonic() + cap_seconds(timeout)
         for future in given:
             future.wait(max(deadline - monotonic(), 0))
     done = {future for future in given if future.done}
@@ -267,7 +269,7 @@ def as_completed[R](futures: Iterable[Future[R]], timeout: float | None = None) 
     for future in futures:
         future.add_done_callback(done.put)
         left += 1
-    deadline = None if timeout is None else monotonic() + timeout
+    deadline = None if timeout is None else monotonic() + cap_seconds(timeout)
     pool = worker_pool()
     for _ in range(left):
         with pool.slot_handed_over() if pool else nullcontext():

@@ -71,7 +71,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         self.task_run_name = task_run_name
         self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor, crash_retries)
         self.retry_condition_fn = retry_condition_fn
-        self.timeout_seconds = timeout_seconds or None
+        self.timeout_seconds = float(timeout_seconds) if timeout_seconds else None
         self.log_prints = log_prints
         self._on_completion = tuple(on_completion)
         self._on_failure = tuple(on_failure)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from mintaka_core.durations import cap_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -21,11 +23,13 @@ class Backoff:
 
     def delay(self, retry: int, draw: float) -> timedelta:
         """The wait before retry number `retry` (from 0); `draw` in [0, 1) determines the jittered part."""
+        if not self.delay_seconds:
+            return timedelta(0)
         try:
             seconds = min(self.delay_seconds * float(self.factor) ** retry, self.max_seconds)
         except OverflowError:
-            seconds = self.max_seconds if self.delay_seconds else 0.0
-        return timedelta(seconds=seconds * (1 - self.jitter * draw))
+            seconds = self.max_seconds
+        return timedelta(seconds=cap_seconds(seconds) * (1 - self.jitter * draw))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mintaka_core.backoff import NEVER_RAN, Budget
+from mintaka_core.instants import later
 from mintaka_core.states import (
     CANCELLED,
     CANCELLING,
@@ -143,7 +144,7 @@ def _retry(transition: Transition, budget: Budget, used: int, what: str) -> Verd
         return None
     delay = budget.backoff.delay(used, transition.jitter)
     return Redirect(
-        awaiting_retry(transition.now + delay, reason=proposed.reason, message=proposed.message),
+        awaiting_retry(later(transition.now, delay), reason=proposed.reason, message=proposed.message),
         reason=f"{what} {used + 1} of {budget.limit} allowed, again in {delay.total_seconds():.1f} s",
     )
 

@@ -8,13 +8,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.exceptions import InvalidSettingError
+from mintaka_core.durations import LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-#: Some 31 years.
-LONGEST_SECONDS = 1e9
+_NO_TIME = timedelta(0)
 
 
 class _Kind(NamedTuple):
@@ -29,17 +29,37 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    number = hasattr(type(value), "__float__") or hasattr(type(value), "__index__")
-    return number and not isinstance(value, bool) and 0 <= float(value) < inf
+    return (number := _number(value)) is not None and number < inf
+
+
+def _number(value: Any) -> float | None:
+    """A number, 0 or more, as a float; None if it is anything else."""
+    numeric = hasattr(type(value), "__float__") or hasattr(type(value), "__index__")
+    if not numeric or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the range of a float
+        return inf if value > 0 else None
+    except (TypeError, ValueError):  # an array
+        return None
+    return number if number >= 0 else None
 
 
 def _is_time(value: Any) -> bool:
     """A time that every clock of the operating system can be set to."""
-    return _is_amount(value) and float(value) <= LONGEST_SECONDS
+    return (number := _number(value)) is not None and number <= LONGEST_SECONDS
 
 
 def _is_delay(value: Any) -> bool:
-    return callable(value) or _is_amount(value) or (isinstance(value, Sequence) and all(map(_is_amount, value)))
+    return (
+        callable(value) or is_seconds(value) or (isinstance(value, Sequence) and not isinstance(value, str) and all(map(is_seconds, value)))
+    )
+
+
+def is_seconds(value: Any) -> bool:
+    """True if a delay can be so long: a number, 0 or more, or a timedelta; what is too long for a date is capped later."""
+    return value >= _NO_TIME if isinstance(value, timedelta) else _number(value) is not None
 
 
 def _are_functions(value: Any) -> bool:

@@ -16,6 +16,8 @@ from rich.text import Text
 from mintaka.cli.parsing import BadArgument, JsonOption
 from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, place
 from mintaka.cli.showing import console, instant, is_over, print_json
+from mintaka_core.durations import cap_seconds
+from mintaka_core.instants import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +31,7 @@ Examples:
   mintaka logs etl-7c1a2f90 --level warning --since 10m --tail 50
 """
 _PAUSE_SECONDS = 0.5
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red bold"}
 
 
@@ -128,7 +130,7 @@ def _instant_of(text: str | None, now: datetime) -> datetime | None:
     if text is None:
         return None
     if parts := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text):
-        return now - timedelta(**{_UNITS[parts[2]]: float(parts[1])})
+        return later(now, -timedelta(seconds=cap_seconds(float(parts[1]) * _UNIT_SECONDS[parts[2]])))
     try:
         given = datetime.fromisoformat(text)
     except ValueError as error:

@@ -29,6 +29,7 @@ from mintaka.exceptions import (
 )
 from mintaka.logging import run_logger
 from mintaka.sharing import NoPlace, shared
+from mintaka_core.durations import cap_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ class Claim:
         self.lease_seconds = lease_seconds
         self.lease: HeldLease | None = None
         self._id = uuid.uuid4().hex
-        self._deadline = None if timeout_seconds is None else monotonic() + timeout_seconds
+        self._deadline = None if timeout_seconds is None else monotonic() + cap_seconds(timeout_seconds)
         self._retries_left = max_retries
         self._rates_only = rates_only
         self._waits_level = waits_level

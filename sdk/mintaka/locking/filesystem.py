@@ -15,6 +15,7 @@ from typing import Any
 
 from mintaka.exceptions import ConfigurationError
 from mintaka.locking.waiting import until
+from mintaka_core.durations import cap_seconds
 
 
 class FileSystemLockManager:
@@ -50,7 +51,7 @@ class FileSystemLockManager:
         return until(lambda: self._taken(key, holder, hold_timeout), acquire_timeout)
 
     def _taken(self, key: str, holder: str, hold_timeout: float | None) -> bool:
-        until_time = None if hold_timeout is None else monotonic() + hold_timeout
+        until_time = None if hold_timeout is None else monotonic() + cap_seconds(hold_timeout)
         with self._guard:
             self._let_expire(key)
             if held := self._held.get(key):
@@ -62,7 +63,7 @@ class FileSystemLockManager:
                 return False
             self._held[key] = (holder, file, until_time)
             if hold_timeout is not None:
-                timer = threading.Timer(hold_timeout, self._expire, (key,))
+                timer = threading.Timer(cap_seconds(hold_timeout), self._expire, (key,))
                 timer.daemon = True
                 timer.start()
             return True

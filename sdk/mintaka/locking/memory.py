@@ -6,6 +6,7 @@ import threading
 from time import monotonic
 
 from mintaka.locking.waiting import until
+from mintaka_core.durations import cap_seconds
 
 
 class MemoryLockManager:
@@ -22,7 +23,7 @@ class MemoryLockManager:
         with self._guard:
             if self._holder(key) not in (None, holder):
                 return False
-            self._held[key] = (holder, None if hold_timeout is None else monotonic() + hold_timeout)
+            self._held[key] = (holder, None if hold_timeout is None else monotonic() + cap_seconds(hold_timeout))
             return True
 
     def _holder(self, key: str) -> str | None:

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mintaka.engine.stopping import STOP
+from mintaka_core.durations import cap_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ def pauses() -> Iterator[float]:
 
 def until(condition: Callable[[], bool], timeout: float | None) -> bool:
     """Ask until `condition` holds; False where `timeout` seconds pass before, or the process is asked to stop."""
-    deadline = None if timeout is None else monotonic() + timeout
+    deadline = None if timeout is None else monotonic() + cap_seconds(timeout)
     for seconds in pauses():
         if condition():
             return True

@@ -31,6 +31,7 @@ from mintaka.persisting.kept_runs import keep_run
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.states import State
 from mintaka_core.errors import MintakaError
+from mintaka_core.instants import later
 from mintaka_core.policies import TASK_RUN_POLICY
 from mintaka_core.states import COMPLETED, PENDING, RUNNING
 from mintaka_core.transitions import KeptResult, Transition, decide
@@ -236,7 +237,7 @@ class TaskKeeping:
         if run.is_over:
             return Outcome(run, value)
         lifetime = self._task.results.expiration
-        expiration = datetime.now(UTC) + lifetime if lifetime is not None else None
+        expiration = later(datetime.now(UTC), lifetime) if lifetime is not None else None
         return (yield from kept(invocation, store, key.text, value, expiration, self.put))
 
     def ended(self, *, ok: bool) -> Generator[Step, Any, None]:  # noqa: ARG002 - the engine's protocol

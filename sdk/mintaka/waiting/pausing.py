@@ -12,7 +12,6 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from mintaka.calling.settings import LONGEST_SECONDS
 from mintaka.engine.runs import entry_of, now_micros, to_datetime
 from mintaka.exceptions import (
     ConfigurationError,
@@ -25,6 +24,7 @@ from mintaka.exceptions import (
     ParameterTypeError,
 )
 from mintaka.states import Paused, State
+from mintaka_core.durations import LONGEST_SECONDS
 from mintaka_core.states import PENDING, RUNNING, SCHEDULED
 
 if TYPE_CHECKING:

@@ -598,3 +598,16 @@ def test_the_result_of_a_flow_is_persisted_where_asked() -> None:
     assert isinstance(state.data, ResultRecord)
     assert state.data.metadata.storage_key == "runs/uid-2/result"
     assert state.result() == 42
+
+
+@pytest.mark.parametrize("lifetime", [timedelta.max, timedelta(days=10**6 * 9)], ids=["the longest", "longer than dates"])
+def test_a_cache_expiration_beyond_every_date_never_comes(lifetime: timedelta) -> None:
+    lasting = double.with_options(cache_policy=INPUTS, cache_expiration=lifetime)
+    assert (lasting(21), lasting(21)) == (42, 42)
+    assert RAN["double"] == 1
+
+
+def test_a_cache_expiration_before_every_date_has_passed() -> None:
+    gone = double.with_options(cache_policy=INPUTS, cache_expiration=timedelta.min)
+    assert (gone(21), gone(21)) == (42, 42)
+    assert RAN["double"] == 2

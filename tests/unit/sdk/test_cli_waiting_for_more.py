@@ -132,6 +132,7 @@ def test_lines_of_one_task_run_and_since_a_time(told: Any) -> None:
     assert [line.split()[-1] for line in told(story, "logs", "etl", "0")[1]] == ["one", "three"]
     assert [line.split()[-1] for line in told(story, "logs", "etl", "--since", "2026-11-22T10:00:01")[1]] == ["two", "three"]
     assert told(story, "logs", "etl", "--since", "1m")[1] == []
+    assert [line.split()[-1] for line in told(story, "logs", "etl", "--since", "99999999999d")[1]][-2:] == ["two", "three"]
     code, _, error = told(story, "logs", "etl", "--since", "soon")
     assert code == 2
     assert "--since takes 30s, 10m" in error

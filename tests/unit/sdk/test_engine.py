@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -17,12 +20,12 @@ from mintaka.engine.retries import RetryPlan
 from mintaka.engine.runs import Entry, Ledger, now_micros
 from mintaka.engine.steps import CALL, Report, Sleep
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import Terminated
+from mintaka.exceptions import InvalidSettingError, Terminated
 from mintaka.recording.recorder import NullRecorder
-from mintaka.testing import recorded
+from mintaka.testing import no_waiting, recorded
 from mintaka_core.backoff import Backoff, Budget, Retries
 from mintaka_core.policies import TASK_RUN_POLICY
-from mintaka_core.states import CANCELLED, CRASHED, State
+from mintaka_core.states import CANCELLED, CRASHED, FAILED, State
 from mintaka_core.transitions import Transition, decide
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -193,6 +196,20 @@ DELAYS = {
     "a callable makes the list": (3, lambda retries: [retries * 10] * retries, [30, 30, 30]),
     "exponential backoff doubles": (4, exponential_backoff(3), [3, 6, 12, 24]),
     "none is none": (2, None, [0, 0]),
+    "exponential backoff stops at a week": (50, exponential_backoff(10), [min(10 * 2.0**retry, 604800) for retry in range(50)]),
+    "exponential backoff of an endless factor is a week": (2, exponential_backoff(float("inf")), [604800, 604800]),
+    "exponential backoff of a negative factor is none": (2, exponential_backoff(-1), [0, 0]),
+    "a number beyond every date is the longest wait": (2, 1e300, [1e9, 1e9]),
+    "infinity is the longest wait": (1, float("inf"), [1e9]),
+    "an integer beyond a float is the longest wait": (1, 10**400, [1e9]),
+    "a list of all kinds of numbers": (4, [Decimal("0.5"), Fraction(1, 4), timedelta(minutes=1), timedelta.max], [0.5, 0.25, 60, 1e9]),
+    "a callable gives a number": (2, lambda _: 3, [3, 3]),
+    "a callable gives an integer beyond a float": (2, lambda retries: [10 ** (400 * k) for k in range(retries)], [1, 1e9]),
+    "a callable gives infinity": (1, lambda _: [float("inf")], [1e9]),
+    "a callable gives a Decimal": (1, lambda _: Decimal("1e999"), [1e9]),
+    "a callable gives a timedelta": (1, lambda _: timedelta(seconds=5), [5]),
+    "a callable gives a generator": (3, lambda retries: (k * 2 for k in range(retries)), [0, 2, 4]),
+    "a callable gives no delays": (1, lambda _: [], [0]),
 }
 
 
@@ -209,6 +226,74 @@ def test_jitter_spreads_a_wait_between_itself_and_itself_times_one_plus_the_fact
     backoff: Backoff = RetryPlan(100, delay, factor).budgets(retry).on_failure.backoff
     waited = backoff.delay(retry, draw).total_seconds()
     assert delay - 1e-3 <= waited <= delay * (1 + factor) + 1e-3
+
+
+def test_jitter_does_not_carry_a_wait_beyond_every_date() -> None:
+    for factor in (1e308, 10.0, 0.0):
+        backoff: Backoff = RetryPlan(1, 1e300, factor).budgets(0).on_failure.backoff
+        assert backoff.delay(0, 0.0).total_seconds() == 1e9
+        assert backoff.delay(0, 0.999).total_seconds() == 1e9
+
+
+REFUSED_DELAYS = {
+    "nan": (lambda _: [1, float("nan")], "not nan"),
+    "a Decimal that is not a number": (lambda _: Decimal("nan"), r"not Decimal\('NaN'\)"),
+    "a negative number": (lambda _: [-1], "not -1"),
+    "a negative timedelta": (lambda _: timedelta(seconds=-1), "not datetime.timedelta"),
+    "minus infinity": (lambda _: float("-inf"), "not -inf"),
+    "a negative integer beyond a float": (lambda _: -(10**400), "not -1000"),
+    "nothing": (lambda _: None, "not None"),
+    "a text": (lambda _: "10", "not '10'"),
+    "a list of texts": (lambda _: ["10"], "not '10'"),
+    "True": (lambda _: True, "not True"),
+    "a list in a list": (lambda _: [[1]], r"not \[1\]"),
+}
+
+
+@pytest.mark.parametrize(("delay", "told"), REFUSED_DELAYS.values(), ids=REFUSED_DELAYS)
+def test_a_function_of_delays_that_gives_anything_but_times_is_refused_where_it_is_given(delay: Any, told: str) -> None:
+    with pytest.raises(
+        InvalidSettingError, match=f"^the function given as retry_delay_seconds returned .* a number of seconds, 0 or more, {told}"
+    ):
+        task(retries=2, retry_delay_seconds=delay)(lambda: None)
+
+
+LONG_DELAYS = {
+    "exponential backoff": exponential_backoff(10),
+    "powers of ten": lambda retries: [10**k for k in range(retries)],
+    "infinity": float("inf"),
+    "the largest timedelta": timedelta.max,
+}
+
+
+@pytest.mark.parametrize("delay", LONG_DELAYS.values(), ids=LONG_DELAYS)
+@pytest.mark.parametrize("decorator", [task, flow], ids=["task", "flow"])
+def test_what_always_fails_ends_with_its_own_error_however_long_its_delays(decorator: Any, delay: Any) -> None:
+    tries: list[int] = []
+
+    @decorator(retries=50, retry_delay_seconds=delay, retry_jitter_factor=1.0)
+    def broken() -> None:
+        tries.append(1)
+        raise KeyError("its own")
+
+    with no_waiting() as waits:
+        state = broken(return_state=True)
+    assert (state.type, state.name, state.reason, len(tries)) == (FAILED, "Failed", "KeyError", 51)
+    assert len(waits) == 50
+    assert max(waits) <= 1e9
+
+
+def test_an_async_task_that_always_fails_ends_with_its_own_error_however_long_its_delays() -> None:
+    @task(retries=40, retry_delay_seconds=exponential_backoff(10), crash_retries=2)
+    async def broken() -> None:
+        raise KeyError("its own")
+
+    @flow
+    async def main() -> Any:
+        return [(await broken(return_state=True)).reason, broken.submit(return_state=True).reason]
+
+    with no_waiting():
+        assert asyncio.run(main()) == ["KeyError", "KeyError"]
 
 
 @pytest.mark.parametrize(

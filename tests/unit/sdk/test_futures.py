@@ -202,3 +202,48 @@ def test_a_mistake_of_ours_crashes_the_run_and_is_told(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("mintaka.persisting.caching.board", broken)
     assert main() == ("CRASHED", "LookupError")
+
+
+TIMEOUTS = {
+    "infinity": float("inf"),
+    "more than the operating system waits": 1e12,
+    "the largest float": 1.7e308,
+    "an integer beyond a float": 10**400,
+}
+
+
+@pytest.mark.parametrize("seconds", TIMEOUTS.values(), ids=TIMEOUTS)
+def test_a_timeout_beyond_every_clock_waits_until_the_end(seconds: float) -> None:
+    @flow
+    def main() -> Any:
+        open_ = threading.Event()
+
+        @task
+        def waits(value: int) -> int:
+            open_.wait(10)
+            return value
+
+        futures = waits.map([1, 2, 3])
+        threading.Timer(0.05, open_.set).start()
+        return (
+            sorted(future.result(seconds) for future in as_completed(futures, timeout=seconds)),
+            futures[0].result(timeout=seconds),
+            len(wait(futures, timeout=seconds).done),
+            futures.result(timeout=seconds),
+        )
+
+    assert main() == ([1, 2, 3], 1, 3, [1, 2, 3])
+
+
+def test_a_negative_timeout_has_passed() -> None:
+    @flow
+    def main() -> Any:
+        open_ = threading.Event()
+        future = task(lambda: open_.wait(10)).submit()
+        for seconds in (-1, -0.5, float("-inf")):
+            with pytest.raises(TimeoutError):
+                future.result(seconds)
+        open_.set()
+        return future.result()
+
+    assert main() is True

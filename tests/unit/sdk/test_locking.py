@@ -166,3 +166,11 @@ def test_two_processes_with_a_lock_manager_do_the_same_work_once(tmp_path: Path)
             process.kill()
     assert answers[0] == answers[1]
     assert len((tmp_path / "ran").read_text(encoding="utf-8").splitlines()) == 20
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e20, 10**400], ids=["infinity", "a float", "an integer beyond a float"])
+def test_times_beyond_every_clock_are_for_ever(manager: Any, seconds: float) -> None:
+    assert manager.acquire_lock("one/1", "a", seconds, seconds)
+    assert manager.is_lock_holder("one/1", "a")
+    manager.release_lock("one/1", "a")
+    assert manager.wait_for_lock("one/1", seconds)
