@@ -28,6 +28,7 @@ from mintaka.waiting.pausing import Mailbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mintaka.concurrency.holdings import Holding
     from mintaka.flows import Flow
     from mintaka.futures import Future
     from mintaka.persisting.calls import CallIndex
@@ -151,7 +152,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("args", "flow", "kwargs", "ledger", "log_prints", "run", "task")
+    __slots__ = ("args", "flow", "holding", "kwargs", "ledger", "log_prints", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -162,6 +163,8 @@ class RunContext:
         #: What a task was called with, results in the place of futures.
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
+        #: The slots of limits of tags that the run holds.
+        self.holding: Holding | None = None
 
     def arguments(self) -> dict[str, Any]:
         """What a task was called with, by name, defaults included."""

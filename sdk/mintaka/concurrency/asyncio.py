@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mintaka.concurrency.claims import Claim
+from mintaka.concurrency.holdings import enter, leave
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
 
@@ -37,12 +38,14 @@ async def concurrency(
     claim = Claim(names, occupy, timeout_seconds, strict=strict, lease_seconds=lease_duration, max_retries=max_retries)
     try:
         await acquire(claim)
+        enter(claim.holding)
         if strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure:
             async with _ended_when_lost(claim):
                 yield
         else:
             yield
     finally:
+        leave(claim.holding)
         await asyncio.shield(asyncio.to_thread(claim.release))
 
 

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from mintaka.concurrency.holdings import HELD, Holding, number_of_slots, refuse_deadlock
 from mintaka.concurrency.leases import HeldLease, renewer
 from mintaka.context import CURRENT
 from mintaka.engine.stopping import STOP
@@ -32,7 +33,7 @@ from mintaka.sharing import NoPlace, shared
 from mintaka_core.durations import cap_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from mintaka.engine.runs import Run
     from mintaka.sharing.protocol import Shared
@@ -83,6 +84,11 @@ class Claim:
         self._rates: tuple[str, ...] = ()
         self._ready: float | None = None
         self._context = CURRENT.get()
+        #: What the code around holds; and what it lent to this claim: a holding for each limit.
+        self._around = () if rates_only else HELD.get()
+        self._loans: dict[str, Holding] = {}
+        #: What this claim holds, borrowed or not, once it does.
+        self.holding: Holding | None = None
         self._pid = os.getpid()
         self._stepping = threading.Lock()
         self._released = False
@@ -123,6 +129,10 @@ class Claim:
         try:
             if self._rates:
                 return self._reserve(shared())
+            self._borrow()
+            if len(self._loans) == len(self.names):
+                self._hold(self.names)
+                return None
             return self._ask()
         except NoPlace as error:
             if self.strict:
@@ -137,21 +147,56 @@ class Claim:
         """Let go of the slots, or of the place among those who wait for them."""
         with self._stepping:
             self._released = True
-            if self.lease is not None:
-                renewer().remove(self.lease)
-            if self._place is None or not self._asked or self._pid != os.getpid():
-                return
-            self._asked = False
-            try:
-                self._place.release(self._id)
-            except SharingError as error:
-                self._tell("kept", logging.WARNING, "%s come free only in %g s: %s", self._shown, self.lease_seconds, error)
+        if self._pid != os.getpid():
+            return
+        if self.holding is None:
+            self._let_go()
+        else:
+            self.holding.close(self._let_go)
+
+    def _let_go(self) -> None:
+        """Nothing uses the slots any more."""
+        if self.lease is not None:
+            renewer().remove(self.lease)
+        self._withdraw()
+        while self._loans:
+            name, lender = self._loans.popitem()
+            lender.take_back(name, self.slots, self._lost)
+
+    def _withdraw(self) -> None:
+        """Release what was requested, or leave the queue."""
+        if self._place is None or not self._asked:
+            return
+        self._asked = False
+        try:
+            self._place.release(self._id)
+        except SharingError as error:
+            self._tell("kept", logging.WARNING, "%s come free only in %g s: %s", self._shown, self.lease_seconds, error)
+
+    def _borrow(self) -> None:
+        """Take what the code around lends."""
+        for name in self.names if self._around else ():
+            if name in self._loans:
+                continue
+            lender = next((held for held in self._around if held.lend(name, self.slots, self._lost)), None)
+            if lender is not None:
+                self._withdraw()  # what is still needed is another request
+                self._id = uuid.uuid4().hex
+                self._loans[name] = lender
+
+    def _hold(self, names: Iterable[str]) -> None:
+        self.holding = Holding(names, self.slots, self.loss)
 
     def _lost(self) -> None:
         self.on_lost()
+        if self.holding is not None:
+            self.holding.lost()
 
     def loss(self) -> ConcurrencySlotAcquisitionError | None:
         """What to raise where the slots were lost while they were held; None where they were not."""
+        for lender in self._loans.values():
+            if (loss := lender.loss()) is not None:
+                return loss
         if self.lease is None or not self.lease.lost:
             return None
         message = f"{self._shown} were lost while they were held: {self.lease.lost}; others may have held them as well"
@@ -164,17 +209,20 @@ class Claim:
         flow_run, attempt, who = self._who()
         self._asked = True
         began = monotonic()
-        verdict = place.request(SlotRequest(self._id, self.names, self.slots, self.lease_seconds, flow_run, attempt, None, who))
+        wanted = tuple(name for name in self.names if name not in self._loans)
+        verdict = place.request(SlotRequest(self._id, wanted, self.slots, self.lease_seconds, flow_run, attempt, None, who))
         self._sort_out(verdict, place)
         if not verdict.granted:
             return self._blocked(verdict, place)
-        if set(self.names) - set(verdict.missing) - set(verdict.rates):
-            self.lease = HeldLease(place, self._id, self.names, self.lease_seconds, self._lost)
+        if taken := set(wanted) - set(verdict.missing) - set(verdict.rates):
+            self.lease = HeldLease(place, self._id, wanted, self.lease_seconds, self._lost)
             self.lease.renewed(began)
             renewer().add(self.lease)
             self._tell("got", self._waits_level, "has %s", self._shown, only_after="waits")
         else:
             self._asked = False
+        if taken or self._loans:
+            self._hold(taken | set(self._loans))
         self._rates = verdict.rates
         return self._reserve(place) if verdict.rates else None
 
@@ -210,6 +258,8 @@ class Claim:
 
     def _blocked(self, verdict: SlotDecision, place: Shared) -> float:
         told = ", ".join(f"{name} ({held} held)" for name, held in verdict.blocked.items())
+        if self._deadline is None and self._retries_left is None:
+            refuse_deadlock(self._around, verdict.blocked, self.slots)
         self._tell("waits", self._waits_level, "waits for %s: %s", self._shown, told)
         if self._retries_left is not None:
             if self._retries_left <= 0:
@@ -233,7 +283,7 @@ class Claim:
 
     @property
     def _shown(self) -> str:
-        return f"{self.slots} slot{'s' if self.slots > 1 else ''} of {', '.join(self.names)}"
+        return f"{number_of_slots(self.slots)} of {', '.join(self.names)}"
 
     def _who(self) -> tuple[str | None, int, str]:
         """The flow run and attempt that asks, if it is one, and a text for people."""

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mintaka.concurrency.claims import Claim
+from mintaka.concurrency.holdings import enter, leave
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
 
@@ -37,6 +38,10 @@ def concurrency(
 ) -> Iterator[None]:
     """Hold `occupy` slots of each limit in `names` while the block runs; wait for them as long as it takes.
 
+    What the block calls or submits shares its slots where it needs the same limit, as many at a time as the block has slots. What
+    needs more than that, or runs in another process, takes free slots beside them or is refused: it does not wait without
+    `timeout_seconds`, because it would wait for its own caller.
+
     Args:
         names: a limit, or several, which are had all together or not at all. One that does not exist is passed over with a
             warning, or an error where `strict`.
@@ -56,12 +61,14 @@ def concurrency(
     claim = Claim(names, occupy, timeout_seconds, strict=strict, lease_seconds=lease_duration, max_retries=max_retries)
     try:
         acquire(claim)
+        enter(claim.holding)
         if strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure:
             with _ended_when_lost(claim):
                 yield
         else:
             yield
     finally:
+        leave(claim.holding)
         claim.release()
 
 

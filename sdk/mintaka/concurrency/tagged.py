@@ -1,6 +1,6 @@
 """Limits of tags: a limit named `tag:NAME` holds back tasks with the tag NAME, without a word in their code.
 
-Slots are held from when a run begins until it is over, its retries included. Which of such limits there are is asked every
+Slots are held from when a run begins until it is over, its retries included; the task runs inside share them. Which of such limits there are is asked every
 few seconds, however many tasks run; where nobody answers who never did before, no task is held up by that.
 """
 
@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.concurrency.claims import Claim
+from mintaka.concurrency.holdings import enter, leave
 from mintaka.concurrency.leases import renewer
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, Opinion, now_micros
@@ -113,6 +114,8 @@ class TaggedKeeping:
                     opinion = Opinion(RULE, "Wait", f"waits for a slot of {', '.join(names)}")
                     invocation.ledger.enter(invocation.run, Entry(PENDING, "Pending", now_micros(), (opinion,)))
                 yield Sleep(step)
+            invocation.context.holding = claim.holding
+            enter(claim.holding)
         return None
 
     def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
@@ -135,6 +138,7 @@ class TaggedKeeping:
         """The run is over: its slots are let go in the background."""
         claim, self._claim = self._claim, None
         if claim is not None:
+            leave(claim.holding)
             renewer().let_go(claim)
         if self._inner is not None:
             self._inner.release()

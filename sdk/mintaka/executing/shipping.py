@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 
+from mintaka.concurrency.holdings import HELD
 from mintaka.exceptions import SerializationError, message_of
 from mintaka.recording.homes import home
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.context import FlowContext
+    from mintaka.context import FlowContext, RunContext
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.runs import Run
     from mintaka.tasks import Task
@@ -60,8 +61,8 @@ class Shared(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """One try of a task, as it is sent: a pickled `Shared`, the same bytes for many parcels, and a pickle of (arguments, run)
-    with the arguments as a pickle of (args, kwargs).
+    """One try of a task, as it is sent: a pickled `Shared`, the same bytes for many parcels, and a pickle of (arguments, run,
+    slots held) with the arguments as a pickle of (args, kwargs).
     """
 
     shared: bytes
@@ -117,7 +118,7 @@ class Packer:
             raise SerializationError(message)
         shared = self._shared_part(invocation, context.task, context.flow)
         arguments = pickled((invocation.args, invocation.kwargs), lambda: _told(invocation))
-        return Parcel(shared, pickle.dumps((arguments, invocation.run), pickle.HIGHEST_PROTOCOL))
+        return Parcel(shared, pickle.dumps((arguments, invocation.run, _held_around(context)), pickle.HIGHEST_PROTOCOL))
 
     def _shared_part(self, invocation: Invocation, task: Task[..., Any], flow: FlowContext) -> bytes:
         key = id(task), flow.run.n, invocation.context.log_prints
@@ -173,6 +174,13 @@ class Packer:
             )
             self._flows[flow.run.n] = known
         return known
+
+
+def _held_around(context: RunContext) -> tuple[tuple[tuple[str, ...], int, bool], ...]:
+    """The limits that are held around the body, as (names, slots, whether the run itself holds them, so that it may lend them)."""
+    own = context.holding
+    held = [holding for holding in (own, *HELD.get()) if holding is not None]
+    return tuple((tuple(sorted(holding.names)), holding.slots, holding is own) for holding in dict.fromkeys(held))
 
 
 def _told(invocation: Invocation) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 
+from mintaka.concurrency.holdings import HELD, Holding
 from mintaka.context import CURRENT, FlowContext, Launch, RunContext
 from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
@@ -80,11 +81,11 @@ def run_parcel(shared: bytes, own: bytes, home: int) -> bytes:
     late = False
     try:
         kind = _kind(shared)
-        invocation = _unpacked(kind, own, keeper)
+        invocation, held = _unpacked(kind, own, keeper)
         if not at_home:
             _let_logs_pass(kind.around)
         try:
-            with _surrounded(invocation, None if at_home else logs):
+            with _surrounded(invocation, held, None if at_home else logs):
                 value = run_coroutine(call_body_async(invocation)) if kind.task.is_async else call_body(invocation)
         except BaseException as error:
             late = error is invocation.late
@@ -127,9 +128,9 @@ def _kind(data: bytes) -> _Kind:
     return _Kind(task, flow, around, _loaded(around.parameters), surroundings_of(Launch(deployment=around.deployment)))
 
 
-def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> Invocation:
-    """The call, with surroundings as at home; runs that begin inside are numbered on from its own."""
-    arguments, run = pickle.loads(own)  # noqa: S301 - as above
+def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, tuple[Holding, ...]]:
+    """The call, with surroundings as at home, and what is held around it; runs that begin inside are numbered on from its own."""
+    arguments, run, held = pickle.loads(own)  # noqa: S301 - as above
     around = kind.around
     ledger = Ledger(keeper, numbers=count(run.n + 1))
     launch = Launch(
@@ -149,7 +150,8 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> Invocation:
     args, kwargs = pickle.loads(arguments)  # noqa: S301 - as above
     ledger.live[run.n] = run
     context = RunContext(flow, ledger, run, kind.task, log_prints=kind.task.log_prints)
-    return Invocation(kind.task, run, ledger, context, args, kwargs, None)
+    holdings = tuple(Holding(names, slots, here=here) for names, slots, here in held)
+    return Invocation(kind.task, run, ledger, context, args, kwargs, None), holdings
 
 
 @lru_cache(maxsize=128)
@@ -171,13 +173,14 @@ def _let_logs_pass(around: Surroundings) -> None:
 
 
 @contextmanager
-def _surrounded(invocation: Invocation, logs: list[dict[str, Any]] | None) -> Iterator[None]:
-    current, collecting = CURRENT.set(invocation.context), _LOGS.set(logs)
+def _surrounded(invocation: Invocation, held: tuple[Holding, ...], logs: list[dict[str, Any]] | None) -> Iterator[None]:
+    current, collecting, holding = CURRENT.set(invocation.context), _LOGS.set(logs), HELD.set(held)
     try:
         yield
     finally:
         if invocation.context.flow is not None:
             invocation.context.flow.close()  # the threads of what was submitted inside
+        HELD.reset(holding)
         _LOGS.reset(collecting)
         CURRENT.reset(current)
 

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 import uuid
+from contextvars import Context
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -441,13 +442,15 @@ def test_a_limit_of_a_tag_holds_back_the_tasks_that_have_it(workers: str, tmp_pa
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=8) if workers == "threads" else ProcessPoolTaskRunner(max_workers=4))
     def main() -> list[int]:
-        with concurrency("tag:db", occupy=2):
-            waits = enter.map(range(20))
-            eventually(lambda: waiting("tag:db") >= 4)
-            assert enter.with_options(tags=["else"])(-1) == -1
-            assert {future.state.name for future in waits} == {"Pending"}
-            noted = [opinion.reason for future in waits for entry in future.run.history for opinion in entry.trail]
-            assert noted[0] == "waits for a slot of tag:db"
+        elsewhere, block = Context(), concurrency("tag:db", occupy=2)  # not around the tasks, which would share its slots
+        elsewhere.run(block.__enter__)
+        waits = enter.map(range(20))
+        eventually(lambda: waiting("tag:db") >= 4)
+        assert enter.with_options(tags=["else"])(-1) == -1
+        assert {future.state.name for future in waits} == {"Pending"}
+        noted = [opinion.reason for future in waits for entry in future.run.history for opinion in entry.trail]
+        assert noted[0] == "waits for a slot of tag:db"
+        elsewhere.run(block.__exit__, None, None, None)
         return waits.result()
 
     assert main() == list(range(20))
