@@ -1,7 +1,8 @@
 """Logs of runs: to the console as usual, and into the history of the run they belong to.
 
 `get_run_logger()` is an ordinary logger; which run a line belongs to is known from the context it is logged in, so
-`logging.getLogger(__name__)` works as well in a pod, where the runner takes the root logger into the history.
+`logging.getLogger(__name__)` works as well in a pod, where the runner takes the root logger into the history. A thread that the
+user's code of a run starts belongs to that run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT, current_run
 from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.engine.child_processes import CHILD_PROCESSES
+from mintaka.logger_tree import hear, own_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,20 +47,29 @@ type RunLogger = logging.LoggerAdapter[logging.Logger]
 
 
 def get_run_logger() -> RunLogger:
-    """The logger of the flow or task run that is running.
+    """The logger of the flow or task run that is running; in a thread of the user's own, of the run whose code started it. If nobody
+    knows of which run a thread is, its lines are of none.
 
     Raises:
-        MissingContextError: outside of every run.
+        MissingContextError: outside of every run, in the main thread.
     """
-    if CURRENT.get() is None and all(logging.getLogger(name).disabled for name in (FLOW_LOGGER, TASK_LOGGER)):
-        return logging.LoggerAdapter(logging.getLogger(FLOW_LOGGER), {"run_name": ""})
-    return run_logger(current_run("get_run_logger()"))
+    if (context := run_here()) is not None:
+        return run_logger(context)
+    main = threading.current_thread() is threading.main_thread()
+    if main and not all(own_logger(name).disabled for name in (FLOW_LOGGER, TASK_LOGGER)):
+        current_run("get_run_logger()")
+    return logging.LoggerAdapter(own_logger(FLOW_LOGGER), {"run_name": ""})
+
+
+def run_here() -> RunContext | None:
+    """The run whose code this is; None outside of all."""
+    return CURRENT.get() or CHILD_PROCESSES.starts.inherited(CURRENT, None)
 
 
 @contextmanager
 def disable_run_logger() -> Iterator[None]:
     """Inside the block nothing is logged by run loggers, and `get_run_logger()` works outside of runs: for tests of `task.fn`."""
-    loggers = [logging.getLogger(FLOW_LOGGER), logging.getLogger(TASK_LOGGER)]
+    loggers = [own_logger(FLOW_LOGGER), own_logger(TASK_LOGGER)]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True
@@ -72,7 +84,7 @@ def run_logger(context: RunContext) -> RunLogger:
     """The logger of the run that `context` is of; its lines carry `run_name` for formatters."""
     _show_on_console()
     name = FLOW_LOGGER if context.task is None else TASK_LOGGER
-    return logging.LoggerAdapter(logging.getLogger(name), {"run_name": context.run.name})
+    return logging.LoggerAdapter(own_logger(name), {"run_name": context.run.name})
 
 
 class HistoryHandler(logging.Handler):
@@ -84,10 +96,7 @@ class HistoryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record."""
-        last_resort = logging.lastResort
-        if last_resort is not None and record.levelno >= last_resort.level and not (logging.getLogger().handlers or _shown_elsewhere()):
-            last_resort.handle(record)  # as logging itself does where nobody configured it; it does not with us as a handler
-        context = CURRENT.get()
+        context = run_here()
         recorder = self._recorder
         if recorder is None and context is not None and context.flow is not None and context.flow.launch.owned:
             recorder = context.ledger.recorder
@@ -112,7 +121,7 @@ def record_run_loggers() -> None:
     if not _recorded:
         with _recording_lock:
             if not _recorded:
-                hear(HistoryHandler())
+                hear(HistoryHandler(), tuple(own_loggers()))
                 _recorded = True
                 if os.environ.get(EXTRA_LOGGERS):
                     _show_on_console()
@@ -135,18 +144,14 @@ class _Once(logging.Filter):
         return self not in seen
 
 
-def hear(handler: logging.Handler, around: logging.Logger | None = None) -> None:
-    """Hand `handler` the lines, each once, of our loggers, of those that MINTAKA_LOGGING_EXTRA_LOGGERS names, separated by commas, and
-    of `around`, whose level is theirs too. Without `around` they log from INFO on, where nobody has set a level.
-    """
-    handler.addFilter(_Once())
+def own_loggers() -> list[logging.Logger]:
+    """Our logger and those that MINTAKA_LOGGING_EXTRA_LOGGERS names, separated by commas. They log from INFO on if nobody has set a level."""
     words = {word.strip() for word in os.environ.get(EXTRA_LOGGERS, "").split(",")} - {""}
-    loggers = [logging.getLogger(name) for name in sorted({"mintaka", *words})]
+    loggers = [own_logger("mintaka"), *(logging.getLogger(name) for name in sorted(words - {"mintaka"}))]
     for logger in loggers:
-        if around is None and logger.level == logging.NOTSET:
+        if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
-    for logger in dict.fromkeys([*loggers, around] if around is not None else loggers):
-        logger.addHandler(handler)
+    return loggers
 
 
 def shortened(text: str, limit: int = LINE_LIMIT) -> str:
@@ -164,15 +169,13 @@ def _show_on_console() -> None:
     if _console_asked:
         return
     with _console_lock:
-        if not _console_asked and not logging.getLogger().handlers and not _shown_elsewhere():
+        if not _console_asked and not logging.getLogger().handlers and not own_logger("mintaka").handlers:
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter(CONSOLE_FORMAT, CONSOLE_TIME))
-            hear(handler)
+            handler.addFilter(_Once())
+            for logger in own_loggers():
+                logger.addHandler(handler)
         _console_asked = True
-
-
-def _shown_elsewhere() -> bool:
-    return any(not isinstance(handler, HistoryHandler) for handler in logging.getLogger("mintaka").handlers)
 
 
 _print_lock = threading.Lock()
@@ -182,7 +185,7 @@ _real_print = print
 
 def _print_to_log(*values: object, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False) -> None:
     """`print` for runs with `log_prints`; elsewhere, and with a file of its own, the real one."""
-    context = CURRENT.get()
+    context = run_here()
     if context is None or not context.log_prints or file not in (None, sys.stdout, sys.stderr):
         _real_print(*values, sep=sep, end=end, file=file, flush=flush)
     else:
@@ -209,4 +212,4 @@ def printing_to_log() -> Iterator[None]:
 
 def get_logger(name: str | None = None) -> logging.Logger:
     """The logger `mintaka.NAME`, or `mintaka` itself; what is logged inside of a run belongs to it."""
-    return logging.getLogger(f"mintaka.{name}" if name else "mintaka")
+    return own_logger(f"mintaka.{name}" if name else "mintaka")

@@ -24,7 +24,8 @@ from mintaka.engine.tracebacks import log_information, tail, with_place
 from mintaka.entrypoints import load_flow
 from mintaka.environment import Environment, InvalidEnvironment
 from mintaka.exceptions import EntrypointNotFound, MissingResult, ParameterError, ResultError, SourceUnreadable, Suspension
-from mintaka.logging import HistoryHandler, hear
+from mintaka.logger_tree import hear, own_logger
+from mintaka.logging import HistoryHandler
 from mintaka.recording.recorder import Delivery, NullRecorder
 from mintaka.states import Crashed, Failed, State
 from mintaka.termination import FENCED, MARGIN_SECONDS, Termination
@@ -197,7 +198,7 @@ class Attempt:
             historian().add(Leftovers(environment.spool_dir, ApiSink(environment.api_url)))
         self._recorder = HistoryRecorder(ApiSink(environment.api_url), self.launch, settings, self.termination.fence)
         self.launch.recorder = self._recorder
-        hear(HistoryHandler(self._recorder), logging.getLogger())
+        hear(HistoryHandler(self._recorder), None)
         if storage := os.environ.get("MINTAKA_RESULT_STORAGE", ""):
             from mintaka.recording.leftovers_of_pods import LeftoversOfPods  # noqa: PLC0415 - start-up time
 
@@ -291,7 +292,10 @@ def _configure_logging(level: str) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.addHandler(handler)
-    root.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+    number = logging.getLevelNamesMapping().get(level, logging.INFO)
+    root.setLevel(number)
+    if number > logging.INFO:  # runs would log from INFO on
+        own_logger("mintaka").setLevel(number)
 
 
 def main() -> None:

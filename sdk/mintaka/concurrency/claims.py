@@ -19,6 +19,7 @@ from uuid import UUID
 from mintaka.concurrency.holdings import HELD, Holding, number_of_slots, refuse_deadlock
 from mintaka.concurrency.leases import HeldLease, renewer
 from mintaka.context import CURRENT
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import (
     AcquireConcurrencySlotTimeoutError,
@@ -85,7 +86,7 @@ class Claim:
         self._ready: float | None = None
         self._context = CURRENT.get()
         #: What the code around holds; and what it lent to this claim: a holding for each limit.
-        self._around = () if rates_only else HELD.get()
+        self._around = () if rates_only else HELD.get() or CHILD_PROCESSES.starts.inherited(HELD, ())
         self._loans: dict[str, Holding] = {}
         #: What this claim holds, borrowed or not, once it does.
         self.holding: Holding | None = None

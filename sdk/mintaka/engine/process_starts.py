@@ -13,6 +13,7 @@ import time
 import weakref
 from collections import deque
 from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.engine import process_table
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _STARTS = frozenset({"subprocess.Popen", "os.system", "os.fork", "os.forkpty", "os.posix_spawn"})
+#: How the names of our own threads begin.
+_OUR_THREADS = "mintaka"
 _THREADS = frozenset({"_thread.start_new_thread", "_thread.start_joinable_thread"})
 #: How long after its start was noted a process may appear, and how near to it another start makes it doubtful whose it is.
 _APPEARS_SECONDS = 1.0
@@ -95,6 +98,8 @@ class Starts:
         self.on_start: Callable[[Owner, str], object] = _nothing
         self._starts: deque[Start] = deque(maxlen=_REMEMBERED)
         self._threads: weakref.WeakKeyDictionary[threading.Thread, Owner] = weakref.WeakKeyDictionary()
+        #: The context in which threads of the user's were started.
+        self._contexts: weakref.WeakKeyDictionary[threading.Thread, Context] = weakref.WeakKeyDictionary()
 
     def listen(self, current: Callable[[], RunContext | None], on_start: Callable[[Owner, str], object]) -> None:
         """Note every start from now on; `current` gives the run whose code a thread is in. An audit hook cannot be taken back."""
@@ -102,6 +107,11 @@ class Starts:
         if not self._listening:
             self._listening = True
             sys.addaudithook(self._hear)
+
+    def listen_for_threads(self, current: Callable[[], RunContext | None]) -> None:
+        """Note every start unless somebody listens already: for the threads."""
+        if self.current is None:
+            self.listen(current, _nothing)
 
     def rest(self) -> None:
         """Note nothing, and forget what was noted."""
@@ -153,6 +163,9 @@ class Starts:
         """What a thread starts is the business of the run that started the thread."""
         if isinstance(thread, threading.Thread) and (owner := self._owner()) is not _OTHERS:
             self._threads[thread] = owner
+            if not thread.name.startswith(_OUR_THREADS):
+                around = copy_context() if self.current is not None and self.current() is not None else None
+                self._contexts[thread] = around or self._contexts.get(threading.current_thread()) or copy_context()
 
     def _owner(self) -> Owner:
         if getattr(self._local, "apart", False):
@@ -161,6 +174,11 @@ class Starts:
         if context is None:
             return self._threads.get(threading.current_thread(), _OTHERS)
         return Owner(context.ledger, _runs_around(context.run, context.ledger))
+
+    def inherited[T](self, variable: ContextVar[T], default: T) -> T:
+        """The value of `variable` where this thread was started, if the user's code of a run started it."""
+        around = self._contexts.get(threading.current_thread()) if self._contexts else None
+        return default if around is None else around.get(variable, default)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

@@ -22,13 +22,15 @@ import cloudpickle
 
 from mintaka.concurrency.holdings import HELD, Holding
 from mintaka.context import CURRENT, FlowContext, Launch, RunContext
+from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.loops import close_thread_loop, run_coroutine
 from mintaka.engine.runs import Ledger
 from mintaka.exceptions import FailedRun, message_of
 from mintaka.executing.shipping import Returned, Shared, pickled
-from mintaka.logging import SEEN, hear
+from mintaka.logger_tree import hear, own_logger
+from mintaka.logging import SEEN, own_loggers
 from mintaka.persisting.result_settings import ResultSettings, surroundings_of
 from mintaka.recording.recorder import NullRecorder
 
@@ -66,6 +68,8 @@ class _Collecting(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record."""
         kept = _LOGS.get()
+        if kept is None:
+            kept = CHILD_PROCESSES.starts.inherited(_LOGS, None)
         if kept is None:
             return
         text = self.format(record)
@@ -161,15 +165,20 @@ def _loaded(data: bytes) -> Any:
 
 
 @lru_cache(maxsize=1)
+def _collect_logs() -> None:
+    """Take every line into the records that go back, those of threads that bodies start among them."""
+    hear(_Collecting(), None)
+    CHILD_PROCESSES.starts.listen_for_threads(CURRENT.get)
+
+
+@lru_cache(maxsize=1)
 def _let_logs_pass(around: Surroundings) -> None:
-    """Log as much as at home, into the records that go back."""
+    """Log as much as at home."""
+    _collect_logs()
     root = logging.getLogger()
-    if not any(isinstance(handler, _Collecting) for handler in root.handlers):
-        collecting = _Collecting()
-        root.addHandler(collecting)
-        root.setLevel(min(root.level, around.root_level))
-        hear(collecting)  # they log from INFO on here too
-        logging.getLogger("mintaka").setLevel(around.level)
+    root.setLevel(min(root.level, around.root_level))
+    own_loggers()  # they log from INFO on here too
+    own_logger("mintaka").setLevel(around.level)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from mintaka import flow, get_run_logger, runtime, task
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
 from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.exceptions import MissingContextError
-from mintaka.logging import HistoryHandler, disable_run_logger, hear
+from mintaka.logger_tree import hear, stop_hearing
+from mintaka.logging import HistoryHandler, disable_run_logger, own_loggers
 from mintaka.testing import MemoryRecorder, recorded
 
 if TYPE_CHECKING:
@@ -218,8 +219,7 @@ class Heard(logging.Handler):
         return self
 
     def __exit__(self, *_: object) -> None:
-        for logger in (logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))):
-            logger.removeHandler(self)
+        stop_hearing(self)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_the_lines_of_the_loggers_that_are_named_are_heard_once_each(monkeypatch
     """Also where one of them gets the lines of another, or from some time on no longer."""
     monkeypatch.setenv("MINTAKA_LOGGING_EXTRA_LOGGERS", named)
     with Heard() as handler:
-        hear(handler)
+        hear(handler, tuple(own_loggers()))
         monkeypatch.setattr(logging.getLogger("lib.quiet"), "propagate", False)  # as libraries do when they are imported
         for name in ("mintaka.x", "lib.part", "lib", "lib.quiet"):
             logging.getLogger(name).warning("a line")
@@ -244,10 +244,9 @@ def test_the_lines_of_the_loggers_that_are_named_are_heard_once_each(monkeypatch
 
 
 def test_in_a_pod_the_root_logger_is_heard_and_those_that_do_not_get_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their level is the root's."""
     monkeypatch.setenv("MINTAKA_LOGGING_EXTRA_LOGGERS", "lib,aloof")
     with Heard() as handler:
-        hear(handler, logging.getLogger())
+        hear(handler, None)
         monkeypatch.setattr(logging.getLogger("aloof"), "propagate", False)
         for name in ("lib", "aloof", "aloof.part", "anybody", "mintaka.x"):
             logging.getLogger(name).error("a line")

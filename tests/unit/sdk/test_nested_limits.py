@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -209,6 +210,27 @@ def test_async_code_shares_slots_too(limits: Callable[..., None]) -> None:
         return [await outer(), await outer.submit()]
 
     assert asyncio.run(main()) == [4, 4]
+
+
+def test_a_thread_of_the_users_own_shares_the_slots_of_the_run_that_started_it(limits: Callable[..., None]) -> None:
+    limits("tag:db")
+    values: list[int] = []
+
+    @task(tags=["db"])
+    def outer() -> list[int]:
+        threads = [threading.Thread(target=lambda: values.append(inner(3))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with ThreadPoolExecutor(2) as pool:
+            return [*values, *pool.map(inner, [1, 2])]
+
+    @flow
+    def main() -> list[int]:
+        return outer()
+
+    assert main() == [3, 3, 1, 2]
 
 
 def test_of_those_inside_as_many_at_a_time_run_as_there_are_slots(limits: Callable[..., None]) -> None:
