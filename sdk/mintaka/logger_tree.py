@@ -65,7 +65,8 @@ def own_logger(name: str) -> logging.Logger:
     """The logger called `name`, which no configuration silences by the way."""
     logger = logging.getLogger(name)
     if not isinstance(logger, _Ours):
-        logger.__class__ = _kind(type(logger))
+        kind: Any = type(logger)
+        logger.__class__ = _kind(kind)
     return logger
 
 

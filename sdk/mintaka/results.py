@@ -134,7 +134,7 @@ class ResultStore:
 
         try:
             payload = self.serializer.dumps(obj)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = (
                 f"a {type(obj).__name__} cannot be serialized with {self.serializer.name}: {type(error).__name__}: {message_of(error)}"
             )
@@ -176,7 +176,7 @@ class ResultStore:
         serializer = self.serializer if self.serializer.name == metadata.serializer else serializer_of(metadata.serializer)
         try:
             value = serializer.loads(payload)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             message = f"result {key} cannot be read back with {metadata.serializer}: {type(error).__name__}: {message_of(error)}"
             raise SerializationError(message) from error
         return ResultRecord(metadata, self.storage, value)

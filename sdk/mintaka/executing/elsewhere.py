@@ -28,6 +28,7 @@ from mintaka.engine.steps import CALL, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied, message_of
 from mintaka.executing.alarms import Alarms
+from mintaka.executing.error_pickles import load_error
 from mintaka.executing.pool import Job, SlotPool
 from mintaka.executing.shipping import Packer, Returned
 from mintaka.executing.submitting import broken_off
@@ -257,17 +258,21 @@ class Errand:
         except (Exception, CancelledError) as error:  # noqa: BLE001 - executors raise what they like
             return self._protocol.throw(_crash(error))
         self._record(returned)
+        if not returned.ok:
+            raised = load_error(returned.pickled)
+            if returned.late and isinstance(raised, TimedOut):
+                self._invocation.late = raised
+            return self._protocol.throw(raised)
         try:
             value = pickle.loads(returned.pickled)  # noqa: S301 - as above
-        except Exception as error:  # noqa: BLE001 - classes of the user's
-            return self._protocol.throw(
-                SerializationError(f"what the worker sent back cannot be read: {type(error).__name__}: {message_of(error)}")
+        except BaseException as error:  # noqa: BLE001 - classes of the user's may raise whatever they like, and this is a thread of ours
+            name = self._invocation.run.name
+            unread = SerializationError(
+                f"the result of task run {name} cannot be read after its worker sent it: {type(error).__name__}: {message_of(error)}"
             )
-        if returned.ok:
-            return self._protocol.send(value)
-        if returned.late and isinstance(value, TimedOut):
-            self._invocation.late = value
-        return self._protocol.throw(value)
+            unread.__cause__ = error
+            return self._protocol.throw(unread)
+        return self._protocol.send(value)
 
     def _record(self, returned: Returned) -> None:
         """Take over what was recorded in the worker: when the body really began, logs, runs inside, artifacts."""

@@ -70,7 +70,7 @@ class Parcel(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What became of one try: a pickled value or exception, and everything that was recorded in the worker. Sent as a tuple.
+    """What became of one try: a pickled value or, if not `ok`, what `load_error` reads, and everything that was recorded in the worker. Sent as a tuple.
 
     `late` says that the exception is the task's own timeout; `seconds` is how long the body took.
     """
@@ -92,7 +92,7 @@ def pickled(value: Any, what: Callable[[], str], sent: str = "sent to another pr
     """
     try:
         data: bytes = pickle.dumps(value) if type(value) in _PLAIN else cloudpickle.dumps(value)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"{what()} cannot be {sent}: {type(error).__name__}: {message_of(error)}"
         raise SerializationError(message) from error
     return data
@@ -153,7 +153,7 @@ class Packer:
             launch = flow.launch
             try:
                 parameters = cloudpickle.dumps(flow.parameters)
-            except Exception:  # noqa: BLE001 - whatever makes a parameter refuse; only runtime.flow_run.parameters lacks them
+            except (Exception, SystemExit):  # noqa: BLE001 - whatever makes a parameter refuse; only runtime.flow_run.parameters lacks them
                 parameters = pickle.dumps({})
             known = pickle.dumps(
                 Surroundings(
@@ -190,6 +190,6 @@ def _told(invocation: Invocation) -> str:
     for name, value in named:
         try:
             cloudpickle.dumps(value)
-        except Exception:  # noqa: BLE001 - that is the one
+        except (Exception, SystemExit):  # noqa: BLE001 - that is the one
             return f"{name} of task run {invocation.run.name}, a {type(value).__name__},"
     return f"the arguments of task run {invocation.run.name}"

@@ -18,8 +18,6 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cloudpickle
-
 from mintaka.concurrency.holdings import HELD, Holding
 from mintaka.context import CURRENT, FlowContext, Launch, RunContext
 from mintaka.engine.child_processes import CHILD_PROCESSES
@@ -27,7 +25,8 @@ from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.loops import close_thread_loop, run_coroutine
 from mintaka.engine.runs import Ledger
-from mintaka.exceptions import FailedRun, message_of
+from mintaka.exceptions import SerializationError, message_of
+from mintaka.executing.error_pickles import dump_error
 from mintaka.executing.shipping import Returned, Shared, pickled
 from mintaka.logger_tree import hear, own_logger
 from mintaka.logging import SEEN, own_loggers
@@ -94,7 +93,7 @@ def run_parcel(shared: bytes, own: bytes, home: int) -> bytes:
         except BaseException as error:
             late = error is invocation.late
             raise
-        ok, kept = True, pickled(value, lambda: f"the result of task run {invocation.run.name}, a {type(value).__name__},", "sent back")
+        ok, kept = True, _pickled_result(invocation, value)
     except BaseException as error:  # noqa: BLE001 - it is raised again at home
         ok, kept = False, _pickled_error(error)
     if at_home:
@@ -102,6 +101,23 @@ def run_parcel(shared: bytes, own: bytes, home: int) -> bytes:
     runs = [keeper.runs[n] for n in sorted(keeper.runs)]
     returned = Returned(ok, kept, late, monotonic() - began, logs, runs, [*keeper.artifacts.values()])
     return pickle.dumps(tuple(returned), pickle.HIGHEST_PROTOCOL)
+
+
+def _pickled_result(invocation: Invocation, value: Any) -> bytes:
+    """The result as bytes.
+
+    Raises:
+        SerializationError: it cannot be pickled, whatever its class raises then.
+    """
+
+    def what() -> str:
+        return f"the result of task run {invocation.run.name}, a {type(value).__name__},"
+
+    try:
+        return pickled(value, what, "sent back")
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        message = f"{what()} cannot be sent back: {type(error).__name__}: {message_of(error)}"
+        raise SerializationError(message) from error
 
 
 class _Kind(NamedTuple):
@@ -151,7 +167,11 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, t
     flow = FlowContext(kind.flow, around.flow_run, ledger, launch, None)
     flow.parameters = kind.parameters
     flow.kept = True  # that it is on record beside its results is for home to see to
-    args, kwargs = pickle.loads(arguments)  # noqa: S301 - as above
+    try:
+        args, kwargs = pickle.loads(arguments)  # noqa: S301 - as above
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        message = f"the arguments of task run {run.name} cannot be read in the worker: {type(error).__name__}: {message_of(error)}"
+        raise SerializationError(message) from error
     ledger.live[run.n] = run
     context = RunContext(flow, ledger, run, kind.task, log_prints=kind.task.log_prints)
     holdings = tuple(Holding(names, slots, here=here) for names, slots, here in held)
@@ -195,14 +215,9 @@ def _surrounded(invocation: Invocation, held: tuple[Holding, ...], logs: list[di
 
 
 def _pickled_error(error: BaseException) -> bytes:
-    """The exception with its traceback as a note; what cannot be pickled and read again is told in another one's words."""
-    told = "".join(traceback.format_exception(error)).rstrip()
+    """The exception with its traceback as a note."""
     try:
-        error.add_note(f"in the worker:\n{told}")
-        data: bytes = cloudpickle.dumps(error)
-        pickle.loads(data)  # noqa: S301 - our own, of this moment
-    except Exception:  # noqa: BLE001 - exceptions are the user's
-        stand_in = FailedRun(f"{type(error).__name__}: {message_of(error)}")
-        stand_in.add_note(f"in the worker:\n{told}")
-        data = cloudpickle.dumps(stand_in)
-    return data
+        error.add_note(f"in the worker:\n{''.join(traceback.format_exception(error)).rstrip()}")
+    except Exception as broken:  # noqa: BLE001 - a traceback calls methods of the user's exceptions
+        error.add_note(f"its traceback in the worker cannot be shown: {type(broken).__name__}")
+    return dump_error(error)
