@@ -106,8 +106,12 @@ def _fitting(text: str, limit: int) -> str:
 
 
 def storable(text: str) -> str:
-    """`text` without what UTF-8 or a database cannot store: unpaired surrogates and NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """`text` with U+FFFD for what UTF-8 or a database cannot store: unpaired surrogates and NUL; all else is unchanged."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def decode_report(text: str) -> Report | None:

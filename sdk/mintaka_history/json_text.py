@@ -6,11 +6,15 @@ Both are replaced by U+FFFD. In encoded JSON they are escapes, `\u0000` and `\ud
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from mintaka_core.reports import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BACKSLASHES = rb"(?:\\\\)+"
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -32,11 +36,27 @@ def without_nul(text: bytes) -> bytes:
 
 
 def encode_storable(value: Any) -> str:
-    """JSON text of `value` for a column."""
+    """JSON text of `value` for a column; NaN and Infinity, which JSON does not have, are null."""
     try:
         return without_nul(msgspec.json.encode(value)).decode()
-    except UnicodeEncodeError:  # an unpaired surrogate, which only Python's own encoder writes
-        return storable_json(json.dumps(value, separators=(",", ":")).encode()).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(storable_value(value)).decode()
+
+
+def storable_value(value: Any, enc_hook: Callable[[Any], Any] | None = None) -> Any:
+    """`value` as dictionaries, lists, texts and numbers, with each NUL and each unpaired surrogate in its texts replaced by U+FFFD.
+
+    `enc_hook` is called with what msgspec does not know.
+    """
+    return _storable_part(msgspec.to_builtins(value, enc_hook=enc_hook))
+
+
+def _storable_part(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {_storable_part(key): _storable_part(part) for key, part in value.items()}
+    return list(map(_storable_part, value)) if isinstance(value, list | tuple) else value
 
 
 def _replacement(match: re.Match[bytes]) -> bytes:

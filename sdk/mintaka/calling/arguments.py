@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from mintaka_history.json_text import storable_value
+
 #: An argument that takes more bytes as JSON is shown by its type alone.
 _LIMIT_BYTES = 4096
 _ITEMS_LIMIT = 1000
@@ -20,18 +22,28 @@ _encode = msgspec.json.Encoder(enc_hook=_named).encode
 _decode = msgspec.json.Decoder().decode
 
 
+def _encoded(value: Any) -> bytes:
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode(storable_value(value, _named))
+
+
 def shown(value: Any) -> Any:
     """`value` as JSON where it is that and not long; else a word about it. A secret's own representation hides it."""
     if isinstance(value, _PLAIN):
         return value
     if hasattr(value, "model_dump"):
-        value = value.model_dump(mode="json", by_alias=True)
+        try:
+            value = value.model_dump(mode="json", by_alias=True)
+        except Exception:  # noqa: BLE001 - serializers of fields are the user's
+            return _named(value)
     if hasattr(value, "__len__") and not isinstance(value, str) and len(value) > _ITEMS_LIMIT:
         return f"<{type(value).__name__} of {len(value)}>"
     if isinstance(value, str) and len(value) > _LIMIT_BYTES:
         return f"{value[:_LIMIT_BYTES]} […]"
     try:
-        text = _encode(value)
+        text = _encoded(value)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         return _named(value)
     return _decode(text) if len(text) <= _LIMIT_BYTES else _named(value)

@@ -52,6 +52,7 @@ def answered_here(run: Document, value: Any, *, given: bool) -> bool:
     if where.api_url or where.database is None:
         return False
     from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415 - start-up time
+    from mintaka_history.json_text import encode_storable  # noqa: PLC0415
     from mintaka_history.writing import pauses  # noqa: PLC0415
 
     database = EmbeddedDatabase(where.database)
@@ -65,7 +66,7 @@ def answered_here(run: Document, value: Any, *, given: bool) -> bool:
         first = waiting[0]
         _check_given(run, first, value, given=given)
         with database.writing() as session:
-            answered = pauses.answer(session, run["uid"], first.key, json.dumps(value) if given else None)
+            answered = pauses.answer(session, run["uid"], first.key, encode_storable(value) if given else None)
         if answered is None:
             message = f"{run['name']} has been answered already"
             raise BadArgument(message)

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from mintaka.exceptions import LoadError
 from mintaka_core.stop_reasons import StopReason
+from mintaka_history.json_text import encode_storable
 
 TIMEOUT_SECONDS = 10.0
 
@@ -72,7 +73,7 @@ class Connection:
             OSError, http.client.HTTPException: the API cannot be reached.
             ValueError: the answer is not JSON.
         """
-        body = None if document is None else json.dumps(document).encode()
+        body = None if document is None else encode_storable(document).encode()
         status, text = self._ask(method, self._prefix + path, body, {"Content-Type": "application/json"})
         return status, json.loads(text)
 

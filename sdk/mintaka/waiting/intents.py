@@ -57,6 +57,7 @@ def answer_here(database: Path, uid: str, value: Any) -> bool:
         ParameterTypeError: this is not what it waits for.
     """
     from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415 - start-up time
+    from mintaka_history.json_text import encode_storable  # noqa: PLC0415 - start-up time
     from mintaka_history.writing import pauses  # noqa: PLC0415
 
     opened = EmbeddedDatabase(database)
@@ -66,7 +67,7 @@ def answer_here(database: Path, uid: str, value: Any) -> bool:
             return False
         check_input(waiting[0].schema, value, uid)
         with opened.writing() as session:
-            return pauses.answer(session, uid, waiting[0].key, json.dumps(value)) is not None
+            return pauses.answer(session, uid, waiting[0].key, encode_storable(value)) is not None
     finally:
         opened.close()
 

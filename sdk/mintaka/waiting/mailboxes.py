@@ -19,6 +19,7 @@ from mintaka.recording.homes import home
 from mintaka.recording.sending import Connection
 from mintaka.waiting.pausing import Answer
 from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
+from mintaka_history.json_text import encode_storable
 from mintaka_history.writing import pauses
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class DatabaseMailbox:
     def paused(self, pause: Pause) -> None:
         """Announce it."""
         attempt, schema = pause.flow.launch.attempt, pause.schema()
-        text = None if schema is None else json.dumps(schema)
+        text = None if schema is None else encode_storable(schema)
         with _warning(pause), self._opened() as database, database.writing() as session:
             pauses.announce(
                 *(session, pause.flow_run_id, pause.name, attempt), suspended=pause.suspends, deadline=pause.deadline_micros, schema=text
@@ -91,7 +92,7 @@ class DatabaseMailbox:
         """Keep what was answered, for later attempts; nobody needs to answer any more."""
         with _warning(pause), self._opened() as database, database.writing() as session:
             if pause.is_answered:
-                pauses.answer(session, pause.flow_run_id, pause.name, json.dumps(plain(pause.value)))
+                pauses.answer(session, pause.flow_run_id, pause.name, encode_storable(plain(pause.value)))
             pauses.end(session, pause.flow_run_id, pause.name)
 
     @contextmanager
@@ -159,7 +160,7 @@ class ApiMailbox:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON has it."""
+    """`value` as JSON has it: null for NaN and Infinity, U+FFFD for what no database stores."""
     from pydantic_core import to_jsonable_python  # noqa: PLC0415 - start-up time
 
-    return to_jsonable_python(value, fallback=str)
+    return json.loads(encode_storable(to_jsonable_python(value, fallback=str)))

@@ -63,6 +63,9 @@ def encoded_value(value: Any) -> str:
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         size = len(text.encode())
+    except UnicodeEncodeError as error:
+        message = "a variable's value contains half of a surrogate pair, which is not Unicode text: encode it, for example as base64"
+        raise InvalidValueError(message) from error
     except (TypeError, ValueError, RecursionError) as error:
         message = f"a variable's value is one that JSON can say (texts, numbers, true, false, null, lists, objects): {error}"
         raise InvalidValueError(message) from error
