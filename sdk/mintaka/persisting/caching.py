@@ -11,7 +11,9 @@ run's state: COMPLETED, named NotPersisted.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sized
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from mintaka.tasks import Task
 
 _WARNING = 30
+#: Computing a key that takes longer is reported.
+_LONG_SECONDS = 1.0
 _RULE = "use_kept_result"
 
 #: Tasks whose keys could not be computed and that were told so.
@@ -86,11 +90,14 @@ class TaskKeeping:
         """The outcome of a kept result, or None: the body is to run."""
         try:
             self._store = self._opened_store()
+            began = monotonic()
             key = self._key = self._keyed(invocation)
         except MintakaError as error:
             self._note(invocation, f"its result cannot be kept: {error}")
             yield Report(_WARNING, f"{invocation.run.name}: its result cannot be kept: {error}")
             return None
+        if (seconds := monotonic() - began) > _LONG_SECONDS:
+            yield Report(_WARNING, _slow_key(invocation.run.name, seconds, self._inputs(invocation) or {}))
         if self._flow is not None and not self._flow.kept:
             unkept = yield Do(quietly(keep_run, self._flow))
             if isinstance(unkept, Exception):
@@ -260,6 +267,16 @@ class TaskKeeping:
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.land()
+
+
+def _slow_key(run: str, seconds: float, inputs: dict[str, Any]) -> str:
+    """What to say of a key whose computing took `seconds`; it names the argument with most elements."""
+    sizes = {name: len(value) for name, value in inputs.items() if isinstance(value, Sized)}
+    largest = max(sizes, key=lambda name: sizes[name], default="…")
+    return (
+        f"{run}: the key of its result took {seconds:.1f} s to compute from its arguments: pass the address of {largest!r} in place of its "
+        f"content, leave it out with cache_policy=INPUTS - {largest!r}, or give a cache_key_fn that needs less"
+    )
 
 
 def _filled_in(template: str, run: str, inputs: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -611,3 +612,51 @@ def test_a_cache_expiration_before_every_date_has_passed() -> None:
     gone = double.with_options(cache_policy=INPUTS, cache_expiration=timedelta.min)
     assert (gone(21), gone(21)) == (42, 42)
     assert RAN["double"] == 2
+
+
+class Slow:
+    """An argument whose fingerprint takes its time."""
+
+    def __reduce__(self) -> Any:
+        sleep(0.06)
+        return Slow, ()
+
+
+@task(cache_policy=INPUTS)
+def slow_by_argument(rows: Any, limit: Any = 3) -> int:
+    return len(rows) + limit
+
+
+@task(cache_key_fn=lambda _context, arguments: sleep(0.06) or str(len(arguments["rows"])))  # type: ignore[func-returns-value]
+def slow_by_function(rows: Any, limit: Any = 3) -> int:
+    return len(rows) + limit
+
+
+@task(persist_result=True)
+async def slow_and_async(rows: Any, limit: Any = 3) -> int:
+    return len(rows) + limit
+
+
+@pytest.mark.parametrize("slow", [slow_by_argument, slow_by_function, slow_and_async], ids=lambda each: each.name)
+def test_a_key_that_takes_long_to_compute_says_so_once_per_call(
+    slow: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mintaka.persisting.caching._LONG_SECONDS", 0.05)
+
+    @flow
+    def main() -> list[int]:
+        first = slow.submit([Slow(), Slow()]).result()
+        return [first, *slow.map([[Slow()], [Slow()] * 3]).result(), give_number()]
+
+    with caplog.at_level(logging.WARNING):
+        assert main() == [5, 4, 6, 1]
+    told = [record.getMessage() for record in caplog.records if "took" in record.getMessage()]
+    assert sorted(each.partition(":")[0] for each in told) == [f"{slow.name}-{n}" for n in range(3)]
+    assert all(
+        "pass the address of 'rows' in place of its content, leave it out with cache_policy=INPUTS - 'rows'" in each for each in told
+    )
+
+
+@task(cache_policy=INPUTS)
+def give_number() -> int:
+    return 1
