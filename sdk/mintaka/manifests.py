@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
 
 from mintaka_core.errors import InvalidResource
@@ -19,11 +17,6 @@ from mintaka_core.time_zones import advice
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
-
-#: Words that YAML 1.1, which kubectl reads, takes for booleans and nulls; PyYAML knows some of them only.
-_NOT_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"})
-#: What begins like a number: kubectl reads `1e3` as one, PyYAML does not.
-_LIKE_A_NUMBER = re.compile(r"[-+.]*[0-9]")
 
 
 def checked_manifest(metadata: dict[str, Any], spec: dict[str, Any], *, now: datetime) -> dict[str, Any]:
@@ -83,26 +76,6 @@ def _schedules(spec: Any) -> list[dict[str, Any]]:
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and lists indented under their key."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's signature
-        super().increase_indent(flow, indentless=False)
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    ambiguous = text.lower() in _NOT_TEXT or _LIKE_A_NUMBER.match(text) is not None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else '"' if ambiguous else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def as_yaml(manifest: dict[str, Any]) -> str:
-    """The manifest as YAML."""
-    return yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 def as_json(manifest: dict[str, Any]) -> str:

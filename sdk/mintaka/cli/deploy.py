@@ -13,7 +13,8 @@ import typer
 
 from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.entrypoints import imported_flow, split_entrypoint
-from mintaka.manifests import as_json, as_yaml, checked_manifest, warnings_of
+from mintaka.manifests import as_json, checked_manifest, warnings_of
+from mintaka.yaml_text import as_yaml
 from mintaka_core.limits import check_source, refuse
 from mintaka_core.secret_parameters import SecretParameters
 

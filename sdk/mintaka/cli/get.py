@@ -175,7 +175,6 @@ def _described(run: Document) -> list[Text]:
 
 
 def _yaml(document: Any) -> str:
-    import yaml  # noqa: PLC0415 - start-up time: rarely asked for
+    from mintaka.yaml_text import as_yaml  # noqa: PLC0415 - start-up time: rarely asked for
 
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-    return text
+    return as_yaml(document)
