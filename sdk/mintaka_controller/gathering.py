@@ -84,15 +84,16 @@ def _observation(
         workloads,
         create_error,
         resumed_from,
-        ttl=_ttl(context, run),
+        ttl=ttl_of(context, run.metadata.namespace, run.spec.deployment or ""),
         mirrored=settings.mirrored,
         mirror_patience=settings.mirror_patience,
         retention=_retention(context, run),
     )
 
 
-def _ttl(context: Context, run: FlowRun) -> timedelta:
-    entry = context.deployments.get((run.metadata.namespace, run.spec.deployment)) if run.spec.deployment else None
+def ttl_of(context: Context, namespace: str, deployment: str) -> timedelta:
+    """How long finished runs of a deployment stay ("": of none)."""
+    entry = context.deployments.get((namespace, deployment)) if deployment else None
     return entry.ttl if entry else _DEFAULT_TTL
 
 

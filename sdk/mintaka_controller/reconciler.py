@@ -17,10 +17,11 @@ from mintaka_controller.applying import (
     write_run_status,
 )
 from mintaka_controller.create_checks import place_of
-from mintaka_controller.gathering import gather_deployment, gather_run, reread_doubtful
+from mintaka_controller.gathering import gather_deployment, gather_run, reread_doubtful, ttl_of
 from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from mintaka_core.errors import InvalidResource
+from mintaka_core.instants import later
 from mintaka_core.reconciling import deployments, runs
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan, StopWorkload
 from mintaka_core.states import PENDING, SCHEDULED
@@ -128,8 +129,25 @@ class Reconciler:
         finally:
             telemetry.reconciled(key.kind, time() - started)
 
+    def _rests_until(self, key: Key) -> datetime | None:
+        """Until when a finished run needs nothing, according to the caches; None: it has to be reconciled.
+
+        Without this, a controller that starts would read every finished run from the API server, and new ones would wait for that.
+        """
+        context = self._context
+        entry = context.runs.get(key.pair)
+        if entry is None or not entry.finished or entry.deleting or entry.end_time is None or context.workloads.owned_by(key.pair):
+            return None
+        end = later(entry.end_time, ttl_of(context, key.namespace, entry.deployment))
+        return end if context.ports.clock.now() < end else None
+
     async def _run(self, key: Key) -> datetime | None:
         context = self._context
+        rests_until = self._rests_until(key)
+        if rests_until is not None:
+            self._deferrals.pop(key, None)
+            self._wake_runs(context.backoff.forget(key.pair))
+            return rests_until
         await reread_doubtful(context, key.pair)
         seen = await gather_run(context, key.pair)
         await release_orphans(context, key.pair, seen.run.metadata.uid if seen else None)
