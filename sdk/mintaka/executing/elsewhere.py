@@ -31,6 +31,7 @@ from mintaka.executing.alarms import Alarms
 from mintaka.executing.error_pickles import load_error
 from mintaka.executing.pool import Job, SlotPool
 from mintaka.executing.shipping import Packer, Returned
+from mintaka.executing.start_marks import WorkerLost
 from mintaka.executing.submitting import broken_off
 from mintaka.executing.workers import run_parcel
 from mintaka.logging import run_logger
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 LOCAL_THREADS = 16
 
 #: Exceptions of executors, by name because their libraries are not imported here, that speak of one worker.
-_OF_ONE_WORKER = frozenset({"ProcessExpired", "KilledWorker", "WorkerCrashedError", "OutOfMemoryError", "BrokenProcessPool"})
+_OF_ONE_WORKER = frozenset({"ProcessExpired", "KilledWorker", "WorkerLost", "WorkerCrashedError", "OutOfMemoryError", "BrokenProcessPool"})
 
 
 class Dispatcher:
@@ -308,6 +309,8 @@ class Errand:
 def _crash(error: BaseException) -> WorkerDied | ClusterLost:
     """What an exception of the executor itself, not of the body, amounts to."""
     told = f"{type(error).__name__}: {message_of(error).partition('. ')[0]}"
+    if isinstance(error, WorkerLost):
+        told = message_of(error)
     if (exit_code := getattr(error, "exitcode", None)) is not None:
         told = f"exit code {exit_code}"
     died = _OF_ONE_WORKER.intersection(kind.__name__ for kind in type(error).__mro__)

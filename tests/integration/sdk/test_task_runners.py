@@ -193,6 +193,40 @@ def test_only_the_task_of_the_dead_process_crashes() -> None:
     assert main() == ["WorkerDied", "fine"]
 
 
+@pytest.mark.parametrize("place", ["a cluster of its own", "a cluster by its address"])
+def test_the_death_of_one_dask_worker_crashes_only_the_task_that_ran_on_it(place: str, tmp_path: Path) -> None:
+    """Nothing begins twice, and what had not begun runs on another worker."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    begun = tmp_path / "begun"
+
+    @task
+    def work(n: int) -> int:
+        with begun.open("a") as file:
+            file.write(f"{n}\n")
+        time.sleep(0.1)
+        if n == 1:
+            os._exit(7)
+        return n
+
+    def run(runner: DaskTaskRunner) -> Any:
+        @flow(task_runner=runner)
+        def main() -> Any:
+            futures = work.map(range(12))
+            futures.wait()
+            return [future.state.reason or future.result() for future in futures]
+
+        return main()
+
+    settings: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    if place == "a cluster of its own":
+        values = run(DaskTaskRunner(cluster_kwargs=settings))
+    else:
+        with LocalCluster(**settings) as cluster:
+            values = run(DaskTaskRunner(address=cluster.scheduler_address))
+    assert values == [0, "WorkerDied", *range(2, 12)]
+    assert sorted(begun.read_text().split(), key=int) == [str(n) for n in range(12)]
+
+
 def test_a_cluster_that_is_lost_in_the_middle_crashes_what_it_ran() -> None:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0")
