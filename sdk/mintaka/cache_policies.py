@@ -15,9 +15,10 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mintaka.calling.task_identity import lasting_key
+from mintaka.engine.awaiting import is_awaitable
 from mintaka.exceptions import ConfigurationError
 from mintaka.persisting.fingerprints import NoFingerprint, fingerprint
 
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Self
 
-    from mintaka.engine.runs import Run
     from mintaka.locking import LockManager
     from mintaka.persisting.result_storage import ResultStorage
-    from mintaka.tasks import Task
+    from mintaka.run_contexts import TaskRunContext
 
 
 class IsolationLevel(StrEnum):
@@ -37,15 +37,6 @@ class IsolationLevel(StrEnum):
 
     READ_COMMITTED = "READ_COMMITTED"
     SERIALIZABLE = "SERIALIZABLE"
-
-
-class TaskRunContext(NamedTuple):
-    """What a policy is told of a call: the task, its run, the arguments by name, and the flow run ("" outside of flows)."""
-
-    task: Task[Any, Any]
-    task_run: Run
-    parameters: dict[str, Any]
-    flow_run_id: str = ""
 
 
 class NoCacheKey(Exception):
@@ -156,9 +147,9 @@ class CompoundCachePolicy(CachePolicy):
 
     def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
         """The keys of all of them in one."""
-        keys = [policy.compute_key(task_ctx, inputs, flow_parameters, **kwargs) for policy in self.policies]
-        told = sorted(key for key in keys if key is not None)
-        return fingerprint("compound", *told) if told else None
+        keys: list[Any] = [policy.compute_key(task_ctx, inputs, flow_parameters, **kwargs) for policy in self.policies]
+        compound: Any = _awaited_compound(keys) if any(map(is_awaitable, keys)) else _compound(keys)
+        return compound  # type: ignore[no-any-return] # the caller awaits it if one of the policies is async
 
     def parts(self) -> tuple[CachePolicy, ...]:
         """Those that were added."""
@@ -170,6 +161,15 @@ class CompoundCachePolicy(CachePolicy):
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.policies))
+
+
+def _compound(keys: list[str | None]) -> str | None:
+    told = sorted(key for key in keys if key is not None)
+    return fingerprint("compound", *told) if told else None
+
+
+async def _awaited_compound(keys: list[Any]) -> str | None:
+    return _compound([(await key) if is_awaitable(key) else key for key in keys])
 
 
 class Inputs(CachePolicy):
@@ -236,7 +236,7 @@ class RunId(CachePolicy):
         **_: Any,
     ) -> str | None:
         """A fingerprint of the flow run's id; None outside of flows."""
-        return _key(task_ctx, "run", {"id": task_ctx.flow_run_id}) if task_ctx.flow_run_id else None
+        return _key(task_ctx, "run", {"id": task_ctx.results_id}) if task_ctx.results_id else None
 
 
 class _NoCache(CachePolicy):

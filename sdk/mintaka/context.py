@@ -10,8 +10,10 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mintaka.calling.bodies import instance_of
 from mintaka.calling.lineage import Lineage
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import Ledger, Run
@@ -63,6 +65,7 @@ class Launch:
     `local` is True where the run is no resource of any cluster, so that the process itself reports its states, with the
     `flow` it is of and its `parameters` (JSON values). `owned` is True where the call of the flow closes the recorder.
     `api_url` is the API of variables and limits, where a worker is told so by the flow's process.
+    `scheduled_time` is when a scheduled run was to start; None: it is no scheduled run.
     """
 
     flow_run_id: str = ""
@@ -86,6 +89,7 @@ class Launch:
     api_url: str = ""
     flow: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    scheduled_time: datetime | None = None
 
     @property
     def results_id(self) -> str:
@@ -103,7 +107,7 @@ class FlowContext:
 
     __slots__ = (
         "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters",
-        "results", "run",
+        "parent", "results", "run",
     )  # fmt: skip
 
     def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
@@ -112,6 +116,8 @@ class FlowContext:
         self.ledger = ledger
         self.launch = launch
         self.outer = outer
+        #: The number of the flow run around it; None: it is the outermost one.
+        self.parent: int | None = outer.run.n if outer else None
         self.lineage: Lineage = outer.lineage if outer else Lineage()
         self.parameters: dict[str, Any] = {}
         self.lock = threading.Lock()
@@ -126,6 +132,13 @@ class FlowContext:
         self.kept = False
         #: What pauses with a key were answered, for further tries.
         self.answers: dict[str, Answer] = {}
+
+    @property
+    def id(self) -> str:
+        """The id of this run as text: the flow run's uid, or that of a subflow run."""
+        if self.parent is None and self.launch.flow_run_id:
+            return self.launch.flow_run_id
+        return str(self.ledger.ids.of(self.run.n))
 
     @property
     def runner(self) -> TaskRunner:
@@ -167,12 +180,12 @@ class RunContext:
         self.holding: Holding | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """What a task was called with, by name, defaults included."""
+        """What a task was called with, by name, defaults included; for a method, its instance too."""
         if self.task is None:
             return {}
         bound = self.task.parameters.bind(self.args, self.kwargs)
         bound.apply_defaults()
-        return bound.arguments
+        return {**instance_of(self.task.fn), **bound.arguments}
 
 
 #: The innermost run; None outside of every flow and task.

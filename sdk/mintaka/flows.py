@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
-from mintaka.calling.bodies import Decorated, checked_flow_name, named_by
+from mintaka.calling.bodies import Decorated, checked_flow_name, name_run
 from mintaka.calling.dependencies import Dependencies
 from mintaka.calling.settings import check_settings
 from mintaka.calling.signatures import P, R_co, Typed, V_co
@@ -16,6 +16,7 @@ from mintaka.engine.generating import generate_async, generate_sync
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.retries import RetryPlan
 from mintaka.engine.roots import Guard, close_root
+from mintaka.engine.run_ids import RunIds
 from mintaka.engine.runs import Ledger
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
@@ -26,12 +27,11 @@ from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
 
     from mintaka.calling.signatures import FlowDecorator, FlowWords, Passed
     from mintaka.engine.outcomes import Outcome
     from mintaka.engine.retries import RetryDelay
-    from mintaka.engine.runs import Run
     from mintaka.futures import Future, FutureList
     from mintaka.persisting.result_settings import SerializerLike, StorageLike
     from mintaka.states import State
@@ -44,6 +44,9 @@ _HOOKED = {"on_completion": COMPLETED, "on_failure": FAILED, "on_cancellation": 
 class Flow(Decorated, Typed[P, R_co, V_co]):
     """What `@flow` makes of a function. See `flow` for the settings."""
 
+    #: A flow's failures are tried again as often as `retries` says, whatever they are.
+    retry_condition_fn: Callable[..., Any] | None = None
+
     def __init__(
         self,
         fn: Callable[P, R_co] | classmethod[Any, P, R_co],
@@ -52,7 +55,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         description: str | None = None,
         version: str | None = None,
         tags: Iterable[str] = (),
-        flow_run_name: str | Callable[..., str] | None = None,
+        flow_run_name: str | Callable[..., str | Awaitable[str]] | None = None,
         retries: int = 0,
         retry_delay_seconds: RetryDelay | None = None,
         retry_jitter_factor: float | None = None,
@@ -232,7 +235,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             inherited = around.log_prints
         else:
             launch = LAUNCH.get() or launched(self.name)
-            ledger, inherited = Ledger(launch.recorder), False
+            ledger, inherited = Ledger(launch.recorder, ids=RunIds(launch.flow_run_id, launch.attempt)), False
             run = ledger.root(self.key, tuple(sorted({*tags, *launch.tags})))
             run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}".rstrip("-")
             launch.run, launch.ledger = run, ledger
@@ -252,7 +255,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             CHILD_PROCESSES.begin_flow(ledger, CURRENT.get)
         return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True, keeping=keeping)
 
-    def prepare(self, invocation: Invocation) -> None:
+    def prepare(self, invocation: Invocation) -> Awaitable[None] | None:
         """Validate the parameters and name the run.
 
         Raises:
@@ -269,15 +272,12 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
                 invocation.child.launch.parameters = self.parameters.described(bound.arguments)
         template = self.flow_run_name
         if template is not None and not (invocation.run.n < 0 and invocation.child is not None and invocation.child.launch.name):
-            invocation.run.own_name = named_by(template, bound.arguments)
+            return name_run(invocation.run, template, self.fn, bound.arguments)
+        return None
 
     def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
         """What is called when a run ends in `state`."""
         return self._hooks.get(state.type, ())
-
-    def may_retry(self, run: Run, state: State) -> bool:  # noqa: ARG002 - the engine's protocol
-        """A flow's failures are tried again as often as `retries` says, whatever they are."""
-        return True
 
     def __repr__(self) -> str:
         return f"<Flow {self.key}>"
@@ -356,14 +356,14 @@ def flow(fn: Any = None, /, **settings: Any) -> Any:
         fn: the function.
         **settings: any of
             `name` (default: the function's, with dashes), `description` (default: the docstring), `version`, `tags`;
-            `flow_run_name`: a template over the parameters or a callable that may take `parameters`;
+            `flow_run_name`: a template over the parameters or a callable, sync or async, that may take `parameters`;
             `retries`, `retry_delay_seconds`, `retry_jitter_factor`, as for tasks: tries within the same process (a deployment's `retries` start a new one);
             `timeout_seconds`: for each try on its own;
             `validate_parameters`: False passes arguments as they are;
             `task_runner`: where submitted tasks run, such as `ThreadPoolTaskRunner(max_workers=8)`;
             `log_prints`: True makes `print` a line of the log, also in its tasks;
-            `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`, `on_running`: hooks called with (flow,
-            flow_run, state).
+            `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`, `on_running`: hooks, sync or async, called with (flow,
+            flow_run, state), the run as `mintaka.runs.FlowRun`.
     """
     if fn is not None:
         return Flow(fn, **settings)

@@ -20,13 +20,14 @@ from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, now_micros
-from mintaka.exceptions import Halted, UnfinishedRun
+from mintaka.exceptions import Halted, InvalidSettingError, UnfinishedRun
 from mintaka.executing.pool import wait_as_worker, worker_pool
 from mintaka_core.durations import cap_seconds
 from mintaka_core.states import CANCELLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
+    from uuid import UUID
 
     from mintaka.context import FlowContext
     from mintaka.engine.runs import Ledger, Run
@@ -93,10 +94,9 @@ class Future[R]:
         return self.run.name
 
     @property
-    def task_run_id(self) -> str:
-        """What `runtime.task_run.id` is inside of it: the flow run's uid, the attempt, the run's number."""
-        launch = self._flow.launch
-        return f"{launch.flow_run_id}/{launch.attempt}/{self.run.n}"
+    def task_run_id(self) -> UUID:
+        """The id of the task run; inside of it, `runtime.task_run.id` is the same as text."""
+        return self._flow.ledger.ids.of(self.run.n)
 
     @property
     def state(self) -> State[R]:
@@ -136,7 +136,7 @@ class Future[R]:
         # A bare lock, not an Event: an interruption of the wait cannot leave it in a state that blocks `release`.
         latch = threading.Lock()
         latch.acquire()
-        self.add_done_callback(lambda _: latch.release())
+        self.when_done(lambda _: latch.release())
         seconds = -1 if timeout is None else cap_seconds(timeout)
         wait_as_worker(lambda: latch.acquire(timeout=seconds), self.job if timeout is None else None)
 
@@ -159,9 +159,22 @@ class Future[R]:
         value: R = self._outcome.result(raise_on_failure=raise_on_failure)
         return value
 
-    @uninterrupted
     def add_done_callback(self, callback: Callable[[Future[R]], object]) -> None:
-        """Call `callback(self)` when the run is over, in the thread that ends it, or at once where it is."""
+        """Call `callback(self)` when the run is over, in the thread that ends it, or at once where it is.
+
+        Raises:
+            InvalidSettingError: `callback` is async; nobody would await it.
+        """
+        from inspect import iscoroutinefunction  # noqa: PLC0415 - start-up time
+
+        if iscoroutinefunction(callback) or iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004 - an object's own
+            message = f"add_done_callback() of {self.name} takes a sync function, not the async {callback!r}: await the future instead"
+            raise InvalidSettingError(message)
+        self.when_done(callback)
+
+    @uninterrupted
+    def when_done(self, callback: Callable[[Future[R]], object]) -> None:
+        """The same without a look at what `callback` is, for callers that know."""
         with _LOCK:
             if self._outcome is None:
                 if self._callbacks is None:
@@ -181,7 +194,7 @@ class Future[R]:
                 with suppress(RuntimeError):  # the loop was closed by somebody who did not want to know
                     loop.call_soon_threadsafe(over.set)
 
-            self.add_done_callback(wake)
+            self.when_done(wake)
             pool = worker_pool()
             with pool.slot_handed_over() if pool else nullcontext():
                 await over.wait()
@@ -267,7 +280,7 @@ def as_completed[R](futures: Iterable[Future[R]], timeout: float | None = None) 
     done: SimpleQueue[Future[R]] = SimpleQueue()
     left = 0
     for future in futures:
-        future.add_done_callback(done.put)
+        future.when_done(done.put)
         left += 1
     deadline = None if timeout is None else monotonic() + cap_seconds(timeout)
     pool = worker_pool()

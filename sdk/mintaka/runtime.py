@@ -1,6 +1,7 @@
 """What the running code may ask about its run: `from mintaka import runtime; runtime.flow_run.name`.
 
-Outside of a run every answer is None or empty, so code that asks also works in a plain script.
+The same values as those of the runs that hooks and contexts show (`mintaka.runs`), but ids are text here, as in Prefect. Outside of
+a run every answer is None or empty, so code that asks also works in a plain script.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
+from mintaka.runs import FlowRun, TaskRun
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mintaka.context import FlowContext, RunContext
+    from mintaka.context import FlowContext
 
 
 def _flow() -> FlowContext | None:
@@ -20,9 +22,18 @@ def _flow() -> FlowContext | None:
     return context.flow if context is not None else None
 
 
-def _task() -> RunContext | None:
+def _flow_run() -> FlowRun | None:
+    flow = _flow()
+    return FlowRun(flow) if flow is not None else None
+
+
+def _task_run() -> TaskRun | None:
     context = CURRENT.get()
-    return context if context is not None and context.task is not None else None
+    return TaskRun(context) if context is not None and context.task is not None else None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 class _FlowRun:
@@ -30,9 +41,9 @@ class _FlowRun:
 
     @property
     def id(self) -> str | None:
-        """The flow run's uid; subflow runs have that of the flow run they are part of."""
+        """Its id: the flow run's uid, or a subflow run's own id."""
         flow = _flow()
-        return flow.launch.flow_run_id if flow else None
+        return None if flow is None else flow.id
 
     @property
     def name(self) -> str | None:
@@ -45,6 +56,12 @@ class _FlowRun:
         """Name of the flow."""
         flow = _flow()
         return flow.flow.name if flow else None
+
+    @property
+    def flow_version(self) -> str | None:
+        """The `version` of the flow."""
+        run = _flow_run()
+        return run.flow_version if run else None
 
     @property
     def namespace(self) -> str | None:
@@ -60,15 +77,33 @@ class _FlowRun:
 
     @property
     def parent_flow_run_id(self) -> str | None:
-        """The id of the flow run around this one, which has the same: subflow runs are part of it. None where there is none."""
+        """The id of the flow run that called this one; None: it is no subflow run."""
+        run = _flow_run()
+        return _text(run.parent_flow_run_id) if run else None
+
+    @property
+    def root_flow_run_id(self) -> str | None:
+        """The id of the outermost flow run, which is what commands and the API know: this one's, where it is no subflow run."""
         flow = _flow()
-        return flow.launch.flow_run_id if flow and flow.outer else None
+        return None if flow is None else flow.launch.flow_run_id or str(flow.ledger.ids.flow_run)
 
     @property
     def run_count(self) -> int:
         """How often the flow's body was started in this process."""
         flow = _flow()
         return flow.run.run_count if flow else 0
+
+    @property
+    def scheduled_start_time(self) -> datetime | None:
+        """When it was to start: a scheduled run at its scheduled time, any other one when it was made."""
+        run = _flow_run()
+        return run.expected_start_time if run else None
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When its body first started."""
+        run = _flow_run()
+        return run.start_time if run else None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -88,64 +123,83 @@ class _TaskRun:
 
     @property
     def id(self) -> str | None:
-        """The flow run's uid, the attempt and the task run's number in it."""
-        context = _task()
-        if context is None:
-            return None
-        launch = context.flow.launch if context.flow else None
-        return f"{launch.flow_run_id}/{launch.attempt}/{context.run.n}" if launch else str(context.run.n)
+        """Its id."""
+        run = _task_run()
+        return str(run.id) if run else None
 
     @property
     def n(self) -> int | None:
         """The task run's number within the attempt, from 0."""
-        context = _task()
-        return context.run.n if context else None
+        run = _task_run()
+        return run.n if run else None
 
     @property
     def name(self) -> str | None:
         """Name of the task run."""
-        context = _task()
-        return context.run.name if context else None
+        run = _task_run()
+        return run.name if run else None
 
     @property
     def task_name(self) -> str | None:
         """Name of the task."""
-        context = _task()
+        context = CURRENT.get()
         return context.task.name if context and context.task else None
+
+    @property
+    def flow_run_id(self) -> str | None:
+        """The id of the flow run that it is part of; None: outside of flows."""
+        run = _task_run()
+        return _text(run.flow_run_id) if run else None
 
     @property
     def run_count(self) -> int:
         """Which try this is, from 1."""
-        context = _task()
-        return context.run.run_count if context else 0
+        run = _task_run()
+        return run.run_count if run else 0
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The arguments of the task by name, with results in the place of futures."""
-        context = _task()
-        return dict(context.arguments()) if context else {}
+        run = _task_run()
+        return run.parameters if run else {}
 
     @property
     def start_time(self) -> datetime | None:
         """When its body first started."""
-        context = _task()
-        return context.run.start_time if context else None
+        run = _task_run()
+        return run.start_time if run else None
 
     @property
     def tags(self) -> list[str]:
         """Tags of the task run."""
-        context = _task()
-        return list(context.run.tags) if context else []
+        run = _task_run()
+        return run.tags if run else []
 
 
 class _Deployment:
     """The flow deployment whose run this is."""
 
     @property
+    def id(self) -> str | None:
+        """Its id, made of its namespace and name; None where the run has none."""
+        run = _flow_run()
+        return _text(run.deployment_id) if run else None
+
+    @property
     def name(self) -> str | None:
         """Name of the FlowDeployment; None where the run has none."""
         flow = _flow()
         return (flow.launch.deployment or None) if flow else None
+
+    @property
+    def flow_run_id(self) -> str | None:
+        """The id of the flow run."""
+        return flow_run.id
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The flow's parameters, validated."""
+        return flow_run.parameters
 
 
 flow_run = _FlowRun()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
 from mintaka.cache_policies import task_input_hash
-from mintaka.calling.bodies import Decorated, named_by
+from mintaka.calling.bodies import Decorated, name_run
 from mintaka.calling.dependencies import LEAVES, Dependencies
 from mintaka.calling.mapping import mapped_calls
 from mintaka.calling.settings import check_settings, check_words
@@ -27,14 +26,14 @@ from mintaka.recording.recorder import NullRecorder
 from mintaka_core.states import COMPLETED, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
 
     from mintaka.calling.dependencies import Edge
     from mintaka.calling.signatures import Passed, TaskDecorator, TaskWords
     from mintaka.context import FlowContext
     from mintaka.engine.retries import RetryDelay
-    from mintaka.engine.runs import Run
     from mintaka.futures import Future
+    from mintaka.runs import TaskRun
     from mintaka.states import State
 
 
@@ -47,13 +46,14 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         *,
         name: str | None = None,
         description: str | None = None,
+        version: str | None = None,
         tags: Iterable[str] = (),
-        task_run_name: str | Callable[..., str] | None = None,
+        task_run_name: str | Callable[..., str | Awaitable[str]] | None = None,
         retries: int = 0,
         retry_delay_seconds: RetryDelay | None = None,
         retry_jitter_factor: float | None = None,
         crash_retries: int = 0,
-        retry_condition_fn: Callable[[Task[..., Any], Run, State], bool] | None = None,
+        retry_condition_fn: Callable[[Task[..., Any], TaskRun, State], bool | Awaitable[bool]] | None = None,
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
         on_completion: Iterable[Callable[..., Any]] = (),
@@ -67,6 +67,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         check_settings(f"task {self.own_name}", given)
         self.name = name or self.own_name
         self.description = description or self.description
+        self.version = version
         self.tags = tuple(sorted(set(tags)))
         self.task_run_name = task_run_name
         self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor, crash_retries)
@@ -94,6 +95,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         settings: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
+            "version": self.version,
             "tags": self.tags,
             "task_run_name": self.task_run_name,
             "retries": plan.limit,
@@ -268,27 +270,17 @@ class Task(Decorated, Typed[P, R_co, V_co]):
     ) -> Future[Any]:
         return submitted(self._invocation(args, kwargs, wait_for, edges), flow)
 
-    def prepare(self, invocation: Invocation) -> None:
+    def prepare(self, invocation: Invocation) -> Awaitable[None] | None:
         """Name the run from its arguments."""
         bound = self.parameters.bind(invocation.args, invocation.kwargs)
         bound.apply_defaults()
-        invocation.run.own_name = named_by(self.task_run_name, bound.arguments)
+        return name_run(invocation.run, self.task_run_name, self.fn, bound.arguments)
 
     def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
         """What is called when a run ends in `state`."""
         if state.type == COMPLETED:
             return self._on_completion
         return self._on_failure if state.type == FAILED else ()
-
-    def may_retry(self, run: Run, state: State) -> bool:
-        """What `retry_condition_fn` says; an exception in it means no."""
-        if self.retry_condition_fn is None:
-            return True
-        try:
-            return bool(self.retry_condition_fn(self, run, state))
-        except Exception:
-            logging.getLogger("mintaka").exception("retry_condition_fn of task %s failed, so %s is not tried again", self.name, run.name)
-            return False
 
     def __repr__(self) -> str:
         return f"<Task {self.key}>"
@@ -317,14 +309,16 @@ def task(fn: Any = None, /, **settings: Any) -> Any:
         fn: the function or method, sync or async, which may be a generator; on a classmethod or staticmethod, put `@task`
             outside.
         **settings: any of
-            `name`, `description` (default: the docstring), `tags`;
-            `task_run_name`: a template over the parameters (`"clean {city}"`) or a callable that may take `parameters`;
+            `name`, `description` (default: the docstring), `version`, `tags`;
+            `task_run_name`: a template over the parameters (`"clean {city}"`, on a method also `"{self.table}"`) or a callable,
+            sync or async, that may take `parameters`;
             `retries` and `retry_delay_seconds` (a number, a list, or a callable such as `exponential_backoff(2)`),
-            `retry_jitter_factor`, `retry_condition_fn(task, task_run, state)`;
+            `retry_jitter_factor`, `retry_condition_fn(task, task_run, state)`, sync or async;
             `crash_retries`: tries after a crash, such as the death of the worker process that ran it;
             `timeout_seconds`: for each try on its own;
             `log_prints`: True makes `print` a line of the log, None takes the flow's setting;
-            `on_completion`, `on_failure`, `on_running`: hooks called with (task, task_run, state);
+            `on_completion`, `on_failure`, `on_running`: hooks, sync or async, called with (task, task_run, state), the run as
+            `mintaka.runs.TaskRun`;
             `persist_result`, `result_storage` (a URL or folder), `result_serializer`, `result_storage_key` (a template over
             `parameters`, `flow_run`, `task_run`), `cache_result_in_memory`;
             `cache_policy` (of `mintaka.cache_policies`) or `cache_key_fn(context, parameters)`, `cache_expiration`,

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import copy
 import inspect
-from functools import cached_property, partial, update_wrapper
+from functools import cached_property, partial, update_wrapper, wraps
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from mintaka.calling.parameters import Parameters
+from mintaka.engine.awaiting import is_awaitable
 from mintaka.exceptions import InvalidNameError, InvalidSettingError, ReservedArgumentError, message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from mintaka.engine.retries import RetryPlan
+    from mintaka.engine.runs import Run
 
 
 class Decorated:
@@ -86,6 +89,7 @@ class Decorated:
 
 
 def _collecting(fn: Callable[..., Any]) -> Callable[..., list[Any]]:
+    @wraps(fn)
     def collected(*args: Any, **kwargs: Any) -> list[Any]:
         return list(fn(*args, **kwargs))
 
@@ -93,6 +97,7 @@ def _collecting(fn: Callable[..., Any]) -> Callable[..., list[Any]]:
 
 
 def _collecting_async(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(fn)
     async def collected(*args: Any, **kwargs: Any) -> list[Any]:
         return [item async for item in fn(*args, **kwargs)]
 
@@ -114,21 +119,47 @@ def _check_words(what: str, called: Any) -> None:
         raise ReservedArgumentError(message)
 
 
-def named_by(template: Any, arguments: dict[str, Any]) -> str:
-    """A run's name from its template: a text with the parameters in it, or a callable that may take `parameters`.
+def instance_of(fn: Callable[..., Any]) -> dict[str, Any]:
+    """What a method is bound to, by the name that its first parameter has: `self`, or `cls`; nothing for a plain function."""
+    instance = getattr(fn, "__self__", None)
+    if instance is None or isinstance(instance, ModuleType):
+        return {}
+    code = getattr(getattr(fn, "__func__", None), "__code__", None)
+    return {code.co_varnames[0] if code is not None and code.co_argcount else "self": instance}
+
+
+def name_run(run: Run, template: Any, fn: Callable[..., Any], arguments: dict[str, Any]) -> Awaitable[None] | None:
+    """Name `run` from its template: a text with the parameters of `fn` in it (`{self.…}` too, for a method), or a callable that may
+    take `parameters`; if that is async, the run is named once what is returned here has been awaited.
 
     Raises:
-        InvalidSettingError: the text names something that is no parameter of the run, or cannot be read.
+        InvalidSettingError: the text names something that is no parameter of the run, or cannot be read, or the callable gives no text.
     """
+    known = {**instance_of(fn), **arguments}
     if not callable(template):
         try:
-            return str(template.format(**arguments))
+            run.own_name = str(template.format(**known))
         except Exception as error:  # the arguments format themselves
-            known = ", ".join(arguments) or "none"
-            message = f"the name {template!r} cannot be filled in: {type(error).__name__}: {message_of(error)}; parameters: {known}"
+            message = f"the name {template!r} cannot be filled in: {type(error).__name__}: {message_of(error)}; parameters: {', '.join(known) or 'none'}"
             raise InvalidSettingError(message) from error
+        return None
     takes = "parameters" in inspect.signature(template).parameters
-    return str(template(parameters=dict(arguments)) if takes else template())
+    given = template(parameters=known) if takes else template()
+    if is_awaitable(given):
+        return _name_later(run, template, given)
+    run.own_name = _checked_name(template, given)
+    return None
+
+
+async def _name_later(run: Run, template: Callable[..., Any], given: Awaitable[Any]) -> None:
+    run.own_name = _checked_name(template, await given)
+
+
+def _checked_name(template: Callable[..., Any], name: Any) -> str:
+    if isinstance(name, str):
+        return name
+    message = f"the function {getattr(template, '__name__', template)} that names a run has to return a text, not {name!r:.100}"
+    raise InvalidSettingError(message)
 
 
 #: Words that `flow(...)` and `task(...)` take for themselves.

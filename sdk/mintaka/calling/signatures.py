@@ -16,17 +16,17 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 
     from typing_extensions import ParamSpec, TypedDict, TypeVar
 
     from mintaka.annotations import Annotation
     from mintaka.engine.retries import RetryDelay
-    from mintaka.engine.runs import Run
     from mintaka.flows import Flow
     from mintaka.futures import Future, FutureList
     from mintaka.persisting.result_settings import SerializerLike, StorageLike
     from mintaka.persisting.task_results import ResultWords
+    from mintaka.runs import TaskRun
     from mintaka.states import State
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
@@ -48,13 +48,14 @@ if TYPE_CHECKING:
 
         name: str | None
         description: str | None
+        version: str | None
         tags: Iterable[str]
-        task_run_name: str | Callable[..., str] | None
+        task_run_name: str | Callable[..., str | Awaitable[str]] | None
         retries: int
         retry_delay_seconds: RetryDelay | None
         retry_jitter_factor: float | None
         crash_retries: int
-        retry_condition_fn: Callable[[Task[..., Any], Run, State[Any]], bool] | None
+        retry_condition_fn: Callable[[Task[..., Any], TaskRun, State[Any]], bool | Awaitable[bool]] | None
         timeout_seconds: float | None
         log_prints: bool | None
         on_completion: Hooks
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
         description: str | None
         version: str | None
         tags: Iterable[str]
-        flow_run_name: str | Callable[..., str] | None
+        flow_run_name: str | Callable[..., str | Awaitable[str]] | None
         retries: int
         retry_delay_seconds: RetryDelay | None
         retry_jitter_factor: float | None

@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
-from mintaka.engine.loops import run_coroutine
+from mintaka.engine.awaiting import consult, consult_async
 from mintaka.engine.protocol import run_protocol
-from mintaka.engine.steps import CALL, Await, Do, Halt, Judge, Report, RunHooks, Sleep
+from mintaka.engine.steps import CALL, Await, Consult, Do, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.engine.tracebacks import log_information
 from mintaka.exceptions import TimedOut
@@ -16,7 +16,7 @@ from mintaka.futures import stop_jobs
 from mintaka.logging import printing_to_log, run_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.outcomes import Outcome
@@ -146,9 +146,9 @@ def perform(invocation: Invocation, step: Step) -> Any:
         return step.work()
     elif isinstance(step, RunHooks):
         for hook in step.hooks:
-            awaitable = _called_hook(hook, invocation, step)
-            if awaitable is not None:
-                _run_hook_loop(awaitable)
+            _log_failure(hook, consult(_hook_call(hook, invocation, step)).error)
+    elif isinstance(step, Consult):
+        return consult(step.function)
     else:
         return _perform_at_once(invocation, step)
     return None
@@ -167,9 +167,9 @@ async def perform_async(invocation: Invocation, step: Step) -> Any:
         return await asyncio.to_thread(step.work)
     elif isinstance(step, RunHooks):
         for hook in step.hooks:
-            awaitable = _called_hook(hook, invocation, step)
-            if awaitable is not None:
-                await _awaited_hook(awaitable)
+            _log_failure(hook, (await consult_async(_hook_call(hook, invocation, step))).error)
+    elif isinstance(step, Consult):
+        return await consult_async(step.function)
     else:
         return _perform_at_once(invocation, step)
     return None
@@ -185,22 +185,13 @@ def _perform_at_once(invocation: Invocation, step: Step) -> Any:
     return None
 
 
-def _called_hook(hook: Callable[..., Any], invocation: Invocation, step: RunHooks) -> Awaitable[Any] | None:
-    """Call one hook; what has to be awaited of it, if anything."""
-    try:
-        result = hook(invocation.definition, invocation.run, step.state)
-    except Exception:
-        logging.getLogger("mintaka").exception("hook %s failed; the run keeps its state", getattr(hook, "__name__", hook))
-        return None
-    return result if hasattr(result, "__await__") else None
+def _hook_call(hook: Callable[..., Any], invocation: Invocation, step: RunHooks) -> Callable[[], Any]:
+    from mintaka.runs import run_of  # noqa: PLC0415 - start-up time: hooks are rare
+
+    return lambda: hook(invocation.definition, run_of(invocation, step.state), step.state)
 
 
-async def _awaited_hook(awaitable: Awaitable[Any]) -> None:
-    try:
-        await awaitable
-    except Exception:
-        logging.getLogger("mintaka").exception("a hook failed; the run keeps its state")
-
-
-def _run_hook_loop(awaitable: Awaitable[Any]) -> None:
-    run_coroutine(_awaited_hook(awaitable))
+def _log_failure(hook: Callable[..., Any], error: Exception | None) -> None:
+    if error is not None:
+        name = getattr(hook, "__name__", hook)
+        logging.getLogger("mintaka").error("hook %s failed; the run keeps its state", name, exc_info=log_information(error))

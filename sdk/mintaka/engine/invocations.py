@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mintaka.calling.dependencies import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from mintaka.calling.dependencies import Dependencies
     from mintaka.context import FlowContext, RunContext
@@ -25,16 +25,18 @@ class Definition(Protocol):
     body: Callable[..., Any]
     running_hooks: tuple[Callable[..., Any], ...]
     retry_plan: RetryPlan
+    #: Whether another try can help, called with the definition, the run and the state that the last try proposes; None: it can.
+    retry_condition_fn: Callable[..., Any] | None
+    name: str
     timeout_seconds: float | None
 
-    def prepare(self, invocation: Invocation) -> None:
-        """Last touches once every input is there: validation, the run's name. What it raises fails the run for good."""
+    def prepare(self, invocation: Invocation) -> Awaitable[None] | None:
+        """Last touches once every input is there: validation, the run's name. What it raises fails the run for good; what it
+        returns, if anything, has to be awaited first.
+        """
 
     def hooks_for(self, state: State) -> tuple[Callable[..., Any], ...]:
         """What is called when a run ends in `state`."""
-
-    def may_retry(self, run: Run, state: State) -> bool:
-        """False where trying again cannot help."""
 
 
 class Keeping(Protocol):

@@ -13,7 +13,7 @@ from mintaka.engine.loops import is_cancellation
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_of
 from mintaka.engine.settling import give_up, settled_value
-from mintaka.engine.steps import CALL, Await, Halt, Judge, Report, RunHooks, Sleep
+from mintaka.engine.steps import CALL, Await, Consult, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied, message_of
 from mintaka.states import State
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from mintaka.context import FlowContext
+    from mintaka.engine.awaiting import Consulted
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.outcomes import Interrupted
     from mintaka.engine.runs import Run
@@ -61,7 +62,8 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
         if type(value) is not State:
             return (yield from _completed(invocation, value))
         proposed = yield from _proposed(invocation, value)
-        decision = _decide(invocation, proposed, failures, crashes)
+        allowed = yield from _may_retry(invocation, proposed, failures, crashes)
+        decision = _decide(invocation, proposed, failures, crashes, allowed=allowed)
         if decision.state is None or decision.state.type != SCHEDULED:
             return (yield from _ended(invocation, proposed, decision))
         failures, crashes = (failures, crashes + 1) if proposed.type == CRASHED else (failures + 1, crashes)
@@ -111,10 +113,8 @@ def _prepared(invocation: Invocation) -> Generator[Step, Any, Exception | None]:
         except Exception as error:  # noqa: BLE001 - what is made anew with results in it is the user's: a dataclass that checks itself
             return error
     if invocation.needs_preparing:
-        try:
-            invocation.definition.prepare(invocation)
-        except Exception as error:  # noqa: BLE001 - templates and validators are the user's
-            return error
+        prepared: Consulted = yield Consult(lambda: invocation.definition.prepare(invocation))
+        return prepared.error
     return None
 
 
@@ -271,18 +271,42 @@ def _refuse(invocation: Invocation, proposed: State) -> None:
         invocation.ledger.refuse(invocation.run, decision)
 
 
-def _decide(invocation: Invocation, proposed: State, failures: int = 0, crashes: int = 0, *, current: core.State | None = None) -> Decision:
-    """Ask the core's policy about one transition of the run."""
+def _may_retry(invocation: Invocation, proposed: State, failures: int, crashes: int) -> Generator[Step, Any, bool]:
+    """Whether there is another try after `proposed`, and it can help: what `retry_condition_fn` says; an exception in it means no."""
+    definition, run = invocation.definition, invocation.run
+    plan = definition.retry_plan
+    crashed = proposed.type == CRASHED
+    left = crashes < plan.crash_limit if crashed else proposed.type == FAILED and failures < plan.limit
+    if not left or STOP.requested or invocation.handed_out or run.is_over:
+        return False
+    condition = definition.retry_condition_fn
+    if crashed or condition is None:
+        return True
+    from mintaka.runs import run_of  # noqa: PLC0415 - start-up time, and would be a cycle
+
+    answer: Consulted = yield Consult(lambda: condition(definition, run_of(invocation), proposed))
+    if answer.error is not None:
+        message = f"retry_condition_fn of task {definition.name} failed, so {run.name} is not tried again"
+        yield Report(_ERROR, message, answer.error)
+    return answer.error is None and bool(answer.value)
+
+
+def _decide(
+    invocation: Invocation,
+    proposed: State,
+    failures: int = 0,
+    crashes: int = 0,
+    *,
+    current: core.State | None = None,
+    allowed: bool = False,
+) -> Decision:
+    """Ask the core's policy about one transition of the run; `allowed`: another try is left, and nobody objects to it."""
     from random import random  # noqa: PLC0415 - start-up time: only failures come here
 
     from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time
     from mintaka_core.transitions import Transition, decide  # noqa: PLC0415 - start-up time
 
-    definition, run = invocation.definition, invocation.run
-    plan = definition.retry_plan
-    crashed = proposed.type == CRASHED
-    left = crashes < plan.crash_limit if crashed else proposed.type == FAILED and failures < plan.limit
-    retriable = left and not STOP.requested and not invocation.handed_out and not run.is_over
+    run, plan = invocation.run, invocation.definition.retry_plan
     return decide(
         TASK_RUN_POLICY,
         Transition(
@@ -291,8 +315,8 @@ def _decide(invocation: Invocation, proposed: State, failures: int = 0, crashes:
             now=to_datetime(now_micros()),
             failures=failures,
             crashes=crashes,
-            retries=plan.budgets(crashes if crashed else failures),
-            retriable=retriable and (crashed or definition.may_retry(run, proposed)),
+            retries=plan.budgets(crashes if proposed.type == CRASHED else failures),
+            retriable=allowed and not STOP.requested and not run.is_over,
             jitter=random(),  # noqa: S311 - spreads retries, guards no secret
         ),
     )

@@ -16,6 +16,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.engine.run_ids import RunIds
 from mintaka.exceptions import Halted
 from mintaka.states import State
 from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
@@ -136,12 +137,7 @@ class Run:
     @property
     def run_count(self) -> int:
         """How often the body was started."""
-        return sum(entry.type == RUNNING and not entry.refused for entry in tuple(self.history))
-
-    @property
-    def start_time(self) -> datetime | None:
-        """When the body first started; None where it has not."""
-        return next((to_datetime(entry.time) for entry in tuple(self.history) if entry.type == RUNNING), None)
+        return len(starts(tuple(self.history)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """In plain values: runs go to workers and back with each task, and classes take longer to pickle than what is in them."""
@@ -172,16 +168,24 @@ def _restored(
 class Ledger:
     """The runs of one attempt of a flow run: their numbers, which of them are not over, and where history goes."""
 
-    __slots__ = ("_numbers", "closed", "jobs", "live", "recorder")
+    __slots__ = ("_ids", "_numbers", "closed", "jobs", "live", "recorder")
 
-    def __init__(self, recorder: Recorder, numbers: Iterator[int] | None = None) -> None:
+    def __init__(self, recorder: Recorder, numbers: Iterator[int] | None = None, ids: RunIds | None = None) -> None:
         self.recorder = recorder
+        self._ids = ids
         #: True once the flow run is over: nothing begins any more.
         self.closed = False
         #: What threads of the task runners work on, by number of the run.
         self.jobs: dict[int, Stoppable] = {}
         self.live: dict[int, Run] = {}
         self._numbers = itertools.count() if numbers is None else numbers
+
+    @property
+    def ids(self) -> RunIds:
+        """The ids of its runs."""
+        if self._ids is None:
+            self._ids = RunIds()
+        return self._ids
 
     @uninterrupted
     def open(self, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> Run:
@@ -293,6 +297,19 @@ class Ledger:
     def log(self, level: int, logger: str, n: int | None, message: str) -> None:
         """Keep one line of a log; `n` is the run it belongs to (None: the flow run)."""
         self.recorder.log(level, logger, n, message)
+
+
+def starts(history: Sequence[Entry]) -> list[int]:
+    """When each try of the body started, in µs since the epoch; that it goes on after a pause is no other try."""
+    began, resuming = [], False
+    for entry in history:
+        if entry.type == RUNNING and not entry.refused:
+            if not resuming:
+                began.append(entry.time)
+            resuming = False
+        elif entry.name == "Resuming":
+            resuming = True
+    return began
 
 
 def last_entered(history: Sequence[Entry]) -> Entry:

@@ -67,6 +67,12 @@ class Do(NamedTuple):
     work: Callable[[], Any]
 
 
+class Consult(NamedTuple):
+    """Call `function`, which is the user's and may be async: then it is awaited. Send what came of it (`Consulted`)."""
+
+    function: Callable[[], Any]
+
+
 class Report(NamedTuple):
     """Tell the reader of the log about a failure or retry."""
 
@@ -75,7 +81,7 @@ class Report(NamedTuple):
     error: BaseException | None = None
 
 
-type Step = Call | Await | Sleep | RunHooks | Halt | Judge | Do | Report
+type Step = Call | Await | Sleep | RunHooks | Halt | Judge | Do | Consult | Report
 type RunProtocol = Generator[Step, Any, Outcome]
 
 #: The one call.

@@ -19,6 +19,7 @@ from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from mintaka.artifacts import ArtifactVersion
     from mintaka.context import FlowContext, RunContext
@@ -42,7 +43,10 @@ class Surroundings(NamedTuple):
     attempt: int
     tags: tuple[str, ...]
     flow_name: str
+    flow_version: str | None
     flow_run: Run
+    parent: int | None
+    scheduled_time: datetime | None
     parameters: bytes
     root_level: int
     level: int
@@ -55,6 +59,7 @@ class Shared(NamedTuple):
     function: bytes
     surroundings: bytes
     task_name: str
+    task_version: str | None
     is_async: bool
     log_prints: bool
     timeout_seconds: float | None
@@ -129,6 +134,7 @@ class Packer:
             self._function(task.body, invocation.run.name),
             self._surroundings(flow),
             task.name,
+            task.version,
             task.is_async,
             invocation.context.log_prints,
             task.timeout_seconds,
@@ -157,14 +163,17 @@ class Packer:
                 parameters = pickle.dumps({})
             known = pickle.dumps(
                 Surroundings(
-                    launch.flow_run_id,
+                    launch.flow_run_id or str(flow.ledger.ids.flow_run),
                     launch.name,
                     launch.namespace,
                     launch.deployment,
                     launch.attempt,
                     launch.tags,
                     flow.flow.name,
+                    flow.flow.version,
                     flow.run,
+                    flow.parent,
+                    launch.scheduled_time,
                     parameters,
                     logging.getLogger().getEffectiveLevel(),
                     min(logging.getLogger("mintaka").getEffectiveLevel(), logging.INFO),

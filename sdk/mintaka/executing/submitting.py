@@ -38,7 +38,7 @@ def submitted(invocation: Invocation, flow: FlowContext) -> Future[Any]:
     # The last of these to be taken out is False; list.pop is atomic, so exactly one callback gets it.
     left = [False, *(True for _ in waiting[1:])]
     for other in waiting:
-        other.add_done_callback(lambda _: None if left.pop() else runner.submit(job))
+        other.when_done(lambda _: None if left.pop() else runner.submit(job))
     return future
 
 

@@ -18,12 +18,14 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mintaka.calling.parameters import Parameters
 from mintaka.concurrency.holdings import HELD, Holding
 from mintaka.context import CURRENT, FlowContext, Launch, RunContext
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.loops import close_thread_loop, run_coroutine
+from mintaka.engine.run_ids import RunIds
 from mintaka.engine.runs import Ledger
 from mintaka.exceptions import SerializationError, message_of
 from mintaka.executing.error_pickles import dump_error
@@ -138,13 +140,15 @@ def _kind(data: bytes) -> _Kind:
     body = _loaded(shared.function)
     task = SimpleNamespace(
         name=shared.task_name,
+        version=shared.task_version,
+        parameters=Parameters(body, shared.task_name),
         is_async=shared.is_async,
         fn=body,
         body=body,
         log_prints=shared.log_prints,
         timeout_seconds=shared.timeout_seconds,
     )
-    flow = SimpleNamespace(name=around.flow_name, task_runner=None, result_settings=ResultSettings())
+    flow = SimpleNamespace(name=around.flow_name, version=around.flow_version, task_runner=None, result_settings=ResultSettings())
     return _Kind(task, flow, around, _loaded(around.parameters), surroundings_of(Launch(deployment=around.deployment)))
 
 
@@ -152,7 +156,7 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, t
     """The call, with surroundings as at home, and what is held around it; runs that begin inside are numbered on from its own."""
     arguments, run, held = pickle.loads(own)  # noqa: S301 - as above
     around = kind.around
-    ledger = Ledger(keeper, numbers=count(run.n + 1))
+    ledger = Ledger(keeper, numbers=count(run.n + 1), ids=RunIds(around.flow_run_id, around.attempt, last_known=run.n))
     launch = Launch(
         around.flow_run_id,
         around.name,
@@ -163,9 +167,11 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, t
         results=kind.results,
         recorder=keeper,
         api_url=around.api_url,
+        scheduled_time=around.scheduled_time,
     )
     flow = FlowContext(kind.flow, around.flow_run, ledger, launch, None)
     flow.parameters = kind.parameters
+    flow.parent = around.parent
     flow.kept = True  # that it is on record beside its results is for home to see to
     try:
         args, kwargs = pickle.loads(arguments)  # noqa: S301 - as above

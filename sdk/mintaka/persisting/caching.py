@@ -21,7 +21,7 @@ from mintaka.calling.task_identity import lasting_key
 from mintaka.engine.loops import loop_is_running
 from mintaka.engine.outcomes import KeptOutcome, Outcome
 from mintaka.engine.runs import Entry, Opinion, entry_of, now_micros, to_datetime
-from mintaka.engine.steps import Await, Do, Report, Sleep
+from mintaka.engine.steps import Await, Consult, Do, Report, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ConfigurationError, MissingResult, Terminated, message_of
 from mintaka.locking.waiting import pauses
@@ -31,6 +31,7 @@ from mintaka.persisting.flights import Wait, board
 from mintaka.persisting.keeping import ended_with, kept, quietly
 from mintaka.persisting.kept_runs import keep_run
 from mintaka.results import ResultRecord, ResultStore
+from mintaka.run_contexts import TaskRunContext
 from mintaka.states import State
 from mintaka_core.errors import MintakaError
 from mintaka_core.instants import later
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from mintaka.context import FlowContext
+    from mintaka.engine.awaiting import Consulted
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.steps import Step
     from mintaka.locking import LockManager
@@ -91,7 +93,7 @@ class TaskKeeping:
         try:
             self._store = self._opened_store()
             began = monotonic()
-            key = self._key = self._keyed(invocation)
+            key = self._key = yield from self._keyed(invocation)
         except MintakaError as error:
             self._note(invocation, f"its result cannot be kept: {error}")
             yield Report(_WARNING, f"{invocation.run.name}: its result cannot be kept: {error}")
@@ -175,10 +177,10 @@ class TaskKeeping:
             self._store = surroundings.store() if own is None else ResultStore(own, surroundings.serializer or "pickle")
         return self._store
 
-    def _keyed(self, invocation: Invocation) -> Key:
+    def _keyed(self, invocation: Invocation) -> Generator[Step, Any, Key]:
         """Where this call's result is kept."""
         inputs = self._inputs(invocation)
-        shared = self._cache_key(invocation, inputs)
+        shared = yield from self._cache_key(invocation, inputs)
         if shared is not None:
             return Key(shared, shared=True, look=True)
         flow = self._flow
@@ -191,9 +193,7 @@ class TaskKeeping:
             self._tell_once(f"its calls cannot be found again when a run is resumed, because they cannot be told apart: {error}")
         return Key(f"runs/{run_id}/{uuid4().hex}", shared=False, look=False)
 
-    def _cache_key(self, invocation: Invocation, inputs: dict[str, Any] | None) -> str | None:
-        from mintaka.cache_policies import TaskRunContext  # noqa: PLC0415 - start-up time
-
+    def _cache_key(self, invocation: Invocation, inputs: dict[str, Any] | None) -> Generator[Step, Any, str | None]:
         caching, flow = self._task.results, self._flow
         if inputs is None:
             return None
@@ -202,10 +202,10 @@ class TaskKeeping:
         policy = caching.policy_where(asked=self._surroundings.asked)
         if policy is None:
             return None
-        context = TaskRunContext(self._task, invocation.run, inputs, flow.launch.results_id if flow is not None else "")
-        try:
-            key = policy.compute_key(context, inputs, flow.parameters if flow is not None else {})
-        except Exception as error:  # noqa: BLE001 - policies are the user's
+        context, parameters = TaskRunContext(invocation.context), flow.parameters if flow is not None else {}
+        answer: Consulted = yield Consult(lambda: policy.compute_key(context, inputs, parameters))
+        key, error = answer
+        if error is not None:
             self._tell_once(f"a cache key cannot be computed, so the call is not cached: {type(error).__name__}: {message_of(error)}")
             return None
         if key is None or isinstance(key, str):

@@ -109,7 +109,7 @@ class ReplayedTask(TaskKeeping):
     def _recorded(self, invocation: Invocation) -> Generator[Step, Any, ResultRecord | str]:
         """What the run left, expired or not; or why it left nothing that can be used."""
         try:
-            store, key = self._opened_store(), self._keyed(invocation)
+            store, key = self._opened_store(), (yield from self._keyed(invocation))
         except MintakaError as error:
             return str(error)
         found = yield Do(quietly(store.read, key.text))

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from mintaka.cache_policies import IsolationLevel
 from mintaka.context import TRANSACTION
-from mintaka.engine.loops import loop_is_running
+from mintaka.engine.awaiting import is_awaitable, wait_for
 from mintaka.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -275,8 +275,8 @@ class Transaction:
 
     def _call(self, hook: Callable[[Transaction], object]) -> None:
         awaitable: Any = hook(self)
-        if hasattr(awaitable, "__await__"):
-            _awaited(awaitable)
+        if is_awaitable(awaitable):
+            wait_for(awaitable)
 
     def _unlock(self) -> None:
         if self._locked and self.key is not None and self.store is not None and self.store.lock_manager is not None:
@@ -292,19 +292,3 @@ class Transaction:
 
     def __repr__(self) -> str:
         return f"<Transaction {self.key or 'without a key'} {self.state}>"
-
-
-def _awaited(awaitable: Any) -> None:
-    """Await what a hook gave, in a loop of its own."""
-    import asyncio  # noqa: PLC0415 - start-up time
-
-    async def wait() -> None:
-        await awaitable
-
-    if not loop_is_running():
-        asyncio.run(wait())
-        return
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - start-up time
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, wait()).result()

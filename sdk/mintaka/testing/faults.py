@@ -88,7 +88,7 @@ class Faults:
 
 
 def _check_task(task: object) -> None:
-    if not hasattr(task, "retry_condition_fn"):
+    if not hasattr(task, "submit"):
         message = f"a fault is put on a task, a function under @task, not on {task!r}"
         raise TypeError(message)
 

@@ -117,7 +117,7 @@ def test_a_future_has_the_identity_of_its_run() -> None:
     @flow
     def main() -> Any:
         future = who.submit()
-        return future.task_run_id == future.result()
+        return str(future.task_run_id) == future.result()
 
     with recorded(flow_run_id="uid", attempt=3):
         assert main()

@@ -18,6 +18,7 @@ from mintaka.exceptions import MissingContextError
 from mintaka.logger_tree import hear, stop_hearing
 from mintaka.logging import HistoryHandler, disable_run_logger, own_loggers
 from mintaka.testing import MemoryRecorder, recorded
+from mintaka_core.run_ids import flow_run_id, task_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,7 +164,7 @@ def test_runtime_tells_where_one_is(history: MemoryRecorder) -> None:
 
     here, inside, outside = main(1)
     assert here == ("uid", "run-1", "main", "team", 2, 1, {"n": 1, "label": "x"}, ["f", "nightly"], "daily")
-    assert inside == ("uid/2/0", 0, "asks-0", "asks", 2, ["t"])
+    assert inside == (str(task_run_id(flow_run_id("uid"), 2, 0)), 0, "asks-0", "asks", 2, ["t"])
     assert outside is None
     assert history.row("asks-0")["started"] is not None
 
@@ -280,7 +281,7 @@ def test_contexts_tell_of_the_run_that_is_running() -> None:
 
     with recorded(flow_run_id="uid", deployment="daily"):
         identity, began, outer_began, deployment = main("1")  # type: ignore[arg-type]
-    assert (identity, deployment) == ("uid/1/0", "daily")
+    assert (identity, deployment) == (task_run_id(flow_run_id("uid"), 1, 0), "daily")
     assert outer_began <= began
     assert (FlowRunContext.get(), TaskRunContext.get()) == (None, None)
     with pytest.raises(MissingContextError, match=r"get_run_context\(\)"):
