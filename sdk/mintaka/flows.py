@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overl
 
 from mintaka.calling.bodies import Decorated, checked_flow_name, name_run
 from mintaka.calling.dependencies import Dependencies
-from mintaka.calling.settings import check_settings
+from mintaka.calling.settings import check_hook, check_settings
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
 from mintaka.engine.child_processes import CHILD_PROCESSES
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from mintaka_core.states import StateType
 
 _HOOKED = {"on_completion": COMPLETED, "on_failure": FAILED, "on_cancellation": CANCELLED, "on_crashed": CRASHED}
+
+
+_WORDS = {state_type: word for word, state_type in _HOOKED.items()}
 
 
 class Flow(Decorated, Typed[P, R_co, V_co]):
@@ -147,10 +150,12 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
 
     def on_running[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(flow, flow_run, state)` each time the body is about to start."""
+        check_hook(f"flow {self.name}", "on_running", hook)
         self.running_hooks = (*self.running_hooks, hook)
         return hook
 
     def _hook[H: Callable[..., Any]](self, state_type: StateType, hook: H) -> H:
+        check_hook(f"flow {self.name}", _WORDS[state_type], hook)
         self._hooks = {**self._hooks, state_type: (*self._hooks[state_type], hook)}
         return hook
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABC, abstractmethod
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from mintaka.exceptions import MissingContextError
+from mintaka.exceptions import InvalidSettingError, MissingContextError
 from mintaka.executing.pool import SlotPool
 
 if TYPE_CHECKING:
@@ -117,6 +118,9 @@ class ExecutorTaskRunner(RemoteTaskRunner):
     """Runs tasks on an executor of yours: `ExecutorTaskRunner(lambda: MyExecutor(8))`; `make` is called for each flow run."""
 
     def __init__(self, make: Callable[[], Executor], limit: int | None = None) -> None:
+        if not callable(make) or iscoroutinefunction(make):
+            message = f"ExecutorTaskRunner takes a sync function that makes an executor, not {make!r}"
+            raise InvalidSettingError(message)
         self.limit = limit
         self._make = make
 

@@ -8,7 +8,7 @@ from mintaka.cache_policies import task_input_hash
 from mintaka.calling.bodies import Decorated, name_run
 from mintaka.calling.dependencies import LEAVES, Dependencies
 from mintaka.calling.mapping import mapped_calls
-from mintaka.calling.settings import check_settings, check_words
+from mintaka.calling.settings import check_hook, check_settings, check_words
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
 from mintaka.engine.bookkeeping import uninterrupted
@@ -114,26 +114,31 @@ class Task(Decorated, Typed[P, R_co, V_co]):
 
     def on_completion[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(task, task_run, state)` when a run completed."""
+        check_hook(f"task {self.name}", "on_completion", hook)
         self._on_completion = (*self._on_completion, hook)
         return hook
 
     def on_failure[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(task, task_run, state)` when a run failed for good."""
+        check_hook(f"task {self.name}", "on_failure", hook)
         self._on_failure = (*self._on_failure, hook)
         return hook
 
     def on_running[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(task, task_run, state)` each time the body is about to start."""
+        check_hook(f"task {self.name}", "on_running", hook)
         self.running_hooks = (*self.running_hooks, hook)
         return hook
 
     def on_commit[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(transaction)` when the transaction that a run was part of commits."""
+        check_hook(f"task {self.name}", "on_commit", hook)
         self.results.hooked(on_commit=(hook,))
         return hook
 
     def on_rollback[H: Callable[..., Any]](self, hook: H) -> H:
         """Decorator: call `hook(transaction)` when the transaction that a completed run was part of is rolled back."""
+        check_hook(f"task {self.name}", "on_rollback", hook)
         self.results.hooked(on_rollback=(hook,))
         return hook
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,7 +54,9 @@ def _is_time(value: Any) -> bool:
 
 def _is_delay(value: Any) -> bool:
     return (
-        callable(value) or is_seconds(value) or (isinstance(value, Sequence) and not isinstance(value, str) and all(map(is_seconds, value)))
+        (_is_function(value) and not iscoroutinefunction(value))
+        or is_seconds(value)
+        or (isinstance(value, Sequence) and not isinstance(value, str) and all(map(is_seconds, value)))
     )
 
 
@@ -62,8 +65,13 @@ def is_seconds(value: Any) -> bool:
     return value >= _NO_TIME if isinstance(value, timedelta) else _number(value) is not None
 
 
+def _is_function(value: Any) -> bool:
+    """Whether calling it does something: calling what yields only makes a generator, which nobody here would run."""
+    return callable(value) and not (isgeneratorfunction(value) or isasyncgenfunction(value))
+
+
 def _are_functions(value: Any) -> bool:
-    return isinstance(value, Collection) and all(map(callable, value))
+    return isinstance(value, Collection) and all(map(_is_function, value))
 
 
 def _are_texts(value: Any) -> bool:
@@ -73,11 +81,13 @@ def _are_texts(value: Any) -> bool:
 
 
 _TEXT = _Kind(lambda value: isinstance(value, str), "a text")
-_TEMPLATE = _Kind(lambda value: isinstance(value, str) or callable(value), "a text with parameters in braces, or a function that gives one")
+_TEMPLATE = _Kind(
+    lambda value: isinstance(value, str) or _is_function(value), "a text with parameters in braces, or a function that gives one"
+)
 _COUNT = _Kind(_is_count, "a whole number, 0 or more")
 _AMOUNT = _Kind(_is_amount, "a number, 0 or more")
 _SWITCH = _Kind(lambda value: isinstance(value, bool), "True or False")
-_FUNCTION = _Kind(callable, "a function")
+_FUNCTION = _Kind(_is_function, "a function")
 _HOOKS = _Kind(_are_functions, "a list of functions")
 
 _KINDS = {
@@ -89,7 +99,7 @@ _KINDS = {
     "retries": _COUNT,
     "crash_retries": _COUNT,
     "retry_delay_seconds": _Kind(
-        _is_delay, "a number of seconds, 0 or more, a list of them, or a function that makes one of the number of retries"
+        _is_delay, "a number of seconds, 0 or more, a list of them, or a sync function that makes one of the number of retries"
     ),
     "retry_jitter_factor": _AMOUNT,
     "retry_condition_fn": _FUNCTION,
@@ -125,8 +135,26 @@ def check_settings(what: str, given: Mapping[str, Any]) -> None:
     for word, kind in _KINDS.items():
         value = given.get(word)
         if value is not None and not kind.fits(value):
-            message = f"{word} of {what} is {kind.told}, not {value!r}"
+            message = f"{word} of {what} is {kind.told}, not {value!r}{_why(value)}"
             raise InvalidSettingError(message)
+
+
+def _why(value: Any) -> str:
+    """What is wrong with a function, or one of several, that would do."""
+    functions = value if isinstance(value, Collection) else (value,)
+    yields = any(callable(function) and not _is_function(function) for function in functions)
+    return ", which yields: a call of it does nothing" if yields else ", which is async" if iscoroutinefunction(value) else ""
+
+
+def check_hook(what: str, word: str, hook: Any) -> None:
+    """Look at a hook that is added to `what` later on.
+
+    Raises:
+        InvalidSettingError: it is none.
+    """
+    if not _is_function(hook):
+        message = f"{word} of {what} takes a function, not {hook!r}{_why(hook)}"
+        raise InvalidSettingError(message)
 
 
 def check_words(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:

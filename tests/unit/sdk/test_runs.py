@@ -78,8 +78,8 @@ FLOW_HOOKS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "on_running": (lambda: 1, "RUNNING", "Running"),
     "on_completion": (lambda: 1, "COMPLETED", "Completed"),
     "on_failure": (lambda: raising(ValueError("no")), "FAILED", "Failed"),
-    "on_cancellation": (lambda: Cancelled(), "CANCELLED", "Cancelled"),
-    "on_crashed": (lambda: Crashed(), "CRASHED", "Crashed"),
+    "on_cancellation": (Cancelled, "CANCELLED", "Cancelled"),
+    "on_crashed": (Crashed, "CRASHED", "Crashed"),
 }
 
 
@@ -203,7 +203,7 @@ class Table:
     """A class with tasks."""
 
     @task(on_completion=[lambda *given: Table.seen.append(given[1])], task_run_name="{self.name}-{day}")
-    def load(self, day: int) -> Any:
+    def load(self, day: int) -> Any:  # noqa: ARG002 - in its name
         return runtime.task_run.name, runtime.task_run.parameters
 
     @classmethod
@@ -330,7 +330,7 @@ def test_times_of_a_run_that_is_tried_again() -> None:
         if len(seen) == 1:
             raise ValueError("once more")
 
-    flow(lambda: flaky(), name="main")()
+    flow(flaky, name="main")()
     first, second = seen
     assert first[:2] == (second[0],) * 2
     assert second[1] - second[0] >= timedelta(seconds=0.02)
@@ -374,7 +374,7 @@ def made(*entries: tuple[StateType, str, int]) -> TaskRun:
     def nothing() -> None:
         pass
 
-    flow(lambda: nothing(), name="main")()
+    flow(nothing, name="main")()
     (run,) = shown.runs
     run._run.history = [Entry(kind, name, time * 1000) for kind, name, time in entries]
     return TaskRun(run._context)
@@ -425,7 +425,7 @@ def test_a_run_is_shown_as_a_dict_and_as_json() -> None:
     shown = Shown()
 
     @task(on_failure=[shown.hook])
-    def fails(value: object) -> None:
+    def fails(value: object) -> None:  # noqa: ARG001 - shown
         raise ValueError("no")
 
     @flow(on_failure=[shown.hook])
@@ -457,9 +457,11 @@ def test_an_attribute_that_is_not_there_is_an_error_that_names_those_that_are(at
     assert not hasattr(run, attribute)
 
 
-@pytest.mark.parametrize(
-    "copied", [copy.copy, copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))], ids=["copy", "deepcopy", "pickle"]
-)  # noqa: S301 - our own
+def pickled(run: Any) -> Any:
+    return pickle.loads(pickle.dumps(run))  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
 def test_a_copy_of_a_run_has_its_values(copied: Callable[[Any], Any], history: MemoryRecorder) -> None:  # noqa: ARG001
     shown = Shown()
 
