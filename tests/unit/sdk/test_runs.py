@@ -26,6 +26,7 @@ from mintaka_core.states import COMPLETED, FAILED, PENDING, RUNNING, SCHEDULED, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from mintaka.testing import MemoryRecorder
 
@@ -171,7 +172,7 @@ def test_a_condition_sees_the_run_that_failed_and_what_it_proposes(history: Memo
     assert seen == [(nth(0), FLOW_RUN, RUNNING, n, {"n": 7}, FAILED, None) for n in (1, 2, 3)]
 
 
-def test_a_key_function_sees_the_run_that_asks(history: MemoryRecorder) -> None:  # noqa: ARG001
+def test_a_key_function_sees_the_run_that_asks(history: MemoryRecorder, tmp_path: Path) -> None:  # noqa: ARG001
     seen: list[tuple[Any, ...]] = []
 
     def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -179,7 +180,7 @@ def test_a_key_function_sees_the_run_that_asks(history: MemoryRecorder) -> None:
         seen.append((run.id, run.state_type, context.task.name, context.parameters == parameters))
         return f"{run.flow_run_id}-{parameters['n']}"
 
-    @task(cache_key_fn=key)
+    @task(cache_key_fn=key, result_storage=tmp_path)
     def load(n: int) -> int:
         seen.append(())
         return n
