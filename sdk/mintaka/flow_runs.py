@@ -19,9 +19,11 @@ def pause_flow_run[T](wait_for_input: type[T], timeout: float | None = 3600, pol
 @overload
 def pause_flow_run(wait_for_input: None = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> None: ...
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> Any:
-    """Wait in the flow's body until somebody resumes the run; it is PAUSED meanwhile, and its process goes on running.
+    """Wait until somebody resumes the flow run; it is PAUSED meanwhile, and its process goes on running.
 
-    In an event loop this gives a coroutine of the same.
+    In a task, the task waits and its flow run is PAUSED; other tasks, and the flow's body, go on. Of several pauses of one run at a
+    time, the oldest is ended first, and the run goes on when none is left. In an event loop, but for a sync task, this gives a
+    coroutine of the same.
 
     Args:
         wait_for_input: what the one who resumes has to give, such as `str`, a dataclass or a pydantic model
@@ -34,14 +36,15 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, pol
         The input; None where none was asked for.
 
     Raises:
-        FlowPauseTimeout: nobody resumed it in time; it ends FAILED unless the flow catches this.
-        MissingContextError: outside of a flow's body.
+        FlowPauseTimeout: nobody resumed it in time; it ends FAILED unless the flow, or the task, catches this.
+        MissingContextError: outside of a flow, or in a worker process (`ProcessPoolTaskRunner`, `DaskTaskRunner`, …).
         InvalidNameError: `key` is too long (200 bytes), or has a / or something invisible in it.
     """
     context = current_run("pause_flow_run()")
     check_seconds("poll_interval of pause_flow_run", poll_interval)
     pause = pause_of(context, wait_for_input, timeout, key)
-    return wait_async(pause, poll_interval) if loop_is_running() else wait_blocking(pause, poll_interval)
+    in_sync_task = context.task is not None and not context.task.is_async
+    return wait_async(pause, poll_interval) if loop_is_running() and not in_sync_task else wait_blocking(pause, poll_interval)
 
 
 async def apause_flow_run(
@@ -82,14 +85,14 @@ def suspend_flow_run(
     Raises:
         Suspension: always, the first time; no `Exception`, so that it ends the process.
         ConfigurationError: nobody could resume it.
-        MissingContextError: outside of a flow's body.
+        MissingContextError: outside of a flow's body; a task cannot suspend its flow run.
         InvalidNameError: `key` is too long (200 bytes), or has a / or something invisible in it.
     """
     from mintaka.waiting import suspending  # noqa: PLC0415 - start-up time
 
     context = CURRENT.get()
-    own = context.flow.launch.flow_run_id if context is not None and context.flow is not None else None
-    if flow_run_id is not None and str(flow_run_id) != own:
+    own = (context.flow.launch.flow_run_id, context.flow.id) if context is not None and context.flow is not None else ()
+    if flow_run_id is not None and str(flow_run_id) not in own:
         from mintaka.waiting.intents import suspend  # noqa: PLC0415 - start-up time
 
         if loop_is_running():
@@ -117,7 +120,8 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
     A run that suspended itself goes on too, where it is a cluster's; one of a script is started with `mintaka resume`.
 
     Args:
-        flow_run_id: `runtime.flow_run.id` of the run.
+        flow_run_id: `runtime.flow_run.id` of the run. In another process, that of the outermost one
+            (`runtime.flow_run.root_flow_run_id`): a subflow's pause is the whole run's.
         run_input: what it waits for: an instance, or what makes one, such as a dict.
 
     Raises:

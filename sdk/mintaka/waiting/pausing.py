@@ -145,7 +145,7 @@ class Pause:
         mailbox = _mailbox_of(self.flow.launch)
         next_poll = monotonic()
         while self._answer is None:
-            if self.flow.run.is_over:
+            if self.flow.run.is_over or self.context.run.is_over:
                 message = "the run was ended while it was paused"
                 raise Halted(message)
             if mailbox is not None and monotonic() >= next_poll:
@@ -166,10 +166,16 @@ class Pause:
                 mailbox.refused(self, str(error))
 
     def begin(self) -> None:
-        """RUNNING → PAUSED."""
-        self._enter(Paused(message="waits to be resumed"))
+        """RUNNING → PAUSED, unless another pause of the same run, in one of its tasks, is under way."""
         with _LOCK:
-            _PAUSES.setdefault(self.flow_run_id, []).append(self)
+            waiting = _PAUSES.setdefault(self.flow_run_id, [])
+            try:
+                if all(other.flow is not self.flow for other in waiting):
+                    self._enter(Paused(message="waits to be resumed"))
+                waiting.append(self)
+            finally:
+                if not waiting:
+                    del _PAUSES[self.flow_run_id]
 
     def announce(self) -> None:
         """Tell those outside of the process that it has begun; may take as long as asking them does."""
@@ -177,16 +183,16 @@ class Pause:
             mailbox.paused(self)
 
     def end(self, why: str) -> None:
-        """Back to RUNNING, by the way that every run takes."""
+        """Back to RUNNING, by the way that every run takes, unless another pause of the same run is under way."""
         with _LOCK:
             waiting = _PAUSES[self.flow_run_id]
             waiting.remove(self)
             if not waiting:
                 del _PAUSES[self.flow_run_id]
-        if not self.flow.run.is_over:
-            self._enter(State(SCHEDULED, "Resuming", message=why))
-            self._enter(State(PENDING))
-            self._enter(State(RUNNING))
+            if not self.flow.run.is_over and all(other.flow is not self.flow for other in waiting):
+                self._enter(State(SCHEDULED, "Resuming", message=why))
+                self._enter(State(PENDING))
+                self._enter(State(RUNNING))
         if self._answer is not None and self.key is not None:
             self.flow.answers[self.key] = self._answer
 
@@ -225,10 +231,10 @@ _PAUSES: dict[str, list[Pause]] = {}
 
 
 def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None, key: str | None, use: str = "pause_flow_run") -> Pause:
-    """A pause of the flow in `context`; `use` is the function that was called.
+    """A pause of the flow around the code in `context`; `use` is the function that was called.
 
     Raises:
-        MissingContextError: there is none, or a task is running.
+        MissingContextError: there is none, or the code runs in a worker process.
         InvalidNameError: a pause cannot be called so.
         InvalidSettingError: `timeout_seconds` are none.
     """
@@ -236,8 +242,14 @@ def pause_of(context: RunContext, input_type: Any, timeout_seconds: float | None
     if key is not None and not (key.isprintable() and "/" not in key and 0 < len(key.encode()) <= _KEY_BYTES):
         message = f"{use}(key=…) takes 1 to {_KEY_BYTES} bytes, none of them / or invisible, not {key!r:.300}"
         raise InvalidNameError(message)
-    if context.task is not None or context.flow is None:
-        message = f"only a flow can be paused: call {use}() in the body of a flow, not of a task"
+    if context.flow is None:
+        message = f"only a flow run can be paused: call {use}() in a flow, or in a task that a flow calls"
+        raise MissingContextError(message)
+    if context.flow.launch.run is None:
+        message = (
+            f"{use}() does not work in a worker process, which the flow run's end and answers do not reach: call it in the flow's body, "
+            "or run the task in the flow's process (ThreadPoolTaskRunner)"
+        )
         raise MissingContextError(message)
     return Pause(context, context.flow, input_type, timeout_seconds, key)
 
@@ -263,6 +275,8 @@ def resume(flow_run_id: str, value: Any) -> None:
     """End the oldest pause of that flow run; see `mintaka.flow_runs.resume_flow_run`."""
     with _LOCK:
         waiting = list(_PAUSES.get(flow_run_id, ()))
+        if not waiting:
+            waiting = [pause for pauses in _PAUSES.values() for pause in pauses if pause.flow.id == flow_run_id]
     if not waiting:
         message = f"flow run {flow_run_id} is not paused in this process"
         raise NotPausedError(message)

@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.runs import to_datetime
-from mintaka.exceptions import ConfigurationError, ParameterTypeError, Suspension
+from mintaka.exceptions import ConfigurationError, MissingContextError, ParameterTypeError, Suspension
 from mintaka.logging import run_logger
 from mintaka.persisting.calls import calls_of
 from mintaka.persisting.fingerprints import NoFingerprint
@@ -55,6 +55,9 @@ async def suspend_async(context: RunContext, input_type: Any, timeout_seconds: f
 
 
 def _suspension_of(context: RunContext, input_type: Any, timeout_seconds: float | None, key: str | None) -> Pause:
+    if context.task is not None:
+        message = f"task {context.task.name} cannot suspend its flow run, whose process would end before the task: call suspend_flow_run() in the body of the flow"
+        raise MissingContextError(message)
     pause = pause_of(context, input_type, timeout_seconds, key, use="suspend_flow_run")
     pause.suspends = True
     if key is None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintaka import aresume_flow_run, flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
+from mintaka import aresume_flow_run, flow, pause_flow_run, resume_flow_run, runtime, suspend_flow_run, task
+from mintaka.context import LAUNCH
 from mintaka.exceptions import (
     ConfigurationError,
     FlowPauseTimeout,
@@ -21,6 +23,7 @@ from mintaka.exceptions import (
     Suspension,
 )
 from mintaka.input import RunInput
+from mintaka.task_runners import ExecutorTaskRunner, ProcessPoolTaskRunner
 from mintaka.testing import recorded
 from mintaka.waiting.mailboxes import DatabaseMailbox
 from mintaka.waiting.pausing import Answer
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from mintaka.context import Launch
     from mintaka.waiting.pausing import Pause
 
 
@@ -402,13 +406,146 @@ def test_a_key_that_somebody_on_the_way_would_not_keep_as_it_is_is_refused(use: 
     assert waits(return_state=True).reason == "InvalidNameError"
 
 
-def test_a_task_cannot_be_paused() -> None:
-    @task
-    def pauses() -> None:
-        pause_flow_run()
+def names(launch: Launch | None) -> list[str]:
+    """The states that the flow run itself was in."""
+    assert launch is not None
+    assert launch.run is not None
+    return [entry.name for entry in tuple(launch.run.history)]
 
-    with pytest.raises(MissingContextError, match="only a flow can be paused"):
-        flow(pauses)()
+
+@task
+def pauses(wanted: Any = None, key: str | None = None) -> Any:
+    return pause_flow_run(wanted, timeout=10, key=key)
+
+
+@task
+async def pauses_async(wanted: Any = None, key: str | None = None) -> Any:
+    return await pause_flow_run(wanted, timeout=10, key=key)
+
+
+def called(task: Any) -> Any:
+    return flow(lambda: task(int), name="waits")()
+
+
+def submitted(task: Any) -> Any:
+    return flow(lambda: task.submit(int).result(), name="waits")()
+
+
+def called_async(task: Any) -> Any:
+    @flow
+    async def waits() -> Any:
+        given = task(int)
+        return await given if task.is_async else given
+
+    return asyncio.run(waits())
+
+
+def by_method(_: Any) -> Any:
+    return flow(lambda: Approver().asks(int), name="waits")()
+
+
+class Approver:
+    """A class with a task."""
+
+    @task
+    def asks(self, wanted: Any) -> Any:
+        return pause_flow_run(wanted, timeout=10)
+
+
+IN_TASKS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "called": (pauses, called),
+    "submitted": (pauses, submitted),
+    "async, in an async flow": (pauses_async, called_async),
+    "async, submitted": (pauses_async, submitted),
+    "sync, in an async flow": (pauses, called_async),
+    "a method": (None, by_method),
+    "with_options": (pauses.with_options(name="other"), called),
+}
+
+
+@pytest.mark.parametrize("way", IN_TASKS)
+def test_a_pause_in_a_task_pauses_its_flow_run(way: str) -> None:
+    """As in Prefect; the task goes on running."""
+    given, run = IN_TASKS[way]
+    uid = "0190f5fe-0000-7000-8000-000000000002"
+    with recorded(flow_run_id=uid) as history:
+        launch = LAUNCH.get()
+        thread = soon(lambda: resume_flow_run(uid, "7"))
+        assert run(given) == 7
+        thread.join()
+    assert names(launch) == ["Pending", "Running", "Paused", "Resuming", "Pending", "Running", "Completed"]
+    (of_task,) = history.runs.values()
+    assert [entry.name for entry in of_task.history] == ["Pending", "Running", "Completed"]
+
+
+def test_a_flow_run_is_paused_until_none_of_its_tasks_waits() -> None:
+    uid = "0190f5fe-0000-7000-8000-000000000002"
+
+    @flow
+    def waits() -> list[Any]:
+        first = pauses.submit(int)
+        second = pauses.submit(int)
+        for number in (1, 2):
+            soon(lambda number=number: resume_flow_run(uid, number)).join()
+        return sorted([first.result(), second.result()])
+
+    with recorded(flow_run_id=uid):
+        launch = LAUNCH.get()
+        assert waits() == [1, 2]
+    assert names(launch) == ["Pending", "Running", "Paused", "Resuming", "Pending", "Running", "Completed"]
+
+
+def test_a_pause_of_a_subflow_is_ended_by_its_own_id_or_by_that_of_the_whole_run() -> None:
+    uid = "0190f5fe-0000-7000-8000-000000000002"
+    ids: list[str] = []
+
+    @flow
+    def below() -> Any:
+        own = runtime.flow_run.id
+        assert own is not None
+        ids.append(own)
+        thread = soon(lambda: resume_flow_run(own if len(ids) == 1 else uid, 5))
+        try:
+            return pause_flow_run(int, timeout=10)
+        finally:
+            thread.join()
+
+    with recorded(flow_run_id=uid):
+        assert flow(lambda: [below(), below()], name="main")() == [5, 5]
+    assert len({*ids, uid}) == 3
+
+
+def test_a_pause_that_a_cancelled_task_waits_in_ends_with_it() -> None:
+    @flow
+    def main() -> Any:
+        future = pauses.submit()
+        while "Paused" not in names(launch):
+            sleep(0.001)
+        assert future.cancel()
+        return future.state.name
+
+    with recorded(flow_run_id="uid"):
+        launch = LAUNCH.get()
+        assert main() == "Cancelled"
+
+
+@pytest.mark.parametrize(
+    "runner", [ExecutorTaskRunner(lambda: ThreadPoolExecutor(1)), ProcessPoolTaskRunner(1)], ids=["executor", "processes"]
+)
+def test_a_task_in_a_worker_cannot_pause(runner: Any) -> None:
+    """No one could end that pause, so it is refused."""
+
+    @flow(task_runner=runner)
+    def main() -> None:
+        pauses.submit().result()
+
+    with pytest.raises(MissingContextError, match=r"pause_flow_run\(\) does not work in a worker process"):
+        main()
+
+
+def test_there_is_nothing_to_pause_outside_of_flows() -> None:
+    with pytest.raises(MissingContextError, match="only a flow run can be paused"):
+        pauses()
     with pytest.raises(MissingContextError, match="pause_flow_run"):
         pause_flow_run()
 
