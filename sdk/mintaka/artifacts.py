@@ -14,24 +14,25 @@ from __future__ import annotations
 import json
 import re
 import uuid
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from mintaka.context import current_run
+from mintaka.context import CURRENT
 from mintaka.engine.runs import now_micros
-from mintaka.exceptions import MissingContextError
 from mintaka_core.reports import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from mintaka.context import RunContext
-
 type Kind = Literal["markdown", "table", "link", "image", "progress"]
 
 _KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,198}[a-z0-9])?")
 _DATA_LIMIT_BYTES = 512 * 1024
 _WHOLE = 100.0
+#: A warning is about the line of the user's that called into here.
+_HERE = str(Path(__file__).parent)
 #: Artifacts that a process changed and may change again: the progress of what is under way.
 _REMEMBERED = 1000
 _progresses: dict[UUID, ArtifactVersion] = {}
@@ -52,10 +53,9 @@ class ArtifactVersion(NamedTuple):
 
 
 def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
-    """Keep a text in Markdown.
+    """Keep a text in Markdown. Outside of a flow run it is not stored, which a warning says.
 
     Raises:
-        MissingContextError: outside of a flow run.
         ValueError: the key is none, or the artifact is too large (512 KiB as JSON).
     """
     return _created("markdown", markdown, key, description)
@@ -109,7 +109,7 @@ def update_progress_artifact(artifact_id: UUID, progress: float, description: st
         description=before.description if description is None else description,
     )
     _progresses[artifact_id] = version
-    _context().ledger.recorder.keep(version)
+    _keep(version)
     return artifact_id
 
 
@@ -144,27 +144,32 @@ async def aupdate_progress_artifact(artifact_id: UUID, progress: float, descript
 
 
 def _created(kind: Kind, value: Any, key: str | None, description: str | None) -> UUID:
-    context = _context()
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         message = f"an artifact's key has small letters, digits and dashes, at most 200, not {key!r}"
         raise ValueError(message)
+    context = CURRENT.get()
     now = now_micros()
-    n = context.run.n if context.run.n >= 0 else None
+    n = context.run.n if context is not None and context.run.n >= 0 else None
     version = ArtifactVersion(uuid.uuid4(), 1, kind, now, now, _encoded(value), key, description, n)
     if kind == "progress":
         if len(_progresses) >= _REMEMBERED:
             _progresses.pop(next(iter(_progresses)), None)
         _progresses[version.id] = version
-    context.ledger.recorder.keep(version)
+    _keep(version)
     return version.id
 
 
-def _context() -> RunContext:
-    context = current_run("an artifact")
-    if context.flow is None:
-        message = "an artifact belongs to a flow run: make it in a function under @flow, or in a task that a flow calls"
-        raise MissingContextError(message)
-    return context
+def _keep(version: ArtifactVersion) -> None:
+    """Write it with the history of the flow run, or warn where there is none: then it is written nowhere."""
+    context = CURRENT.get()
+    if context is not None and context.flow is not None:
+        context.ledger.recorder.keep(version)
+        return
+    message = (
+        f"{version.kind} artifact {version.key or version.id} is not stored, because it was made outside of a flow run: make it in a "
+        "function under @flow, or in a task that a flow calls"
+    )
+    warnings.warn(message, skip_file_prefixes=(_HERE,))
 
 
 def _percent(progress: float) -> float:

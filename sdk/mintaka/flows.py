@@ -304,7 +304,7 @@ def _close(invocation: Invocation) -> None:
 def _end_processes(invocation: Invocation) -> None:
     """The flow run is over: if it was interrupted, nothing of what it started goes on."""
     state = invocation.run.state
-    by_itself = state.type == COMPLETED or (state.type == FAILED and state.name != "TimedOut")
+    by_itself = state.type == COMPLETED or (state.type == FAILED and not invocation.overdue)
     if not (by_itself or CHILD_PROCESSES.dedicated):
         CHILD_PROCESSES.end(invocation.ledger, invocation.run.n)
     CHILD_PROCESSES.end_flow(invocation.ledger)

@@ -13,17 +13,19 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT, current_run
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.logger_tree import hear, own_logger
+from mintaka.run_loggers import RunLogger, checked_fields, flow_fields, task_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from mintaka.context import RunContext
+    from mintaka.context import FlowRunContext, RunContext, TaskRunContext
 
 #: The environment variable that names loggers of others whose lines are history too.
 EXTRA_LOGGERS = "MINTAKA_LOGGING_EXTRA_LOGGERS"
@@ -38,27 +40,36 @@ LINE_LIMIT = 32768
 #: Our own words about delivering history are not history, else each failure would make more to deliver.
 UNRECORDED = "mintaka.history"
 
+_NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
+
 # An exception from a signal handler in the few lines around these locks would leave them locked, and every thread that logs
 # would wait for ever.
 for _locking in (logging.Handler.handle, logging.Handler.acquire, logging.Logger.isEnabledFor, logging.Manager.getLogger):
     uninterrupted(_locking)
 
-type RunLogger = logging.LoggerAdapter[logging.Logger]
 
+def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **fields: Any) -> RunLogger:
+    """The logger of the flow or task run that is running; its records have `fields` too, beside those that name the run.
 
-def get_run_logger() -> RunLogger:
-    """The logger of the flow or task run that is running; in a thread of the user's own, of the run whose code started it. If nobody
-    knows of which run a thread is, its lines are of none.
+    In a thread of the user's own, it is that of the run whose code started it; if nobody knows of which run a thread is, its lines are of
+    none.
+
+    Args:
+        context: that of another run (None: the innermost one).
+        **fields: what records are to have, such as `job="nightly"`.
 
     Raises:
         MissingContextError: outside of every run, in the main thread.
+        InvalidSettingError: a field has a name that records have of their own, such as `message`.
     """
-    if (context := run_here()) is not None:
-        return run_logger(context)
+    more = checked_fields(fields)
+    here = run_here() if context is None else context.surroundings
+    if here is not None:
+        return run_logger(here, more)
     main = threading.current_thread() is threading.main_thread()
     if main and not all(own_logger(name).disabled for name in (FLOW_LOGGER, TASK_LOGGER)):
         current_run("get_run_logger()")
-    return logging.LoggerAdapter(own_logger(FLOW_LOGGER), {"run_name": ""})
+    return RunLogger(own_logger(FLOW_LOGGER), lambda: {"run_name": ""}, more)
 
 
 def run_here() -> RunContext | None:
@@ -80,11 +91,13 @@ def disable_run_logger() -> Iterator[None]:
             logger.disabled = disabled
 
 
-def run_logger(context: RunContext) -> RunLogger:
-    """The logger of the run that `context` is of; its lines carry `run_name` for formatters."""
+def run_logger(context: RunContext, more: Mapping[str, Any] = _NO_FIELDS) -> RunLogger:
+    """The logger of the run that `context` is of; see `mintaka.run_loggers` for what its records have."""
     _show_on_console()
-    name = FLOW_LOGGER if context.task is None else TASK_LOGGER
-    return logging.LoggerAdapter(own_logger(name), {"run_name": context.run.name})
+    flow = context.flow
+    if context.task is None and flow is not None:
+        return RunLogger(own_logger(FLOW_LOGGER), lambda: flow_fields(flow), more)
+    return RunLogger(own_logger(TASK_LOGGER), lambda: task_fields(context), more)
 
 
 class HistoryHandler(logging.Handler):

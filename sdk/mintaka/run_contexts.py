@@ -63,6 +63,13 @@ class FlowRunContext:
         """When this try of its body started; `flow_run.start_time` is when the first one did."""
         return _last_start(self._flow.run)
 
+    @property
+    def surroundings(self) -> RunContext:
+        """What the SDK itself knows of the run."""
+        from mintaka.context import RunContext  # noqa: PLC0415 - would be a cycle
+
+        return RunContext(self._flow, self._flow.ledger, self._flow.run, None, log_prints=False)
+
 
 class TaskRunContext:
     """A task that runs: `task`, `task_run` (a `mintaka.runs.TaskRun`), `parameters`, `start_time`."""
@@ -104,6 +111,11 @@ class TaskRunContext:
     def start_time(self) -> datetime | None:
         """When this try of its body started; `task_run.start_time` is when the first one did."""
         return _last_start(self._context.run)
+
+    @property
+    def surroundings(self) -> RunContext:
+        """What the SDK itself knows of the run."""
+        return self._context
 
     @property
     def results_id(self) -> str:

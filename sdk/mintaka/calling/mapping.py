@@ -68,7 +68,10 @@ def _split(value: Any, place: Place, lineage: Lineage, edges: dict[Edge, None], 
     whole: Any = value
     if isinstance(value, unmapped):
         return value
-    if isinstance(value, Annotation) and not isinstance(value, quote):
+    if isinstance(value, quote):
+        parts = _elements(value.value, shortest) if _is_iterable(value.value) else None
+        return unmapped(value) if parts is None else [quote(part) for part in parts]
+    if isinstance(value, Annotation):
         inside = _split(value.value, place, lineage, edges, shortest)
         annotate = type(value)
         return [annotate(part) for part in inside] if isinstance(inside, list) else unmapped(annotate(inside.value))
@@ -82,6 +85,10 @@ def _split(value: Any, place: Place, lineage: Lineage, edges: dict[Edge, None], 
         return unmapped(whole)
     if (origin := lineage.origin(whole)) is not None:
         edges[place, origin] = None
+    return _elements(whole, shortest)
+
+
+def _elements(whole: Any, shortest: int | None) -> list[Any]:
     return list(whole if shortest is None or not isinstance(whole, Iterator) else islice(whole, shortest + 1))
 
 

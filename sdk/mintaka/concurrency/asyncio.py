@@ -26,7 +26,7 @@ __all__ = ["AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionErro
 
 @asynccontextmanager
 async def concurrency(
-    names: str | Sequence[str],
+    names: str | Sequence[str] | None,
     occupy: int = 1,
     timeout_seconds: float | None = None,
     max_retries: int | None = None,
@@ -69,7 +69,9 @@ async def _ended_when_lost(claim: Claim) -> AsyncIterator[None]:
         raise loss
 
 
-async def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None, strict: bool = False) -> None:
+async def rate_limit(
+    names: str | Sequence[str] | None, occupy: int = 1, timeout_seconds: float | None = None, strict: bool = False
+) -> None:
     """Wait until slots that come back by themselves can be used; see `mintaka.concurrency.sync.rate_limit`."""
     claim = Claim(names, occupy, timeout_seconds, strict=strict, rates_only=True)
     try:

@@ -47,14 +47,14 @@ _AWAY_SECONDS = 1.0
 
 
 class Claim:
-    """`slots` of each of `names`, to be held for `lease_seconds` at a time. `release` it, whatever came of it.
+    """`slots` of each of `names` (None: of no limit), to be held for `lease_seconds` at a time. `release` it, whatever came of it.
 
     `waits_level`: at which level it is logged that it waits. `rates_only`: only limits that are rates will do, and nothing is held.
     """
 
     def __init__(
         self,
-        names: str | Sequence[str],
+        names: str | Sequence[str] | None,
         slots: int,
         timeout_seconds: float | None,
         *,
@@ -64,7 +64,7 @@ class Claim:
         rates_only: bool = False,
         waits_level: int = logging.INFO,
     ) -> None:
-        self.names = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+        self.names = tuple(dict.fromkeys([names] if isinstance(names, str) else names or ()))
         self.slots = slots
         self.timeout_seconds = timeout_seconds
         self.strict = strict

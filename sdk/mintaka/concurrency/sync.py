@@ -28,7 +28,7 @@ __all__ = ["AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionErro
 
 @contextmanager
 def concurrency(
-    names: str | Sequence[str],
+    names: str | Sequence[str] | None,
     occupy: int = 1,
     timeout_seconds: float | None = None,
     max_retries: int | None = None,
@@ -43,7 +43,7 @@ def concurrency(
     `timeout_seconds`, because it would wait for its own caller.
 
     Args:
-        names: a limit, or several, which are had all together or not at all. One that does not exist is passed over with a
+        names: a limit, or several, which are had all together or not at all; None: no limit, so nothing is waited for. One that does not exist is passed over with a
             warning, or an error where `strict`.
         occupy: how many slots.
         timeout_seconds: how long to wait at most; None: for ever.
@@ -88,7 +88,7 @@ def _ended_when_lost(claim: Claim) -> Iterator[None]:
         raise loss
 
 
-def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None, strict: bool = False) -> None:
+def rate_limit(names: str | Sequence[str] | None, occupy: int = 1, timeout_seconds: float | None = None, strict: bool = False) -> None:
     """Wait until `occupy` slots of each limit in `names`, whose slots come back by themselves, can be used, and use them.
 
     Those who ask first go first. Where it would take longer than `timeout_seconds`, that is said at once.

@@ -63,7 +63,8 @@ class Keeping(Protocol):
 
 class Invocation:
     """See the module's words. `child` is the context of the flow run this is (None: a task). `handed_out` says that
-    somebody has items of this run that another try would make again; `late` is what its own timeout raises, last time.
+    somebody has items of this run that another try would make again; `late` is what its own timeout raises, last time, and
+    `overdue` says that this ended its last try.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Invocation:
         "late",
         "ledger",
         "needs_preparing",
+        "overdue",
         "run",
     )
 
@@ -105,6 +107,7 @@ class Invocation:
         self.child = child
         self.handed_out = False
         self.late: TimedOut | None = None
+        self.overdue = False
         self.needs_preparing = needs_preparing
         self.keeping = keeping
 

@@ -89,7 +89,9 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
             raise Terminated(message) from error
         if isinstance(error, (WorkerDied, ClusterLost)):
             return State(CRASHED, reason=_reason(error), message=message_of(error), error=error)
-        return _failed(error, "TimedOut" if error is invocation.late else "Failed")
+        invocation.overdue = error is invocation.late
+        # As in Prefect, a TimeoutError that the body itself raises is TimedOut too; reason and message tell them apart.
+        return _failed(error, "TimedOut" if isinstance(error, TimeoutError) else "Failed")
     except BaseException as error:
         yield from _interrupted(invocation, error)
         raise

@@ -360,7 +360,7 @@ def test_a_task_that_yields_outlives_no_timeout() -> None:
     with recorded() as history:
         state = flow(lambda: list(stuck()))(return_state=True)
     assert history.states_of("stuck-0")[-1] == "TimedOut"
-    assert (state.name, state.reason) == ("Failed", "TimedOut")
+    assert (state.name, state.reason) == ("TimedOut", "TimedOut")
 
 
 @pytest.mark.parametrize("is_async", [False, True])

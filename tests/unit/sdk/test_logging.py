@@ -8,20 +8,22 @@ import io
 import logging
 import sys
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
 from mintaka.engine.bookkeeping import in_bookkeeping
-from mintaka.exceptions import MissingContextError
+from mintaka.exceptions import InvalidSettingError, MissingContextError
 from mintaka.logger_tree import hear, stop_hearing
 from mintaka.logging import HistoryHandler, disable_run_logger, own_loggers
+from mintaka.task_runners import ProcessPoolTaskRunner
 from mintaka.testing import MemoryRecorder, recorded
 from mintaka_core.run_ids import flow_run_id, task_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @task
@@ -252,6 +254,130 @@ def test_in_a_pod_the_root_logger_is_heard_and_those_that_do_not_get_there(monke
         for name in ("lib", "aloof", "aloof.part", "anybody", "mintaka.x"):
             logging.getLogger(name).error("a line")
     assert handler.names == ["lib", "aloof", "aloof.part", "anybody", "mintaka.x"]
+
+
+class Records(logging.Handler):
+    """Keeps the fields of records that say which run they are of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        ordinary = {*logging.makeLogRecord({}).__dict__, "message"}
+        self.kept.append({name: value for name, value in record.__dict__.items() if name not in ordinary and not name.startswith("_")})
+
+
+@pytest.fixture
+def records() -> Iterator[list[dict[str, Any]]]:
+    handler, logger = Records(), logging.getLogger("mintaka")
+    logger.addHandler(handler)
+    yield handler.kept
+    logger.removeHandler(handler)
+
+
+@task(name="the task", task_run_name="look", log_prints=True)
+def logs_fields(**fields: Any) -> None:
+    get_run_logger(**fields).warning("a line")
+
+
+UID = "0190f5fe-0000-7000-8000-000000000003"
+OF_FLOW = {"flow_run_id": UID, "flow_run_name": "run-1", "flow_name": "main", "deployment_name": "daily"}
+
+
+def of_task(n: int, flow: dict[str, Any] = OF_FLOW) -> dict[str, Any]:
+    own = {"task_run_id": str(task_run_id(flow_run_id(UID), 1, n)), "task_run_name": "look", "task_name": "the task", "run_name": "look"}
+    return {**flow, **own}
+
+
+@task(name="the task", task_run_name="look", log_prints=True)
+def prints_line() -> None:
+    print("a line")
+
+
+@task(name="the task", task_run_name="look")
+async def logs_async() -> None:
+    get_run_logger().warning("a line")
+
+
+class Logs:
+    """A class with a task."""
+
+    @task(name="the task", task_run_name="look")
+    def line(self) -> None:
+        get_run_logger().warning("a line")
+
+
+@flow(name="below", flow_run_name="run below")
+def logs_below() -> None:
+    get_run_logger().warning("a line")
+    logs_fields()
+
+
+BELOW = {**OF_FLOW, "flow_run_id": str(task_run_id(flow_run_id(UID), 1, 0)), "flow_run_name": "run below", "flow_name": "below"}
+LINES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
+    "the flow itself": (lambda: get_run_logger().warning("a line"), [{**OF_FLOW, "run_name": "run-1"}]),
+    "a task": (logs_fields, [of_task(0)]),
+    "a submitted task": (lambda: logs_fields.submit().wait(), [of_task(0)]),
+    "a mapped task": (lambda: logs_fields.with_options(task_run_name="look").map(job=["a"]).wait(), [{**of_task(0), "job": "a"}]),
+    "a method": (lambda: Logs().line(), [of_task(0)]),
+    "an async task": (lambda: logs_async.submit().wait(), [of_task(0)]),
+    "a printed line": (prints_line, [of_task(0)]),
+    "fields of its own": (lambda: logs_fields(job="nightly", n=3), [{**of_task(0), "job": "nightly", "n": 3}]),
+    "fields of one call": (
+        lambda: get_run_logger(job="a", n=1).warning("a line", extra={"n": 2}),
+        [{**OF_FLOW, "run_name": "run-1", "job": "a", "n": 2}],
+    ),
+    "a subflow and its task": (logs_below, [{**BELOW, "run_name": "run below"}, of_task(1, BELOW)]),
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+@pytest.mark.parametrize("runner", [None, ProcessPoolTaskRunner(1)], ids=["threads", "processes"])
+def test_records_say_which_run_they_are_of(kind: str, runner: Any, records: list[dict[str, Any]]) -> None:
+    line, told = LINES[kind]
+    with recorded(flow_run_id=UID, name="run-1", deployment="daily"):
+        flow(line, name="main", task_runner=runner)()
+    assert records == told
+
+
+def test_records_outside_of_flows_are_of_a_task_alone(records: list[dict[str, Any]]) -> None:
+    logs_fields()
+    (told,) = records
+    assert UUID(told.pop("task_run_id"))
+    assert told == {
+        "flow_run_id": None,
+        "flow_run_name": "<unknown>",
+        "flow_name": "<unknown>",
+        "deployment_name": None,
+        "task_run_name": "look",
+        "task_name": "the task",
+        "run_name": "look",
+    }
+
+
+def test_the_logger_of_a_context_is_that_of_its_run(records: list[dict[str, Any]]) -> None:
+    @task
+    def logs_of_flow() -> None:
+        get_run_logger(FlowRunContext.get(), job="a").warning("a line")
+        get_run_logger(context=TaskRunContext.get()).warning("a line")
+
+    with recorded(flow_run_id=UID, name="run-1", deployment="daily"):
+        flow(logs_of_flow, name="main")()
+    assert records[0] == {**OF_FLOW, "run_name": "run-1", "job": "a"}
+    assert records[1]["task_name"] == "logs_of_flow"
+
+
+@pytest.mark.parametrize("name", ["message", "args", "name", "msg", "asctime", "levelname"])
+def test_a_field_that_records_have_of_their_own_is_refused(name: str) -> None:
+    """It would be an error at each line."""
+
+    @flow
+    def main() -> None:
+        get_run_logger(**{name: 1})
+
+    with pytest.raises(InvalidSettingError, match=rf"cannot give records a field '{name}'"):
+        main()
 
 
 def test_contexts_tell_of_the_run_that_is_running() -> None:

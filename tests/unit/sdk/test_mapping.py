@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mintaka import allow_failure, flow, task, unmapped
+from mintaka import allow_failure, flow, quote, task, unmapped
 from mintaka.exceptions import MappingLengthMismatch, MappingMissingIterable
 from mintaka.testing import recorded
 
@@ -42,6 +42,13 @@ SPLITS = {
     "the futures of another map are split": (lambda: pair.map(make.map([1, 2])), [(1, "default"), (2, "default")]),
     "a list of futures is split": (lambda: pair.map([make.submit(1), 2]), [(1, "default"), (2, "default")]),
     "an empty list makes no calls": (lambda: pair.map([]), []),
+    "a quoted list is split, its elements are quoted": (lambda: pair.map(quote([[1], 2])), [([1], "default"), (2, "default")]),
+    "a quoted tuple, range or generator too": (lambda: pair.map(quote((1, 2)), quote(n for n in range(2))), [(1, 0), (2, 1)]),
+    "a quoted set by keyword": (lambda: pair.map(a=[1], b=quote({3})), [(1, 3)]),
+    "a quoted value is repeated": (lambda: pair.map([1, 2], quote(3)), [(1, 3), (2, 3)]),
+    "a quoted text is one value": (lambda: pair.map([1, 2], quote("ab")), [(1, "ab"), (2, "ab")]),
+    "an unmapped quoted list is repeated": (lambda: pair.map([1, 2], unmapped(quote([3]))), [(1, [3]), (2, [3])]),
+    "quoted beside what never ends": (lambda: pair.map([1, 2], quote(itertools.islice(itertools.count(), 2))), [(1, 0), (2, 1)]),
 }
 
 
@@ -52,6 +59,28 @@ def test_what_is_split_and_what_is_repeated(call: Any, expected: list[Any]) -> N
         return call().result()
 
     assert main() == expected
+
+
+@task
+def kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def test_a_quoted_future_is_not_waited_for() -> None:
+    """Neither as an element of what is mapped over, nor repeated; it leaves no edge."""
+
+    @flow
+    def main() -> Any:
+        future = make.submit([1, 2])
+        return kind.map(quote([future, 3])).result(), kind_of_second.map([1], quote(future)).result()
+
+    @task
+    def kind_of_second(_: Any, value: Any) -> str:
+        return type(value).__name__
+
+    with recorded() as history:
+        assert main() == (["Future", "int"], ["Future"])
+    assert [run.upstream for run in history.runs.values()] == [(), (), (), ()]
 
 
 def test_mapping_over_nothing_says_what_to_do() -> None:

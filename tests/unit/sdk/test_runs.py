@@ -222,6 +222,44 @@ def test_a_method_s_instance_is_among_its_parameters() -> None:
     assert Table.seen[0].parameters == {"self": table, "day": 3}
 
 
+class Report:
+    """A class with a flow and other kinds of tasks."""
+
+    table = "sales"
+
+    @flow(flow_run_name="{self.table}-{day}")
+    def of_day(self, day: int) -> Any:  # noqa: ARG002 - in its name
+        return runtime.flow_run.name
+
+    @task(task_run_name="{cls.table}-{day}")
+    @classmethod
+    def of_class(cls, day: int) -> Any:  # noqa: ARG003 - in its name
+        return runtime.task_run.name
+
+    @task(task_run_name=lambda parameters: f"{parameters['self'].table}-{parameters['day']}")
+    async def of_coroutine(self, day: int) -> Any:  # noqa: ARG002 - in its name
+        return runtime.task_run.name
+
+    @task(task_run_name="{this.table}-{day}")
+    def of_generator(this, day: int) -> Any:  # noqa: ARG002, N805 - in its name
+        yield runtime.task_run.name
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda report: report.of_day(3),
+        lambda report: report.of_class(3),
+        lambda report: report.of_coroutine.submit(3).result(),
+        lambda report: report.of_generator.submit(3).result()[0],
+        lambda report: report.of_generator.with_options(tags=["t"]).map([3]).result()[0][0],
+    ],
+    ids=["flow", "classmethod", "async", "generator", "with_options"],
+)
+def test_names_of_methods_runs_have_their_instance(call: Callable[[Report], Any]) -> None:
+    assert flow(call, name="main")(Report()) == "sales-3"
+
+
 def places() -> dict[str, Any]:
     """The ids that the running code sees, in each of the ways there are."""
     inner, outer = TaskRunContext.get(), FlowRunContext.get()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Future
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from mintaka import flow, task
 from mintaka.exceptions import TimedOut
 from mintaka.testing import recorded
 from mintaka_core.states import CANCELLED, FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @task(timeout_seconds=0.05)
@@ -74,13 +78,43 @@ def test_what_is_done_in_time_is_not_disturbed() -> None:
     assert main() == 2
 
 
-def test_a_timeout_of_the_users_own_is_an_ordinary_failure() -> None:
-    @task(timeout_seconds=5)
-    def raises() -> None:
-        raise TimeoutError("socket")
+def fails_late() -> None:
+    raise TimeoutError("socket")
 
-    state = raises(return_state=True)
-    assert (state.name, state.reason) == ("Failed", "TimeoutError")
+
+async def fails_late_async() -> None:
+    await asyncio.wait_for(asyncio.sleep(1), 0.001)
+
+
+def waits_for_others() -> None:
+    Future[int]().result(timeout=0.001)
+
+
+def times_out_below() -> None:
+    task(busy, timeout_seconds=0.01)()
+
+
+def busy() -> None:
+    while True:
+        pass
+
+
+OWN: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "raised by the code": (fails_late, "TimeoutError", "socket"),
+    "of asyncio": (fails_late_async, "TimeoutError", ""),
+    "of a future": (waits_for_others, "TimeoutError", ""),
+    "of a task inside": (times_out_below, "TimedOut", "it ran longer than timeout_seconds=0.01"),
+}
+
+
+@pytest.mark.parametrize("decorate", [task, flow])
+@pytest.mark.parametrize("kind", OWN)
+def test_a_timeout_of_the_users_own_is_timed_out_too_and_says_which_one_it_was(kind: str, decorate: Any) -> None:
+    """As in Prefect; it is tried again like any other failure."""
+    fn, reason, message = OWN[kind]
+    given = decorate(fn, timeout_seconds=5, retries=1)(return_state=True)
+    state = asyncio.run(given) if fn is fails_late_async else given
+    assert (state.type, state.name, state.reason, state.message) == (FAILED, "TimedOut", reason, message)
 
 
 def test_each_try_has_its_own_time() -> None:
