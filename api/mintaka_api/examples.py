@@ -45,6 +45,7 @@ _PAUSE: dict[str, Any] = {
     "refusal": "",
 }
 _TASK: dict[str, Any] = {
+    "id": "4572cc72-ba14-5ddc-84fc-0b99d78fb6f7",
     "flow_run": _RUN["uid"],
     "attempt": 1,
     "n": 3,

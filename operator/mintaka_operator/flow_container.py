@@ -100,6 +100,7 @@ def run_variables(run: FlowRun, template: FlowTemplate, attempt: int, resumed_fr
         "MINTAKA_NAMESPACE": run.metadata.namespace,
         "MINTAKA_DEPLOYMENT": run.spec.deployment or "",
         "MINTAKA_ATTEMPT": str(attempt),
+        "MINTAKA_SCHEDULED_TIME": run.spec.scheduled_time.isoformat() if run.spec.scheduled_time else "",
         "MINTAKA_PARAMETERS": json.dumps(template.merged_parameters(run.spec.parameters), separators=(",", ":")),
         "MINTAKA_TAGS": json.dumps(sorted({*template.tags, *run.spec.tags})),
         "MINTAKA_ENTRYPOINT": template.entrypoint or "",

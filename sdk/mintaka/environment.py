@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Environment:
     namespace: str = ""
     deployment: str = ""
     attempt: int = 1
+    scheduled_time: datetime | None = None
     parameters: str = field(default="{}", repr=False)
     secret_parameters: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     tags: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ class Environment:
             namespace=text("NAMESPACE"),
             deployment=text("DEPLOYMENT"),
             attempt=number("ATTEMPT", int, 1),
+            scheduled_time=_instant("SCHEDULED_TIME", text("SCHEDULED_TIME")),
             parameters=text("PARAMETERS", "{}"),
             secret_parameters=tuple(
                 (name, variables.get(f"MINTAKA_PARAMETER_FROM_SECRET_{index}"))
@@ -119,6 +122,15 @@ class Environment:
                 raise InvalidEnvironment(message)
             values.setdefault(name, text.removesuffix("\n").removesuffix("\r"))
         return values
+
+
+def _instant(name: str, text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text) if text else None
+    except ValueError as error:
+        message = f"MINTAKA_{name} should be a time in RFC 3339, not {text!r}"
+        raise InvalidEnvironment(message) from error
+    return time if time is None or time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _words(name: str, text: str) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class Attempt:
             namespace=environment.namespace,
             deployment=environment.deployment,
             attempt=environment.attempt,
+            scheduled_time=environment.scheduled_time,
             tags=environment.tags,
             resume_from=environment.resume_from,
             resumed=frozenset(environment.resumed),

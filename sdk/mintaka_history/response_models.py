@@ -74,11 +74,14 @@ class TransitionAnswer(msgspec.Struct):
 class TaskRunAnswer(msgspec.Struct):
     """One task run. `n` is its number in the attempt, `parent` that of the task run or subflow that called it.
 
+    `id` is the UUID that its own code, hooks and log records know it by; it is made of `flow_run`, `attempt` and `n`.
+
     `history` has `[state type, state name, µs since created, state type proposed, trail]` for each state it was in, the
     trail as in a flow run's transitions. `inputs` are the numbers of the task runs whose results were passed to it, by
     parameter (`wait_for`: those it only waited for), `upstream` all of them.
     """
 
+    id: str
     flow_run: str
     attempt: int
     n: int

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EPILOG = """
 Examples:
   mintaka logs etl-7c1a2f90 --follow            until the run is over, through all its attempts
-  mintaka logs etl-7c1a2f90 load-3              of one task run, by name or number
+  mintaka logs etl-7c1a2f90 load-3              of one task run, by name, number or id
   mintaka logs etl-7c1a2f90 --level warning --since 10m --tail 50
 """
 _PAUSE_SECONDS = 0.5
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
 def command(
     run: RunArgument,
-    task_run: Annotated[str | None, typer.Argument(help="One of its task runs, by name or number.", metavar="TASK_RUN")] = None,
+    task_run: Annotated[str | None, typer.Argument(help="One of its task runs, by name, number or id.", metavar="TASK_RUN")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run is over.")] = False,
     level: Annotated[str, typer.Option(metavar="LEVEL", help="Lines of at least this level.")] = "DEBUG",
     since: Annotated[
@@ -117,9 +117,9 @@ def _print(where: History, uid: str, attempt: int | None, last: int | None, aske
 
 
 def _number_of(where: History, run: Document, task_run: str, attempt: int | None) -> int:
-    """The number of a task run that is called by name or number."""
+    """The number of a task run that is called by name, number or id."""
     for task in where.task_runs(run["uid"], attempt=attempt):
-        if task_run in (task["name"], str(task["n"])):
+        if task_run in (task["name"], str(task["n"]), task.get("id")):
             return int(task["n"])
     message = f"flow run {run['name']} has no task run {task_run!r}: mintaka get {run['name']} shows them"
     raise BadArgument(message)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
+from mintaka_core.run_ids import flow_run_id, task_run_id
 from mintaka_core.states import COMPLETED, StateType
 from mintaka_history.enum_codes import STATE_CODES, NameKind, shown_name, shown_state
 from mintaka_history.lineage import inputs_of, upstream_of
@@ -174,6 +175,7 @@ def _answer(row: Row[Any], texts: dict[int, str], uid: str) -> TaskRunAnswer:
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
     history, inputs = values.get("history"), inputs_of(values.get("upstream"))
     return TaskRunAnswer(
+        id=str(task_run_id(flow_run_id(uid), row.attempt, row.n)),
         flow_run=uid,
         attempt=row.attempt,
         n=row.n,

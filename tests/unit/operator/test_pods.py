@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -456,6 +456,24 @@ class TestVariables:
 
 
 REFERENCES = {"token": {"name": "billing", "key": "api-token"}, "größe": {"name": "billing", "key": "b"}}
+
+
+class TestScheduledTime:
+    def test_of_a_scheduled_run_is_known_to_its_code(self) -> None:
+        """As `expected_start_time` of the run."""
+        seen = environment(built(flow_run(scheduledTime="2026-11-22T03:00:00Z")))
+        assert Environment.read(seen).scheduled_time == datetime(2026, 11, 22, 3, tzinfo=UTC)
+
+    def test_is_not_there_for_others(self) -> None:
+        seen = environment(built())
+        assert "MINTAKA_SCHEDULED_TIME" not in seen
+        assert Environment.read(seen).scheduled_time is None
+
+    @pytest.mark.parametrize("text", ["soon", "2026-13-01T00:00:00Z", "3"])
+    def test_that_is_none_is_refused(self, text: str) -> None:
+        seen = environment(built()) | {"MINTAKA_SCHEDULED_TIME": text}
+        with pytest.raises(InvalidEnvironment, match=f"MINTAKA_SCHEDULED_TIME should be a time in RFC 3339, not '{text}'"):
+            Environment.read(seen)
 
 
 class TestSecretParameters:

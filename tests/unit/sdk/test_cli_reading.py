@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mintaka import cli, flow, get_run_logger, task
+from mintaka import cli, flow, get_run_logger, runtime, task
 from mintaka.cli import COMMANDS
 from mintaka.recording.historian import historian
 
@@ -125,6 +125,27 @@ def test_explaining_a_failed_run_names_the_task_that_failed(terminal: Terminal) 
     assert "two is bad" in out
     _, out, _ = terminal("explain", "survey-run", "--json")
     assert [each["name"] for each in json.loads(out)["task_runs"]] == ["load-0"]
+
+
+@pytest.mark.parametrize("called", ["name", "n", "id"])
+def test_the_log_of_one_task_run_is_found_by_its_name_number_and_id(called: str, terminal: Terminal) -> None:
+    """The id is the one that the task itself knows."""
+
+    @task(task_run_name=lambda: str(runtime.task_run.id))
+    def named() -> None:
+        get_run_logger().warning("a line of %s", runtime.task_run.id)
+
+    @flow(flow_run_name="survey-run")
+    def two() -> None:
+        load(1)
+        named()
+
+    two()
+    _, out, _ = terminal("get", "survey-run", "--json")
+    _, second = json.loads(out)["task_runs"]
+    assert second["id"] == second["name"]
+    _, out, _ = terminal("logs", "survey-run", str(second[called]))
+    assert (f"a line of {second['id']}" in out, "loading" in out) == (True, False)
 
 
 def test_the_log_of_a_run_is_printed_from_the_level_asked_for(terminal: Terminal) -> None:
