@@ -4,7 +4,7 @@ They are those of Prefect's records (ids as text), and `run_name`, which is that
 
 | in a flow | in a task |
 |---|---|
-| `flow_run_id`, `flow_run_name`, `flow_name`, `deployment_name` | the same, and `task_run_id`, `task_run_name`, `task_name` |
+| `flow_run_id`, `flow_run_name`, `flow_name`, `deployment_name` | `flow_run_id`, `flow_run_name`, `flow_name`, `task_run_id`, `task_run_name`, `task_name` |
 """
 
 from __future__ import annotations
@@ -58,10 +58,11 @@ def checked_fields(more: dict[str, Any]) -> dict[str, Any]:
 
 def task_fields(context: RunContext) -> dict[str, Any]:
     """The fields of records in a task."""
-    run, task = context.run, context.task
-    of_flow = flow_fields(context.flow) if context.flow is not None else _NO_FLOW
+    run, task, flow = context.run, context.task, context.flow
     return {
-        **of_flow,
+        "flow_run_id": None if flow is None else flow.id,
+        "flow_run_name": _UNKNOWN if flow is None else flow.run.name,
+        "flow_name": _UNKNOWN if flow is None else flow.flow.name,
         "task_run_id": str(context.ledger.ids.of(run.n)),
         "task_run_name": run.name,
         "task_name": _UNKNOWN if task is None else task.name,
@@ -78,6 +79,3 @@ def flow_fields(flow: FlowContext) -> dict[str, Any]:
         "deployment_name": flow.launch.deployment or None,
         "run_name": flow.run.name,
     }
-
-
-_NO_FLOW = {"flow_run_id": None, "flow_run_name": _UNKNOWN, "flow_name": _UNKNOWN, "deployment_name": None}

@@ -282,10 +282,11 @@ def logs_fields(**fields: Any) -> None:
 
 
 UID = "0190f5fe-0000-7000-8000-000000000003"
-OF_FLOW = {"flow_run_id": UID, "flow_run_name": "run-1", "flow_name": "main", "deployment_name": "daily"}
+AROUND = {"flow_run_id": UID, "flow_run_name": "run-1", "flow_name": "main"}
+OF_FLOW = {**AROUND, "deployment_name": "daily"}
 
 
-def of_task(n: int, flow: dict[str, Any] = OF_FLOW) -> dict[str, Any]:
+def of_task(n: int, flow: dict[str, Any] = AROUND) -> dict[str, Any]:
     own = {"task_run_id": str(task_run_id(flow_run_id(UID), 1, n)), "task_run_name": "look", "task_name": "the task", "run_name": "look"}
     return {**flow, **own}
 
@@ -314,7 +315,7 @@ def logs_below() -> None:
     logs_fields()
 
 
-BELOW = {**OF_FLOW, "flow_run_id": str(task_run_id(flow_run_id(UID), 1, 0)), "flow_run_name": "run below", "flow_name": "below"}
+BELOW = {"flow_run_id": str(task_run_id(flow_run_id(UID), 1, 0)), "flow_run_name": "run below", "flow_name": "below"}
 LINES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
     "the flow itself": (lambda: get_run_logger().warning("a line"), [{**OF_FLOW, "run_name": "run-1"}]),
     "a task": (logs_fields, [of_task(0)]),
@@ -328,7 +329,7 @@ LINES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
         lambda: get_run_logger(job="a", n=1).warning("a line", extra={"n": 2}),
         [{**OF_FLOW, "run_name": "run-1", "job": "a", "n": 2}],
     ),
-    "a subflow and its task": (logs_below, [{**BELOW, "run_name": "run below"}, of_task(1, BELOW)]),
+    "a subflow and its task": (logs_below, [{**BELOW, "deployment_name": "daily", "run_name": "run below"}, of_task(1, BELOW)]),
 }
 
 
@@ -349,7 +350,6 @@ def test_records_outside_of_flows_are_of_a_task_alone(records: list[dict[str, An
         "flow_run_id": None,
         "flow_run_name": "<unknown>",
         "flow_name": "<unknown>",
-        "deployment_name": None,
         "task_run_name": "look",
         "task_name": "the task",
         "run_name": "look",
