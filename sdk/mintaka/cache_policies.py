@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mintaka.calling.task_identity import lasting_key
 from mintaka.engine.awaiting import is_awaitable
@@ -148,8 +148,8 @@ class CompoundCachePolicy(CachePolicy):
     def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
         """The keys of all of them in one."""
         keys: list[Any] = [policy.compute_key(task_ctx, inputs, flow_parameters, **kwargs) for policy in self.policies]
-        compound: Any = _awaited_compound(keys) if any(map(is_awaitable, keys)) else _compound(keys)
-        return compound  # type: ignore[no-any-return] # the caller awaits it if one of the policies is async
+        # If one of the policies is async, so is this: who asks for a key awaits what can be awaited.
+        return cast("str | None", _awaited_compound(keys)) if any(map(is_awaitable, keys)) else _compound(keys)
 
     def parts(self) -> tuple[CachePolicy, ...]:
         """Those that were added."""
