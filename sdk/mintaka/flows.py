@@ -267,6 +267,8 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             ParameterTypeError: an argument does not fit its annotation.
         """
         bound = self.parameters.bind(invocation.args, invocation.kwargs)
+        if invocation.child is not None:
+            invocation.child.parameters = dict(bound.arguments)  # hooks see what was given, if it is not valid
         if self.validate_parameters:
             self.parameters.validate(bound)
         invocation.args, invocation.kwargs = bound.args, bound.kwargs

@@ -126,13 +126,10 @@ class RunView:
     @cached_property
     def task_inputs(self) -> Inputs:
         """By parameter (and `wait_for`): the task runs whose results were passed to it. Parameters without any have an empty list."""
-        inputs: Inputs = {name: [] for name in self._parameter_names()}
+        inputs: Inputs = {name: [] for name in self.parameters}
         for name, n in self._run.inputs:
             inputs.setdefault(name, []).append(TaskRunResult(self._ids.of(n)))
         return inputs
-
-    def _parameter_names(self) -> list[str]:
-        return list(self.parameters)
 
     @cached_property
     def state(self) -> State[Any]:
@@ -333,14 +330,13 @@ class TaskRun(RunView):
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The task's arguments by name, defaults included, with results in the place of futures."""
-        return dict(self._context.arguments())
-
-    def _parameter_names(self) -> list[str]:
+        """The task's arguments by name, defaults included, with results in the place of futures; of a call that does not fit the
+        task's signature, those that have a name.
+        """
         try:
-            return list(self.parameters)
-        except ParameterBindError:  # the call itself says so
-            return []
+            return self._context.arguments()
+        except ParameterBindError:  # the run fails because of it, and its hooks are called
+            return dict(self._context.kwargs)
 
     @cached_property
     def task_key(self) -> str:

@@ -15,7 +15,7 @@ from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_
 from mintaka.engine.settling import give_up, settled_value
 from mintaka.engine.steps import CALL, Await, Consult, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
-from mintaka.exceptions import ClusterLost, Interruption, Terminated, UpstreamFailed, WorkerDied, message_of
+from mintaka.exceptions import ClusterLost, FlowPauseTimeout, Interruption, Terminated, UpstreamFailed, WorkerDied, message_of
 from mintaka.states import State
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
@@ -91,7 +91,8 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
             return State(CRASHED, reason=_reason(error), message=message_of(error), error=error)
         invocation.overdue = error is invocation.late
         # As in Prefect, a TimeoutError that the body itself raises is TimedOut too; reason and message tell them apart.
-        return _failed(error, "TimedOut" if isinstance(error, TimeoutError) else "Failed")
+        late = isinstance(error, TimeoutError) and not isinstance(error, FlowPauseTimeout)
+        return _failed(error, "TimedOut" if late else "Failed")
     except BaseException as error:
         yield from _interrupted(invocation, error)
         raise

@@ -225,6 +225,7 @@ def _adapter(input_type: Any, waiting: str) -> TypeAdapter[Any]:
 
 
 _LOCK = threading.Lock()
+_GIVING = threading.Lock()
 _NUMBERS = itertools.count(1)
 #: The pauses of this process by id of their flow run.
 _PAUSES: dict[str, list[Pause]] = {}
@@ -273,11 +274,11 @@ def _mailbox_of(launch: Launch) -> Mailbox | None:
 
 def resume(flow_run_id: str, value: Any) -> None:
     """End the oldest pause of that flow run; see `mintaka.flow_runs.resume_flow_run`."""
-    with _LOCK:
-        waiting = list(_PAUSES.get(flow_run_id, ()))
-        if not waiting:
-            waiting = [pause for pauses in _PAUSES.values() for pause in pauses if pause.flow.id == flow_run_id]
-    if not waiting:
-        message = f"flow run {flow_run_id} is not paused in this process"
-        raise NotPausedError(message)
-    waiting[0].give(value)
+    with _GIVING:  # of two who resume a run at once, each ends a pause of its own
+        with _LOCK:
+            waiting = _PAUSES.get(flow_run_id) or [pause for each in _PAUSES.values() for pause in each if pause.flow.id == flow_run_id]
+            left = [pause for pause in waiting if not pause.is_answered]
+        if not left:
+            message = f"flow run {flow_run_id} is not paused in this process"
+            raise NotPausedError(message)
+        left[0].give(value)

@@ -264,15 +264,18 @@ class Records(logging.Handler):
         self.kept: list[dict[str, Any]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        ordinary = {*logging.makeLogRecord({}).__dict__, "message"}
+        ordinary = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}
         self.kept.append({name: value for name, value in record.__dict__.items() if name not in ordinary and not name.startswith("_")})
 
 
 @pytest.fixture
 def records() -> Iterator[list[dict[str, Any]]]:
     handler, logger = Records(), logging.getLogger("mintaka")
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     yield handler.kept
+    logger.setLevel(level)
     logger.removeHandler(handler)
 
 

@@ -26,7 +26,7 @@ from mintaka.input import RunInput
 from mintaka.task_runners import ExecutorTaskRunner, ProcessPoolTaskRunner
 from mintaka.testing import recorded
 from mintaka.waiting.mailboxes import DatabaseMailbox
-from mintaka.waiting.pausing import Answer
+from mintaka.waiting.pausing import _PAUSES, Answer
 from mintaka_core.states import FAILED
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_a_pause_that_nobody_ends_fails_the_flow_and_says_so() -> None:
         pause_flow_run(timeout=0.02)
 
     state = waits(return_state=True)
-    assert (state.type, state.reason) == (FAILED, "FlowPauseTimeout")
+    assert (state.type, state.name, state.reason) == (FAILED, "Failed", "FlowPauseTimeout")
     assert "nobody resumed it within 0.02 s" in state.message
 
 
@@ -493,6 +493,23 @@ def test_a_flow_run_is_paused_until_none_of_its_tasks_waits() -> None:
         launch = LAUNCH.get()
         assert waits() == [1, 2]
     assert names(launch) == ["Pending", "Running", "Paused", "Resuming", "Pending", "Running", "Completed"]
+
+
+def test_of_two_who_resume_a_run_at_once_each_ends_a_pause() -> None:
+    """The second one used to overwrite what the first one gave, as long as the first pause had not noticed."""
+    uid = "0190f5fe-0000-7000-8000-000000000002"
+
+    @flow
+    def waits() -> list[Any]:
+        futures = [pauses.submit(int) for _ in range(4)]
+        while len(_PAUSES.get(uid, ())) < len(futures):
+            sleep(0.001)
+        for number in range(4):
+            resume_flow_run(uid, number)
+        return sorted(future.result() for future in futures)
+
+    with recorded(flow_run_id=uid):
+        assert waits() == [0, 1, 2, 3]
 
 
 def test_a_pause_of_a_subflow_is_ended_by_its_own_id_or_by_that_of_the_whole_run() -> None:

@@ -157,6 +157,69 @@ def test_each_kind_of_hook_of_a_task_is_shown_its_run(kind: str, call: str, hist
         getattr(run, name)
 
 
+def test_hooks_of_a_run_that_could_not_begin_see_what_it_was_called_with() -> None:
+    """What does not fit, is not valid or never came is what somebody wants to see then."""
+    shown = Shown()
+
+    @task
+    def bad() -> int:
+        raise ValueError("no")
+
+    @task(on_failure=[shown.hook])
+    def work(n: int) -> None:
+        """Do nothing."""
+
+    @flow(on_failure=[shown.hook])
+    def child(n: int) -> None:
+        """Do nothing."""
+
+    @flow
+    def main() -> None:
+        wrong: Any = work
+        wrong(1, 2, named=3, return_state=True)
+        future = bad.submit()
+        work(future, return_state=True)
+        child("seven", return_state=True)
+        shown.runs.append(future)
+
+    main(return_state=True)
+    unfit, waited, invalid, future = shown.runs
+    assert (unfit.parameters, unfit.state.reason) == ({"named": 3}, "TypeError")
+    assert (waited.parameters, waited.run_count, waited.start_time, waited.state_name) == ({"n": future}, 0, None, "UpstreamFailed")
+    assert waited.task_inputs == {"n": [TaskRunResult(future.task_run_id)]}
+    assert (invalid.parameters, invalid.state.reason) == ({"n": "seven"}, "ParameterTypeError")
+    for run in (unfit, waited, invalid):
+        json.loads(run.model_dump_json())
+
+
+def test_inputs_are_told_by_parameter_and_wait_for(history: MemoryRecorder) -> None:  # noqa: ARG001
+    shown = Shown()
+
+    @task
+    def make(n: int) -> list[int]:
+        return [n]
+
+    @task(on_completion=[shown.hook])
+    def work(*numbers: Any, **named: Any) -> None:
+        """Do nothing."""
+
+    @flow(on_completion=[shown.hook])
+    def child(rows: Any) -> None:
+        """Do nothing."""
+
+    @flow
+    def main() -> None:
+        first, second = make.submit(1), make.submit(2)
+        work(first, 5, rows={"a": [second]}, wait_for=[first])
+        child(second.result())
+
+    main()
+    one, two = TaskRunResult(nth(0)), TaskRunResult(nth(1))
+    of_task, of_flow = shown.runs
+    assert of_task.task_inputs == {"numbers": [one], "named": [], "rows": [two], "wait_for": [one]}
+    assert of_flow.task_inputs == {"rows": [two]}
+
+
 def test_a_condition_sees_the_run_that_failed_and_what_it_proposes(history: MemoryRecorder) -> None:  # noqa: ARG001
     seen: list[tuple[Any, ...]] = []
 
