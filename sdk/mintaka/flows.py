@@ -264,15 +264,16 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         """Validate the parameters and name the run.
 
         Raises:
-            ParameterTypeError: an argument does not fit its annotation.
+            ParameterTypeError: an argument or a default does not fit its annotation.
         """
         bound = self.parameters.bind(invocation.args, invocation.kwargs)
         if invocation.child is not None:
             invocation.child.parameters = dict(bound.arguments)  # hooks see what was given, if it is not valid
         if self.validate_parameters:
             self.parameters.validate(bound)
+        else:
+            self.parameters.complete(bound)
         invocation.args, invocation.kwargs = bound.args, bound.kwargs
-        bound.apply_defaults()
         if invocation.child is not None:
             invocation.child.parameters = dict(bound.arguments)
             if invocation.run.n < 0 and invocation.child.launch.local:
@@ -366,7 +367,7 @@ def flow(fn: Any = None, /, **settings: Any) -> Any:
             `flow_run_name`: a template over the parameters or a callable, sync or async, that may take `parameters`;
             `retries`, `retry_delay_seconds`, `retry_jitter_factor`, as for tasks: tries within the same process (a deployment's `retries` start a new one);
             `timeout_seconds`: for each try on its own;
-            `validate_parameters`: False passes arguments as they are;
+            `validate_parameters`: arguments and defaults are checked and coerced by their annotations; False passes them as they are;
             `task_runner`: where submitted tasks run, such as `ThreadPoolTaskRunner(max_workers=8)`;
             `log_prints`: True makes `print` a line of the log, also in its tasks;
             `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`, `on_running`: hooks, sync or async, called with (flow,

@@ -1,6 +1,7 @@
-"""A flow's parameters: binding, validation and JSON Schema, all from its signature.
+"""A flow's parameters: binding, defaults, validation and JSON Schema, all from its signature.
 
-pydantic is imported only where an annotation asks for more than an exact match of a plain type, so that small flows start
+Defaults are checked and coerced like arguments that are given. A default that can be changed, such as a list, is copied for each
+run. pydantic is imported only where an annotation asks for more than an exact match of a plain type, so that small flows start
 without it. Annotations that cannot be resolved at run time (imported under TYPE_CHECKING only, or inside a function) are taken
 as Any; those that name a secret type stay secret.
 """
@@ -10,10 +11,12 @@ from __future__ import annotations
 import inspect
 import re
 import types
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from mintaka.annotations import quote
+from mintaka.calling.defaults import default_for_run, has_value, is_field
 from mintaka.exceptions import ParameterBindError, ParameterTypeError
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ _POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
 _POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
 _VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
+_EMPTY = inspect.Parameter.empty
 #: The signature of what takes any arguments.
 _ANY = inspect.Signature([inspect.Parameter("args", _VAR_POSITIONAL), inspect.Parameter("kwargs", _VAR_KEYWORD)])
 
@@ -69,10 +73,21 @@ class Parameters:
             ParameterBindError: one is missing, given twice or unknown.
         """
         try:
-            return self.signature.bind(*args, **kwargs)
+            bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             message = f"{self._owner}{self._shown_signature} cannot be called so: {error}"
             raise ParameterBindError(message) from error
+        for name in self._required_fields:
+            if name not in bound.arguments:
+                message = f"{self._owner}{self._shown_signature} cannot be called so: missing a required argument: {name!r}"
+                raise ParameterBindError(message)
+        return bound
+
+    @cached_property
+    def _required_fields(self) -> tuple[str, ...]:
+        """Parameters that have a default for Python, but one that says that there is none: `pydantic.Field(ge=1)`."""
+        defaults = {name: parameter.default for name, parameter in self.signature.parameters.items()}
+        return tuple(name for name, default in defaults.items() if is_field(default) and default.is_required())
 
     def bind_by_name(self, values: dict[str, Any]) -> inspect.BoundArguments:
         """Arguments from a document that names each of them, as runs in a cluster have; see `bind`."""
@@ -93,12 +108,21 @@ class Parameters:
         names = tuple(name for name, kind in kinds.items() if kind in (_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD))
         return names, next((name for name, kind in kinds.items() if kind == _VAR_POSITIONAL), "*")
 
+    def complete(self, bound: inspect.BoundArguments) -> None:
+        """Add the defaults to the arguments, as they are written, each run its own."""
+        for name, parameter in self.signature.parameters.items():
+            if name not in bound.arguments and parameter.default is not _EMPTY:
+                bound.arguments[name] = default_for_run(parameter.default, bound.arguments)
+        bound.apply_defaults()  # the variable arguments; and the order
+
     def validate(self, bound: inspect.BoundArguments) -> None:
-        """Check and coerce the arguments in place; those marked `quote` are left alone.
+        """Add the defaults, check and coerce all arguments in place; those marked `quote` are left alone.
 
         Raises:
-            ParameterTypeError: with one clause per argument that does not fit.
+            ParameterTypeError: with one clause per argument or default that does not fit.
         """
+        passed = set(bound.arguments)
+        self.complete(bound)
         given = {name: value for name, value in bound.arguments.items() if type(value) is not quote}
         if all(self._fits(name, value) for name, value in given.items()):
             return
@@ -107,36 +131,60 @@ class Parameters:
         try:
             model = self._model.model_validate(given)
         except ValidationError as error:
-            msg = f"{self._owner}: {self._complaints(error, given)}"
+            msg = f"{self._owner}: {self._complaints(error, given, passed)}"
             raise ParameterTypeError(msg) from (None if self.secrets else error)
         for index, name in enumerate(self.signature.parameters):
             if name in given:
                 bound.arguments[name] = getattr(model, f"p{index}")
 
     def _fits(self, name: str, value: Any) -> bool:
-        annotation = self.annotations[name]
-        kind = self.signature.parameters[name].kind
-        if kind in (_VAR_POSITIONAL, _VAR_KEYWORD):
-            return annotation is Any
+        annotation, parameter = self.annotations[name], self.signature.parameters[name]
+        if is_field(parameter.default):
+            return False
+        if parameter.kind in (_VAR_POSITIONAL, _VAR_KEYWORD):
+            return annotation is Any or not value
         return annotation is Any or (type(value) is annotation and annotation in _PLAIN)
 
     @cached_property
     def _model(self) -> type[BaseModel]:
-        """A model whose fields are the parameters: numbered, so that no name is forbidden, with the names as aliases."""
+        """What checks arguments. Nothing is required: what is missing, `bind` has found, and what is quoted is not looked at."""
+        return self._model_with(dict.fromkeys(self.signature.parameters))
+
+    def _model_with(self, defaults: dict[str, Any]) -> type[BaseModel]:
+        """A model whose fields are the parameters: numbered, so that no name is forbidden, with the names as aliases.
+
+        The `defaults` stand in place of those in the signature.
+        """
         from pydantic import ConfigDict, Field, create_model  # noqa: PLC0415 - start-up time
 
         fields: dict[str, Any] = {}
         for index, (name, parameter) in enumerate(self.signature.parameters.items()):
             annotation: Any = self.annotations[name]
-            default = ... if parameter.default is parameter.empty else parameter.default
+            default = defaults.get(name, ... if parameter.default is _EMPTY else parameter.default)
+            settings = {"alias": name, "title": name.replace("_", " ").strip().capitalize(), "default": default}
             if parameter.kind == _VAR_POSITIONAL:
-                annotation, default = types.GenericAlias(tuple, (annotation, ...)), ()
+                annotation, settings["default"] = types.GenericAlias(tuple, (annotation, ...)), ()
             elif parameter.kind == _VAR_KEYWORD:
-                annotation, default = types.GenericAlias(dict, (str, annotation)), {}
-            fields[f"p{index}"] = (annotation, Field(default, alias=name, title=name.replace("_", " ").strip().capitalize()))
+                annotation, settings["default"] = types.GenericAlias(dict, (str, annotation)), {}
+            elif is_field(parameter.default):  # its constraints count, and its default if there is no other
+                annotation = Annotated[annotation, parameter.default]
+                settings["title"] = parameter.default.title or settings["title"]
+                if default is parameter.default or parameter.default.default_factory:
+                    settings.pop("default")
+            fields[f"p{index}"] = (annotation, Field(**settings))
         # Its errors stand in tracebacks, whole; what may be shown of an argument, `_complaints` shows.
         config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
         return create_model(f"Parameters of {self._owner}", __config__=config, **fields)
+
+    def _coerced_defaults(self) -> dict[str, Any]:
+        """By parameter: its default as a run gets it. Those that do not fit here are left out: a folder may exist where the flow runs."""
+        found = {}
+        for index, (name, parameter) in enumerate(self.signature.parameters.items()):
+            if parameter.default is not _EMPTY and has_value(parameter.default):
+                with suppress(Exception):  # validators are the user's
+                    coerced = self._model.model_validate({name: default_for_run(parameter.default, {})})
+                    found[name] = getattr(coerced, f"p{index}")
+        return found
 
     @cached_property
     def secrets(self) -> SecretParameters:
@@ -163,33 +211,32 @@ class Parameters:
         described: dict[str, Any] = self.secrets.masked({name: shown(value) for name, value in arguments.items()})
         return described
 
-    def _complaints(self, error: ValidationError, given: dict[str, Any]) -> str:
+    def _complaints(self, error: ValidationError, given: dict[str, Any], passed: set[str]) -> str:
         """Pydantic's complaints, one clause per argument; a value that is or may hold a secret is not quoted."""
         clauses = []
         for problem in error.errors(include_url=False, include_context=False):
             place, value = ".".join(str(part) for part in problem["loc"]), repr(problem["input"])
+            source = "" if not problem["loc"] or problem["loc"][0] in passed else " (the default)"
             if not problem["loc"] or self.secrets.may_conceal(str(problem["loc"][0])):
-                clauses.append(self.secrets.redacted(f"{place}: {problem['msg']}", given))
+                clauses.append(self.secrets.redacted(f"{place}: {problem['msg']}{source}", given))
             else:
-                clauses.append(f"{place}: {problem['msg']}, not {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}")
+                clauses.append(f"{place}: {problem['msg']}, not {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}{source}")
         return "; ".join(clauses)
 
     @property
     def _shown_signature(self) -> inspect.Signature:
         """The signature without the defaults that may be secret."""
         shown = [
-            parameter.replace(default=_HIDDEN)
-            if self.is_secret(name, parameter.default) and parameter.default is not parameter.empty
-            else parameter
+            parameter.replace(default=_HIDDEN) if self.is_secret(name, parameter.default) and parameter.default is not _EMPTY else parameter
             for name, parameter in self.signature.parameters.items()
         ]
         return self.signature.replace(parameters=shown)
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of the parameters, as an object by name."""
+        """JSON Schema (2020-12) of the parameters, as an object by name, with the defaults as a run gets them."""
         from mintaka.calling.schemas import schema_of  # noqa: PLC0415 - start-up time
 
-        schema = schema_of(self._model)
+        schema = schema_of(self._model_with(self._coerced_defaults()))
         for name, parameter in self.signature.parameters.items():
             if parameter.kind == _VAR_POSITIONAL:
                 schema["properties"].pop(name)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr  # noqa: F401 - an annotation as text
 
 from mintaka.annotations import quote
 from mintaka.calling.parameters import Parameters
@@ -188,3 +188,120 @@ def test_an_annotation_that_is_prose_is_taken_as_any_and_the_others_count() -> N
     bound = parameters.bind(("many", "5"), {})
     parameters.validate(bound)
     assert bound.arguments == {"rows": "many", "limit": 5}
+
+
+class Settings(BaseModel):
+    rows: int = 3
+    day: date = date(2024, 1, 1)
+
+
+DEFAULTS = {
+    "a date as text": ("date", "2024-05-06", date(2024, 5, 6)),
+    "a number as text": ("int", "5", 5),
+    "a model as a dict": ("Settings", {"rows": "7"}, Settings(rows=7)),
+    "a dataclass as a dict": ("Pair", {"left": "1", "right": 2}, Pair(1, 2)),
+    "a list of models": ("list[Settings]", [{"rows": 1}], [Settings(rows=1)]),
+    "a dict of dates": ("dict[str, date]", {"a": "2024-05-06"}, {"a": date(2024, 5, 6)}),
+    "an enum's value": ("Colour", "red", Colour.RED),
+    "seconds": ("timedelta", 90, timedelta(seconds=90)),
+    "None where it may be": ("date | None", None, None),
+    "text where it may be a date": ("date | None", "2024-05-06", date(2024, 5, 6)),
+    "within bounds": ("Annotated[int, Field(ge=1)]", "5", 5),
+    "a field's default": ("int", Field(default=3), 3),
+    "a field's default as text": ("int", Field("3", ge=1), 3),
+    "a field's factory": ("list[int]", Field(default_factory=lambda: ["1"]), [1]),
+    "a field's default without annotation": ("Any", Field(default=[1]), [1]),
+    "a field's factory of the arguments before it": ("int", Field(default_factory=lambda data: data["first"] + 1), 2),
+}
+
+
+@pytest.mark.parametrize(("annotation", "default", "becomes"), DEFAULTS.values(), ids=DEFAULTS)
+@pytest.mark.parametrize("keyword_only", [False, True], ids=["a positional parameter", "a keyword-only parameter"])
+def test_a_default_becomes_what_its_annotation_says(annotation: str, default: Any, becomes: Any, keyword_only: bool) -> None:
+    def positional(first: int = 1, value: Any = default) -> Any:
+        return value if first == 1 else None
+
+    def named(first: int = 1, *, value: Any = default) -> Any:
+        return value if first == 1 else None
+
+    fn = named if keyword_only else positional
+    fn.__annotations__["value"] = annotation
+    assert validated(fn) == becomes
+    assert type(validated(fn)) is type(becomes)
+
+
+UNFIT = {
+    "None for a number": ("int", None, "takes: value: Input should be a valid integer, not None (the default)"),
+    "text for a number": (
+        "int",
+        "many",
+        "takes: value: Input should be a valid integer, unable to parse string as an integer, not 'many' (the default)",
+    ),
+    "out of bounds": ("Annotated[int, Field(ge=1)]", 0, "takes: value: Input should be greater than or equal to 1, not 0 (the default)"),
+    "out of a field's bounds": ("int", Field(3, ge=5), "takes: value: Input should be greater than or equal to 5, not 3 (the default)"),
+    "a model's field": (
+        "Settings",
+        {"rows": "x"},
+        "takes: value.rows: Input should be a valid integer, unable to parse string as an integer, not 'x' (the default)",
+    ),
+    "a secret": ("SecretStr", 5, "takes: value: Input should be a valid string (the default)"),
+}
+
+
+@pytest.mark.parametrize(("annotation", "default", "said"), UNFIT.values(), ids=UNFIT)
+def test_a_default_that_does_not_fit_is_said_to_be_the_default(annotation: str, default: Any, said: str) -> None:
+    def takes(value: Any = default) -> Any:
+        return value
+
+    takes.__annotations__["value"] = annotation
+    with pytest.raises(ParameterTypeError) as raised:
+        validated(takes)
+    assert str(raised.value) == said
+
+
+def test_a_field_without_a_default_has_to_be_given() -> None:
+    def takes(value: int = Field(ge=1)) -> Any:
+        return value
+
+    assert validated(takes, "4") == 4
+    with pytest.raises(ParameterTypeError, match=r"takes: value: Input should be greater than or equal to 1, not 0$"):
+        validated(takes, 0)
+    with pytest.raises(ParameterBindError, match="missing a required argument: 'value'"):
+        validated(takes)
+    assert Parameters(takes, "takes").schema()["required"] == ["value"]
+
+
+def test_arguments_beside_a_quoted_one_are_validated() -> None:
+    def takes(n: int, m: int, k: int = "3") -> Any:  # type: ignore[assignment]
+        return n, m, k
+
+    marker = quote("five")
+    assert validated(takes, marker, "5") == (marker, 5, 3)
+
+
+def test_the_schema_has_the_defaults_as_a_run_gets_them() -> None:
+    def takes(
+        day: date = "2024-05-06",  # type: ignore[assignment]
+        rows: int = "5",  # type: ignore[assignment]
+        wait: timedelta = 90,  # type: ignore[assignment]
+        settings: Settings = {"rows": "7"},  # type: ignore[assignment]  # noqa: B006 - as real flows have it
+        limit: int = Field(default="3", ge=1, description="How many.", title="At most"),
+        names: list[str] = Field(default_factory=list),  # noqa: B008 - the point
+        unfit: int = None,  # type: ignore[assignment]  # noqa: RUF013 - as real flows have it
+        fixed: int = Field("4", frozen=True),
+    ) -> None: ...
+
+    schema = Parameters(takes, "takes").schema()
+    properties = schema["properties"]
+    defaults = {name: known["default"] for name, known in properties.items() if "default" in known}
+    assert defaults == {
+        "day": "2024-05-06",
+        "rows": 5,
+        "wait": "PT1M30S",
+        "settings": {"rows": 7, "day": "2024-01-01"},
+        "limit": 3,
+        "unfit": None,
+        "fixed": 4,
+    }
+    assert properties["limit"] == {"default": 3, "description": "How many.", "minimum": 1, "title": "At most", "type": "integer"}
+    assert "required" not in schema
