@@ -23,6 +23,7 @@ from mintaka.exceptions import Terminated
 from mintaka.persisting.result_settings import ResultSettings
 from mintaka.recording.launching import finished, launched
 from mintaka.recording.recorder import NullRecorder
+from mintaka.task_runners import task_runner_of
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         retry_jitter_factor: float | None = None,
         timeout_seconds: float | None = None,
         validate_parameters: bool = True,
-        task_runner: TaskRunner | None = None,
+        task_runner: TaskRunner | type[TaskRunner] | None = None,
         log_prints: bool | None = None,
         on_completion: Iterable[Callable[..., Any]] = (),
         on_failure: Iterable[Callable[..., Any]] = (),
@@ -87,7 +88,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         self.retry_plan = RetryPlan(retries, retry_delay_seconds, retry_jitter_factor)
         self.timeout_seconds = float(timeout_seconds) if timeout_seconds else None
         self.validate_parameters = validate_parameters
-        self.task_runner = task_runner
+        self.task_runner = task_runner_of(task_runner, f"flow {self.own_name}")
         self.log_prints = log_prints
         self._hooks: dict[StateType, tuple[Callable[..., Any], ...]] = {
             COMPLETED: tuple(on_completion),
@@ -368,7 +369,8 @@ def flow(fn: Any = None, /, **settings: Any) -> Any:
             `retries`, `retry_delay_seconds`, `retry_jitter_factor`, as for tasks: tries within the same process (a deployment's `retries` start a new one);
             `timeout_seconds`: for each try on its own;
             `validate_parameters`: arguments and defaults are checked and coerced by their annotations; False passes them as they are;
-            `task_runner`: where submitted tasks run, such as `ThreadPoolTaskRunner(max_workers=8)`;
+            `task_runner`: where submitted tasks run, such as `ThreadPoolTaskRunner(max_workers=8)`, or a class, such as
+            `ProcessPoolTaskRunner`;
             `log_prints`: True makes `print` a line of the log, also in its tasks;
             `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`, `on_running`: hooks, sync or async, called with (flow,
             flow_run, state), the run as `mintaka.runs.FlowRun`.

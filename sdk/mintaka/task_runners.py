@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from mintaka.exceptions import InvalidSettingError, MissingContextError
+from mintaka.exceptions import InvalidSettingError, MissingContextError, message_of
 from mintaka.executing.pool import SlotPool
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class ThreadPoolTaskRunner:
 
     def __repr__(self) -> str:
         return f"ThreadPoolTaskRunner(max_workers={self.max_workers})"
+
+
+#: The name that Prefect has for it, too.
+ConcurrentTaskRunner = ThreadPoolTaskRunner
 
 
 class RemoteTaskRunner(ABC):
@@ -201,3 +205,21 @@ class RayTaskRunner(RemoteTaskRunner):
         from mintaka.executing.executors import RayExecutor  # noqa: PLC0415 - start-up time
 
         return RayExecutor(self.address, self.init_kwargs)
+
+
+def task_runner_of(given: TaskRunner | type[TaskRunner] | None, owner: str) -> TaskRunner | None:
+    """The task runner itself, or one of the class that was `given`; `owner` is what it is given to (`flow etl`).
+
+    Raises:
+        InvalidSettingError: the class cannot be called without arguments.
+    """
+    if not isinstance(given, type):
+        return given
+    try:
+        return given()
+    except Exception as error:
+        message = (
+            f"task_runner of {owner} is the class {given.__name__}, which cannot be called without arguments: {message_of(error)}; "
+            f"give a runner, such as task_runner={given.__name__}(…)"
+        )
+        raise InvalidSettingError(message) from error

@@ -107,8 +107,8 @@ _KINDS = {
     "log_prints": _SWITCH,
     "validate_parameters": _SWITCH,
     "task_runner": _Kind(
-        lambda value: not isinstance(value, type) and hasattr(value, "duplicate"),
-        "a runner of mintaka.task_runners, such as ThreadPoolTaskRunner(max_workers=8)",
+        lambda value: hasattr(value, "duplicate"),
+        "a runner or a class of mintaka.task_runners, such as ThreadPoolTaskRunner(max_workers=8)",
     ),
     "on_completion": _HOOKS,
     "on_failure": _HOOKS,

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         retry_jitter_factor: float | None
         timeout_seconds: float | None
         validate_parameters: bool
-        task_runner: TaskRunner | None
+        task_runner: TaskRunner | type[TaskRunner] | None
         log_prints: bool | None
         on_completion: Hooks
         on_failure: Hooks

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from mintaka import flow, runtime
 from mintaka.exceptions import ParameterTypeError
-from mintaka.testing import recorded
+from mintaka_core.states import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -103,9 +103,10 @@ def test_a_default_that_does_not_fit_fails_the_run_before_its_body() -> None:
     def late(rows: int = None) -> None:  # type: ignore[assignment]  # noqa: ARG001, RUF013
         raise AssertionError
 
-    with recorded() as history, pytest.raises(ParameterTypeError, match=r"late: rows: .* integer, not None \(the default\)$"):
+    with pytest.raises(ParameterTypeError, match=r"late: rows: .* integer, not None \(the default\)$"):
         late()
-    assert history.states_of("late") == ["Pending", "Failed"]
+    state = late(return_state=True)
+    assert (state.type, state.reason) == (FAILED, "ParameterTypeError")
 
 
 MUTABLE: dict[str, tuple[Any, Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,26 @@ import pytest
 
 from mintaka import flow, task
 from mintaka.exceptions import InvalidSettingError
-from mintaka.task_runners import ThreadPoolTaskRunner
+from mintaka.task_runners import (
+    ConcurrentTaskRunner,
+    DaskTaskRunner,
+    ExecutorTaskRunner,
+    ProcessPoolTaskRunner,
+    RayTaskRunner,
+    RemoteTaskRunner,
+    ThreadPoolTaskRunner,
+)
+
+
+class Picky(ThreadPoolTaskRunner):
+    def __init__(self) -> None:
+        message = "no licence"
+        raise ValueError(message)
+
+
+class OneThread(ThreadPoolTaskRunner):
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +78,15 @@ def test_a_setting_of_the_wrong_kind_is_refused_with_its_name_and_owner(decorato
         (task, {"retry_condition_fn": 5}, "retry_condition_fn of task load is a function, not 5"),
         (task, {"on_rollback": print}, "on_rollback of task load is a list of functions"),
         (flow, {"flow_run_name": 3}, "flow_run_name of flow load is a text with parameters in braces"),
-        (flow, {"task_runner": ThreadPoolTaskRunner}, r"task_runner of flow load is a runner of mintaka.task_runners"),
+        (flow, {"task_runner": int}, r"task_runner of flow load is a runner or a class of mintaka.task_runners"),
+        (flow, {"task_runner": lambda: ThreadPoolTaskRunner(8)}, r"task_runner of flow load is a runner or a class"),
+        (
+            flow,
+            {"task_runner": ExecutorTaskRunner},
+            r"^task_runner of flow load is the class ExecutorTaskRunner, .* without arguments: .* 'make'; give a runner, such as task_runner=",
+        ),
+        (flow, {"task_runner": RemoteTaskRunner}, r"is the class RemoteTaskRunner, .* abstract class"),
+        (flow, {"task_runner": Picky}, r"is the class Picky, which cannot be called without arguments: no licence; give a runner"),
         (flow, {"task_runner": 8}, r"such as ThreadPoolTaskRunner\(max_workers=8\), not 8"),
         (flow, {"validate_parameters": "no"}, "validate_parameters of flow load is True or False"),
     ],
@@ -103,3 +131,34 @@ def test_tags_may_come_one_by_one() -> None:
     def load() -> None: ...
 
     assert load.tags == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "runner", [ThreadPoolTaskRunner, ConcurrentTaskRunner, ProcessPoolTaskRunner, DaskTaskRunner, RayTaskRunner, OneThread]
+)
+def test_a_class_of_task_runners_stands_for_one_of_its_runners(runner: Any) -> None:
+    def load() -> None: ...
+
+    made = [
+        flow(task_runner=runner)(load),
+        flow(load).with_options(task_runner=runner),
+        flow(load, task_runner=runner).with_options(name="b"),
+    ]  # type: ignore[call-overload]
+    assert [type(known.task_runner) for known in made] == [runner] * 3
+
+
+def test_tasks_run_where_the_class_of_a_task_runner_says() -> None:
+    @task
+    def process(_: int) -> int:
+        return os.getpid()
+
+    @flow(task_runner=ProcessPoolTaskRunner)
+    def main() -> list[int]:
+        return process.map(range(2)).result()
+
+    @flow(task_runner=ConcurrentTaskRunner)
+    def threads() -> list[int]:
+        return process.map(range(2)).result()
+
+    assert os.getpid() not in main()
+    assert threads() == [os.getpid()] * 2
