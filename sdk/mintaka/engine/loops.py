@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,13 +35,22 @@ def is_cancellation(error: BaseException) -> bool:
     return kind is not None and isinstance(error, kind)
 
 
+def scheduled_coroutines() -> list[Any]:
+    """The coroutines of the tasks of the loop that runs in this thread; none if there is no loop."""
+    if not loop_is_running():
+        return []
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    return [task.get_coro() for task in asyncio.all_tasks()]
+
+
 def run_coroutine[T](coroutine: Coroutine[Any, Any, T]) -> T:
     """Run `coroutine` to its end in this thread's own loop."""
     import asyncio  # noqa: PLC0415 - start-up time
 
     if _LOCAL.runner is None:
         _LOCAL.runner = asyncio.Runner()
-    return _LOCAL.runner.run(coroutine)
+    return _LOCAL.runner.run(coroutine, context=copy_context())  # else that of the first one, which a runner keeps
 
 
 def close_thread_loop() -> None:

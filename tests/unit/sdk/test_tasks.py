@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -432,3 +433,21 @@ def test_a_happy_run_is_pending_running_completed() -> None:
     assert [entry[0] for entry in row["history"]] == ["PENDING", "RUNNING", COMPLETED]
     assert row["created"] <= row["started"] <= row["ended"]
     assert (row["seq"], row["runs"], row["task"].rpartition(".")[2]) == (3, 1, "add")
+
+
+def test_async_tasks_in_one_thread_each_have_the_surroundings_of_their_own_call() -> None:
+    colour: ContextVar[str] = ContextVar("colour", default="none")
+
+    @task
+    async def reads() -> str:
+        return colour.get()
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def main() -> list[str]:
+        found = []
+        for word in ("red", "green"):
+            colour.set(word)
+            found.append(reads.submit().result())
+        return found
+
+    assert main() == ["red", "green"]
