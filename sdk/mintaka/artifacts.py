@@ -5,8 +5,9 @@ r"""Artifacts: what a run wants people to see, kept with its history.
     create_markdown_artifact("# Yield\n\n92 %", key="yield", description="of the day")
 
 Each belongs to the flow run, and the task run, that makes it. Artifacts of one `key` (small letters, digits, dashes) are
-versions of the same thing across runs. Every function returns the artifact's id at once; it is written with the rest of
-the history. The functions with `a` in front are the same for `await`: nothing here waits for anything.
+versions of the same thing across runs. Every function returns the artifact's id; it is written with the rest of the history.
+In async code they are awaited (`mintaka.calling.dual_functions`), although nothing here waits for anything; those with `a` in
+front are coroutine functions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mintaka.calling.dual_functions import dual
 from mintaka.context import CURRENT
 from mintaka.engine.runs import now_micros
 from mintaka_core.reports import storable
@@ -52,6 +54,12 @@ class ArtifactVersion(NamedTuple):
     n: int | None = None
 
 
+async def acreate_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_markdown_artifact` for `await`."""
+    return create_markdown_artifact(markdown, key, description, _sync=True)
+
+
+@dual(acreate_markdown_artifact)
 def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
     """Keep a text in Markdown. Outside of a flow run it is not stored, which a warning says.
 
@@ -61,6 +69,12 @@ def create_markdown_artifact(markdown: str, key: str | None = None, description:
     return _created("markdown", markdown, key, description)
 
 
+async def acreate_table_artifact(table: Any, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_table_artifact` for `await`."""
+    return create_table_artifact(table, key, description, _sync=True)
+
+
+@dual(acreate_table_artifact)
 def create_table_artifact(
     table: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[Sequence[Any]],
     key: str | None = None,
@@ -73,16 +87,34 @@ def create_table_artifact(
     return _created("table", table, key, description)
 
 
+async def acreate_link_artifact(link: str, link_text: str | None = None, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_link_artifact` for `await`."""
+    return create_link_artifact(link, link_text, key, description, _sync=True)
+
+
+@dual(acreate_link_artifact)
 def create_link_artifact(link: str, link_text: str | None = None, key: str | None = None, description: str | None = None) -> UUID:
     """Keep a link, shown as `link_text`; errors as for `create_markdown_artifact`."""
     return _created("link", {"link": link, "link_text": link_text or link}, key, description)
 
 
+async def acreate_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_image_artifact` for `await`."""
+    return create_image_artifact(image_url, key, description, _sync=True)
+
+
+@dual(acreate_image_artifact)
 def create_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
     """Keep the address of an image; errors as for `create_markdown_artifact`."""
     return _created("image", {"image_url": image_url}, key, description)
 
 
+async def acreate_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
+    """`create_progress_artifact` for `await`."""
+    return create_progress_artifact(progress, key, description, _sync=True)
+
+
+@dual(acreate_progress_artifact)
 def create_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
     """Keep how far something is, in percent; errors as for `create_markdown_artifact`.
 
@@ -92,6 +124,12 @@ def create_progress_artifact(progress: float, key: str | None = None, descriptio
     return _created("progress", _percent(progress), key, description)
 
 
+async def aupdate_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
+    """`update_progress_artifact` for `await`."""
+    return update_progress_artifact(artifact_id, progress, description, _sync=True)
+
+
+@dual(aupdate_progress_artifact)
 def update_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
     """Say how far it is now, in percent; None leaves the description as it is. Only in the process that made the artifact.
 
@@ -111,36 +149,6 @@ def update_progress_artifact(artifact_id: UUID, progress: float, description: st
     _progresses[artifact_id] = version
     _keep(version)
     return artifact_id
-
-
-async def acreate_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
-    """`create_markdown_artifact` for `await`."""
-    return create_markdown_artifact(markdown, key, description)
-
-
-async def acreate_table_artifact(table: Any, key: str | None = None, description: str | None = None) -> UUID:
-    """`create_table_artifact` for `await`."""
-    return create_table_artifact(table, key, description)
-
-
-async def acreate_link_artifact(link: str, link_text: str | None = None, key: str | None = None, description: str | None = None) -> UUID:
-    """`create_link_artifact` for `await`."""
-    return create_link_artifact(link, link_text, key, description)
-
-
-async def acreate_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
-    """`create_image_artifact` for `await`."""
-    return create_image_artifact(image_url, key, description)
-
-
-async def acreate_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
-    """`create_progress_artifact` for `await`."""
-    return create_progress_artifact(progress, key, description)
-
-
-async def aupdate_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
-    """`update_progress_artifact` for `await`."""
-    return update_progress_artifact(artifact_id, progress, description)
 
 
 def _created(kind: Kind, value: Any, key: str | None, description: str | None) -> UUID:

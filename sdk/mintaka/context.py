@@ -30,6 +30,7 @@ from mintaka.waiting.pausing import Mailbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mintaka.calling.dual_functions import PendingCall
     from mintaka.concurrency.holdings import Holding
     from mintaka.flows import Flow
     from mintaka.futures import Future
@@ -165,7 +166,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("args", "flow", "holding", "kwargs", "ledger", "log_prints", "run", "task")
+    __slots__ = ("args", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -178,6 +179,8 @@ class RunContext:
         self.kwargs: dict[str, Any] = {}
         #: The slots of limits of tags that the run holds.
         self.holding: Holding | None = None
+        #: What async code of the run called and did not await so far; made for the first such call.
+        self.pending_calls: set[PendingCall] | None = None
 
     def arguments(self) -> dict[str, Any]:
         """What a task was called with, by name, defaults included; for a method, its instance too."""

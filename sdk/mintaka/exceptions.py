@@ -12,6 +12,7 @@
     │   └── PausedRun          … because it waits to be resumed
     ├── FlowPauseTimeout       (also a TimeoutError) a pause that nobody ended in time
     ├── NotPausedError         a run asked to resume that waits for nothing
+    ├── NotAwaited             (also a RuntimeError) a call in async code that its run did not await
     ├── MissingContextError    (also a RuntimeError) something that only works inside a flow or task run
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── InvalidNameError       (also a ValueError) a name that something cannot have
@@ -111,6 +112,10 @@ class NotPausedError(MintakaError):
 
 class MissingContextError(MintakaError, RuntimeError):
     """Used outside of a flow or task run, where it has no meaning."""
+
+
+class NotAwaited(MintakaError, RuntimeError):
+    """The code of a run called what has to be awaited in async code, and did not await it: nothing happened."""
 
 
 class ReservedArgumentError(MintakaError, ValueError):

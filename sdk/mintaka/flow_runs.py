@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from mintaka.calling.dual_functions import dual
 from mintaka.context import CURRENT, current_run
-from mintaka.engine.loops import loop_is_running
 from mintaka.exceptions import NotPausedError
 from mintaka.waiting.drivers import apart, wait_async, wait_blocking
 from mintaka.waiting.pausing import check_seconds, pause_of, resume
 
 if TYPE_CHECKING:
-    from mintaka.engine.runs import Run  # noqa: F401 - in a docstring
+    from collections.abc import Coroutine
+
+    from mintaka.waiting.pausing import Pause
+
+
+async def apause_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,  # noqa: ASYNC109 - Prefect's name for it
+    poll_interval: float = 1,
+    key: str | None = None,
+) -> Any:
+    """`pause_flow_run` for `await`."""
+    return await wait_async(_pause(wait_for_input, timeout, poll_interval, key), poll_interval)
 
 
 @overload
-def pause_flow_run[T](wait_for_input: type[T], timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> T: ...
+def pause_flow_run[T](
+    wait_for_input: type[T],
+    timeout: float | None = 3600,
+    poll_interval: float = 1,
+    key: str | None = None,
+    *,
+    _sync: Literal[True] | None = None,
+) -> T: ...
 @overload
-def pause_flow_run(wait_for_input: None = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> None: ...
+def pause_flow_run(
+    wait_for_input: None = None,
+    timeout: float | None = 3600,
+    poll_interval: float = 1,
+    key: str | None = None,
+    *,
+    _sync: Literal[True] | None = None,
+) -> None: ...
+@overload
+def pause_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,
+    poll_interval: float = 1,
+    key: str | None = None,
+    *,
+    _sync: Literal[False],
+) -> Coroutine[Any, Any, Any]: ...
+@dual(apause_flow_run)
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> Any:
     """Wait until somebody resumes the flow run; it is PAUSED meanwhile, and its process goes on running.
 
+<<<<<<< HEAD
     In a task, the task waits and its flow run is PAUSED; other tasks, and the flow's body, go on. Of several pauses of one run at a
     time, the oldest is ended first, and the run goes on when none is left. In an event loop, but for a sync task, this gives a
     coroutine of the same.
+=======
+    In async code it is awaited (`mintaka.calling.dual_functions`), and the event loop goes on meanwhile.
+>>>>>>> ad5f68f (SDK: await in async code what Prefect makes awaitable; a call that is not awaited fails its run)
 
     Args:
         wait_for_input: what the one who resumes has to give, such as `str`, a dataclass or a pydantic model
@@ -40,38 +80,74 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, pol
         MissingContextError: outside of a flow, or in a worker process (`ProcessPoolTaskRunner`, `DaskTaskRunner`, …).
         InvalidNameError: `key` is too long (200 bytes), or has a / or something invisible in it.
     """
+    return wait_blocking(_pause(wait_for_input, timeout, poll_interval, key), poll_interval)
+
+
+def _pause(input_type: Any, timeout_seconds: float | None, poll_seconds: float, key: str | None) -> Pause:
     context = current_run("pause_flow_run()")
+<<<<<<< HEAD
     check_seconds("poll_interval of pause_flow_run", poll_interval)
     pause = pause_of(context, wait_for_input, timeout, key)
     in_sync_task = context.task is not None and not context.task.is_async
     return wait_async(pause, poll_interval) if loop_is_running() and not in_sync_task else wait_blocking(pause, poll_interval)
+=======
+    check_seconds("poll_interval of pause_flow_run", poll_seconds)
+    return pause_of(context, input_type, timeout_seconds, key)
+>>>>>>> ad5f68f (SDK: await in async code what Prefect makes awaitable; a call that is not awaited fails its run)
 
 
-async def apause_flow_run(
+async def asuspend_flow_run(
     wait_for_input: Any = None,
-    timeout: float | None = 3600,  # noqa: ASYNC109 - Prefect's name for it
-    poll_interval: float = 1,
+    flow_run_id: str | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - Prefect's name for it
     key: str | None = None,
 ) -> Any:
-    """`pause_flow_run` for async flows."""
-    return await pause_flow_run(wait_for_input, timeout, poll_interval, key)
+    """`suspend_flow_run` for `await`."""
+    from mintaka.waiting import suspending  # noqa: PLC0415 - start-up time
+
+    if _is_another(flow_run_id):
+        from mintaka.waiting.intents import suspend  # noqa: PLC0415 - start-up time
+
+        return await apart(lambda: suspend(str(flow_run_id)))
+    return await suspending.suspend_async(current_run("suspend_flow_run()"), wait_for_input, timeout, key)
 
 
 @overload
 def suspend_flow_run[T](
-    wait_for_input: type[T], flow_run_id: str | None = None, timeout: float | None = None, key: str | None = None
+    wait_for_input: type[T],
+    flow_run_id: str | None = None,
+    timeout: float | None = None,
+    key: str | None = None,
+    *,
+    _sync: Literal[True] | None = None,
 ) -> T: ...
 @overload
 def suspend_flow_run(
-    wait_for_input: None = None, flow_run_id: str | None = None, timeout: float | None = None, key: str | None = None
+    wait_for_input: None = None,
+    flow_run_id: str | None = None,
+    timeout: float | None = None,
+    key: str | None = None,
+    *,
+    _sync: Literal[True] | None = None,
 ) -> None: ...
+@overload
+def suspend_flow_run(
+    wait_for_input: Any = None,
+    flow_run_id: str | None = None,
+    timeout: float | None = None,
+    key: str | None = None,
+    *,
+    _sync: Literal[False],
+) -> Coroutine[Any, Any, Any]: ...
+@dual(asuspend_flow_run)
 def suspend_flow_run(
     wait_for_input: Any = None, flow_run_id: str | None = None, timeout: float | None = None, key: str | None = None
 ) -> Any:
     """End the process of the flow run; it is PAUSED, named Suspended, and runs again once somebody resumes it.
 
     What was submitted ends first. When the flow runs again, finished tasks are taken from their results where these are
-    persisted, and this returns at once. In an event loop this gives a coroutine of the same.
+    persisted, and this returns at once.
+    In async code it is awaited (`mintaka.calling.dual_functions`).
 
     Args:
         wait_for_input: what the one who resumes has to give; as for `pause_flow_run`.
@@ -90,34 +166,36 @@ def suspend_flow_run(
     """
     from mintaka.waiting import suspending  # noqa: PLC0415 - start-up time
 
+<<<<<<< HEAD
     context = CURRENT.get()
     own = (context.flow.launch.flow_run_id, context.flow.id) if context is not None and context.flow is not None else ()
     if flow_run_id is not None and str(flow_run_id) not in own:
+=======
+    if _is_another(flow_run_id):
+>>>>>>> ad5f68f (SDK: await in async code what Prefect makes awaitable; a call that is not awaited fails its run)
         from mintaka.waiting.intents import suspend  # noqa: PLC0415 - start-up time
 
-        if loop_is_running():
-            return apart(lambda: suspend(str(flow_run_id)))
         return suspend(str(flow_run_id))
-    context = current_run("suspend_flow_run()")
-    if loop_is_running():
-        return suspending.suspend_async(context, wait_for_input, timeout, key)
-    return suspending.suspend_blocking(context, wait_for_input, timeout, key)
+    return suspending.suspend_blocking(current_run("suspend_flow_run()"), wait_for_input, timeout, key)
 
 
-async def asuspend_flow_run(
-    wait_for_input: Any = None,
-    flow_run_id: str | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - Prefect's name for it
-    key: str | None = None,
-) -> Any:
-    """`suspend_flow_run` for async flows."""
-    return await suspend_flow_run(wait_for_input, flow_run_id, timeout, key)
+def _is_another(flow_run_id: str | None) -> bool:
+    """Whether a flow run is named that is not the one around the code."""
+    context = CURRENT.get()
+    own = context.flow.launch.flow_run_id if context is not None and context.flow is not None else None
+    return flow_run_id is not None and str(flow_run_id) != own
 
 
+async def aresume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
+    """`resume_flow_run` for `await`."""
+    await apart(lambda: resume_flow_run(flow_run_id, run_input, _sync=True))
+
+
+@dual(aresume_flow_run)
 def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
-    """End the oldest pause of a flow run, in this process or any other that history knows of; call it from any thread.
+    """End the oldest pause of a flow run, in this process or any other that history knows of; from any thread.
 
-    A run that suspended itself goes on too, where it is a cluster's; one of a script is started with `mintaka resume`.
+    In async code it is awaited (`mintaka.calling.dual_functions`). A run that suspended itself goes on too, where it is a cluster's; one of a script is started with `mintaka resume`.
 
     Args:
         flow_run_id: `runtime.flow_run.id` of the run. In another process, that of the outermost one
@@ -135,11 +213,6 @@ def resume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
         from mintaka.waiting.intents import answer  # noqa: PLC0415 - start-up time
 
         answer(str(flow_run_id), run_input)
-
-
-async def aresume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
-    """`resume_flow_run` for event loops, which go on while others are asked."""
-    await apart(lambda: resume_flow_run(flow_run_id, run_input))
 
 
 __all__ = ["apause_flow_run", "aresume_flow_run", "asuspend_flow_run", "pause_flow_run", "resume_flow_run", "suspend_flow_run"]

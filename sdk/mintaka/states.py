@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
+from mintaka.calling.dual_functions import dual
 from mintaka.exceptions import CancelledRun, CrashedRun, FailedRun, PausedRun, UnfinishedRun, message_of
 from mintaka.results import ResultRecord
 from mintaka_core import states as core
 from mintaka_core.states import StateType
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from datetime import datetime
 
     from typing_extensions import TypeVar
@@ -58,11 +60,28 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
         return self.time
 
     @overload
-    def result(self, raise_on_failure: Literal[True] = True) -> R_co: ...
+    async def aresult(self, raise_on_failure: Literal[True] = True) -> R_co: ...
     @overload
-    def result(self, raise_on_failure: bool) -> R_co | Exception: ...
+    async def aresult(self, raise_on_failure: bool) -> R_co | Exception: ...
+    async def aresult(self, raise_on_failure: bool = True) -> R_co | Exception:
+        """`result` for `await`; a persisted one is read without blocking the event loop."""
+        if type(self.data) is not ResultRecord:
+            return self.result(raise_on_failure, _sync=True)
+        from mintaka.waiting.drivers import apart  # noqa: PLC0415 - would be a cycle
+
+        return await apart(lambda: self.result(raise_on_failure, _sync=True))
+
+    @overload
+    def result(self, raise_on_failure: Literal[True] = True, *, _sync: Literal[True] | None = None) -> R_co: ...
+    @overload
+    def result(self, raise_on_failure: bool, *, _sync: Literal[True] | None = None) -> R_co | Exception: ...
+    @overload
+    def result(self, raise_on_failure: bool = True, *, _sync: Literal[False]) -> Coroutine[Any, Any, R_co | Exception]: ...
+    @dual(aresult)
     def result(self, raise_on_failure: bool = True) -> R_co | Exception:
         """The run's result; raises its exception where it failed (or returns that exception).
+
+        In async code it is awaited (`mintaka.calling.dual_functions`).
 
         Raises:
             UnfinishedRun: the state is not terminal.
@@ -82,10 +101,6 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
         if raise_on_failure:
             raise error
         return error
-
-    async def aresult(self, raise_on_failure: bool = True) -> R_co | Exception:
-        """The same for code that awaits it, as in Prefect; nothing has to be waited for."""
-        return self.result(raise_on_failure=raise_on_failure)
 
     def exception(self) -> Exception:
         """The exception that tells how the run ended; only for terminal states other than COMPLETED."""

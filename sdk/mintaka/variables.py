@@ -11,18 +11,21 @@ A script keeps them in its SQLite file, a pod at the API. They are no place for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from mintaka.calling.dual_functions import dual
 from mintaka.sharing import shared
+from mintaka.waiting.drivers import apart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
 
 class Variable:
     """A variable as it was set: its `name`, its `value` (anything that JSON can say, at most 64 KiB), and its `tags`.
 
-    The methods with `a` in front are the same for `await`. Each of them raises `InvalidNameError` where a variable cannot be
+    In async code `get`, `set` and `unset` are awaited (`mintaka.calling.dual_functions`); the methods with `a` in front are
+    coroutine functions. Each of them raises `InvalidNameError` where a variable cannot be
     called so (letters, digits, `_`, `-`, `.`; at most 255), `SharingAway` where the API or database does not answer, and
     `SharingError` where there is none.
     """
@@ -44,17 +47,40 @@ class Variable:
         return hash(self.name)
 
     @classmethod
+    async def aget(cls, name: str, default: Any = None) -> Any:
+        """`get` for `await`."""
+        return await apart(lambda: cls.get(name, default, _sync=True))
+
+    @overload
+    @classmethod
+    def get(cls, name: str, default: Any = None, *, _sync: Literal[False]) -> Coroutine[Any, Any, Any]: ...
+    @overload
+    @classmethod
+    def get(cls, name: str, default: Any = None, *, _sync: Literal[True] | None = None) -> Any: ...
+    @classmethod
+    @dual(aget)
     def get(cls, name: str, default: Any = None) -> Any:
         """The variable's value; `default` where there is none."""
         found = shared().variable(name)
         return default if found is None else found.value
 
     @classmethod
-    async def aget(cls, name: str, default: Any = None) -> Any:
-        """`get` for `await`."""
-        return await _in_thread(cls.get, name, default)
+    async def aset(cls, name: str, value: Any, tags: Sequence[str] | None = None, overwrite: bool = False) -> Self:
+        """`set` for `await`."""
+        return await apart(lambda: cls.set(name, value, tags, overwrite, _sync=True))
 
+    @overload
     @classmethod
+    def set(
+        cls, name: str, value: Any, tags: Sequence[str] | None = None, overwrite: bool = False, *, _sync: Literal[False]
+    ) -> Coroutine[Any, Any, Self]: ...
+    @overload
+    @classmethod
+    def set(
+        cls, name: str, value: Any, tags: Sequence[str] | None = None, overwrite: bool = False, *, _sync: Literal[True] | None = None
+    ) -> Self: ...
+    @classmethod
+    @dual(aset)
     def set(cls, name: str, value: Any, tags: Sequence[str] | None = None, overwrite: bool = False) -> Self:
         """Make a variable, or with `overwrite` give it another value and other tags.
 
@@ -67,23 +93,18 @@ class Variable:
         return cls(name, value, tags or ())
 
     @classmethod
-    async def aset(cls, name: str, value: Any, tags: Sequence[str] | None = None, overwrite: bool = False) -> Self:
-        """`set` for `await`."""
-        variable: Self = await _in_thread(cls.set, name, value, tags, overwrite)
-        return variable
+    async def aunset(cls, name: str) -> bool:
+        """`unset` for `await`."""
+        return await apart(lambda: cls.unset(name, _sync=True))
 
+    @overload
     @classmethod
+    def unset(cls, name: str, *, _sync: Literal[False]) -> Coroutine[Any, Any, bool]: ...
+    @overload
+    @classmethod
+    def unset(cls, name: str, *, _sync: Literal[True] | None = None) -> bool: ...
+    @classmethod
+    @dual(aunset)
     def unset(cls, name: str) -> bool:
         """Delete a variable; False where there was none."""
         return shared().remove_variable(name)
-
-    @classmethod
-    async def aunset(cls, name: str) -> bool:
-        """`unset` for `await`."""
-        return bool(await _in_thread(cls.unset, name))
-
-
-async def _in_thread(call: Any, *args: Any) -> Any:
-    import asyncio  # noqa: PLC0415 - start-up time
-
-    return await asyncio.to_thread(call, *args)

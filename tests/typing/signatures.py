@@ -8,8 +8,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, assert_type
+from uuid import UUID
 
-from mintaka import Completed, Flow, Future, FutureList, State, Task, allow_failure, flow, quote, task, unmapped
+from mintaka import (
+    Completed,
+    Flow,
+    Future,
+    FutureList,
+    State,
+    Task,
+    allow_failure,
+    flow,
+    pause_flow_run,
+    quote,
+    resume_flow_run,
+    task,
+    unmapped,
+)
+from mintaka.artifacts import acreate_markdown_artifact, create_markdown_artifact
 from mintaka.blocks.system import Secret
 from mintaka.concurrency.asyncio import concurrency as aconcurrency
 from mintaka.concurrency.asyncio import rate_limit as arate_limit
@@ -226,6 +242,19 @@ async def shares() -> None:
     assert_type(await Variable.aunset("v"), bool)
     assert_type(Secret.load("s").get(), str)
     assert_type(await Secret.aload("s"), Secret)
+    assert_type(await Variable.set("v", 1, _sync=False), Variable)
+    assert_type(Variable.unset("v", _sync=True), bool)
+    assert_type(await Secret.load("s", _sync=False), Secret)
+    assert_type(Secret("s").save("s"), str)
+    assert_type(create_markdown_artifact("# A", key="a"), UUID)
+    assert_type(create_markdown_artifact("# A", _sync=True), UUID)
+    assert_type(await create_markdown_artifact("# A", _sync=False), UUID)
+    create_markdown_artifact(1)  # type: ignore[call-overload]
+    assert_type(await acreate_markdown_artifact("# A"), UUID)
+    assert_type(await Completed(data=1).aresult(), int)
+    assert_type(Completed(data=1).result(_sync=True), int)
+    assert_type(pause_flow_run(int), int)
+    await resume_flow_run("id", _sync=False)
 
 
 # Where the code runs.

@@ -10,19 +10,26 @@ Looked for in the environment (`MINTAKA_SECRET_WAREHOUSE_PASSWORD`), then as a f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from mintaka.calling.dual_functions import dual
 from mintaka.exceptions import SharingError
 from mintaka.secret_files import in_pod, read_secret, write_secret
+from mintaka.waiting.drivers import apart
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
 _MASKED = "**********"
 
 
 class Secret:
-    """A secret text. It shows itself as stars; only `get` gives it away."""
+    """A secret text. It shows itself as stars; only `get` gives it away.
+
+    In async code `load` and `save` are awaited (`mintaka.calling.dual_functions`).
+    """
 
     __slots__ = ("_value",)
 
@@ -37,6 +44,18 @@ class Secret:
         return self._value
 
     @classmethod
+    async def aload(cls, name: str) -> Self:
+        """`load` for `await`."""
+        return await apart(lambda: cls.load(name, _sync=True))
+
+    @overload
+    @classmethod
+    def load(cls, name: str, *, _sync: Literal[False]) -> Coroutine[Any, Any, Self]: ...
+    @overload
+    @classmethod
+    def load(cls, name: str, *, _sync: Literal[True] | None = None) -> Self: ...
+    @classmethod
+    @dual(aload)
     def load(cls, name: str) -> Self:
         """The secret of that name.
 
@@ -46,13 +65,15 @@ class Secret:
         """
         return cls(read_secret(name))
 
-    @classmethod
-    async def aload(cls, name: str) -> Self:
-        """`load` for `await`."""
-        import asyncio  # noqa: PLC0415 - start-up time
+    async def asave(self, name: str, overwrite: bool = False) -> str:
+        """`save` for `await`."""
+        return await apart(lambda: self.save(name, overwrite, _sync=True))
 
-        return await asyncio.to_thread(cls.load, name)
-
+    @overload
+    def save(self, name: str, overwrite: bool = False, *, _sync: Literal[False]) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def save(self, name: str, overwrite: bool = False, *, _sync: Literal[True] | None = None) -> str: ...
+    @dual(asave)
     def save(self, name: str, overwrite: bool = False) -> str:
         """Keep it on this machine, in a file that only this user can read; returns its name.
 
@@ -71,12 +92,6 @@ class Secret:
             message = f"secret {name!r} exists already: pass overwrite=True to replace it"
             raise ValueError(message)
         return name
-
-    async def asave(self, name: str, overwrite: bool = False) -> str:
-        """`save` for `await`."""
-        import asyncio  # noqa: PLC0415 - start-up time
-
-        return await asyncio.to_thread(self.save, name, overwrite)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> Any:

@@ -75,7 +75,7 @@ def leave(ended: Ended) -> None:
 def tell(ended: Ended, *, json: bool, **more: Any) -> None:
     """Tell how it ended: on standard error, and the flow's value on standard output; with `json` all of it there."""
     state, run = ended.state, ended.launch.run
-    value = state.result() if state.type == COMPLETED else None
+    value = state.result(_sync=True) if state.type == COMPLETED else None
     name = run.name if run is not None else ended.launch.flow
     if json:
         told = {"type": state.type, "name": state.name, "reason": state.reason, "message": state.message}

@@ -53,7 +53,7 @@ class Outcome:
             return self.value
         if self.error is not None and self.run.state.type == COMPLETED:
             raise self.error  # a hook's, that is no `Exception`: it came after the end
-        return self.state.result(raise_on_failure=raise_on_failure)
+        return self.state.result(raise_on_failure=raise_on_failure, _sync=True)
 
 
 class KeptOutcome(Outcome):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mintaka.calling.dual_functions import check_awaited, note_forgotten
 from mintaka.engine.loops import is_cancellation
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_of
@@ -78,11 +79,15 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
         yield RunHooks(invocation.definition.running_hooks, invocation.run.state)
     try:
         value = yield CALL
+        if invocation.context.pending_calls:
+            check_awaited(invocation.context)
         if invocation.child is not None:
             value = yield from _settled(invocation, invocation.child, value)
     except GeneratorExit:
         raise
     except Exception as error:
+        if invocation.context.pending_calls:
+            note_forgotten(invocation.context, error)
         if STOP.requested and invocation.run.n < 0:
             yield from _interrupted(invocation, error)
             message = "the process was asked to stop"

@@ -18,6 +18,7 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mintaka.calling.dual_functions import check_awaited
 from mintaka.calling.parameters import Parameters
 from mintaka.concurrency.holdings import HELD, Holding
 from mintaka.context import CURRENT, FlowContext, Launch, RunContext
@@ -92,6 +93,8 @@ def run_parcel(shared: bytes, own: bytes, home: int) -> bytes:
         try:
             with _surrounded(invocation, held, None if at_home else logs):
                 value = run_coroutine(call_body_async(invocation)) if kind.task.is_async else call_body(invocation)
+                if invocation.context.pending_calls:
+                    check_awaited(invocation.context)
         except BaseException as error:
             late = error is invocation.late
             raise
