@@ -68,27 +68,92 @@ class PickleSerializer(Serializer):
 
 
 class JSONSerializer(Serializer):
-    """JSON. Tuples come back as lists; what JSON cannot say needs `object_encoder` and `object_decoder`.
+    """JSON, for other programs to read. Dates, UUIDs, bytes, sets, pydantic models, dataclasses, enums, exceptions and the like come
+    back as they were (`mintaka.persisting.json_values`), tuples as lists, keys of dicts as text.
 
-    `object_encoder` is called with such an object and returns one that JSON can say (`default` of `json.dumps`),
-    `object_decoder` with each JSON object (`object_hook` of `json.loads`).
+    Args:
+        jsonlib: the name of a module with `dumps` and `loads`. `orjson` writes alone, because it reads large numbers as others; where it
+            is not installed the standard library's `json` does the same.
+        object_encoder: called with what JSON cannot say, returns what it can (`default` of `json.dumps`); or its import path. None: nothing
+            but plain JSON.
+        object_decoder: called with each JSON object (`object_hook` of `json.loads`); or its import path. None: they are dicts.
+        dumps_kwargs: arguments of the module's `dumps`.
+        loads_kwargs: arguments of the module's `loads`.
+
+    Raises:
+        ValueError: there is no such module or function, or the arguments name `default` or `object_hook`.
     """
 
     type = "json"
 
     def __init__(
-        self, object_encoder: Callable[[Any], Any] | None = None, object_decoder: Callable[[dict[str, Any]], Any] | None = None
+        self,
+        *,
+        jsonlib: str = "json",
+        object_encoder: Callable[[Any], Any] | str | None = "mintaka.persisting.json_values.encode_object",
+        object_decoder: Callable[[dict[str, Any]], Any] | str | None = "mintaka.persisting.json_values.decode_object",
+        dumps_kwargs: dict[str, Any] | None = None,
+        loads_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        self.object_encoder = object_encoder
-        self.object_decoder = object_decoder
+        self.jsonlib = jsonlib
+        self.object_encoder = _imported(object_encoder)
+        self.object_decoder = _imported(object_decoder)
+        self.dumps_kwargs = dict(dumps_kwargs or {})
+        self.loads_kwargs = dict(loads_kwargs or {})
+        self._check()
+
+    def _check(self) -> None:
+        for given, taken, word in ((self.dumps_kwargs, "default", "object_encoder"), (self.loads_kwargs, "object_hook", "object_decoder")):
+            if taken in given:
+                message = f"{taken!r} is what {word} says: JSONSerializer({word}=…)"
+                raise ValueError(message)
+        library = self._library()
+        if not (callable(getattr(library, "dumps", None)) and callable(getattr(library, "loads", None))):
+            message = f"jsonlib is the name of a module with dumps and loads, such as json or orjson, not {self.jsonlib!r}"
+            raise ValueError(message)  # noqa: TRY004 - Prefect's, of a setting
+
+    def _library(self) -> Any:
+        try:
+            return importlib.import_module(self.jsonlib)
+        except ImportError as error:
+            if self.jsonlib == "orjson":
+                return json
+            message = f"jsonlib {self.jsonlib!r} cannot be imported: {error}"
+            raise ValueError(message) from error
 
     def dumps(self, obj: Any) -> bytes:
         """The value as JSON."""
-        return json.dumps(obj, default=self.object_encoder).encode()
+        from mintaka.persisting.json_values import Encoder  # noqa: PLC0415 - start-up time
+
+        library, encoder = self._library(), Encoder(self.object_encoder)
+        if library is json:
+            text = encoder.text(obj, self.dumps_kwargs)
+        else:
+            text = library.dumps(encoder.plain(obj, strictly=True), **self.dumps_kwargs)
+        blob = text.encode() if isinstance(text, str) else bytes(text)
+        if encoder.is_to_be_checked:
+            encoder.check(obj, self.loads(blob))
+        return blob
 
     def loads(self, blob: bytes) -> Any:
         """The value of a JSON text."""
-        return json.loads(blob, object_hook=self.object_decoder)
+        if self.jsonlib in ("json", "orjson"):
+            return json.loads(blob, object_hook=self.object_decoder, **self.loads_kwargs)
+        from mintaka.persisting.json_values import decoded  # noqa: PLC0415 - start-up time
+
+        return decoded(self._library().loads(blob, **self.loads_kwargs), self.object_decoder)
+
+
+def _imported(given: Any) -> Any:
+    """The function itself, or the one at an import path such as `my_module.encode`."""
+    if not isinstance(given, str):
+        return given
+    module, _, name = given.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        message = f"there is no function {given!r} to encode or decode objects with: {error}"
+        raise ValueError(message) from error
 
 
 class CompressedSerializer(Serializer):
