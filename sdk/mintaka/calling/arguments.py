@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ _PLAIN = (bool, int, float, type(None))
 
 
 def _named(value: Any) -> str:
+    if isinstance(value, PurePath):
+        return str(value)
     return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 

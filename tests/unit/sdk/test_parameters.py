@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - an annotation that is read
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
@@ -305,3 +306,14 @@ def test_the_schema_has_the_defaults_as_a_run_gets_them() -> None:
     }
     assert properties["limit"] == {"default": 3, "description": "How many.", "minimum": 1, "title": "At most", "type": "integer"}
     assert "required" not in schema
+
+
+def test_history_shows_paths_as_they_are_written() -> None:
+    """A default that is a text becomes a path, and is shown as before."""
+
+    def takes(place: Path = "a/b", others: list[Path] = ["c"]) -> None: ...  # type: ignore[assignment, list-item]  # noqa: B006 - the point
+
+    parameters = Parameters(takes, "takes")
+    bound = parameters.bind((), {})
+    parameters.validate(bound)
+    assert parameters.described(bound.arguments) == {"place": "a/b", "others": ["c"]}
