@@ -57,13 +57,9 @@ def pause_flow_run(
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> Any:
     """Wait until somebody resumes the flow run; it is PAUSED meanwhile, and its process goes on running.
 
-<<<<<<< HEAD
     In a task, the task waits and its flow run is PAUSED; other tasks, and the flow's body, go on. Of several pauses of one run at a
-    time, the oldest is ended first, and the run goes on when none is left. In an event loop, but for a sync task, this gives a
-    coroutine of the same.
-=======
-    In async code it is awaited (`mintaka.calling.dual_functions`), and the event loop goes on meanwhile.
->>>>>>> ad5f68f (SDK: await in async code what Prefect makes awaitable; a call that is not awaited fails its run)
+    time, the oldest is ended first, and the run goes on when none is left. In async code it is awaited
+    (`mintaka.calling.dual_functions`), and the event loop goes on meanwhile.
 
     Args:
         wait_for_input: what the one who resumes has to give, such as `str`, a dataclass or a pydantic model
@@ -85,15 +81,8 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, pol
 
 def _pause(input_type: Any, timeout_seconds: float | None, poll_seconds: float, key: str | None) -> Pause:
     context = current_run("pause_flow_run()")
-<<<<<<< HEAD
-    check_seconds("poll_interval of pause_flow_run", poll_interval)
-    pause = pause_of(context, wait_for_input, timeout, key)
-    in_sync_task = context.task is not None and not context.task.is_async
-    return wait_async(pause, poll_interval) if loop_is_running() and not in_sync_task else wait_blocking(pause, poll_interval)
-=======
     check_seconds("poll_interval of pause_flow_run", poll_seconds)
     return pause_of(context, input_type, timeout_seconds, key)
->>>>>>> ad5f68f (SDK: await in async code what Prefect makes awaitable; a call that is not awaited fails its run)
 
 
 async def asuspend_flow_run(
@@ -166,13 +155,7 @@ def suspend_flow_run(
     """
     from mintaka.waiting import suspending  # noqa: PLC0415 - start-up time
 
-<<<<<<< HEAD
-    context = CURRENT.get()
-    own = (context.flow.launch.flow_run_id, context.flow.id) if context is not None and context.flow is not None else ()
-    if flow_run_id is not None and str(flow_run_id) not in own:
-=======
     if _is_another(flow_run_id):
->>>>>>> ad5f68f (SDK: await in async code what Prefect makes awaitable; a call that is not awaited fails its run)
         from mintaka.waiting.intents import suspend  # noqa: PLC0415 - start-up time
 
         return suspend(str(flow_run_id))
@@ -182,8 +165,8 @@ def suspend_flow_run(
 def _is_another(flow_run_id: str | None) -> bool:
     """Whether a flow run is named that is not the one around the code."""
     context = CURRENT.get()
-    own = context.flow.launch.flow_run_id if context is not None and context.flow is not None else None
-    return flow_run_id is not None and str(flow_run_id) != own
+    own = (context.flow.launch.flow_run_id, context.flow.id) if context is not None and context.flow is not None else ()
+    return flow_run_id is not None and str(flow_run_id) not in own
 
 
 async def aresume_flow_run(flow_run_id: str, run_input: Any = None) -> None:
