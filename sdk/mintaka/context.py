@@ -17,6 +17,7 @@ from mintaka.calling.bodies import instance_of
 from mintaka.calling.lineage import Lineage
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import Ledger, Run
+from mintaka.engine.semantics import Semantics, semantics_named
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import InvalidSettingError, MissingContextError, Suspension, message_of
 from mintaka.persisting.result_settings import Surroundings, surroundings_of
@@ -108,7 +109,7 @@ class FlowContext:
 
     __slots__ = (
         "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters",
-        "parent", "results", "run",
+        "parent", "results", "run", "semantics",
     )  # fmt: skip
 
     def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
@@ -127,6 +128,7 @@ class FlowContext:
         self.open: dict[int, Future[Any]] = {}
         self.failures: dict[int, Future[Any]] = {}
         self.results: Surroundings = (outer.results if outer else surroundings_of(launch)).within(flow.result_settings)
+        self.semantics: Semantics = semantics_named(flow.semantics, outer.semantics if outer else None)
         #: The calls of this try whose results are kept; made when the first one comes.
         self.calls: CallIndex | None = None
         #: That the flow run is on record beside its results.

@@ -76,6 +76,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         result_storage: StorageLike | None = None,
         result_serializer: SerializerLike | None = None,
         cache_result_in_memory: bool = True,
+        semantics: Literal["mintaka", "prefect3"] | None = None,
     ) -> None:
         given = locals()
         super().__init__(fn, "flow")
@@ -97,6 +98,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             CRASHED: tuple(on_crashed),
         }
         self.running_hooks = tuple(on_running)
+        self.semantics = semantics
         self.result_settings = ResultSettings(persist_result, result_storage, result_serializer, cache_result_in_memory)
 
     @overload
@@ -129,6 +131,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             "result_storage": self.result_settings.storage,
             "result_serializer": self.result_settings.serializer,
             "cache_result_in_memory": self.result_settings.in_memory,
+            "semantics": self.semantics,
         }
         hooks = {word: self._hooks[state_type] for word, state_type in _HOOKED.items()}
         return Flow(self.given, **{**settings, **hooks, **changes})
@@ -293,7 +296,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
 
 
 def _given(outcome: Outcome, *, return_state: bool) -> Any:
-    return outcome.state if return_state else outcome.result()
+    return outcome.state if return_state else outcome.called()
 
 
 def _close(invocation: Invocation) -> None:
@@ -373,7 +376,9 @@ def flow(fn: Any = None, /, **settings: Any) -> Any:
             `ProcessPoolTaskRunner`;
             `log_prints`: True makes `print` a line of the log, also in its tasks;
             `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`, `on_running`: hooks, sync or async, called with (flow,
-            flow_run, state), the run as `mintaka.runs.FlowRun`.
+            flow_run, state), the run as `mintaka.runs.FlowRun`;
+            `semantics`: "prefect3" has this flow, and its subflows unless they say otherwise, end as Prefect 3 ends them where
+            "mintaka" does not on purpose (default: what is around it says, else MINTAKA_SEMANTICS, else "mintaka").
     """
     if fn is not None:
         return Flow(fn, **settings)

@@ -41,21 +41,22 @@ _LOCK = threading.Lock()
 class Future[R]:
     """A task run that was submitted."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_flow", "_outcome", "job", "run")
+    __slots__ = ("__weakref__", "_callbacks", "_flow", "_outcome", "job", "observed", "run")
 
     def __init__(self, run: Run, flow: FlowContext) -> None:
         self.run = run
         self.job: Job | None = None
         self._flow = flow
         self._outcome: Outcome | None = None
-        self._cancelled = False
+        #: That its end, whatever it will be, is known to code that deals with it.
+        self.observed = False
         self._callbacks: list[Callable[[Future[R]], object]] | None = None
         flow.open[run.n] = self
 
     @uninterrupted
     def finish(self, outcome: Outcome) -> None:
         """The run is over; the first call counts, be it from the thread that ran it or from a flow that gave it up."""
-        if not (outcome.ok or self._cancelled):
+        if not (outcome.ok or self.observed):
             self._flow.failures.setdefault(self.run.n, self)
         if self._flow.open.pop(self.run.n, None) is not None:
             self.job = None
@@ -107,7 +108,8 @@ class Future[R]:
         return self._outcome.state
 
     def looked_at(self) -> None:
-        """Its failure, if it failed, has been seen by somebody who deals with it."""
+        """Its failure, if it failed or will fail, has been seen by somebody who deals with it."""
+        self.observed = True
         if self._outcome is None or not self._outcome.ok:
             self._flow.failures.pop(self.run.n, None)
 
@@ -122,7 +124,7 @@ class Future[R]:
         entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message)
         if self._outcome is not None or not ledger.end(self.run, entry):
             return False
-        self._cancelled = True
+        self.observed = True
         job = self.job
         if job is not None and not job.claim():
             stop_jobs(ledger, [self.run, *ledger.end_below(self.run, entry)], message)
@@ -241,13 +243,23 @@ class FutureList[R](list[Future[R]]):
         if timeout is not None and (late := wait(self, timeout).not_done):
             message = f"{len(late)} of {len(self)} task runs are not over after {timeout} s"
             raise TimeoutError(message)
-        return [future.result(raise_on_failure=raise_on_failure) for future in self]
+        try:
+            return [future.result(raise_on_failure=raise_on_failure) for future in self]
+        except Exception:
+            for future in self:
+                future.looked_at()
+            raise
 
     def __await__(self) -> Generator[Any, None, list[R]]:
         return self._gathered().__await__()
 
     async def _gathered(self) -> list[R]:
-        return [await future for future in self]
+        try:
+            return [await future for future in self]
+        except Exception:
+            for future in self:
+                future.looked_at()
+            raise
 
 
 class DoneAndNotDone(NamedTuple):

@@ -79,7 +79,7 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
     def result(self, raise_on_failure: bool = True, *, _sync: Literal[False]) -> Coroutine[Any, Any, R_co | Exception]: ...
     @dual(aresult)
     def result(self, raise_on_failure: bool = True) -> R_co | Exception:
-        """The run's result; raises its exception where it failed (or returns that exception).
+        """The run's result; raises its exception where it failed (or returns that exception, or the states that made it fail).
 
         In async code it is awaited (`mintaka.calling.dual_functions`).
 
@@ -100,7 +100,7 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
         error = self.exception()
         if raise_on_failure:
             raise error
-        return error
+        return self.data if _are_states(self.data) else error
 
     def exception(self) -> Exception:
         """The exception that tells how the run ended; only for terminal states other than COMPLETED."""
@@ -150,6 +150,11 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
     def is_final(self) -> bool:
         """True where the run is over."""
         return self.is_terminal
+
+
+def _are_states(data: Any) -> bool:
+    parts = data if isinstance(data, (list, tuple, set)) else (data,)
+    return bool(parts) and all(isinstance(part, State) for part in parts)
 
 
 def Completed[T](*, message: str = "", name: str = "Completed", data: T = None) -> State[T]:  # type: ignore[assignment]  # noqa: N802 - Orion's name

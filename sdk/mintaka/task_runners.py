@@ -42,12 +42,14 @@ class ThreadPoolTaskRunner:
     """Runs tasks in threads, at most `max_workers` at a time (None: 32)."""
 
     def __init__(self, max_workers: int | None = None) -> None:
+        #: Whether the user chose how many at a time.
+        self.bounded = max_workers is not None
         self.max_workers = DEFAULT_MAX_WORKERS if max_workers is None else max_workers
         self._pool = SlotPool(self.max_workers)
 
     def duplicate(self) -> ThreadPoolTaskRunner:
         """A pool of the same size for one flow run."""
-        return ThreadPoolTaskRunner(self.max_workers)
+        return ThreadPoolTaskRunner(self.max_workers if self.bounded else None)
 
     def submit(self, job: Job) -> None:
         """Run `job` when one of the threads is free."""
@@ -62,7 +64,7 @@ class ThreadPoolTaskRunner:
         self._pool.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ThreadPoolTaskRunner, (self.max_workers,))
+        return (ThreadPoolTaskRunner, (self.max_workers if self.bounded else None,))
 
     def __repr__(self) -> str:
         return f"ThreadPoolTaskRunner(max_workers={self.max_workers})"

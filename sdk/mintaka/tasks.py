@@ -17,6 +17,7 @@ from mintaka.engine.generating import generate_async, generate_sync
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.retries import RetryPlan, exponential_backoff
 from mintaka.engine.runs import Ledger
+from mintaka.engine.semantics import semantics_of_environment
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
 from mintaka.executing.submitting import submitted
@@ -177,11 +178,11 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         outcome = run_sync(self._invocation(args, kwargs, wait_for))
         if return_state:
             return outcome.state
-        return outcome.value if outcome.ok else outcome.result()
+        return outcome.called()
 
     async def _call_async(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         outcome = await run_async(self._invocation(args, kwargs, wait_for))
-        return outcome.state if return_state else outcome.result()
+        return outcome.state if return_state else outcome.called()
 
     @overload
     def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> Future[V_co]: ...
@@ -233,6 +234,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
     ) -> Invocation:
         around = CURRENT.get()
         if around is None:
+            semantics_of_environment()  # refuses a misspelt one
             flow, ledger, parent, log_prints = None, Ledger(NullRecorder()), None, bool(self.log_prints)
         else:
             flow, ledger, parent = around.flow, around.ledger, around.run.n

@@ -99,7 +99,7 @@ class Dependencies:
         else:
             if self.lineage is not None and (origin := self.lineage.origin(value)) is not None:
                 self.edges[self._place, origin] = None
-            return _parts(value, kind)
+            return parts_of(value, kind)
         return None
 
     def _future(self, future: Future[Any], *, tolerant: bool) -> None:
@@ -113,7 +113,7 @@ class Dependencies:
         return (*self.needed, *self.tolerated)
 
 
-def _parts(value: Any, kind: type) -> Iterable[Any] | None:
+def parts_of(value: Any, kind: type) -> Iterable[Any] | None:
     """What is in a container that may hold dependencies; None where it cannot, or `value` is no container."""
     parts: Iterable[Any]
     if issubclass(kind, dict):

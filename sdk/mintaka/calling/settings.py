@@ -123,6 +123,7 @@ _KINDS = {
     "cache_key_fn": _FUNCTION,
     "cache_expiration": _Kind(lambda value: isinstance(value, timedelta), "a datetime.timedelta"),
     "refresh_cache": _SWITCH,
+    "semantics": _Kind(lambda value: value in ("mintaka", "prefect3"), "'mintaka' or 'prefect3'"),
 }
 
 

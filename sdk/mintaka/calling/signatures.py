@@ -13,7 +13,7 @@ through an instance or a subclass the checkers disagree about what is bound.
 from __future__ import annotations
 
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         result_storage: StorageLike | None
         result_serializer: SerializerLike | None
         cache_result_in_memory: bool
+        semantics: Literal["mintaka", "prefect3"] | None
 
 else:
     #: Present only so that classes can be written as above.

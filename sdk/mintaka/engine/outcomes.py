@@ -47,6 +47,10 @@ class Outcome:
         bare = self.run.state
         return State(bare.type, bare.name, bare.reason, bare.message, bare.time, data=self.value, error=self.error)
 
+    def called(self) -> Any:
+        """What a call of it gives: the value; where the run did not complete, its exception is raised."""
+        return self.value if self.ok else self.result()
+
     def result(self, *, raise_on_failure: bool = True) -> Any:
         """The value; where the run did not complete, its exception is raised (or returned)."""
         if self.ok:
@@ -54,6 +58,20 @@ class Outcome:
         if self.error is not None and self.run.state.type == COMPLETED:
             raise self.error  # a hook's, that is no `Exception`: it came after the end
         return self.state.result(raise_on_failure=raise_on_failure, _sync=True)
+
+
+class ReturnedOutcome(Outcome):
+    """The end of a run whose call gives `given`, whatever that end is."""
+
+    __slots__ = ("given",)
+
+    def __init__(self, outcome: Outcome, given: Any) -> None:
+        super().__init__(outcome.run, outcome.value, outcome.error, ok=outcome.ok)
+        self.given = given
+
+    def called(self) -> Any:
+        """What a call of it gives."""
+        return self.given
 
 
 class KeptOutcome(Outcome):

@@ -7,12 +7,14 @@ no rule of the policy has anything to say about them (`PLAIN_EDGES`, held equal 
 
 from __future__ import annotations
 
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from mintaka.calling.dual_functions import check_awaited, note_forgotten
 from mintaka.engine.loops import is_cancellation
-from mintaka.engine.outcomes import Outcome
+from mintaka.engine.outcomes import Outcome, ReturnedOutcome
 from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_of
+from mintaka.engine.semantics import ReturnedState, StateAsValue, futures_in, semantics_of
 from mintaka.engine.settling import give_up, settled_value
 from mintaka.engine.steps import CALL, Await, Consult, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
@@ -40,6 +42,9 @@ PLAIN_EDGES = frozenset({(PENDING, RUNNING), (RUNNING, COMPLETED)})
 
 _WARNING, _ERROR = 30, 40
 
+#: What a task may return that decides how it ends.
+_MAY_DECIDE = (State, list, tuple, set)
+
 
 def run_protocol(invocation: Invocation) -> RunProtocol:
     """From PENDING to a terminal state; returns the outcome, raises only what is no `Exception`."""
@@ -60,8 +65,8 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
     failures = crashes = 0
     while True:
         value = yield from _tried(invocation)
-        if type(value) is not State:
-            return (yield from _completed(invocation, value))
+        if not isinstance(value, State):
+            return (yield from _completed(invocation, value.state if type(value) is StateAsValue else value))
         proposed = yield from _proposed(invocation, value)
         allowed = yield from _may_retry(invocation, proposed, failures, crashes)
         decision = _decide(invocation, proposed, failures, crashes, allowed=allowed)
@@ -83,6 +88,8 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
             check_awaited(invocation.context)
         if invocation.child is not None:
             value = yield from _settled(invocation, invocation.child, value)
+        elif isinstance(value, _MAY_DECIDE):
+            value = semantics_of(invocation.context.flow).value_of_task(value)
     except GeneratorExit:
         raise
     except Exception as error:
@@ -174,12 +181,20 @@ _COMPLETED = State(COMPLETED)
 
 
 def _settled(invocation: Invocation, child: FlowContext, value: Any) -> Generator[Step, Any, Any]:
-    """A flow's value once everything it submitted is over: itself, or the state that its parts add up to."""
+    """A flow's value once everything it submitted is over: itself, or the state that its parts add up to. A generator is made
+    a list: outside of the flow its code could not submit anything, nor fail the flow.
+    """
+    if type(value) is GeneratorType:
+        value = list(value)
+    if futures := tuple(future for future in futures_in(value) if not future.done):
+        yield Await(futures)
+    if child.open and child.semantics.queued_runs_are_cancelled and getattr(child.runner, "bounded", True):
+        give_up(child, "the flow ended before this began", only_queued=True)
     while child.open:
         yield Await(tuple(child.open.values()))
     if child.outer is None and len(child.ledger.live) > 1:
         yield Halt(*_left_behind(invocation, "before this did"))
-    return settled_value(value, child.failures)
+    return settled_value(child, value)
 
 
 def _proposed(invocation: Invocation, returned: State) -> Generator[Step, Any, State]:
@@ -237,6 +252,8 @@ def _ended(invocation: Invocation, proposed: State, decision: Decision | None = 
     if not entered:
         _refuse(invocation, proposed)
     outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
+    if entered and isinstance(proposed, ReturnedState):
+        outcome = ReturnedOutcome(outcome, proposed.given)
     if invocation.keeping is not None:
         yield from invocation.keeping.ended(ok=outcome.ok)
     if entered:

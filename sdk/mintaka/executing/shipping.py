@@ -51,6 +51,7 @@ class Surroundings(NamedTuple):
     root_level: int
     level: int
     api_url: str
+    semantics: str
 
 
 class Shared(NamedTuple):
@@ -178,6 +179,7 @@ class Packer:
                     logging.getLogger().getEffectiveLevel(),
                     min(logging.getLogger("mintaka").getEffectiveLevel(), logging.INFO),
                     home().api_url,
+                    flow.semantics.name,
                 ),
                 pickle.HIGHEST_PROTOCOL,
             )

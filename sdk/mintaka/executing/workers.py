@@ -151,7 +151,13 @@ def _kind(data: bytes) -> _Kind:
         log_prints=shared.log_prints,
         timeout_seconds=shared.timeout_seconds,
     )
-    flow = SimpleNamespace(name=around.flow_name, version=around.flow_version, task_runner=None, result_settings=ResultSettings())
+    flow = SimpleNamespace(
+        name=around.flow_name,
+        version=around.flow_version,
+        task_runner=None,
+        result_settings=ResultSettings(),
+        semantics=around.semantics,
+    )
     return _Kind(task, flow, around, _loaded(around.parameters), surroundings_of(Launch(deployment=around.deployment)))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.outcomes import KeptOutcome, Outcome
 from mintaka.engine.runs import Entry, now_micros
+from mintaka.engine.semantics import semantics_of
 from mintaka.engine.steps import Do, Report
 from mintaka.persisting.calls import calls_of
 from mintaka.persisting.fingerprints import NoFingerprint
@@ -82,11 +83,12 @@ def kept(
 
 
 def ended_with(invocation: Invocation, value: Any, reason: str = "", message: str = "", record: ResultRecord | None = None) -> Outcome:
-    """End the run COMPLETED, as it should be or NotPersisted for that reason."""
+    """End the run COMPLETED, as it should be or, for that reason, under the name of those whose result is not persisted."""
     run, ledger = invocation.run, invocation.ledger
     if record is not None:
         return KeptOutcome(run, record) if ledger.complete(run) else Outcome(run, value)
-    entered = ledger.end(run, Entry(COMPLETED, "NotPersisted", now_micros(), reason=reason, message=message))
+    name = semantics_of(invocation.context.flow).not_persisted_name
+    entered = ledger.end(run, Entry(COMPLETED, name, now_micros(), reason=reason, message=message))
     return Outcome(run, value, ok=entered)
 
 
