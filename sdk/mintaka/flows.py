@@ -256,7 +256,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         dependencies.find_waits(wait_for)
         run.inputs = self.parameters.inputs(dependencies.edges)
         keeping = None
-        if child.results.persist and not self.is_generator:
+        if child.results.persist and not self.is_generator and launch.replay is None:
             from mintaka.persisting.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
 
             keeping = FlowKeeping(child)

@@ -59,7 +59,8 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
     if invocation.keeping is not None:
         found = yield from invocation.keeping.begin(invocation)
         if found is not None:
-            return (yield from _completed_with(invocation, found))
+            # The hooks of a subflow were called by the try that ran it.
+            return (yield from _completed_with(invocation, found, hooks=invocation.child is None))
     if not ledger.start(run):
         return Outcome(run)
     failures = crashes = 0
@@ -167,13 +168,13 @@ def _completed(invocation: Invocation, value: Any) -> RunProtocol:
     return outcome
 
 
-def _completed_with(invocation: Invocation, outcome: Outcome) -> RunProtocol:
+def _completed_with(invocation: Invocation, outcome: Outcome, *, hooks: bool = True) -> RunProtocol:
     """The run ended COMPLETED by what keeps its result."""
     run, flow = invocation.run, invocation.context.flow
     if flow is not None and run.n >= 0:
         flow.lineage.remember(outcome.value, run.n)
-    if hooks := invocation.definition.hooks_for(_COMPLETED):
-        yield RunHooks(hooks, outcome.state)
+    if hooks and (functions := invocation.definition.hooks_for(_COMPLETED)):
+        yield RunHooks(functions, outcome.state)
     return outcome
 
 
@@ -236,8 +237,8 @@ def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -
     if STOP.requested:
         message = "the process was asked to stop before the retry"
         raise Terminated(message)
-    if invocation.child is not None:
-        invocation.child.calls = None
+    if invocation.child is not None and invocation.child.calls is not None:
+        invocation.child.calls = invocation.child.calls.of_next_try()
     # What made it wait is part of the record: the rule's name and its reason, as for what it was redirected to.
     pending = Entry(PENDING, "Pending", now_micros(), trail_of(decision))
     return ledger.enter(run, pending) and ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))

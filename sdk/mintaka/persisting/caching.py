@@ -20,7 +20,7 @@ from uuid import uuid4
 from mintaka.calling.task_identity import lasting_key
 from mintaka.engine.loops import loop_is_running
 from mintaka.engine.outcomes import KeptOutcome, Outcome
-from mintaka.engine.runs import Entry, Opinion, entry_of, now_micros, to_datetime
+from mintaka.engine.runs import Entry, Opinion, now_micros
 from mintaka.engine.steps import Await, Consult, Do, Report, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ConfigurationError, MissingResult, Terminated, message_of
@@ -28,16 +28,13 @@ from mintaka.locking.waiting import pauses
 from mintaka.persisting.calls import calls_of
 from mintaka.persisting.fingerprints import NoFingerprint
 from mintaka.persisting.flights import Wait, board
-from mintaka.persisting.keeping import ended_with, kept, quietly
+from mintaka.persisting.keeping import ended_with, kept, quietly, stood_in
 from mintaka.persisting.kept_runs import keep_run
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.run_contexts import TaskRunContext
-from mintaka.states import State
 from mintaka_core.errors import MintakaError
 from mintaka_core.instants import later
-from mintaka_core.policies import TASK_RUN_POLICY
-from mintaka_core.states import COMPLETED, PENDING, RUNNING
-from mintaka_core.transitions import KeptResult, Transition, decide
+from mintaka_core.states import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -119,23 +116,12 @@ class TaskKeeping:
 
     def _stood_in(self, invocation: Invocation, found: ResultRecord) -> Outcome | None:
         """Ask the core whether what was found may stand in for the run."""
-        run, known = invocation.run, found.metadata
         refresh = self._task.results.refreshes()
-        decision = decide(
-            TASK_RUN_POLICY,
-            Transition(
-                current=run.state,
-                proposed=State(RUNNING),
-                now=to_datetime(now_micros()),
-                kept=KeptResult(known.storage_key, known.created, known.expiration),
-                refresh=refresh,
-            ),
-        )
-        if decision.state is None or decision.state.type != COMPLETED:
-            self._note(invocation, "a new result is asked for" if refresh else f"the kept result expired at {known.expiration:%FT%TZ}")
-            return None
-        entered = invocation.ledger.end(run, entry_of(decision.state, decision))
-        return KeptOutcome(run, found) if entered else Outcome(run)
+        outcome = stood_in(invocation, found, refresh=refresh)
+        if outcome is None:
+            expiration = found.metadata.expiration
+            self._note(invocation, "a new result is asked for" if refresh else f"the kept result expired at {expiration:%FT%TZ}")
+        return outcome
 
     def _alone(self, invocation: Invocation, key: Key) -> Generator[Step, Any, None]:
         """Wait until nobody else works on the key, then let nobody else."""

@@ -1,8 +1,8 @@
 """Which call of an earlier attempt is which call of this one.
 
-A call is known by its task, the fingerprint of its inputs, and how many calls there were before it with the same task and
-inputs in the same flow or subflow run. Its place among other calls does not matter, so a flow that is resumed may submit
-its tasks in another order, or call one more in between, and still finds what was finished.
+A call is known by its task or subflow, the fingerprint of its inputs, and how many calls there were before it with the same
+task and inputs in the same flow or subflow run. Its place among other calls does not matter, so a flow that is resumed may
+submit its tasks in another order, or call one more in between, and still finds what was finished.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from mintaka.calling.task_identity import lasting_key
 from mintaka.persisting.fingerprints import fingerprint
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class CallIndex:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
+    def of_next_try(self) -> CallIndex:
+        """An index for another try of the same run: its calls are counted from the beginning."""
+        return CallIndex(self.path)
+
     def identify(self, task: str, inputs: Mapping[str, object]) -> str:
         """The identity of the next call of `task` with `inputs`, fit for a path.
 
@@ -42,6 +47,12 @@ class CallIndex:
         return f"{task.rpartition('.')[2]}-{fingerprint(self.path, task, inside, count)[:32]}"
 
 
+def _inputs(flow: FlowContext) -> dict[str, object]:
+    """The parameters of a subflow, with the instance if it is a method: calls of two instances are different calls."""
+    instance = getattr(flow.flow.fn, "__self__", None)
+    return dict(flow.parameters) if instance is None else {"self": instance, **flow.parameters}
+
+
 def calls_of(flow: FlowContext) -> CallIndex:
     """The index of the flow run that `flow` is in this try of it.
 
@@ -49,7 +60,7 @@ def calls_of(flow: FlowContext) -> CallIndex:
         NoFingerprint: it is a subflow, and its parameters have none.
     """
     if flow.calls is None:
-        path = "" if flow.outer is None else calls_of(flow.outer).identify(flow.flow.key, flow.parameters)
+        path = "" if flow.outer is None else calls_of(flow.outer).identify(lasting_key(flow.flow.key), _inputs(flow))
         with flow.lock:
             if flow.calls is None:
                 flow.calls = CallIndex(path)

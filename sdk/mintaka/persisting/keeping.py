@@ -8,14 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.outcomes import KeptOutcome, Outcome
-from mintaka.engine.runs import Entry, now_micros
+from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.engine.semantics import semantics_of
 from mintaka.engine.steps import Do, Report
+from mintaka.exceptions import MissingResult
 from mintaka.persisting.calls import calls_of
 from mintaka.persisting.fingerprints import NoFingerprint
+from mintaka.persisting.kept_runs import keep_run
+from mintaka.persisting.result_settings import flag
 from mintaka.results import ResultRecord, ResultStore
+from mintaka.states import State
 from mintaka_core.errors import MintakaError
-from mintaka_core.states import COMPLETED
+from mintaka_core.policies import TASK_RUN_POLICY
+from mintaka_core.states import COMPLETED, RUNNING
+from mintaka_core.transitions import KeptResult, Transition, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -26,32 +32,58 @@ if TYPE_CHECKING:
     from mintaka.engine.steps import Step
     from mintaka.results import Sealed
 
-_ERROR = 40
+_WARNING, _ERROR = 30, 40
 
 
 class FlowKeeping:
-    """Keeps the result of one flow or subflow run."""
+    """Keeps the result of one flow or subflow run; that of a subflow stands in for it when the flow around it runs again."""
 
     __slots__ = ("_flow",)
 
     def __init__(self, flow: FlowContext) -> None:
         self._flow = flow
 
-    def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:  # noqa: ARG002 - the engine's protocol
-        """A flow always runs: it is its tasks that need not."""
-        yield from ()
+    def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:
+        """The outcome of a subflow that completed in an earlier attempt, or try of the flow around it; None: it runs. The flow run itself
+        always runs: it is what is inside of it that need not.
+        """
+        outer = self._flow.outer
+        if outer is None:
+            return None
+        try:
+            store, key = self._place()
+        except (MintakaError, NoFingerprint):
+            return None  # reported when there is a result to persist
+        if not self._flow.kept:
+            unkept = yield Do(quietly(keep_run, self._flow))
+            if isinstance(unkept, Exception):
+                yield Report(_WARNING, f"the flow run cannot be resumed later: {unkept}")
+        if not outer.takes_finished():
+            return None
+        found = yield Do(quietly(store.read, key))
+        if isinstance(found, ResultRecord):
+            return stood_in(invocation, found, refresh=bool(flag("MINTAKA_TASKS_REFRESH_CACHE")))
+        if not isinstance(found, MissingResult):
+            yield Report(_WARNING, f"{invocation.run.name} runs, because its persisted result cannot be used: {found}")
         return None
+
+    def _place(self) -> tuple[ResultStore, str]:
+        """Where its result is.
+
+        Raises:
+            MintakaError, NoFingerprint: there is no such place, or its call cannot be told from others.
+        """
+        flow = self._flow
+        path = calls_of(flow).path
+        return flow.results.store(), f"runs/{flow.launch.results_id or 'outside-of-flows'}/{f'{path}-' if path else ''}result"
 
     def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
         """Keep the value, and end the run COMPLETED whether or not that worked."""
-        flow = self._flow
         try:
-            path = calls_of(flow).path
-            store = flow.results.store()
+            store, key = self._place()
         except (MintakaError, NoFingerprint) as error:
             yield Report(_ERROR, f"{invocation.run.name} completed, but its result is not persisted: {error}")
             return ended_with(invocation, value, type(error).__name__, str(error))
-        key = f"runs/{flow.launch.results_id or 'outside-of-flows'}/{f'{path}-' if path else ''}result"
         return (yield from kept(invocation, store, key, value))
 
     def ended(self, *, ok: bool) -> Generator[Step, Any, None]:  # noqa: ARG002 - the engine's protocol
@@ -63,6 +95,25 @@ class FlowKeeping:
 
     def release(self) -> None:
         """Nobody waits for it."""
+
+
+def stood_in(invocation: Invocation, found: ResultRecord, *, refresh: bool) -> Outcome | None:
+    """Ask the core whether the result that was found may stand in for the run: the outcome, or None if it runs."""
+    run, known = invocation.run, found.metadata
+    decision = decide(
+        TASK_RUN_POLICY,
+        Transition(
+            current=run.state,
+            proposed=State(RUNNING),
+            now=to_datetime(now_micros()),
+            kept=KeptResult(known.storage_key, known.created, known.expiration),
+            refresh=refresh,
+        ),
+    )
+    if decision.state is None or decision.state.type != COMPLETED:
+        return None
+    entered = invocation.ledger.end(run, entry_of(decision.state, decision))
+    return KeptOutcome(run, found) if entered else Outcome(run)
 
 
 def kept(

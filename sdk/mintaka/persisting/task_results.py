@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mintaka.context import TRANSACTION
+from mintaka.engine.semantics import semantics_of
 from mintaka.exceptions import ConfigurationError
 from mintaka.persisting.result_settings import ResultSettings, flag, surroundings_of
 
@@ -115,7 +116,7 @@ class TaskResults:
             return keeping
         from mintaka.persisting.task_transactions import TaskTransaction, TransactionalKeeping  # noqa: PLC0415 - start-up time
 
-        return TransactionalKeeping(TaskTransaction(task, run, ledger), keeping)
+        return TransactionalKeeping(TaskTransaction(task, run, ledger, semantics_of(flow)), keeping)
 
     def policy_where(self, *, asked: bool) -> CachePolicy | None:
         """The policy that makes the keys; `asked`: the code wants results persisted. None: calls do not share results."""

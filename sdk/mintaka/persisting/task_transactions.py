@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import TRANSACTION
-from mintaka.engine.outcomes import Outcome
+from mintaka.engine.outcomes import KeptOutcome, Outcome
 from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.engine.steps import Do
 from mintaka.exceptions import ResultError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.runs import Ledger, Run
+    from mintaka.engine.semantics import Semantics
     from mintaka.engine.steps import Step
     from mintaka.persisting.caching import TaskKeeping
     from mintaka.results import Sealed
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
 class TaskTransaction(Transaction):
     """The transaction of one run of `task`."""
 
-    def __init__(self, task: Task[Any, Any], run: Run, ledger: Ledger) -> None:
+    def __init__(self, task: Task[Any, Any], run: Run, ledger: Ledger, semantics: Semantics) -> None:
         super().__init__()
+        self._semantics = semantics
+        #: That its result could not be persisted.
+        self.lost = False
         self._task = task
         self._run = run
         self._ledger = ledger
@@ -69,7 +73,12 @@ class TaskTransaction(Transaction):
         return self._held is not None
 
     def write(self) -> None:
-        """Write the result; where that fails, the run says so."""
+        """Write the result; if that fails, the run says so."""
+        self._write_held()
+        if self.lost and self._semantics.not_persisted_is_undone:
+            self.call_rollback_hooks()
+
+    def _write_held(self) -> None:
         if self._held is None:
             return
         store, sealed = self._held
@@ -77,7 +86,9 @@ class TaskTransaction(Transaction):
             store.put(sealed)
         except ResultError as error:
             self.logger.error("%s completed, but its result is not persisted: %s", self._run.name, error)  # noqa: TRY400 - the traceback says no more
-            self._ledger.revise(self._run, Entry(COMPLETED, "NotPersisted", now_micros(), reason=type(error).__name__, message=str(error)))
+            self.lost = True
+            name = self._semantics.not_persisted_name
+            self._ledger.revise(self._run, Entry(COMPLETED, name, now_micros(), reason=type(error).__name__, message=str(error)))
         self._let_go()
 
     def _let_go(self) -> None:
@@ -133,6 +144,7 @@ class TransactionalKeeping:
         """End the run; its result and hooks wait for the commit."""
         if self._inner is not None:
             outcome = yield from self._inner.complete(invocation, value)
+            self._transaction.lost = outcome.ok and not isinstance(outcome, KeptOutcome)
         else:
             outcome = Outcome(invocation.run, value, ok=invocation.ledger.complete(invocation.run))
         yield from self.ended(ok=outcome.ok)

@@ -263,15 +263,19 @@ class Transaction:
             if self.state in _OVER:
                 return False
             self.state = TransactionState.ROLLED_BACK
-            for hook in reversed(self.on_rollback_hooks):
-                try:
-                    self._call(hook)
-                except Exception:
-                    self.logger.exception("a rollback hook of transaction %s failed; the others are called", self.key or "without a key")
+            self.call_rollback_hooks()
             for child in reversed(self.children):
                 child.undo()
             self._unlock()
             return True
+
+    def call_rollback_hooks(self) -> None:
+        """Call its own rollback hooks, the last one first; those that raise are logged."""
+        for hook in reversed(self.on_rollback_hooks):
+            try:
+                self._call(hook)
+            except Exception:
+                self.logger.exception("a rollback hook of transaction %s failed; the others are called", self.key or "without a key")
 
     def _call(self, hook: Callable[[Transaction], object]) -> None:
         awaitable: Any = hook(self)
