@@ -20,7 +20,7 @@ from uuid import uuid4
 from mintaka.calling.task_identity import lasting_key
 from mintaka.engine.loops import loop_is_running
 from mintaka.engine.outcomes import KeptOutcome, Outcome
-from mintaka.engine.runs import Entry, Opinion, now_micros
+from mintaka.engine.runs import Entry, Opinion, now_micros, to_datetime
 from mintaka.engine.steps import Await, Consult, Do, Report, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ConfigurationError, MissingResult, Terminated, message_of
@@ -117,7 +117,7 @@ class TaskKeeping:
     def _stood_in(self, invocation: Invocation, found: ResultRecord) -> Outcome | None:
         """Ask the core whether what was found may stand in for the run."""
         refresh = self._task.results.refreshes()
-        outcome = stood_in(invocation, found, refresh=refresh)
+        outcome = stood_in(invocation, found, to_datetime(now_micros()), refresh=refresh)
         if outcome is None:
             expiration = found.metadata.expiration
             self._note(invocation, "a new result is asked for" if refresh else f"the kept result expired at {expiration:%FT%TZ}")

@@ -62,7 +62,7 @@ class FlowKeeping:
             return None
         found = yield Do(quietly(store.read, key))
         if isinstance(found, ResultRecord):
-            return stood_in(invocation, found, refresh=bool(flag("MINTAKA_TASKS_REFRESH_CACHE")))
+            return stood_in(invocation, found, to_datetime(now_micros()), refresh=bool(flag("MINTAKA_TASKS_REFRESH_CACHE")))
         if not isinstance(found, MissingResult):
             yield Report(_WARNING, f"{invocation.run.name} runs, because its persisted result cannot be used: {found}")
         return None
@@ -97,7 +97,7 @@ class FlowKeeping:
         """Nobody waits for it."""
 
 
-def stood_in(invocation: Invocation, found: ResultRecord, *, refresh: bool) -> Outcome | None:
+def stood_in(invocation: Invocation, found: ResultRecord, now: datetime, *, refresh: bool) -> Outcome | None:
     """Ask the core whether the result that was found may stand in for the run: the outcome, or None if it runs."""
     run, known = invocation.run, found.metadata
     decision = decide(
@@ -105,7 +105,7 @@ def stood_in(invocation: Invocation, found: ResultRecord, *, refresh: bool) -> O
         Transition(
             current=run.state,
             proposed=State(RUNNING),
-            now=to_datetime(now_micros()),
+            now=now,
             kept=KeptResult(known.storage_key, known.created, known.expiration),
             refresh=refresh,
         ),
