@@ -101,9 +101,12 @@ class Future[R]:
 
     @property
     def state(self) -> State[R]:
-        """The state the run is in now; where it is over, its failure has been seen."""
+        """The state the run is in now; if it is over, its failure has been seen."""
         if self._outcome is None:
-            return self.run.state
+            state = self.run.state
+            if state.is_terminal:  # its hooks are being called
+                self.looked_at()
+            return state
         self.looked_at()
         return self._outcome.state
 

@@ -31,6 +31,9 @@ class TaskRunner(Protocol):
     def submit(self, job: Job) -> None:
         """Run `job` some time soon, in another thread."""
 
+    def queued(self) -> list[Job]:
+        """The jobs that wait because as many run as the user allowed."""
+
     def drop_queue(self) -> None:
         """Forget the jobs that have not begun."""
 
@@ -42,18 +45,21 @@ class ThreadPoolTaskRunner:
     """Runs tasks in threads, at most `max_workers` at a time (None: 32)."""
 
     def __init__(self, max_workers: int | None = None) -> None:
-        #: Whether the user chose how many at a time.
-        self.bounded = max_workers is not None
+        self._bounded = max_workers is not None
         self.max_workers = DEFAULT_MAX_WORKERS if max_workers is None else max_workers
         self._pool = SlotPool(self.max_workers)
 
     def duplicate(self) -> ThreadPoolTaskRunner:
         """A pool of the same size for one flow run."""
-        return ThreadPoolTaskRunner(self.max_workers if self.bounded else None)
+        return ThreadPoolTaskRunner(self.max_workers if self._bounded else None)
 
     def submit(self, job: Job) -> None:
         """Run `job` when one of the threads is free."""
         self._pool.submit(job)
+
+    def queued(self) -> list[Job]:
+        """The jobs that wait because as many run as the user allowed; none if that was left to the runner."""
+        return self._pool.queued() if self._bounded else []
 
     def drop_queue(self) -> None:
         """Forget the jobs that have not begun."""
@@ -64,7 +70,7 @@ class ThreadPoolTaskRunner:
         self._pool.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ThreadPoolTaskRunner, (self.max_workers if self.bounded else None,))
+        return (ThreadPoolTaskRunner, (self.max_workers if self._bounded else None,))
 
     def __repr__(self) -> str:
         return f"ThreadPoolTaskRunner(max_workers={self.max_workers})"
@@ -107,6 +113,10 @@ class RemoteTaskRunner(ABC):
     def submit(self, job: Job) -> None:
         """Have the body of `job` run by the executor."""
         self.dispatcher.submit(job)
+
+    def queued(self) -> list[Job]:
+        """The jobs that wait because as many as the limit are out."""
+        return self.dispatcher.queued()
 
     def drop_queue(self) -> None:
         """Forget the jobs whose body has not begun."""

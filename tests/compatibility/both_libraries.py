@@ -51,7 +51,9 @@ class Case:
 
     @property
     def differs(self) -> dict[str, dict[str, Any]]:
-        """By the key of the document: what `mintaka` shows instead, and `why`."""
+        """By the key of the document: what `mintaka` shows instead, and `why`; `covered` where MINTAKA_SEMANTICS=prefect3 gives what
+        Prefect shows, else perhaps `prefect3`: what Mintaka shows with it.
+        """
         found: dict[str, dict[str, Any]] = self.notes.get("differs", {})
         return found
 
@@ -77,14 +79,15 @@ def translated(text: str) -> str:
     return text
 
 
-def mintaka_results(folder: Path, wanted: list[Case]) -> dict[str, Any]:
+def mintaka_results(folder: Path, wanted: list[Case], semantics: str = "mintaka") -> dict[str, Any]:
     """What each flow shows under Mintaka; copies of the flows go into `folder`, which is also their home."""
     paths = []
     for case in wanted:
         copy = folder / case.path.name
         copy.write_text(translated(case.path.read_text(encoding="utf-8")), encoding="utf-8")
         paths.append(copy)
-    environment = {"MINTAKA_HOME": str(folder / "home"), "XDG_DATA_HOME": str(folder / "home"), "XDG_STATE_HOME": str(folder / "home")}
+    homes = dict.fromkeys(("MINTAKA_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"), str(folder / "home"))
+    environment = {**homes, "MINTAKA_SEMANTICS": semantics}
     return _run(Path(sys.executable), "mintaka", paths, folder / "results.json", environment, MINTAKA_SECONDS)
 
 

@@ -163,13 +163,13 @@ def _resolved_inside(value: Any, kind: type, put: Callable[[Any], Any], known: d
         return _updated(value, changed) if changed else value
     if kind is FutureList:
         return [resolved(part, put, known) for part in value]
-    if kind in (list, tuple, set, frozenset) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+    if issubclass(kind, (list, tuple, set, frozenset)):
         if LEAVES.issuperset(map(type, value)):
             return value
         items = [resolved(part, put, known) for part in value]
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
-        return kind(*items) if hasattr(kind, "_fields") else kind(items)
+        return _refilled(value, kind, items)
     if is_dataclass(value) and kind is not type:
         given = {part.name: getattr(value, part.name, None) for part in fields(value) if part.init}
         changed = {name: new for name, part in given.items() if (new := resolved(part, put, known)) is not part}
@@ -178,6 +178,18 @@ def _resolved_inside(value: Any, kind: type, put: Callable[[Any], Any], known: d
         changed = {name: new for name, part in vars(value).items() if (new := resolved(part, put, known)) is not part}
         return value.model_copy(update=changed) if changed else value
     return value
+
+
+def _refilled(value: Any, kind: Any, items: list[Any]) -> Any:
+    """A container like `value` with `items` in it; a list or set of the user's own keeps what else it holds."""
+    if hasattr(kind, "_fields"):
+        return kind(*items)
+    if kind in (list, tuple, set, frozenset) or not issubclass(kind, (list, set)):
+        return kind(items)
+    new = copy(value)
+    new.clear()
+    (new.extend if issubclass(kind, list) else new.update)(items)
+    return new
 
 
 def _updated(value: dict[Any, Any], changed: dict[Any, Any]) -> dict[Any, Any]:

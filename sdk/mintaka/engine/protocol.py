@@ -189,8 +189,8 @@ def _settled(invocation: Invocation, child: FlowContext, value: Any) -> Generato
         value = list(value)
     if futures := tuple(future for future in futures_in(value) if not future.done):
         yield Await(futures)
-    if child.open and child.semantics.queued_runs_are_cancelled and getattr(child.runner, "bounded", True):
-        give_up(child, "the flow ended before this began", only_queued=True)
+    if child.open and child.semantics.queued_runs_are_cancelled:
+        give_up(child, "the flow ended before this began", set(child.runner.queued()))
     while child.open:
         yield Await(tuple(child.open.values()))
     if child.outer is None and len(child.ledger.live) > 1:

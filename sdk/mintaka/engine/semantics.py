@@ -133,7 +133,8 @@ def _flow_states(value: Any) -> Any:
     """Futures become states. A state, or a collection of nothing but states, decides, and is what the caller gets; one of
     another run is the value, one made by the flow itself the end.
     """
-    value = resolve_futures_to_states(value)
+    if futures_in(value):
+        value = resolve_futures_to_states(value)
     if not isinstance(value, State):
         return _collection(value)
     if _made_by_hand(value):

@@ -15,7 +15,10 @@ from mintaka.states import State
 from mintaka_core.states import CANCELLED, FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mintaka.context import FlowContext
+    from mintaka.executing.pool import Job
 
 
 def settled_value(child: FlowContext, value: Any) -> Any:
@@ -29,11 +32,11 @@ def settled_value(child: FlowContext, value: Any) -> Any:
     return sum_up(FAILED, unseen, f"{len(unseen)} task run{'s' * (len(unseen) > 1)} failed and nobody looked at the result")
 
 
-def give_up(child: FlowContext, why: str, *, only_queued: bool = False) -> None:
-    """End every submitted run of the flow that has not begun; `only_queued`: not those that wait for their inputs."""
+def give_up(child: FlowContext, why: str, among: Collection[Job] | None = None) -> None:
+    """End every submitted run of the flow that has not begun; `among`: of these jobs alone."""
     for future in tuple(child.open.values()):
         job = future.job
-        if job is not None and not (only_queued and job.pool is None) and job.claim():
+        if job is not None and (among is None or job in among) and job.claim():
             entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=why)
             if child.ledger.end(future.run, entry):
                 future.finish(Outcome(future.run))

@@ -131,6 +131,11 @@ class Dispatcher:
                 return True
         return errand.given_up()
 
+    def queued(self) -> list[Job]:
+        """The jobs that wait until fewer than the limit are out."""
+        with self._lock:
+            return [errand.job for errand in self._waiting if not errand.job.taken]
+
     def drop_queue(self) -> None:
         """Forget every job whose body has not begun."""
         for job in tuple(self._errands):

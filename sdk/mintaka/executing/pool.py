@@ -142,6 +142,13 @@ class SlotPool:
             self._offer()
 
     @uninterrupted
+    def queued(self) -> list[Job]:
+        """The jobs that no slot is free for."""
+        with self._lock:
+            waiting = [job for job in self._queue if not job.taken]
+            return waiting[max(self.max_workers - self._running, 0) :]
+
+    @uninterrupted
     def drop_queue(self) -> None:
         """Forget every job that has not begun."""
         with self._lock:
