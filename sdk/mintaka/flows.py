@@ -240,7 +240,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         outer = around.flow if around is not None else None
         if around is not None and outer is not None:
             launch, ledger = outer.launch, outer.ledger
-            run = ledger.open(self.key, "subflow", around.run.n if around.run.n >= 0 else None, tags)
+            run = ledger.open(self.key, "subflow", around.run.n if around.run.n >= 0 else None, tags, around.run)
             inherited = around.log_prints
         else:
             launch = LAUNCH.get() or launched(self.name)

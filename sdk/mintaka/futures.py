@@ -130,7 +130,11 @@ class Future[R]:
         self.observed = True
         job = self.job
         if job is not None and not job.claim():
-            stop_jobs(ledger, [self.run, *ledger.end_below(self.run, entry)], message)
+            inside = ledger.end_below(self.run, entry)
+            for run in inside:
+                if (submitted := self._flow.open.get(run.n)) is not None:
+                    submitted.observed = True
+            stop_jobs(ledger, [self.run, *inside], message)
         self.finish(Outcome(self.run))
         return True
 

@@ -244,7 +244,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             raise Terminated(message)
         more = current_tags()
         tags = tuple(sorted(more.union(self.tags))) if more else self.tags
-        run = ledger.open(self.key, "task", None if parent is None or parent < 0 else parent, tags)
+        run = ledger.open(self.key, "task", None if parent is None or parent < 0 else parent, tags, around.run if around else None)
         dependencies = None
         if (
             wait_for is not None

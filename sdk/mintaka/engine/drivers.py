@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
 from mintaka.engine.awaiting import consult, consult_async
+from mintaka.engine.loops import RunInLoop, run_coroutine
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL, Await, Consult, Do, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
@@ -52,6 +53,8 @@ async def run_async(invocation: Invocation) -> Outcome:
     """Run a coroutine function's body in this event loop."""
     protocol = run_protocol(invocation)
     token = CURRENT.set(invocation.context)
+    jobs, n = invocation.ledger.jobs, invocation.run.n
+    in_loop = None if n < 0 or n in jobs else jobs.setdefault(n, RunInLoop())
     try:
         step = next(protocol)
         while True:
@@ -68,6 +71,8 @@ async def run_async(invocation: Invocation) -> Outcome:
         outcome: Outcome = end.value
         return outcome
     finally:
+        if in_loop is not None:
+            jobs.pop(n, None)
         CURRENT.reset(token)
         if invocation.keeping is not None:
             invocation.keeping.release()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,30 @@ def scheduled_coroutines() -> list[Any]:
     import asyncio  # noqa: PLC0415 - start-up time
 
     return [task.get_coro() for task in asyncio.all_tasks()]
+
+
+class RunInLoop:
+    """What works on a run that is awaited: the asyncio task which makes it."""
+
+    __slots__ = ("_loop", "_task")
+
+    def __init__(self) -> None:
+        import asyncio  # noqa: PLC0415 - an event loop runs
+
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+
+    def stop(self, error: BaseException) -> None:
+        """Cancel it, unless it is being cancelled; safe from any thread."""
+        if self._task is not None:
+            with suppress(RuntimeError):  # the loop is closed: the task is over
+                self._loop.call_soon_threadsafe(_cancel_once, self._task, str(error))
+
+
+def _cancel_once(task: asyncio.Task[Any], message: str) -> None:
+    """A second cancellation would hit what the task does because of the first one."""
+    if not task.cancelling():
+        task.cancel(message)
 
 
 def run_coroutine[T](coroutine: Coroutine[Any, Any, T]) -> T:

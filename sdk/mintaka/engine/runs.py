@@ -93,13 +93,15 @@ class Run:
     name is the default one.
     """
 
-    __slots__ = ("history", "inputs", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task")
+    __slots__ = ("around", "history", "inputs", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task")
 
     def __init__(self, n: int, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> None:
         self.n = n
         self.task = task
         self.kind = kind
         self.parent = parent
+        #: The run around it, if that is one of this process: it may be over before those that it submitted.
+        self.around: Run | None = None
         self.tags = tags
         self.own_name: str | None = None
         self.inputs: tuple[tuple[str, int], ...] = ()
@@ -128,6 +130,13 @@ class Run:
         """The state it is in, without result or exception."""
         entry = self.last
         return State(entry.type, entry.name, entry.reason, entry.message, time=to_datetime(entry.time))
+
+    def is_inside(self, run: Run) -> bool:
+        """True if `run` is around it, or around what is."""
+        around = self.around
+        while around is not None and around is not run:
+            around = around.around
+        return around is not None
 
     @property
     def is_over(self) -> bool:
@@ -188,8 +197,8 @@ class Ledger:
         return self._ids
 
     @uninterrupted
-    def open(self, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> Run:
-        """A new run, PENDING.
+    def open(self, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = (), around: Run | None = None) -> Run:
+        """A new run, PENDING; `around` is the run with the number `parent`.
 
         Raises:
             Halted: the flow run is over.
@@ -198,6 +207,7 @@ class Ledger:
             message = f"the flow run is over, so {task} does not start"
             raise Halted(message)
         run = Run(next(self._numbers), task, kind, parent, tags)
+        run.around = around
         self.live[run.n] = run
         return run
 
@@ -267,15 +277,9 @@ class Ledger:
 
     @uninterrupted
     def end_below(self, run: Run, entry: Entry) -> list[Run]:
-        """End every run inside of `run` that is not over; returns them."""
-        inside, ended = {run.n}, []
-        for other in sorted(self.live.copy().values(), key=lambda other: other.n):
-            parent = -1 if other.parent is None else other.parent
-            if parent in inside and other.n >= 0:
-                inside.add(other.n)
-                if self.end(other, entry):
-                    ended.append(other)
-        return ended
+        """End every run inside of `run` that is not over, also those in a run which is; returns them."""
+        inside = [other for other in self.live.copy().values() if other.n >= 0 and (run.n < 0 or other.is_inside(run))]
+        return [other for other in sorted(inside, key=lambda other: other.n) if self.end(other, entry)]
 
     def adopt(self, runs: Iterable[Run], inside: Run) -> dict[int, int]:
         """Take over `runs`, which began and ended inside of `inside` in another process, under numbers of this ledger; gives
