@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
 from mintaka.engine.awaiting import consult, consult_async
+from mintaka.engine.halting import RunInThread, in_foreign_thread
 from mintaka.engine.loops import RunInLoop, run_coroutine
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL, Await, Consult, Do, Halt, Judge, Report, RunHooks, Sleep
@@ -26,6 +27,25 @@ if TYPE_CHECKING:
 
 def run_sync(invocation: Invocation) -> Outcome:
     """Run a sync body in this thread."""
+    if in_foreign_thread() and invocation.run.n >= 0:
+        return _run_in_scope(invocation)
+    return _run_here(invocation)
+
+
+def _run_in_scope(invocation: Invocation) -> Outcome:
+    """Run it so that it can be told to end."""
+    jobs, n = invocation.ledger.jobs, invocation.run.n
+    scope = RunInThread(invocation.definition.fn)
+    outer = scope.enter()
+    jobs[n] = scope
+    try:
+        return _run_here(invocation)
+    finally:
+        jobs.pop(n, None)
+        scope.leave(outer)
+
+
+def _run_here(invocation: Invocation) -> Outcome:
     protocol = run_protocol(invocation)
     token = CURRENT.set(invocation.context)
     try:

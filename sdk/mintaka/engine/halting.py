@@ -81,6 +81,25 @@ _INSTRUMENTED: set[CodeType] = set()
 _NESTED: set[Scope] = set()
 
 
+class RunInThread(Scope):
+    """What works on a run that was called in a thread of the user's, such as asyncio's: code that may be told to end."""
+
+    __slots__ = ()
+
+    def stop(self, error: BaseException) -> None:
+        """Tell it to end with `error`; safe from any thread."""
+        self.halt(error)
+
+
+def in_foreign_thread() -> bool:
+    """True in a thread that nobody could tell to end: neither the main one, nor in a scope."""
+    return _LOCAL.scope is None and threading.get_ident() != _MAIN_THREAD
+
+
+#: See `threading.main_thread`, which may be another one after a fork; the number stays.
+_MAIN_THREAD = threading.main_thread().ident
+
+
 class NestedScope(Scope):
     """A scope that ends with the scope its maker is in: in a thread of its own, or a part of that one's code."""
 

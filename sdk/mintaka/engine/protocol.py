@@ -214,10 +214,17 @@ def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None
     give_up(child, f"the flow ended {state.name} before this began")
     while child.open and not (state.error is not None and state.error is invocation.late):
         yield Await(tuple(child.open.values()))
+    yield from _abandoned(invocation, child, state.name)
+
+
+def _abandoned(invocation: Invocation, child: FlowContext, name: str) -> Generator[Step, Any, None]:
+    """End what a flow that is over has left, and wait for none of it."""
+    give_up(child, f"the flow ended {name} before this began")
+    left = _left_behind(invocation, name)
     for future in tuple(child.open.values()):
         future.finish(Outcome(future.run))
     child.failures.clear()
-    yield Halt(*_left_behind(invocation, state.name))
+    yield Halt(*left)
 
 
 def _left_behind(invocation: Invocation, name: str) -> tuple[list[Run], str]:
@@ -285,9 +292,12 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
         ended_with: Interrupted = yield Judge(error)
         ledger.end(run, entry_of(ended_with.tasks))
     elif is_cancellation(error):
-        ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message_of(error)))
+        message = message_of(error) or "the asyncio task around it was cancelled"
+        ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message))
     else:
         ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=message_of(error)))
+    if invocation.child is not None:
+        yield from _abandoned(invocation, invocation.child, run.state.name)
 
 
 def _refuse(invocation: Invocation, proposed: State) -> None:
