@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from mintaka import ThreadPoolTaskRunner, flow, task
 from mintaka.exceptions import CancelledRun
+from mintaka.task_runners import ProcessPoolTaskRunner
 from mintaka.testing import recorded
 
 if TYPE_CHECKING:
@@ -422,3 +424,64 @@ def test_children_in_event_loops_end_with_their_flow(child: Any, end: Any) -> No
     assert monotonic() - began < SOON
     KEPT.clear()
     check_ends(history)
+
+
+# -- in other processes -------------------------------------------------------------------------------------------------------
+
+
+def writes_on(path: str) -> None:
+    """A body in another process that says all the time that it goes on."""
+    while True:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(".")
+        sleep(0.01)
+
+
+def wait_for(holds: Callable[[], bool]) -> bool:
+    until = monotonic() + 4 * SOON
+    while not holds() and monotonic() < until:
+        sleep(0.01)
+    return holds()
+
+
+@pytest.mark.parametrize("end", ["the flow times out", "its future is cancelled", "the task around it is cancelled"])
+def test_a_task_in_another_process_ends_with_what_is_around_it(end: str, tmp_path: Path) -> None:
+    sign = tmp_path / "sign"
+    child = task(writes_on, name="child")
+
+    @flow(timeout_seconds=3 if end == "the flow times out" else None)
+    def inner() -> None:
+        future = child.submit(str(sign))
+        assert wait_for(sign.exists)
+        if end == "its future is cancelled":
+            assert future.cancel()
+            return
+        sleep(60)
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    def main() -> None:
+        task(abs).submit(1).result()  # the process is there
+        inner(return_state=True)
+        assert silent(sign)
+
+    @flow(task_runner=ThreadPoolTaskRunner())
+    def around() -> None:
+        future = task(lambda: [main()], name="around").submit()
+        assert wait_for(sign.exists)
+        assert future.cancel()
+        assert silent(sign)
+
+    with recorded() as history:
+        (around if end == "the task around it is cancelled" else main)()
+    check_ends(history)
+
+
+def silent(sign: Path) -> bool:
+    """Whether nothing is written any more."""
+
+    def quiet() -> bool:
+        before = sign.stat().st_size
+        sleep(0.1)
+        return sign.stat().st_size == before
+
+    return wait_for(quiet)
