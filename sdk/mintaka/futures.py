@@ -130,11 +130,8 @@ class Future[R]:
         self.observed = True
         job = self.job
         if job is not None and not job.claim():
-            inside = ledger.end_below(self.run, entry)
-            for run in inside:
-                if (submitted := self._flow.open.get(run.n)) is not None:
-                    submitted.observed = True
-            stop_jobs(ledger, [self.run, *inside], message)
+            stop_jobs(ledger, [self.run], message)
+            end_inside(self.run, ledger, self._flow, entry)
         self.finish(Outcome(self.run))
         return True
 
@@ -228,6 +225,22 @@ def stop_jobs(ledger: Ledger, runs: Iterable[Run], message: str) -> None:
         job = ledger.jobs.get(run.n)
         if job is not None:
             job.stop(Halted(message))
+
+
+def end_inside(run: Run, ledger: Ledger, flow: FlowContext | None, entry: Entry) -> None:
+    """End all that was called or submitted in `run`, a task's, which is over; `flow` is the flow around it (None: outside of flows).
+
+    Nobody waits for what was submitted, and its end is no failure that anybody has to look at.
+    """
+    inside = ledger.end_below(run, entry)
+    futures = [flow.open[other.n] for other in inside if other.n in flow.open] if flow is not None else []
+    for future in futures:
+        future.observed = True
+        if future.job is not None:
+            future.job.claim()
+    stop_jobs(ledger, inside, entry.message)
+    for future in futures:
+        future.finish(Outcome(future.run))
 
 
 class FutureList[R](list[Future[R]]):

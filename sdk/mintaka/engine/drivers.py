@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.context import CURRENT
 from mintaka.engine.awaiting import consult, consult_async
 from mintaka.engine.halting import RunInThread, in_foreign_thread
-from mintaka.engine.loops import RunInLoop, run_coroutine
+from mintaka.engine.loops import RunInLoop
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL, Await, Consult, Do, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP

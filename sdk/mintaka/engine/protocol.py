@@ -19,6 +19,7 @@ from mintaka.engine.settling import give_up, settled_value
 from mintaka.engine.steps import CALL, Await, Consult, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ClusterLost, FlowPauseTimeout, Interruption, Terminated, UpstreamFailed, WorkerDied, message_of
+from mintaka.futures import end_inside
 from mintaka.states import State
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
@@ -210,6 +211,8 @@ def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None
     """A flow that did not complete starts nothing more, and waits for what runs."""
     child = invocation.child
     if child is None:
+        if state.error is not None and state.error is invocation.late:
+            _end_inside(invocation, state.name)
         return
     give_up(child, f"the flow ended {state.name} before this began")
     while child.open and not (state.error is not None and state.error is invocation.late):
@@ -225,6 +228,13 @@ def _abandoned(invocation: Invocation, child: FlowContext, name: str) -> Generat
         future.finish(Outcome(future.run))
     child.failures.clear()
     yield Halt(*left)
+
+
+def _end_inside(invocation: Invocation, name: str) -> None:
+    """End what a task that was cancelled, or timed out, has called and submitted."""
+    run = invocation.run
+    entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="TaskEnded", message=f"task run {run.name} ended {name}")
+    end_inside(run, invocation.ledger, invocation.context.flow, entry)
 
 
 def _left_behind(invocation: Invocation, name: str) -> tuple[list[Run], str]:
@@ -298,6 +308,8 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
         ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=message_of(error)))
     if invocation.child is not None:
         yield from _abandoned(invocation, invocation.child, run.state.name)
+    elif is_cancellation(error):
+        _end_inside(invocation, run.state.name)
 
 
 def _refuse(invocation: Invocation, proposed: State) -> None:

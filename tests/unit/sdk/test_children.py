@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SOON = 5.0
-TIMEOUT = 0.3
+TIMEOUT = 0.4
 
 
 class Probe:
@@ -241,7 +241,12 @@ def check_ends(history: Any) -> None:
     children = [end for end in ends.values() if end[0] != "Completed"]
     assert children
     for name, reason, message in children:
-        assert (name, reason) in {("Cancelled", "FlowEnded"), ("Cancelled", "Cancelled"), ("TimedOut", "TimedOut")}, ends
+        assert (name, reason) in {
+            ("Cancelled", "FlowEnded"),
+            ("Cancelled", "TaskEnded"),
+            ("Cancelled", "Cancelled"),
+            ("TimedOut", "TimedOut"),
+        }, ends
         assert message, ends
 
 
@@ -400,7 +405,39 @@ async def submitted_task_is_cancelled(child: Any, probe: Probe) -> None:
     await main()
 
 
+async def async_task_times_out(child: Any, probe: Probe) -> None:
+    @task(timeout_seconds=TIMEOUT)
+    async def timed() -> None:
+        await child(probe)
+
+    @flow
+    async def main() -> None:
+        assert (await timed(return_state=True)).name == "TimedOut"
+        assert await asyncio.to_thread(probe.ended.wait, SOON), "the body goes on while the flow around does"
+
+    await main()
+
+
+async def asyncio_task_of_a_task_is_cancelled(child: Any, probe: Probe) -> None:
+    @task
+    async def inner() -> None:
+        await child(probe)
+
+    @flow
+    async def main() -> None:
+        running = asyncio.create_task(inner())
+        assert await asyncio.to_thread(probe.began.wait, SOON)
+        running.cancel("not wanted any more")
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert await asyncio.to_thread(probe.ended.wait, SOON), "the body goes on while the flow around does"
+
+    await main()
+
+
 IN_LOOPS_ENDS = {
+    "an async task times out": async_task_times_out,
+    "the asyncio task of a task is cancelled": asyncio_task_of_a_task_is_cancelled,
     "an async flow times out": async_flow_times_out,
     "an async subflow times out": async_subflow_times_out,
     "its asyncio task is cancelled": asyncio_task_is_cancelled,
@@ -485,3 +522,39 @@ def silent(sign: Path) -> bool:
         return sign.stat().st_size == before
 
     return wait_for(quiet)
+
+
+# -- of tasks that time out ---------------------------------------------------------------------------------------------------
+
+
+def timed_task_called(child: Any, probe: Probe) -> str:
+    body = task(lambda: [child(probe), sleep(60)], name="timed", timeout_seconds=TIMEOUT)
+
+    def main() -> str:
+        state = body(return_state=True)
+        assert probe.ended.wait(SOON), "the body goes on while the flow around does"
+        return state.name
+
+    return flow(main)()
+
+
+def timed_task_submitted(child: Any, probe: Probe) -> str:
+    body = task(lambda: [child(probe), *(sleep(0.005) for _ in range(10_000))], name="timed", timeout_seconds=TIMEOUT)
+
+    def main() -> str:
+        state = body.submit(return_state=True)
+        assert probe.ended.wait(SOON), "the body goes on while the flow around does"
+        return state.name
+
+    return flow(main)()
+
+
+@pytest.mark.parametrize("end", [timed_task_called, timed_task_submitted], ids=["called", "submitted"])
+@pytest.mark.parametrize("child", CHILDREN.values(), ids=CHILDREN)
+def test_children_end_with_a_task_that_times_out(child: Any, end: Any) -> None:
+    probe = Probe()
+    began = monotonic()
+    with recorded() as history:
+        assert end(child, probe) == "TimedOut"
+    assert monotonic() - began < SOON
+    check_ends(history)
