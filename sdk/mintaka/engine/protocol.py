@@ -101,16 +101,21 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
             yield from _interrupted(invocation, error)
             message = "the process was asked to stop"
             raise Terminated(message) from error
-        if isinstance(error, (WorkerDied, ClusterLost)):
-            return State(CRASHED, reason=_reason(error), message=message_of(error), error=error)
-        invocation.overdue = error is invocation.late
-        # As in Prefect, a TimeoutError that the body itself raises is TimedOut too; reason and message tell them apart.
-        late = isinstance(error, TimeoutError) and not isinstance(error, FlowPauseTimeout)
-        return _failed(error, "TimedOut" if late else "Failed")
+        return _failure_of(invocation, error)
     except BaseException as error:
         yield from _interrupted(invocation, error)
         raise
     return value
+
+
+def _failure_of(invocation: Invocation, error: Exception) -> State:
+    """The state that an exception of the body amounts to."""
+    if isinstance(error, (WorkerDied, ClusterLost)):
+        return State(CRASHED, reason=_reason(error), message=message_of(error), error=error)
+    invocation.overdue = error is invocation.late
+    # As in Prefect, a TimeoutError that the body itself raises is TimedOut too; reason and message tell them apart.
+    late = isinstance(error, TimeoutError) and not isinstance(error, FlowPauseTimeout)
+    return _failed(error, "TimedOut" if late else "Failed")
 
 
 def _prepared(invocation: Invocation) -> Generator[Step, Any, Exception | None]:
