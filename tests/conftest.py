@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Generator
 
 #: Flows that tests call keep no history, but where a test is about that and says where to.
 os.environ["MINTAKA_HISTORY"] = "off"
@@ -27,6 +28,14 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc] - xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         return "cluster" if nodeid.startswith("tests/cluster/") else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Workers send reports as UTF-8, which half of a surrogate pair in a captured log line is not."""
+    report = yield
+    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    return report
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
