@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mintaka.calling.lineage import Lineage
+from mintaka.engine.loops import running_loop
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import Ledger, Run
 from mintaka.engine.stopping import STOP
@@ -26,6 +27,7 @@ from mintaka.task_runners import ThreadPoolTaskRunner
 from mintaka.waiting.pausing import Mailbox
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Iterator
 
     from mintaka.flows import Flow
@@ -101,7 +103,7 @@ class FlowContext:
     """One run of a flow: its record, the ledger and launch it shares with its subflows, and its open futures."""
 
     __slots__ = (
-        "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters",
+        "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "loop", "open", "outer", "parameters",
         "results", "run",
     )  # fmt: skip
 
@@ -114,6 +116,8 @@ class FlowContext:
         self.lineage: Lineage = outer.lineage if outer else Lineage()
         self.parameters: dict[str, Any] = {}
         self.lock = threading.Lock()
+        #: The event loop in which submitted async tasks run; None: each has one in its thread.
+        self.loop: AbstractEventLoop | None = running_loop() if flow.is_async else outer.loop if outer else None
         self._runner: TaskRunner | None = None
         #: Futures that are not done, and those that failed with nobody having looked at how.
         self.open: dict[int, Future[Any]] = {}

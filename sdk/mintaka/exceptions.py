@@ -13,6 +13,7 @@
     ├── FlowPauseTimeout       (also a TimeoutError) a pause that nobody ended in time
     ├── NotPausedError         a run asked to resume that waits for nothing
     ├── MissingContextError    (also a RuntimeError) something that only works inside a flow or task run
+    ├── BlockedEventLoop       (also a RuntimeError) a blocking wait, in an event loop, for what runs in that loop
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── InvalidNameError       (also a ValueError) a name that something cannot have
     ├── SharingError           variables or limits could not be read or written
@@ -111,6 +112,10 @@ class NotPausedError(MintakaError):
 
 class MissingContextError(MintakaError, RuntimeError):
     """Used outside of a flow or task run, where it has no meaning."""
+
+
+class BlockedEventLoop(MintakaError, RuntimeError):
+    """A blocking wait in an event loop, for a task run that goes on in the same loop: it would never end."""
 
 
 class ReservedArgumentError(MintakaError, ValueError):

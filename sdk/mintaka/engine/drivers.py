@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
+from mintaka.engine.blocking_waits import Suspendable
 from mintaka.engine.loops import run_coroutine
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL, Await, Do, Halt, Judge, Report, RunHooks, Sleep
@@ -100,7 +101,13 @@ def _timed(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...]
 
 
 async def call_body_async(invocation: Invocation) -> Any:
-    """Await the body of a run."""
+    """Await the body of a run; blocking waits in that of a flow suspend it."""
+    if invocation.child is not None:
+        return await Suspendable(_awaited_body(invocation))
+    return await _awaited_body(invocation)
+
+
+async def _awaited_body(invocation: Invocation) -> Any:
     definition = invocation.definition
     if invocation.context.log_prints or definition.timeout_seconds is not None:
         return await call_async(invocation, definition.body, invocation.args, invocation.kwargs)

@@ -123,7 +123,7 @@ def _kind(data: bytes) -> _Kind:
         log_prints=shared.log_prints,
         timeout_seconds=shared.timeout_seconds,
     )
-    flow = SimpleNamespace(name=around.flow_name, task_runner=None, result_settings=ResultSettings())
+    flow = SimpleNamespace(name=around.flow_name, is_async=False, task_runner=None, result_settings=ResultSettings())
     return _Kind(task, flow, around, _loaded(around.parameters), surroundings_of(Launch(deployment=around.deployment)))
 
 
