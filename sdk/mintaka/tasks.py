@@ -11,6 +11,7 @@ from mintaka.calling.dependencies import LEAVES, Dependencies
 from mintaka.calling.mapping import mapped_calls
 from mintaka.calling.settings import check_settings, check_words
 from mintaka.calling.signatures import P, R_co, Typed, V_co
+from mintaka.calling.snapshots import Snapshot
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.drivers import run_async, run_sync
@@ -197,7 +198,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             MissingContextError: outside of a flow.
         """
         return_state = kwargs.pop("return_state", False)
-        future = self._submitted(current_flow("submit()"), args, kwargs, kwargs.pop("wait_for", None), ())
+        future = self._submitted(current_flow("submit()"), args, kwargs, kwargs.pop("wait_for", None), (), Snapshot())
         if return_state:
             future.wait()
             return future.state
@@ -216,13 +217,21 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         """
         flow = current_flow("map()")
         mapped = mapped_calls(self.name, args, kwargs, flow.lineage)
-        futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.edges) for each, named in mapped.calls)
+        snapshot = Snapshot()
+        futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.edges, snapshot) for each, named in mapped.calls)
         if return_state:
             futures.wait()
         return [future.state for future in futures] if return_state else futures
 
     def _invocation(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...] = (), *, kept: bool = True
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+        edges: tuple[Edge, ...] = (),
+        *,
+        kept: bool = True,
+        snapshot: Snapshot | None = None,
     ) -> Invocation:
         around = CURRENT.get()
         if around is None:
@@ -244,7 +253,10 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             or (flow is not None and flow.lineage.constants)
         ):
             dependencies = Dependencies(flow.lineage if flow else None)
-            dependencies.find_arguments(args, kwargs)
+            if snapshot is None:
+                dependencies.find_arguments(args, kwargs)
+            else:
+                args, kwargs = snapshot.of(args, kwargs, dependencies)
             if wait_for is not None:
                 dependencies.find_waits(wait_for)
             edges = (*edges, *dependencies.edges)
@@ -264,9 +276,9 @@ class Task(Decorated, Typed[P, R_co, V_co]):
 
     @uninterrupted
     def _submitted(
-        self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...]
+        self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...], snapshot: Snapshot
     ) -> Future[Any]:
-        return submitted(self._invocation(args, kwargs, wait_for, edges), flow)
+        return submitted(self._invocation(args, kwargs, wait_for, edges, snapshot=snapshot), flow)
 
     def prepare(self, invocation: Invocation) -> None:
         """Name the run from its arguments."""
