@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Iterator
 
+    from mintaka.engine.async_calls import AsyncCall
     from mintaka.flows import Flow
     from mintaka.futures import Future
     from mintaka.persisting.calls import CallIndex
@@ -155,7 +156,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("args", "flow", "kwargs", "ledger", "log_prints", "run", "task")
+    __slots__ = ("args", "calls", "flow", "kwargs", "ledger", "log_prints", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -166,6 +167,8 @@ class RunContext:
         #: What a task was called with, results in the place of futures.
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
+        #: The calls of async tasks and flows by its code that are not over; None where there was none.
+        self.calls: dict[AsyncCall, None] | None = None
 
     def arguments(self) -> dict[str, Any]:
         """What a task was called with, by name, defaults included."""

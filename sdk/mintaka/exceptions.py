@@ -13,6 +13,7 @@
     ├── FlowPauseTimeout       (also a TimeoutError) a pause that nobody ended in time
     ├── NotPausedError         a run asked to resume that waits for nothing
     ├── MissingContextError    (also a RuntimeError) something that only works inside a flow or task run
+    ├── NeverAwaited           (also a RuntimeError) async tasks or flows that were called and not awaited
     ├── BlockedEventLoop       (also a RuntimeError) a blocking wait, in an event loop, for what runs in that loop
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── InvalidNameError       (also a ValueError) a name that something cannot have
@@ -112,6 +113,10 @@ class NotPausedError(MintakaError):
 
 class MissingContextError(MintakaError, RuntimeError):
     """Used outside of a flow or task run, where it has no meaning."""
+
+
+class NeverAwaited(MintakaError, RuntimeError):
+    """Code called an async task or flow and never awaited it, or ended before it did; the message names each call."""
 
 
 class BlockedEventLoop(MintakaError, RuntimeError):

@@ -13,6 +13,7 @@ from mintaka.calling.settings import check_settings, check_words
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.calling.snapshots import Snapshot
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
+from mintaka.engine.async_calls import noted
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.drivers import run_async, run_sync
 from mintaka.engine.generating import generate_async, generate_sync
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mintaka.calling.dependencies import Edge
     from mintaka.calling.signatures import Passed, TaskDecorator, TaskWords
     from mintaka.context import FlowContext
+    from mintaka.engine.async_calls import AsyncCall
     from mintaka.engine.retries import RetryDelay
     from mintaka.engine.runs import Run
     from mintaka.futures import Future
@@ -167,14 +169,27 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             generate: Any = generate_async if self.is_async else generate_sync
             return generate(lambda: self._invocation(args, kwargs, wait_for, kept=False))
         if self.is_async:
-            return self._call_async(args, kwargs, wait_for, return_state=return_state)
+            call = noted(self, "task", 1)
+            coroutine = self._call_async(args, kwargs, wait_for, call, return_state=return_state)
+            if call is not None:
+                call.coroutine = coroutine
+            return coroutine
         outcome = run_sync(self._invocation(args, kwargs, wait_for))
         if return_state:
             return outcome.state
         return outcome.value if outcome.ok else outcome.result()
 
-    async def _call_async(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
-        outcome = await run_async(self._invocation(args, kwargs, wait_for))
+    async def _call_async(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, call: AsyncCall | None, *, return_state: bool
+    ) -> Any:
+        if call is None:
+            outcome = await run_async(self._invocation(args, kwargs, wait_for))
+        else:
+            call.begun = True
+            try:
+                outcome = await run_async(self._invocation(args, kwargs, wait_for))
+            finally:
+                call.over()
         return outcome.state if return_state else outcome.result()
 
     @overload

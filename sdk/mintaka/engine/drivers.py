@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
+from mintaka.engine.async_calls import completed, completed_async, give_up
 from mintaka.engine.blocking_waits import Suspendable
 from mintaka.engine.loops import run_coroutine
 from mintaka.engine.protocol import run_protocol
@@ -76,10 +77,16 @@ async def run_async(invocation: Invocation) -> Outcome:
 
 def call_body(invocation: Invocation) -> Any:
     """Call the body of a run."""
-    definition = invocation.definition
-    if invocation.context.log_prints or definition.timeout_seconds is not None:
-        return call(invocation, definition.body, invocation.args, invocation.kwargs)
-    return definition.body(*invocation.args, **invocation.kwargs)
+    definition, context = invocation.definition, invocation.context
+    try:
+        if context.log_prints or definition.timeout_seconds is not None:
+            value = call(invocation, definition.body, invocation.args, invocation.kwargs)
+        else:
+            value = definition.body(*invocation.args, **invocation.kwargs)
+    except BaseException:
+        give_up(context)
+        raise
+    return completed(context, value)
 
 
 def call(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
@@ -108,10 +115,16 @@ async def call_body_async(invocation: Invocation) -> Any:
 
 
 async def _awaited_body(invocation: Invocation) -> Any:
-    definition = invocation.definition
-    if invocation.context.log_prints or definition.timeout_seconds is not None:
-        return await call_async(invocation, definition.body, invocation.args, invocation.kwargs)
-    return await definition.body(*invocation.args, **invocation.kwargs)
+    definition, context = invocation.definition, invocation.context
+    try:
+        if context.log_prints or definition.timeout_seconds is not None:
+            value = await call_async(invocation, definition.body, invocation.args, invocation.kwargs)
+        else:
+            value = await definition.body(*invocation.args, **invocation.kwargs)
+    except BaseException:
+        give_up(context)
+        raise
+    return await completed_async(context, value)
 
 
 async def call_async(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:

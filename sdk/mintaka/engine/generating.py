@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
+from mintaka.engine.async_calls import completed, completed_async
 from mintaka.engine.drivers import call, call_async, perform, perform_async
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL
@@ -38,6 +39,7 @@ def generate_sync(begin: Callable[[], Invocation], over: Callable[[Invocation], 
                 continue
             try:
                 value = yield from _items(invocation, invocation.definition.fn(*invocation.args, **invocation.kwargs))
+                value = completed(invocation.context, value)
             except GeneratorExit:
                 step = _inside(invocation, protocol.send, None)
                 while not isinstance(step, _End):
@@ -96,6 +98,7 @@ async def generate_async(
                         raise
                     except BaseException as error:  # noqa: BLE001 - thrown in by the consumer, for the body to deal with
                         resume, sent = body.athrow, error
+                await completed_async(invocation.context, None)
             except GeneratorExit:
                 await body.aclose()
                 await _to_call(invocation, protocol, _inside(invocation, protocol.send, None))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def run_coroutine[T](coroutine: Coroutine[Any, Any, T]) -> T:
 
     if _LOCAL.runner is None:
         _LOCAL.runner = asyncio.Runner()
-    return _LOCAL.runner.run(_attentive(coroutine))
+    # The runner's own context would be that of its first coroutine.
+    return _LOCAL.runner.run(_attentive(coroutine), context=copy_context())
 
 
 async def _attentive[T](coroutine: Coroutine[Any, Any, T]) -> T:
