@@ -139,20 +139,10 @@ async def _timed_async(invocation: Invocation, fn: Callable[..., Any], args: tup
     seconds = invocation.definition.timeout_seconds
     if seconds is None:
         return await fn(*args, **kwargs)
-    import asyncio  # noqa: PLC0415 - start-up time
+    from mintaka.engine.timeouts import await_with_timeout  # noqa: PLC0415 - start-up time
 
-    clock = asyncio.timeout(seconds)
-    try:
-        async with clock:
-            return await fn(*args, **kwargs)
-    except TimeoutError:
-        if clock.expired():
-            from mintaka.engine.child_processes import CHILD_PROCESSES  # noqa: PLC0415 - start-up time
-
-            CHILD_PROCESSES.end_later(invocation.ledger, [invocation.run.n])
-            invocation.late = TimedOut(seconds)
-            raise invocation.late from None
-        raise
+    invocation.late = TimedOut(seconds)
+    return await await_with_timeout(invocation, invocation.late, fn(*args, **kwargs))
 
 
 def perform(invocation: Invocation, step: Step) -> Any:
