@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.context import CURRENT
 from mintaka.engine.async_calls import completed, completed_async, give_up
 from mintaka.engine.blocking_waits import Suspendable
+from mintaka.engine.forks import FORKS, end_child
 from mintaka.engine.loops import run_coroutine
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL, Await, Do, Halt, Judge, Report, RunHooks, Sleep
@@ -77,15 +78,19 @@ async def run_async(invocation: Invocation) -> Outcome:
 
 def call_body(invocation: Invocation) -> Any:
     """Call the body of a run."""
-    definition, context = invocation.definition, invocation.context
+    definition, context, forks = invocation.definition, invocation.context, FORKS.depth
     try:
         if context.log_prints or definition.timeout_seconds is not None:
             value = call(invocation, definition.body, invocation.args, invocation.kwargs)
         else:
             value = definition.body(*invocation.args, **invocation.kwargs)
-    except BaseException:
+    except BaseException as error:
+        if forks != FORKS.depth:
+            end_child(error)
         give_up(context)
         raise
+    if forks != FORKS.depth:
+        end_child()
     return completed(context, value)
 
 
@@ -115,15 +120,19 @@ async def call_body_async(invocation: Invocation) -> Any:
 
 
 async def _awaited_body(invocation: Invocation) -> Any:
-    definition, context = invocation.definition, invocation.context
+    definition, context, forks = invocation.definition, invocation.context, FORKS.depth
     try:
         if context.log_prints or definition.timeout_seconds is not None:
             value = await call_async(invocation, definition.body, invocation.args, invocation.kwargs)
         else:
             value = await definition.body(*invocation.args, **invocation.kwargs)
-    except BaseException:
+    except BaseException as error:
+        if forks != FORKS.depth:
+            end_child(error)
         give_up(context)
         raise
+    if forks != FORKS.depth:
+        end_child()
     return await completed_async(context, value)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.context import CURRENT
 from mintaka.engine.async_calls import completed, completed_async
 from mintaka.engine.drivers import call, call_async, perform, perform_async
+from mintaka.engine.forks import FORKS, end_child
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL
 
@@ -59,13 +60,18 @@ def _items(invocation: Invocation, body: Generator[Any, Any, Any]) -> Generator[
     """The items of `body`, each made with its run as the current one."""
     resume: Callable[[Any], Any] = body.send
     sent: Any = None
+    forks = FORKS.depth
     try:
         while True:
             token = CURRENT.set(invocation.context)
             try:
                 item = call(invocation, resume, (sent,))
-            except StopIteration as end:
-                return end.value
+            except BaseException as end:
+                if forks != FORKS.depth:
+                    end_child(None if isinstance(end, StopIteration) else end)
+                if isinstance(end, StopIteration):
+                    return end.value
+                raise
             finally:
                 CURRENT.reset(token)
             _handed_out(invocation, item)

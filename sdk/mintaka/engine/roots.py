@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from mintaka.context import CURRENT
 from mintaka.engine.bookkeeping import in_bookkeeping, uninterrupted
 from mintaka.engine.child_processes import CHILD_PROCESSES
+from mintaka.engine.forks import of_this_process
 from mintaka.engine.loops import is_cancellation, loop_is_running
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import entry_of
@@ -101,6 +102,7 @@ def _cancelling_handler() -> Callable[[int, FrameType | None], None]:
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
+    @of_this_process
     def cancel(_number: int, _frame: FrameType | None) -> None:
         STOP.request()
         CHILD_PROCESSES.interrupt_flows()
@@ -110,6 +112,7 @@ def _cancelling_handler() -> Callable[[int, FrameType | None], None]:
     return cancel
 
 
+@of_this_process
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """The signal handler of flows that block."""
     if number == signal.SIGTERM:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.engine.child_processes import CHILD_PROCESSES
+from mintaka.engine.forks import FORKS, end_child
 from mintaka.engine.halting import NestedScope
 from mintaka.engine.overruns import Overrun, place_in_thread, report
 from mintaka.engine.system_calls import DEADLINES, Deadline
@@ -136,12 +137,18 @@ def _call_in_thread(invocation: Invocation, late: TimedOut, fn: Callable[..., An
     over = threading.Event()
     scope = NestedScope(fn)
 
+    forks = FORKS.depth
+
     def body() -> None:
         outer = scope.enter()
         try:
-            ended.append((fn(*args, **kwargs), None))
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            ended.append((None, error))
+            value, error = fn(*args, **kwargs), None
+        except BaseException as raised:  # noqa: BLE001 - raised again in the thread that waits
+            value, error = None, raised
+        if forks != FORKS.depth:
+            end_child(error)
+        try:
+            ended.append((value, error))
         finally:
             scope.leave(outer)
             over.set()
