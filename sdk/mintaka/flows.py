@@ -222,7 +222,14 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             if invocation.run.n >= 0:
                 return _given(await run_async(invocation), return_state=return_state)
             with Guard(invocation):
-                return _given(await run_async(invocation), return_state=return_state)
+                try:
+                    return _given(await run_async(invocation), return_state=return_state)
+                except BaseException as error:
+                    if not isinstance(error, Exception):
+                        from mintaka.engine.loop_signals import tasks_over  # noqa: PLC0415 - start-up time
+
+                        await tasks_over(invocation.ledger)
+                    raise
         finally:
             LAUNCH.reset(token)
             await _close_async(invocation)

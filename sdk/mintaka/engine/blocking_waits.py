@@ -85,6 +85,12 @@ def _steps(library: Any, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, 
             resume = child.switch
 
 
+def coroutine_in(generator: Any) -> Any:
+    """The coroutine that a suspended part of this module drives, if it is one: in a greenlet, so `gi_yieldfrom` does not lead there."""
+    frame = getattr(generator, "gi_frame", None)
+    return frame.f_locals.get("coroutine") if frame is not None and frame.f_code is _steps.__code__ else None
+
+
 def _drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run in the greenlet: each switch to the parent is one step of the coroutine. Ends with the coroutine's StopIteration."""
     from greenlet import getcurrent  # noqa: PLC0415 - start-up time

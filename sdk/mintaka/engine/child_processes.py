@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.processes")
 
 #: How long interrupted code may take to end what it waits for by itself.
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.5
 
 
 class ChildProcesses:

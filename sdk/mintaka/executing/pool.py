@@ -125,6 +125,11 @@ class Job(Scope):
         over()
 
     @property
+    def loop_task(self) -> asyncio.Task[Any] | None:
+        """The asyncio task it runs in, if it has begun in an event loop."""
+        return None if self._loop_task is None else self._loop_task[1]
+
+    @property
     def runs_in_loop(self) -> asyncio.AbstractEventLoop | None:
         """The event loop it has begun in; None where it has not, or is over."""
         return self._loop_task[0] if self._loop_task is not None and self.loop is not None and not self._loop_task[1].done() else None
