@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.calling.bodies import instance_of
 from mintaka.calling.lineage import Lineage
+from mintaka.engine.loops import running_loop
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import Ledger, Run
 from mintaka.engine.semantics import Semantics, semantics_named
@@ -29,10 +30,12 @@ from mintaka.task_runners import ThreadPoolTaskRunner
 from mintaka.waiting.pausing import Mailbox
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Iterator
 
     from mintaka.calling.dual_functions import PendingCall
     from mintaka.concurrency.holdings import Holding
+    from mintaka.engine.async_calls import AsyncCall
     from mintaka.flows import Flow
     from mintaka.futures import Future
     from mintaka.persisting.calls import CallIndex
@@ -108,8 +111,8 @@ class FlowContext:
     """One run of a flow: its record, the ledger and launch it shares with its subflows, and its open futures."""
 
     __slots__ = (
-        "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "open", "outer", "parameters",
-        "parent", "results", "run", "semantics",
+        "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "loop", "open", "outer",
+        "parameters", "parent", "results", "run", "semantics",
     )  # fmt: skip
 
     def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
@@ -123,6 +126,8 @@ class FlowContext:
         self.lineage: Lineage = outer.lineage if outer else Lineage()
         self.parameters: dict[str, Any] = {}
         self.lock = threading.Lock()
+        #: The event loop in which submitted async tasks run; None: each has one in its thread.
+        self.loop: AbstractEventLoop | None = running_loop() if flow.is_async else outer.loop if outer else None
         self._runner: TaskRunner | None = None
         #: Futures that are not done, and those that failed with nobody having looked at how.
         self.open: dict[int, Future[Any]] = {}
@@ -168,7 +173,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("args", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
+    __slots__ = ("args", "calls", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -183,6 +188,8 @@ class RunContext:
         self.holding: Holding | None = None
         #: What async code of the run called and did not await so far; made for the first such call.
         self.pending_calls: set[PendingCall] | None = None
+        #: The calls of async tasks and flows by its code that are not over; None where there was none.
+        self.calls: dict[AsyncCall, None] | None = None
 
     def arguments(self) -> dict[str, Any]:
         """What a task was called with, by name, defaults included; for a method, its instance too."""

@@ -14,6 +14,7 @@
     ├── NotPausedError         a run asked to resume that waits for nothing
     ├── NotAwaited             (also a RuntimeError) a call in async code that its run did not await
     ├── MissingContextError    (also a RuntimeError) something that only works inside a flow or task run
+    ├── BlockedEventLoop       (also a RuntimeError) a blocking wait, in an event loop, for what runs in that loop
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── InvalidNameError       (also a ValueError) a name that something cannot have
     ├── SharingError           variables or limits could not be read or written
@@ -115,7 +116,11 @@ class MissingContextError(MintakaError, RuntimeError):
 
 
 class NotAwaited(MintakaError, RuntimeError):
-    """The code of a run called what has to be awaited in async code, and did not await it: nothing happened."""
+    """The code of a run called what has to be awaited in async code, and did not await it, or ended before it did."""
+
+
+class BlockedEventLoop(MintakaError, RuntimeError):
+    """A blocking wait, in an event loop, for a task run that goes on in the same loop: it would never end."""
 
 
 class ReservedArgumentError(MintakaError, ValueError):

@@ -10,6 +10,7 @@ from mintaka.calling.dependencies import Dependencies
 from mintaka.calling.settings import check_hook, check_settings
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
+from mintaka.engine.async_calls import noted
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import run_async, run_sync
 from mintaka.engine.generating import generate_async, generate_sync
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
 
     from mintaka.calling.signatures import FlowDecorator, FlowWords, Passed
+    from mintaka.engine.async_calls import AsyncCall
     from mintaka.engine.outcomes import Outcome
     from mintaka.engine.retries import RetryDelay
     from mintaka.futures import Future, FutureList
@@ -207,7 +209,11 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
                 return generate_async(lambda: self._invocation(bound, wait_for), _close_generator_async)
             return generate_sync(lambda: self._invocation(bound, wait_for), _close_generator)
         if self.is_async:
-            return self._run_async(bound, wait_for, return_state=return_state)
+            call = noted(self, "flow", 2)
+            coroutine = self._run_async(bound, wait_for, call, return_state=return_state)
+            if call is not None:
+                call.coroutine = coroutine
+            return coroutine
         invocation = self._invocation(bound, wait_for)
         token = LAUNCH.set(None)
         try:
@@ -219,17 +225,28 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
             LAUNCH.reset(token)
             _close(invocation)
 
-    async def _run_async(self, bound: inspect.BoundArguments, wait_for: Any, *, return_state: bool) -> Any:
+    async def _run_async(self, bound: inspect.BoundArguments, wait_for: Any, call: AsyncCall | None, *, return_state: bool) -> Any:
+        if call is not None:
+            call.begun = True
         invocation = self._invocation(bound, wait_for)
         token = LAUNCH.set(None)
         try:
             if invocation.run.n >= 0:
                 return _given(await run_async(invocation), return_state=return_state)
             with Guard(invocation):
-                return _given(await run_async(invocation), return_state=return_state)
+                try:
+                    return _given(await run_async(invocation), return_state=return_state)
+                except BaseException as error:
+                    if not isinstance(error, Exception):
+                        from mintaka.engine.loop_signals import tasks_over  # noqa: PLC0415 - start-up time
+
+                        await tasks_over(invocation.ledger)
+                    raise
         finally:
             LAUNCH.reset(token)
             await _close_async(invocation)
+            if call is not None:
+                call.over()
 
     def _invocation(self, bound: inspect.BoundArguments, wait_for: Any) -> Invocation:
         if STOP.requested:

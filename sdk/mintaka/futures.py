@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
+from mintaka.engine.blocking_waits import may_suspend, suspend
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.child_processes import CHILD_PROCESSES
+from mintaka.engine.loops import loop_is_running
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, now_micros
-from mintaka.exceptions import Halted, InvalidSettingError, UnfinishedRun
-from mintaka.executing.pool import wait_as_worker, worker_pool
+from mintaka.exceptions import BlockedEventLoop, Halted, InvalidSettingError, UnfinishedRun
+from mintaka.executing.pool import blocked_loop, slot_handed_over, wait_as_worker
 from mintaka_core.durations import cap_seconds
 from mintaka_core.states import CANCELLED
 
@@ -139,6 +141,17 @@ class Future[R]:
         """Block until the run is over, at most `timeout` seconds (None: for ever); does not raise when it passes."""
         if self._outcome is not None:
             return
+        if loop_is_running():
+            if may_suspend():
+                suspend(lambda: self.wait_async(timeout))
+                return
+            if timeout is None or timeout > 0:
+                with _blocking_loop([self]):
+                    self._block(timeout)
+                return
+        self._block(timeout)
+
+    def _block(self, timeout: float | None) -> None:
         # A bare lock, not an Event: an interruption of the wait cannot leave it in a state that blocks `release`.
         latch = threading.Lock()
         latch.acquire()
@@ -189,8 +202,8 @@ class Future[R]:
                 return
         self._call(callback)
 
-    async def wait_async(self) -> None:
-        """Wait until the run is over without blocking the event loop."""
+    async def wait_async(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - like `wait`
+        """Wait until the run is over, at most `timeout` seconds (None: for ever), without blocking the event loop."""
         import asyncio  # noqa: PLC0415 - start-up time
 
         if self._outcome is None:
@@ -201,9 +214,8 @@ class Future[R]:
                     loop.call_soon_threadsafe(over.set)
 
             self.when_done(wake)
-            pool = worker_pool()
-            with pool.slot_handed_over() if pool else nullcontext():
-                await over.wait()
+            with slot_handed_over(), suppress(TimeoutError):
+                await (over.wait() if timeout is None else asyncio.wait_for(over.wait(), timeout))
 
     async def result_async(self) -> R:
         """What `await future` gives: the return value, or the exception."""
@@ -309,21 +321,93 @@ def as_completed[R](futures: Iterable[Future[R]], timeout: float | None = None) 
     Raises:
         TimeoutError: not all are done after `timeout` seconds.
     """
-    done: SimpleQueue[Future[R]] = SimpleQueue()
-    left = 0
-    for future in futures:
+    given = list(futures)
+    done: DoneQueue[R] = DoneQueue()
+    for future in given:
         future.when_done(done.put)
-        left += 1
     deadline = None if timeout is None else monotonic() + cap_seconds(timeout)
-    pool = worker_pool()
-    for _ in range(left):
-        with pool.slot_handed_over() if pool else nullcontext():
-            try:
-                future = done.get(timeout=None if deadline is None else max(deadline - monotonic(), 0))
-            except Empty:
-                message = f"not all of {left} task runs are over after {timeout} s"
-                raise TimeoutError(message) from None
+    for _ in given:
+        try:
+            future = done.get(given, None if deadline is None else max(deadline - monotonic(), 0))
+        except Empty:
+            message = f"not all of {len(given)} task runs are over after {timeout} s"
+            raise TimeoutError(message) from None
         yield future
+
+
+class DoneQueue[R]:
+    """Futures in the order in which they are done."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Future[R]] = SimpleQueue()
+        self._wake: Callable[[], object] | None = None
+
+    def put(self, future: Future[R]) -> None:
+        """`future` is done."""
+        self._queue.put(future)
+        wake = self._wake
+        if wake is not None:
+            with suppress(RuntimeError):  # the loop was closed by somebody who did not want to know
+                wake()
+
+    def get(self, awaited: Iterable[Future[R]], timeout: float | None) -> Future[R]:
+        """The next of the `awaited` futures, which is waited for at most `timeout` seconds (None: for ever).
+
+        Raises:
+            Empty: none is done in time.
+        """
+        if not loop_is_running():
+            with slot_handed_over():
+                return self._queue.get(timeout=timeout)
+        with suppress(Empty):
+            return self._queue.get_nowait()
+        if may_suspend():
+            future: Future[R] = suspend(lambda: self._get_async(timeout))
+            return future
+        with _blocking_loop([each for each in awaited if not each.done]), slot_handed_over():
+            return self._queue.get(timeout=timeout)
+
+    async def _get_async(self, timeout: float | None) -> Future[R]:  # noqa: ASYNC109 - like `get`
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        loop, some = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(some.set)
+        try:
+            if self._queue.empty():  # else it came before it could wake anyone
+                with slot_handed_over(), suppress(TimeoutError):
+                    await (some.wait() if timeout is None else asyncio.wait_for(some.wait(), timeout))
+        finally:
+            self._wake = None
+        return self._queue.get_nowait()
+
+
+@contextmanager
+def _blocking_loop(futures: Iterable[Future[Any]]) -> Iterator[None]:
+    """While the block waits for `futures` in the thread of an event loop, which goes no further meanwhile.
+
+    Raises:
+        BlockedEventLoop: one of them, or what it depends on, has begun in that loop, so the wait would never end.
+    """
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    loop = asyncio.get_running_loop()
+    with blocked_loop(loop):
+        waiting, seen = list(futures), set()
+        while waiting:
+            future = waiting.pop()
+            job = future.job
+            if future.done or job is None or future in seen:
+                continue
+            seen.add(future)
+            if job.runs_in_loop is loop:
+                message = (
+                    f"task run {future.name} runs in the event loop that this code would block until it is over, so neither would "
+                    "go on: write `await future`"
+                )
+                raise BlockedEventLoop(message)
+            if job.call is not None and (dependencies := job.call[0].dependencies) is not None:
+                waiting.extend(dependencies.futures)
+        yield
 
 
 def resolve_futures_to_results(value: Any) -> Any:

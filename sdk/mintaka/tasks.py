@@ -10,7 +10,9 @@ from mintaka.calling.dependencies import LEAVES, Dependencies
 from mintaka.calling.mapping import mapped_calls
 from mintaka.calling.settings import check_hook, check_settings, check_words
 from mintaka.calling.signatures import P, R_co, Typed, V_co
+from mintaka.calling.snapshots import Snapshot
 from mintaka.context import CURRENT, TRANSACTION, RunContext, current_flow, current_tags
+from mintaka.engine.async_calls import noted
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.drivers import run_async, run_sync
 from mintaka.engine.generating import generate_async, generate_sync
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from mintaka.calling.dependencies import Edge
     from mintaka.calling.signatures import Passed, TaskDecorator, TaskWords
     from mintaka.context import FlowContext
+    from mintaka.engine.async_calls import AsyncCall
     from mintaka.engine.retries import RetryDelay
     from mintaka.futures import Future
     from mintaka.runs import TaskRun
@@ -174,14 +177,27 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             generate: Any = generate_async if self.is_async else generate_sync
             return generate(lambda: self._invocation(args, kwargs, wait_for, kept=False))
         if self.is_async:
-            return self._call_async(args, kwargs, wait_for, return_state=return_state)
+            call = noted(self, "task", 1)
+            coroutine = self._call_async(args, kwargs, wait_for, call, return_state=return_state)
+            if call is not None:
+                call.coroutine = coroutine
+            return coroutine
         outcome = run_sync(self._invocation(args, kwargs, wait_for))
         if return_state:
             return outcome.state
         return outcome.called()
 
-    async def _call_async(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
-        outcome = await run_async(self._invocation(args, kwargs, wait_for))
+    async def _call_async(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, call: AsyncCall | None, *, return_state: bool
+    ) -> Any:
+        if call is None:
+            outcome = await run_async(self._invocation(args, kwargs, wait_for))
+        else:
+            call.begun = True
+            try:
+                outcome = await run_async(self._invocation(args, kwargs, wait_for))
+            finally:
+                call.over()
         return outcome.state if return_state else outcome.called()
 
     @overload
@@ -205,7 +221,7 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             MissingContextError: outside of a flow.
         """
         return_state = kwargs.pop("return_state", False)
-        future = self._submitted(current_flow("submit()"), args, kwargs, kwargs.pop("wait_for", None), ())
+        future = self._submitted(current_flow("submit()"), args, kwargs, kwargs.pop("wait_for", None), (), Snapshot())
         if return_state:
             future.wait()
             return future.state
@@ -224,13 +240,21 @@ class Task(Decorated, Typed[P, R_co, V_co]):
         """
         flow = current_flow("map()")
         mapped = mapped_calls(self.name, args, kwargs, flow.lineage)
-        futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.edges) for each, named in mapped.calls)
+        snapshot = Snapshot()
+        futures = FutureList(self._submitted(flow, each, named, wait_for, mapped.edges, snapshot) for each, named in mapped.calls)
         if return_state:
             futures.wait()
         return [future.state for future in futures] if return_state else futures
 
     def _invocation(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...] = (), *, kept: bool = True
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any,
+        edges: tuple[Edge, ...] = (),
+        *,
+        kept: bool = True,
+        snapshot: Snapshot | None = None,
     ) -> Invocation:
         around = CURRENT.get()
         if around is None:
@@ -253,7 +277,10 @@ class Task(Decorated, Typed[P, R_co, V_co]):
             or (flow is not None and flow.lineage.constants)
         ):
             dependencies = Dependencies(flow.lineage if flow else None)
-            dependencies.find_arguments(args, kwargs)
+            if snapshot is None:
+                dependencies.find_arguments(args, kwargs)
+            else:
+                args, kwargs = snapshot.of(args, kwargs, dependencies)
             if wait_for is not None:
                 dependencies.find_waits(wait_for)
             edges = (*edges, *dependencies.edges)
@@ -273,9 +300,9 @@ class Task(Decorated, Typed[P, R_co, V_co]):
 
     @uninterrupted
     def _submitted(
-        self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...]
+        self, flow: FlowContext, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, edges: tuple[Edge, ...], snapshot: Snapshot
     ) -> Future[Any]:
-        return submitted(self._invocation(args, kwargs, wait_for, edges), flow)
+        return submitted(self._invocation(args, kwargs, wait_for, edges, snapshot=snapshot), flow)
 
     def prepare(self, invocation: Invocation) -> Awaitable[None] | None:
         """Name the run from its arguments."""

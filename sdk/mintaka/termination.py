@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from mintaka.early_sigterm import STARTED
 from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.engine.child_processes import CHILD_PROCESSES
+from mintaka.engine.forks import of_this_process
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Fenced, Suspension, Terminated, message_of
@@ -125,6 +126,7 @@ class Termination:
             STOP.request()
             self._requests.put(None)  # reentrant, unlike anything with a lock of its own
 
+    @of_this_process
     def _handle(self, _signal: int, frame: FrameType | None) -> None:
         """The signal handler. A second SIGTERM, or one that comes while history is delivered, only sets the deadline."""
         self._request()

@@ -1,11 +1,13 @@
 """What a call depends on: futures in its arguments and in `wait_for`, and results of other runs known by identity.
 
 Futures are looked for in lists, tuples, sets, dicts, dataclasses and pydantic models, nested as they may be; inside `quote(...)` nothing
-is looked at. Where there is none, the arguments pass through untouched, the same objects.
+is looked at. Where there is none, the arguments of a call pass through untouched, the same objects; what is submitted gets a
+snapshot of them (`mintaka.calling.snapshots`).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from copy import copy
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Types that hold nothing to look for; a tuple or frozenset may.
 LEAVES = SCALARS - {tuple, frozenset}
+#: Types with parts or bytes in them, which are not found by their fields.
+CONTAINERS = (dict, list, tuple, set, frozenset, deque, bytearray)
 #: The place of what is waited for and not passed: no parameter may be called so.
 WAIT_FOR = "wait_for"
 
@@ -38,7 +42,7 @@ class Dependencies:
     keyword, or `wait_for`) with the numbers of the runs that came in there. `replaced` says that the arguments hold something that has to be put in its place before the call.
     """
 
-    __slots__ = ("_place", "edges", "lineage", "needed", "replaced", "tolerated")
+    __slots__ = ("_place", "edges", "flat", "lineage", "needed", "nested", "origins", "replaced", "tolerated")
 
     def __init__(self, lineage: Lineage | None) -> None:
         self.lineage = lineage
@@ -46,6 +50,10 @@ class Dependencies:
         self.tolerated: dict[Future[Any], None] = {}
         self.edges: dict[Edge, None] = {}
         self.replaced = False
+        #: Containers that hold nothing but leaves, and others; those that are known to be of a run, with its number.
+        self.flat: list[Any] = []
+        self.nested: list[Any] = []
+        self.origins: list[tuple[Any, int]] = []
         self._place: Place = WAIT_FOR
 
     def find_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -54,6 +62,18 @@ class Dependencies:
             self.find(value)
         for self._place, value in kwargs.items():
             self.find(value)
+
+    def find_argument(self, place: Place, value: Any) -> None:
+        """Note everything in one argument of a call that is a dependency."""
+        self._place = place
+        self.find(value)
+
+    def take_over(self, other: Dependencies) -> None:
+        """Note what another one has found."""
+        for mine, others in ((self.needed, other.needed), (self.tolerated, other.tolerated)):
+            mine.update(others)
+        self.edges.update(other.edges)
+        self.replaced = self.replaced or other.replaced
 
     def find_waits(self, wait_for: Any) -> None:
         """Note what a call waits for without getting its result."""
@@ -90,17 +110,29 @@ class Dependencies:
         elif kind is State:
             self.replaced = True
         elif isinstance(value, Annotation):
-            self.replaced = True
-            if kind is opaque:
-                if isinstance(value.value, (Future, State)):
-                    self.find(value.value, tolerant=tolerant)
-            elif kind is not quote:
-                self.find(value.value, tolerant=tolerant or kind is allow_failure)
+            self._annotated(value, kind, tolerant=tolerant)
         else:
-            if self.lineage is not None and (origin := self.lineage.origin(value)) is not None:
-                self.edges[self._place, origin] = None
-            return parts_of(value, kind)
+            return self._container(value, kind)
         return None
+
+    def _annotated(self, value: Annotation, kind: type, *, tolerant: bool) -> None:
+        self.replaced = True
+        if kind is quote:
+            return
+        self.nested.append(value)
+        if kind is not opaque or isinstance(value.value, (Future, State)):
+            self.find(value.value, tolerant=tolerant or kind is allow_failure)
+
+    def _container(self, value: Any, kind: type) -> Iterable[Any] | None:
+        if self.lineage is not None and (origin := self.lineage.origin(value)) is not None:
+            self.edges[self._place, origin] = None
+            self.origins.append((value, origin))
+        parts = parts_of(value, kind)
+        if parts is not None:
+            self.nested.append(value)
+        elif issubclass(kind, CONTAINERS):
+            self.flat.append(value)
+        return parts
 
     def _future(self, future: Future[Any], *, tolerant: bool) -> None:
         self.replaced = True

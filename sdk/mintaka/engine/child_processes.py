@@ -27,6 +27,7 @@ from mintaka.engine import process_table
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.process_starts import Owner, Part, Starts, now
 from mintaka.engine.process_table import TICK_SECONDS, TOKENS, Process, Table, descendants
+from mintaka.recording.recorder import NullRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.processes")
 
 #: How long interrupted code may take to end what it waits for by itself.
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.5
 
 
 class ChildProcesses:
@@ -50,7 +51,11 @@ class ChildProcesses:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: a fork has started nothing, and guards nothing."""
+        """Begin anew: a fork has started nothing, guards nothing, and records nothing of the flows of its parent."""
+        for ledger in getattr(self, "_flows", ()):
+            ledger.recorder = NullRecorder()
+        if (watch := getattr(self, "_watch", None)) is not None:
+            watch.forget()
         self.starts.forget()
         self.process = os.getpid()
         self.dedicated = False

@@ -6,7 +6,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
+from mintaka.engine.async_calls import completed, completed_async, give_up
 from mintaka.engine.awaiting import consult, consult_async
+from mintaka.engine.blocking_waits import Suspendable
+from mintaka.engine.forks import FORKS, end_child
 from mintaka.engine.halting import RunInThread, in_foreign_thread
 from mintaka.engine.loops import RunInLoop
 from mintaka.engine.protocol import run_protocol
@@ -100,10 +103,20 @@ async def run_async(invocation: Invocation) -> Outcome:
 
 def call_body(invocation: Invocation) -> Any:
     """Call the body of a run."""
-    definition = invocation.definition
-    if invocation.context.log_prints or definition.timeout_seconds is not None:
-        return call(invocation, definition.body, invocation.args, invocation.kwargs)
-    return definition.body(*invocation.args, **invocation.kwargs)
+    definition, context, forks = invocation.definition, invocation.context, FORKS.depth
+    try:
+        if context.log_prints or definition.timeout_seconds is not None:
+            value = call(invocation, definition.body, invocation.args, invocation.kwargs)
+        else:
+            value = definition.body(*invocation.args, **invocation.kwargs)
+    except BaseException as error:
+        if forks != FORKS.depth:
+            end_child(error)
+        give_up(context)
+        raise
+    if forks != FORKS.depth:
+        end_child()
+    return completed(context, value)
 
 
 def call(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
@@ -125,11 +138,27 @@ def _timed(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...]
 
 
 async def call_body_async(invocation: Invocation) -> Any:
-    """Await the body of a run."""
-    definition = invocation.definition
-    if invocation.context.log_prints or definition.timeout_seconds is not None:
-        return await call_async(invocation, definition.body, invocation.args, invocation.kwargs)
-    return await definition.body(*invocation.args, **invocation.kwargs)
+    """Await the body of a run; blocking waits in that of a flow suspend it."""
+    if invocation.child is not None:
+        return await Suspendable(_awaited_body(invocation))
+    return await _awaited_body(invocation)
+
+
+async def _awaited_body(invocation: Invocation) -> Any:
+    definition, context, forks = invocation.definition, invocation.context, FORKS.depth
+    try:
+        if context.log_prints or definition.timeout_seconds is not None:
+            value = await call_async(invocation, definition.body, invocation.args, invocation.kwargs)
+        else:
+            value = await definition.body(*invocation.args, **invocation.kwargs)
+    except BaseException as error:
+        if forks != FORKS.depth:
+            end_child(error)
+        give_up(context)
+        raise
+    if forks != FORKS.depth:
+        end_child()
+    return await completed_async(context, value)
 
 
 async def call_async(invocation: Invocation, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
@@ -144,20 +173,10 @@ async def _timed_async(invocation: Invocation, fn: Callable[..., Any], args: tup
     seconds = invocation.definition.timeout_seconds
     if seconds is None:
         return await fn(*args, **kwargs)
-    import asyncio  # noqa: PLC0415 - start-up time
+    from mintaka.engine.timeouts import await_with_timeout  # noqa: PLC0415 - start-up time
 
-    clock = asyncio.timeout(seconds)
-    try:
-        async with clock:
-            return await fn(*args, **kwargs)
-    except TimeoutError:
-        if clock.expired():
-            from mintaka.engine.child_processes import CHILD_PROCESSES  # noqa: PLC0415 - start-up time
-
-            CHILD_PROCESSES.end_later(invocation.ledger, [invocation.run.n])
-            invocation.late = TimedOut(seconds)
-            raise invocation.late from None
-        raise
+    invocation.late = TimedOut(seconds)
+    return await await_with_timeout(invocation, invocation.late, fn(*args, **kwargs))
 
 
 def perform(invocation: Invocation, step: Step) -> Any:

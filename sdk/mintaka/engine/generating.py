@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
+from mintaka.engine.async_calls import completed, completed_async
 from mintaka.engine.drivers import call, call_async, perform, perform_async
+from mintaka.engine.forks import FORKS, end_child
 from mintaka.engine.protocol import run_protocol
 from mintaka.engine.steps import CALL
 
@@ -38,6 +40,7 @@ def generate_sync(begin: Callable[[], Invocation], over: Callable[[Invocation], 
                 continue
             try:
                 value = yield from _items(invocation, invocation.definition.fn(*invocation.args, **invocation.kwargs))
+                value = completed(invocation.context, value)
             except GeneratorExit:
                 step = _inside(invocation, protocol.send, None)
                 while not isinstance(step, _End):
@@ -57,13 +60,18 @@ def _items(invocation: Invocation, body: Generator[Any, Any, Any]) -> Generator[
     """The items of `body`, each made with its run as the current one."""
     resume: Callable[[Any], Any] = body.send
     sent: Any = None
+    forks = FORKS.depth
     try:
         while True:
             token = CURRENT.set(invocation.context)
             try:
                 item = call(invocation, resume, (sent,))
-            except StopIteration as end:
-                return end.value
+            except BaseException as end:
+                if forks != FORKS.depth:
+                    end_child(None if isinstance(end, StopIteration) else end)
+                if isinstance(end, StopIteration):
+                    return end.value
+                raise
             finally:
                 CURRENT.reset(token)
             _handed_out(invocation, item)
@@ -96,6 +104,7 @@ async def generate_async(
                         raise
                     except BaseException as error:  # noqa: BLE001 - thrown in by the consumer, for the body to deal with
                         resume, sent = body.athrow, error
+                await completed_async(invocation.context, None)
             except GeneratorExit:
                 await body.aclose()
                 await _to_call(invocation, protocol, _inside(invocation, protocol.send, None))

@@ -172,10 +172,11 @@ def _codes(scope: Scope) -> set[CodeType]:
     while frame is not None:
         codes.add(frame.f_code)
         frame = frame.f_back
-    return {code for code in codes if _is_users(code)}
+    return {code for code in codes if is_users(code)}
 
 
-def _is_users(code: CodeType) -> bool:
+def is_users(code: CodeType) -> bool:
+    """True for code that is neither ours nor the standard library's."""
     name = code.co_filename
     return not name.startswith(_OURS) and (not name.startswith(_STANDARD) or any(part in name for part in _PACKAGES))
 

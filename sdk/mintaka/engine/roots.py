@@ -12,15 +12,18 @@ import signal
 import threading
 from queue import SimpleQueue
 from time import sleep
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
 from mintaka.engine.bookkeeping import in_bookkeeping, uninterrupted
 from mintaka.engine.child_processes import CHILD_PROCESSES
-from mintaka.engine.loops import is_cancellation, loop_is_running
+from mintaka.engine.forks import of_this_process
+from mintaka.engine.loops import is_cancellation, loop_is_running, running_loop
 from mintaka.engine.outcomes import Interrupted
+from mintaka.engine.process_ends import leave_soon
 from mintaka.engine.runs import entry_of
 from mintaka.engine.stopping import STOP
+from mintaka.engine.unwinding import TERMINATED, Signals, frames_of_thread, raise_signal, watch
 from mintaka.exceptions import Terminated
 from mintaka.futures import stop_jobs
 from mintaka.states import State
@@ -34,34 +37,38 @@ if TYPE_CHECKING:
     from mintaka.engine.invocations import Invocation
 
 _AGAIN_SECONDS = 0.002
-_TERMINATED = "the process was asked to end (SIGTERM)"
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 class Guard:
     """Run a flow inside: whatever ends it, nothing of it stays open. Only for outermost flow runs."""
 
-    __slots__ = ("_around", "_handled", "_invocation")
+    __slots__ = ("_around", "_handled", "_invocation", "_signals")
 
     def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
         self._around: RunContext | None = None
         self._handled: dict[signal.Signals, Any] = {}
+        self._signals = Signals()
 
     @uninterrupted
     def __enter__(self) -> None:
         self._around = CURRENT.get()
-        self._handled = _handle_signals()
+        self._handled = _handle_signals(self._signals)
 
     @uninterrupted
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._signals.over = True
         close_root(self._invocation, error)
         CURRENT.set(self._around)  # an interruption may have hit where a run takes its own context back
         number = _leave_signals(self._handled)
+        if self._signals.came and error is not None:
+            leave_soon()
+            _forget_threads_of_loop()
         if error is not None and is_cancellation(error) and STOP.requested:
-            raise Terminated(_TERMINATED) from error
+            raise Terminated(TERMINATED) from error
         if number is not None:
-            _raise(number)
+            raise_signal(number)
 
 
 @uninterrupted
@@ -78,54 +85,71 @@ def close_root(invocation: Invocation, error: BaseException | None) -> None:
         ledger.end(run, entry_of(interrupted.flow))
 
 
-def _handle_signals() -> dict[signal.Signals, Any]:
+def _handle_signals(signals: Signals) -> dict[signal.Signals, Any]:
     """Handle what nobody else handles; returns the handlers to put back."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     if loop_is_running():
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-            return {}
-        signal.signal(signal.SIGTERM, _cancelling_handler())
-        return {signal.SIGTERM: signal.SIG_DFL}
+        return _handle_in_loop(signals)
     handled = {number: default for number, default in _DEFAULTS.items() if signal.getsignal(number) is default}
+    handler = _raising_handler(signals)
     for number in handled:
-        signal.signal(number, _interrupt)
+        signal.signal(number, handler)
     if handled:
         _start_again()
     return handled
 
 
-def _cancelling_handler() -> Callable[[int, FrameType | None], None]:
-    """A handler for flows in an event loop: what is raised there may end in nowhere, so the flow's task is cancelled."""
-    import asyncio  # noqa: PLC0415 - start-up time
+def _handle_in_loop(signals: Signals) -> dict[signal.Signals, Any]:
+    """Of a flow in an event loop."""
+    from mintaka.engine.loop_signals import LoopHandler  # noqa: PLC0415 - start-up time
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def cancel(_number: int, _frame: FrameType | None) -> None:
-        STOP.request()
-        CHILD_PROCESSES.interrupt_flows()
-        if task is not None:
-            loop.call_soon_threadsafe(task.cancel, _TERMINATED)
-
-    return cancel
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """The signal handler of flows that block."""
-    if number == signal.SIGTERM:
-        STOP.request()
-    if in_bookkeeping(frame):
-        _deferred.append(number)
-        _again.put(number)
-    else:
-        CHILD_PROCESSES.interrupt_flows()
-        _raise(number)
+    handler = LoopHandler(signals)
+    handled: dict[signal.Signals, Any] = {}
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        handled[signal.SIGTERM] = signal.SIG_DFL
+    usual: Any = signal.getsignal(signal.SIGINT)
+    if usual is signal.default_int_handler or getattr(getattr(usual, "func", None), "__qualname__", "") == "Runner._on_sigint":
+        handled[signal.SIGINT] = handler.usual = usual
+    for number in handled:
+        signal.signal(number, handler.handle)
+    return handled
 
 
-def _raise(number: int) -> NoReturn:
-    if number == signal.SIGTERM:
-        raise Terminated(_TERMINATED)
-    raise KeyboardInterrupt
+@uninterrupted
+def _forget_threads_of_loop() -> None:
+    """What the interrupted flow left to threads of its loop is not waited for when the loop is closed."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - start-up time
+
+    loop = running_loop()
+    if loop is not None:
+        loop.set_default_executor(ThreadPoolExecutor(1, "asyncio"))
+
+
+def _raising_handler(signals: Signals) -> Callable[[int, FrameType | None], None]:
+    """The signal handler of a flow that blocks."""
+    main = threading.main_thread().ident or 0
+
+    @of_this_process
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGTERM:
+            STOP.request()
+        if in_bookkeeping(frame):
+            _deferred.append(number)
+            _again.put(number)
+            return
+        if not signals.came:
+            signals.came = True
+            CHILD_PROCESSES.interrupt_flows()
+            watch(
+                lambda: frames_of_thread(main),
+                lambda: signal.pthread_kill(main, number),
+                lambda: signals.over,
+                insist=number == signal.SIGTERM,
+            )
+        raise_signal(number)
+
+    return interrupt
 
 
 @uninterrupted

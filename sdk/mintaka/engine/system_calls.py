@@ -52,6 +52,11 @@ class SystemCallWatch:
         else:
             signal.set_wakeup_fd(before)
 
+    def forget(self) -> None:
+        """This is a fork: its signals are no business of the thread that its parent has."""
+        if self._installed:
+            signal.set_wakeup_fd(-1)
+
     def stop(self) -> None:
         """Leave the signals alone; from the main thread."""
         if self._installed and os.getpid() == self._process and threading.current_thread() is threading.main_thread():

@@ -3,6 +3,9 @@
 In the main thread a timer signal interrupts it wherever it is, also in a blocking call. Elsewhere nothing can interrupt
 a blocking call, so the body gets a thread of its own: at the deadline that thread is told to end (`mintaka.engine.halting`) and
 left alone, and the run is TimedOut at once, not when the call comes back.
+
+A coroutine is cancelled at its deadline, as soon as its event loop comes to that. A body that goes on all the same, because it blocks or
+swallows the interruption, is TimedOut when it comes back, whatever it returns or raises then (`mintaka.engine.overruns`).
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.engine.child_processes import CHILD_PROCESSES
+from mintaka.engine.forks import FORKS, end_child
 from mintaka.engine.halting import NestedScope
+from mintaka.engine.overruns import Overrun, place_in_thread, report
 from mintaka.engine.system_calls import DEADLINES, Deadline
 from mintaka.exceptions import Expired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from types import FrameType
 
     from mintaka.engine.invocations import Invocation
@@ -38,9 +43,52 @@ def call_with_timeout(invocation: Invocation, late: TimedOut, fn: Callable[..., 
         TimedOut: `late`, if it was not done in time.
     """
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
-        with _alarm(invocation, late):
+        with _bounded(invocation, late), _alarm(invocation, late):
             return fn(*args, **kwargs)
     return _call_in_thread(invocation, late, fn, args, kwargs)
+
+
+@contextmanager
+def _bounded(invocation: Invocation, late: TimedOut, body: Any = None) -> Iterator[None]:
+    """Raise `late` after the block if its time is over then, in place of what it returned or raised."""
+    overrun = Overrun(invocation, late.seconds, body)
+    try:
+        yield
+    except (StopIteration, StopAsyncIteration):
+        raise
+    except Exception as error:
+        if error is late or not overrun.is_late:
+            raise
+        raise _ended_late(invocation, late) from error
+    else:
+        if overrun.is_late:
+            raise _ended_late(invocation, late)
+    finally:
+        overrun.end()
+
+
+async def await_with_timeout(invocation: Invocation, late: TimedOut, body: Awaitable[Any]) -> Any:
+    """Await `body`, which is code of the invocation's run, for at most `late.seconds`; what it started ends with it.
+
+    Raises:
+        TimedOut: `late`, if it was not done in time.
+    """
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    clock = asyncio.timeout(late.seconds)
+    with _bounded(invocation, late, body):
+        try:
+            async with clock:
+                return await body
+        except TimeoutError:
+            if clock.expired():
+                raise _ended_late(invocation, late) from None
+            raise
+
+
+def _ended_late(invocation: Invocation, late: TimedOut) -> TimedOut:
+    CHILD_PROCESSES.end_later(invocation.ledger, [invocation.run.n])
+    return late
 
 
 @contextmanager
@@ -89,12 +137,18 @@ def _call_in_thread(invocation: Invocation, late: TimedOut, fn: Callable[..., An
     over = threading.Event()
     scope = NestedScope(fn)
 
+    forks = FORKS.depth
+
     def body() -> None:
         outer = scope.enter()
         try:
-            ended.append((fn(*args, **kwargs), None))
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            ended.append((None, error))
+            value, error = fn(*args, **kwargs), None
+        except BaseException as raised:  # noqa: BLE001 - raised again in the thread that waits
+            value, error = None, raised
+        if forks != FORKS.depth:
+            end_child(error)
+        try:
+            ended.append((value, error))
         finally:
             scope.leave(outer)
             over.set()
@@ -103,6 +157,7 @@ def _call_in_thread(invocation: Invocation, late: TimedOut, fn: Callable[..., An
     thread.start()
     if not over.wait(late.seconds):
         scope.halt(Expired())
+        report(invocation, late.seconds, place_in_thread(thread.ident or 0))
         CHILD_PROCESSES.end_later(invocation.ledger, [invocation.run.n])
         raise late
     value, error = ended[0]

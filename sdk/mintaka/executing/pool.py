@@ -5,6 +5,8 @@ job has not begun, the worker runs it itself; else it hands its slot to whoever 
 is started where needed) and goes on without one when its wait is over. So a wait never holds up what it waits for.
 Going on without a slot may pass the bound for a moment; asking for one again could deadlock on a lock of the user's.
 
+A job of a coroutine function may belong to the event loop of its flow: it is begun there, and its slot counts like that of a thread.
+
 Threads are daemons and are started on demand: a process that has to end does not wait for a job that cannot be
 interrupted.
 
@@ -16,16 +18,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
+from mintaka.engine.blocking_waits import Suspendable
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.halting import Scope
-from mintaka.engine.loops import close_thread_loop, loop_is_running
+from mintaka.engine.loops import LoopThread, close_thread_loop, loop_is_running
+from mintaka.engine.outcomes import Outcome
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
+    from contextlib import AbstractContextManager
     from contextvars import Context
 
     from mintaka.engine.invocations import Invocation
@@ -44,10 +51,11 @@ class Queue(Protocol):
 
 class Job(Scope):
     """Something to be run once, in the context of whoever submitted it; `work` must not raise. `fn` is the user's function
-    in it, `needs_loop` says that it is a coroutine function, which then attaches the asyncio task it runs in.
+    in it, `needs_loop` says that it is a coroutine function, which then attaches the asyncio task it runs in. One that is given
+    a `loop` is run there, by `work_async`; any other in a thread, by `work`.
     """
 
-    __slots__ = ("_loop_task", "call", "context", "needs_loop", "pool", "taken", "work")
+    __slots__ = ("_loop_task", "_waits", "call", "context", "loop", "needs_loop", "pool", "taken", "work", "work_async")
 
     def __init__(
         self,
@@ -57,9 +65,16 @@ class Job(Scope):
         *,
         needs_loop: bool = False,
         call: tuple[Invocation, Future[Any]] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        work_async: Callable[[Job], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         super().__init__(fn)
         self.work = work
+        self.work_async = work_async
+        #: The event loop it is to run in; None once it runs in a thread instead.
+        self.loop = loop
+        #: How many of its coroutines wait for other jobs.
+        self._waits = 0
         #: The call that `work` makes, for runners that make it in another way.
         self.call = call
         self._loop_task: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
@@ -90,6 +105,49 @@ class Job(Scope):
         if self.error is not None:
             task.cancel(str(self.error))
 
+    def run_in_loop(self, over: Callable[[], None]) -> None:
+        """Run it as a task of its event loop, in whose thread this is called; `over()` is called when it is over."""
+        if self.loop is None or self.work_async is None:
+            message = "a job that runs in an event loop needs a coroutine function"
+            raise ValueError(message)
+        task = self.loop.create_task(self._work_in_loop(self.work_async), context=self.context)
+        task.add_done_callback(lambda _: self._left_loop(over))
+        self.attach(self.loop, task)
+
+    async def _work_in_loop(self, work: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
+        LOOP_JOB.set(self)
+        await Suspendable(work(self))
+
+    def _left_loop(self, over: Callable[[], None]) -> None:
+        """Its asyncio task is done; one that was cancelled before its first step has run nothing of it."""
+        if self.call is not None and not self.call[1].done:
+            self.call[1].finish(Outcome(self.call[0].run))
+        over()
+
+    @property
+    def loop_task(self) -> asyncio.Task[Any] | None:
+        """The asyncio task it runs in, if it has begun in an event loop."""
+        return None if self._loop_task is None else self._loop_task[1]
+
+    @property
+    def runs_in_loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop it has begun in; None where it has not, or is over."""
+        return self._loop_task[0] if self._loop_task is not None and self.loop is not None and not self._loop_task[1].done() else None
+
+    @contextmanager
+    def slot_handed_over(self) -> Iterator[None]:
+        """While the block, in the event loop it runs in, waits for other jobs, its slot is somebody else's."""
+        pool = self.pool
+        if not isinstance(pool, SlotPool) or self.runs_in_loop is None:
+            yield
+            return
+        self._waits += 1
+        with pool.slot_handed_over() if self._waits == 1 else nullcontext():
+            try:
+                yield
+            finally:
+                self._waits -= 1
+
     def stop(self, error: BaseException) -> None:
         """Tell it to end with `error`; it does so as soon as it is in the user's code. Safe from any thread."""
         if not self.needs_loop:
@@ -102,6 +160,10 @@ class Job(Scope):
                 loop.call_soon_threadsafe(task.cancel, str(error))
 
 
+#: The job that the code of an event loop is part of.
+LOOP_JOB: ContextVar[Job | None] = ContextVar("mintaka_loop_job", default=None)
+
+
 class _Worker(threading.local):
     """What a thread knows of itself: the pool it works for and how many jobs it runs inside each other."""
 
@@ -110,6 +172,23 @@ class _Worker(threading.local):
 
 
 _WORKER = _Worker()
+
+
+#: Every pool, and the event loops whose threads wait for jobs now.
+_POOLS: WeakSet[SlotPool] = WeakSet()
+_BLOCKED_LOOPS: list[asyncio.AbstractEventLoop] = []
+
+
+@contextmanager
+def blocked_loop(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """While the block blocks `loop`, jobs that would begin in it begin in another one, which they share."""
+    _BLOCKED_LOOPS.append(loop)
+    try:
+        for pool in tuple(_POOLS):
+            pool.leave_loop(loop)
+        yield
+    finally:
+        _BLOCKED_LOOPS.remove(loop)
 
 
 class SlotPool:
@@ -132,6 +211,10 @@ class SlotPool:
         #: a burst of short jobs wakes no more threads than it keeps busy.
         self._coming = False
         self._closed = False
+        #: Jobs that were handed to an event loop, which has not come to them yet.
+        self._handed: set[Job] = set()
+        self._loop_thread: LoopThread | None = None
+        _POOLS.add(self)
 
     @uninterrupted
     def submit(self, job: Job) -> None:
@@ -162,6 +245,8 @@ class SlotPool:
         with self._lock:
             self._closed = True
             self._available.notify_all()
+            if self._loop_thread is not None:
+                self._loop_thread.close()
 
     @uninterrupted
     def take(self, job: Job) -> bool:
@@ -186,8 +271,66 @@ class SlotPool:
                 self._blocked -= 1
                 self._running += 1
 
+    @uninterrupted
+    def leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what has not begun in `loop`, which is blocked, in another one."""
+        with self._lock:
+            for job in [job for job in self._handed if job.loop is loop]:
+                self._handed.discard(job)
+                self._running -= 1
+                job.taken = False
+                self._queue.appendleft(job)
+            self._offer()
+
+    def _other_loop(self) -> asyncio.AbstractEventLoop:
+        """The one for jobs whose own is blocked; the lock is held."""
+        if self._loop_thread is None:
+            self._loop_thread = LoopThread()
+        return self._loop_thread.loop
+
+    def _hand_over(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the first job in the queue, for which there is a slot, begin in its loop; the lock is held."""
+        try:
+            loop.call_soon_threadsafe(self._begin, job)
+        except RuntimeError:  # it is closed
+            job.loop = None
+            return
+        self._queue.popleft()
+        job.taken = True
+        self._running += 1
+        self._handed.add(job)
+
+    def _begin(self, job: Job) -> None:
+        """In the loop of `job`: begin it, unless it was given to a thread meanwhile."""
+        with self._lock:
+            if job not in self._handed:
+                return
+            self._handed.discard(job)
+        job.run_in_loop(self._over)
+
+    @uninterrupted
+    def _over(self) -> None:
+        """A job is over that ran in an event loop."""
+        with self._lock:
+            self._running -= 1
+            self._offer()
+
+    def _hand_over_first(self) -> None:
+        """Hand the first jobs in the queue to the event loops they belong to, while slots are free; the lock is held."""
+        while self._queue:
+            job = self._queue[0]
+            if job.taken:
+                self._queue.popleft()
+            elif job.loop is None or self._running >= self.max_workers:
+                return
+            elif job.loop in _BLOCKED_LOOPS:
+                job.loop = self._other_loop()
+            else:
+                self._hand_over(job, job.loop)
+
     def _offer(self) -> None:
-        """Find a thread for the first job in the queue where a slot is free; the lock is held."""
+        """Find a thread, or an event loop, for the first jobs in the queue where slots are free; the lock is held."""
+        self._hand_over_first()
         if self._coming or not self._queue or self._running >= self.max_workers:
             return
         if self._idle:
@@ -204,8 +347,7 @@ class SlotPool:
         """Wait for a job and a slot; None: the pool is closed."""
         with self._lock:
             while True:
-                while self._queue and self._queue[0].taken:
-                    self._queue.popleft()
+                self._hand_over_first()
                 if self._queue and self._running < self.max_workers:
                     job = self._queue.popleft()
                     job.taken = True
@@ -235,9 +377,12 @@ class SlotPool:
             close_thread_loop()
 
 
-def worker_pool() -> SlotPool | None:
-    """The pool this thread works for, or None."""
-    return _WORKER.pool
+def slot_handed_over() -> AbstractContextManager[None]:
+    """While the block waits, the slot of this thread, or of the job that this code in an event loop is part of, is somebody else's."""
+    if _WORKER.pool is not None:
+        return _WORKER.pool.slot_handed_over()
+    job = LOOP_JOB.get()
+    return nullcontext() if job is None or not loop_is_running() else job.slot_handed_over()
 
 
 def wait_as_worker(wait: Callable[[], object], job: Job | None) -> None:
@@ -245,7 +390,7 @@ def wait_as_worker(wait: Callable[[], object], job: Job | None) -> None:
     pool = _WORKER.pool
     if pool is None:
         wait()
-    elif job is not None and _WORKER.depth < _DEPTH and not (job.needs_loop and loop_is_running()) and pool.take(job):
+    elif job is not None and job.loop is None and _WORKER.depth < _DEPTH and not (job.needs_loop and loop_is_running()) and pool.take(job):
         _WORKER.depth += 1
         try:
             job.run()

@@ -26,7 +26,13 @@ def submitted(invocation: Invocation, flow: FlowContext) -> Future[Any]:
     task: Task[..., Any] = invocation.definition  # type: ignore[assignment]
     future: Future[Any] = Future(invocation.run, flow)
     job = Job(
-        lambda job: _work(task, invocation, future, job), copy_context(), task.fn, needs_loop=task.is_async, call=(invocation, future)
+        lambda job: _work(task, invocation, future, job),
+        copy_context(),
+        task.fn,
+        needs_loop=task.is_async,
+        call=(invocation, future),
+        loop=flow.loop if task.is_async else None,
+        work_async=lambda job: _work_async(invocation, future, job),
     )
     future.job = job
     dependencies = invocation.dependencies
@@ -44,15 +50,28 @@ def submitted(invocation: Invocation, flow: FlowContext) -> Future[Any]:
 
 def _work(task: Task[..., Any], invocation: Invocation, future: Future[Any], job: Job) -> None:
     """Run a submitted call; whatever happens, its future is done afterwards."""
-    jobs, n = invocation.ledger.jobs, invocation.run.n
-    jobs[n] = job
+    invocation.ledger.jobs[invocation.run.n] = job
     try:
         outcome = run_coroutine(_attached(job, invocation)) if task.is_async else run_sync(invocation)
     except BaseException as error:  # noqa: BLE001 - the record has it; whoever asks for the result gets it
         outcome = broken_off(invocation.ledger, invocation.run, error)
+    _finish(invocation, future, outcome)
+
+
+async def _work_async(invocation: Invocation, future: Future[Any], job: Job) -> None:
+    """The same in the event loop of the flow."""
+    invocation.ledger.jobs[invocation.run.n] = job
+    try:
+        outcome = await run_async(invocation)
+    except BaseException as error:  # noqa: BLE001 - as above; and what leaves a task of a loop may end the loop
+        outcome = broken_off(invocation.ledger, invocation.run, error)
+    _finish(invocation, future, outcome)
+
+
+def _finish(invocation: Invocation, future: Future[Any], outcome: Outcome) -> None:
     if invocation.keeping is not None:
         invocation.keeping.forget(outcome)
-    jobs.pop(n, None)
+    invocation.ledger.jobs.pop(invocation.run.n, None)
     future.finish(outcome)
 
 

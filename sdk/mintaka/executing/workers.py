@@ -154,6 +154,7 @@ def _kind(data: bytes) -> _Kind:
     flow = SimpleNamespace(
         name=around.flow_name,
         version=around.flow_version,
+        is_async=False,
         task_runner=None,
         result_settings=ResultSettings(),
         semantics=around.semantics,

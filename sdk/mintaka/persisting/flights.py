@@ -7,12 +7,14 @@ each wait is noted, and one that would close a circle is not begun: that run goe
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self
 
+from mintaka.engine.blocking_waits import may_suspend, suspend
 from mintaka.engine.bookkeeping import uninterrupted
-from mintaka.executing.pool import wait_as_worker, worker_pool
+from mintaka.engine.loops import loop_is_running
+from mintaka.executing.pool import slot_handed_over, wait_as_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +66,9 @@ class Flight:
 
     def wait(self) -> None:
         """Block until it has landed."""
+        if loop_is_running() and may_suspend():
+            suspend(self.wait_async)
+            return
         latch = threading.Lock()
         latch.acquire()
         self._when_done(latch.release)
@@ -80,8 +85,7 @@ class Flight:
                 loop.call_soon_threadsafe(over.set)
 
         self._when_done(wake)
-        pool = worker_pool()
-        with pool.slot_handed_over() if pool else nullcontext():
+        with slot_handed_over():
             await over.wait()
 
 

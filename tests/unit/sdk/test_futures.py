@@ -76,9 +76,10 @@ def test_a_future_is_replaced_by_its_result_wherever_it_hides_and_is_an_edge(hid
 
 
 @pytest.mark.parametrize("hide", HIDING.values(), ids=HIDING)
-def test_what_holds_no_future_is_passed_as_the_same_object(hide: Any) -> None:
+def test_what_holds_no_future_is_the_same_object_in_a_call_and_an_equal_one_if_it_is_submitted(hide: Any) -> None:
     value = hide(7)
-    assert flow(lambda: give.submit(value).result() is value)()
+    assert flow(lambda: give(value) is value)()
+    assert flow(lambda: give.submit(value).result())() == value
     assert resolve_futures_to_results(value) is value
 
 

@@ -1,11 +1,14 @@
 """Bodies that run too long."""
 
+# ruff: noqa: ASYNC251 - async code that blocks is what this is about
+
 from __future__ import annotations
 
 import asyncio
 import threading
 from concurrent.futures import Future
-from time import monotonic, sleep
+from contextlib import suppress
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +20,8 @@ from mintaka_core.states import CANCELLED, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mintaka import State
 
 
 @task(timeout_seconds=0.05)
@@ -192,3 +197,135 @@ def test_a_flow_in_a_thread_times_out() -> None:
     thread.start()
     thread.join(5)
     assert names == ["TimedOut"]
+
+
+@task(timeout_seconds=0.1)
+async def blocks() -> int:
+    sleep(0.4)
+    return 1
+
+
+@task(timeout_seconds=0.1)
+async def blocks_and_raises() -> int:
+    sleep(0.4)
+    raise ValueError("late")
+
+
+@task(timeout_seconds=0.1)
+async def blocks_further_down() -> int:
+    async def inner() -> int:
+        sleep(0.4)
+        return 1
+
+    return await inner()
+
+
+@task(timeout_seconds=0.1)
+async def swallows() -> int:
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(5)
+    await asyncio.sleep(0.3)
+    return 1
+
+
+@task(timeout_seconds=0.1)
+async def computes() -> int:
+    until = monotonic() + 0.4
+    while monotonic() < until:
+        pass
+    return 1
+
+
+@task(timeout_seconds=0.1)
+def blocks_in_a_thread() -> int:
+    sleep(0.4)
+    return 1
+
+
+@task(timeout_seconds=0.1)
+def swallows_in_the_main_thread() -> int:
+    try:
+        sleep(5)
+    except BaseException:  # noqa: BLE001 - the worst that code can do
+        sleep(0.3)
+    return 1
+
+
+@task(timeout_seconds=0.1)
+def retries_in_the_main_thread() -> int:
+    try:
+        sleep(5)
+    except BaseException as error:
+        sleep(0.3)
+        raise ValueError("instead") from error
+    return 1
+
+
+async def called(late: Any) -> State[Any]:
+    return await late(return_state=True)
+
+
+async def submitted(late: Any) -> State[Any]:
+    return late.submit(return_state=True)
+
+
+async def called_sync(late: Any) -> State[Any]:
+    return late(return_state=True)
+
+
+IGNORED = {
+    "an async task that blocks": (blocks, called, "sleep(0.4)"),
+    "one that blocks and raises": (blocks_and_raises, called, "sleep(0.4)"),
+    "one that blocks further down": (blocks_further_down, called, "sleep(0.4)"),
+    "one that swallows its cancellation": (swallows, called, "await asyncio.sleep(0.3)"),
+    "one that computes": (computes, called, ""),
+    "a submitted one that blocks": (blocks, submitted, "sleep(0.4)"),
+    "a submitted one that swallows its cancellation": (swallows, submitted, "await asyncio.sleep(0.3)"),
+    "a task in a thread": (blocks_in_a_thread, submitted, "sleep(0.4)"),
+    "a task in the main thread that swallows its interruption": (swallows_in_the_main_thread, called_sync, "sleep(0.3)"),
+    "one that raises something else instead": (retries_in_the_main_thread, called_sync, "sleep(0.3)"),
+}
+
+
+@pytest.mark.parametrize("in_loop", [True, False], ids=["in an async flow", "in a sync flow"])
+@pytest.mark.parametrize(("late", "how", "line"), IGNORED.values(), ids=IGNORED)
+def test_a_deadline_that_code_ignored_is_timed_out_and_logged_with_its_line_at_the_deadline(
+    late: Any, how: Any, line: str, in_loop: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> Any:
+        return await how(late)
+
+    def main_sync() -> Any:
+        return late.submit(return_state=True) if how is submitted else asyncio.run(how(late))
+
+    began = time()
+    state = asyncio.run(flow(main)(return_state=True)) if in_loop else flow(main_sync)(return_state=True)
+    assert (state.type, state.name, state.reason) == (FAILED, "TimedOut", "TimedOut")
+    (record,) = [record for record in caplog.records if "is not over" in record.message]
+    warning = record.message
+    assert warning.startswith(f"{late.name}-0 is not over after timeout_seconds=0.1, ")
+    assert f'File "{__file__}", line ' in warning
+    assert warning.endswith(line)
+    assert record.created - began < 0.39
+
+
+def test_a_flow_that_ignores_its_deadline_is_timed_out(caplog: pytest.LogCaptureFixture) -> None:
+    @flow(timeout_seconds=0.1)
+    async def main() -> int:
+        sleep(0.4)
+        return 1
+
+    state = asyncio.run(main(return_state=True))
+    assert (state.name, "in main: sleep(0.4)" in caplog.text) == ("TimedOut", True)
+
+
+def test_what_is_interrupted_at_its_deadline_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    @flow
+    async def main() -> None:
+        await sleeps_async(return_state=True)
+        await sleeps_async.submit(return_state=True).aresult(raise_on_failure=False)
+        sleeps(return_state=True)
+        await asyncio.sleep(0.3)
+
+    asyncio.run(main())
+    assert "is not over" not in caplog.text
