@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.bookkeeping import uninterrupted
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _PAGE = 1000
 
 
+class _Closed(SharingError):
+    """The place was closed while another thread used it."""
+
+
 class LocalShared:
     """Variables and limits in the file `path`; threads take turns."""
 
@@ -42,6 +46,7 @@ class LocalShared:
         """
         self.place = str(path)
         self._lock = threading.Lock()
+        self._closed = False
         with _translated():
             self._database = EmbeddedDatabase(path)
 
@@ -91,8 +96,9 @@ class LocalShared:
         return self._write(leases.renew, leases_held, seconds)
 
     def release(self, lease: str) -> None:
-        """See `Shared`."""
-        self._write(leases.release, lease)
+        """See `Shared`. A place that is closed, as at the end of the process, has nothing to release: leases end with their process."""
+        with suppress(_Closed):
+            self._write(leases.release, lease)
 
     def reserve(self, names: Sequence[str], slots: int, longest_seconds: float | None) -> Reservation:
         """See `Shared`."""
@@ -105,6 +111,7 @@ class LocalShared:
     def close(self) -> None:
         """See `Shared`."""
         with self._lock:
+            self._closed = True
             self._database.close()
 
     def _all(self, question: Callable[..., list[Any]], prefix: str, *args: Any) -> Iterator[Any]:
@@ -121,13 +128,21 @@ class LocalShared:
     def _read[T](self, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         session: Session
         with self._lock, _translated():
+            self._check_open()
             session = self._database.reading()
             return question(session, *args, **kwargs)
 
     @uninterrupted
     def _write[T](self, change: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        with self._lock, _translated(), self._database.writing() as session:
-            return change(session, *args, **kwargs)
+        with self._lock, _translated():
+            self._check_open()
+            with self._database.writing() as session:
+                return change(session, *args, **kwargs)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            message = f"{self.place} is closed"
+            raise _Closed(message)
 
 
 def _stored(row: VariableRow) -> StoredVariable:

@@ -13,9 +13,10 @@ import pytest
 
 from mintaka import flow, sharing, tags, task
 from mintaka.concurrency.asyncio import concurrency as aconcurrency
+from mintaka.concurrency.leases import renewer
 from mintaka.concurrency.sync import concurrency
 from mintaka.concurrency.tagged import KNOWN
-from mintaka.exceptions import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError
+from mintaka.exceptions import AcquireConcurrencySlotTimeoutError, ConcurrencySlotAcquisitionError, SharingError
 from mintaka.sharing import shared
 from mintaka.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
@@ -39,7 +40,7 @@ def limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     yield make
     until = monotonic() + 10
-    while any(limit.held or limit.waiting for limit in shared().limits()):
+    while any(limit.held or limit.waiting for limit in shared().limits()) or renewer()._leaving:
         assert monotonic() < until, shared().limits()
         sleep(0.01)
     sharing.close()
@@ -405,11 +406,24 @@ def test_those_inside_hear_that_the_slots_were_lost(limits: Callable[..., None])
             found = shared().limit("db")
             assert found is not None
             with concurrency("db", strict=True):
-                from mintaka.concurrency.leases import renewer  # noqa: PLC0415 - as the renewer finds it
-
-                (lease,) = renewer()._leases
+                (lease,) = [lease for lease in renewer()._leases if not lease.lost]
                 lease.lose("a test took them")
                 sleep(0)
 
     with pytest.raises(ConcurrencySlotAcquisitionError, match="a test took them"):
         main()
+
+
+def test_slots_that_are_released_after_their_place_was_closed_end_with_the_process(limits: Callable[..., None]) -> None:
+    """The thread that releases and renews goes on."""
+    limits("db")
+    block = concurrency("db")
+    with block:
+        place = shared()
+        sharing.close()
+    place.release("no lease")
+    with pytest.raises(SharingError, match="is closed"):
+        place.limits()
+    for lease in [lease for limit in shared().limits() for lease in limit.leases]:
+        shared().release(lease.id)
+    shared().remove_limit("db")
