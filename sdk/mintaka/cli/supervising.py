@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -35,6 +35,9 @@ _PARAMETER = ("-p", "--parameter")
 #: The variable in which a child finds its supervisor's pid, and how often it looks whether that lives.
 _SUPERVISOR = "MINTAKA_SUPERVISOR"
 _LOOK_SECONDS = 0.2
+#: How long a child may take to end when it is asked to, as in a pod.
+_GRACE = "MINTAKA_GRACE_SECONDS"
+_GRACE_SECONDS = 30.0
 #: What a process that a signal ended before it could say more amounts to.
 _OF_SIGNAL: dict[int, ExitCode] = {signal.SIGINT: ExitCode.CANCELLED, signal.SIGTERM: ExitCode.TERMINATED}
 #: What a process that drew on the terminal and was killed has left undone: it takes a line of its own, and the cursor is shown.
@@ -145,11 +148,25 @@ class AskedToEnd:
         self._process = subprocess.Popen([*_COMMAND, *arguments], env=environment)  # noqa: S603 - ourselves
         for number in self.signals:  # they came while it was being started
             self._process.send_signal(number)
-        code = self._process.wait()
+        code = self._ended(self._process)
         self._process = None
         if code < 0 and sys.stderr.isatty():
             sys.stderr.write(f"\n{_CURSOR}")
         return code
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for a process; one that was asked to end and has not within the grace period, because Python cannot run in it, is killed."""
+        deadline: float | None = None
+        while True:
+            try:
+                return process.wait(_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if deadline is None and self.signals:
+                    deadline = monotonic() + float(os.environ.get(_GRACE, _GRACE_SECONDS))
+                if deadline is not None and monotonic() >= deadline:
+                    sys.stderr.write(f"process {process.pid} did not end within the grace period ({_GRACE}): killed\n")
+                    process.kill()
+                    return process.wait()
 
 
 @contextmanager

@@ -148,10 +148,8 @@ async def after_except() -> None:
     except ValueError:
         pass
     async with asyncio.timeout(5):
-        try:
+        with suppress(KeyError):
             await asyncio.sleep(1)
-        except KeyError:
-            pass
 
 
 async def items() -> Any:
