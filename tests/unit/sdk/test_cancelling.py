@@ -12,7 +12,7 @@ import pytest
 from mintaka import ThreadPoolTaskRunner, flow, task
 from mintaka.engine.cancelling import judging
 from mintaka.engine.outcomes import Interrupted
-from mintaka.exceptions import CancelledRun, Halted, NeverAwaited
+from mintaka.exceptions import CancelledRun, Halted, NotAwaited
 from mintaka.states import Crashed
 from mintaka.testing import recorded
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
@@ -270,7 +270,7 @@ def test_what_an_async_flow_left_unawaited_has_an_end() -> None:
         assert not left.done()
         return 1
 
-    with recorded() as history, pytest.raises(NeverAwaited, match="task sleeps, called in"):
+    with recorded() as history, pytest.raises(NotAwaited, match="task sleeps, called in"):
         asyncio.run(main())
     entry = history.runs[0].history[-1]
     assert (entry.type, entry.reason) == (CANCELLED, "FlowEnded")
