@@ -25,6 +25,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
+from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -269,8 +270,19 @@ def is_retried() -> None:
     raise ValueError("no")
 
 
+_TAKEN: list[Any] = []
+
+
+def _taken() -> None:
+    """Take the slot in a context of its own: code of the run that holds it would share it."""
+    slot = concurrency("one-at-a-time", occupy=1)
+    Context().run(slot.__enter__)
+    _TAKEN.append(slot)  # or it would be released with its generator
+
+
 def _limit() -> None:
-    with concurrency("one-at-a-time", occupy=1), concurrency("one-at-a-time", occupy=1):
+    _taken()
+    with concurrency("one-at-a-time", occupy=1):
         pass
 
 
@@ -442,7 +454,8 @@ async def _swallows_once() -> None:
 
 
 async def _limit_async() -> None:
-    async with concurrency_async("one-at-a-time", occupy=1), concurrency_async("one-at-a-time", occupy=1):
+    _taken()
+    async with concurrency_async("one-at-a-time", occupy=1):
         pass
 
 

@@ -109,7 +109,7 @@ async def waited(lock: Any) -> list[int]:
 
 
 async def states(lock: Any) -> list[int]:
-    return [locked.submit(n, lock, return_state=True).result() for n in range(5)]
+    return [await locked.submit(n, lock, return_state=True).aresult() for n in range(5)]
 
 
 async def methods(lock: Any) -> list[int]:
