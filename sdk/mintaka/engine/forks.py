@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 from mintaka.exceptions import Terminated
@@ -22,18 +23,33 @@ _DEFAULTS: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handle
 
 
 def of_this_process[H: Callable[..., object]](handler: H) -> H:
-    """Mark a handler of SIGINT or SIGTERM that ends flows: a child, which has none, handles the signal as if there had never been one."""
-    handler.mintaka = True  # type: ignore[attr-defined]
-    return handler
+    """A handler of SIGINT or SIGTERM that ends flows: a child, which has none, handles the signal as if there had never been one.
+
+    A signal may hit the child before `enter_child` has reset its handlers; raised there, an exception would be dropped, and the
+    signal lost.
+    """
+
+    @wraps(handler)
+    def handle(*given: Any) -> Any:
+        if os.getpid() == FORKS.process:
+            return handler(*given)
+        number = given[-2]
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return None
+
+    handle.mintaka = True  # type: ignore[attr-defined]
+    return handle  # type: ignore[return-value]
 
 
 class Forks:
-    """How often the process was forked to get here: its own number, which its parent does not have."""
+    """How often the process was forked to get here, which its parent does not have, and the process whose handlers are installed."""
 
-    __slots__ = ("depth",)
+    __slots__ = ("depth", "process")
 
     def __init__(self) -> None:
         self.depth = 0
+        self.process = os.getpid()
 
     def enter_child(self) -> None:
         """This is a new process."""
@@ -41,6 +57,7 @@ class Forks:
         for number, default in _DEFAULTS.items():
             if getattr(signal.getsignal(number), "mintaka", False):
                 signal.signal(number, default)
+        self.process = os.getpid()
 
 
 FORKS = Forks()
