@@ -13,6 +13,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from mintaka.calling.dual_functions import PendingCall
 from mintaka.context import CURRENT
 from mintaka.engine.blocking_waits import may_suspend, suspend
 from mintaka.engine.loops import loop_is_running, run_coroutine
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR
+_COROUTINES = (CoroutineType, PendingCall)
 
 
 class AsyncCall:
@@ -73,7 +75,7 @@ def completed(context: RunContext, value: Any) -> Any:
     Raises:
         NotAwaited: a coroutine that its code made is not in it, and is not over.
     """
-    if context.calls is None and type(value) is not CoroutineType:
+    if context.calls is None and not context.pending_calls and type(value) is not CoroutineType:
         return value
     coroutines = _coroutines_in(value, context)
     if coroutines:
@@ -90,7 +92,7 @@ def completed(context: RunContext, value: Any) -> Any:
 
 async def completed_async(context: RunContext, value: Any) -> Any:
     """The value of a coroutine function's body; see `completed`."""
-    if not context.calls and type(value) is not CoroutineType:
+    if not context.calls and not context.pending_calls and type(value) is not CoroutineType:
         return value
     coroutines = _coroutines_in(value, context)
     if coroutines:
@@ -103,7 +105,7 @@ async def completed_async(context: RunContext, value: Any) -> Any:
     return value
 
 
-def give_up(context: RunContext) -> None:
+def close_calls(context: RunContext) -> None:
     """The body did not return: what it left is not worth a word."""
     for call in tuple(context.calls or ()):
         _close(call)
@@ -125,9 +127,11 @@ def _close(call: AsyncCall) -> None:
 
 def _coroutines_in(value: Any, context: RunContext) -> list[Coroutine[Any, Any, Any]]:
     """The coroutines in a value; in collections, only where the run's code has called something async."""
-    if type(value) is CoroutineType:
+    if type(value) in _COROUTINES:
         return [value]
-    return [] if not context.calls else [part for part in _parts_in(value) if type(part) is CoroutineType]
+    if not context.calls and not context.pending_calls:
+        return []
+    return [part for part in _parts_in(value) if type(part) in _COROUTINES]
 
 
 def _parts_in(value: Any) -> list[Any]:
@@ -156,7 +160,7 @@ async def _awaited(value: Any, coroutines: list[Coroutine[Any, Any, Any]]) -> An
 
 def _replaced(value: Any, results: dict[int, Any]) -> Any:
     kind = type(value)
-    if kind is CoroutineType:
+    if kind in _COROUTINES:
         return results.get(id(value), value)
     if kind is dict:
         return {key: _replaced(part, results) for key, part in value.items()}

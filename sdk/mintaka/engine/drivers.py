@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mintaka.context import CURRENT
-from mintaka.engine.async_calls import completed, completed_async, give_up
+from mintaka.engine.async_calls import close_calls, completed, completed_async
 from mintaka.engine.awaiting import consult, consult_async
 from mintaka.engine.blocking_waits import Suspendable
 from mintaka.engine.forks import FORKS, end_child
@@ -112,7 +112,7 @@ def call_body(invocation: Invocation) -> Any:
     except BaseException as error:
         if forks != FORKS.depth:
             end_child(error)
-        give_up(context)
+        close_calls(context)
         raise
     if forks != FORKS.depth:
         end_child()
@@ -154,7 +154,7 @@ async def _awaited_body(invocation: Invocation) -> Any:
     except BaseException as error:
         if forks != FORKS.depth:
             end_child(error)
-        give_up(context)
+        close_calls(context)
         raise
     if forks != FORKS.depth:
         end_child()

@@ -7,19 +7,17 @@ no rule of the policy has anything to say about them (`PLAIN_EDGES`, held equal 
 
 from __future__ import annotations
 
-from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from mintaka.calling.dual_functions import check_awaited, note_forgotten
 from mintaka.engine.loops import is_cancellation
 from mintaka.engine.outcomes import Outcome, ReturnedOutcome
 from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_of
-from mintaka.engine.semantics import ReturnedState, StateAsValue, futures_in, semantics_of
-from mintaka.engine.settling import give_up, settled_value
+from mintaka.engine.semantics import ReturnedState, StateAsValue, semantics_of
+from mintaka.engine.settling import abandon, end_inside_task, give_up_rest, settle
 from mintaka.engine.steps import CALL, Await, Consult, Halt, Judge, Report, RunHooks, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ClusterLost, FlowPauseTimeout, Interruption, Terminated, UpstreamFailed, WorkerDied, message_of
-from mintaka.futures import end_inside
 from mintaka.states import State
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, StateType
@@ -27,11 +25,9 @@ from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from mintaka.context import FlowContext
     from mintaka.engine.awaiting import Consulted
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.outcomes import Interrupted
-    from mintaka.engine.runs import Run
     from mintaka.engine.steps import RunProtocol, Step
     from mintaka.futures import Future
     from mintaka_core import states as core
@@ -89,7 +85,7 @@ def _tried(invocation: Invocation) -> Generator[Step, Any, Any]:
         if invocation.context.pending_calls:
             check_awaited(invocation.context)
         if invocation.child is not None:
-            value = yield from _settled(invocation, invocation.child, value)
+            value = yield from settle(invocation, invocation.child, value)
         elif isinstance(value, _MAY_DECIDE):
             value = semantics_of(invocation.context.flow).value_of_task(value)
     except GeneratorExit:
@@ -187,66 +183,12 @@ def _completed_with(invocation: Invocation, outcome: Outcome, *, hooks: bool = T
 _COMPLETED = State(COMPLETED)
 
 
-def _settled(invocation: Invocation, child: FlowContext, value: Any) -> Generator[Step, Any, Any]:
-    """A flow's value once everything it submitted is over: itself, or the state that its parts add up to. A generator is made
-    a list: outside of the flow its code could not submit anything, nor fail the flow.
-    """
-    if type(value) is GeneratorType:
-        value = list(value)
-    if futures := tuple(future for future in futures_in(value) if not future.done):
-        yield Await(futures)
-    if child.open and child.semantics.queued_runs_are_cancelled:
-        give_up(child, "the flow ended before this began", set(child.runner.queued()))
-    while child.open:
-        yield Await(tuple(child.open.values()))
-    if child.outer is None and len(child.ledger.live) > 1:
-        yield Halt(*_left_behind(invocation, "before this did"))
-    return settled_value(child, value)
-
-
 def _proposed(invocation: Invocation, returned: State) -> Generator[Step, Any, State]:
     """The end that a try proposes, once it has given up what it leaves undone."""
     state = returned if returned.is_terminal else _not_an_end(returned)
     if state.type != COMPLETED:
-        yield from _given_up(invocation, state)
+        yield from give_up_rest(invocation, state)
     return state
-
-
-def _given_up(invocation: Invocation, state: State) -> Generator[Step, Any, None]:
-    """A flow that did not complete starts nothing more, and waits for what runs."""
-    child = invocation.child
-    if child is None:
-        if state.error is not None and state.error is invocation.late:
-            _end_inside(invocation, state.name)
-        return
-    give_up(child, f"the flow ended {state.name} before this began")
-    while child.open and not (state.error is not None and state.error is invocation.late):
-        yield Await(tuple(child.open.values()))
-    yield from _abandoned(invocation, child, state.name)
-
-
-def _abandoned(invocation: Invocation, child: FlowContext, name: str) -> Generator[Step, Any, None]:
-    """End what a flow that is over has left, and wait for none of it."""
-    give_up(child, f"the flow ended {name} before this began")
-    left = _left_behind(invocation, name)
-    for future in tuple(child.open.values()):
-        future.finish(Outcome(future.run))
-    child.failures.clear()
-    yield Halt(*left)
-
-
-def _end_inside(invocation: Invocation, name: str) -> None:
-    """End what a task that was cancelled, or timed out, has called and submitted."""
-    run = invocation.run
-    entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="TaskEnded", message=f"task run {run.name} ended {name}")
-    end_inside(run, invocation.ledger, invocation.context.flow, entry)
-
-
-def _left_behind(invocation: Invocation, name: str) -> tuple[list[Run], str]:
-    """End whatever the flow did not wait for."""
-    message = f"the flow ended {name}"
-    entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=message)
-    return invocation.ledger.end_below(invocation.run, entry), message
 
 
 def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -> Generator[Step, Any, bool]:
@@ -312,9 +254,9 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
     else:
         ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=message_of(error)))
     if invocation.child is not None:
-        yield from _abandoned(invocation, invocation.child, run.state.name)
+        yield from abandon(invocation, invocation.child, run.state.name)
     elif is_cancellation(error):
-        _end_inside(invocation, run.state.name)
+        end_inside_task(invocation, run.state.name)
 
 
 def _refuse(invocation: Invocation, proposed: State) -> None:

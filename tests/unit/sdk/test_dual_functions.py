@@ -231,13 +231,27 @@ def test_a_call_used_as_if_it_were_the_value_says_what_to_write(use: Callable[[A
         asyncio.run(main())
 
 
-def test_a_call_that_is_returned_without_being_awaited_is_refused() -> None:
+SHAPES: dict[str, Callable[[Any], Any]] = {
+    "alone": lambda part: part,
+    "in a list": lambda part: [part, 2],
+    "in a dictionary": lambda part: {"a": part},
+    "nested": lambda part: ({"a": [part]},),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("in_task", [False, True], ids=["by a flow", "by a task"])
+def test_a_call_that_is_returned_is_awaited(in_task: bool, shape: Callable[[Any], Any]) -> None:
+    """As a coroutine of a task is."""
+
+    async def returns() -> Any:
+        return shape(Variable.get("there"))
+
     @flow
     async def main() -> Any:
-        return [Variable.get("there")]
+        return await task(returns)()
 
-    with pytest.raises(NotAwaited, match=r"Variable\.get"):
-        asyncio.run(main())
+    assert asyncio.run(main() if in_task else flow(returns)()) == shape(1)
 
 
 def test_another_failure_has_a_note_of_what_was_not_awaited_before_it() -> None:
