@@ -23,6 +23,7 @@ from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.forks import of_this_process
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.stopping import STOP
+from mintaka.engine.unwinding import frames_of_coroutine, frames_of_thread, watch
 from mintaka.exceptions import Fenced, Suspension, Terminated, message_of
 from mintaka.states import Cancelled, Crashed, Failed, State, Suspended
 from mintaka_core.clocks import CLOCK_TOLERANCE
@@ -31,7 +32,7 @@ from mintaka_core.stop_reasons import StopReason
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
 #: When the API is asked; again if it does not answer.
@@ -160,9 +161,24 @@ class Termination:
         self._wait_for_request()
         threading.Thread(target=self._question, name="mintaka-question", daemon=True).start()
         self._on_request()
+        self._interrupt()
+        # Code that swallowed the interruption may go on, but a pool that it left must not wait for threads that nothing can interrupt.
+        watch(self._frames, self._interrupt_again, lambda: self._over, insist=False)
+
+    def _interrupt(self) -> None:
+        """Have the handler called until it has raised, or has had the flow's task cancelled."""
         while not (self._raised or self._over):
             signal.pthread_kill(self._main.ident or 0, signal.SIGTERM)
             sleep(_AGAIN_SECONDS)
+
+    def _interrupt_again(self) -> None:
+        self._raised = False
+        self._interrupt()
+
+    def _frames(self) -> Iterable[FrameType]:
+        """Where the flow is: in the main thread, and where its task is suspended if it has one."""
+        frames = frames_of_thread(self._main.ident or 0)
+        return frames if self._loop_task is None else (*frames_of_coroutine(self._loop_task[1].get_coro()), *frames)
 
     def _wait_for_request(self) -> None:
         """Wait until the process is asked to stop, or its time is over."""

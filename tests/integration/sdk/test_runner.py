@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SOURCE = """
 import asyncio, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from mintaka import flow, task, get_run_logger, Completed, Failed, Cancelled, runtime
 
@@ -121,6 +122,37 @@ def stubborn():
         mark("swallowed all")
     add(1)
     mark("went on")
+
+@flow
+def naps_in_a_pool():
+    with ThreadPoolExecutor(2) as pool:
+        future = pool.submit(time.sleep, 30)
+        mark("started")
+        future.result()
+
+@flow
+def leaves_a_pool():
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(time.sleep, 30)
+        mark("started")
+
+@flow
+def naps_in_a_loop():
+    async def thread():
+        mark("started")
+        await asyncio.to_thread(time.sleep, 30)
+    asyncio.run(thread())
+
+@flow
+async def naps_in_a_thread_of_the_loop():
+    mark("started")
+    await asyncio.to_thread(time.sleep, 30)
+
+@flow
+async def naps_in_a_pool_in_a_loop():
+    with ThreadPoolExecutor(2) as pool:
+        mark("started")
+        await asyncio.get_running_loop().run_in_executor(pool, time.sleep, 30)
 
 @flow
 def changes_the_exception():
@@ -531,6 +563,22 @@ def test_sigterm_ends_the_flow_and_its_tasks_and_delivers_all(
         assert len(api.tasks) == 2
     if entrypoint == "naps_in_threads":
         assert len(api.tasks) == 3
+
+
+@pytest.mark.parametrize(
+    "entrypoint", ["naps_in_a_pool", "leaves_a_pool", "naps_in_a_loop", "naps_in_a_thread_of_the_loop", "naps_in_a_pool_in_a_loop"]
+)
+def test_sigterm_ends_a_flow_whose_pool_waits_for_its_threads(tmp_path: Path, api: Any, entrypoint: str) -> None:
+    """Python joins them when the pool is left; the process would have been killed without a report."""
+    api.stop_reason = "OUTSIDE"
+    pod = Pod(tmp_path, f"f.py:{entrypoint}", API_URL=api.url)
+    pod.wait_for("started")
+    began = time.monotonic()
+    pod.terminate()
+    code, report, output = pod.ended()
+    assert time.monotonic() - began < 4
+    assert report is not None, output
+    assert (code, report.state.type, report.state.reason, report.history_complete) == (143, "CRASHED", "Terminated", True), output
 
 
 def test_with_the_api_away_sigterm_is_a_crash(tmp_path: Path) -> None:
