@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 import uuid
+from contextlib import contextmanager
 from contextvars import Context
 from itertools import accumulate
 from pathlib import Path
@@ -38,7 +39,7 @@ from mintaka.sharing import shared
 from mintaka.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from real_api import RealApi
 
@@ -74,6 +75,17 @@ def main():
 journal = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 main()
 """
+
+
+@contextmanager
+def occupied(name: str, **options: Any) -> Iterator[None]:
+    """Slots that others hold: what runs inside of a block that holds slots would share them."""
+    elsewhere, block = Context(), concurrency(name, **options)
+    elsewhere.run(block.__enter__)
+    try:
+        yield
+    finally:
+        elsewhere.run(block.__exit__, None, None, None)
 
 
 def script(text: str, *arguments: str) -> subprocess.Popen[str]:
@@ -144,7 +156,7 @@ def test_a_limit_nobody_made_holds_nobody_up(caplog: pytest.LogCaptureFixture) -
 def test_who_waits_too_long_is_told_what_for() -> None:
     """TimeoutError, whose place among those who wait is given up."""
     limit(1)
-    with concurrency("db"):
+    with occupied("db"):
         began = time.monotonic()
         with pytest.raises(
             AcquireConcurrencySlotTimeoutError, match=r"1 slot of db did not come free within 0\.3 s: db \(1 held\)"
@@ -187,7 +199,7 @@ def test_those_who_asked_first_come_first_and_nobody_starves() -> None:
             order.append(name)
 
     threads = []
-    with concurrency("db"):
+    with occupied("db"):
         for number, (name, slots) in enumerate([("both", 2), ("one", 1), ("two", 1)]):
             threads.append(threading.Thread(target=enter, args=(name, slots)))
             threads[-1].start()
@@ -217,7 +229,7 @@ def test_coroutines_hold_and_wait_without_blocking_their_loop() -> None:
     async def main() -> None:
         pair = asyncio.Barrier(2)
         await asyncio.gather(*(enter(pair) for _ in range(6)), arate_limit("rate"))
-        async with aconcurrency(["db"], occupy=2):
+        with occupied("db", occupy=2):
             waits = asyncio.create_task(enter(pair))
             await asyncio.to_thread(eventually, waiting)
             waits.cancel()
@@ -266,7 +278,7 @@ def test_slots_of_a_killed_process_come_free_by_themselves(place: str) -> None:
 def test_a_lease_outlives_its_time_while_its_holder_lives() -> None:
     """It is renewed in the background."""
     limit(1)
-    with concurrency("db", lease_duration=1), pytest.raises(TimeoutError), concurrency("db", timeout_seconds=2.5):
+    with occupied("db", lease_duration=1), pytest.raises(TimeoutError), concurrency("db", timeout_seconds=2.5):
         pytest.fail("it was entered")
 
 
@@ -385,7 +397,7 @@ def test_ending_a_flow_that_waits_ends_the_wait() -> None:
         with pytest.raises(CancelledRun):
             future.result()
 
-    with concurrency("db"):
+    with occupied("db"):
         main()
         eventually(lambda: waiting() == 0)
         text = "from mintaka import flow\nfrom mintaka.concurrency.sync import concurrency\n"
@@ -442,15 +454,13 @@ def test_a_limit_of_a_tag_holds_back_the_tasks_that_have_it(workers: str, tmp_pa
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=8) if workers == "threads" else ProcessPoolTaskRunner(max_workers=4))
     def main() -> list[int]:
-        elsewhere, block = Context(), concurrency("tag:db", occupy=2)  # not around the tasks, which would share its slots
-        elsewhere.run(block.__enter__)
-        waits = enter.map(range(20))
-        eventually(lambda: waiting("tag:db") >= 4)
-        assert enter.with_options(tags=["else"])(-1) == -1
-        assert {future.state.name for future in waits} == {"Pending"}
-        noted = [opinion.reason for future in waits for entry in future.run.history for opinion in entry.trail]
-        assert noted[0] == "waits for a slot of tag:db"
-        elsewhere.run(block.__exit__, None, None, None)
+        with occupied("tag:db", occupy=2):
+            waits = enter.map(range(20))
+            eventually(lambda: waiting("tag:db") >= 4)
+            assert enter.with_options(tags=["else"])(-1) == -1
+            assert {future.state.name for future in waits} == {"Pending"}
+            noted = [opinion.reason for future in waits for entry in future.run.history for opinion in entry.trail]
+            assert noted[0] == "waits for a slot of tag:db"
         return waits.result()
 
     assert main() == list(range(20))
