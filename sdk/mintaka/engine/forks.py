@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
 from typing import Any
 
 from mintaka.exceptions import Terminated
@@ -23,45 +23,55 @@ _DEFAULTS: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handle
 
 
 def of_this_process[H: Callable[..., object]](handler: H) -> H:
-    """A handler of SIGINT or SIGTERM that ends flows: a child, which has none, handles the signal as if there had never been one.
-
-    A signal may hit the child before `enter_child` has reset its handlers; raised there, an exception would be dropped, and the
-    signal lost.
-    """
-
-    @wraps(handler)
-    def handle(*given: Any) -> Any:
-        if os.getpid() == FORKS.process:
-            return handler(*given)
-        number = given[-2]
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-        return None
-
-    handle.mintaka = True  # type: ignore[attr-defined]
-    return handle  # type: ignore[return-value]
+    """Mark a handler of SIGINT or SIGTERM that ends flows: a child, which has none, handles the signal as if there had never been one."""
+    handler.mintaka = True  # type: ignore[attr-defined]
+    return handler
 
 
 class Forks:
-    """How often the process was forked to get here, which its parent does not have, and the process whose handlers are installed."""
+    """How often the process was forked to get here: its own number, which its parent does not have.
 
-    __slots__ = ("depth", "process")
+    Python forgets the signals that hit a child before it is set up; so they are blocked until its handlers are reset, and then
+    end it. Otherwise a pool that ends its workers right after it made them would wait for them forever.
+    """
+
+    __slots__ = ("_masks", "depth")
 
     def __init__(self) -> None:
         self.depth = 0
-        self.process = os.getpid()
+        #: By thread: what was blocked before.
+        self._masks: dict[int, Any] = {}
+
+    def prepare(self) -> None:
+        """A fork is about to be made, in this thread."""
+        if any(_is_ours(number) for number in _DEFAULTS):
+            self._masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFAULTS)
+
+    def resume(self) -> None:
+        """It was made; this is the parent."""
+        self._unblock()
 
     def enter_child(self) -> None:
-        """This is a new process."""
+        """It was made; this is the new process."""
         self.depth += 1
         for number, default in _DEFAULTS.items():
-            if getattr(signal.getsignal(number), "mintaka", False):
+            if _is_ours(number):
                 signal.signal(number, default)
-        self.process = os.getpid()
+        self._unblock()
+        self._masks.clear()
+
+    def _unblock(self) -> None:
+        mask = self._masks.pop(threading.get_ident(), None)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _is_ours(number: signal.Signals) -> bool:
+    return getattr(signal.getsignal(number), "mintaka", False)
 
 
 FORKS = Forks()
-os.register_at_fork(after_in_child=FORKS.enter_child)
+os.register_at_fork(before=FORKS.prepare, after_in_parent=FORKS.resume, after_in_child=FORKS.enter_child)
 
 
 def end_child(error: BaseException | None = None) -> None:
