@@ -128,7 +128,7 @@ def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(
     assert over_http == from_file
     assert from_file["run"] == ["script", "local", ["nightly"], {"n": 3}, True, {"COMPLETED": 4}, 3]
     assert [message for _, _, message in from_file["logs"]] == ["doubling 1", "doubling 2"]
-    assert from_file["artifacts"] == {"sums": ("markdown", "# Sums"), "files": ("table", [{"undecodable ?": "\ufffd"}])}
+    assert from_file["artifacts"] == {"sums": ("markdown", "# Sums"), "files": ("table", [{"undecodable \ufffd": "\ufffd"}])}
 
 
 def test_an_api_that_is_away_says_so() -> None:

@@ -74,8 +74,8 @@ def test_a_process_in_which_python_cannot_run_is_ended_and_none_of_its_tasks_sta
         "MINTAKA_GRACE_SECONDS": "0.5",
     }
     command = [sys.executable, "-c", "from mintaka.cli import main; main()"]
-    arguments = ["run", "flow.py:main", "--restart-on-crash", "1", "--no-progress"]
-    with subprocess.Popen([*command, *arguments], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as supervisor:
+    supervised = [*command, "run", "flow.py:main", "--restart-on-crash", "1", "--no-progress"]
+    with subprocess.Popen(supervised, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as supervisor:
         deadline = monotonic() + 30
         while not (tmp_path / "begun").exists() and monotonic() < deadline:
             sleep(0.05)

@@ -485,6 +485,8 @@ def test_a_flow_run_is_paused_until_none_of_its_tasks_waits() -> None:
     def waits() -> list[Any]:
         first = pauses.submit(int)
         second = pauses.submit(int)
+        while len(_PAUSES.get(uid, ())) < 2:
+            sleep(0.001)
         for number in (1, 2):
             soon(lambda number=number: resume_flow_run(uid, number)).join()
         return sorted([first.result(), second.result()])
