@@ -84,7 +84,7 @@ def test_names_that_make_no_sense_are_refused() -> None:
 def test_values_that_cannot_be_kept_are_refused() -> None:
     """Nothing is stored."""
     for value in [object(), float("nan"), {1, 2}, "\ud800", "x" * 65535]:
-        with pytest.raises(ValueError, match="JSON|is not Unicode text"):
+        with pytest.raises(ValueError, match=r"JSON|is not Unicode text"):
             Variable.set("a", value)
     assert Variable.get("a") is None
 
