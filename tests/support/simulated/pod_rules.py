@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mintaka_core.clocks import CLOCK_TOLERANCE
 from mintaka_core.reconciling.cleanup import needs_log_copy
 from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, PENDING, RUNNING
 
@@ -23,6 +24,9 @@ _ONLY_ONE_SECONDS = 100.0
 #: A decision is on its way for so long at most.
 _ON_ITS_WAY_SECONDS = 2.0
 _EARLY = timedelta(seconds=5)
+#: How much earlier than its timeout a run that somebody stopped may count as timed out: the tolerance for clocks, of which an operator's
+#: is 1.5 s off here and a node's 1 s, and whole seconds.
+_TIMED_OUT_EARLY = CLOCK_TOLERANCE + timedelta(seconds=3.5)
 _LATE_SECONDS = 6.0
 
 
@@ -161,7 +165,9 @@ class PodRules:
         ]
         if timeout is not None and started:
             took = self._agenda.seconds - max(started)
-            self._demand(took >= timeout - _EARLY.total_seconds(), f"{run.metadata.name} timed out after {took:.0f} of {timeout} s")
+            self._demand(
+                took >= timeout - _TIMED_OUT_EARLY.total_seconds(), f"{run.metadata.name} timed out after {took:.0f} of {timeout} s"
+            )
 
     def check_transitions(self, run: FlowRun, fresh: list[TransitionStatus]) -> None:
         """An attempt that completed is recorded as such, unless its run was being cancelled; held pods do not disappear."""
