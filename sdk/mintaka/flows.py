@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, Unpack, overload
 
 from mintaka.calling.bodies import Decorated, checked_flow_name, name_run
@@ -12,18 +11,18 @@ from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
 from mintaka.engine.async_calls import noted
 from mintaka.engine.child_processes import CHILD_PROCESSES
+from mintaka.engine.closing import close_flow, close_flow_async, close_generator, close_generator_async
 from mintaka.engine.drivers import run_async, run_sync
 from mintaka.engine.generating import generate_async, generate_sync
 from mintaka.engine.invocations import Invocation
 from mintaka.engine.retries import RetryPlan
-from mintaka.engine.roots import Guard, close_root
+from mintaka.engine.roots import Guard
 from mintaka.engine.run_ids import RunIds
 from mintaka.engine.runs import Ledger
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
 from mintaka.persisting.result_settings import ResultSettings
-from mintaka.recording.launching import finished, launched
-from mintaka.recording.recorder import NullRecorder
+from mintaka.recording.launching import launched
 from mintaka.task_runners import task_runner_of
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
@@ -206,8 +205,8 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
     def _started(self, bound: inspect.BoundArguments, wait_for: Any, *, return_state: bool) -> Any:
         if self.is_generator and not return_state:
             if self.is_async:
-                return generate_async(lambda: self._invocation(bound, wait_for), _close_generator_async)
-            return generate_sync(lambda: self._invocation(bound, wait_for), _close_generator)
+                return generate_async(lambda: self._invocation(bound, wait_for), close_generator_async)
+            return generate_sync(lambda: self._invocation(bound, wait_for), close_generator)
         if self.is_async:
             call = noted(self, "flow", 2)
             coroutine = self._run_async(bound, wait_for, call, return_state=return_state)
@@ -223,7 +222,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
                 return _given(run_sync(invocation), return_state=return_state)
         finally:
             LAUNCH.reset(token)
-            _close(invocation)
+            close_flow(invocation)
 
     async def _run_async(self, bound: inspect.BoundArguments, wait_for: Any, call: AsyncCall | None, *, return_state: bool) -> Any:
         if call is not None:
@@ -244,7 +243,7 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
                     raise
         finally:
             LAUNCH.reset(token)
-            await _close_async(invocation)
+            await close_flow_async(invocation)
             if call is not None:
                 call.over()
 
@@ -314,50 +313,6 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
 
 def _given(outcome: Outcome, *, return_state: bool) -> Any:
     return outcome.state if return_state else outcome.called()
-
-
-def _close(invocation: Invocation) -> None:
-    child = invocation.child
-    if child is not None:
-        child.close()
-        if child.outer is None:
-            _end_processes(invocation)
-            finished(child.launch)
-
-
-def _end_processes(invocation: Invocation) -> None:
-    """The flow run is over: if it was interrupted, nothing of what it started goes on."""
-    state = invocation.run.state
-    by_itself = state.type == COMPLETED or (state.type == FAILED and not invocation.overdue)
-    if not (by_itself or CHILD_PROCESSES.dedicated):
-        CHILD_PROCESSES.end(invocation.ledger, invocation.run.n)
-    CHILD_PROCESSES.end_flow(invocation.ledger)
-    CHILD_PROCESSES.join()
-
-
-async def _close_async(invocation: Invocation) -> None:
-    """The same without blocking the event loop while the last of the history is written."""
-    child = invocation.child
-    if child is None or child.outer is not None or not child.launch.owned or isinstance(child.launch.recorder, NullRecorder):
-        _close(invocation)
-        return
-    import asyncio  # noqa: PLC0415 - start-up time
-
-    await asyncio.to_thread(_close, invocation)
-
-
-async def _close_generator_async(invocation: Invocation) -> None:
-    """The same for one that handed out its items in an event loop."""
-    if invocation.run.n < 0:
-        close_root(invocation, sys.exception())
-    await _close_async(invocation)
-
-
-def _close_generator(invocation: Invocation) -> None:
-    """The same for one that handed out its items; signals are its consumer's business."""
-    if invocation.run.n < 0:
-        close_root(invocation, sys.exception())
-    _close(invocation)
 
 
 @overload

@@ -7,6 +7,7 @@ pickled, and changing it changes no run. Values are computed when they are first
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -52,7 +53,7 @@ class TaskRunResult:
         return f"TaskRunResult(id={self.id!r})"
 
 
-class RunView:
+class RunView(ABC):
     """What flow runs and task runs have in common."""
 
     #: Attributes of Prefect's that Mintaka has nothing to put in.
@@ -118,10 +119,10 @@ class RunView:
         """Which attempt of the flow run it belongs to, from 1."""
         return 1 if self._flow is None else self._flow.launch.attempt
 
-    @cached_property
+    @property
+    @abstractmethod
     def parameters(self) -> Values:
         """What it was called with, by name, defaults included."""
-        raise NotImplementedError
 
     @cached_property
     def task_inputs(self) -> Inputs:

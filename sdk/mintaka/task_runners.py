@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from mintaka.executing.elsewhere import Dispatcher
-    from mintaka.executing.pool import Job
+    from mintaka.executing.jobs import Job
 
 #: Threads of the default runner: enough for tasks that wait on the network, few enough for 100,000 mapped calls.
 DEFAULT_MAX_WORKERS = 32

@@ -57,11 +57,6 @@ class Case:
         found: dict[str, dict[str, Any]] = self.notes.get("differs", {})
         return found
 
-    @property
-    def missing(self) -> str:
-        """Why it does not work yet; "" where it does."""
-        return str(self.notes.get("missing", ""))
-
 
 def cases() -> list[Case]:
     """Every flow, by name."""

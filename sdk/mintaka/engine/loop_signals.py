@@ -27,7 +27,7 @@ from mintaka.engine.unwinding import (
     raise_signal,
     watch,
 )
-from mintaka.executing.pool import Job
+from mintaka.executing.jobs import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

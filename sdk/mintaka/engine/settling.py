@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.runs import Run
     from mintaka.engine.steps import Step
-    from mintaka.executing.pool import Job
+    from mintaka.executing.jobs import Job
 
 
 def settle(invocation: Invocation, child: FlowContext, value: Any) -> Generator[Step, Any, Any]:

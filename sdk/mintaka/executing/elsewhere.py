@@ -29,7 +29,8 @@ from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied, message_of
 from mintaka.executing.alarms import Alarms
 from mintaka.executing.error_pickles import load_error
-from mintaka.executing.pool import Job, SlotPool
+from mintaka.executing.jobs import Job
+from mintaka.executing.pool import SlotPool
 from mintaka.executing.shipping import Packer, Returned
 from mintaka.executing.start_marks import WorkerLost
 from mintaka.executing.submitting import broken_off

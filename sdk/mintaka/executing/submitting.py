@@ -10,7 +10,7 @@ from mintaka.engine.loops import run_coroutine
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.runs import Entry, now_micros
 from mintaka.exceptions import message_of
-from mintaka.executing.pool import Job
+from mintaka.executing.jobs import Job
 from mintaka.futures import Future
 from mintaka_core.states import CRASHED
 

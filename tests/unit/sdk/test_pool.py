@@ -9,7 +9,8 @@ import pytest
 
 from mintaka import ThreadPoolTaskRunner, as_completed, flow, task, wait
 from mintaka.engine.runs import Entry, Ledger
-from mintaka.executing.pool import Job, SlotPool
+from mintaka.executing.jobs import Job
+from mintaka.executing.pool import SlotPool
 from mintaka.recording.recorder import NullRecorder
 from mintaka_core.states import CANCELLED, COMPLETED
 
