@@ -164,8 +164,8 @@ class CompoundCachePolicy(CachePolicy):
 
 
 def _compound(keys: list[str | None]) -> str | None:
-    told = sorted(key for key in keys if key is not None)
-    return fingerprint("compound", *told) if told else None
+    known = sorted(key for key in keys if key is not None)
+    return fingerprint("compound", *known) if known else None
 
 
 async def _awaited_compound(keys: list[Any]) -> str | None:

@@ -1,10 +1,10 @@
 """Futures: what `.submit()` and `.map()` give back at once.
 
 A future is done when its run is over. Looking at how it ended (`.result()`, `.state`, passing it on) takes note of a
-failure; failures nobody looked at count at the end of the flow.
+failure; failures that no code read count at the end of the flow.
 
 They are not `concurrent.futures.Future`s because those bring a condition variable each: a third of what a submit costs.
-One lock for all of them, held for a few instructions, does; whoever waits brings an event of its own.
+One lock for all of them, held for a few instructions, does; each waiting thread brings an event of its own.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Future[R]:
         return self._outcome.state
 
     def looked_at(self) -> None:
-        """Its failure, if it failed or will fail, has been seen by somebody who deals with it."""
+        """Its failure, if it failed or will fail, has been read by code that deals with it."""
         self.observed = True
         if self._outcome is None or not self._outcome.ok:
             self._flow.failures.pop(self.run.n, None)
@@ -183,7 +183,7 @@ class Future[R]:
         """Call `callback(self)` when the run is over, in the thread that ends it, or at once where it is.
 
         Raises:
-            InvalidSettingError: `callback` is async; nobody would await it.
+            InvalidSettingError: `callback` is async; it would never be awaited.
         """
         from inspect import iscoroutinefunction  # noqa: PLC0415 - start-up time
 
@@ -243,7 +243,7 @@ def stop_jobs(ledger: Ledger, runs: Iterable[Run], message: str) -> None:
 def end_inside(run: Run, ledger: Ledger, flow: FlowContext | None, entry: Entry) -> None:
     """End all that was called or submitted in `run`, a task's, which is over; `flow` is the flow around it (None: outside of flows).
 
-    Nobody waits for what was submitted, and its end is no failure that anybody has to look at.
+    What was submitted is not waited for, and its end is not a failure that code has to read.
     """
     inside = ledger.end_below(run, entry)
     futures = [flow.open[other.n] for other in inside if other.n in flow.open] if flow is not None else []

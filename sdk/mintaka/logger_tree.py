@@ -3,7 +3,7 @@
 `logging.config.dictConfig` disables the loggers that it does not name and takes handlers away, as do `basicConfig(force=True)` and
 libraries. So the history is no handler of any logger: it is handed each line where a logger calls its handlers. Our own loggers
 ignore being disabled by a configuration, and `logging.disable` has them say nothing but to the history. A level, a filter or
-`disabled` that somebody sets on them by name is respected.
+`disabled` that is set on them by name is respected.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class _Ours(logging.Logger):
 
     @disabled.setter
     def disabled(self, value: bool) -> None:
-        # dictConfig and fileConfig disable every logger that they do not name, which nobody asked them to do to this one.
+        # dictConfig and fileConfig disable every logger that they do not name, which was not requested for this one.
         if sys._getframe(1).f_globals.get("__name__") != "logging.config":  # noqa: SLF001
             self.__dict__["disabled"] = value
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name for it
-        """Whether a line of that level goes anywhere: `logging.disable` is looked at where handlers are called."""
+        """Whether a line of that level goes anywhere: `logging.disable` is checked where handlers are called."""
         return not self.disabled and level >= self.getEffectiveLevel() and (bool(_hearers) or self.manager.disable < level)
 
     def getEffectiveLevel(self) -> int:  # noqa: N802 - as above

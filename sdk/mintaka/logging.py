@@ -51,7 +51,7 @@ for _locking in (logging.Handler.handle, logging.Handler.acquire, logging.Logger
 def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **fields: Any) -> RunLogger:
     """The logger of the flow or task run that is running; its records have `fields` too, beside those that name the run.
 
-    In a thread of the user's own, it is that of the run whose code started it; if nobody knows of which run a thread is, its lines are of
+    In a thread of the user's own, it is that of the run whose code started it; if the run of a thread is not known, its lines are of
     none.
 
     Args:
@@ -158,7 +158,7 @@ class _Once(logging.Filter):
 
 
 def own_loggers() -> list[logging.Logger]:
-    """Our logger and those that MINTAKA_LOGGING_EXTRA_LOGGERS names, separated by commas. They log from INFO on if nobody has set a level."""
+    """Our logger and those that MINTAKA_LOGGING_EXTRA_LOGGERS names, separated by commas. They log from INFO on if no level is set."""
     words = {word.strip() for word in os.environ.get(EXTRA_LOGGERS, "").split(",")} - {""}
     loggers = [own_logger("mintaka"), *(logging.getLogger(name) for name in sorted(words - {"mintaka"}))]
     for logger in loggers:

@@ -212,9 +212,9 @@ class RunView(ABC):
         """All attributes by name, the state as a dict without its data; `mode="json"` makes each a value that JSON has."""
         values = {name: getattr(self, name) for name in self._names()}
         state = self.state
-        told = {"type": state.type, "name": state.name, "reason": state.reason, "message": state.message, "timestamp": state.time}
+        shown = {"type": state.type, "name": state.name, "reason": state.reason, "message": state.message, "timestamp": state.time}
         inputs = {name: [{"input_type": each.input_type, "id": each.id} for each in given] for name, given in self.task_inputs.items()}
-        values |= {"state": told, "task_inputs": inputs}
+        values |= {"state": shown, "task_inputs": inputs}
         return values if mode == "python" else _as_json(values)
 
     def dict(self) -> Values:

@@ -1,6 +1,6 @@
 """Resources as JSON text, the most recently used ones: what is dropped is read from the API server when it is needed again.
 
-Without a limit, anybody who may create objects in one namespace could fill the memory: a thousand of 256 KiB are enough.
+Without a limit, any user who may create objects in one namespace could fill the memory: a thousand of 256 KiB are enough.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class PendingCall(Coroutine[Any, Any, Any]):
         self._coroutine = coroutine
         self._name = name
         self._place = f"line {frame.f_lineno} of {frame.f_code.co_filename}"
-        #: That somebody runs it, or was told that nobody does.
+        #: True once it is awaited, or was reported as not awaited.
         self._settled = False
         self._pending: set[PendingCall] | None = None
         context = CURRENT.get()
@@ -111,7 +111,7 @@ class PendingCall(Coroutine[Any, Any, Any]):
         self._coroutine.close()
 
     def settle(self) -> None:
-        """Nobody need be told of it any more."""
+        """It need not be reported any more."""
         self._settled = True
         if self._pending is not None:
             self._pending.discard(self)

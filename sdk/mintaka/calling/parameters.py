@@ -147,7 +147,7 @@ class Parameters:
 
     @cached_property
     def _model(self) -> type[BaseModel]:
-        """What checks arguments. Nothing is required: what is missing, `bind` has found, and what is quoted is not looked at."""
+        """What checks arguments. Nothing is required: `bind` has found what is missing, and what is quoted is not checked."""
         return self._model_with(dict.fromkeys(self.signature.parameters))
 
     def _model_with(self, defaults: dict[str, Any]) -> type[BaseModel]:

@@ -22,7 +22,7 @@ class _Kind(NamedTuple):
     """What a setting may be; None, which leaves it out, is always fine."""
 
     fits: Callable[[Any], bool]
-    told: str
+    requirement: str
 
 
 def _is_count(value: Any) -> bool:
@@ -66,7 +66,7 @@ def is_seconds(value: Any) -> bool:
 
 
 def _is_function(value: Any) -> bool:
-    """Whether calling it does something: calling what yields only makes a generator, which nobody here would run."""
+    """Whether calling it does something: calling what yields only makes a generator, which would never be run here."""
     return callable(value) and not (isgeneratorfunction(value) or isasyncgenfunction(value))
 
 
@@ -136,7 +136,7 @@ def check_settings(what: str, given: Mapping[str, Any]) -> None:
     for word, kind in _KINDS.items():
         value = given.get(word)
         if value is not None and not kind.fits(value):
-            message = f"{word} of {what} is {kind.told}, not {value!r}{_why(value)}"
+            message = f"{word} of {what} is {kind.requirement}, not {value!r}{_why(value)}"
             raise InvalidSettingError(message)
 
 

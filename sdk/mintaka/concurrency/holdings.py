@@ -2,7 +2,7 @@
 
 A block or task run that holds slots of a limit lends them to whatever it calls or submits that needs the same limit, to as many
 at a time as it has slots. Slots that are lent when their holder ends are released when they come back. A holder in another
-process lends nothing, because nobody there could know how many share its slots at a time.
+process lends nothing, because it cannot be known there how many share its slots at a time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Calls of async tasks and flows: coroutines, which do nothing until they are awaited.
 
-A coroutine that nobody awaits is work that silently is not done. So each run notes the coroutines that its code made by calling
+A coroutine that is never awaited is work that silently is not done. So each run records the coroutines that its code made by calling
 async tasks and flows, until they are over. When its body has returned, those that are part of its value are awaited and replaced
 by their results; if any other is left, the run fails, and the message names the call.
 """

@@ -2,7 +2,7 @@
 
 The child has the caller's thread and nothing else: neither the task runner nor what writes history, and what the flow is about
 to do is done by its parent. So a child ends where the body ends in which it began, as a script would: with the code of a
-SystemExit, 1 and a traceback for any other exception, 0 if the body returns. What it records meanwhile is for nobody, and signals
+SystemExit, 1 and a traceback for any other exception, 0 if the body returns. What it records meanwhile is not stored, and signals
 end it as they end any process: a pool's workers that handled SIGTERM in a flow's way would not end when the pool asks them to.
 """
 

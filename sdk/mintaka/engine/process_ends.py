@@ -25,7 +25,7 @@ _registered: set[int] = set()
 
 
 def leave_soon() -> None:
-    """If the script ends by an interruption that nobody handled, do not wait for its threads."""
+    """If the script ends by an unhandled interruption, do not wait for its threads."""
     register: Any = getattr(threading, "_register_atexit", None)  # called before threads are joined, which atexit's are not
     if register is not None and os.getpid() not in _registered:
         with suppress(RuntimeError):  # it is ending already

@@ -109,7 +109,7 @@ class Starts:
             sys.addaudithook(self._hear)
 
     def listen_for_threads(self, current: Callable[[], RunContext | None]) -> None:
-        """Note every start unless somebody listens already: for the threads."""
+        """Record every start unless another listener is installed: for the threads."""
         if self.current is None:
             self.listen(current, _nothing)
 

@@ -1,4 +1,4 @@
-"""Which id each run of a ledger has; made when somebody asks for it, which most runs never are."""
+"""Which id each run of a ledger has; made on request, which most runs never get."""
 
 from __future__ import annotations
 

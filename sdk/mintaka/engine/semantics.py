@@ -33,7 +33,7 @@ class Semantics:
     """
 
     name: str
-    #: Does a submitted run that failed fail its flow, if no code looked at how it ended?
+    #: Does a submitted run that failed fail its flow, if no code read how it ended?
     unobserved_failures_count: bool
     #: When a flow's body is over, is what still waits in the queue of a bounded task runner cancelled?
     queued_runs_are_cancelled: bool
@@ -62,7 +62,7 @@ class StateAsValue:
 
 
 def states_in(value: Any) -> list[State]:
-    """The states of every future, and every state, in `value`, however deep; the failures of these futures have been looked at."""
+    """The states of every future, and every state, in `value`, however deep; the failures of these futures have been read."""
     return [part.state if isinstance(part, Future) else part for part in _ends_in(value)]
 
 
@@ -94,8 +94,8 @@ def _ends_in(value: Any) -> list[Future[Any] | State]:
 def sum_up(kind: Any, bad: list[State], what: str) -> State:
     """The state that states which are not COMPLETED add up to."""
     first = bad[0]
-    told = ": ".join(part for part in (first.reason, first.message) if part)
-    return State(kind, reason=first.reason, message=f"{what}: {told}".rstrip(": "), error=first.exception())
+    description = ": ".join(part for part in (first.reason, first.message) if part)
+    return State(kind, reason=first.reason, message=f"{what}: {description}".rstrip(": "), error=first.exception())
 
 
 # -- Mintaka's answers ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""How a flow ends: what its return value, and the futures nobody looked at, add up to, and what becomes of what it leaves.
+"""How a flow ends: what its return value, and the futures that no code read, add up to, and what becomes of what it leaves.
 
 A state that the flow returns is its state. What futures and states in the return value become, and whether a failure that
-nobody looked at makes an ordinary return value FAILED, is a question of its semantics.
+no code read makes an ordinary return value FAILED, is a question of its semantics.
 """
 
 from __future__ import annotations

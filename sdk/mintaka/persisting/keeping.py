@@ -71,7 +71,7 @@ class FlowKeeping:
         """Where its result is.
 
         Raises:
-            MintakaError, NoFingerprint: there is no such place, or its call cannot be told from others.
+            MintakaError, NoFingerprint: there is no such place, or its call cannot be distinguished from others.
         """
         flow = self._flow
         path = calls_of(flow).path

@@ -82,10 +82,10 @@ def _lost(reconciliation: Reconciliation, workload: Workload) -> bool:
     """Asked to stop, by us or by others, and still not ended long after: its node is gone."""
     if workload.stopping_time is None:
         return False
-    reconciliation.stop(workload, "it was told to stop")
+    reconciliation.stop(workload, "it was asked to stop")
     if reconciliation.now < workload.stopping_time + FORCE_AFTER:
         return False
-    message = "the pod was told to stop and has not: its node does not answer"
+    message = "the pod was asked to stop and has not: its node does not answer"
     return reconciliation.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True).accepted
 
 

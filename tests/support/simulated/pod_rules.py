@@ -24,7 +24,7 @@ _ONLY_ONE_SECONDS = 100.0
 #: A decision is on its way for so long at most.
 _ON_ITS_WAY_SECONDS = 2.0
 _EARLY = timedelta(seconds=5)
-#: How much earlier than its timeout a run that somebody stopped may count as timed out: the tolerance for clocks, of which an operator's
+#: How much earlier than its timeout a run that was stopped may count as timed out: the tolerance for clocks, of which an operator's
 #: is 1.5 s off here and a node's 1 s, and whole seconds.
 _TIMED_OUT_EARLY = CLOCK_TOLERANCE + timedelta(seconds=3.5)
 _LATE_SECONDS = 6.0

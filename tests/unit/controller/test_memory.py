@@ -112,7 +112,7 @@ class TestDeployments:
         assert (deployment.spec.entrypoint, calls) == ("a:c", ["d-7"])
 
     def test_a_thousand_large_ones_take_no_more_than_the_limit(self) -> None:
-        """Anybody who may create them in one namespace could stop the operator otherwise: together they have 250 MiB of JSON.
+        """Any user who may create them in one namespace could stop the operator otherwise: together they have 250 MiB of JSON.
 
         24 MiB stay as JSON and 16 parsed.
         """

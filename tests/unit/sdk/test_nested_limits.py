@@ -235,7 +235,7 @@ def test_a_thread_of_the_users_own_shares_the_slots_of_the_run_that_started_it(l
 
 
 def test_of_those_inside_as_many_at_a_time_run_as_there_are_slots(limits: Callable[..., None]) -> None:
-    """Whoever submits many under a limit does not make it void."""
+    """Submitting many under a limit does not make it void."""
     limits("db", 2)
     entered = AtOnce()
 

@@ -158,7 +158,7 @@ def test_each_kind_of_hook_of_a_task_is_shown_its_run(kind: str, call: str, hist
 
 
 def test_hooks_of_a_run_that_could_not_begin_see_what_it_was_called_with() -> None:
-    """What does not fit, is not valid or never came is what somebody wants to see then."""
+    """What does not fit, is not valid or never came is what a user wants to see then."""
     shown = Shown()
 
     @task

@@ -1,4 +1,4 @@
-"""What a flow's return value, and failures that nobody looked at, make of it: by default, and with MINTAKA_SEMANTICS=prefect3."""
+"""What a flow's return value, and failures that no code read, make of it: by default, and with MINTAKA_SEMANTICS=prefect3."""
 
 from __future__ import annotations
 
