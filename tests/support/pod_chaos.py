@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kube import Kube
 
 RETRIES = {"onCrash": {"limit": 20, "backoff": {"delaySeconds": 0, "jitter": 0}}}
+#: Pods of later attempts are left alone: the pod of the last run would otherwise be the only one to choose, until its retries are spent.
+LAST_DELETED_ATTEMPT = 10
 
 
 @dataclass
@@ -116,7 +118,8 @@ def unleash(kube: Kube, draw: Random, log: Path, *, runs: int, seconds: float) -
 
 
 def _delete_one(kube: Kube, draw: Random) -> int:
-    pods = [pod["metadata"]["name"] for pod in kube.items("pods") if not pod["metadata"].get("deletionTimestamp")]
+    present = [pod["metadata"]["name"] for pod in kube.items("pods") if not pod["metadata"].get("deletionTimestamp")]
+    pods = [name for name in present if int(name.rpartition("-")[2]) <= LAST_DELETED_ATTEMPT]
     if not pods or draw.random() < 0.4:
         return 0
     kube("delete", "pod", draw.choice(pods), "--wait=false", "--ignore-not-found")
