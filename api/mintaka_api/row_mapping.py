@@ -20,7 +20,7 @@ from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.secret_parameters import NO_SECRETS, UNKNOWN, UNKNOWN_SCHEMA, SecretParameters, masked_template
 from mintaka_core.states import SCHEDULED
-from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES, NameKind, stored_name
+from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES, NameKind, RunKind, stored_name
 from mintaka_history.json_text import encode_storable
 from mintaka_history.timestamps import optional_microseconds, to_microseconds
 
@@ -151,6 +151,7 @@ def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherite
         "failures": status.failures,
         "crashes": status.crashes,
         "state": STATE_CODES[state.type if state else SCHEDULED],
+        "kind": int(RunKind.DEPLOYED),
         "gap": False,
         "history_condition": None if history is None else history != "False",
         "name": metadata.name,

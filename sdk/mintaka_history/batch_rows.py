@@ -15,7 +15,7 @@ import msgspec
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import DEFAULT_NAMES, PAUSED, RUNNING, SCHEDULED
 from mintaka_history.batches import MESSAGE_LIMIT, NAME_LIMIT
-from mintaka_history.enum_codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind
+from mintaka_history.enum_codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind, RunKind
 from mintaka_history.state_history import compact_history
 from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import batches
@@ -128,6 +128,7 @@ def rows_of_batch(
         "ns": ids[NameKind.NAMESPACE, report.flow_run.namespace],
         "deployment": ids[NameKind.DEPLOYMENT, report.flow_run.deployment] if report.flow_run.deployment else None,
         "name": report.flow_run.name,
+        "kind": int(RunKind.DEPLOYED if local is None else RunKind.SCRIPT),
         "state": _RUNNING,
         "message": _UNMIRRORED,
     }

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mintaka_core.errors import MintakaError
 from mintaka_history import process_locks
 from mintaka_history.batch_rows import names_of, rows_of_batch
-from mintaka_history.sqlite_schema import HEAD, PATH
+from mintaka_history.sqlite_schema import HEAD, statements
 from mintaka_history.sqlite_wal import enable_wal
 from mintaka_history.writing import names
 from mintaka_history.writing.crashes import crash_abandoned
@@ -154,9 +154,8 @@ class EmbeddedDatabase:
         """Create the schema, unless another process has done so meanwhile."""
         with self.writing() as session:
             if _revision(self._connection) is None:
-                for statement in PATH.read_text(encoding="utf-8").split(";\n"):
-                    if statement.strip():
-                        session.run(statement)
+                for statement in statements():
+                    session.run(statement)
 
 
 def ids_of(wanted: set[Name], ids: dict[tuple[int, str], int]) -> dict[Name, int]:

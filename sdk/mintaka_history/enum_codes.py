@@ -35,6 +35,22 @@ class NameKind(IntEnum):
     LOGGER = 5
     FLOW = 6
     CONTAINER = 7
+    CLUSTER = 8
+
+
+class RunKind(IntEnum):
+    """What a flow run is. DEPLOYED: a resource of a cluster. CALLED: a flow called in another one's process. SCRIPT: of a script."""
+
+    DEPLOYED = 1
+    CALLED = 2
+    SCRIPT = 3
+
+
+class ChangeKind(IntEnum):
+    """What a row of the table `changes` is about."""
+
+    FLOW_RUN = 1
+    FLOW_DEPLOYMENT = 2
 
 
 #: The type of a state on the wire: as strict as the enum, and a plain string.

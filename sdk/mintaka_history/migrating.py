@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
+from mintaka_history import triggers
 from mintaka_history.database import translated
 from mintaka_history.sqlite_schema import HEAD
-from mintaka_history.tables import metadata
+from mintaka_history.tables import PARTITIONED, metadata, schema_compatibility
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def migrate(database: Database) -> None:
     with translated(), _locked(database) as connection:
         present = _revision(connection)
         if present is None:
-            metadata.create_all(connection)
+            create(connection)
             connection.execute(
                 text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)")
             )
@@ -48,6 +49,17 @@ def migrate(database: Database) -> None:
         elif present > HEAD:
             logger.warning("the schema is of revision %s, newer than this release's %s", present, HEAD)
     database.migrated = True
+
+
+def create(connection: Connection) -> None:
+    """Create the current schema in an empty database."""
+    metadata.create_all(connection)
+    if connection.dialect.name == "postgresql":
+        for table in PARTITIONED:  # where rows go for which no partition was made in time
+            connection.exec_driver_sql(f"CREATE TABLE {table.name}_default PARTITION OF {table.name} DEFAULT")
+    for statement in triggers.POSTGRESQL if connection.dialect.name == "postgresql" else triggers.SQLITE:
+        connection.exec_driver_sql(statement)
+    connection.execute(schema_compatibility.insert().values(oldest=HEAD))
 
 
 def upgrade(connection: Connection, revision: str) -> None:

@@ -5,10 +5,15 @@ It is generated from the tables and committed; a test checks that both are equal
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: The newest revision in `migrations/versions`.
-HEAD = "0009"
+HEAD = "0010"
 #: The statements that turn an empty SQLite file into one of revision `HEAD`.
 PATH = Path(__file__).with_name("schema.sql")
 
@@ -19,15 +24,28 @@ def generated() -> str:
     from sqlalchemy.schema import CreateIndex, CreateTable  # noqa: PLC0415
 
     from mintaka_history.tables import metadata  # noqa: PLC0415
+    from mintaka_history.triggers import SQLITE  # noqa: PLC0415
 
     dialect = sqlite.dialect()
-    statements: list[str] = []
+    texts: list[str] = []
     for table in metadata.sorted_tables:
-        statements.append(str(CreateTable(table).compile(dialect=dialect)))
-        statements += sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes)
-    statements.append("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)")
-    statements.append(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")  # noqa: S608 - our own number
-    return "".join("\n".join(line.rstrip() for line in statement.strip().splitlines()) + ";\n" for statement in statements)
+        texts.append(str(CreateTable(table).compile(dialect=dialect)))
+        texts += sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes)
+    texts += SQLITE
+    texts.append(f"INSERT INTO schema_compatibility (oldest) VALUES ('{HEAD}')")  # noqa: S608 - our own number
+    texts.append("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)")
+    texts.append(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")  # noqa: S608 - our own number
+    return "".join("\n".join(line.rstrip() for line in statement.strip().splitlines()) + ";\n" for statement in texts)
+
+
+def statements() -> Iterator[str]:
+    """The statements of `PATH`, one by one; those of a trigger contain others."""
+    statement = ""
+    for line in PATH.read_text(encoding="utf-8").splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 if __name__ == "__main__":

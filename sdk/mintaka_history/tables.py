@@ -3,7 +3,7 @@
 One row per task run, its history and upstream edges as columns: normalised they take three times the bytes and a third of
 the ingest rate. Times are microseconds since the epoch, states small integers (`enum_codes.py`), frequently repeated names
 small integers too (`names`). Keys begin with the flow run's number, which is ordered by time: a range of numbers is a range
-of time, so the three tables keyed by it can be partitioned by range without a change of key. Indexes over time ascend,
+of time, so the three big tables are partitioned by it on PostgreSQL (`partitions.py`). Indexes over time ascend,
 because new rows are then inserted at the right edge; they are read backwards for "newest first".
 """
 
@@ -50,6 +50,7 @@ names = Table(
     "names",
     metadata,
     Column("id", Integer, Identity(), primary_key=True),
+    Column("used", Big, nullable=False, server_default="0"),
     Column("kind", SmallInteger, nullable=False),
     Column("value", Name, nullable=False),
     UniqueConstraint("kind", "value"),
@@ -59,6 +60,7 @@ flow_deployments = Table(
     "flow_deployments",
     metadata,
     Column("uid", Uuid(as_uuid=False), primary_key=True),
+    Column("cluster", Integer, nullable=False, server_default="0"),
     Column("ns", Integer, nullable=False),
     Column("name", Name, nullable=False),
     Column("resource_version", Big, nullable=False),
@@ -68,8 +70,22 @@ flow_deployments = Table(
     Column("tags", Text),
     Column("spec", Text, nullable=False),
     Column("status", Text, nullable=False),
+    Column("revision", Text),
     Index(None, "name", "uid"),
     Index(None, "created", "uid"),
+)
+
+flow_deployment_versions = Table(
+    "flow_deployment_versions",
+    metadata,
+    Column("deployment", Uuid(as_uuid=False), nullable=False),
+    Column("created", Big, nullable=False),
+    Column("generation", Big, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    PrimaryKeyConstraint("deployment", "revision"),
+    Index(None, "deployment", "created"),
+    sqlite_with_rowid=False,
 )
 
 flow_runs = Table(
@@ -83,9 +99,14 @@ flow_runs = Table(
     Column("ended", Big),
     Column("deleted", Big),
     Column("state_time", Big),
+    Column("next_time", Big),
     Column("resource_version", Big, nullable=False, server_default="0"),
+    Column("parent", Big),
+    Column("root", Big),
+    Column("cluster", Integer),
     Column("ns", Integer, nullable=False),
     Column("deployment", Integer),
+    Column("parent_n", Integer),
     Column("sequence", Integer, nullable=False, server_default="0"),
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("failures", Integer, nullable=False, server_default="0"),
@@ -94,13 +115,17 @@ flow_runs = Table(
     Column("reported", Integer, nullable=False, server_default="0"),
     Column("final_attempt", Integer, nullable=False, server_default="0"),
     Column("state", SmallInteger, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
     Column("gap", Boolean, nullable=False, server_default=text("false")),
     Column("history_condition", Boolean),
+    Column("history_reason", Text),
     Column("name", Name, nullable=False),
     Column("state_name", Text),
     Column("reason", Text),
     Column("message", Text),
     Column("pod", Text),
+    Column("revision", Text),
+    Column("conditions", Text),
     Column("tags", Text),
     Column("counts", Text),
     Column("parameters", Text),
@@ -110,9 +135,11 @@ flow_runs = Table(
     Index(None, "created", "no"),
     Index(None, "ns", "created"),
     Index(None, "deployment", "created"),
+    Index(None, "ns", "deployment", "created"),
     Index(None, "name", "ns"),
     Index("ix_flow_runs_unfinished", "state", "created", sqlite_where=_NOT_COMPLETED),
-    Index("ix_flow_runs_live", "ns", sqlite_where=text("deleted IS NULL")),
+    Index("ix_flow_runs_live", "cluster", "ns", sqlite_where=text("deleted IS NULL")),
+    Index("ix_flow_runs_children", "parent", "no", sqlite_where=text("parent IS NOT NULL")),
 )
 
 flow_run_tags = Table(
@@ -140,8 +167,31 @@ flow_run_transitions = Table(
     Column("verdict", Text),
     Column("reason", Text),
     Column("message", Text),
+    Column("until", Big),
     Column("trail", Text),
+    Column("facts", Text),
     PrimaryKeyConstraint("flow_run", "seq"),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("flow_run", Big, nullable=False),
+    Column("created", Big),
+    Column("started", Big),
+    Column("ended", Big),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("state", SmallInteger),
+    Column("exit_code", Integer),
+    Column("pod", Text),
+    Column("pod_uid", Text),
+    Column("node", Text),
+    Column("revision", Text),
+    Column("reason", Text),
+    Column("diagnosis", Text),
+    Column("log_tail", Text),
+    PrimaryKeyConstraint("flow_run", "attempt"),
     sqlite_with_rowid=False,
 )
 
@@ -207,7 +257,7 @@ logs = Table(
 artifacts = Table(
     "artifacts",
     metadata,
-    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("id", Uuid(as_uuid=False), nullable=False),
     Column("flow_run", Big, nullable=False),
     Column("created", Big, nullable=False),
     Column("updated", Big, nullable=False),
@@ -218,9 +268,28 @@ artifacts = Table(
     Column("key", Name),
     Column("description", Text),
     Column("data", Text, nullable=False),
+    PrimaryKeyConstraint("flow_run", "id"),
     Index(None, "created", "id"),
     Index(None, "flow_run", "created", "id"),
     Index("ix_artifacts_key", "key", "created", "id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("at", Big, nullable=False),
+    Column("flow_run", Big),
+    Column("ns", Integer, nullable=False),
+    Column("id", Uuid(as_uuid=False), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("resource", Name, nullable=False),
+    Column("payload", Text, nullable=False),
+    PrimaryKeyConstraint("id"),
+    Index(None, "at", "id"),
+    Index(None, "ns", "at", "id"),
+    Index(None, "resource", "at", "id"),
+    Index("ix_events_flow_run", "flow_run", "at", "id", sqlite_where=text("flow_run IS NOT NULL")),
+    sqlite_with_rowid=False,
 )
 
 variables = Table(
@@ -283,11 +352,49 @@ pauses = Table(
     Index("ix_pauses_open_suspensions", "deadline", sqlite_where=_OPEN_SUSPENSION),
 )
 
+#: How many flow runs were created in an hour, by namespace, deployment (0: none) and state. Triggers keep it (`triggers.py`). `part` is 0,
+#: or the transaction that added the row: so no two writers wait for each other; maintenance adds the parts up.
+flow_run_counts = Table(
+    "flow_run_counts",
+    metadata,
+    Column("hour", Integer, nullable=False),
+    Column("ns", Integer, nullable=False),
+    Column("deployment", Integer, nullable=False),
+    Column("part", Big, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("hour", "ns", "deployment", "state", "part"),
+    Index(None, "deployment", "ns", "hour"),
+    Index("ix_flow_run_counts_parts", "part", sqlite_where=text("part <> 0")),
+    sqlite_with_rowid=False,
+)
+
+#: What changed, for live readers, in the order of (`tx`, `seq`); triggers write it. `tx` is PostgreSQL's transaction, 0 on SQLite.
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", Big, Identity(), primary_key=True),
+    Column("tx", Big, nullable=False),
+    Column("at", Big, nullable=False),
+    Column("object", Uuid(as_uuid=False), nullable=False),
+    Column("ns", Integer, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Index(None, "tx", "seq"),
+)
+
+#: One row: the oldest revision whose code can use this schema.
+schema_compatibility = Table("schema_compatibility", metadata, Column("oldest", Text, primary_key=True))
+
+#: The tables that are partitioned on PostgreSQL, by the number of the flow run, which is ordered by time.
+PARTITIONED = (task_runs, task_run_tags, logs)
+
 
 def prepare_for_postgresql() -> None:
-    """Make the indexes that are partial on SQLite partial on PostgreSQL too. Done here so that SQLite loads only one dialect."""
+    """Add what only PostgreSQL needs told: partial indexes and partitions. Done here so that SQLite loads only one dialect."""
     for table in metadata.sorted_tables:
         for index in table.indexes:
             where = index.dialect_options["sqlite"]["where"]
             if where is not None:
                 index.dialect_options["postgresql"]["where"] = where
+    for table in PARTITIONED:
+        table.dialect_options["postgresql"]["partition_by"] = "RANGE (flow_run)"

@@ -27,6 +27,9 @@ from mintaka_core.states import DEFAULT_NAMES, State, StateType
 #: attempts' worth, about 6 KiB.
 TRANSITIONS_KEPT = 32
 
+#: The number of attempts that a FlowRun stores.
+ATTEMPTS_KEPT = 8
+
 #: How often a run may suspend itself.
 RESUMED_LIMIT = 200
 
@@ -115,23 +118,40 @@ class StateStatus(Model):
         return self.reason or (self.name if self.name != DEFAULT_NAMES[self.type] else "")
 
 
+class OpinionStatus(Model):
+    """The verdict of one rule on a proposal."""
+
+    rule: str = Field(max_length=100)
+    """The rule."""
+    verdict: str = Field(max_length=20)
+    """Redirect, Wait or Abort."""
+    reason: str = Field(default="", max_length=1024)
+    """Why, for people."""
+
+
 class TransitionStatus(Model):
-    """One transition of a run and the decision behind it."""
+    """One decision about a run: a proposed state, and what became of it."""
 
     sequence: int = Field(ge=1)
-    """Counts the transitions of a run from 1, without gaps."""
+    """Counts the decisions of a run from 1, without gaps."""
     from_type: StateType | None = Field(default=None, alias="from")
     """State type before; absent for the first."""
     to: StateType
-    """State type after."""
+    """State type after; the same as before if the proposal waits or was refused."""
     name: str = Field(max_length=200)
     """Name of the state after."""
     proposed: StateType
-    """State type that was proposed; differs from `to` if a rule redirected."""
+    """State type that was proposed; differs from `to` if a rule redirected, waits or refused."""
     rule: str = Field(default="", max_length=100)
     """The rule that decided; empty if none objected."""
     verdict: str = Field(max_length=20)
-    """Accept or Redirect."""
+    """Accept, Redirect, Wait or Abort."""
+    trail: tuple[OpinionStatus, ...] = Field(default=(), max_length=16)
+    """The verdicts of all rules that had one, in order; absent if no more than one had."""
+    facts: AnyObject | None = Field(default=None, json_schema_extra=ATOMIC)
+    """What the rules read of the proposal, as far as it differs from the usual; at most 1 KiB of JSON."""
+    until: RecordedTime | None = None
+    """When a proposal that waits is made again."""
     reason: str = Field(default="", max_length=200)
     """The reason of the state after."""
     message: str = Field(default="", max_length=1024)
@@ -140,6 +160,37 @@ class TransitionStatus(Model):
     """The attempt it belongs to."""
     time: RecordedTime
     """When it happened."""
+
+
+class AttemptStatus(Model):
+    """One attempt of a run: the pod that ran it, and how that ended."""
+
+    number: int = Field(ge=1)
+    """The attempt, counted from 1."""
+    pod_name: str = Field(default="", max_length=253)
+    """Its pod."""
+    pod_uid: str = Field(default="", max_length=64)
+    """The uid of its pod."""
+    node: str = Field(default="", max_length=253)
+    """The node it ran on; empty before it was bound to one."""
+    created: RecordedTime | None = None
+    """When its pod was created."""
+    started: RecordedTime | None = None
+    """When the flow's container started."""
+    ended: RecordedTime | None = None
+    """When it ended."""
+    exit_code: int | None = None
+    """The exit code of the flow's container."""
+    state: StateType | None = None
+    """The state its end resulted in, before any retry."""
+    reason: str = Field(default="", max_length=200)
+    """The reason of that state."""
+    diagnosis: str = Field(default="", max_length=1024)
+    """What happened, for people: the state's message."""
+    log_tail: str = Field(default="", max_length=1024)
+    """The last lines that its process printed, if it left no report."""
+    revision: str = Field(default="", max_length=253)
+    """The ControllerRevision whose spec it ran; empty for a run with a template of its own."""
 
 
 class FlowRunStatus(Model):
@@ -166,7 +217,11 @@ class FlowRunStatus(Model):
     next_time: PlannedTime | None = None
     """When the operator acts next if nothing else happens: the scheduled time, a retry, a timeout."""
     transitions: tuple[TransitionStatus, ...] = Field(default=(), max_length=TRANSITIONS_KEPT)
-    """The latest transitions, oldest first."""
+    """The latest decisions, oldest first."""
+    attempts: tuple[AttemptStatus, ...] = Field(default=(), max_length=ATTEMPTS_KEPT)
+    """The latest attempts, oldest first."""
+    revision: str = Field(default="", max_length=253)
+    """The ControllerRevision with the spec of the deployment that the run was created with."""
     conditions: tuple[Condition, ...] = Field(
         default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )

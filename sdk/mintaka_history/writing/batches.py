@@ -55,8 +55,8 @@ _REPLACED = ", ".join(f"{name} = excluded.{name}" for name in TASK_COLUMNS if na
 _CONFLICT = f"ON CONFLICT (flow_run, attempt, n) DO UPDATE SET {_REPLACED} WHERE task_runs.seq < excluded.seq"
 _ARTIFACT = (
     f"INSERT INTO artifacts (flow_run, attempt, {', '.join(_ARTIFACT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
-    "ON CONFLICT (id) DO UPDATE SET updated = excluded.updated, seq = excluded.seq, description = excluded.description, "
-    "data = excluded.data WHERE artifacts.seq < excluded.seq AND artifacts.flow_run = excluded.flow_run"
+    "ON CONFLICT (flow_run, id) DO UPDATE SET updated = excluded.updated, seq = excluded.seq, description = excluded.description, "
+    "data = excluded.data WHERE artifacts.seq < excluded.seq"
 )
 # The statements are built from our own column names; every value is bound.
 _POSTGRESQL_TAGS = (
