@@ -33,6 +33,7 @@ _RUN: dict[str, Any] = {
     "flow": None,
 }
 _PAUSE: dict[str, Any] = {
+    "namespace": "etl",
     "key": "approval",
     "attempt": 1,
     "suspended": True,
@@ -138,6 +139,7 @@ _LOG: dict[str, Any] = {
     "message": "loading 2026-11-21",
 }
 _VARIABLE: dict[str, Any] = {
+    "namespace": "etl",
     "name": "regions",
     "value": ["north", "south"],
     "tags": ["sales"],
@@ -146,6 +148,7 @@ _VARIABLE: dict[str, Any] = {
 }
 _LEASE = "5b1d3c1e2f0e4c0e8d0a6f6d0c9b7a10"
 _LIMIT: dict[str, Any] = {
+    "namespace": "etl",
     "name": "warehouse",
     "slots": 2,
     "decay_per_second": 0.0,
@@ -220,6 +223,7 @@ EXAMPLES: dict[str, Any] = {
     "PausePage": {"items": [_PAUSE], "next": None},
     "NewPause": {
         "attempt": 1,
+        "namespace": "etl",
         "suspended": True,
         "deadline": 1795316403000000,
         "schema": _PAUSE["schema"],

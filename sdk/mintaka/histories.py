@@ -39,6 +39,11 @@ class Wanted:
     tags: Sequence[str] = ()
 
 
+def of_a_script(run: Document) -> bool:
+    """True if a flow run is outside of clusters: its own process reported it, with the name of its flow."""
+    return run.get("flow") is not None
+
+
 #: Every flow run.
 ANY = Wanted()
 

@@ -109,12 +109,14 @@ async def test_what_an_older_release_let_in_ends_no_run_either(mirrored: tuple[h
 async def test_a_forged_next_attempt_takes_no_slot_from_a_run(mirrored: tuple[httpx.AsyncClient, str]) -> None:
     """Its lease stays as long as the mirror says that its attempt is the current one."""
     client, uid = mirrored
-    assert (await client.put(f"{API}/concurrency-limits/db", json={"slots": 1})).is_success
+    assert (await client.put(f"{API}/namespaces/ns/concurrency-limits/db", json={"slots": 1})).is_success
     wish = {"names": ["db"], "slots": 1, "seconds": 60}
-    mine = await client.post(f"{API}/concurrency-leases", json={**wish, "id": uuid.uuid4().hex, "flow_run": uid, "attempt": 1})
+    mine = await client.post(
+        f"{API}/namespaces/ns/concurrency-leases", json={**wish, "id": uuid.uuid4().hex, "flow_run": uid, "attempt": 1}
+    )
     assert (mine.status_code, mine.json()["granted"]) == (200, True)
     assert await send(client, uid, 2) == ACCEPTED
-    other = await client.post(f"{API}/concurrency-leases", json={**wish, "id": uuid.uuid4().hex})
+    other = await client.post(f"{API}/namespaces/ns/concurrency-leases", json={**wish, "id": uuid.uuid4().hex})
     assert (other.status_code, other.json()["granted"]) == (200, False)
 
 
