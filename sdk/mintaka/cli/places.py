@@ -29,7 +29,7 @@ RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its na
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Ask the cluster of kubectl's context, not the API or the local history.")]
 NamespaceOption = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: kubectl's in a cluster, all of an API."),
+    typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: kubectl's in a cluster, else all."),
 ]
 
 SharingNamespaceOption = Annotated[
@@ -61,12 +61,7 @@ def place(*, cluster: bool, namespace: str | None = None) -> History:
         from mintaka.cli.clusters import ClusterHistory  # noqa: PLC0415 - start-up time
 
         return ClusterHistory(namespace)
-    where = home()
-    if where.api_url and namespace:
-        from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
-
-        return RemoteHistory(where.api_url, namespace=namespace)
-    return history(where)
+    return history(home(), namespace)
 
 
 def sharing_place(namespace: str | None) -> Shared:
