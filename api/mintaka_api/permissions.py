@@ -108,17 +108,12 @@ class Authenticator(Protocol):
 class Authorizer(Protocol):
     """Decides whether a principal has a permission."""
 
-    #: False: it decides the same for all namespaces, so that they need not be determined.
-    distinguishes_namespaces: bool
-
     async def allows(self, principal: Principal, permission: Permission, namespace: str | None) -> bool:
         """True if the principal has it in `namespace` (None: in all namespaces; also asked if the namespace is not known)."""
 
 
 class AllowAnonymous:
     """Everyone is anonymous and may do everything: for clusters whose network decides who reaches the API."""
-
-    distinguishes_namespaces = False
 
     async def authenticate(self, request: Request) -> Principal:
         """Always the anonymous principal."""
@@ -144,7 +139,7 @@ async def authorize(request: Request) -> None:
     request.state.principal = principal
     if permission is PUBLIC:
         return
-    for namespace in await namespaces_of(request) if authorizer.distinguishes_namespaces else [None]:
+    for namespace in [None] if isinstance(authorizer, AllowAnonymous) else await namespaces_of(request):
         if not await authorizer.allows(principal, permission, namespace):
             where = "in all namespaces" if namespace is None else f"in namespace {namespace}"
             raise Problem("forbidden", f"{principal.name} may not {permission.verb} {permission.resource} {where}")

@@ -300,8 +300,6 @@ async def test_runs_of_the_same_name_have_pauses_of_their_own(api: httpx.AsyncCl
 class OnlyNamespaceA:
     """Everybody may do everything in namespace `a`, and nothing elsewhere."""
 
-    distinguishes_namespaces = True
-
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
 
