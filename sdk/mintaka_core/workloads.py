@@ -46,7 +46,8 @@ class Workload:
     none). `held`: it has our finalizer, which must not be removed before its end is recorded. `deleted`: its deletion was
     requested. `ended_unasked`: it had ended before it was asked to stop. `reports`: its process is expected to leave a
     report. `node` is the node it runs on, "" before that is decided; `container` is the container whose log is the flow's,
-    "" for a process.
+    "" for a process. `log_tail` is the end of what a process printed that left no report. `revision` is the stored revision
+    that it runs, "" if there is none.
     """
 
     name: str
@@ -73,6 +74,8 @@ class Workload:
     reports: bool = False
     node: str = ""
     container: str = ""
+    log_tail: str = ""
+    revision: str = ""
 
 
 class CreateErrorKind(StrEnum):

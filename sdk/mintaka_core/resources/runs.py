@@ -219,9 +219,12 @@ class FlowRunStatus(Model):
     transitions: tuple[TransitionStatus, ...] = Field(default=(), max_length=TRANSITIONS_KEPT)
     """The latest decisions, oldest first."""
     attempts: tuple[AttemptStatus, ...] = Field(default=(), max_length=ATTEMPTS_KEPT)
-    """The latest attempts, oldest first."""
+    """The latest attempts, at most eight, oldest first."""
     revision: str = Field(default="", max_length=253)
-    """The ControllerRevision with the spec of the deployment that the run was created with."""
+    """The ControllerRevision whose spec the attempts of the run use: that of its deployment when the operator first saw the
+    run, or with the annotation `mintaka.dev/revision: latest` that of when its latest attempt began. Empty for a run with a
+    template of its own, and if the operator may not create ControllerRevisions.
+    """
     conditions: tuple[Condition, ...] = Field(
         default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
