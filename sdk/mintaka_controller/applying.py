@@ -11,6 +11,7 @@ import orjson
 from mintaka_controller.ports import Conflict, CreateRefused, Exists, Missing, Rejected
 from mintaka_controller.reading import parse_run, read_deployment
 from mintaka_controller.run_cache import name_of, version_of
+from mintaka_controller.run_template import find_code
 from mintaka_core import names
 from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
 from mintaka_core.resources.model import Condition, format_time, set_condition
@@ -41,7 +42,9 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
     if seen.template is None:
         return CreateError("InvalidTemplate", "it is not known what to run", CRASHED)
     try:
-        owned = await context.ports.workloads.create(run, seen.template, effect.attempt, seen.resumed_from or run.status.resumed_from)
+        code = await find_code(context, run, seen.template, effect.revision, newest=seen.revision == effect.revision)
+        resumed_from = seen.resumed_from or run.status.resumed_from
+        owned = await context.ports.workloads.create(run, seen.template, effect.attempt, resumed_from, code)
     except Exists:
         return await _adopt(context, run, effect.attempt)
     except CreateRefused as refused:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mintaka_core.resources import FlowRun
 
 #: The most that the files of a source may take in a revision, names included. In a pod they are annotations, which take at
@@ -58,7 +57,16 @@ class Revision:
 
 def template_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a deployment's spec that concerns its runs."""
-    return {field: value for field, value in spec.items() if field not in _OF_THE_DEPLOYMENT}
+    template = {field: value for field, value in spec.items() if field not in _OF_THE_DEPLOYMENT}
+    config_map = config_map_of(template)
+    return {**template, "source": {"configMap": {"name": config_map}}} if config_map else template
+
+
+def config_map_of(template: Mapping[str, Any]) -> str:
+    """The name of the ConfigMap with the source of a template, "" if there is none."""
+    source = template.get("source")
+    found = source.get("configMap") if isinstance(source, dict) else None
+    return str(found.get("name", "")) if isinstance(found, dict) else ""
 
 
 def digest(value: Any) -> str:
@@ -115,7 +123,8 @@ def source_of(data: Mapping[str, Any]) -> SourceVersion | None:
         return None
     files = stored.get("files")
     copied = files if isinstance(files, dict) and all(isinstance(content, str) for content in files.values()) else None
-    return SourceVersion(*(str(stored.get(field, "")) for field in ("name", "resourceVersion", "digest")), copied)
+    name, version, content = (str(stored.get(field, "")) for field in ("name", "resourceVersion", "digest"))
+    return SourceVersion(name, version, content, copied)
 
 
 def wants_latest(run: FlowRun) -> bool:

@@ -6,6 +6,7 @@ determined how it ended (`end`), because only the observer can read the signs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -76,6 +77,20 @@ class Workload:
     container: str = ""
     log_tail: str = ""
     revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionCode:
+    """What a workload runs: the name of a stored revision ("": none), and the files of its ConfigMap source as the revision has
+    them if the ConfigMap has changed since (None: those of the ConfigMap).
+    """
+
+    revision: str = ""
+    files: Mapping[str, str] | None = None
+
+
+#: The code of a workload that runs a template which is not stored as a revision.
+NO_REVISION = RevisionCode()
 
 
 class CreateErrorKind(StrEnum):
