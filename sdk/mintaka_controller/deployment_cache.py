@@ -81,7 +81,7 @@ class DeploymentCache:
             timedelta(seconds=spec.history.ttl_seconds_after_finished),
             spec.pod_retention,
             reservation(raw),
-            "" if fault else _digest(known, uid, deployment.metadata.generation, document["spec"]),
+            "" if fault else _digest(known, uid, deployment.metadata.generation, document["spec"] or {}),
         )
         return True
 

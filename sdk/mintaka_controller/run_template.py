@@ -251,7 +251,7 @@ def _made_now(context: Context, namespace: str, deployment: str, name: str) -> R
     source = None
     if template is not None and (config_map := config_map_of(template)):
         source = context.revisions.sources.latest((namespace, config_map))
-    if entry and template and revision_name(deployment, entry.template_digest, source.digest if source else "") == name:
+    if entry and template is not None and revision_name(deployment, entry.template_digest, source.digest if source else "") == name:
         return Revision(name, deployment, entry.uid, revision_data(template, source))
     message = f"FlowDeployment {namespace}/{deployment} has changed meanwhile"
     raise Conflict(message)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka_core.revisions import SOURCE_COPY_LIMIT_BYTES
-from mintaka_kubernetes.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, FLOW_RUNS, PODS
+from mintaka_kubernetes.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
 from mintaka_operator.cluster import ApiError
 from revision_world import NAMESPACE, RevisionWorld
 
@@ -112,6 +112,15 @@ def test_a_deployment_that_was_deleted_and_applied_again_has_revisions_of_its_ow
     there.create_run("b")
     assert revision_of(there, "a") != revision_of(there, "b")
     assert len(there.revisions) == 2
+
+
+def test_a_deployment_without_a_spec_has_a_revision_too(there: RevisionWorld) -> None:
+    """An API server without validation stores one."""
+    path = FLOW_DEPLOYMENTS.path(NAMESPACE, "etl")
+    there.cluster.put(path, {**there.cluster.objects[path], "spec": None})
+    there.restart()
+    there.create_run()
+    assert revision_of(there) in there.revisions
 
 
 def test_a_run_with_a_template_of_its_own_has_none(there: RevisionWorld) -> None:
@@ -232,6 +241,21 @@ def test_a_pod_whose_creation_was_not_recorded_says_what_it_runs(there: Revision
     there.end()
     assert there.image(2) == "v1"
     assert len(there.revisions) == 1
+
+
+def test_a_pod_that_another_controller_created_meanwhile_says_what_it_runs(there: RevisionWorld) -> None:
+    """This one did not know of it, and decided to run the changed deployment."""
+    there.create_run()
+    first = revision_of(there)
+    run = there.cluster.objects[FLOW_RUNS.path(NAMESPACE, "r")]
+    there.cluster.put(FLOW_RUNS.path(NAMESPACE, "r"), {**run, "status": {}})
+    there.apply("v2")
+    there.restart()
+    there.world.context.workloads.remove((NAMESPACE, "r-1"))
+    there.reconcile()
+    assert there.status() == {}
+    there.reconcile()
+    assert (there.state(), revision_of(there), there.image()) == ("PENDING", first, "v1")
 
 
 def test_a_run_that_no_pod_can_be_created_for_takes_a_corrected_deployment(there: RevisionWorld) -> None:
