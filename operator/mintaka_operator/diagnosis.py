@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.names import FLOW_CONTAINER
+from mintaka_core.printable import printable_end
 from mintaka_core.workloads import Phase, Workload
 from mintaka_operator.failure_rows import first_match
 from mintaka_operator.json_values import text
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from mintaka_core.states import State
 
+#: How much of the end of a log a workload carries.
+_TAIL_CHARACTERS = 1024
 #: Kubernetes truncates times to whole seconds: an end at 10:00:00 may have been just before 10:00:01.
 _WHOLE_SECOND = timedelta(seconds=1)
 
@@ -88,6 +91,8 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         ended_unasked=view.deleted and not view.deleted_before_it_ended,
         reports=view.reports,
         node=sys.intern(view.node),  # thousands of pods share few nodes
+        log_tail=printable_end(view.log_tail, _TAIL_CHARACTERS) if ended and report is None else "",
+        revision=sys.intern(view.revision),
         container=FLOW_CONTAINER if view.container_name == FLOW_CONTAINER else view.container_name,
     )
 

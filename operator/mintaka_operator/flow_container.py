@@ -69,20 +69,33 @@ def environment(variables: Mapping[str, str], secrets: Mapping[str, SecretKeyRef
     ]
 
 
-def default_volumes(template: FlowTemplate) -> list[dict[str, Any]]:
-    """The volumes of the mounts of `default_container`.
+def default_volumes(template: FlowTemplate, files: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """The volumes of the mounts of `default_container`; `files` replace those of a ConfigMap that has changed.
 
-    Inline source is stored in an annotation, which can be larger than a variable (128 KiB) and needs no object of its own.
+    They and inline source are stored in annotations, which can be larger than a variable (128 KiB) and need no object of
+    their own.
     """
     volumes: list[dict[str, Any]] = []
-    if template.source and template.source.config_map:
+    if template.source and template.source.config_map and files is not None:
+        items = [_annotation_file(path, source_annotation(index)) for index, path in enumerate(files)]
+        volumes.append({"name": "mintaka-source", "downwardAPI": {"items": items}})
+    elif template.source and template.source.config_map:
         volumes.append({"name": "mintaka-source", "configMap": {"name": template.source.config_map.name}})
     elif template.source:
-        field = {"fieldPath": f"metadata.annotations['{names.ANNOTATION_SOURCE}']"}
-        volumes.append({"name": "mintaka-source", "downwardAPI": {"items": [{"path": source_file(template), "fieldRef": field}]}})
+        items = [_annotation_file(source_file(template), names.ANNOTATION_SOURCE)]
+        volumes.append({"name": "mintaka-source", "downwardAPI": {"items": items}})
     if template.entrypoint:
         volumes.append({"name": "mintaka-attempt", "emptyDir": {}})
     return volumes
+
+
+def source_annotation(index: int) -> str:
+    """The annotation with one of the files of a source that is given file by file."""
+    return f"{names.ANNOTATION_SOURCE}-{index}"
+
+
+def _annotation_file(path: str, annotation: str) -> dict[str, Any]:
+    return {"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}
 
 
 def source_file(template: FlowTemplate) -> str:

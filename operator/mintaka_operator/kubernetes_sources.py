@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mintaka_core.reconciling.deployments import Problem
+from mintaka_core.revisions import SourceVersion, source_version
 from mintaka_kubernetes.resources import CONFIG_MAPS
 from mintaka_operator.cluster import ApiError
-from mintaka_operator.port_errors import port_error
+from mintaka_operator.json_values import mapping
+from mintaka_operator.port_errors import port_error, port_errors
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowTemplate
@@ -17,7 +19,7 @@ _NOT_FOUND = 404
 
 
 class KubernetesSources:
-    """Checks whether a ConfigMap that a template names exists."""
+    """Checks whether a ConfigMap that a template names exists, and reads it."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -35,3 +37,16 @@ class KubernetesSources:
             message = f"there is no ConfigMap {name!r} in namespace {namespace!r}, which spec.source.configMap names"
             return Problem("ConfigMapNotFound", message)
         return None
+
+    async def find_version(self, namespace: str, name: str) -> str:
+        """The resource version of a ConfigMap; its content stays on the server. Raises Missing."""
+        with port_errors():
+            found = await self._cluster.request("GET", CONFIG_MAPS.path(namespace, name), metadata_only=True)
+        return str(found["metadata"].get("resourceVersion", ""))
+
+    async def read_files(self, namespace: str, name: str) -> SourceVersion:
+        """The content of a ConfigMap. Raises Missing."""
+        with port_errors():
+            found = await self._cluster.get(CONFIG_MAPS.path(namespace, name))
+        version = str(found["metadata"].get("resourceVersion", ""))
+        return source_version(name, version, mapping(found.get("data")), mapping(found.get("binaryData")))

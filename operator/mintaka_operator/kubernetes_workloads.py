@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka_controller.ports import CreateRefused, Exists, OwnedWorkload
 from mintaka_controller.run_cache import version_of
 from mintaka_core.names import LABEL_FLOW_RUN, POD_FINALIZER
-from mintaka_core.workloads import StartIssue
+from mintaka_core.workloads import NO_REVISION, StartIssue
 from mintaka_kubernetes.resources import EVENTS, PODS
 from mintaka_operator.cluster import JSON_PATCH, ApiError
 from mintaka_operator.create_errors import create_error_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mintaka_controller.ports import Document
     from mintaka_core.resources import FlowRun, FlowTemplate
-    from mintaka_core.workloads import Workload
+    from mintaka_core.workloads import RevisionCode, Workload
     from mintaka_operator.cluster import Cluster
     from mintaka_operator.container_logs import ContainerLogs
     from mintaka_operator.pods import PodDefaults
@@ -70,11 +70,13 @@ class KubernetesWorkloads:
         self._defaults = defaults
         self._logs = logs
 
-    async def create(self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> OwnedWorkload:
+    async def create(
+        self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str, code: RevisionCode = NO_REVISION
+    ) -> OwnedWorkload:
         """Create the pod of an attempt. Raises CreateRefused; Exists for a pod of that name."""
-        if (fault := template_fault(template, self._defaults)) is not None:
+        if (fault := template_fault(template, self._defaults, code)) is not None:
             raise CreateRefused(fault)
-        pod = build_pod(run, template, attempt, self._defaults, resumed_from)
+        pod = build_pod(run, template, attempt, self._defaults, resumed_from, code)
         try:
             created = await self._cluster.create(PODS.path(run.metadata.namespace), pod)
         except ApiError as error:

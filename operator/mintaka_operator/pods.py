@@ -15,13 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
 from mintaka_core.states import FAILED
-from mintaka_core.workloads import CreateError
-from mintaka_operator.flow_container import default_container, default_volumes, environment, flow_container_name, run_variables, source_file
+from mintaka_core.workloads import NO_REVISION, CreateError
+from mintaka_operator.flow_container import (
+    default_container,
+    default_volumes,
+    environment,
+    flow_container_name,
+    run_variables,
+    source_annotation,
+    source_file,
+)
 from mintaka_operator.json_values import items, mapping
 from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowRun, FlowTemplate
+    from mintaka_core.workloads import RevisionCode
 
 #: Kubernetes' limits: all annotations of an object, keys included; one name in a file system.
 _ANNOTATIONS_BYTES, _NAME_BYTES = 256 * 1024, 255
@@ -40,9 +49,10 @@ class PodDefaults:
     template: Mapping[str, Any] = field(default_factory=dict)
 
 
-def template_fault(template: FlowTemplate, defaults: PodDefaults) -> CreateError | None:
+def template_fault(template: FlowTemplate, defaults: PodDefaults, code: RevisionCode = NO_REVISION) -> CreateError | None:
     """Why no pod can be created from the template, if the API server would not report it; None if one can."""
-    fault = _fault_of_container(template) or (_fault_of_source(template, defaults) if template.source and template.source.inline else "")
+    in_annotations = code.files is not None or (template.source and template.source.inline)
+    fault = _fault_of_container(template) or (_fault_of_source(template, defaults, code) if in_annotations else "")
     return CreateError("InvalidTemplate", fault, FAILED) if fault else None
 
 
@@ -53,21 +63,29 @@ def _fault_of_container(template: FlowTemplate) -> str:
     return f"podTemplate.spec.containers are {there}, and nothing says which of them is the flow: call it 'flow'"
 
 
-def _fault_of_source(template: FlowTemplate, defaults: PodDefaults) -> str:
+def _fault_of_source(template: FlowTemplate, defaults: PodDefaults, code: RevisionCode) -> str:
     path = PurePosixPath(source_file(template))
-    if path.is_absolute() or ".." in path.parts or any(len(part.encode()) > _NAME_BYTES for part in path.parts):
+    if code.files is None and (path.is_absolute() or ".." in path.parts or any(len(part.encode()) > _NAME_BYTES for part in path.parts)):
         return f"the entrypoint of source.inline begins with the name that the file gets, and {str(path)!r} is none: write flow.py:main"
-    annotations = _annotations(_part(_written(template, defaults.template), "metadata"), template)
+    annotations = _annotations(_part(_written(template, defaults.template), "metadata"), template, code)
     size = sum(len(f"{key}{value}".encode()) for key, value in annotations.items()) if isinstance(annotations, dict) else 0
     if size > _ANNOTATIONS_BYTES:
+        what = "source.inline" if code.files is None else "the source as it was when the run was created"
         return (
-            f"source.inline and the annotations of the pod take {size} bytes of UTF-8 together, at most {_ANNOTATIONS_BYTES} are allowed: "
-            "put the code into a ConfigMap (source.configMap) or an image"
+            f"{what} and the annotations of the pod take {size} bytes of UTF-8 together, at most {_ANNOTATIONS_BYTES} are allowed: "
+            "put the code into " + ("a ConfigMap (source.configMap) or an image" if code.files is None else "an image")
         )
     return ""
 
 
-def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodDefaults, resumed_from: str = "") -> dict[str, Any]:
+def build_pod(
+    run: FlowRun,
+    template: FlowTemplate,
+    attempt: int,
+    defaults: PodDefaults,
+    resumed_from: str = "",
+    code: RevisionCode = NO_REVISION,
+) -> dict[str, Any]:
     """The pod manifest of one attempt; `resumed_from` is the uid of the run whose finished tasks it reuses ("": its own)."""
     container = flow_container_name(template) or names.FLOW_CONTAINER
     site = _named(defaults.template, container)
@@ -79,14 +97,14 @@ def build_pod(run: FlowRun, template: FlowTemplate, attempt: int, defaults: PodD
         "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(written, container),
     }
     env = environment(variables, template.merged_secrets(run.spec.parameters))
-    base = _default_pod(template, container, defaults.image, env, restricted=_runs_our_image(template, written, container))
+    base = _default_pod(template, container, defaults.image, env, code, restricted=_runs_our_image(template, written, container))
     merged = strategic_merge(strategic_merge(base, site), template.pod_template or {})
     metadata, spec = _part(merged, "metadata"), _part(merged, "spec")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "annotations": _annotations(metadata, template),
+            "annotations": _annotations(metadata, template, code),
             "labels": _with(_part(metadata, "labels"), _labels(run, template, attempt)),
             "name": names.pod_name(run.metadata.name, attempt),
             "namespace": run.metadata.namespace,
@@ -114,7 +132,9 @@ def owner_reference(run: FlowRun) -> dict[str, Any]:
 # -- the layers -------------------------------------------------------------------------------------------------------
 
 
-def _default_pod(template: FlowTemplate, container: str, image: str, env: list[dict[str, Any]], *, restricted: bool) -> dict[str, Any]:
+def _default_pod(
+    template: FlowTemplate, container: str, image: str, env: list[dict[str, Any]], code: RevisionCode, *, restricted: bool
+) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "containers": [default_container(container, template, image, env, restricted=restricted)],
         "enableServiceLinks": False,  # hundreds of services would result in as many variables
@@ -122,7 +142,7 @@ def _default_pod(template: FlowTemplate, container: str, image: str, env: list[d
     }
     if restricted:
         spec["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    volumes = default_volumes(template)
+    volumes = default_volumes(template, code.files)
     return {"spec": {**spec, "volumes": volumes} if volumes else spec}
 
 
@@ -153,13 +173,16 @@ def _labels(run: FlowRun, template: FlowTemplate, attempt: int) -> dict[str, str
     return labels
 
 
-def _annotations(metadata: Any, template: FlowTemplate) -> Any:
+def _annotations(metadata: Any, template: FlowTemplate, code: RevisionCode) -> Any:
     container = flow_container_name(template) or names.FLOW_CONTAINER
     ours: dict[str, str] = {}
     if container != names.FLOW_CONTAINER:
         ours[names.ANNOTATION_CONTAINER] = container
     if template.source and template.source.inline:
         ours[names.ANNOTATION_SOURCE] = template.source.inline
+    if code.revision:
+        ours[names.ANNOTATION_REVISION] = code.revision
+    ours |= {source_annotation(index): content for index, content in enumerate((code.files or {}).values())}
     return _with(_part(metadata, "annotations"), ours)
 
 

@@ -10,7 +10,15 @@ from typing import Any
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.instants import later, parse_time
-from mintaka_core.names import ANNOTATION_CONTAINER, FLOW_CONTAINER, LABEL_ATTEMPT, LABEL_REPORTS, POD_FINALIZER
+from mintaka_core.names import (
+    ANNOTATION_CONTAINER,
+    ANNOTATION_REVISION,
+    FLOW_CONTAINER,
+    LABEL_ATTEMPT,
+    LABEL_REPORTS,
+    NAME_LIMIT,
+    POD_FINALIZER,
+)
 from mintaka_core.reports import Report, decode_report, is_cut_report
 from mintaka_operator.durations import LONGEST, parse_seconds
 from mintaka_operator.json_values import integer, items, mapping, text
@@ -92,6 +100,11 @@ class PodView:
         """The attempt the pod belongs to, by the end of its name, which no one can change; else by its label; else 0."""
         label = text(mapping(self.metadata.get("labels")).get(LABEL_ATTEMPT))
         return _attempt(text(self.metadata.get("name")).rpartition("-")[2]) or _attempt(label)
+
+    @property
+    def revision(self) -> str:
+        """The revision that it runs, "" if it is not stored."""
+        return text(mapping(self.metadata.get("annotations")).get(ANNOTATION_REVISION))[:NAME_LIMIT]
 
     @property
     def reports(self) -> bool:

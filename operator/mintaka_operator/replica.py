@@ -25,6 +25,7 @@ from mintaka_operator.handlers import KopfThread
 from mintaka_operator.kopf_decoding import unpack
 from mintaka_operator.kubernetes_inventory import OUR_PODS, KubernetesInventory
 from mintaka_operator.kubernetes_resources import KubernetesResources, snapshot_of
+from mintaka_operator.kubernetes_revisions import KubernetesRevisions
 from mintaka_operator.kubernetes_sources import KubernetesSources
 from mintaka_operator.kubernetes_workloads import KubernetesWorkloads
 from mintaka_operator.nodes import Nodes
@@ -63,6 +64,7 @@ class Operator:
             resources=KubernetesResources(cluster, settings.release_namespace),
             workloads=KubernetesWorkloads(cluster, settings.pod_defaults, logs, self._nodes.is_gone),
             sources=KubernetesSources(cluster),
+            revisions=KubernetesRevisions(cluster, self._served),
             schemas=schemas,
             events=KubernetesEventRecorder(cluster),
             inventory=KubernetesInventory(cluster, self._served),

@@ -11,6 +11,7 @@ import orjson
 from mintaka_controller.ports import Conflict, CreateRefused, Exists, Missing, Rejected
 from mintaka_controller.reading import parse_run, read_deployment
 from mintaka_controller.run_cache import name_of, version_of
+from mintaka_controller.run_template import find_code
 from mintaka_core import names
 from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
 from mintaka_core.resources.model import Condition, format_time, set_condition
@@ -41,9 +42,11 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
     if seen.template is None:
         return CreateError("InvalidTemplate", "it is not known what to run", CRASHED)
     try:
-        owned = await context.ports.workloads.create(run, seen.template, effect.attempt, seen.resumed_from or run.status.resumed_from)
+        code = await find_code(context, run, seen.template, effect.revision, newest=seen.revision == effect.revision)
+        resumed_from = seen.resumed_from or run.status.resumed_from
+        owned = await context.ports.workloads.create(run, seen.template, effect.attempt, resumed_from, code)
     except Exists:
-        return await _adopt(context, run, effect.attempt)
+        return await _adopt(context, run, effect)
     except CreateRefused as refused:
         return refused.error
     context.workloads.put(owned)
@@ -51,12 +54,18 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
     return None
 
 
-async def _adopt(context: Context, run: FlowRun, attempt: int) -> CreateError | None:
-    """Adopt the existing workload of that name: it is ours from before a restart, or another owner's."""
-    namespace, name = run.metadata.namespace, names.pod_name(run.metadata.name, attempt)
+async def _adopt(context: Context, run: FlowRun, effect: CreateWorkload) -> CreateError | None:
+    """Adopt the existing workload of that name: it is ours from before a restart, or another owner's.
+
+    Raises Conflict if it runs another revision than the one decided on: decide again, knowing it.
+    """
+    namespace, name = run.metadata.namespace, names.pod_name(run.metadata.name, effect.attempt)
     owned = await context.ports.workloads.read(namespace, name)
     if owned is not None and owned.owner_uid == run.metadata.uid:
         context.workloads.put(owned)
+        if owned.workload.revision and owned.workload.revision != effect.revision:
+            message = f"pod {namespace}/{name} runs revision {owned.workload.revision!r} already"
+            raise Conflict(message)
         return None
     if owned is None and context.workloads.remove((namespace, name)) is not None:
         message = f"pod {namespace}/{name} went meanwhile"

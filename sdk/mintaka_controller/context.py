@@ -11,6 +11,7 @@ from mintaka_controller.deployment_cache import DeploymentCache
 from mintaka_controller.log_copies import LogCopies
 from mintaka_controller.memory_budget import MemoryBudget
 from mintaka_controller.ports import Name, Ports, Snapshot
+from mintaka_controller.revision_cache import RevisionCache
 from mintaka_controller.run_cache import RunCache
 from mintaka_controller.validation_memory import ValidationMemory
 from mintaka_controller.workload_cache import WorkloadCache
@@ -48,6 +49,7 @@ class Context:
     runs: RunCache = field(default_factory=RunCache)
     deployments: DeploymentCache = field(default_factory=DeploymentCache)
     workloads: WorkloadCache = field(default_factory=WorkloadCache)
+    revisions: RevisionCache = field(default_factory=RevisionCache)
     backoff: CreateBackoff = field(default_factory=CreateBackoff)
     validated: ValidationMemory = field(default_factory=ValidationMemory)
     memory: MemoryBudget = field(default_factory=lambda: MemoryBudget(_PARSED_BYTES))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import orjson
 
 from mintaka_controller.create_backoff import Place
 from mintaka_controller.ports import Conflict
+from mintaka_controller.run_template import SOON, has_copy
 from mintaka_controller.schema_lane import CheckUnavailable
 from mintaka_core.json_schema import InvalidSchema, summary
 from mintaka_core.limits import DEPTH_LIMIT, RESOURCE_LIMIT_BYTES, check_parameters, check_resource
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from mintaka_controller.context import Context
     from mintaka_core.resources import FlowRun, FlowTemplate
 
-_SOON = timedelta(seconds=30)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,14 +39,16 @@ def _lane_of_template(template: FlowTemplate | None) -> str:
     return f"template/{hashlib.sha256(orjson.dumps(pod, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]}"
 
 
-async def find_create_error(context: Context, run: FlowRun, template: FlowTemplate | None) -> CreateError | None:
-    """Why no workload can be created; None if there is no known reason."""
+async def find_create_error(
+    context: Context, run: FlowRun, template: FlowTemplate | None, *, source_found: bool = False
+) -> CreateError | None:
+    """Why no workload can be created; None if there is no known reason. `source_found`: its ConfigMap is known to exist."""
     if template is None:
         return CreateError("InvalidTemplate", "the run says neither which deployment nor what to run", FAILED)
     return (
         _exceeded_limit(context, run, template)
         or await _invalid_parameters(context, run, template)
-        or await _missing_source(context, run, template)
+        or (None if source_found else await _missing_source(context, run, template))
     )
 
 
@@ -89,4 +91,6 @@ async def _invalid_parameters(context: Context, run: FlowRun, template: FlowTemp
 
 async def _missing_source(context: Context, run: FlowRun, template: FlowTemplate) -> CreateError | None:
     problem = await context.ports.sources.find_problem(run.metadata.namespace, template)
-    return CreateError(problem.reason, problem.message, CRASHED, _SOON) if problem else None
+    if problem is None or await has_copy(context, run, run.status.revision):
+        return None
+    return CreateError(problem.reason, problem.message, CRASHED, SOON)

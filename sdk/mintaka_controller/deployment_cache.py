@@ -1,4 +1,4 @@
-"""The existing flow deployments, cached as JSON and parsed on use: parsed, one can take twenty-five times as much memory.
+"""The existing flow deployments, cached as JSON and parsed on use (`parsed_cache`).
 
 Every run of a deployment reads it several times in each pass, so the latest used ones stay parsed. The JSON of all together is
 bounded too: what was dropped is read again (`reading.read_deployment`).
@@ -6,7 +6,6 @@ bounded too: what was dropped is read again (`reading.read_deployment`).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,12 +14,14 @@ import orjson
 from pydantic import ValidationError
 
 from mintaka_controller.json_cache import JsonCache
-from mintaka_controller.memory_budget import parsed_bytes, reservation
+from mintaka_controller.memory_budget import reservation
+from mintaka_controller.parsed_cache import ParsedCache
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_core.limits import KUBECTL_COPY
 from mintaka_core.resources import FlowDeployment
 from mintaka_core.resources.template import PodRetention
+from mintaka_core.revisions import template_digest, template_of
 
 if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Snapshot
@@ -36,7 +37,7 @@ class DeploymentEntry:
     """The cached fields of one version of a deployment. With a `problem`, its spec is empty and must not be run.
 
     `ttl` is how long its finished runs stay, `pod_retention` how long their workloads do. `reservation`: the memory to
-    reserve before it or one of its runs is reconciled.
+    reserve before it or one of its runs is reconciled. `template_digest` is that of its revisions, "" with a `problem`.
     """
 
     version: int
@@ -46,38 +47,7 @@ class DeploymentEntry:
     ttl: timedelta
     pod_retention: PodRetention
     reservation: int
-
-
-class _ParsedDeployments:
-    """The latest used deployments, parsed: at least the very latest, and others while they fit."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        #: Size and deployment.
-        self._latest: OrderedDict[Name, tuple[int, FlowDeployment]] = OrderedDict()
-
-    def get(self, key: Name) -> FlowDeployment | None:
-        """A deployment that is still parsed."""
-        known = self._latest.get(key)
-        if known is None:
-            return None
-        self._latest.move_to_end(key)
-        return known[1]
-
-    def put(self, key: Name, raw: bytes, deployment: FlowDeployment) -> None:
-        """Store a parsed deployment as the latest used one."""
-        self.remove(key)
-        size = parsed_bytes(raw)
-        self._latest[key] = size, deployment
-        self._size += size
-        while self._size > self._limit and len(self._latest) > 1:
-            self._size -= self._latest.popitem(last=False)[1][0]
-
-    def remove(self, key: Name) -> None:
-        """Forget a deployment."""
-        known = self._latest.pop(key, None)
-        self._size -= known[0] if known else 0
+    template_digest: str = ""
 
 
 class DeploymentCache:
@@ -86,7 +56,7 @@ class DeploymentCache:
     def __init__(self) -> None:
         self._entries: dict[Name, DeploymentEntry] = {}
         self._raw = JsonCache(_JSON_BYTES)
-        self._parsed = _ParsedDeployments(_PARSED_BYTES)
+        self._parsed: ParsedCache[FlowDeployment] = ParsedCache(_PARSED_BYTES)
 
     def put(self, snapshot: Snapshot) -> bool:
         """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
@@ -101,17 +71,24 @@ class DeploymentCache:
         self._parsed.put(key, raw, deployment)
         if known and version == known.version:
             return False
-        spec = deployment.spec
+        spec, uid = deployment.spec, document["metadata"].get("uid", "")
+        fault = snapshot.problem or problem
         self._entries[key] = DeploymentEntry(
             version,
-            document["metadata"].get("uid", ""),
+            uid,
             deployment.metadata.generation,
-            snapshot.problem or problem,
+            fault,
             timedelta(seconds=spec.history.ttl_seconds_after_finished),
             spec.pod_retention,
             reservation(raw),
+            "" if fault else _digest(known, uid, deployment.metadata.generation, document["spec"] or {}),
         )
         return True
+
+    def template(self, key: Name) -> Document | None:
+        """What of the newest known version concerns its runs, as it is stored; None if its content is not cached."""
+        raw = self._raw.get(key)
+        return None if raw is None else template_of(orjson.loads(raw)["spec"] or {})
 
     def deployment(self, key: Name) -> FlowDeployment | None:
         """The newest known version, parsed; None if its content is not cached: read it."""
@@ -141,6 +118,13 @@ class DeploymentCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _digest(known: DeploymentEntry | None, uid: str, generation: int, spec: Document) -> str:
+    """The digest of its template; a change of its status does not change that."""
+    if known and known.uid == uid and known.generation == generation > 0 and known.template_digest:
+        return known.template_digest
+    return template_digest(uid, template_of(spec))
 
 
 def _parsed_parts(document: Document) -> Document:

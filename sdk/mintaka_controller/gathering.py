@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from mintaka_controller.create_checks import find_create_error
 from mintaka_controller.reading import parse_run, read_deployment, read_run
 from mintaka_controller.resume_source import find_resume_source
+from mintaka_controller.run_template import RunTemplate, find_template, may_start
 from mintaka_core import names
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
 from mintaka_core.reconciling.observation import Retention, RunObservation
-from mintaka_core.states import FAILED, PAUSED, PENDING, SCHEDULED, State, StateType
+from mintaka_core.states import FAILED, PENDING, State, StateType
 from mintaka_core.workloads import CreateError, CreateErrorKind
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
     from mintaka_core.workloads import StartIssue, Workload
 
-#: A run and the objects it names may be applied together, in any order, and a sync of many manifests takes a while.
-SOON = timedelta(seconds=30)
 #: The number of finished runs that one pass over a deployment retires.
 _RETIRED_AT_ONCE = 50
 _DEFAULT_TTL = timedelta(days=7)
@@ -54,19 +53,21 @@ async def reread_doubtful(context: Context, run: Name) -> None:
 async def gather_run(context: Context, key: Name, create_error: CreateError | None = None) -> RunObservation | None:
     """The observation of a run, None if the run is gone; `create_error` is the error of a creation in the same pass."""
     entry = context.runs.get(key)
-    found = await read_run(context, key, entry) if entry else None
-    if found is None:
+    known = await read_run(context, key, entry) if entry else None
+    if known is None:
         return None
-    run, problem = found
+    run, problem = known
     if run.status.is_terminal and not run.rerun_wanted:
         return _observation(context, run, None, context.workloads.of_run(key, run.metadata.uid))
-    template, missing = (None, _unusable(problem)) if problem else await _template(context, run)
-    workloads = await _workloads(context, run, template)
+    workloads = await _workloads(context, run)
+    found = RunTemplate(None, _unusable(problem)) if problem else await find_template(context, run, workloads)
+    workloads = _judged(workloads, found.template)
     resumed_from, unresolved = ("", None) if problem else await find_resume_source(context, run)
-    create_error = create_error or missing or unresolved
-    if create_error is None and _may_start(run):
-        create_error = await find_create_error(context, run, template)
-    return _observation(context, run, template, workloads, create_error, resumed_from)
+    create_error = create_error or found.error or unresolved
+    if create_error is None and may_start(run):
+        create_error = await find_create_error(context, run, found.template, source_found=found.source_found)
+    seen = _observation(context, run, found.template, workloads, create_error, resumed_from)
+    return replace(seen, revision=found.revision)
 
 
 def _observation(
@@ -116,29 +117,7 @@ def _unusable(problem: ObjectProblem) -> CreateError:
     return CreateError(problem.reason, problem.message, FAILED)
 
 
-async def _template(context: Context, run: FlowRun) -> tuple[FlowTemplate | None, CreateError | None]:
-    if run.spec.deployment is None:
-        if run.spec.template is None:
-            return None, CreateError("InvalidTemplate", "the run says neither which deployment nor what to run", FAILED)
-        return run.spec.template, None
-    key = (run.metadata.namespace, run.spec.deployment)
-    found = await read_deployment(context, key)
-    if found is None:
-        message = f"there is no FlowDeployment {key[1]!r} in namespace {key[0]!r}: apply it, then create the run again"
-        return None, CreateError("DeploymentNotFound", message, FAILED, SOON)
-    deployment, problem = found
-    if problem:
-        return None, CreateError(problem.reason, f"FlowDeployment {key[1]!r}: {problem.message}", FAILED)
-    return deployment.spec, None
-
-
-def _may_start(run: FlowRun) -> bool:
-    """True if this pass may create a workload for a run that has none."""
-    state = run.status.state.type if run.status.state else None
-    return state in {None, SCHEDULED, PAUSED} or run.rerun_wanted
-
-
-async def _workloads(context: Context, run: FlowRun, template: FlowTemplate | None) -> Mapping[int, Workload]:
+async def _workloads(context: Context, run: FlowRun) -> dict[int, Workload]:
     key, status = (run.metadata.namespace, run.metadata.name), run.status
     known = context.workloads.of_run(key, run.metadata.uid)
     # In every state, even while it waits: a workload that was asked to stop, or whose creation was never answered, may still be alive.
@@ -148,12 +127,17 @@ async def _workloads(context: Context, run: FlowRun, template: FlowTemplate | No
         if found is not None:
             context.workloads.put(found)
         known = context.workloads.of_run(key, run.metadata.uid)
-    if template and template.verdicts:
-        known = {attempt: replace(seen, end=overridden(seen.end, template.verdicts)) for attempt, seen in known.items()}
     current = known.get(status.attempt)
     if current is not None and _starts_too_slowly(run, current, context.ports.clock.now()):
         known[status.attempt] = replace(current, start_issue=await _start_issue(context, key[0], current))
     return known
+
+
+def _judged(workloads: dict[int, Workload], template: FlowTemplate | None) -> dict[int, Workload]:
+    """The workloads with the ends that the template's verdicts result in."""
+    if template is None or not template.verdicts:
+        return workloads
+    return {attempt: replace(seen, end=overridden(seen.end, template.verdicts)) for attempt, seen in workloads.items()}
 
 
 def overridden(end: State | None, verdicts: Mapping[str, str] | None) -> State | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mintaka_core.errors import MintakaError
-from mintaka_core.workloads import Workload
+from mintaka_core.workloads import NO_REVISION, RevisionCode, Workload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mintaka_core.reconciling.deployments import Problem
     from mintaka_core.resources import FlowDeployment, FlowDeploymentStatus, FlowRun, FlowRunStatus, FlowTemplate
     from mintaka_core.resources.runs import TransitionStatus
+    from mintaka_core.revisions import Revision, SourceVersion
     from mintaka_core.workloads import CreateError, StartIssue
 
 #: A resource as JSON.
@@ -114,6 +115,16 @@ class Listed(NamedTuple):
     version: int
 
 
+class ListedRevision(NamedTuple):
+    """A revision in a listing, without its content; `deployment` is the label that names its deployment."""
+
+    key: Name
+    uid: str
+    deployment: str
+    number: int
+    created: datetime
+
+
 class Resources(Protocol):
     """Flow deployments and flow runs. Any method may raise Unavailable or Rejected."""
 
@@ -145,7 +156,9 @@ class Resources(Protocol):
 class Workloads(Protocol):
     """Pods or processes, one per attempt. Any method may raise Unavailable."""
 
-    async def create(self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> OwnedWorkload:
+    async def create(
+        self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str, code: RevisionCode = NO_REVISION
+    ) -> OwnedWorkload:
         """Start the workload of an attempt. Raises CreateRefused; Exists for a workload of that name."""
 
     async def read(self, namespace: str, name: str) -> OwnedWorkload | None:
@@ -172,6 +185,28 @@ class Sources(Protocol):
 
     async def find_problem(self, namespace: str, template: FlowTemplate) -> Problem | None:
         """Why the code cannot be read; None if it can."""
+
+    async def find_version(self, namespace: str, name: str) -> str:
+        """The resource version of a ConfigMap. Raises Missing, Unavailable, Rejected."""
+
+    async def read_files(self, namespace: str, name: str) -> SourceVersion:
+        """The content of a ConfigMap. Raises Missing, Unavailable, Rejected."""
+
+
+class Revisions(Protocol):
+    """The stored revisions of flow deployments. Any method may raise Unavailable or Rejected."""
+
+    async def read(self, key: Name) -> Revision:
+        """One revision. Raises Missing."""
+
+    async def create(self, run: FlowRun, revision: Revision) -> int:
+        """Store a revision that `run` needs, in its namespace, under the next number; return that. Raises Exists."""
+
+    async def delete(self, key: Name, uid: str) -> None:
+        """Delete the revision with that uid; success if it is gone."""
+
+    def list_all(self) -> AsyncIterator[list[ListedRevision]]:
+        """Every revision, page by page."""
 
 
 class Schemas(Protocol):
@@ -237,6 +272,7 @@ class Ports:
     resources: Resources
     workloads: Workloads
     sources: Sources
+    revisions: Revisions
     schemas: Schemas
     events: EventRecorder
     inventory: Inventory

@@ -20,10 +20,12 @@ from mintaka_controller.create_checks import place_of
 from mintaka_controller.gathering import gather_deployment, gather_run, reread_doubtful, ttl_of
 from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
+from mintaka_controller.run_template import store_revision
 from mintaka_core.errors import InvalidResource
 from mintaka_core.instants import later
 from mintaka_core.reconciling import deployments, runs
-from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, RunPlan, StopWorkload
+from mintaka_core.reconciling.attempts import complete_attempts
+from mintaka_core.reconciling.plans import AddFinalizer, CreateRevision, CreateWorkload, RunPlan, StopWorkload
 from mintaka_core.states import PENDING, SCHEDULED
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ class Reconciler:
         run = self._context.runs.get(key.pair) if key.kind == "run" else None
         name = key.name if key.kind == "deployment" else run.deployment if run else ""
         deployment = self._context.deployments.get((key.namespace, name))
-        return (run.reservation if run else 0) + (deployment.reservation if deployment else 0)
+        revision = self._context.revisions.reservation((key.namespace, run.revision)) if run and run.revision else 0
+        return (run.reservation if run else 0) + max(deployment.reservation if deployment else 0, revision)
 
     async def _reconcile(self, key: Key) -> None:
         telemetry, time = self._context.ports.telemetry, asyncio.get_running_loop().time
@@ -158,14 +161,17 @@ class Reconciler:
         deferral = self._deferrals.get(key)
         if deferral and deferral.uid == seen.run.metadata.uid:
             seen = replace(seen, pending_since=deferral.since)
-        plan = runs.reconcile(seen, context.ports.clock.now())
+        seen, plan = await self._decide(seen)
         create = next((effect for effect in plan.effects if isinstance(effect, CreateWorkload)), None)
         error = await self._create(seen, create) if create else None
         if error is not None:
             again = await gather_run(context, key.pair, error)
             if again is None:
                 return None
-            seen, plan = again, runs.reconcile(again, context.ports.clock.now())
+            seen, plan = await self._decide(again)
+        elif create and plan.status:
+            owned = context.workloads.of_run(key.pair, seen.run.metadata.uid)
+            plan = replace(plan, status=complete_attempts(plan.status, owned, context.ports.clock.now()))
         if self._defers(key, seen, plan):
             return None
         try:
@@ -176,10 +182,21 @@ class Reconciler:
         self._stop_waiting(key, seen, plan)
         self._wake_deployment(key.pair)
         # The end of an attempt is written before its workload is removed.
-        effects = [effect for effect in plan.effects if not isinstance(effect, CreateWorkload | AddFinalizer)]
+        effects = [effect for effect in plan.effects if not isinstance(effect, CreateWorkload | CreateRevision | AddFinalizer)]
         dues = [await apply_effect(context, seen, effect) for effect in effects]
         # The written status may already be stale, for example if the pod ended meanwhile: its event has added the key again.
         return min((due for due in (*dues, self._next(seen, plan)) if due), default=None)
+
+    async def _decide(self, seen: RunObservation) -> tuple[RunObservation, RunPlan]:
+        """The plan, once the revision that it names exists; if that cannot be stored, the run does without."""
+        plan = runs.reconcile(seen, self._context.ports.clock.now())
+        needed = next((effect for effect in plan.effects if isinstance(effect, CreateRevision)), None)
+        refused = await store_revision(self._context, seen.run, needed.name) if needed else ""
+        if refused:
+            _logger.warning("flow run %s/%s: its revision cannot be stored: %s", *_name(seen), refused)
+            seen = replace(seen, revision="")
+            plan = runs.reconcile(seen, self._context.ports.clock.now())
+        return seen, plan
 
     def _defers(self, key: Key, seen: RunObservation, plan: RunPlan) -> bool:
         """Whether a busy queue lets PENDING wait, to be written together with what follows.
@@ -235,6 +252,7 @@ class Reconciler:
             _logger.error("flow run %s/%s: its status was refused, written without texts: %s", *_name(seen), error)  # noqa: TRY400
             await write_run_status(self._context, seen.run, version, without_texts(plan.status))
         await self._announce(seen, plan)
+        await self._announce_refusal(seen)
 
     def _stop_waiting(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
         status = plan.status or seen.run.status
@@ -257,6 +275,14 @@ class Reconciler:
             self._context.ports.telemetry.transitioned(transition.to, transition.reason)
             _log(seen, transition)
             await self._context.ports.events.record_transition(seen.run, transition)
+
+    async def _announce_refusal(self, seen: RunObservation) -> None:
+        """Record once, with the first state of a run, that it has no revision of its own."""
+        if seen.revision != "" or seen.run.status.state is not None:
+            return
+        why = self._context.revisions.refusal(seen.run.metadata.namespace, self._context.ports.clock.now())
+        message = f"further attempts run FlowDeployment {seen.run.spec.deployment!r} as it is then, since no revision can be stored: {why}"
+        await self._context.ports.events.record_warning(seen.run, "RevisionNotStored", message)
 
     def _wake_deployment(self, run: Name) -> None:
         entry = self._context.runs.get(run)
@@ -323,7 +349,8 @@ def without_texts(status: FlowRunStatus) -> FlowRunStatus:
     state = status.state.model_copy(update={"message": status.state.message[:_SHORT]}) if status.state else None
     transitions = tuple(transition.model_copy(update={"message": transition.message[:_SHORT]}) for transition in status.transitions[-_FEW:])
     conditions = tuple(condition.model_copy(update={"message": condition.message[:_SHORT]}) for condition in status.conditions)
-    return status.model_copy(update={"state": state, "transitions": transitions, "conditions": conditions})
+    attempts = tuple(attempt.model_copy(update={"diagnosis": attempt.diagnosis[:_SHORT], "log_tail": ""}) for attempt in status.attempts)
+    return status.model_copy(update={"state": state, "transitions": transitions, "conditions": conditions, "attempts": attempts})
 
 
 def _name(seen: RunObservation) -> Name:

@@ -19,6 +19,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import Missing, ObjectProblem, PortError, Snapshot
+from mintaka_controller.revision_collection import collect_revisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,8 @@ _TURNS = 15
 #: The number of rounds between two searches for unknown workloads without our label: half an hour by default. All but those that were
 #: changed while no operator was running are known already.
 _STRAY_ROUNDS = 90
+#: The number of rounds between two collections of revisions that no run needs: five minutes by default.
+_COLLECTION_ROUNDS = 15
 #: The minimum ratio of the period to the duration of a round.
 _SHARE = 10.0
 #: Objects whose fault was logged, so that each is logged once and not in every round.
@@ -55,6 +58,7 @@ class Resync:
         self._lossy_rounds = 0
         self._turn = 0
         self._rounds_to_strays = 0
+        self._rounds_to_collection = _COLLECTION_ROUNDS
         self._logged: set[tuple[str, Name]] = set()
         #: How long listing and reading took in the last round, in seconds.
         self.duration = 0.0
@@ -73,6 +77,7 @@ class Resync:
             started, self._waited = time(), 0.0
             missed = await self.heal()
             await self.find_strays()
+            await self.collect()
             self.duration = time() - started - self._waited
             self._context.ports.telemetry.resynced(self.duration)
             if missed is not None:
@@ -125,6 +130,19 @@ class Resync:
         for key, version in strays:
             if self._differs("workload", key, version):
                 await self._heal("workload", key, version)
+
+    async def collect(self) -> None:
+        """Delete the revisions that no run needs, in every fifteenth round."""
+        self._rounds_to_collection -= 1
+        if self._rounds_to_collection > 0:
+            return
+        self._rounds_to_collection = _COLLECTION_ROUNDS
+        try:
+            await collect_revisions(self._context)
+        except PortError as error:
+            _logger.warning("cannot collect revisions of flow deployments: %s", error)
+        except Exception:  # no reason to end the operator
+            _logger.exception("cannot collect revisions of flow deployments")
 
     def _sweep(self) -> None:
         """Wake runs with workloads: a finished run must have no live workload; the others are reconciled in turns, since

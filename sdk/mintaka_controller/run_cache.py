@@ -22,7 +22,7 @@ from mintaka_controller.json_cache import JsonCache
 from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_core.instants import EARLIEST, parse_time
-from mintaka_core.states import TERMINAL, StateType
+from mintaka_core.states import COMPLETED, TERMINAL, StateType
 
 if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Snapshot
@@ -65,6 +65,7 @@ class RunEntry:
     first_version: int = 0
     problem: ObjectProblem | None = None
     reservation: int = 0
+    revision: str = ""
 
     @property
     def finished(self) -> bool:
@@ -190,6 +191,11 @@ class RunCache:
         group = self._groups.get(deployment)
         return group.latest[1] if group and group.latest else None
 
+    def needed_revisions(self) -> set[Name]:
+        """The revisions that runs need: unfinished ones, and those that somebody may want to run again because they did not complete."""
+        entries = self._entries.items()
+        return {(key[0], run.revision) for key, run in entries if run.revision and not (run.finished and run.state == COMPLETED)}
+
     def names(self) -> list[Name]:
         """A copy of all names."""
         return list(self._entries)
@@ -223,6 +229,7 @@ def _entry(snapshot: Snapshot, version: int, known: RunEntry | None, reserved: i
         # A problem of its spec remains, even if the answer to a write of ours does not show it.
         problem=snapshot.problem or (known.problem if known and known.uid == uid else None),
         reservation=reserved,
+        revision=_shared(status.get("revision")),
     )
 
 

@@ -32,6 +32,12 @@ LABEL_NAMESPACE = f"{GROUP}/namespace"
 ANNOTATION_CONTAINER = f"{GROUP}/container"
 #: On pods of flows with inline source: that source, which the pod mounts as a file.
 ANNOTATION_SOURCE = f"{GROUP}/source"
+#: On pods: the ControllerRevision that the attempt runs. On flow runs: `latest` (REVISION_LATEST), for attempts that run the newest.
+ANNOTATION_REVISION = f"{GROUP}/revision"
+REVISION_LATEST = "latest"
+#: On ControllerRevisions: the uid of the flow deployment, and their number, which listings of metadata do not show otherwise.
+ANNOTATION_DEPLOYMENT_UID = f"{GROUP}/deployment-uid"
+ANNOTATION_REVISION_NUMBER = f"{GROUP}/revision-number"
 
 #: Holds a flow run in the cluster until the mirror has its whole history.
 MIRROR_FINALIZER = f"{GROUP}/mirror"

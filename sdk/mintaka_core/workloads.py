@@ -6,6 +6,7 @@ determined how it ended (`end`), because only the observer can read the signs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -46,7 +47,8 @@ class Workload:
     none). `held`: it has our finalizer, which must not be removed before its end is recorded. `deleted`: its deletion was
     requested. `ended_unasked`: it had ended before it was asked to stop. `reports`: its process is expected to leave a
     report. `node` is the node it runs on, "" before that is decided; `container` is the container whose log is the flow's,
-    "" for a process.
+    "" for a process. `log_tail` is the end of what a process printed that left no report. `revision` is the stored revision
+    that it runs, "" if there is none.
     """
 
     name: str
@@ -73,6 +75,22 @@ class Workload:
     reports: bool = False
     node: str = ""
     container: str = ""
+    log_tail: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionCode:
+    """What a workload runs: the name of a stored revision ("": none), and the files of its ConfigMap source as the revision has
+    them if the ConfigMap has changed since (None: those of the ConfigMap).
+    """
+
+    revision: str = ""
+    files: Mapping[str, str] | None = None
+
+
+#: The code of a workload that runs a template which is not stored as a revision.
+NO_REVISION = RevisionCode()
 
 
 class CreateErrorKind(StrEnum):

@@ -12,6 +12,7 @@ from mintaka_operator.container_logs import ContainerLogs
 from mintaka_operator.event_recorder import KubernetesEventRecorder
 from mintaka_operator.kubernetes_inventory import KubernetesInventory
 from mintaka_operator.kubernetes_resources import KubernetesResources
+from mintaka_operator.kubernetes_revisions import KubernetesRevisions
 from mintaka_operator.kubernetes_sources import KubernetesSources
 from mintaka_operator.kubernetes_workloads import KubernetesWorkloads, owned_workload
 from mintaka_operator.pods import PodDefaults
@@ -42,6 +43,7 @@ class MemoryController:
             resources=KubernetesResources(known, "mintaka-system"),
             workloads=KubernetesWorkloads(known, PodDefaults("image"), ContainerLogs(known, "")),
             sources=KubernetesSources(known),
+            revisions=KubernetesRevisions(known, lambda: namespaces or (None,)),
             schemas=cast("SchemaValidator", _NoSchemas()),
             events=KubernetesEventRecorder(known),
             inventory=KubernetesInventory(known, lambda: namespaces or (None,)),

@@ -30,6 +30,10 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
+# The revisions of deployments that runs were created with.
+- apiGroups: [apps]
+  resources: [controllerrevisions]
+  verbs: [get, list, create, delete]
 # What wakes runs that wait for room.
 - apiGroups: [""]
   resources: [resourcequotas, limitranges]
@@ -68,6 +72,10 @@
 - apiGroups: [mintaka.dev]
   resources: [flowdeployments/finalizers, flowruns/finalizers]
   verbs: [update]
+# The revisions of deployments, which it keeps in its database.
+- apiGroups: [apps]
+  resources: [controllerrevisions]
+  verbs: [get, list, watch]
 {{- end -}}
 
 {{/* The rules of the API in the release's namespace: tombstones, which it imports and then deletes. */}}

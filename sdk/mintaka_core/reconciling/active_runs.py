@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core.clocks import CLOCK_TOLERANCE
+from mintaka_core.reconciling.attempts import end_attempt
 from mintaka_core.reconciling.cleanup import describe_delivery
 from mintaka_core.reconciling.observation import FORCE_AFTER
 from mintaka_core.reconciling.reruns import note_suspension, suspended_end
@@ -27,8 +28,11 @@ def follow(reconciliation: Reconciliation, state: State) -> bool:
     """PENDING or RUNNING: follow the workload, the owner's intent and the deadlines."""
     workload = reconciliation.workload
     if workload is None:
+        attempt = reconciliation.ledger.status.attempt
         gone = State(CRASHED, reason="PodDisappeared", message=f"pod {reconciliation.ledger.status.pod_name} does not exist any more")
-        return reconciliation.ledger.propose(gone, stopped=True).accepted
+        decision = reconciliation.ledger.propose(gone, stopped=True)
+        end_attempt(reconciliation, attempt, decision)
+        return decision.accepted
     if state.type == PENDING and _has_run(workload) and not _given_up(reconciliation, state, workload):
         return _running(reconciliation, state, workload)
     if workload.end is not None:
@@ -86,7 +90,9 @@ def _lost(reconciliation: Reconciliation, workload: Workload) -> bool:
     if reconciliation.now < workload.stopping_time + FORCE_AFTER:
         return False
     message = "the pod was asked to stop and has not: its node does not answer"
-    return reconciliation.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True).accepted
+    decision = reconciliation.ledger.propose(State(CRASHED, reason="NodeLost", message=message), stopped=True)
+    end_attempt(reconciliation, workload.attempt, decision)
+    return decision.accepted
 
 
 def _running(reconciliation: Reconciliation, state: State, workload: Workload) -> bool:
@@ -146,14 +152,16 @@ def end(reconciliation: Reconciliation, workload: Workload) -> bool:
     if workload.end is None:
         return False
     reconciliation.stop(workload, "the flow ended")
-    accepted = reconciliation.ledger.propose(
+    decision = reconciliation.ledger.propose(
         suspended_end(workload.end, reconciliation.ledger),
         attempt=workload.attempt,
         retriable=workload.retriable,
         never_ran=workload.never_ran,
         ended_time=workload.ended_time and min(workload.ended_time, reconciliation.now),
         stopped=workload.stopping_time is not None and not workload.ended_unasked,
-    ).accepted
+    )
+    accepted = decision.accepted
+    end_attempt(reconciliation, workload.attempt, decision)
     if accepted and workload.history_complete is not None:
         reconciliation.ledger.condition("HistoryComplete", holds=workload.history_complete, **describe_delivery(workload))
     note_suspension(workload, reconciliation.ledger)

@@ -47,6 +47,7 @@ class RunObservation:
     says why none can be created; `template` is None if it is not known what to run. `mirrored`: an API stores the history,
     and the finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
+    `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
     """
 
     run: FlowRun
@@ -59,6 +60,7 @@ class RunObservation:
     mirror_patience: timedelta = timedelta(hours=1)
     retention: Retention | None = Retention()
     pending_since: datetime | None = None
+    revision: str | None = None
 
 
 class Reconciliation:

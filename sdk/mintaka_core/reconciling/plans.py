@@ -12,9 +12,17 @@ from mintaka_core.resources.runs import FlowRunStatus, TransitionStatus
 
 @dataclass(frozen=True, slots=True)
 class CreateWorkload:
-    """Start the pod or process of `attempt`; if it exists already, this is done."""
+    """Start the pod or process of `attempt`; if it exists already, this is done. `revision` is what it runs ("": not stored)."""
 
     attempt: int
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRevision:
+    """Store the revision of that name, which the run needs from now on; if it exists already, this is done."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class DeleteRun:
     why: str
 
 
-type RunEffect = CreateWorkload | StopWorkload | ReleaseWorkload | RemoveWorkload | AddFinalizer | ReleaseRun | DeleteRun
+type RunEffect = CreateWorkload | CreateRevision | StopWorkload | ReleaseWorkload | RemoveWorkload | AddFinalizer | ReleaseRun | DeleteRun
 
 
 @dataclass(frozen=True, slots=True)

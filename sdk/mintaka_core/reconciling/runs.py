@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mintaka_core import names
 from mintaka_core.reconciling.active_runs import end, follow
+from mintaka_core.reconciling.attempts import complete_attempts, end_attempt, record_revision
 from mintaka_core.reconciling.cleanup import clean_up_run, clean_up_workloads
 from mintaka_core.reconciling.observation import Reconciliation, RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, RunPlan
@@ -20,8 +21,6 @@ from mintaka_core.states import CANCELLED, CANCELLING, PAUSED, PENDING, RUNNING,
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from mintaka_core.resources.runs import FlowRunStatus
 
 _STEPS = 8
 
@@ -33,18 +32,16 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     if seen.run.status.is_terminal and not seen.run.rerun_wanted:
         clean_up_run(seen, reconciliation, now)
         clean_up_workloads(reconciliation)
-        return _plan(reconciliation, reconciliation.ledger.status if reconciliation.ledger.status != seen.run.status else None)
+        return _plan(reconciliation)
     for _ in range(_STEPS):
         if not _step(reconciliation):
             break
     clean_up_workloads(reconciliation)
     if seen.mirrored and metadata.deletion_timestamp is None and names.MIRROR_FINALIZER not in metadata.finalizers:
         reconciliation.effects.append(AddFinalizer())
-    status = reconciliation.ledger.status
-    if status != seen.run.status:
-        status = status.model_copy(update={"observed_generation": metadata.generation})
-        return _plan(reconciliation, status)
-    return _plan(reconciliation, None)
+    if reconciliation.ledger.status != seen.run.status:
+        reconciliation.ledger.update(observed_generation=metadata.generation)
+    return _plan(reconciliation)
 
 
 def _step(reconciliation: Reconciliation) -> bool:
@@ -53,6 +50,7 @@ def _step(reconciliation: Reconciliation) -> bool:
     if state is None:
         spec = reconciliation.seen.run.spec
         reconciliation.ledger.update(reruns=spec.reruns)  # reruns set at creation request nothing
+        record_revision(reconciliation, attempt=1)
         return reconciliation.ledger.propose(replace(scheduled(spec.scheduled_time), time=reconciliation.seen.pending_since)).accepted
     if state.is_terminal:
         return run_again(reconciliation, "Rerun")
@@ -93,7 +91,10 @@ def _cancel(reconciliation: Reconciliation) -> bool:
     workload = reconciliation.workload
     if workload is not None:
         return end(reconciliation, workload)
-    return reconciliation.ledger.propose(State(CANCELLED, reason="Cancelled", message=_why_cancelled(reconciliation))).accepted
+    attempt = reconciliation.ledger.status.attempt
+    decision = reconciliation.ledger.propose(State(CANCELLED, reason="Cancelled", message=_why_cancelled(reconciliation)))
+    end_attempt(reconciliation, attempt, decision)
+    return decision.accepted
 
 
 def _resume(reconciliation: Reconciliation) -> bool:
@@ -113,6 +114,8 @@ def _why_cancelled(reconciliation: Reconciliation) -> str:
     return "spec.cancel was set" if reconciliation.seen.run.spec.cancel else "the FlowRun was deleted"
 
 
-def _plan(reconciliation: Reconciliation, status: FlowRunStatus | None) -> RunPlan:
-    due = min(reconciliation.due, default=None)
-    return RunPlan(tuple(reconciliation.effects), status, due, tuple(reconciliation.ledger.new))
+def _plan(reconciliation: Reconciliation) -> RunPlan:
+    """What the workloads show of attempts is written only together with something else."""
+    seen, status = reconciliation.seen, reconciliation.ledger.status
+    changed = complete_attempts(status, seen.workloads, reconciliation.now) if status != seen.run.status else None
+    return RunPlan(tuple(reconciliation.effects), changed, min(reconciliation.due, default=None), tuple(reconciliation.ledger.new))

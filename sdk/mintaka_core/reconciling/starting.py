@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
+from mintaka_core.reconciling.attempts import begin_attempt, record_revision
 from mintaka_core.reconciling.observation import TRY_AGAIN
 from mintaka_core.reconciling.plans import CreateWorkload
 from mintaka_core.states import PENDING, SCHEDULED, State
@@ -45,7 +46,7 @@ def start(reconciliation: Reconciliation, state: State) -> bool:
     moved = _pending(reconciliation, attempt)
     after = reconciliation.ledger.state
     if after is not None and before is not None and after.type == PENDING != before.type:
-        reconciliation.effects.append(CreateWorkload(attempt))
+        reconciliation.effects.append(CreateWorkload(attempt, reconciliation.ledger.status.revision))
         return False  # nothing more can be decided before it exists
     if not moved and state.scheduled_time:
         reconciliation.due.append(state.scheduled_time)
@@ -70,9 +71,10 @@ def _pending(reconciliation: Reconciliation, attempt: int, since: datetime | Non
     accepted = reconciliation.ledger.propose(State(PENDING, time=since), attempt=attempt).state
     if accepted is None or accepted.type != PENDING:
         return accepted is not None
-    reconciliation.ledger.update(
-        pod_name=names.pod_name(reconciliation.seen.run.metadata.name, attempt), next_time=pending_deadline(reconciliation, since)
-    )
+    record_revision(reconciliation, attempt)
+    pod_name = names.pod_name(reconciliation.seen.run.metadata.name, attempt)
+    begin_attempt(reconciliation, attempt, pod_name)
+    reconciliation.ledger.update(pod_name=pod_name, next_time=pending_deadline(reconciliation, since))
     if reconciliation.seen.resumed_from:
         reconciliation.ledger.update(resumed_from=reconciliation.seen.resumed_from)
     return True

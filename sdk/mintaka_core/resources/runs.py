@@ -66,7 +66,7 @@ class FlowRunSpec(Model):
     model_config = ConfigDict(json_schema_extra=_RUN_RULES)
 
     deployment: ObjectName | None = None
-    """The FlowDeployment of the same namespace to run."""
+    """The FlowDeployment of the same namespace to run, as it is when the operator first sees the run."""
     template: FlowTemplate | None = Field(default=None, json_schema_extra=ATOMIC)
     """An inline template of what to run, instead of a deployment."""
     parameters: AnyObject | None = Field(default=None, json_schema_extra=ATOMIC)
@@ -79,7 +79,8 @@ class FlowRunSpec(Model):
     """True: the run is stopped and ends CANCELLED. Cannot be undone."""
     reruns: int = Field(default=0, ge=0, le=1000000)
     """Increase it (it can only grow) to start another attempt of a run that has finished or suspended itself; finished
-    tasks are taken from persisted results. While the run is active, an increase takes effect when it ends. A run that is
+    tasks are taken from persisted results. It runs the spec that the run was created with; with the annotation
+    `mintaka.dev/revision: latest`, the newest. While the run is active, an increase takes effect when it ends. A run that is
     being cancelled or deleted does not run again.
     """
     resume_from: ObjectName | None = None
@@ -219,9 +220,12 @@ class FlowRunStatus(Model):
     transitions: tuple[TransitionStatus, ...] = Field(default=(), max_length=TRANSITIONS_KEPT)
     """The latest decisions, oldest first."""
     attempts: tuple[AttemptStatus, ...] = Field(default=(), max_length=ATTEMPTS_KEPT)
-    """The latest attempts, oldest first."""
+    """The latest attempts, at most eight, oldest first."""
     revision: str = Field(default="", max_length=253)
-    """The ControllerRevision with the spec of the deployment that the run was created with."""
+    """The ControllerRevision whose spec the attempts of the run use: that of its deployment when the operator first saw the
+    run, or with the annotation `mintaka.dev/revision: latest` that of when its latest attempt began. Empty for a run with a
+    template of its own, and if the operator may not create ControllerRevisions.
+    """
     conditions: tuple[Condition, ...] = Field(
         default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )

@@ -68,7 +68,7 @@ class Pods:
         pod = self.by_key.get(key)
         return pod if pod is not None and pod.workload.uid == uid else None
 
-    def create(self, run: FlowRun, attempt: int, resumed_from: str, *, reports: bool) -> Pod:
+    def create(self, run: FlowRun, attempt: int, resumed_from: str, *, reports: bool, revision: str = "") -> Pod:
         """The pod of one attempt. Admission comes first, as Kubernetes has it. Raises CreateRefused, Exists."""
         metadata = run.metadata
         try:
@@ -83,7 +83,8 @@ class Pods:
         if (metadata.namespace, name) in self.by_key:
             raise Exists(name)
         now = self._server.agenda.now.replace(microsecond=0)
-        workload = Workload(name, f"pod-{self._server.next_version()}", attempt, Phase.PENDING, now, held=True, reports=reports)
+        uid = f"pod-{self._server.next_version()}"
+        workload = Workload(name, uid, attempt, Phase.PENDING, now, held=True, reports=reports, revision=revision)
         pod = self.put(Pod((metadata.namespace, metadata.name), metadata.uid, 0, workload, resumed_from))
         if not self._server.has_run(metadata.uid):
             self._server.agenda.after(_ABSENT_OWNER_SECONDS, lambda: self.collect(metadata.uid))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from mintaka_controller.ports import Document, Listed, Missing, Name, OwnedWorkload, Ports, Snapshot
+from mintaka_controller.ports import Document, Listed, ListedRevision, Missing, Name, OwnedWorkload, Ports, Snapshot
 from mintaka_core.reconciling.deployments import Problem
 from mintaka_core.resources import FlowRun
-from mintaka_core.workloads import StartIssue
+from mintaka_core.revisions import Revision, SourceVersion, source_version
+from mintaka_core.workloads import NO_REVISION, RevisionCode, StartIssue
 from simulated.server import Stored
 
 if TYPE_CHECKING:
@@ -92,11 +93,15 @@ class MemoryWorkloads:
     def __init__(self, cluster: Cluster, connection: Connection) -> None:
         self._cluster, self._pods, self._connection = cluster, cluster.server.pods, connection
 
-    async def create(self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> OwnedWorkload:
+    async def create(
+        self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str, code: RevisionCode = NO_REVISION
+    ) -> OwnedWorkload:
         """Create the pod of an attempt. Raises CreateRefused, Exists."""
         reports = template.entrypoint is not None
         return await self._connection.write(
-            "create", run.metadata.uid, lambda: self._pods.create(run, attempt, resumed_from, reports=reports).owned
+            "create",
+            run.metadata.uid,
+            lambda: self._pods.create(run, attempt, resumed_from, reports=reports, revision=code.revision).owned,
         )
 
     async def read(self, namespace: str, name: str) -> OwnedWorkload | None:
@@ -164,6 +169,40 @@ class MemorySources:
         key = namespace, source.config_map.name
         found = await self._connection.call("find_problem", lambda: key in self._cluster.config_maps)
         return None if found else Problem("ConfigMapNotFound", f"there is no ConfigMap {key[1]!r}")
+
+    async def find_version(self, namespace: str, name: str) -> str:
+        """Its content never changes. Raises Missing."""
+        if not await self._connection.call("find_version", lambda: (namespace, name) in self._cluster.config_maps):
+            raise Missing(name)
+        return "1"
+
+    async def read_files(self, namespace: str, name: str) -> SourceVersion:
+        """The same code in all of them. Raises Missing."""
+        version = await self.find_version(namespace, name)
+        return source_version(name, version, {"flow.py": "def main(): ..."}, {})
+
+
+class MemoryRevisions:
+    """Revisions of the server."""
+
+    def __init__(self, cluster: Cluster, connection: Connection) -> None:
+        self._server, self._connection = cluster.server, connection
+
+    async def read(self, key: Name) -> Revision:
+        """One revision. Raises Missing."""
+        return await self._connection.call("read_revision", lambda: self._server.revisions.read(key))
+
+    async def create(self, run: FlowRun, revision: Revision) -> int:
+        """Store a revision. Raises Exists, Rejected."""
+        return await self._connection.call("create_revision", lambda: self._server.revisions.create(run, revision))
+
+    async def delete(self, key: Name, uid: str) -> None:
+        """Delete a revision."""
+        await self._connection.call("delete_revision", lambda: self._server.revisions.delete(key, uid))
+
+    async def list_all(self) -> AsyncIterator[list[ListedRevision]]:
+        """Every revision."""
+        yield await self._connection.call("list", self._server.revisions.list_all)
 
 
 class MemorySchemas:
@@ -248,6 +287,7 @@ def make_ports(cluster: Cluster, connection: Connection, skew: float) -> Ports:
         resources=MemoryResources(cluster, connection),
         workloads=MemoryWorkloads(cluster, connection),
         sources=MemorySources(cluster, connection),
+        revisions=MemoryRevisions(cluster, connection),
         schemas=MemorySchemas(),
         events=MemoryEvents(),
         inventory=MemoryInventory(cluster, connection),

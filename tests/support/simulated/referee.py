@@ -11,6 +11,7 @@ from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, TransitionStatus
 from mintaka_core.rules import ORDER
 from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, PAUSED, RUNNING, SCHEDULED, SUSPENDED_ITSELF, TERMINAL
+from simulated.attempt_rules import AttemptRules
 from simulated.pod_rules import PodRules
 from simulated.waiting_rules import WaitingRules
 
@@ -63,6 +64,7 @@ class Referee:
         self.sources: dict[Name, set[str]] = defaultdict(set)
         self.pods = PodRules(self, logs_kept=logs_kept)
         self.waiting = WaitingRules(self)
+        self.attempts = AttemptRules(self)
         cluster.server.watchers.append(self._watch)
 
     def wishes(self, run: FlowRun) -> Wishes:
@@ -101,6 +103,7 @@ class Referee:
             self.demand(not run.spec.cancel, f"{name} runs again, though it was cancelled")
         elif old.is_terminal:
             self.demand(old.state == new.state and old.sequence == new.sequence, f"{name} left its end {old.state}")
+        self.attempts.check(run, old, new)
         fresh = self._check_transitions(wishes, old, new)
         self._check_budgets(run, wishes)
         self.pods.check_transitions(run, fresh)

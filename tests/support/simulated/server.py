@@ -17,6 +17,7 @@ from mintaka_core.workloads import CreateError
 from simulated.agenda import Agenda
 from simulated.events import Event, Watcher
 from simulated.pods import Pods
+from simulated.revisions import Revisions
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowDeploymentStatus, FlowRunStatus
@@ -89,10 +90,12 @@ class Server:
     watchers: list[Watcher] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
     pods: Pods = field(init=False)
+    revisions: Revisions = field(init=False)
     _version: int = 0
 
     def __post_init__(self) -> None:
         self.pods = Pods(self)
+        self.revisions = Revisions(self)
 
     def next_version(self) -> int:
         """Versions are those of the whole server."""
@@ -215,6 +218,7 @@ class Server:
         uid = self.runs.pop(key).model.metadata.uid
         self.report(Event("run", key, uid))
         self.agenda.after(_COLLECTION_SECONDS, lambda: self.pods.collect(uid))
+        self.agenda.after(_COLLECTION_SECONDS, self._collect_revisions)
 
     def has_run(self, uid: str) -> bool:
         """True if there is a run of that uid."""
@@ -255,6 +259,7 @@ class Server:
             uid = stored.model.metadata.uid
             self.report(Event("deployment", key, uid))
             self.agenda.after(_COLLECTION_SECONDS, lambda: self._collect_runs(uid))
+            self.agenda.after(_COLLECTION_SECONDS, self._collect_revisions)
 
     def _put_deployment(self, stored: Stored[FlowDeployment]) -> Stored[FlowDeployment]:
         key = _key(stored.model.metadata)
@@ -263,6 +268,9 @@ class Server:
         self.deployments[key] = stored
         self.report(Event("deployment", key, metadata.uid, stored))
         return stored
+
+    def _collect_revisions(self) -> None:
+        self.revisions.collect({stored.model.metadata.uid for stored in (*self.runs.values(), *self.deployments.values())})
 
     def _collect_runs(self, owner_uid: str) -> None:
         if any(stored.model.metadata.uid == owner_uid for stored in self.deployments.values()):

@@ -25,6 +25,7 @@ OPERATOR = {
     ("", "pods/log"): {"get"},
     ("", "events"): {"list", "create"},
     ("", "configmaps"): {"get"},
+    ("apps", "controllerrevisions"): {"get", "list", "create", "delete"},
     ("", "resourcequotas"): {"list", "watch"},
     ("", "limitranges"): {"list", "watch"},
 }
@@ -35,6 +36,7 @@ API = {
     (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
+    ("apps", "controllerrevisions"): {"get", "list", "watch"},
 }
 API_AT_HOME = {("", "configmaps"): {"get", "list", "watch", "delete"}}
 VIEW = {

@@ -11,6 +11,7 @@ import pytest
 
 from mintaka.environment import Environment, InvalidEnvironment
 from mintaka_core.resources import FlowRun, FlowTemplate
+from mintaka_core.workloads import RevisionCode
 from mintaka_operator.pods import PodDefaults, build_pod, owner_reference, template_fault
 
 UID = "0b7cfd0e-6c4e-4e0b-8a38-c7c1ab2f5a11"
@@ -134,6 +135,39 @@ class TestManifests:
         assert pod["spec"]["volumes"][0] == {"name": "mintaka-source", "configMap": {"name": "code"}}
         assert flow(pod)["volumeMounts"][0] == {"name": "mintaka-source", "mountPath": "/mintaka/source", "readOnly": True}
         assert environment(pod)["MINTAKA_SOURCE_DIR"] == "/mintaka/source"
+
+    def test_a_source_whose_config_map_has_changed_since_travels_in_annotations(self) -> None:
+        """One for each file: their names need not be names of annotations."""
+        template = FlowTemplate.model_validate({"entrypoint": "flow.py:main", "source": {"configMap": {"name": "code"}}})
+        files = {"flow.py": "one\n", "A_helper.module-2.py": "é\0"}
+        pod = build_pod(flow_run(), template, 2, DEFAULTS, code=RevisionCode("nightly-0123456789", files))
+        assert pod["metadata"]["annotations"] == {
+            "mintaka.dev/revision": "nightly-0123456789",
+            "mintaka.dev/source-0": "one\n",
+            "mintaka.dev/source-1": "é\0",
+        }
+        items = [
+            {"path": "flow.py", "fieldRef": {"fieldPath": "metadata.annotations['mintaka.dev/source-0']"}},
+            {"path": "A_helper.module-2.py", "fieldRef": {"fieldPath": "metadata.annotations['mintaka.dev/source-1']"}},
+        ]
+        assert {"name": "mintaka-source", "downwardAPI": {"items": items}} in pod["spec"]["volumes"]
+        assert {"name": "mintaka-source", "mountPath": "/mintaka/source", "readOnly": True} in flow(pod)["volumeMounts"]
+
+    def test_a_revision_whose_config_map_is_the_same_mounts_that(self) -> None:
+        template = FlowTemplate.model_validate({"entrypoint": "flow.py:main", "source": {"configMap": {"name": "code"}}})
+        pod = build_pod(flow_run(), template, 2, DEFAULTS, code=RevisionCode("nightly-0123456789"))
+        assert {"name": "mintaka-source", "configMap": {"name": "code"}} in pod["spec"]["volumes"]
+        assert pod["metadata"]["annotations"] == {"mintaka.dev/revision": "nightly-0123456789"}
+
+    def test_an_author_cannot_say_which_revision_a_pod_runs(self) -> None:
+        template = FlowTemplate.model_validate(
+            {
+                "entrypoint": "a:b",
+                "podTemplate": {"metadata": {"annotations": {"mintaka.dev/revision": "other"}}},
+            }
+        )
+        pod = build_pod(flow_run(), template, 1, DEFAULTS, code=RevisionCode("nightly-0123456789"))
+        assert pod["metadata"]["annotations"]["mintaka.dev/revision"] == "nightly-0123456789"
 
     def test_a_plain_container(self) -> None:
         template = {"spec": {"containers": [{"name": "flow", "image": "alpine", "command": ["true"]}]}}
@@ -301,6 +335,22 @@ class TestSources:
         fault = template_fault(template, DEFAULTS)
         assert fault
         assert "write flow.py:main" in fault.message
+
+    def test_annotations_that_leave_no_room_for_the_files_of_a_revision_are_refused_with_a_sentence(self) -> None:
+        """The deployment's own annotations may take up to 256 KiB with them."""
+        annotations = {"note": "x" * 150_000}
+        template = FlowTemplate.model_validate(
+            {
+                "entrypoint": "flow.py:main",
+                "source": {"configMap": {"name": "code"}},
+                "podTemplate": {"metadata": {"annotations": annotations}},
+            }
+        )
+        assert template_fault(template, DEFAULTS, RevisionCode("r", {"flow.py": "x" * 100_000})) is None
+        fault = template_fault(template, DEFAULTS, RevisionCode("r", {"flow.py": "x" * 120_000}))
+        assert fault is not None
+        assert fault.message.startswith("the source as it was when the run was created and the annotations of the pod take 270")
+        assert fault.message.endswith("put the code into an image")
 
     def test_annotations_that_leave_no_room_for_the_source_are_refused_with_a_sentence(self) -> None:
         source = {"entrypoint": "flow.py:main", "source": {"inline": "漢" * 20_000}}
