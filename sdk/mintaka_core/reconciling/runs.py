@@ -33,18 +33,15 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     if seen.run.status.is_terminal and not seen.run.rerun_wanted:
         clean_up_run(seen, reconciliation, now)
         clean_up_workloads(reconciliation)
-        return _plan(reconciliation, reconciliation.ledger.status if reconciliation.ledger.status != seen.run.status else None)
+        return _plan(reconciliation, reconciliation.ledger.settle())
     for _ in range(_STEPS):
         if not _step(reconciliation):
             break
     clean_up_workloads(reconciliation)
     if seen.mirrored and metadata.deletion_timestamp is None and names.MIRROR_FINALIZER not in metadata.finalizers:
         reconciliation.effects.append(AddFinalizer())
-    status = reconciliation.ledger.status
-    if status != seen.run.status:
-        status = status.model_copy(update={"observed_generation": metadata.generation})
-        return _plan(reconciliation, status)
-    return _plan(reconciliation, None)
+    status = reconciliation.ledger.settle()
+    return _plan(reconciliation, status and status.model_copy(update={"observed_generation": metadata.generation}))
 
 
 def _step(reconciliation: Reconciliation) -> bool:
@@ -114,5 +111,5 @@ def _why_cancelled(reconciliation: Reconciliation) -> str:
 
 
 def _plan(reconciliation: Reconciliation, status: FlowRunStatus | None) -> RunPlan:
-    due = min(reconciliation.due, default=None)
+    due = min((*reconciliation.due, *reconciliation.ledger.due), default=None)
     return RunPlan(tuple(reconciliation.effects), status, due, tuple(reconciliation.ledger.new))
