@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mintaka_core.instants import format_time
 
@@ -60,8 +60,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
     if is_dataclass(value):
-        known: Hashable = value
-        return _object_of(known)
+        return _object_of(cast("Hashable", value))
     return value
 
 
