@@ -133,7 +133,7 @@ TRANSITIONS = st.builds(
 
 def _hold_back(transition: Transition) -> Verdict | None:
     due = transition.current.scheduled_time if transition.current else None
-    if transition.proposed.reason == "Evicted" and transition.jitter > 0.5:  # noqa: PLR2004 - half of them
+    if transition.proposed.reason == "Evicted" and transition.jitter > 0.5:
         return Wait(due or transition.now + SECOND, f"{transition.proposed.message} at {transition.current_attempt}")
     return None
 
