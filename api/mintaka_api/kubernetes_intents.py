@@ -12,8 +12,8 @@ from mintaka_api.json_schema_checks import check_parameters
 from mintaka_api.problems import Problem
 from mintaka_api.row_mapping import read_run, read_valid_deployment, read_valid_run
 from mintaka_core import limits
+from mintaka_core.instants import format_time
 from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
-from mintaka_core.resources.model import format_time
 from mintaka_core.secret_parameters import SecretParameters, masked_run
 from mintaka_core.states import SUSPENDED_ITSELF
 from mintaka_core.stop_reasons import StopReason, stop_reason

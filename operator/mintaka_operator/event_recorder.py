@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
-from mintaka_core.resources.model import format_time
+from mintaka_core.instants import format_time
 from mintaka_core.rules import SCHEDULING_GATED
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, SCHEDULED
 from mintaka_kubernetes.resources import EVENTS
@@ -29,7 +29,9 @@ _WITH_REASON = {SCHEDULED, PENDING}
 
 
 def transition_event(run: FlowRun, transition: TransitionStatus) -> dict[str, Any] | None:
-    """The Event for a transition, None for an ordinary one."""
+    """The Event for a transition; None for an ordinary one, and for a proposal that waits or was refused: the run did nothing."""
+    if not transition.accepted:
+        return None
     if transition.to not in _ALWAYS and not (transition.to in _WITH_REASON and transition.reason):
         return None
     normal = transition.to in {COMPLETED, CANCELLED, PAUSED} or transition.reason == SCHEDULING_GATED

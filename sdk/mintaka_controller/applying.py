@@ -13,8 +13,9 @@ from mintaka_controller.reading import parse_run, read_deployment
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_controller.run_template import find_code
 from mintaka_core import names
+from mintaka_core.instants import format_time
 from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
-from mintaka_core.resources.model import Condition, format_time, set_condition
+from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters, masked_run
 from mintaka_core.states import CRASHED
 from mintaka_core.workloads import CreateError

@@ -220,7 +220,7 @@ class EventRecorder(Protocol):
     """Records events for owners of resources. Never raises: a lost event must not stop anything."""
 
     async def record_transition(self, run: FlowRun, transition: TransitionStatus) -> None:
-        """Record a transition of a run."""
+        """Record a decision about a run: a state it entered, or a proposal that waits or was refused."""
 
     async def record_warning(self, resource: FlowRun | FlowDeployment, reason: str, message: str) -> None:
         """Record something that is wrong with a resource."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mintaka_controller.applying import (
     add_finalizer,
@@ -272,7 +272,8 @@ class Reconciler:
 
     async def _announce(self, seen: RunObservation, plan: RunPlan) -> None:
         for transition in plan.transitions:
-            self._context.ports.telemetry.transitioned(transition.to, transition.reason)
+            if transition.accepted:
+                self._context.ports.telemetry.transitioned(transition.to, transition.reason)
             _log(seen, transition)
             await self._context.ports.events.record_transition(seen.run, transition)
 
@@ -345,9 +346,10 @@ def _only_starts(seen: RunObservation, plan: RunPlan) -> bool:
 
 
 def without_texts(status: FlowRunStatus) -> FlowRunStatus:
-    """The same status with short messages and only the last transitions, for a status that the API server refuses as too large."""
+    """The same status with short messages and only the last decisions without their facts, for one that the API server refuses as too large."""
     state = status.state.model_copy(update={"message": status.state.message[:_SHORT]}) if status.state else None
-    transitions = tuple(transition.model_copy(update={"message": transition.message[:_SHORT]}) for transition in status.transitions[-_FEW:])
+    bare: dict[str, Any] = {"trail": (), "facts": None}
+    transitions = tuple(each.model_copy(update={"message": each.message[:_SHORT], **bare}) for each in status.transitions[-_FEW:])
     conditions = tuple(condition.model_copy(update={"message": condition.message[:_SHORT]}) for condition in status.conditions)
     attempts = tuple(attempt.model_copy(update={"diagnosis": attempt.diagnosis[:_SHORT], "log_tail": ""}) for attempt in status.attempts)
     return status.model_copy(update={"state": state, "transitions": transitions, "conditions": conditions, "attempts": attempts})
@@ -360,11 +362,10 @@ def _name(seen: RunObservation) -> Name:
 def _log(seen: RunObservation, transition: TransitionStatus) -> None:
     metadata = seen.run.metadata
     _logger.info(
-        "flow run %s/%s: %s -> %s%s",
+        "flow run %s/%s: %s%s",
         metadata.namespace,
         metadata.name,
-        transition.from_type or "new",
-        transition.name,
+        _outcome_of(transition),
         f" ({transition.message})" if transition.message else "",
         extra={
             "flow_run": metadata.name,
@@ -377,3 +378,9 @@ def _log(seen: RunObservation, transition: TransitionStatus) -> None:
             "reason": transition.reason,
         },
     )
+
+
+def _outcome_of(transition: TransitionStatus) -> str:
+    if transition.accepted:
+        return f"{transition.from_type or 'new'} -> {transition.name}"
+    return f"stays {transition.name}, {transition.proposed} {'has to wait' if transition.verdict == 'Wait' else 'was refused'}"

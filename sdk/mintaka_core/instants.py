@@ -60,3 +60,8 @@ def later(instant: datetime, by: timedelta) -> datetime:
         return clamp(instant + by)
     except OverflowError:
         return LATEST if by > timedelta(0) else EARLIEST
+
+
+def format_time(time: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, as Kubernetes writes a MicroTime."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

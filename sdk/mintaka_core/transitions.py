@@ -1,22 +1,27 @@
 """Deciding a transition: an ordered list of pure rules is the whole specification.
 
-A *rule* takes one proposed transition and returns a verdict, or None for no objection. A *policy* is an ordered tuple of
-rules. `decide` evaluates them in order; a Redirect changes the proposed state for the following rules; a Wait or an Abort
-ends the evaluation. All verdicts are stored in the trail, so that each decision can be explained.
+A *rule* judges one proposed transition: it returns a verdict, or None for no objection. A *policy* is an ordered tuple of
+rules. `decide` asks them in order; a Redirect changes the proposed state for the following rules; a Wait or an Abort ends
+the evaluation. All verdicts are stored in the trail, so that each decision can be explained, and what the rules read is
+noted, so that it can be decided again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import Any
 
 from mintaka_core.backoff import Retries
 from mintaka_core.clocks import CLOCK_TOLERANCE
-from mintaka_core.states import State, StateType
+from mintaka_core.facts import defaults_of, facts_of
+from mintaka_core.states import DEFAULT_NAMES, PENDING, SCHEDULED, State, StateType
+from mintaka_core.tracing import is_traced, trace, traceable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+type Edge = tuple[StateType | None, StateType]
+"""A pair (from, to) of state types; from is None for a run that has no state yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,11 @@ class KeptResult:
     expires: datetime | None = None
 
 
+traceable(State)
+traceable(Retries)
+
+
+@traceable
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A proposed change of state, with every fact a rule may need.
@@ -68,8 +78,8 @@ class Transition:
         return (self.ended_time or self.now) + CLOCK_TOLERANCE >= self.deadline
 
     @property
-    def edge(self) -> tuple[StateType | None, StateType]:
-        """The pair (from, to) of state types; from is None for a run that has no state yet."""
+    def edge(self) -> Edge:
+        """From which state type to which."""
         return (self.current.type if self.current else None, self.proposed.type)
 
 
@@ -97,7 +107,25 @@ class Abort:
 
 
 type Verdict = Redirect | Wait | Abort
-type Rule = Callable[[Transition], Verdict | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its name, what it says in a sentence, and how it judges a transition.
+
+    `edges` are those on which it may speak (None: on any); on others it is not asked.
+    """
+
+    name: str
+    sentence: str
+    edges: frozenset[Edge] | None
+    judge: Callable[[Transition], Verdict | None]
+
+    def may_speak(self, edge: Edge) -> bool:
+        """True if the rule is asked about a transition along `edge`."""
+        return self.edges is None or edge in self.edges
+
+
 type Policy = tuple[Rule, ...]
 
 
@@ -111,12 +139,24 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of a policy: the state to enter (None: stay), when to propose again, and the trail that led there."""
+    """The outcome of a policy: the state to enter (None: stay), when to propose again, and the trail that led there.
+
+    `time` is when the state begins, or when it was decided that the run stays in its state. `reads` are the paths of the fields that the rules read of the transition: of every rule that was asked, whether or not
+    it objected.
+    """
 
     transition: Transition
     state: State | None
     until: datetime | None
     trail: tuple[Opinion, ...]
+    time: datetime
+    reads: frozenset[str] = frozenset()
+
+    def after(self, time: datetime) -> Decision:
+        """The same decision, at `time` at the earliest."""
+        if self.time >= time:
+            return self
+        return replace(self, time=time, state=self.state and self.state.at(time))
 
     @property
     def accepted(self) -> bool:
@@ -144,22 +184,77 @@ class Decision:
         """Why, in a sentence; "" for a plain Accept."""
         return self.trail[-1].verdict.reason if self.trail else ""
 
+    def heard(self, rule: str) -> bool:
+        """True if the rule of that name had a say, even if a later one decided."""
+        return any(opinion.rule == rule for opinion in self.trail)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the rules read, as JSON, without what a record of the decision says anyway; at most 1 KiB.
+
+        A record has the types of the current and the proposed state, the attempt that proposes, and the decision's time.
+        """
+        seen, usual = self.transition, _DEFAULTS
+        read = {path: _GETTERS[path](seen) for path in self.reads}
+        return facts_of({path: value for path, value in read.items() if value != (usual[path] if path in usual else self._recorded(path))})
+
+    def _recorded(self, path: str) -> Any:
+        """The field at `path`, as far as a record tells it."""
+        before, after = self.transition.edge
+        match path:
+            case "now":
+                return self.time
+            case "current_attempt":  # a run enters its next attempt when it becomes PENDING
+                return self.transition.attempt - ((before, after) == (SCHEDULED, PENDING))
+            case "current.name":
+                return DEFAULT_NAMES[before] if before else None
+            case "proposed.name":
+                return DEFAULT_NAMES[after]
+        return _GETTERS[path](self.transition)
+
+
+_GETTERS = {
+    name: attrgetter(name)
+    for name in (
+        *(field.name for field in fields(Transition)),
+        *(f"{state}.{field.name}" for state in ("current", "proposed") for field in fields(State)),
+        *(f"retries.{field.name}" for field in fields(Retries)),
+    )
+}
+#: What a field is if nothing is known about it, by its path; a record tells the others.
+_DEFAULTS = {
+    path: default
+    for path, default in {
+        **defaults_of(Transition),
+        **defaults_of(Retries, "retries."),
+        **defaults_of(State, "current."),
+        **defaults_of(State, "proposed."),
+    }.items()
+    if path not in {"attempt", "current_attempt", "current.name", "proposed.name"}
+}
+
 
 def decide(policy: Policy, transition: Transition) -> Decision:
-    """Evaluate each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`."""
+    """Ask each rule of `policy` in order about `transition`; the time of the entered state is `transition.now`."""
     trail: list[Opinion] = []
-    asked = transition
+    reads: set[str] = set()
+    asked, seen, edge = transition, trace(transition, reads), transition.edge
     for rule in policy:
-        verdict = rule(asked)
+        if not rule.may_speak(edge):
+            continue
+        verdict = rule.judge(seen)
         if verdict is None:
             continue
-        trail.append(Opinion(rule.__name__, verdict))
-        match verdict:
-            case Redirect(state):
-                asked = replace(asked, proposed=state)
-            case Wait(until):
-                return Decision(transition, None, until, tuple(trail))
-            case Abort():
-                return Decision(transition, None, None, tuple(trail))
-    entered = asked.proposed if asked.proposed.time else asked.proposed.at(transition.now)
-    return Decision(transition, entered, None, tuple(trail))
+        if isinstance(verdict, Redirect):
+            if is_traced(verdict.state):
+                verdict = replace(verdict, state=replace(verdict.state))
+            asked = replace(asked, proposed=verdict.state)
+            # What a rule made of the proposal is no fact.
+            seen, edge = trace(asked, reads, own=frozenset({"proposed"})), asked.edge
+        trail.append(Opinion(rule.name, verdict))
+        if not isinstance(verdict, Redirect):
+            until = verdict.until if isinstance(verdict, Wait) else None
+            return Decision(transition, None, until, tuple(trail), transition.now, frozenset(reads))
+    time = asked.proposed.time or transition.now
+    entered = asked.proposed if asked.proposed.time else asked.proposed.at(time)
+    return Decision(transition, entered, None, tuple(trail), time, frozenset(reads))

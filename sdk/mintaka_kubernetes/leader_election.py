@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from mintaka_core.errors import MintakaError
-from mintaka_core.resources.model import format_time
+from mintaka_core.instants import format_time
 from mintaka_kubernetes.client import ApiError
 from mintaka_kubernetes.resources import LEASES
 

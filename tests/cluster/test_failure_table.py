@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kube import Kube, eventually, flow_run, names
+from kube import Kube, entered, eventually, flow_run, names
 from mintaka_core.states import COMPLETED
 from mintaka_operator.diagnosis import diagnose
 from pod_signs import ASKED, CASES, GRACE_SECONDS, PRECEDENCE, Case, flow, pod, refused, report, running
@@ -104,7 +104,7 @@ class TestExamples:
         assert case.says in state["message"]
         ran = ["Running"] if diagnose(pod(case)).started_time else []
         assert names(run) == ["Scheduled", "Pending", *ran, state["name"]]
-        assert [transition["sequence"] for transition in run["status"]["transitions"]] == list(range(1, len(names(run)) + 1))
+        assert [transition["sequence"] for transition in run["status"]["transitions"]] == list(range(1, run["status"]["sequence"] + 1))
 
     @pytest.mark.parametrize("name", GOING_ON, ids=lambda name: str(GOING_ON[name]))
     def test_a_run_goes_on_as_long_as_its_flow(self, played: Kube, name: str) -> None:
@@ -118,7 +118,7 @@ class TestExamples:
         reason = case.start_issue[0] if case.start_issue else "PendingTimeout"
         assert (run["status"]["state"]["type"], run["status"]["state"]["reason"]) == ("CRASHED", reason)
         assert case.says in run["status"]["state"]["message"]
-        transitions = run["status"]["transitions"]
+        transitions = entered(run)
         assert names(run) == ["Scheduled", "Pending", "Pending", "Crashed"], "the reason is written down before the end"
         assert transitions[2]["reason"] == reason
         assert transitions[-1]["rule"] == "time_out_pending"
@@ -147,9 +147,7 @@ class TestRetries:
         assert run["status"]["state"]["type"] == COMPLETED
         assert names(run) == ["Scheduled", *["Pending", "AwaitingRetry"] * 2, "Pending", "Running", "Completed"]
         assert [run["status"].get(counter, 0) for counter in ("rejections", "crashes", "failures")] == [2, 0, 0]
-        assert {transition["rule"] for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry"} == {
-            "retry_what_never_ran"
-        }
+        assert {transition["rule"] for transition in entered(run) if transition["name"] == "AwaitingRetry"} == {"retry_what_never_ran"}
 
     def test_crashes_and_failures_draw_on_budgets_of_their_own(self, shared_kube: Kube) -> None:
         kube = shared_kube
@@ -165,7 +163,7 @@ class TestRetries:
         run = kube.ended("budgets")
         assert (run["status"]["state"]["type"], run["status"]["state"]["reason"]) == ("FAILED", "ValueError")
         assert [run["status"].get(counter, 0) for counter in ("rejections", "crashes", "failures")] == [0, 1, 1]
-        rules = [transition.get("rule", "") for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry"]
+        rules = [transition.get("rule", "") for transition in entered(run) if transition["name"] == "AwaitingRetry"]
         assert rules == ["retry_crashed", "retry_failed"]
 
     def test_a_verdict_of_the_template_turns_a_crash_into_a_failure(self, shared_kube: Kube) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kube import Api, Kube, container, eventually, flow_deployment, flow_run, names, python_flow
+from kube import Api, Kube, container, entered, eventually, flow_deployment, flow_run, names, python_flow
 
 SLEEPS = ("sh", "-c", "trap 'exit 143' TERM; sleep 300 & wait")
 DEAF = ("sh", "-c", "trap '' TERM; while :; do sleep 1; done")
@@ -32,7 +32,7 @@ def test_a_pod_deleted_by_hand_crashes_and_is_retried(kube: Kube, api: Api) -> N
     kube("delete", "pod", "victim-2", "--force", "--grace-period=0")
     run = kube.ended("victim")
     assert names(run) == ["Scheduled", "Pending", "Running", "AwaitingRetry", "Pending", "Running", "Crashed"]
-    retried = run["status"]["transitions"][3]
+    retried = entered(run)[3]
     assert (retried["proposed"], retried["rule"], retried["reason"]) == ("CRASHED", "retry_crashed", "PodDeleted")
     assert (run["status"]["state"]["reason"], run["status"]["crashes"], run["status"]["failures"]) == ("ForceDeleted", 1, 0)
     api.agrees_with(run)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kube import Kube, container, eventually, flow_deployment, flow_run, kubectl
+from kube import Kube, container, entered, eventually, flow_deployment, flow_run, kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_a_pod_deleted_while_it_runs_is_a_crash_and_runs_again(kube: Kube) -> No
     kube("delete", "pod", "deleted-1", "--wait=false")
     run = kube.ended("deleted")
     assert reason(run) == ("COMPLETED", "", 2)
-    assert [transition["reason"] for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry"] == ["PodDeleted"]
+    assert [transition["reason"] for transition in entered(run) if transition["name"] == "AwaitingRetry"] == ["PodDeleted"]
     gone(kube, "deleted-1")
 
 
@@ -113,7 +113,7 @@ def test_a_pod_deleted_by_force_is_a_crash_that_does_not_claim_to_know(kube: Kub
     kube("delete", "pod", "forced-1", "--force", "--grace-period=0")
     run = kube.ended("forced")
     assert reason(run) == ("COMPLETED", "", 2)
-    crash = next(transition for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry")
+    crash = next(transition for transition in entered(run) if transition["name"] == "AwaitingRetry")
     assert crash["reason"] == "ForceDeleted"
     assert "not known" in crash["message"]
     gone(kube, "forced-1")
@@ -175,7 +175,7 @@ def test_a_drain_of_the_node_that_runs_the_operator_repeats_no_finished_work(kub
     kubectl("--namespace", installed, "rollout", "status", "deployment/mintaka-operator", "--timeout=120s")
     run = kube.ended("drained", seconds=120)
     assert reason(run) == ("COMPLETED", "", 2)
-    assert [transition["reason"] for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry"] == ["Drained"]
+    assert [transition["reason"] for transition in entered(run) if transition["name"] == "AwaitingRetry"] == ["Drained"]
     assert reason(kube.get("fr", "finished")) == ("COMPLETED", "", 1)
     gone(kube, "finished-1")
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mintaka_core.backoff import NEVER_RAN, Backoff, Budget, Retries
+from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.resources import FlowRun
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, TransitionStatus
@@ -47,15 +48,15 @@ class LifeOfARun(RuleBasedStateMachine):
     def propose(self, proposed: StateType, reason: str, behind: int, stopped: bool, never_ran: bool, retriable: bool) -> None:
         """Somebody says that the run is in another state now; perhaps an attempt that is over."""
         before = self.run.status
-        ledger = Ledger(self.run, RETRIES, self.now)
-        attempt = before.attempt - behind
+        ledger = Ledger(self.run, RETRIES, self.now, FLOW_RUN_POLICY)
+        attempt = max(before.attempt - behind, 0)
         decision = ledger.propose(
             State(proposed, reason=reason), attempt=attempt, stopped=stopped, never_ran=never_ran, retriable=retriable
         )
         if decision.state is None:
-            assert ledger.status == before
-            assert not ledger.new
-        assert behind == 0 or decision.state is None, "an attempt that is over was heard"
+            assert all(record.verdict == "Wait" for record in ledger.new), "a refusal alone was written"
+            assert ledger.status.state == before.state
+        assert attempt == before.attempt or decision.state is None, "an attempt that is over was heard"
         if before.is_terminal:
             assert decision.state is None, "an end was left"
         if self.run.spec.suspend and decision.state is not None and before.state is not None:
@@ -69,7 +70,7 @@ class LifeOfARun(RuleBasedStateMachine):
     @rule()
     def start(self) -> None:
         """The next attempt begins, where the run is due."""
-        ledger = Ledger(self.run, RETRIES, self.now)
+        ledger = Ledger(self.run, RETRIES, self.now, FLOW_RUN_POLICY)
         due = self.run.status.next_time
         decision = ledger.propose(State(PENDING), attempt=self.run.status.attempt + 1)
         if due is not None and due > self.now and not self.run.spec.suspend:
@@ -111,6 +112,9 @@ class LifeOfARun(RuleBasedStateMachine):
         before, time = None, None
         for transition in self.history:
             assert transition.from_type == before
+            if not transition.accepted:
+                assert transition.to == before
+                continue
             assert (before, transition.to) in ORDER
             assert time is None or transition.time >= time
             before, time = transition.to, transition.time

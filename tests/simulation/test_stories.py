@@ -67,20 +67,24 @@ def test_the_stories_have_everything_in_them() -> None:
     """Every end, every rule that can decide in an operator, every request, every plot; otherwise the promises are not put to the test."""
     ends: Counter[str] = Counter()
     rules: Counter[str] = Counter()
+    facts: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     for story in tell(Story, list(range(300))):
         for wishes in story.referee.runs.values():
             state = wishes.last.status.state if wishes.last else None
             ends[state.type if state else "nothing"] += 1
-            rules.update(transition.rule for transition in wishes.history)
+            rules.update(record.rule for record in wishes.records)
+            rules.update(opinion.rule for record in wishes.records for opinion in record.trail)
+            facts.update(name for record in wishes.records for name in record.facts or ())
         for operator in story.past:
             calls.update(operator.connection.calls)
         seen.update(story.seen)
     assert {StateType(end) for end in ends if end != "nothing"} >= TERMINAL
-    # The fence and the order are for other callers, terminal states are not proposed to, and waiting is no transition.
-    silent = {"fence_stale_attempts", "terminal_states_stay", "run_in_order", "wait_for_scheduled_time"}
-    assert {rule.__name__ for rule in FLOW_RUN_POLICY} - silent <= rules.keys()
+    # The fence and the order are for other callers, and terminal states are not proposed to.
+    silent = {"fence_stale_attempts", "terminal_states_stay", "run_in_order"}
+    assert {rule.name for rule in FLOW_RUN_POLICY} - silent <= rules.keys()
+    assert facts.keys() >= {"current", "proposed", "retries", "failures", "crashes", "jitter", "stopped", "deadline", "suspendRequested"}
     assert calls.keys() >= {"stop", "stop(force)", "release", "remove", "delete_run", "write_tombstone"}
     assert seen.keys() >= SEEN
 
@@ -98,5 +102,5 @@ SEEN = {
 def test_a_story_follows_from_its_seed_alone() -> None:
     """Told twice, it is the same to the microsecond."""
     first, second = tell(Story, [7, 7])
-    assert [wishes.history for wishes in first.referee.runs.values()] == [wishes.history for wishes in second.referee.runs.values()]
+    assert [wishes.records for wishes in first.referee.runs.values()] == [wishes.records for wishes in second.referee.runs.values()]
     assert first.agenda.seconds == second.agenda.seconds

@@ -104,7 +104,12 @@ def container(*command: str, grace: int = 5, **fields: Any) -> dict[str, Any]:
 
 def names(run: dict[str, Any]) -> list[str]:
     """The names of the states a run went through."""
-    return [transition["name"] for transition in run["status"]["transitions"]]
+    return [transition["name"] for transition in entered(run)]
+
+
+def entered(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The decisions about a run by which it entered a state, without those that it waits and what was refused."""
+    return [transition for transition in run["status"]["transitions"] if transition["verdict"] not in {"Wait", "Abort"}]
 
 
 class Api:
@@ -142,7 +147,7 @@ class Api:
             query["cursor"] = page["next"]
 
     def mirrored(self, run: dict[str, Any], seconds: float = 30) -> dict[str, Any]:
-        """The run as the database has it, once it has as many transitions as the resource."""
+        """The run as the database has it, once it has as many decisions as the resource."""
         uid, sequence = run["metadata"]["uid"], run["status"]["sequence"]
 
         def caught_up() -> dict[str, Any] | None:

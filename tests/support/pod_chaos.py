@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from kube import container, flow_run, names
+from kube import container, entered, flow_run, names
 from processes import leading, operator
 
 if TYPE_CHECKING:
@@ -140,6 +140,6 @@ def _nothing_was_repeated(kube: Kube, watch: PodWatch) -> None:
                 *(line for pod in sorted(finished) for line in (pod, *watch.seen[pod])),
             ]
         )
-        reasons = {transition["reason"] for transition in run["status"]["transitions"] if transition["name"] == "AwaitingRetry"}
+        reasons = {transition["reason"] for transition in entered(run) if transition["name"] == "AwaitingRetry"}
         assert "PodDisappeared" not in reasons, f"an end of {name} was lost"
     print(f"excluded, deleted before their phase was terminal (docs/operations.md, At least once): {sorted(excluded)}")

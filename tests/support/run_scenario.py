@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
+from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.reconciling.observation import Retention, RunObservation
 from mintaka_core.reconciling.plans import (
     AddFinalizer,
@@ -29,6 +30,9 @@ from mintaka_core.resources.runs import TRANSITIONS_KEPT, TransitionStatus
 from mintaka_core.rules import ORDER
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, SCHEDULED, TERMINAL, State, StateType
 from mintaka_core.workloads import CreateError, Phase, StartIssue, Workload
+
+if TYPE_CHECKING:
+    from mintaka_core.transitions import Policy
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GRACE = timedelta(seconds=30)
@@ -55,10 +59,14 @@ class Stage:
         settled: bool = True,
         mirrored: bool = True,
         retention: Retention | None = None,
+        policy: Policy = FLOW_RUN_POLICY,
         **template: Any,
     ) -> None:
         self.now = START
         self.retention = retention
+        self.policy = policy
+        #: How often the status was written.
+        self.writes = 0
         self.template: FlowTemplate | None = FlowTemplate.model_validate({"entrypoint": "flows:main", **template})
         metadata = {"name": "r", "namespace": "team", "uid": "u", "generation": 1, "creationTimestamp": START}
         self.run = FlowRun.model_validate({"metadata": metadata, "spec": {"deployment": "d", **(spec or {})}})
@@ -88,7 +96,17 @@ class Stage:
     @property
     def path(self) -> list[str]:
         """The names of all states so far."""
-        return [transition.name for transition in self.history]
+        return [transition.name for transition in self.entered]
+
+    @property
+    def entered(self) -> list[TransitionStatus]:
+        """The decisions so far by which the run entered a state."""
+        return [transition for transition in self.history if transition.accepted]
+
+    @property
+    def stayed(self) -> list[str]:
+        """The decisions so far that changed nothing: `Wait rule: reason`."""
+        return [f"{record.verdict} {record.rule}: {record.message}" for record in self.history if not record.accepted]
 
     @property
     def workload(self) -> Workload:
@@ -181,6 +199,7 @@ class Stage:
             ttl=self.ttl,
             mirrored=self.mirrored,
             retention=self.retention,
+            policy=self.policy,
         )
         plan = reconcile(seen, self.now)
         assert plan == reconcile(seen, self.now)
@@ -191,6 +210,7 @@ class Stage:
         self._do_all([effect for effect in plan.effects if isinstance(effect, CreateWorkload)])
         if plan.status is not None:
             self.run = self.run.model_copy(update={"status": plan.status})
+            self.writes += 1
         self.history += plan.transitions
         self._do_all([effect for effect in plan.effects if not isinstance(effect, CreateWorkload)])
 
@@ -232,11 +252,14 @@ class Stage:
         assert [transition.sequence for transition in self.history] == list(range(1, len(self.history) + 1))
         assert status.sequence == len(self.history)
         assert list(status.transitions) == self.history[-TRANSITIONS_KEPT:]
-        times = [transition.time for transition in self.history]
+        times = [transition.time for transition in self.entered]
         assert times == sorted(times)
         before: StateType | None = None
         for transition in self.history:
             assert transition.from_type == before
+            if not transition.accepted:
+                assert (transition.to, transition.until is not None) == (before, transition.verdict == "Wait")
+                continue
             assert (before, transition.to) in ORDER or (before in TERMINAL and transition.proposed == SCHEDULED)
             before = transition.to
         assert len([workload for workload in self.workloads.values() if workload.alive and workload.stopping_time is None]) <= 1

@@ -193,6 +193,12 @@ def _is_wanted(run: Document, wanted: Wanted) -> bool:
     )
 
 
+def _transition_of(transition: dict[str, Any]) -> Document:
+    """A decision as the API answers it: the trail as lists of rule, verdict and reason."""
+    trail = [[each.get(name, "") for name in ("rule", "verdict", "reason")] for each in transition.get("trail", [])]
+    return {**transition, "trail": trail} if trail else transition
+
+
 def flow_run_of(resource: dict[str, Any]) -> Document:
     """A FlowRun as the API answers it, as far as the resource tells, with its `transitions`."""
     metadata, spec, status = resource["metadata"], resource.get("spec", {}), resource.get("status", {})
@@ -215,7 +221,7 @@ def flow_run_of(resource: dict[str, Any]) -> Document:
         "parameters": spec.get("parameters", {}),
         "pod": status.get("podName"),
         "task_counts": {},
-        "transitions": status.get("transitions", []),
+        "transitions": [_transition_of(each) for each in status.get("transitions", [])],
         "spec": spec,
         "status": status,
     }

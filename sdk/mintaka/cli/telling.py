@@ -9,18 +9,25 @@ if TYPE_CHECKING:
 
     from mintaka.histories import Document
 
+#: Verdicts with which a run stays in its state.
+_STAYS = frozenset({"Wait", "Abort"})
 _SAID = {"Redirect": "changed that", "Wait": "had it wait", "Abort": "refused", "Accept": "let it pass"}
 
 
 def transition_told(transition: Document) -> str:
-    """One transition of a flow run, with the decision behind it."""
+    """One decision about a flow run: the state it entered, or that it stays in its state, and why."""
     state = transition.get("name") or transition["to"]
     trail = transition.get("trail") or _decided(transition)
     told = decision_told(transition.get("proposed") or transition["to"], transition["to"], trail)
     # A resource keeps the state's own reason; with a rule it is the rule's, which has been told.
     reason = "" if trail else transition.get("reason") or ""
-    why = "; ".join(part for part in (told, ": ".join(part for part in (reason, transition.get("message") or "") if part)) if part)
-    return f"{transition['time']}  {transition.get('from') or 'new'} → {state}" + (f"  {why}" if why else "")
+    message = transition.get("message") or ""
+    if transition.get("trail"):  # the message of a resource begins with the reason of the rule that decided, which has been told
+        message = message.removeprefix(trail[-1][2]).removeprefix(": ")
+    until = f"until {transition['until']}" if transition.get("until") else ""
+    why = "; ".join(part for part in (told, ": ".join(part for part in (reason, message) if part), until) if part)
+    moved = f"stays {state}" if transition.get("verdict") in _STAYS else f"{transition.get('from') or 'new'} → {state}"
+    return f"{transition['time']}  {moved}" + (f"  {why}" if why else "")
 
 
 def task_told(task: Document) -> list[str]:

@@ -70,7 +70,8 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
         decision = _decide(invocation, proposed, failures, crashes, allowed=allowed)
         if decision.state is None or decision.state.type != SCHEDULED:
             return (yield from _ended(invocation, proposed, decision))
-        failures, crashes = (failures, crashes + 1) if proposed.type == CRASHED else (failures + 1, crashes)
+        failures += decision.heard("retry_failed")
+        crashes += decision.heard("retry_crashed")
         yield Report(_WARNING, f"{run.name} {proposed.name}: {_told(proposed)}; {decision.reason}")
         if not (yield from _tried_again(invocation, decision, decision.state)):
             return Outcome(run)

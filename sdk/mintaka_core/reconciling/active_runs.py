@@ -139,7 +139,8 @@ def _start_deadline(reconciliation: Reconciliation, workload: Workload) -> datet
 
 def _released_time(reconciliation: Reconciliation, workload: Workload) -> datetime:
     """The beginning of its time to start: when the last scheduling gate was removed, else its creation."""
-    records = [record for record in reconciliation.ledger.status.transitions if record.attempt == workload.attempt]
+    transitions = reconciliation.ledger.status.transitions
+    records = [record for record in transitions if record.attempt == workload.attempt and record.accepted]
     gated = [index for index, record in enumerate(records) if record.reason == SCHEDULING_GATED]
     if not gated:
         return workload.created_time

@@ -1,12 +1,12 @@
-"""The status of a flow run while it is being reconciled: every change goes through a proposal and leaves a trail."""
+"""The status of a flow run while it is being reconciled: every change goes through a proposal and leaves a record."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mintaka_core import rules
 from mintaka_core.names import draw
-from mintaka_core.policies import FLOW_RUN_POLICY
+from mintaka_core.reconciling.records import is_known, record_of, write_time
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, StateStatus, TransitionStatus
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, SUSPENDING, State
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mintaka_core.backoff import Retries
     from mintaka_core.resources.runs import FlowRun
+    from mintaka_core.transitions import Policy
 
 #: Conditions of a finished run, which no longer hold once it runs again.
 _OF_THE_END = frozenset({"Finished", "Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
@@ -24,14 +25,21 @@ _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed",
 
 
 class Ledger:
-    """Proposes transitions to the policy and collects the resulting status and transitions."""
+    """Proposes transitions to the policy and collects the resulting status and the records of the decisions.
 
-    def __init__(self, run: FlowRun, retries: Retries, now: datetime) -> None:
+    `due` is when to propose again what has to wait.
+    """
+
+    def __init__(self, run: FlowRun, retries: Retries, now: datetime, policy: Policy) -> None:
         self.run = run
         self.now = now
         self.retries = retries
+        self.policy = policy
         self.status: FlowRunStatus = run.status
         self.new: list[TransitionStatus] = []
+        self.due: list[datetime] = []
+        #: Records of decisions that changed nothing, to be written along with the next change.
+        self._waiting: list[TransitionStatus] = []
 
     @property
     def state(self) -> State | None:
@@ -62,7 +70,7 @@ class Ledger:
             self.condition("Suspended", holds=False, reason="Resumed", message="spec.suspend was taken back")
 
     def propose(self, proposed: State, *, attempt: int | None = None, **facts: Any) -> Decision:
-        """Apply the policy and, if it allows the run to enter a state, enter it."""
+        """Apply the policy: the run enters the state that it allows, or stays where it is, and that is recorded."""
         status = self.status
         attempt = status.attempt if attempt is None else attempt
         transition = Transition(
@@ -81,10 +89,21 @@ class Ledger:
             deadline=status.next_time,
             **facts,
         )
-        decision = decide(FLOW_RUN_POLICY, transition)
+        decision = decide(self.policy, transition)
+        if status.state is not None:
+            decision = decision.after(status.state.time)  # a pod's clock has whole seconds and may be another node's
         if decision.state is not None:
-            self._enter(decision, attempt)
+            self._enter(decision, decision.state)
+        elif status.state is not None:
+            self._stay(decision, status.state)
         return decision
+
+    def settle(self) -> FlowRunStatus | None:
+        """The status to write, with the records that were to travel with it; None if nothing is worth a write."""
+        if self.status == self.run.status:
+            return None
+        self._record()
+        return self.status
 
     def update(self, **fields: Any) -> None:
         """Change fields of the status that are not part of a transition."""
@@ -102,40 +121,47 @@ class Ledger:
         )
         self.update(conditions=set_condition(self.status.conditions, new))
 
-    def _enter(self, decision: Decision, attempt: int) -> None:
-        state = decision.state
-        if state is None:  # pragma: no cover - the caller has asked
-            return
-        status = self.status
-        if status.state is not None and state.time is not None and state.time < status.state.time:
-            state = replace(state, time=status.state.time)  # a pod's clock has whole seconds and may be another node's
+    def _enter(self, decision: Decision, state: State) -> None:
         kept = StateStatus.of(state)
-        record = TransitionStatus(
-            sequence=status.sequence + 1,
-            from_type=status.state.type if status.state else None,
-            to=kept.type,
-            name=kept.name,
-            proposed=decision.transition.proposed.type,
-            rule=decision.rule,
-            verdict=decision.verdict,
-            reason=kept.reason,
-            message=": ".join(part for part in (decision.reason, kept.message) if part)[:1024],
-            attempt=attempt,
-            time=kept.time,
-        )
-        self.new.append(record)
+        self._record(record_of(decision, self._next_sequence, kept))
+        status = self.status
         self.update(
             state=kept,
-            sequence=record.sequence,
-            attempt=attempt,
-            transitions=(*status.transitions, record)[-TRANSITIONS_KEPT:],
+            attempt=decision.transition.attempt,
             next_time=state.scheduled_time,
             problem=_problem(kept),
-            failures=status.failures + (decision.rule == "retry_failed"),
-            crashes=status.crashes + (decision.rule == "retry_crashed"),
-            rejections=status.rejections + (decision.rule == "retry_what_never_ran"),
+            failures=status.failures + decision.heard(rules.retry_failed.name),
+            crashes=status.crashes + decision.heard(rules.retry_crashed.name),
+            rejections=status.rejections + decision.heard(rules.retry_what_never_ran.name),
         )
         self._mark(kept)
+
+    def _stay(self, decision: Decision, state: StateStatus) -> None:
+        """Record that the run waits or that a proposal was refused, unless the status says so already."""
+        if decision.until is not None:
+            self.due.append(decision.until)
+        record, known = record_of(decision, self._next_sequence, state), (*self.status.transitions, *self._waiting)
+        if is_known(record, known):
+            return
+        self._waiting.append(record)
+        worth_it = write_time(record, known)
+        if worth_it is not None and worth_it <= record.time:
+            self._record()
+        elif worth_it is not None:
+            self.due.append(worth_it)
+
+    @property
+    def _next_sequence(self) -> int:
+        return self.status.sequence + len(self._waiting) + 1
+
+    def _record(self, *records: TransitionStatus) -> None:
+        """Add records to the status, after those that waited for a change."""
+        records = (*self._waiting, *records)
+        self._waiting.clear()
+        if records:
+            self.new += records
+            kept = (*self.status.transitions, *records)[-TRANSITIONS_KEPT:]
+            self.update(sequence=records[-1].sequence, transitions=kept)
 
     def _mark(self, kept: StateStatus) -> None:
         if self.status.end_time is not None and not kept.type.is_terminal:

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from mintaka_core.backoff import Retries
+from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import RunEffect, StopWorkload
 from mintaka_core.resources.runs import FlowRun
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, StateType
+from mintaka_core.transitions import Policy
 from mintaka_core.workloads import CreateError, Workload
 
 #: A workload that was asked to stop and has not, this long after its grace period, is force-deleted: its node is gone.
@@ -48,6 +50,7 @@ class RunObservation:
     and the finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
+    `policy` are the rules that decide about the run.
     """
 
     run: FlowRun
@@ -61,6 +64,7 @@ class RunObservation:
     retention: Retention | None = Retention()
     pending_since: datetime | None = None
     revision: str | None = None
+    policy: Policy = FLOW_RUN_POLICY
 
 
 class Reconciliation:
@@ -69,7 +73,7 @@ class Reconciliation:
     def __init__(self, seen: RunObservation, now: datetime) -> None:
         self.seen = seen
         self.now = now
-        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now)
+        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy)
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []
 

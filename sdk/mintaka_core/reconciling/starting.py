@@ -48,8 +48,6 @@ def start(reconciliation: Reconciliation, state: State) -> bool:
     if after is not None and before is not None and after.type == PENDING != before.type:
         reconciliation.effects.append(CreateWorkload(attempt, reconciliation.ledger.status.revision))
         return False  # nothing more can be decided before it exists
-    if not moved and state.scheduled_time:
-        reconciliation.due.append(state.scheduled_time)
     return moved
 
 

@@ -6,13 +6,13 @@ refuses unknown fields.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 from pydantic.alias_generators import to_camel
 
-from mintaka_core.instants import EARLIEST, FIRST, LAST, clamp, to_utc
+from mintaka_core.instants import EARLIEST, FIRST, LAST, clamp, format_time, to_utc
 
 
 class Model(BaseModel):
@@ -40,11 +40,6 @@ def cel(rule: str, message: str, *, reason: str = "FieldValueInvalid", field_pat
 def validations(*rules: dict[str, str]) -> dict[str, Any]:
     """The JSON Schema extra that adds CEL validations to the CRD."""
     return {"x-kubernetes-validations": list(rules)}
-
-
-def format_time(time: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, as Kubernetes writes a MicroTime."""
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _without_year_zero(value: Any) -> Any:

@@ -23,9 +23,12 @@ from mintaka_core.resources.model import (
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import DEFAULT_NAMES, State, StateType
 
-#: The number of transitions that a FlowRun stores. The mirror can be down for that many without a gap in the database: ten
-#: attempts' worth, about 6 KiB.
+#: The number of decisions that a FlowRun stores. The mirror can be down for that many without a gap in the database: eight
+#: attempts' worth, about 8 KiB.
 TRANSITIONS_KEPT = 32
+
+#: The number of opinions that a decision stores.
+OPINIONS_KEPT = 16
 
 #: The number of attempts that a FlowRun stores.
 ATTEMPTS_KEPT = 8
@@ -147,11 +150,11 @@ class TransitionStatus(Model):
     """The rule that decided; empty if none objected."""
     verdict: str = Field(max_length=20)
     """Accept, Redirect, Wait or Abort."""
-    trail: tuple[OpinionStatus, ...] = Field(default=(), max_length=16)
+    trail: tuple[OpinionStatus, ...] = Field(default=(), max_length=OPINIONS_KEPT, exclude_if=lambda trail: not trail)
     """The verdicts of all rules that had one, in order; absent if no more than one had."""
     facts: AnyObject | None = Field(default=None, json_schema_extra=ATOMIC)
     """What the rules read of the proposal, as far as it differs from the usual; at most 1 KiB of JSON."""
-    until: RecordedTime | None = None
+    until: PlannedTime | None = None
     """When a proposal that waits is made again."""
     reason: str = Field(default="", max_length=200)
     """The reason of the state after."""
@@ -161,6 +164,11 @@ class TransitionStatus(Model):
     """The attempt it belongs to."""
     time: RecordedTime
     """When it happened."""
+
+    @property
+    def accepted(self) -> bool:
+        """True if the run entered a state; False if it stayed in its state because the proposal waits or was refused."""
+        return self.verdict not in {"Wait", "Abort"}
 
 
 class AttemptStatus(Model):
@@ -200,7 +208,7 @@ class FlowRunStatus(Model):
     state: StateStatus | None = None
     """The state the run is in."""
     sequence: int = 0
-    """How many transitions the run has made."""
+    """How many decisions were recorded about the run; the number of the latest."""
     attempt: int = 0
     """The current attempt, counted from 1; 0 before the first pod."""
     failures: int = 0
@@ -218,7 +226,7 @@ class FlowRunStatus(Model):
     next_time: PlannedTime | None = None
     """When the operator acts next if nothing else happens: the scheduled time, a retry, a timeout."""
     transitions: tuple[TransitionStatus, ...] = Field(default=(), max_length=TRANSITIONS_KEPT)
-    """The latest decisions, oldest first."""
+    """The latest decisions, oldest first: states entered, and proposals that wait or were refused."""
     attempts: tuple[AttemptStatus, ...] = Field(default=(), max_length=ATTEMPTS_KEPT)
     """The latest attempts, at most eight, oldest first."""
     revision: str = Field(default="", max_length=253)

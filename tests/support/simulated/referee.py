@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import Name
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 100.0
 
 
+#: What a status written without its texts lacks.
+_TEXTS = {"message": "", "trail": (), "facts": None}
+
+
 class Broken(AssertionError):
     """An invariant does not hold."""
 
@@ -35,7 +40,7 @@ class Broken(AssertionError):
 @dataclass(slots=True)
 class Wishes:
     """What people asked of one run, and what it may be judged by. `reruns` and `resumed` count their wishes; `shortened`: its status
-    was once written without its texts.
+    was once written without its texts. `history` are the states it entered, `records` all decisions about it.
     """
 
     key: Name
@@ -45,6 +50,7 @@ class Wishes:
     suspended_at: float = 0.0
     shortened: bool = False
     history: list[TransitionStatus] = field(default_factory=list)
+    records: list[TransitionStatus] = field(default_factory=list)
     last: FlowRun | None = None
 
 
@@ -123,20 +129,42 @@ class Referee:
         past = list(old.transitions)[-len(kept) :] if kept else []
         if wishes.shortened:
             kept, past = (
-                [each.model_copy(update={"message": ""}) for each in kept],
-                [each.model_copy(update={"message": ""}) for each in past],
+                [each.model_copy(update=dict(_TEXTS)) for each in kept],
+                [each.model_copy(update=dict(_TEXTS)) for each in past],
             )
         self.demand(kept == past, f"{name}: the past was rewritten")
         type_, time = (old.state.type, old.state.time) if old.state else (None, None)
         for transition in fresh:
+            if not transition.accepted:
+                self._check_stayed(name, transition, type_)
+                continue
             in_order = (type_, transition.to) in ORDER or (type_ in TERMINAL and transition.proposed == SCHEDULED)
             self.demand(transition.from_type == type_ and in_order, f"{name}: {type_} to {transition.to}")
             self.demand(time is None or transition.time >= time, f"{name}: time went back")
             type_, time = transition.to, transition.time
         if fresh:
             self.demand(new.state is not None and new.state.type == type_, f"{name}: the state is not that of the last transition")
-        wishes.history.extend(fresh)
-        return fresh
+        self._check_worth_it(name, old, new, fresh)
+        wishes.records.extend(fresh)
+        entered = [transition for transition in fresh if transition.accepted]
+        wishes.history.extend(entered)
+        return entered
+
+    def _check_stayed(self, name: str, record: TransitionStatus, state: StateType | None) -> None:
+        """A proposal that waits or was refused leaves the run where it is."""
+        self.demand(record.from_type == record.to == state, f"{name}: {record.verdict} moved it from {record.from_type} to {record.to}")
+        self.demand((record.until is not None) == (record.verdict == "Wait"), f"{name}: {record.verdict} until {record.until}")
+
+    def _check_worth_it(self, name: str, old: FlowRunStatus, new: FlowRunStatus, fresh: list[TransitionStatus]) -> None:
+        """A status that says nothing but that something waits begins that wait; a refusal alone is not written, nor anything twice."""
+        recorded = {"sequence": new.sequence, "transitions": new.transitions, "observed_generation": new.observed_generation}
+        if fresh and old.model_copy(update=recorded) == new:
+            waits = [record for record in fresh if record.verdict == "Wait"]
+            self.demand(bool(waits), f"{name}: written for {fresh} alone")
+        said = [
+            (record.verdict, record.rule, record.message, record.until, record.attempt) for record in new.transitions if not record.accepted
+        ]
+        self.demand(all(one != other for one, other in pairwise(said)), f"{name}: says twice in a row that {said}")
 
     def _check_budgets(self, run: FlowRun, wishes: Wishes) -> None:
         status, retries = run.status, [template.retries for template in wishes.templates]

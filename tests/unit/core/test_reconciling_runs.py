@@ -850,7 +850,7 @@ def test_a_run_of_very_many_attempts_keeps_its_latest_transitions_only() -> None
     for _ in range(100):
         stage.start().end(failed())
         stage.pass_time(to=stage.run.status.next_time)
-    assert stage.run.status.sequence == 2 + 100 * 3
+    assert stage.run.status.sequence == 2 + 100 * 4  # a retry also waits
     assert len(stage.run.status.transitions) == TRANSITIONS_KEPT
     sequences = [transition.sequence for transition in stage.run.status.transitions]
     assert sequences == list(range(stage.run.status.sequence - TRANSITIONS_KEPT + 1, stage.run.status.sequence + 1))
@@ -881,7 +881,7 @@ def test_a_retry_has_the_same_backoff_after_a_restart() -> None:
 
 def test_every_transition_says_which_rule_made_it_so() -> None:
     """A retry is not an Accept: the rule, its sentence and what was proposed are on record."""
-    last = running(retries=retries(1)).end(failed()).history[-1]
+    last = running(retries=retries(1)).end(failed()).entered[-1]
     assert (last.rule, last.verdict, last.proposed, last.to, last.attempt) == ("retry_failed", "Redirect", FAILED, "SCHEDULED", 1)
     assert last.message == "failure 1 of 1 allowed, again in 10.0 s: no such file"
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintaka_core.backoff import Backoff, Budget, Retries
+from mintaka_core.instants import format_time
 from mintaka_core.resources import FlowDeployment, FlowRun, FlowRunSpec, FlowRunStatus, FlowTemplate
-from mintaka_core.resources.model import Condition, Model, format_time, set_condition
+from mintaka_core.resources.model import Condition, Model, set_condition
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, StateStatus, TransitionStatus
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, RUNNING, State, StateType
 

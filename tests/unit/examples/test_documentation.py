@@ -47,9 +47,10 @@ def test_manifests_in_the_documentation_are_right(page: str) -> None:
             assert set(manifest["spec"]) <= set(understood["spec"]), f"{page}: unknown fields"
 
 
-def test_the_page_of_concepts_lists_every_rule_in_order() -> None:
+def test_the_page_of_concepts_lists_every_rule_in_order_with_its_sentence() -> None:
     """The policy is the specification; the page is its table."""
-    assert re.findall(r"^\| `(\w+)` \|", _read("docs/concepts.md"), flags=re.MULTILINE) == [rule.__name__ for rule in FLOW_RUN_POLICY]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", _read("docs/concepts.md"), flags=re.MULTILINE)
+    assert rows == [(rule.name, rule.sentence) for rule in FLOW_RUN_POLICY]
 
 
 def test_the_page_of_concepts_lists_every_state() -> None:

@@ -68,6 +68,13 @@ def valid(event: dict[str, Any], kind: str = "Warning") -> None:
 
 
 class TestWhatIsTold:
+    @pytest.mark.parametrize("verdict", ["Wait", "Abort"])
+    @pytest.mark.parametrize("state", ["PAUSED", "SCHEDULED", "FAILED"])
+    def test_a_proposal_that_changed_nothing_is_no_event(self, verdict: str, state: str) -> None:
+        """The state that it stays in was told when it began."""
+        record = transition(state, reason="QuotaExceeded").model_copy(update={"verdict": verdict})
+        assert transition_event(run(), record) is None
+
     @pytest.mark.parametrize("to", ["COMPLETED", "RUNNING", "PENDING", "SCHEDULED", "CANCELLING"])
     def test_nothing_is_told_of_what_goes_as_it_should(self, to: str) -> None:
         assert transition_event(run(), transition(to)) is None

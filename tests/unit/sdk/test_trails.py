@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mintaka import flow, task
+from mintaka.cli.clusters import flow_run_of
 from mintaka.cli.telling import decision_told, inputs_told, task_told, transition_told
 from mintaka.histories import history
 from mintaka.testing import recorded
@@ -80,6 +81,49 @@ def test_the_decisions_about_a_script_s_flow_run_are_stored_and_told() -> None:
     assert [tuple(opinion) for opinion in retry["trail"]] == [("retry_failed", "Redirect", retry["reason"])]
     assert "RUNNING → AwaitingRetry  FAILED was proposed; retry_failed changed that: failure 1 of 1 allowed" in transition_told(retry)
     assert transition_told(transitions[0]).endswith("new → Pending")
+
+
+RESOURCE = {"metadata": {"uid": "u", "name": "r", "namespace": "n", "creationTimestamp": "t"}, "spec": {"deployment": "d"}}
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        pytest.param(
+            {"verdict": "Wait", "proposed": "PENDING", "rule": "wait_for_scheduled_time", "message": "due at noon", "until": "12:00"},
+            "11:00  stays Scheduled  PENDING was proposed; wait_for_scheduled_time had it wait; due at noon; until 12:00",
+            id="a wait: that it stays, what for, until when",
+        ),
+        pytest.param(
+            {"verdict": "Abort", "proposed": "PENDING", "rule": "no_fridays", "message": "not on a Friday"},
+            "11:00  stays Scheduled  PENDING was proposed; no_fridays refused; not on a Friday",
+            id="a refusal: that it stays, and why",
+        ),
+        pytest.param(
+            {
+                "verdict": "Redirect",
+                "from": "RUNNING",
+                "name": "AwaitingRetry",
+                "proposed": "CRASHED",
+                "rule": "retry_failed",
+                "reason": "TimedOut",
+                "message": "failure 1 of 1 allowed: stopped",
+                "trail": [
+                    {"rule": "time_out_running", "verdict": "Redirect", "reason": "run timeout"},
+                    {"rule": "retry_failed", "verdict": "Redirect", "reason": "failure 1 of 1 allowed"},
+                ],
+            },
+            "11:00  RUNNING → AwaitingRetry  CRASHED was proposed; time_out_running changed that: run timeout; "
+            "retry_failed changed that: failure 1 of 1 allowed; stopped",
+            id="several rules: each once",
+        ),
+    ],
+)
+def test_a_decision_that_only_the_cluster_knows_is_told_like_the_api_s(record: dict[str, Any], told: str) -> None:
+    """`explain` without an API reads the resource, whose trail has another form."""
+    record = {"sequence": 2, "from": "SCHEDULED", "to": "SCHEDULED", "name": "Scheduled", "time": "11:00", **record}
+    (found,) = flow_run_of({**RESOURCE, "status": {"transitions": [record]}})["transitions"]
+    assert transition_told(found) == told
 
 
 TOLD: dict[str, tuple[tuple[Any, ...], str]] = {

@@ -1,0 +1,126 @@
+"""Records of decisions in a run's status: how a decision is written, when it is worth a write, and what can be told from it.
+
+A decision that changes the run's state is always written. One that does not is written along with the next change; only the
+beginning of a wait, or of another reason for it, is worth a write of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from mintaka_core.facts import TRUNCATED
+from mintaka_core.resources.runs import OPINIONS_KEPT, OpinionStatus, StateStatus, TransitionStatus
+from mintaka_core.states import PENDING, SCHEDULED
+from mintaka_core.transitions import Transition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from mintaka_core.transitions import Decision
+
+#: A wait for one reason is worth a write at most once in this time.
+WAIT_WRITES = timedelta(seconds=30)
+_MESSAGE, _TRAIL, _NAME = 1024, 512, 100
+_TRANSITIONS = TypeAdapter(Transition)
+
+
+def record_of(decision: Decision, sequence: int, after: StateStatus) -> TransitionStatus:
+    """The record number `sequence` of a run that is in the state `after` once this was decided."""
+    transition, message = decision.transition, (decision.reason, after.message if decision.accepted else "")
+    return TransitionStatus(
+        sequence=sequence,
+        from_type=transition.current.type if transition.current else None,
+        to=after.type,
+        name=after.name,
+        proposed=transition.proposed.type,
+        rule=decision.rule[:_NAME],
+        verdict=decision.verdict,
+        trail=_trail_of(decision),
+        facts=decision.facts or None,
+        until=decision.until,
+        reason=after.reason,
+        message=": ".join(part for part in message if part)[:_MESSAGE],
+        attempt=transition.attempt,
+        time=decision.time,
+    )
+
+
+def _trail_of(decision: Decision) -> tuple[OpinionStatus, ...]:
+    """The opinions if there are several, the last ones of very many; their texts share a limit."""
+    trail = decision.trail[-OPINIONS_KEPT:]
+    if len(trail) <= 1:
+        return ()
+    limit = _TRAIL // len(trail)
+    return tuple(
+        OpinionStatus(rule=opinion.rule[:_NAME], verdict=type(opinion.verdict).__name__, reason=opinion.verdict.reason[:limit])
+        for opinion in trail
+    )
+
+
+def is_known(record: TransitionStatus, records: Sequence[TransitionStatus]) -> bool:
+    """True if `record`, of a decision that changed nothing, repeats what `records` say: the last one if it refuses, else the same wait."""
+    if record.verdict == "Abort":
+        return bool(records) and _said(records[-1]) == _said(record)
+    return any(_said(known) == _said(record) for known in _since_entered(records))
+
+
+def write_time(record: TransitionStatus, records: Sequence[TransitionStatus]) -> datetime | None:
+    """When `record`, of a decision that changed nothing, is worth a write of its own, if it still holds by then; None: never.
+
+    That is so if it begins a wait, or gives another reason for it than the last of `records`, or replaces one that is over.
+    """
+    if record.verdict != "Wait":
+        return None
+    last = next((known for known in reversed(_since_entered(records)) if known.verdict == "Wait"), None)
+    if last is not None and _why(last) == _why(record) and (last.until is None or last.until > record.time):
+        return None
+    of_late = [known.time for known in records if _why(known) == _why(record) and abs(record.time - known.time) < WAIT_WRITES]
+    return max(of_late) + WAIT_WRITES if of_late else record.time
+
+
+def _why(record: TransitionStatus) -> tuple[str, str, str]:
+    return record.verdict, record.rule, record.message
+
+
+def _since_entered(records: Sequence[TransitionStatus]) -> list[TransitionStatus]:
+    """The records since the run entered its state, oldest first."""
+    return list(takewhile(lambda record: not record.accepted, reversed(records)))[::-1]
+
+
+def _said(record: TransitionStatus) -> tuple[Any, ...]:
+    return record.verdict, record.rule, record.message, record.until, record.proposed, record.to, record.attempt
+
+
+def transition_of(record: TransitionStatus) -> Transition:
+    """The transition that was decided, as far as the rules read it. Not certain if the facts are truncated."""
+    facts = {_snake(name): _snake_keys(value) for name, value in (record.facts or {}).items() if name != TRUNCATED}
+    state = {"name": record.name, "reason": record.reason}
+    current = {"type": record.from_type, **({} if record.accepted else state)} if record.from_type else None
+    proposed: dict[str, Any] = {"type": record.proposed}
+    if record.verdict == "Accept":
+        # A time of its own is another than the present; where nothing read the present, the two may as well be the same.
+        proposed |= {**state, "message": record.message, "time": record.time if "now" in facts else None}
+    first = (record.from_type, record.proposed) == (SCHEDULED, PENDING)
+    known = {
+        "now": record.time,
+        "attempt": record.attempt,
+        "current_attempt": record.attempt - first,
+        **facts,
+        "current": {**current, **facts.get("current", {})} if current else None,
+        "proposed": {**proposed, **facts.get("proposed", {})},
+    }
+    return _TRANSITIONS.validate_python(known)
+
+
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name)
+
+
+def _snake_keys(value: Any) -> Any:
+    return {_snake(name): _snake_keys(each) for name, each in value.items()} if isinstance(value, dict) else value
