@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_history.enum_codes import STATE_OF_CODE, TERMINAL_CODES
-from mintaka_history.maintenance.statements import DAY_MICROSECONDS, ENDED, HOUR_MICROSECONDS, IN_CLUSTER, among, number_at, week_of
-from mintaka_history.timestamps import to_microseconds
+from mintaka_history.maintenance.statements import ENDED, HOUR_MICROSECONDS, IN_CLUSTER, among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from mintaka_history.maintenance.policy import RetentionPolicy
     from mintaka_history.writing.sessions import Session
 
+#: Higher than every number.
+NO_BOUND = 2**62
 _ROOTS_AT_ONCE = 200
 #: The most runs of trees to hold at a time, unless one tree is larger.
 _MEMBERS_AT_ONCE = 20_000
@@ -86,10 +87,14 @@ class Group(NamedTuple):
 
 @dataclass(slots=True)
 class DueRuns:
-    """A search for due trees at the time `now` (µs). Each tree is found once."""
+    """A search for due trees at the time `now` (µs). Each tree is found once.
+
+    `bound`: of the runs with the longest limit, only those with lower numbers are found (`partitions.weekly_bound`).
+    """
 
     policy: RetentionPolicy
     now: int
+    bound: int = NO_BOUND
     _groups: list[Group] | None = None
     _after: tuple[int, int] = (-1, -1)
     _waiting: list[int] = field(default_factory=list)
@@ -97,7 +102,7 @@ class DueRuns:
     def next(self, session: Session) -> list[list[Member]] | None:
         """Some due trees, each with its root last; None if there are no more. A page may be empty."""
         if self._groups is None:
-            self._groups = groups_with_limit(session, self.policy, self.now)
+            self._groups = groups_with_limit(session, self.policy, self.now, self.bound)
         while self._groups and not self._waiting:
             self._waiting = self._page_of_roots(session, self._groups[-1])
         if not self._groups:
@@ -116,7 +121,15 @@ class DueRuns:
     def _page_of_roots(self, session: Session, group: Group) -> list[int]:
         """The next runs of the group that are due themselves and were not called; leaves the group behind if there are none."""
         deployment = "f.deployment = ?" if group.deployment else "f.deployment IS NULL"
-        values = [group.ns, *([group.deployment] if group.deployment else []), group.state, group.since, group.cutoff, group.bound, group.cutoff]
+        values = [
+            group.ns,
+            *([group.deployment] if group.deployment else []),
+            group.state,
+            group.since,
+            group.cutoff,
+            group.bound,
+            group.cutoff,
+        ]
         rows = session.run(_ROOTS.format(deployment=deployment), (*values, *self._after))
         self._after = tuple(rows[-1]) if rows else (-1, -1)
         if not rows and self._groups:
@@ -124,7 +137,7 @@ class DueRuns:
         return [number for _, number in rows]
 
 
-def groups_with_limit(session: Session, policy: RetentionPolicy, now: int) -> list[Group]:
+def groups_with_limit(session: Session, policy: RetentionPolicy, now: int, bound: int) -> list[Group]:
     """The groups of runs that have a limit and are old enough that some may be due."""
     shortest = policy.shortest()
     if shortest is None:
@@ -135,9 +148,9 @@ def groups_with_limit(session: Session, policy: RetentionPolicy, now: int) -> li
     for ns, deployment, state, hour in rows:
         limit = limit_of(policy, texts, ns, deployment, state)
         if limit is not None and hour * HOUR_MICROSECONDS <= now - limit:
-            bound = number_at(to_microseconds(week_of(now - limit - DAY_MICROSECONDS)))
-            in_week = session.postgresql and limit == policy.longest()
-            groups.append(Group(ns, deployment, state, hour * HOUR_MICROSECONDS, now - limit, bound if in_week else 2**62))
+            groups.append(
+                Group(ns, deployment, state, hour * HOUR_MICROSECONDS, now - limit, bound if limit == policy.longest() else NO_BOUND)
+            )
     return groups
 
 

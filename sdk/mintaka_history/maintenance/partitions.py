@@ -13,13 +13,13 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from mintaka_history.maintenance.due_runs import limit_of, texts_of
-from mintaka_history.maintenance.statements import ENDED, IN_CLUSTER, number_at, time_of, week_of
 from mintaka_history.enum_codes import TERMINAL_CODES
+from mintaka_history.maintenance.due_runs import limit_of, texts_of
+from mintaka_history.maintenance.statements import DAY_MICROSECONDS, ENDED, IN_CLUSTER, number_at, time_of, week_of
 from mintaka_history.timestamps import to_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from mintaka_history.maintenance.policy import RetentionPolicy
     from mintaka_history.writing.sessions import Session
@@ -133,8 +133,8 @@ def fill(session: Session, gap: Gap) -> Filled:
     session.run(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE")
     left: list[Gap] = []
     within = f"FROM {table}_default WHERE flow_run >= ? AND flow_run < ?"
-    ((first, last),) = session.run(f"SELECT min(flow_run), max(flow_run) {within}", (low, high))  # noqa: S608
-    beyond = session.run(f"SELECT flow_run {within} ORDER BY flow_run LIMIT 1 OFFSET {_ROWS_AT_ONCE}", (low, high))  # noqa: S608
+    ((first, last),) = session.run(f"SELECT min(flow_run), max(flow_run) {within}", (low, high))
+    beyond = session.run(f"SELECT flow_run {within} ORDER BY flow_run LIMIT 1 OFFSET {_ROWS_AT_ONCE}", (low, high))
     if beyond and last + 1 < high:  # where new runs are written comes first, so that no more rows are added to the others
         left, low = [Gap(table, low, last + 1)], last + 1
     elif beyond:
@@ -168,6 +168,16 @@ def old_partitions(session: Session, policy: RetentionPolicy, now: int) -> list[
     return [partition for table in TABLES for partition in partitions(session, table) if partition.high <= before]
 
 
+def weekly_bound(session: Session, policy: RetentionPolicy, now: int, dropped: Collection[Partition]) -> int:
+    """The number up to which runs with the longest limit are deleted one by one: those of weeks that are over and have no partition
+    (`dropped` are treated as gone), and those of weeks whose partition is held by other runs a day after all could be due.
+    """
+    limit = policy.longest() or 0
+    over, waited = (number_at(to_microseconds(week_of(now - limit - grace))) for grace in (0, DAY_MICROSECONDS))
+    present = [partition for table in TABLES for partition in partitions(session, table) if partition not in dropped]
+    return max(waited, min([over, *(partition.low for partition in present if partition.high > waited)]))
+
+
 def is_due(session: Session, policy: RetentionPolicy, now: int, low: int, high: int) -> bool:
     """Whether every run with a number from `low` to below `high` is due, and so are the runs that called it or that it called."""
     inside = session.run(_GROUPS, (low, high))
@@ -184,7 +194,9 @@ def is_due(session: Session, policy: RetentionPolicy, now: int, low: int, high: 
             return False
         cutoff = min(cutoff, now - (limit or 0))
     # A called run goes with its root: it must have ended before the longest limit of any of the roots.
-    return all(ended < (cutoff if called else now - (limit_of(policy, texts, ns, dep, state) or 0)) for ns, dep, state, called, ended, _ in groups)
+    return all(
+        ended < (cutoff if called else now - (limit_of(policy, texts, ns, dep, state) or 0)) for ns, dep, state, called, ended, _ in groups
+    )
 
 
 def drop(session: Session, partition: Partition) -> None:

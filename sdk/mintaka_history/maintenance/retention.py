@@ -7,26 +7,25 @@ rows that are left of all due runs are deleted in steps.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_history.enum_codes import shown_state
 from mintaka_history.maintenance import partitions, run_deletion
-from mintaka_history.maintenance.due_runs import DueRuns, texts_of
+from mintaka_history.maintenance.due_runs import NO_BOUND, DueRuns, texts_of
+from mintaka_history.maintenance.jobs import search, step
 from mintaka_history.maintenance.row_estimates import RowEstimates
-from mintaka_history.maintenance.statements import is_alone
 from mintaka_history.queries.dialects import SqlalchemySession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
-
-    from sqlalchemy import Connection
 
     from mintaka_history.database import Database
     from mintaka_history.maintenance.due_runs import Member
     from mintaka_history.maintenance.partitions import Partition
     from mintaka_history.maintenance.policy import RetentionPolicy
+    from mintaka_history.writing.sessions import Session
 
 #: The most runs that a dry run lists; it says so if there are more.
 _LISTED = 50_000
@@ -38,10 +37,6 @@ class Progress(NamedTuple):
 
     rows: Counter[str]
     partition: Partition | None = None
-
-
-class AnotherProcess(Exception):  # noqa: N818 - an expected event
-    """Another process maintains the database at the moment."""
 
 
 @dataclass(slots=True)
@@ -68,15 +63,20 @@ class Plan:
 def plan(database: Database, policy: RetentionPolicy, now: int) -> Plan:
     """What `steps` would delete at the time `now` (µs). Only reads."""
     found = Plan()
-    with database.reading() as connection:
-        session = SqlalchemySession(connection)
+    if policy.shortest() is None:
+        return found
+    with _reading(database) as session:
         old = partitions.old_partitions(session, policy, now) if session.postgresql else []
-    found.partitions = [partition for partition in old if _is_due(database.reading(), policy, now, partition)]
-    search, estimates = DueRuns(policy, now), RowEstimates()
+    for partition in old:
+        with _reading(database) as session:
+            if partitions.is_due(session, policy, now, partition.low, partition.high):
+                found.partitions.append(partition)
+    estimates = RowEstimates()
+    with _reading(database) as session:
+        due = _due_runs(session, policy, now, found.partitions)
     while found.complete:
-        with database.reading() as connection:
-            session = SqlalchemySession(connection)
-            trees = search.next(session)
+        with _reading(database) as session:
+            trees = due.next(session)
             if trees is None:
                 break
             members = [member for tree in trees for member in tree]
@@ -89,66 +89,53 @@ def plan(database: Database, policy: RetentionPolicy, now: int) -> Plan:
 
 
 def steps(database: Database, policy: RetentionPolicy, now: int) -> Iterator[Progress]:
-    """Delete what is due at the time `now` (µs), one short transaction before each item. To be called in a writer's thread.
-
-    Raises:
-        AnotherProcess: another process does so at the moment.
-        DatabaseAway: the database cannot be reached, or a table is in use for too long: nothing was done in this step.
-    """
+    """Delete what is due at the time `now` (µs); a job like those of `jobs`."""
     if policy.shortest() is None:
         return
     if database.is_postgresql:
         yield from _drop_partitions(database, policy, now)
-    search = DueRuns(policy, now)
+    with search(database) as session:
+        due = _due_runs(session, policy, now, ())
     while True:
-        with database.writing() as connection:
-            trees = search.next(SqlalchemySession(connection))
+        with search(database) as session:
+            trees = due.next(session)
         if trees is None:
             return
         for runs in run_deletion.slices(trees):
-            yield from _delete(database, runs)
+            done = False
+            while not done:
+                with step(database) as session:
+                    deleted = run_deletion.delete_some(session, runs)
+                done = deleted.done
+                yield Progress(deleted.rows)
+
+
+@contextmanager
+def _reading(database: Database) -> Iterator[Session]:
+    with database.reading() as connection:
+        yield SqlalchemySession(connection)
+
+
+def _due_runs(session: Session, policy: RetentionPolicy, now: int, dropped: Sequence[Partition]) -> DueRuns:
+    return DueRuns(policy, now, partitions.weekly_bound(session, policy, now, dropped) if session.postgresql else NO_BOUND)
 
 
 def _drop_partitions(database: Database, policy: RetentionPolicy, now: int) -> Iterator[Progress]:
-    with database.writing() as connection:
-        old = partitions.old_partitions(SqlalchemySession(connection), policy, now)
+    with search(database) as session:
+        old = partitions.old_partitions(session, policy, now)
     kept: set[tuple[int, int]] = set()
     for partition in old:
         weeks = (partition.low, partition.high)
         if weeks in kept:
             continue
-        with database.writing() as connection:
-            session = SqlalchemySession(connection)
-            _require_alone(session)
+        with step(database) as session:
             due = partitions.is_due(session, policy, now, *weeks)
             if due:
                 partitions.drop(session, partition)
-            else:
-                kept.add(weeks)
         if due:
             yield Progress(Counter({partition.table: partition.rows}), partition)
-
-
-def _delete(database: Database, runs: Sequence[Member]) -> Iterator[Progress]:
-    done = False
-    while not done:
-        with database.writing() as connection:
-            session = SqlalchemySession(connection)
-            _require_alone(session)
-            step = run_deletion.delete_some(session, runs)
-        done = step.done
-        yield Progress(step.rows)
-
-
-def _require_alone(session: SqlalchemySession) -> None:
-    if not is_alone(session):
-        message = "another process maintains the database"
-        raise AnotherProcess(message)
-
-
-def _is_due(reading: AbstractContextManager[Connection], policy: RetentionPolicy, now: int, partition: Partition) -> bool:
-    with reading as connection:
-        return partitions.is_due(SqlalchemySession(connection), policy, now, partition.low, partition.high)
+        else:
+            kept.add(weeks)
 
 
 def _count(found: Plan, members: Sequence[Member], texts: dict[int, str]) -> None:

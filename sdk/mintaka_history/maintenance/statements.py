@@ -23,9 +23,11 @@ TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))
 #: When a flow run ended; some releases of the operator report no end.
 ENDED = "COALESCE(f.ended, f.state_time, f.created)"
 #: Whether a flow run is still a resource of a cluster: the mirror would bring it back. A called run is in the process of its root.
-IN_CLUSTER = (
-    f"(f.deleted IS NULL AND f.kind <> {int(RunKind.CALLED)} AND (f.kind = {int(RunKind.DEPLOYED)} OR f.cluster IS NOT NULL))"
-)
+IN_CLUSTER = f"(f.deleted IS NULL AND f.kind <> {int(RunKind.CALLED)} AND (f.kind = {int(RunKind.DEPLOYED)} OR f.cluster IS NOT NULL))"
+
+
+class AnotherProcess(Exception):
+    """Another process maintains the database at the moment."""
 
 
 def among(session: Session, values: Collection[int]) -> tuple[str, list[Any]]:
