@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,6 @@ from mintaka_history.maintenance.unused_names import UnusedNames
 from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from mintaka_api.background_tasks import Part
     from mintaka_api.metrics import Metrics
     from mintaka_history.database import Database
@@ -76,13 +75,17 @@ class Maintenance:
             for job in self._jobs:
                 if job.due <= monotonic():
                     await self._perform(job)
-                    part.problem = "; ".join(each.problem for each in self._jobs if each.problem)
+                    part.problem = self.problem()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def run_once(self) -> None:
         """Do every job once."""
         for job in self._jobs:
             await self._perform(job)
+
+    def problem(self) -> str:
+        """What is wrong, job by job; "" if nothing is."""
+        return "; ".join(job.problem for job in self._jobs if job.problem)
 
     async def _perform(self, job: _Job) -> None:
         started, problem = monotonic(), ""

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_history.enum_codes import STATE_OF_CODE, TERMINAL_CODES
+from mintaka_history.maintenance.policy import RetentionPolicy
 from mintaka_history.maintenance.statements import ENDED, HOUR_MICROSECONDS, IN_CLUSTER, among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mintaka_history.maintenance.policy import RetentionPolicy
     from mintaka_history.writing.sessions import Session
 
 #: Higher than every number.

@@ -23,7 +23,7 @@ def trim(session: Session, now: int, *, at_once: int = AT_ONCE, rows_limit: int 
     Only what comes before the first recent change goes, so that a reader can tell from the oldest number what it missed. A
     time further ahead than a day was written under a clock that has been set back since.
     """
-    rows = session.run(f"SELECT seq, at FROM changes ORDER BY seq LIMIT {at_once + 1}")
+    rows = session.run(f"SELECT seq, at FROM changes ORDER BY seq LIMIT {at_once + 1}")  # noqa: S608 - a number
     if len(rows) <= 1:
         return False
     ((newest,),) = session.run("SELECT max(seq) FROM changes")

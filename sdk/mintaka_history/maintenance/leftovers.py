@@ -16,14 +16,14 @@ DELETE FROM pauses WHERE (flow_run, key) IN (
   SELECT p.flow_run, p.key FROM pauses AS p
   WHERE p.created < ? AND NOT EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = p.flow_run) LIMIT {_AT_ONCE}
 ) RETURNING 1
-"""
+"""  # noqa: S608 - our own number
 # Whoever waits, or holds slots, repeats the request or renews the lease within minutes; a request for the same limit removes
 # the others, but of some limits there is none.
 _LEASES = f"""
 DELETE FROM concurrency_leases WHERE (id, name) IN (
   SELECT id, name FROM concurrency_leases WHERE expires < ? ORDER BY id, name LIMIT {_AT_ONCE}
 ) RETURNING 1
-"""
+"""  # noqa: S608 - our own number
 
 
 def delete_leftovers(session: Session, now: int) -> int:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import StateType
 from mintaka_history.maintenance.statements import DAY_MICROSECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _LONGEST_DAYS = 36_500
 Days = Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_DAYS)]

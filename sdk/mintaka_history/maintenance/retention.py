@@ -15,6 +15,7 @@ from mintaka_history.enum_codes import shown_state
 from mintaka_history.maintenance import partitions, run_deletion
 from mintaka_history.maintenance.due_runs import NO_BOUND, DueRuns, texts_of
 from mintaka_history.maintenance.jobs import search, step
+from mintaka_history.maintenance.partitions import Partition
 from mintaka_history.maintenance.row_estimates import RowEstimates
 from mintaka_history.queries.dialects import SqlalchemySession
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from mintaka_history.database import Database
     from mintaka_history.maintenance.due_runs import Member
-    from mintaka_history.maintenance.partitions import Partition
     from mintaka_history.maintenance.policy import RetentionPolicy
     from mintaka_history.writing.sessions import Session
 
