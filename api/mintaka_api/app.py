@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from mintaka_api import problems
 from mintaka_api.background_tasks import BackgroundTask, Part, supervised
+from mintaka_api.maintenance import Maintenance
 from mintaka_api.metrics import Metrics
 from mintaka_api.permissions import AllowAnonymous, require_permissions
 from mintaka_api.request_bodies import HeldBodies
@@ -68,7 +69,7 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.database_url, write_connections=settings.write_connections, read_connections=settings.read_connections)
         names = Names()
-        services = app.state.services = Services(database, names, metrics, SchemaValidator())
+        services = app.state.services = Services(database, names, metrics, SchemaValidator(), retention=settings.retention)
         async with AsyncExitStack() as stack:
             stack.callback(database.dispose)
             stack.push_async_callback(services.validator.close)
@@ -101,9 +102,14 @@ def _background_tasks(services: Services, settings: Settings, tried: asyncio.Eve
         await migrated.wait()
         await ZombieDetection(database, settings.silence_seconds).run(part)
 
+    async def maintenance(part: Part) -> None:
+        await migrated.wait()
+        await Maintenance(database, settings.retention, services.metrics).run(part)
+
     tasks = [
         BackgroundTask(Part("migrations", required=True, problem="not migrated yet"), migrations),
         BackgroundTask(Part("zombie-detection"), zombie_detection),
+        BackgroundTask(Part("maintenance"), maintenance),
     ]
     if (mirror := services.mirror) is not None:
 

@@ -62,6 +62,28 @@ class Metrics:
         self.mirror_acknowledged = Counter(
             "mintaka_mirror_acknowledged", "Flow runs whose finalizer was removed after their commit.", registry=self.registry
         )
+        self.maintenance_seconds = Histogram(
+            "mintaka_maintenance_seconds", "Duration of a pass of a maintenance job.", ("job",), buckets=_SECONDS, registry=self.registry
+        )
+        self.maintenance_success = Gauge(
+            "mintaka_maintenance_last_success_timestamp_seconds",
+            "Time of the last pass of a maintenance job that did not fail, by this process.",
+            ("job",),
+            registry=self.registry,
+        )
+        self.retention_rows = Counter(
+            "mintaka_retention_deleted_rows",
+            "Rows deleted because their flow runs were due, by table; estimated for dropped partitions.",
+            ("table",),
+            registry=self.registry,
+        )
+        self.retention_partitions = Counter("mintaka_retention_dropped_partitions", "Partitions dropped.", registry=self.registry)
+        self.default_partition_rows = Gauge(
+            "mintaka_default_partition_rows",
+            "Rows of a table in its default partition, up to 10,000: their week had no partition when they were written.",
+            ("table",),
+            registry=self.registry,
+        )
 
     def exposition(self) -> bytes:
         """The metrics in the Prometheus text format, version 0.0.4."""

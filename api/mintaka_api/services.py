@@ -14,6 +14,7 @@ from mintaka_api.metrics import Metrics
 from mintaka_api.request_bodies import Intake
 from mintaka_controller.schema_validation import SchemaValidator
 from mintaka_history.database import Database
+from mintaka_history.maintenance.policy import RetentionPolicy
 from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Services:
     runs: RunControl | None = None
     mirror: Mirror | None = None
     parts: list[Part] = field(default_factory=list)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
     def current_parts(self) -> list[Part]:
         """The background tasks, each with its current problem."""

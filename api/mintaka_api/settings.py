@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mintaka_core.errors import MintakaError
+from mintaka_history.maintenance.policy import RetentionPolicy, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ class Settings:
     pods next to a Service named mintaka-api. An empty `host` means every IPv4 and IPv6 address ("::" is IPv6 only,
     "0.0.0.0" IPv4 only). Empty `namespaces` means all; the operator creates tombstones in `release_namespace`. `mirror`
     False serves only the database. A script that sends nothing for `silence_seconds` is considered dead
-    (`mintaka_api.zombie_detection`).
+    (`mintaka_api.zombie_detection`). `retention` says when finished flow runs are deleted; by default never.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +42,7 @@ class Settings:
     write_connections: int = 4
     read_connections: int = 8
     log_level: str = "INFO"
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -58,6 +60,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         write_connections=_number(environment, "MINTAKA_WRITE_CONNECTIONS", default.write_connections),
         read_connections=_number(environment, "MINTAKA_READ_CONNECTIONS", default.read_connections),
         log_level=environment.get("MINTAKA_LOG_LEVEL", default.log_level).upper(),
+        retention=policy_of(environment.get("MINTAKA_RETENTION_DAYS", ""), environment.get("MINTAKA_RETENTION", "")),
     )
 
 
@@ -91,6 +94,7 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
         write_connections=base.write_connections,
         read_connections=base.read_connections,
         log_level=options.log_level,
+        retention=base.retention,
     )
 
 

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mintaka_core.errors import MintakaError
 from mintaka_history import process_locks
 from mintaka_history.batch_rows import names_of, rows_of_batch
+from mintaka_history.maintenance import feed
 from mintaka_history.sqlite_schema import HEAD, statements
 from mintaka_history.sqlite_wal import enable_wal
+from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import names
 from mintaka_history.writing.crashes import crash_abandoned
 from mintaka_history.writing.restarts import claim, fail_overdue
@@ -39,6 +42,8 @@ _PRIMARY = 0xFF
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 #: The number of cached names at which the cache is cleared.
 _REMEMBERED = 100_000
+#: The most rows of the feed of changes that are deleted when a file is opened; a flow run adds about five.
+_TRIMMED = 2_000
 
 
 class HistoryUnreadable(MintakaError):
@@ -65,6 +70,7 @@ class EmbeddedDatabase:
         """
         self.path = path
         self._ids: dict[tuple[int, str], int] = {}
+        self._ids_since = time.monotonic()
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(
@@ -76,6 +82,7 @@ class EmbeddedDatabase:
                     self._create()
                 elif present < HEAD:
                     _migrate(path)
+                self._trim()
                 self.holder = process_locks.own_number(f"{path}-holders")
                 crash_abandoned(self, f"{path}-holders")
             except BaseException:
@@ -114,6 +121,8 @@ class EmbeddedDatabase:
             HistoryUnreadable: the file is damaged.
             StaleAttempt: a newer attempt of the run has taken over.
         """
+        if time.monotonic() - self._ids_since >= names.CACHE_SECONDS:  # unused names are deleted (`maintenance.unused_names`)
+            self._ids, self._ids_since = {}, time.monotonic()
         wanted = names_of(report)
         ids = self._ids
         missing = sorted(word for word in wanted if word not in ids)
@@ -149,6 +158,13 @@ class EmbeddedDatabase:
             self._ids = {}
         self._ids |= new
         return self._ids
+
+    def _trim(self) -> None:
+        """Delete some old rows of the feed of changes, if there are any: no server does it for a file that only scripts use."""
+        oldest = self._connection.execute("SELECT at FROM changes ORDER BY seq LIMIT 1").fetchone()
+        if oldest is not None and oldest[0] < now_microseconds() - feed.AGE_MICROSECONDS:
+            with suppress(HistoryBusy), self.writing() as session:
+                feed.trim(session, now_microseconds(), at_once=_TRIMMED)
 
     def _create(self) -> None:
         """Create the schema, unless another process has done so meanwhile."""

@@ -16,8 +16,11 @@ from sqlalchemy import inspect, text
 
 from mintaka_history import triggers
 from mintaka_history.database import translated
+from mintaka_history.maintenance import partitions
+from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.sqlite_schema import HEAD
 from mintaka_history.tables import PARTITIONED, metadata, schema_compatibility
+from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +60,7 @@ def create(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         for table in PARTITIONED:  # where rows go for which no partition was made in time
             connection.exec_driver_sql(f"CREATE TABLE {table.name}_default PARTITION OF {table.name} DEFAULT")
+        partitions.create_ahead(SqlalchemySession(connection), now_microseconds())
     for statement in triggers.POSTGRESQL if connection.dialect.name == "postgresql" else triggers.SQLITE:
         connection.exec_driver_sql(statement)
     connection.execute(schema_compatibility.insert().values(oldest=HEAD))

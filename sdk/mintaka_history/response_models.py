@@ -280,3 +280,32 @@ class AttemptAnswer(msgspec.Struct):
     name: str
     attempt: int
     sequence: int
+
+
+class PartitionAnswer(msgspec.Struct):
+    """A partition of PostgreSQL that goes as a whole; its rows, which are those of the flow runs, and bytes are PostgreSQL's estimates."""
+
+    name: str
+    estimated_rows: int
+    bytes: int
+
+
+class RetentionAnswer(msgspec.Struct):
+    """What retention would delete at `time`; nothing if it is not `enabled`.
+
+    `flow_runs` counts them, `states` and `deployments` (`namespace/name`, `namespace/` for runs of none) by kind; `first` names
+    a few. `complete` is false if there are more runs than were counted. Rows by table, and bytes, are estimates.
+    """
+
+    time: datetime
+    enabled: bool
+    complete: bool
+    flow_runs: int
+    states: dict[str, int]
+    deployments: dict[str, int]
+    oldest: datetime | None
+    newest: datetime | None
+    first: list[str]
+    estimated_rows: dict[str, int]
+    estimated_bytes: int
+    partitions: list[PartitionAnswer]

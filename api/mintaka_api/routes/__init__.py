@@ -10,6 +10,7 @@ from mintaka_api.routes import (
     health,
     intents,
     pauses,
+    retention,
     stop_reasons,
     task_runs,
     variables,
@@ -28,4 +29,5 @@ ROUTERS = (
     intents.router,
     variables.router,
     concurrency.router,
+    retention.router,
 )

@@ -71,6 +71,16 @@ class ReportQuery(BaseModel):
     ] = False
 
 
+class RetentionQuery(BaseModel):
+    """A limit to try."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: Annotated[
+        float | None, Field(ge=0, le=36500, description="A general limit in place of the configured one, in days; 0: none.")
+    ] = None
+
+
 class ListQuery(BaseModel):
     """The query parameters of every list."""
 

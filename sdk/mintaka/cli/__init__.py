@@ -39,6 +39,7 @@ COMMANDS = {
     "logs": Command("mintaka.cli.logs", "Print the log of a flow run."),
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
+    "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
     "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
     "uninstall": Command("mintaka.cli.uninstall", "Stop a release in a cluster and take its finalizers off."),

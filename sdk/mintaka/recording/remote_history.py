@@ -70,6 +70,10 @@ class RemoteHistory:
         """The artifacts of a flow run, oldest first."""
         return list(self._pages(f"/flow-runs/{quote(uid, safe='')}/artifacts", {}))
 
+    def retention(self, days: float | None) -> Document:
+        """What the API's retention would delete now; `days` in place of its general limit."""
+        return self._get("/retention", {"days": days})
+
     def health(self) -> Document:
         """What the API says of itself: its `status` and `version`."""
         return self._answer(lambda: self._client.get(self._root + "/healthz"))
