@@ -3,8 +3,11 @@
 from mintaka_api.routes import (
     attempts,
     batches,
+    changes,
     concurrency,
     container_logs,
+    counts,
+    events,
     flow_deployments,
     flow_runs,
     health,
@@ -18,6 +21,7 @@ from mintaka_api.routes import (
 ROUTERS = (
     health.router,
     flow_deployments.router,
+    counts.router,  # before the routes of one flow run, whose paths begin alike
     flow_runs.router,
     task_runs.router,
     batches.router,
@@ -28,4 +32,6 @@ ROUTERS = (
     intents.router,
     variables.router,
     concurrency.router,
+    events.router,
+    changes.router,
 )

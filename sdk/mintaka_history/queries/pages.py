@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, literal_column, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, literal_column, or_, select, tuple_, union_all
 
-from mintaka_history.paging import Part
+from mintaka_history.paging import Ends, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,15 +37,36 @@ class Choice:
     """
 
     column: ColumnElement[Any]
-    values: tuple[int, ...]
+    values: tuple[int | None, ...]
     common: int | None = None
 
-    def equals(self, value: int) -> ColumnElement[bool]:
-        """The condition that the column has `value`."""
+    @property
+    def must_split(self) -> bool:
+        """True if a range per value is needed even if there are many."""
+        return False
+
+    def equals(self, value: int | None) -> ColumnElement[bool]:
+        """The condition that the column has `value` (None: NULL)."""
+        if value is None:
+            return self.column.is_(None)
         if self.common is None:
             return self.column == value
-        same = self.column == _written(value)
-        return same if value == self.common else and_(same, self.column != _written(self.common))
+        same = self.column == written(value)
+        return same if value == self.common else and_(same, self.column != written(self.common))
+
+    def any_of(self) -> ColumnElement[bool]:
+        """The condition that the column has one of the values."""
+        known = self.column.in_([value for value in self.values if value is not None])
+        return or_(known, self.column.is_(None)) if None in self.values else known
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded(Choice):
+    """A column and the values it must not have: a filter of rows, however many values there are."""
+
+    def any_of(self) -> ColumnElement[bool]:
+        """The condition that the column has another value, or none."""
+        return or_(self.column.is_(None), self.column.not_in(self.values))
 
 
 def few(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> bool:
@@ -63,45 +84,50 @@ def fetch(
     choices: Sequence[Choice] = (),
     *,
     collected: bool = False,
-) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
-    """The rows of `page` of `query`, ordered by `order` (unique together), and the key to continue from (None: that was all).
+) -> tuple[list[Row[Any]], Ends]:
+    """The rows of `page` of `query`, ordered by `order` (unique together), and the keys to continue from in both directions.
 
     The query must select the columns of `order`. `collected` means that it has few rows in total, which are sorted.
     """
     if collected:
         for choice in choices:
-            query = query.where(choice.column.in_(choice.values))
+            query = query.where(choice.any_of())
         found = query.cte("collected").prefix_with("MATERIALIZED")
         return _rows(connection, _limited(found.select(), [found.c[column.name] for column in order], page), order, page)
     limited = _limited(query, order, page)
-    several = [choice for choice in choices if len(choice.values) > 1]
-    for choice in choices:
-        if len(choice.values) == 1:
+    several, combinations = [], 1
+    for choice in sorted(choices, key=lambda choice: (not choice.must_split, len(choice.values))):
+        if isinstance(choice, Excluded):
+            limited = limited.where(choice.any_of())
+        elif len(choice.values) == 1:
             limited = limited.where(choice.equals(choice.values[0]))
-    combinations = 1
-    for choice in several:
-        combinations *= len(choice.values)
-    if several and combinations <= _RANGES:
+        elif combinations * len(choice.values) <= _RANGES:
+            several.append(choice)
+            combinations *= len(choice.values)
+        else:
+            limited = limited.where(choice.any_of())
+    if several:
         limited = _merged(limited, order, page, several)
-    else:
-        for choice in several:
-            limited = limited.where(choice.column.in_(choice.values))
     return _rows(connection, limited, order, page)
 
 
-def _rows(
-    connection: Connection, limited: Select[Any], order: Sequence[Column[Any]], page: Page
-) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
+def _rows(connection: Connection, limited: Select[Any], order: Sequence[Column[Any]], page: Page) -> tuple[list[Row[Any]], Ends]:
     rows = list(connection.execute(limited).all())
-    if len(rows) <= page.limit:
-        return rows, None
+    more = len(rows) > page.limit
     del rows[page.limit :]
-    return rows, tuple(getattr(rows[-1], column.name) for column in order)
+    if page.backwards:
+        rows.reverse()
+    if not rows:
+        return rows, Ends()
+    first, last = (tuple(getattr(row, column.name) for column in order) for row in (rows[0], rows[-1]))
+    inside = page.after is not None
+    before, after = (more, inside) if page.backwards else (inside, more)
+    return rows, Ends(first if before else None, last if after else None)
 
 
-def part[T](rows: list[Row[Any]], last: tuple[Any, ...] | None, item: Callable[[Row[Any]], T]) -> Part[T]:
+def part[T](rows: list[Row[Any]], ends: Ends, item: Callable[[Row[Any]], T]) -> Part[T]:
     """The rows as documents."""
-    return Part([item(row) for row in rows], last)
+    return Part([item(row) for row in rows], ends.last, ends.first)
 
 
 def prefix_end(prefix: str) -> str | None:
@@ -120,15 +146,16 @@ def begins_with(column: ColumnElement[Any], prefix: str) -> list[ColumnElement[b
     return [column >= prefix] if end is None else [column >= prefix, column < end]
 
 
-def _written(number: int) -> ColumnElement[int]:
-    return literal_column(str(int(number)))
+def written(number: int) -> ColumnElement[int]:
+    """A number written out in the statement, for partial indexes and indexes of expressions."""
+    return literal_column(str(int(number)), Integer)
 
 
 def _limited(query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page) -> Select[Any]:
     if page.after is not None:
         key = tuple_(*(bindparam(None, value, type_=column.type) for column, value in zip(order, page.after, strict=True)))
-        query = query.where(tuple_(*order) < key if page.descending else tuple_(*order) > key)
-    return query.order_by(*(column.desc() if page.descending else column.asc() for column in order)).limit(page.limit + 1)
+        query = query.where(tuple_(*order) < key if page.walks_down else tuple_(*order) > key)
+    return query.order_by(*(column.desc() if page.walks_down else column.asc() for column in order)).limit(page.limit + 1)
 
 
 def _merged(limited: Select[Any], order: Sequence[Column[Any]], page: Page, choices: Sequence[Choice]) -> Select[Any]:
@@ -141,5 +168,5 @@ def _merged(limited: Select[Any], order: Sequence[Column[Any]], page: Page, choi
     merged = union_all(*parts).subquery()
     columns = [merged.c[column.name] for column in order]
     return (
-        merged.select().order_by(*(column.desc() if page.descending else column.asc() for column in columns)).limit(literal(page.limit + 1))
+        merged.select().order_by(*(column.desc() if page.walks_down else column.asc() for column in columns)).limit(literal(page.limit + 1))
     )

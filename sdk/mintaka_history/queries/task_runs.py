@@ -14,7 +14,7 @@ from mintaka_history.enum_codes import STATE_CODES, NameKind, shown_name, shown_
 from mintaka_history.lineage import inputs_of, upstream_of
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
-from mintaka_history.queries.flow_runs import state_called
+from mintaka_history.queries.flow_run_filters import state_called
 from mintaka_history.response_models import GraphAnswer, NodeAnswer, TaskRunAnswer
 from mintaka_history.state_history import expand_history
 from mintaka_history.tables import flow_runs, task_run_tags, task_runs
@@ -138,9 +138,9 @@ def _page(
         if lead:
             g = task_run_tags.c
             order = (g.created, g.flow_run, g.attempt, g.n)
-    rows, last = pages.fetch(connection, query, order, page, choices, collected=collected)
+    rows, ends = pages.fetch(connection, query, order, page, choices, collected=collected)
     texts = names.values(connection, {*(row.task for row in rows), *(row.ns for row in rows)})
-    return Part([_answer(row, texts, run.uid if run else row.uid) for row in rows], last)
+    return pages.part(rows, ends, lambda row: _answer(row, texts, run.uid if run else row.uid))
 
 
 def _filter_query(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:
