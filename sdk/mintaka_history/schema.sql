@@ -196,12 +196,13 @@ CREATE TABLE flow_runs (
 CREATE INDEX ix_flow_runs_children ON flow_runs (parent, created) WHERE parent IS NOT NULL;
 CREATE INDEX ix_flow_runs_created_no ON flow_runs (created, no);
 CREATE INDEX ix_flow_runs_deployment_created ON flow_runs (deployment, created);
+CREATE INDEX ix_flow_runs_kind ON flow_runs (kind, created) WHERE kind <> 1;
 CREATE INDEX ix_flow_runs_live ON flow_runs (cluster, ns) WHERE deleted IS NULL;
 CREATE INDEX ix_flow_runs_name_ns ON flow_runs (name, ns);
 CREATE INDEX ix_flow_runs_ns_created ON flow_runs (ns, created);
 CREATE INDEX ix_flow_runs_ns_deployment_created ON flow_runs (ns, deployment, created);
 CREATE INDEX ix_flow_runs_roots ON flow_runs (created, no) WHERE parent IS NULL;
-CREATE INDEX ix_flow_runs_roots_of_namespace ON flow_runs (ns, created) WHERE parent IS NULL;
+CREATE INDEX ix_flow_runs_roots_of_namespace ON flow_runs (ns, created, no) WHERE parent IS NULL;
 CREATE INDEX ix_flow_runs_span ON flow_runs ((CASE WHEN ended IS NULL THEN 0 WHEN ended - created < 10000000 THEN 1 WHEN ended - created < 60000000 THEN 2 WHEN ended - created < 600000000 THEN 3 WHEN ended - created < 3600000000 THEN 4 WHEN ended - created < 21600000000 THEN 5 WHEN ended - created < 129600000000 THEN 6 WHEN ended - created < 864000000000 THEN 7 WHEN ended - created < 5184000000000 THEN 8 ELSE 9 END), created);
 CREATE INDEX ix_flow_runs_tree ON flow_runs (root, created) WHERE root IS NOT NULL;
 CREATE INDEX ix_flow_runs_unfinished ON flow_runs (state, created) WHERE state <> 4;

@@ -154,7 +154,8 @@ flow_runs = Table(
     Index("ix_flow_runs_children", "parent", "created", sqlite_where=text("parent IS NOT NULL")),
     Index("ix_flow_runs_tree", "root", "created", sqlite_where=text("root IS NOT NULL")),
     Index("ix_flow_runs_roots", "created", "no", sqlite_where=_ROOT),
-    Index("ix_flow_runs_roots_of_namespace", "ns", "created", sqlite_where=_ROOT),
+    Index("ix_flow_runs_roots_of_namespace", "ns", "created", "no", sqlite_where=_ROOT),
+    Index("ix_flow_runs_kind", "kind", "created", sqlite_where=text("kind <> 1")),
     Index("ix_flow_runs_span", text(SPAN.format("")), "created"),
 )
 

@@ -237,7 +237,9 @@ def test_a_page_by_state_walks_the_small_index(database: Database) -> None:
     asked: list[tuple[str, Any]] = []
     event.listen(database.read_engine, "before_cursor_execute", lambda _c, _u, text, values, *_: asked.append((text, values)))
     with database.reading(pages=True) as connection:
-        queries.page(connection, Names(), FlowRunFilter(states=(StateType.FAILED,)), "created", Page(5, descending=True), None)
+        queries.page(
+            connection, Names(), FlowRunFilter(states=(StateType.FAILED,), any_parent=True), "created", Page(5, descending=True), None
+        )
         text, values = next(query for query in asked if "FROM flow_runs" in query[0])
         if database.is_postgresql:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Integer, column, select, values
+from sqlalchemy import Integer, column, select, true, values
 
 from mintaka_api.response_models import LastRunAnswer, VersionAnswer
 from mintaka_history.enum_codes import NameKind, shown_state
@@ -62,11 +62,12 @@ def _newest_of_each(connection: Connection, pairs: Sequence[tuple[int, int]]) ->
     shown = (r.c.uid, r.c.name, r.c.ns, r.c.deployment, r.c.state, r.c.created, r.c.started, r.c.ended)
     if is_postgresql(connection):
         newest = select(*shown).where(r.c.ns == wanted.c.ns, r.c.deployment == wanted.c.deployment)
-        return select(newest.order_by(r.c.created.desc()).limit(LAST_RUNS).lateral()).select_from(wanted)
+        newest_of_each = newest.order_by(r.c.created.desc()).limit(LAST_RUNS).lateral()
+        return select(newest_of_each).select_from(wanted.join(newest_of_each, true()))
     # SQLite has no LATERAL, and PostgreSQL would run this once for each run.
     numbers = select(other.c.no).where(other.c.ns == wanted.c.ns, other.c.deployment == wanted.c.deployment)
     newest = numbers.order_by(other.c.created.desc()).limit(LAST_RUNS).correlate(wanted)
-    return select(*shown).select_from(wanted, r).where(r.c.no.in_(newest))
+    return select(*shown).select_from(wanted.join(r, r.c.no.in_(newest)))
 
 
 def _last_run(row: Row[Any]) -> LastRunAnswer:

@@ -43,7 +43,8 @@ def page(connection: Connection, names: Names, wanted: EventFilter, page: Page) 
     choices = []
     if wanted.namespaces:
         ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]
-        choices.append(pages.Choice(_e.ns, tuple(number for number in ids if number is not None)))
+        leads = wanted.resource is None and wanted.flow_run is None
+        choices.append(pages.Choice(_e.ns, tuple(number for number in ids if number is not None), leads=leads))
         if not choices[0].values:
             return Part([], None)
     if wanted.flow_run is not None:

@@ -63,6 +63,12 @@ class FlowRunFilter:
         """True if runs that other runs called or started are left out."""
         return not (self.any_parent or self.parent or self.root or self.kinds or self.name is not None)
 
+    @property
+    def narrowed_by_names_only(self) -> bool:
+        """True if no other index than those of namespaces and deployments may find fewer rows."""
+        others = (self.states, self.not_states, self.tags, self.kinds, self.parent, self.root, self.name, self.alive_after)
+        return not any(others)
+
 
 @dataclass(frozen=True, slots=True)
 class Spans(pages.Choice):
@@ -92,11 +98,12 @@ class Spans(pages.Choice):
 def choices_of(connection: Connection, names: Names, wanted: FlowRunFilter, order: str) -> list[pages.Choice]:
     """The columns that may have several values; one without values means that no run matches."""
     choices = []
+    leads = order == "created" and wanted.narrowed_by_names_only
     if wanted.namespaces or wanted.not_namespaces:
-        choices += _named(connection, names, NameKind.NAMESPACE, wanted.namespaces, wanted.not_namespaces)
+        choices += _named(connection, names, NameKind.NAMESPACE, wanted.namespaces, wanted.not_namespaces, leads=leads)
     if wanted.deployment is not None or wanted.not_deployments:
         only = () if wanted.deployment is None else (wanted.deployment,)
-        choices += _named(connection, names, NameKind.DEPLOYMENT, only, wanted.not_deployments)
+        choices += _named(connection, names, NameKind.DEPLOYMENT, only, wanted.not_deployments, leads=leads)
     if wanted.states or COMPLETED in wanted.not_states:
         states = [state for state in wanted.states or StateType if state not in wanted.not_states]
         choices.append(pages.Choice(_r.state, tuple(STATE_CODES[state] for state in states), common=STATE_CODES[COMPLETED]))
@@ -146,17 +153,19 @@ def state_called(name: str, state: ColumnElement[Any], state_name: ColumnElement
     return or_(state_name == name, *(and_(state == code, state_name.is_(None)) for code in defaults))
 
 
-def _named(connection: Connection, names: Names, kind: NameKind, wanted: tuple[str, ...], excluded: tuple[str, ...]) -> list[pages.Choice]:
+def _named(
+    connection: Connection, names: Names, kind: NameKind, wanted: tuple[str, ...], excluded: tuple[str, ...], *, leads: bool
+) -> list[pages.Choice]:
     """The choice of names of a kind: those that are `wanted` ((): all) and not `excluded`."""
     column = _r.ns if kind is NameKind.NAMESPACE else _r.deployment
     if wanted:
         ids = [names.known(connection, kind, name) for name in wanted if name not in excluded]
-        return [pages.Choice(column, tuple(number for number in ids if number is not None))]
+        return [pages.Choice(column, tuple(number for number in ids if number is not None), leads=leads)]
     n = names_table.c
     rest = connection.scalars(select(n.id).where(n.kind == int(kind), n.value.not_in(excluded)).limit(_REMAINING + 1)).all()
     without = (None,) if kind is NameKind.DEPLOYMENT else ()
     if len(rest) <= _REMAINING:
-        return [pages.Choice(column, (*rest, *without))]
+        return [pages.Choice(column, (*rest, *without), leads=leads)]
     numbers = [names.known(connection, kind, name) for name in excluded]
     return [pages.Excluded(column, tuple(number for number in numbers if number is not None))]
 

@@ -1,18 +1,23 @@
 """Keyset pages over one or several ranges of an index.
 
+A generic plan knows no values, so PostgreSQL may walk the whole list for a namespace that has no rows in it, rather than the index
+that begins with the namespace: it takes every value for an average one. A column that `leads` is therefore given as a range and named
+first in the order, which only that index has. SQLite prefers it anyway.
+
 Equality with several values (`state=FAILED&state=CRASHED`) is queried as one small ordered page per value and merged: an
 `IN` has no order of its own, and for a value without rows a planner may scan the whole table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, literal_column, or_, select, tuple_, union_all
 
 from mintaka_history.paging import Ends, Part
+from mintaka_history.queries.dialects import is_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,11 +39,14 @@ class Choice:
     `common` is the value that a partial index of the column excludes. If it is set, numbers are literals in the statement
     instead of bound parameters, together with the index's condition: PostgreSQL's generic plans do not know a parameter's
     value, and SQLite recognises a condition only if it is spelled identically.
+
+    `leads`: an index begins with the column, or with the leading columns in their order, followed by those of the list's order.
     """
 
     column: ColumnElement[Any]
     values: tuple[int | None, ...]
     common: int | None = None
+    leads: bool = False
 
     @property
     def must_split(self) -> bool:
@@ -94,21 +102,20 @@ def fetch(
             query = query.where(choice.any_of())
         found = query.cte("collected").prefix_with("MATERIALIZED")
         return _rows(connection, _limited(found.select(), [found.c[column.name] for column in order], page), order, page)
-    limited = _limited(query, order, page)
     several, combinations = [], 1
     for choice in sorted(choices, key=lambda choice: (not choice.must_split, len(choice.values))):
-        if isinstance(choice, Excluded):
-            limited = limited.where(choice.any_of())
-        elif len(choice.values) == 1:
-            limited = limited.where(choice.equals(choice.values[0]))
-        elif combinations * len(choice.values) <= _RANGES:
+        if isinstance(choice, Excluded) or combinations * len(choice.values) > _RANGES:
+            query = query.where(choice.any_of())
+        else:
             several.append(choice)
             combinations *= len(choice.values)
-        else:
-            limited = limited.where(choice.any_of())
-    if several:
-        limited = _merged(limited, order, page, several)
-    return _rows(connection, limited, order, page)
+    leads = is_postgresql(connection)
+    several.sort(key=choices.index)  # leading columns come in the order in which they were given
+    parts = [
+        _range(query, order, page, list(zip(several, values, strict=True)), leads=leads)
+        for values in product(*(choice.values for choice in several))
+    ]
+    return _rows(connection, parts[0] if len(parts) == 1 else _merged(parts, order, page), order, page)
 
 
 def _rows(connection: Connection, limited: Select[Any], order: Sequence[Column[Any]], page: Page) -> tuple[list[Row[Any]], Ends]:
@@ -151,6 +158,20 @@ def written(number: int) -> ColumnElement[int]:
     return literal_column(str(int(number)), Integer)
 
 
+def _range(
+    query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page, chosen: Sequence[tuple[Choice, int | None]], *, leads: bool
+) -> Select[Any]:
+    """The page of the rows that have the chosen values."""
+    leading = [(choice.column, value) for choice, value in chosen if leads and choice.leads and value is not None]
+    for choice, value in chosen:
+        if leads and choice.leads and value is not None:
+            query = query.where(choice.column >= value, choice.column <= value)
+        else:
+            query = query.where(choice.equals(value))
+    values = (*(value for _, value in leading), *page.after) if page.after is not None else None
+    return _limited(query, [*(column for column, _ in leading), *order], replace(page, after=values))
+
+
 def _limited(query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page) -> Select[Any]:
     if page.after is not None:
         key = tuple_(*(bindparam(None, value, type_=column.type) for column, value in zip(order, page.after, strict=True)))
@@ -158,14 +179,8 @@ def _limited(query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page
     return query.order_by(*(column.desc() if page.walks_down else column.asc() for column in order)).limit(page.limit + 1)
 
 
-def _merged(limited: Select[Any], order: Sequence[Column[Any]], page: Page, choices: Sequence[Choice]) -> Select[Any]:
-    parts = []
-    for values in product(*(choice.values for choice in choices)):
-        one = limited
-        for choice, value in zip(choices, values, strict=True):
-            one = one.where(choice.equals(value))
-        parts.append(one.subquery().select())
-    merged = union_all(*parts).subquery()
+def _merged(parts: Sequence[Select[Any]], order: Sequence[Column[Any]], page: Page) -> Select[Any]:
+    merged = union_all(*(part.subquery().select() for part in parts)).subquery()
     columns = [merged.c[column.name] for column in order]
     return (
         merged.select().order_by(*(column.desc() if page.walks_down else column.asc() for column in columns)).limit(literal(page.limit + 1))

@@ -119,12 +119,14 @@ def _page(
     connection: Connection, names: Names, query: Select[Any], wanted: TaskRunFilter, order: tuple[Any, ...], page: Page, run: RunKey | None
 ) -> Part[TaskRunAnswer]:
     choices = []
+    # The index of one of them leads where there is no better one.
+    leads = run is None and not (wanted.states or wanted.tags or wanted.name is not None)
     if wanted.namespaces:
         ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]
-        choices.append(pages.Choice(_t.ns, tuple(number for number in ids if number is not None)))
+        choices.append(pages.Choice(_t.ns, tuple(number for number in ids if number is not None), leads=leads and wanted.task is None))
     if wanted.task is not None:
         number = names.known(connection, NameKind.TASK, wanted.task)
-        choices.append(pages.Choice(_t.task, () if number is None else (number,)))
+        choices.append(pages.Choice(_t.task, () if number is None else (number,), leads=leads))
     if wanted.states:
         choices.append(pages.Choice(_t.state, tuple(STATE_CODES[state] for state in wanted.states), common=STATE_CODES[COMPLETED]))
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
