@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mintaka_history.database import Database
 
 
+_KINDS = {int: "bigint", str: "text", float: "double precision"}
+
+
 def plans_of(database: Database, query: Callable[..., Any], *arguments: Any, **options: Any) -> list[str]:
     """The plan of each statement that `query(connection, …)` executes as a page, with the names of indexes."""
     seen: list[tuple[str, Any]] = []
@@ -37,17 +40,18 @@ def _sqlite_plan(connection: Any, statement: str, values: Any) -> str:
 
 def _generic_plan(connection: Any, statement: str, values: Any) -> str:
     """The generic plan of a statement with parameters in the driver's style."""
-    names: list[str] = []
+    given: list[Any] = []
 
     def numbered(found: re.Match[str]) -> str:
-        names.append(found[1])
-        return f"${len(names)}"
+        given.append(values[found[1]] if found[1] else values[len(given)])
+        return f"${len(given)}"
 
-    text = re.sub(r"%\((\w+)\)s", numbered, statement).replace("%%", "%")
+    text = re.sub(r"%(?:\((\w+)\))?s", numbered, statement).replace("%%", "%")
+    kinds = ", ".join(_KINDS.get(type(value), "unknown") for value in given)
+    literals = psycopg.sql.SQL(", ").join(map(psycopg.sql.Literal, given))
+    call = psycopg.sql.SQL("({})").format(literals) if given else psycopg.sql.SQL("")
     with connection.cursor() as cursor:
-        cursor.execute(f"PREPARE asked AS {text}")
-        given = psycopg.sql.SQL(", ").join(psycopg.sql.Literal(values[name]) for name in names)
-        call = psycopg.sql.SQL("EXPLAIN EXECUTE asked({})").format(given) if names else psycopg.sql.SQL("EXPLAIN EXECUTE asked")
-        lines = [row[0] for row in cursor.execute(call)]
+        cursor.execute(f"PREPARE asked{f' ({kinds})' if kinds else ''} AS {text}")
+        lines = [row[0] for row in cursor.execute(psycopg.sql.SQL("EXPLAIN EXECUTE asked{}").format(call))]
         cursor.execute("DEALLOCATE asked")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, literal_column, or_, select
+from sqlalchemy import ColumnElement, Integer, and_, literal_column, or_, select
 
 from mintaka_core.states import COMPLETED, StateType
 from mintaka_history.enum_codes import DEFAULT_NAME_OF_CODE, STATE_CODES, NameKind, RunKind
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mintaka_history.queries.names import Names
 
 _r = flow_runs.c
-_span: ColumnElement[int] = literal_column(SPAN.format("flow_runs."))
+_span: ColumnElement[int] = literal_column(SPAN.format("flow_runs."), Integer)
 #: The number of remaining names up to which an exclusion is a range per name.
 _REMAINING = 31
 
@@ -81,14 +81,12 @@ class Spans(pages.Choice):
         """Always: the classes together are the whole table."""
         return True
 
-    def equals(self, value: int | None) -> ColumnElement[bool]:
-        """The condition that a run is of class `value` and had not ended at `alive_after`."""
-        conditions = [_span == pages.written(value or 0)]
-        if value:
-            conditions.append(_r.ended >= self.alive_after)
-            if value <= len(SPAN_LIMITS):
-                conditions.append(_r.created > self.alive_after - SPAN_LIMITS[value - 1])
-        return and_(*conditions)
+    def bounds(self, value: int) -> list[ColumnElement[bool]]:
+        """The conditions that a run of class `value` had not ended at `alive_after`."""
+        if not value:
+            return [_r.ended.is_(None)]
+        youngest = [_r.created > self.alive_after - SPAN_LIMITS[value - 1]] if value <= len(SPAN_LIMITS) else []
+        return [_r.ended >= self.alive_after, *youngest]
 
     def any_of(self) -> ColumnElement[bool]:
         """The condition that a run had not ended at `alive_after`."""
@@ -110,7 +108,7 @@ def choices_of(connection: Connection, names: Names, wanted: FlowRunFilter, orde
     if wanted.kinds:
         choices.append(pages.Choice(_r.kind, tuple(int(kind) for kind in wanted.kinds), common=int(RunKind.DEPLOYED)))
     if wanted.alive_after is not None and order == "created":  # in the order of names no class helps
-        choices.append(Spans(_span, tuple(range(len(SPAN_LIMITS) + 2)), alive_after=wanted.alive_after))
+        choices.append(Spans(_span, tuple(range(len(SPAN_LIMITS) + 2)), leads=not choices, alive_after=wanted.alive_after))
     return choices
 
 

@@ -57,10 +57,16 @@ class Choice:
         """The condition that the column has `value` (None: NULL)."""
         if value is None:
             return self.column.is_(None)
+        if bounds := self.bounds(value):
+            return and_(self.column == written(value), *bounds)
         if self.common is None:
             return self.column == value
         same = self.column == written(value)
         return same if value == self.common else and_(same, self.column != written(self.common))
+
+    def bounds(self, _value: int) -> list[ColumnElement[bool]]:
+        """Further conditions of the rows with a value."""
+        return []
 
     def any_of(self) -> ColumnElement[bool]:
         """The condition that the column has one of the values."""
@@ -165,7 +171,7 @@ def _range(
     leading = [(choice.column, value) for choice, value in chosen if leads and choice.leads and value is not None]
     for choice, value in chosen:
         if leads and choice.leads and value is not None:
-            query = query.where(choice.column >= value, choice.column <= value)
+            query = query.where(choice.column >= value, choice.column <= value, *choice.bounds(value))
         else:
             query = query.where(choice.equals(value))
     values = (*(value for _, value in leading), *page.after) if page.after is not None else None
