@@ -1,8 +1,9 @@
 """How long a page of a list takes over a million flow runs and ten million task runs, through HTTP, on PostgreSQL.
 
 The rows are made in the database itself (`INSERT … SELECT generate_series`), over a year, in eight namespaces and forty
-deployments, 3 % of them not COMPLETED, a tenth tagged. Then each list is asked for its first page and walked through by its
-cursors, `python -m mintaka_api` with one process. Budget: p95 of 50 ms a page of 50 (`--limit`).
+deployments, 3 % of them not COMPLETED, a tenth tagged, every fourth run called by another; one run has 100,000 lines of log. Then each list is
+asked for its first page and walked through by its cursors, `python -m mintaka_api` with one process. Budgets: p95 of 20 ms a page of
+50, a histogram of 30 days and counts; 0.3 ms of the database for a poll of the feed of changes.
 
     python benchmarks/pages.py [--flow-runs 1000000] [--task-runs-each 10] [--requests 100]
 """
@@ -31,6 +32,7 @@ from mintaka_history.batches import decode
 from mintaka_history.database import Database
 from mintaka_history.ingest import store_batch
 from mintaka_history.migrating import migrate
+from mintaka_history.queries import changes
 from mintaka_history.queries.names import Names
 from postgres_server import PostgresServer
 from shared.figures import percentile
@@ -45,11 +47,12 @@ UNION ALL SELECT 300 + i, 4, 'tag-' || i FROM generate_series(1, 10) i
 #: A run every 31.5 s; every 40th failed, every 200th crashed, the last hundred are running.
 _FLOW_RUNS = """
 INSERT INTO flow_runs (no, uid, created, started, ended, state_time, resource_version, ns, deployment, sequence, attempt,
-  reported_attempt, final_attempt, state, name, tags, counts, deleted)
+  reported_attempt, final_attempt, state, name, tags, counts, deleted, kind, parent, root)
 SELECT i, md5('run' || i)::uuid, at, at + 900000, at + 42000000, at + 42000000, i, 1 + i %% 8, 101 + i %% 40, 4, 1, 1, 1,
   CASE WHEN i > %(runs)s - 100 THEN 3 WHEN i %% 40 = 0 THEN 5 WHEN i %% 200 = 7 THEN 6 ELSE 4 END,
   'deployment-' || (1 + i %% 40) || '-' || substr(md5('name' || i), 1, 8),
-  CASE WHEN i %% 10 = 3 THEN '["tag-' || (1 + i / 10 %% 10) || '"]' END, '{"COMPLETED": 10}', CASE WHEN i < %(runs)s - 5000 THEN at + 99000000 END
+  CASE WHEN i %% 10 = 3 THEN '["tag-' || (1 + i / 10 %% 10) || '"]' END, '{"COMPLETED": 10}', CASE WHEN i < %(runs)s - 5000 THEN at + 99000000 END,
+  CASE WHEN i %% 4 = 1 THEN 2 ELSE 1 END, CASE WHEN i %% 4 = 1 THEN i - 1 END, CASE WHEN i %% 4 = 1 THEN i - 1 END
 FROM (SELECT i, 1735689600000000 + i * 31500000::bigint AS at FROM generate_series(1, %(runs)s) i) rows
 """
 _FLOW_RUN_TAGS = """
@@ -63,6 +66,20 @@ SELECT no, created + n * 3000000, created + n * 3000000 + 2000, created + n * 30
   %(upstream)s, %(history)s
 FROM flow_runs, generate_series(0, %(each)s - 1) n WHERE no BETWEEN %(first)s AND %(last)s
 """
+_LOGS = """
+INSERT INTO logs (flow_run, attempt, seq, at, level, message)
+SELECT (SELECT max(no) FROM flow_runs), 1, i, i, CASE WHEN i %% 500 = 0 THEN 40 ELSE 20 END,
+  'batch ' || i || ' of the warehouse was loaded in ' || i %% 977 || ' ms' FROM generate_series(1, 100000) i
+"""
+_EVENTS = """
+INSERT INTO events (at, flow_run, ns, id, name, resource, payload)
+SELECT created, no, ns, md5('event' || no)::uuid, 'loaded', 'table/' || no %% 1000, '{"rows": 812}' FROM flow_runs WHERE no %% 5 = 0
+"""
+_DEPLOYMENTS = """
+INSERT INTO flow_deployments (uid, ns, name, resource_version, created, generation, spec, status, revision)
+SELECT md5('deployment' || i)::uuid, 1 + (i - 1) %% 8, 'deployment-' || i, i, 1735689600000000, 1, '{"entrypoint": "etl:main"}', '{}', 'r'
+FROM generate_series(1, 40) i
+"""
 _LISTS = {
     "flow runs, newest first": "/flow-runs",
     "flow runs by name": "/flow-runs?sort=name",
@@ -72,6 +89,28 @@ _LISTS = {
     "flow runs with a tag": "/flow-runs?tag=tag-4",
     "flow runs whose name begins so": "/flow-runs?name=deployment-7-ab",
     "flow runs of a day": "/flow-runs?created_after=2025-01-05T00:00:00Z&created_before=2025-01-06T00:00:00Z",
+    "flow runs of a namespace": "/flow-runs?namespace=team-3",
+    "flow runs, called ones too": "/flow-runs?parent=any",
+    "flow runs called by another": "/flow-runs?kind=called",
+    "flow runs not COMPLETED": "/flow-runs?not.state=COMPLETED",
+    "flow runs not of a deployment": "/flow-runs?not.deployment=deployment-7",
+    "flow runs not of a namespace": "/flow-runs?not.namespace=team-3",
+    "flow runs without a tag": "/flow-runs?not.tag=tag-4",
+    "flow runs alive in an hour": "/flow-runs?alive_after=2025-06-05T10:00:00Z&alive_before=2025-06-05T11:00:00Z",
+    "flow runs alive in a day, FAILED": "/flow-runs?alive_after=2025-06-05T00:00:00Z&alive_before=2025-06-06T00:00:00Z&state=FAILED",
+    "histogram of 30 days": "/flow-runs/histogram?since=2025-06-01T00:00:00Z&until=2025-07-01T00:00:00Z&buckets=120",
+    "histogram of 30 days, a namespace": "/flow-runs/histogram?since=2025-06-01T00:00:00Z&until=2025-07-01T00:00:00Z&namespace=team-3",
+    "histogram of 30 days, a deployment": "/flow-runs/histogram?since=2025-06-01T00:00:00Z&until=2025-07-01T00:00:00Z&deployment=deployment-7",
+    "counts of 30 days by state": "/flow-runs/counts?since=2025-06-01T05:00:00Z&until=2025-07-01T05:00:00Z",
+    "counts of 30 days by deployment": "/flow-runs/counts?since=2025-06-01T05:00:00Z&until=2025-07-01T05:00:00Z&by=deployment",
+    "names of deployments": "/flow-runs/facets?field=deployment&q=deployment-1",
+    "flow deployments, with last runs": "/flow-deployments",
+    "events": "/events",
+    "events of a resource": "/events?resource=table/77",
+    "log, newest first": "/flow-runs/{long}/logs?sort=-seq&limit=200",
+    "log around a line": "/flow-runs/{long}/logs?around=50000&limit=200",
+    "log, ERROR": "/flow-runs/{long}/logs?level=40&limit=50",
+    "log, search for a rare text": "/flow-runs/{long}/logs?q=BATCH 99999",
     "task runs, newest first": "/task-runs",
     "task runs FAILED": "/task-runs?state=FAILED",
     "task runs of a task": "/task-runs?task=etl.task_7",
@@ -99,14 +138,16 @@ def fill(url: str, runs: int, each: int) -> None:
             message = "there is no task run to take as a sample"
             raise SystemExit(message)
         history, upstream, _ = row
-        connection.execute("TRUNCATE flow_runs, task_runs, names, flow_run_transitions")
+        connection.execute("TRUNCATE flow_runs, task_runs, names, flow_run_transitions, flow_run_counts, logs")
         connection.execute(_NAMES)
         connection.execute(_FLOW_RUNS, {"runs": runs})
         connection.execute(_FLOW_RUN_TAGS)
+        for statement in (_LOGS, _EVENTS, _DEPLOYMENTS):
+            connection.execute(statement, {})
         for first in range(1, runs + 1, _BATCH):
             last = min(first + _BATCH - 1, runs)
             connection.execute(_TASK_RUNS, {"each": each, "first": first, "last": last, "history": history, "upstream": upstream})
-        for table in ("flow_runs", "flow_run_tags", "task_runs", "names"):
+        for table in ("flow_runs", "flow_run_tags", "task_runs", "names", "flow_run_counts", "changes", "events", "logs"):
             connection.execute(f"VACUUM ANALYZE {table}")
 
 
@@ -117,18 +158,32 @@ def walk(api: MintakaApi, path: str, requests: int) -> list[float]:
     for _ in range(requests):
         sign = "&" if "?" in path else "?"
         began = time.perf_counter()
-        connection.request("GET", f"/api/v1{path}" + (f"{sign}cursor={quote(cursor)}" if cursor else ""))
+        connection.request("GET", f"/api/v1{path}".replace(" ", "%20") + (f"{sign}cursor={quote(cursor)}" if cursor else ""))
         answer = connection.getresponse()
         content = answer.read()
         took.append((time.perf_counter() - began) * 1e3)
         if answer.status != http.client.OK:
             raise RuntimeError(content)
         page = json.loads(content)
-        if not page["items"]:
+        if not next(value for name, value in page.items() if name in {"items", "buckets", "values"}):
             message = f"{path} is empty"
             raise SystemExit(message)
         cursor = page.get("next") or ""
     connection.close()
+    return took
+
+
+def polls(url: str, requests: int) -> list[float]:
+    """Milliseconds of the database for each poll of the feed of changes without news."""
+    database, names, took = Database(url), Names(), []
+    database.migrated = True
+    with database.reading() as connection:
+        position = changes.newest(connection)
+        for _ in range(requests):
+            began = time.perf_counter()
+            changes.after(connection, names, position)
+            took.append((time.perf_counter() - began) * 1e3)
+    database.dispose()
     return took
 
 
@@ -153,9 +208,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, MintakaApi(Path(folder), url) as api:
             print(f"{'ms a page of 50':36}{'p50':>8}{'p95':>8}{'max':>8}")
             uid = json.loads(api.request("GET", "/api/v1/flow-runs?limit=1&state=FAILED")[1])["items"][0]["uid"]
+            long = json.loads(api.request("GET", "/api/v1/flow-runs?limit=1&parent=any")[1])["items"][0]["uid"]
             for title, path in _LISTS.items():
-                took = walk(api, path.format(uid=uid), given.requests)
+                took = walk(api, path.format(uid=uid, long=long), given.requests)
                 print(f"{title:36}{median(took):8.1f}{percentile(took, 0.95):8.1f}{max(took):8.1f}", flush=True)
+            took = polls(url, given.requests * 10)
+            print(f"{'poll of changes (database)':36}{median(took):8.2f}{percentile(took, 0.95):8.2f}{max(took):8.2f}")
     finally:
         server.remove()
     print(f"load at the end {os.getloadavg()[0]:.1f}")

@@ -31,6 +31,29 @@ _RUN: dict[str, Any] = {
     "deleted": None,
     "task_counts": {"COMPLETED": 10, "RUNNING": 1},
     "flow": None,
+    "kind": "deployed",
+    "parent": None,
+    "root": None,
+    "cluster": "3d2f7e0a-1f5b-4c43-9a6e-6f0c4b8a7d21",
+    "revision": "nightly-6f9c4d7b58",
+    "next_time": None,
+    "history_reason": "",
+    "conditions": [{"type": "Crashed", "status": "True", "reason": "OOMKilled", "message": "container flow passed its memory limit"}],
+}
+_ATTEMPT: dict[str, Any] = {
+    "attempt": 1,
+    "state": "CRASHED",
+    "reason": "OOMKilled",
+    "diagnosis": "container flow passed its memory limit",
+    "exit_code": 137,
+    "pod": _RUN["pod"],
+    "pod_uid": "b1f4f0a2-5a53-4d7c-8a0e-2f7a3c1b9d44",
+    "node": "node-7",
+    "revision": "nightly-6f9c4d7b58",
+    "created": "2026-11-22T03:00:00Z",
+    "started": "2026-11-22T03:00:02.120000Z",
+    "ended": "2026-11-22T03:04:05.678901Z",
+    "log_tail": "",
 }
 _PAUSE: dict[str, Any] = {
     "namespace": "etl",
@@ -86,6 +109,8 @@ _TRANSITION: dict[str, Any] = {
     "attempt": 1,
     "time": "2026-11-22T03:04:05.678901Z",
     "trail": [],
+    "facts": {"exit_code": 137},
+    "until": None,
 }
 _DEPLOYMENT: dict[str, Any] = {
     "uid": "7d0c5a4e-6b1f-4a57-8f3b-2c9f0f6f1b02",
@@ -116,6 +141,23 @@ _DEPLOYMENT: dict[str, Any] = {
     "generation": 2,
     "created": "2026-10-01T08:00:00Z",
     "deleted": None,
+    "revision": "nightly-6f9c4d7b58",
+    "last_runs": [{"uid": _RUN["uid"], "name": _RUN["name"], "state": "CRASHED", "created": "2026-11-22T03:00:00Z", "seconds": 243.558901}],
+}
+_VERSION: dict[str, Any] = {
+    "revision": "nightly-6f9c4d7b58",
+    "generation": 2,
+    "created": "2026-11-01T08:00:00Z",
+    "spec": {"entrypoint": "etl:nightly", "image": "registry.example.com/etl:1.4"},
+}
+_EVENT: dict[str, Any] = {
+    "id": "1f0d2b64-93f1-4a3b-8f4e-7d5c1e9b6a33",
+    "time": "2026-11-22T03:04:00Z",
+    "name": "orders.loaded",
+    "namespace": "etl",
+    "resource": "table/orders",
+    "flow_run": _RUN["uid"],
+    "payload": {"rows": 812},
 }
 _ARTIFACT: dict[str, Any] = {
     "id": "5b1d3c1e-2f0e-4c0e-8d0a-6f6d0c9b7a10",
@@ -172,14 +214,38 @@ _NEXT = "WyI1ZjJhMWMwOSIsMTc5MDAwMDAwMDAwMDAwMCwxXQ"
 
 #: The example of each document, by schema name.
 EXAMPLES: dict[str, Any] = {
+    "HistogramAnswer": {
+        "since": "2026-11-22T02:00:00Z",
+        "until": "2026-11-22T04:00:00Z",
+        "buckets": [
+            {"start": "2026-11-22T02:00:00Z", "end": "2026-11-22T03:00:00Z", "counts": {"COMPLETED": 12}},
+            {"start": "2026-11-22T03:00:00Z", "end": "2026-11-22T04:00:00Z", "counts": {"COMPLETED": 11, "CRASHED": 1}},
+        ],
+    },
+    "CountsAnswer": {
+        "since": "2026-11-22T02:00:00Z",
+        "until": "2026-11-22T04:00:00Z",
+        "items": [{"namespace": "etl", "deployment": "nightly", "counts": {"COMPLETED": 23, "CRASHED": 1}}],
+        "truncated": False,
+    },
+    "FacetAnswer": {"values": ["nightly", "nightly-report"], "more": False},
+    "ChangesAnswer": {
+        "items": [{"kind": "flow_run", "uid": _RUN["uid"], "namespace": "etl", "time": "2026-11-22T03:04:05.678901Z"}],
+        "next": _NEXT,
+        "more": False,
+        "reset": False,
+    },
+    "EventPage": {"items": [_EVENT], "next": _NEXT},
+    "RunAttemptPage": {"items": [_ATTEMPT], "next": None},
+    "VersionPage": {"items": [_VERSION], "next": None},
     "FlowRunAnswer": _RUN,
-    "FlowRunPage": {"items": [_RUN], "next": _NEXT},
+    "FlowRunPage": {"items": [_RUN], "next": _NEXT, "previous": None},
     "TransitionPage": {"items": [_TRANSITION], "next": None},
     "TaskRunPage": {"items": [_TASK], "next": _NEXT},
     "GraphAnswer": {"attempt": 1, "nodes": [_NODE], "edges": [[0, 3], [2, 3]], "truncated": False},
     "ArtifactAnswer": _ARTIFACT,
     "ArtifactPage": {"items": [_ARTIFACT], "next": None},
-    "LogPage": {"items": [_LOG], "next": None},
+    "LogPage": {"items": [_LOG], "next": None, "previous": None, "partial": False},
     "FlowDeploymentAnswer": _DEPLOYMENT,
     "FlowDeploymentPage": {"items": [_DEPLOYMENT], "next": None},
     "VariableAnswer": _VARIABLE,

@@ -11,11 +11,46 @@ from typing import Any
 import msgspec
 
 from mintaka_core.stop_reasons import StopReason  # noqa: TC001
-from mintaka_history.response_models import ArtifactAnswer, FlowRunAnswer, LogAnswer, PauseAnswer, TaskRunAnswer, TransitionAnswer  # noqa: TC001
+from mintaka_history.enum_codes import ShownState  # noqa: TC001
+from mintaka_history.response_models import (  # noqa: TC001
+    ArtifactAnswer,
+    BucketAnswer,
+    ChangeAnswer,
+    CountAnswer,
+    EventAnswer,
+    FlowRunAnswer,
+    LogAnswer,
+    PauseAnswer,
+    RunAttemptAnswer,
+    TaskRunAnswer,
+    TransitionAnswer,
+)
+
+
+class LastRunAnswer(msgspec.Struct):
+    """A run of a flow deployment; `seconds` is how long it took, null if it has not started or not ended."""
+
+    uid: str
+    name: str
+    state: ShownState
+    created: datetime
+    seconds: float | None
+
+
+class VersionAnswer(msgspec.Struct):
+    """A version of a flow deployment: the spec under the name `revision`, first seen at `created` in `generation` of the resource."""
+
+    revision: str
+    generation: int
+    created: datetime
+    spec: msgspec.Raw
 
 
 class FlowDeploymentAnswer(msgspec.Struct):
-    """A flow deployment. `ready` is null until the operator has checked it; the schedules include their next and last times."""
+    """A flow deployment. `ready` is null until the operator has checked it; the schedules include their next and last times.
+
+    `revision` is the newest version of its spec, `last_runs` are its newest 20 flow runs, oldest first.
+    """
 
     uid: str
     namespace: str
@@ -36,6 +71,8 @@ class FlowDeploymentAnswer(msgspec.Struct):
     generation: int
     created: datetime
     deleted: datetime | None
+    revision: str | None = None
+    last_runs: list[LastRunAnswer] = []
 
 
 class ReportAnswer(msgspec.Struct):
@@ -70,10 +107,11 @@ class ProblemAnswer(msgspec.Struct):
 
 
 class FlowRunPage(msgspec.Struct):
-    """A page of flow runs; `next` is the cursor of the next page, null on the last."""
+    """A page of flow runs; `next` is the cursor of the next page, null on the last, `previous` that of the page before, null on the first."""
 
     items: list[FlowRunAnswer]
     next: str | None
+    previous: str | None = None
 
 
 class FlowDeploymentPage(msgspec.Struct):
@@ -81,6 +119,15 @@ class FlowDeploymentPage(msgspec.Struct):
 
     items: list[FlowDeploymentAnswer]
     next: str | None
+    previous: str | None = None
+
+
+class VersionPage(msgspec.Struct):
+    """A page of the versions of a flow deployment, newest first."""
+
+    items: list[VersionAnswer]
+    next: str | None
+    previous: str | None = None
 
 
 class TaskRunPage(msgspec.Struct):
@@ -88,27 +135,92 @@ class TaskRunPage(msgspec.Struct):
 
     items: list[TaskRunAnswer]
     next: str | None
+    previous: str | None = None
 
 
 class TransitionPage(msgspec.Struct):
-    """All transitions of a flow run, oldest first; `next` is always null."""
+    """A page of the decisions about a flow run, oldest first."""
 
     items: list[TransitionAnswer]
     next: str | None
+    previous: str | None = None
 
 
-class LogPage(msgspec.Struct):
-    """A page of log lines, oldest first."""
+class RunAttemptPage(msgspec.Struct):
+    """A page of the attempts of a flow run, in order."""
 
-    items: list[LogAnswer]
+    items: list[RunAttemptAnswer]
     next: str | None
+    previous: str | None = None
 
 
 class ArtifactPage(msgspec.Struct):
-    """The artifacts of a flow run, oldest first; `next` is always null."""
+    """A page of the artifacts of a flow run, oldest first."""
 
     items: list[ArtifactAnswer]
     next: str | None
+    previous: str | None = None
+
+
+class EventPage(msgspec.Struct):
+    """A page of events."""
+
+    items: list[EventAnswer]
+    next: str | None
+    previous: str | None = None
+
+
+class LogPage(msgspec.Struct):
+    """A page of log lines.
+
+    `partial` is true if the time for searching was over before the page was full: the search continues with `next` (or
+    `previous`), even if no line was found yet.
+    """
+
+    items: list[LogAnswer]
+    next: str | None
+    previous: str | None = None
+    partial: bool = False
+
+
+class HistogramAnswer(msgspec.Struct):
+    """The number of flow runs created in the hours from `since` to `until`, in buckets of whole hours."""
+
+    since: datetime
+    until: datetime
+    buckets: list[BucketAnswer]
+
+
+class CountsAnswer(msgspec.Struct):
+    """The number of flow runs created in the hours from `since` to `until`, by group.
+
+    `truncated` is true if there are more groups than are shown, which are those with most runs.
+    """
+
+    since: datetime
+    until: datetime
+    items: list[CountAnswer]
+    truncated: bool
+
+
+class FacetAnswer(msgspec.Struct):
+    """Values that a filter can have, in order; `more` is true if there are others that begin so."""
+
+    values: list[str]
+    more: bool
+
+
+class ChangesAnswer(msgspec.Struct):
+    """What changed after a position, each object once, in the order in which the changes were committed; `next` is the position after.
+
+    `more` is true if there are more changes already. `reset` is true if the position is older than what is kept, or from before the
+    database was restored: any object may have changed, so read the lists again and continue from `next`.
+    """
+
+    items: list[ChangeAnswer]
+    next: str
+    more: bool
+    reset: bool
 
 
 class PausePage(msgspec.Struct):

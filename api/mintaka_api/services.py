@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
 
 from mintaka_api.background_tasks import Part
+from mintaka_api.change_feed import ChangeFeed
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
 from mintaka_api.request_bodies import Intake
@@ -34,6 +35,11 @@ class Services:
     mirror: Mirror | None = None
     parts: list[Part] = field(default_factory=list)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    feed: ChangeFeed = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Add what is made of the other services."""
+        self.feed = ChangeFeed(self.database, self.names)
 
     def current_parts(self) -> list[Part]:
         """The background tasks, each with its current problem."""

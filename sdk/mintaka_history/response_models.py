@@ -26,6 +26,11 @@ class FlowRunAnswer(msgspec.Struct):
     `history_complete` is true once every task run and log of its current attempt is stored and no transition is missing.
     `task_counts` counts the task runs of its current attempt by state type. `flow` is the name of the flow if the run's own
     process reported it, that is, for runs outside of clusters.
+
+    `kind` is deployed (a resource of a cluster), called (a flow called in another one's process) or script. `parent` is the run
+    that called or started it, `root` the first of them; null for a run by itself. `revision` is the version of the deployment's
+    spec that it was created with, `next_time` when the operator acts next if nothing else happens, `history_reason` why the
+    history is not complete. `conditions` are those of its resource.
     """
 
     uid: str
@@ -48,13 +53,22 @@ class FlowRunAnswer(msgspec.Struct):
     deleted: datetime | None
     task_counts: dict[str, int]
     flow: str | None = None
+    kind: str = "deployed"
+    parent: str | None = None
+    root: str | None = None
+    cluster: str | None = None
+    revision: str | None = None
+    next_time: datetime | None = None
+    history_reason: str = ""
+    conditions: list[dict[str, Any]] = []
 
 
 class TransitionAnswer(msgspec.Struct):
-    """One transition of a flow run and the decision behind it; `from` is null for the first.
+    """One decision about a flow run: what was proposed and what became of it; `from` is null for the first.
 
     `rule`, `verdict` and `reason` are those of the deciding rule; `trail` has `[rule, verdict, reason]` of every rule with
-    a verdict on what was `proposed`, in order. If the verdict is Abort, the run stayed in its state.
+    a verdict on what was `proposed`, in order. If the verdict is Abort or Wait, the run stayed in its state; a proposal that waits
+    is made again at `until`. If it is Gap, the decisions before this one were not recorded. `facts` are what the rules read.
     """
 
     sequence: int
@@ -69,6 +83,8 @@ class TransitionAnswer(msgspec.Struct):
     attempt: int
     time: datetime
     trail: list[tuple[str, str, str]] = []
+    facts: dict[str, Any] = {}
+    until: datetime | None = None
 
 
 class TaskRunAnswer(msgspec.Struct):
@@ -144,6 +160,68 @@ class LogAnswer(msgspec.Struct):
     logger: str
     n: int | None
     message: str
+
+
+class RunAttemptAnswer(msgspec.Struct):
+    """An attempt of a flow run: the pod that ran it, and how that ended.
+
+    `state` is what its end resulted in before any retry, `reason` and `diagnosis` say why, `log_tail` is what its process printed
+    last if it left no report. `revision` is the version of the deployment's spec that it ran. Null or empty: not known, or not yet.
+    """
+
+    attempt: int
+    state: ShownState | None
+    reason: str
+    diagnosis: str
+    exit_code: int | None
+    pod: str | None
+    pod_uid: str | None
+    node: str | None
+    revision: str | None
+    created: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    log_tail: str
+
+
+class BucketAnswer(msgspec.Struct):
+    """The flow runs created in [`start`, `end`), by state type; states without runs are absent."""
+
+    start: datetime
+    end: datetime
+    counts: dict[str, int]
+
+
+class CountAnswer(msgspec.Struct):
+    """The number of flow runs of a group, by state type; states without runs are absent.
+
+    `namespace` and `deployment` are null if the runs are not grouped by them; `deployment` also for runs without one.
+    """
+
+    namespace: str | None
+    deployment: str | None
+    counts: dict[str, int]
+
+
+class EventAnswer(msgspec.Struct):
+    """An event; `flow_run` is the uid of the run it belongs to, if any."""
+
+    id: str
+    time: datetime
+    name: str
+    namespace: str
+    resource: str
+    flow_run: str | None
+    payload: msgspec.Raw
+
+
+class ChangeAnswer(msgspec.Struct):
+    """An object that changed, at `time` or later: read it again. `kind` is flow_run or flow_deployment."""
+
+    kind: str
+    uid: str
+    namespace: str
+    time: datetime
 
 
 class ArtifactAnswer(msgspec.Struct):

@@ -45,6 +45,18 @@ Name = Text().with_variant(Text(collation="C"), "postgresql")
 #: Few rows of many, and queried again and again: suspensions that can still be ended.
 _OPEN_SUSPENSION = text("suspended = true AND answered IS NULL AND ended IS NULL")
 _NOT_COMPLETED = text(f"state <> {STATE_CODES[COMPLETED]}")
+_ROOT = text("parent IS NULL")
+#: The upper bounds of the classes of `SPAN` from 1 on, in microseconds: 10 s, 1 and 10 minutes, 1, 6 and 36 hours, 10 and 60 days.
+SPAN_LIMITS = tuple(seconds * 1_000_000 for seconds in (10, 60, 600, 3600, 21_600, 129_600, 864_000, 5_184_000))
+#: The class of the time from a run's creation to its end; 0: it has not ended. Runs of a class that were alive at an instant were
+#: created at most the class's limit before it, which makes "alive in this window" a few ranges of an index.
+SPAN = (
+    "(CASE WHEN {0}ended IS NULL THEN 0 "
+    + " ".join(f"WHEN {{0}}ended - {{0}}created < {limit} THEN {number}" for number, limit in enumerate(SPAN_LIMITS, 1))
+    + f" ELSE {len(SPAN_LIMITS) + 1} END)"
+)
+#: In `flow_run_counts`: all namespaces, all deployments.
+ALL = -1
 
 names = Table(
     "names",
@@ -84,7 +96,7 @@ flow_deployment_versions = Table(
     Column("revision", Text, nullable=False),
     Column("spec", Text, nullable=False),
     PrimaryKeyConstraint("deployment", "revision"),
-    Index(None, "deployment", "created"),
+    Index(None, "deployment", "created", "revision"),
     sqlite_with_rowid=False,
 )
 
@@ -139,7 +151,12 @@ flow_runs = Table(
     Index(None, "name", "ns"),
     Index("ix_flow_runs_unfinished", "state", "created", sqlite_where=_NOT_COMPLETED),
     Index("ix_flow_runs_live", "cluster", "ns", sqlite_where=text("deleted IS NULL")),
-    Index("ix_flow_runs_children", "parent", "no", sqlite_where=text("parent IS NOT NULL")),
+    Index("ix_flow_runs_children", "parent", "created", sqlite_where=text("parent IS NOT NULL")),
+    Index("ix_flow_runs_tree", "root", "created", sqlite_where=text("root IS NOT NULL")),
+    Index("ix_flow_runs_roots", "created", "no", sqlite_where=_ROOT),
+    Index("ix_flow_runs_roots_of_namespace", "ns", "created", "no", sqlite_where=_ROOT),
+    Index("ix_flow_runs_kind", "kind", "created", sqlite_where=text("kind <> 1")),
+    Index("ix_flow_runs_span", text(SPAN.format("")), "created"),
 )
 
 flow_run_tags = Table(
@@ -359,8 +376,9 @@ pauses = Table(
     Index("ix_pauses_open_suspensions", "deadline", sqlite_where=_OPEN_SUSPENSION),
 )
 
-#: How many flow runs were created in an hour, by namespace, deployment (0: none) and state. Triggers keep it (`triggers.py`). `part` is 0,
-#: or the transaction that added the row: so no two writers wait for each other; maintenance adds the parts up.
+#: How many flow runs were created in an hour, by namespace, deployment (0: none) and state; also for all deployments of a namespace and
+#: for all namespaces (`ALL`), and by day: then `hour` is -1 - day. Triggers keep it (`triggers.py`). `part` is 0, or the transaction that
+#: added the row: so no two writers wait for each other; maintenance adds the parts up.
 flow_run_counts = Table(
     "flow_run_counts",
     metadata,
@@ -387,6 +405,7 @@ changes = Table(
     Column("ns", Integer, nullable=False),
     Column("kind", SmallInteger, nullable=False),
     Index(None, "tx", "seq"),
+    sqlite_autoincrement=True,  # a number that was trimmed is not used again: a reader's position would be mistaken for a later change
 )
 
 #: One row: the oldest revision whose code can use this schema.

@@ -1,5 +1,8 @@
 """Triggers that keep the counts of flow runs (`flow_run_counts`) and the feed of changes (`changes`).
 
+A run counts in four rows: of its hour for its deployment, for its namespace and for everything, so that a histogram reads few rows
+whatever its filter; and of its day for its deployment, so that counts over months do.
+
 Flow runs are written at many places, by the mirror, by reports and by scripts in several releases of this code; a trigger cannot be
 forgotten by any of them. On PostgreSQL one statement fires once, whatever its number of rows. Heartbeats alone are no change.
 """
@@ -7,6 +10,7 @@ forgotten by any of them. On PostgreSQL one statement fires once, whatever its n
 from __future__ import annotations
 
 from mintaka_history.enum_codes import ChangeKind
+from mintaka_history.tables import ALL
 
 _HOUR_MICROSECONDS = 3_600_000_000
 #: The columns of which at least one changes when a reader should look at a flow run again.
@@ -16,10 +20,18 @@ _COUNTED = ("created", "ns", "deployment", "state")
 _SQLITE_NOW = "CAST(strftime('%s', 'now') AS INTEGER) * 1000000"
 
 
+def _counted_rows(hour: str, namespace: str, deployment: str) -> tuple[tuple[str, str, str], ...]:
+    """Hour, namespace and deployment of the rows in which a run counts."""
+    day = f"-1 - {hour} / 24"
+    return (hour, namespace, deployment), (hour, namespace, str(ALL)), (hour, str(ALL), str(ALL)), (day, namespace, deployment)
+
+
 def _sqlite_count(row: str, change: str) -> str:
+    keys = _counted_rows(f"max({row}.created, 0) / {_HOUR_MICROSECONDS}", f"{row}.ns", f"COALESCE({row}.deployment, 0)")
+    values = ", ".join(f"({', '.join(key)}, {row}.state, 0, {change})" for key in keys)
     return (
-        f"INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES ({row}.created / {_HOUR_MICROSECONDS}, {row}.ns, "  # noqa: S608 - our own words
-        f"COALESCE({row}.deployment, 0), {row}.state, 0, {change}) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n;"
+        f"INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES {values} "  # noqa: S608 - our own words
+        "ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n;"
     )
 
 
@@ -63,15 +75,18 @@ _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 def _counted(rows: str, change: str) -> str:
     return (
-        f"SELECT created / {_HOUR_MICROSECONDS} AS hour, ns, COALESCE(deployment, 0) AS deployment, state, {change} AS change FROM {rows}"  # noqa: S608 - our own words
+        f"SELECT GREATEST(created, 0) / {_HOUR_MICROSECONDS} AS hour, ns, COALESCE(deployment, 0) AS deployment, state, "  # noqa: S608 - our own words
+        f"sum({change}) AS change FROM {rows} GROUP BY 1, 2, 3, 4"
     )
 
 
 def _count(source: str) -> str:
+    keys = ", ".join(f"({', '.join(key)})" for key in _counted_rows("c.hour", "c.ns", "c.deployment"))
     return (
         "INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) "  # noqa: S608 - our own words
-        f"SELECT hour, ns, deployment, state, {_TRANSACTION}, sum(change) FROM ({source}) AS c GROUP BY hour, ns, deployment, state "
-        "HAVING sum(change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n;"
+        f"SELECT k.hour, k.ns, k.deployment, c.state, {_TRANSACTION}, sum(c.change) FROM ({source}) AS c "
+        f"CROSS JOIN LATERAL (VALUES {keys}) AS k(hour, ns, deployment) GROUP BY k.hour, k.ns, k.deployment, c.state "
+        "HAVING sum(c.change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n;"
     )
 
 

@@ -27,6 +27,7 @@ from mintaka_history.migrating import migrate
 from mintaka_history.paging import Page
 from mintaka_history.queries import flow_runs as queries
 from mintaka_history.queries import pages
+from mintaka_history.queries.flow_run_filters import FlowRunFilter
 from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def test_the_pages_together_are_the_sorted_list(
     documents = [made_up_run(position, *run) for position, run in enumerate(runs)]
     if documents:
         write(database, names, documents)
-    wanted = queries.FlowRunFilter(namespaces=tuple(namespaces), states=tuple(states), tags=tuple(tags), name=prefix)
+    wanted = FlowRunFilter(namespaces=tuple(namespaces), states=tuple(states), tags=tuple(tags), name=prefix)
     seen: list[Any] = []
     after = None
     while True:
@@ -236,7 +237,9 @@ def test_a_page_by_state_walks_the_small_index(database: Database) -> None:
     asked: list[tuple[str, Any]] = []
     event.listen(database.read_engine, "before_cursor_execute", lambda _c, _u, text, values, *_: asked.append((text, values)))
     with database.reading(pages=True) as connection:
-        queries.page(connection, Names(), queries.FlowRunFilter(states=(StateType.FAILED,)), "created", Page(5, descending=True), None)
+        queries.page(
+            connection, Names(), FlowRunFilter(states=(StateType.FAILED,), any_parent=True), "created", Page(5, descending=True), None
+        )
         text, values = next(query for query in asked if "FROM flow_runs" in query[0])
         if database.is_postgresql:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
+from mintaka_api.queries.deployment_history import last_runs
 from mintaka_api.response_models import FlowDeploymentAnswer
 from mintaka_history.enum_codes import NameKind
 from mintaka_history.paging import Part
@@ -19,6 +20,7 @@ from mintaka_history.timestamps import from_microseconds, optional_datetime
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
+    from mintaka_api.response_models import LastRunAnswer
     from mintaka_history.paging import Page
     from mintaka_history.queries.names import Names
 
@@ -46,8 +48,10 @@ class FlowDeploymentFilter:
     tags: tuple[str, ...] = ()
 
 
-def page(connection: Connection, names: Names, wanted: FlowDeploymentFilter, order: str, page: Page) -> Part[FlowDeploymentAnswer]:
-    """A page of the flow deployments that are in the cluster."""
+def page(
+    connection: Connection, names: Names, wanted: FlowDeploymentFilter, order: str, page: Page, fields: frozenset[str] | None = None
+) -> Part[FlowDeploymentAnswer]:
+    """A page of the flow deployments that are in the cluster; `fields` (None: all) are the members that the answer includes."""
     query = select(flow_deployments).where(_d.deleted.is_(None))
     choices = []
     if wanted.namespaces:
@@ -59,9 +63,10 @@ def page(connection: Connection, names: Names, wanted: FlowDeploymentFilter, ord
         query = query.where(*pages.begins_with(_d.name, wanted.name))
     for tag in wanted.tags:
         query = query.where(contains_text(connection, _d.tags, msgspec.json.encode(tag).decode()))
-    rows, last = pages.fetch(connection, query, ORDERS[order], page, choices)
+    rows, ends = pages.fetch(connection, query, ORDERS[order], page, choices)
     words = names.values(connection, [row.ns for row in rows])
-    return Part([_answer(row, words) for row in rows], last)
+    runs = last_runs(connection, names, [(row.ns, row.name) for row in rows]) if fields is None or "last_runs" in fields else {}
+    return pages.part(rows, ends, lambda row: _answer(row, words, runs.get((row.ns, row.name), [])))
 
 
 def one(connection: Connection, names: Names, namespace: str, name: str) -> FlowDeploymentAnswer | None:
@@ -71,7 +76,10 @@ def one(connection: Connection, names: Names, namespace: str, name: str) -> Flow
         return None
     query = select(flow_deployments).where(_d.name == name, _d.ns == number)
     row = connection.execute(query.order_by(_d.deleted.is_(None).desc(), _d.created.desc(), _d.uid).limit(1)).first()
-    return None if row is None else _answer(row, {number: namespace})
+    if row is None:
+        return None
+    runs = last_runs(connection, names, [(number, name)])
+    return _answer(row, {number: namespace}, runs.get((number, name), []))
 
 
 def last_schema(connection: Connection, names: Names, namespace: str, name: str) -> Any:
@@ -82,7 +90,7 @@ def last_schema(connection: Connection, names: Names, namespace: str, name: str)
     return None if spec is None else msgspec.json.decode(spec).get("parameterSchema") or {}
 
 
-def _answer(row: Row[Any], words: dict[int, str]) -> FlowDeploymentAnswer:
+def _answer(row: Row[Any], words: dict[int, str], runs: list[LastRunAnswer]) -> FlowDeploymentAnswer:
     spec: dict[str, Any] = msgspec.json.decode(row.spec)
     status: dict[str, Any] = msgspec.json.decode(row.status)
     entries = {schedule["name"]: schedule for schedule in status.get("schedules") or ()}
@@ -116,4 +124,6 @@ def _answer(row: Row[Any], words: dict[int, str]) -> FlowDeploymentAnswer:
         generation=row.generation,
         created=from_microseconds(row.created),
         deleted=optional_datetime(row.deleted),
+        revision=row.revision,
+        last_runs=runs,
     )

@@ -3,8 +3,11 @@
 from mintaka_api.routes import (
     attempts,
     batches,
+    changes,
     concurrency,
     container_logs,
+    counts,
+    events,
     flow_deployments,
     flow_runs,
     health,
@@ -19,6 +22,7 @@ from mintaka_api.routes import (
 ROUTERS = (
     health.router,
     flow_deployments.router,
+    counts.router,  # before the routes of one flow run, whose paths begin alike
     flow_runs.router,
     task_runs.router,
     batches.router,
@@ -30,4 +34,6 @@ ROUTERS = (
     variables.router,
     concurrency.router,
     retention.router,
+    events.router,
+    changes.router,
 )

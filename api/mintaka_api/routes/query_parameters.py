@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
 
 from fastapi import Path as PathParameter
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -44,7 +45,7 @@ States = Annotated[
 Tags = Annotated[list[Text], Field(max_length=10, description="Only those with all of these tags; repeatable.", examples=[["nightly"]])]
 Limit = Annotated[int, Field(ge=1, le=LIMIT, description="The most items of a page.")]
 Namespace = Annotated[str, PathParameter(max_length=500, description="The namespace."), AfterValidator(_without_nul)]
-Cursor = Annotated[str | None, Field(max_length=2000, description="`next` of the page before, under the same filters and sort.")]
+Cursor = Annotated[str | None, Field(max_length=2000, description="`next` or `previous` of another page, under the same filters and sort.")]
 Fields = Annotated[Text | None, Field(description="Only these members of each item, separated by commas.", examples=["uid,name,state"])]
 
 
@@ -97,11 +98,12 @@ class ListQuery(BaseModel):
 
     def question(self, *scope: Any) -> Any:
         """The query that a cursor belongs to: filters, sort and `scope`, but not the page size or fields."""
-        return [*scope, self.model_dump(mode="json", exclude={"limit", "cursor", "fields"})]
+        return [*scope, self.model_dump(mode="json", exclude={"limit", "cursor", "fields", "tail", "around"})]
 
     def page(self, *scope: Any) -> Page:
         """The requested part of the list. Raises a Problem if the cursor is of another list."""
-        return Page(self.limit, self._sort.startswith("-"), decode_cursor(self.question(*scope), self.cursor, self.key_types[self.order]))
+        after, backwards = decode_cursor(self.question(*scope), self.cursor, self.key_types[self.order])
+        return Page(self.limit, self._sort.startswith("-"), after, backwards)
 
     @property
     def _sort(self) -> str:
@@ -144,6 +146,26 @@ class FlowRunQuery(ListQuery):
     tag: Tags = []
     created_after: Annotated[Instant | None, Field(description="Only runs created at or after this time.")] = None
     created_before: Annotated[Instant | None, Field(description="Only runs created before this time.")] = None
+    alive_after: Annotated[Instant | None, Field(description="Only runs that started and had not ended before this time.")] = None
+    alive_before: Annotated[Instant | None, Field(description="Only runs that started before this time.")] = None
+    not_namespace: Annotated[list[Text], Field(alias="not.namespace", max_length=_VALUES, description="Not these; repeatable.")] = []
+    not_deployment: Annotated[list[Text], Field(alias="not.deployment", max_length=_VALUES, description="Not these; repeatable.")] = []
+    not_state: Annotated[
+        list[StateType], Field(alias="not.state", max_length=len(StateType), description="Not in these state types; repeatable.")
+    ] = []
+    not_tag: Annotated[list[Text], Field(alias="not.tag", max_length=10, description="With none of these tags; repeatable.")] = []
+    parent: Annotated[
+        UUID | Literal["any"] | None,
+        Field(
+            description="Only runs that the run with this uid called or started. Absent: only runs by themselves, unless `root`, `kind` "
+            "or `name` is given; `any`: all."
+        ),
+    ] = None
+    root: Annotated[UUID | None, Field(description="Only runs below the run with this uid, however deep.")] = None
+    kind: Annotated[
+        list[Literal["deployed", "called", "script"]],
+        Field(max_length=3, description="Only runs of these kinds, called by other runs or not; repeatable."),
+    ] = []
     sort: Literal["created", "-created", "name", "-name"] = "-created"
     fields: Fields = None
 
@@ -178,6 +200,9 @@ class TaskRunOfFlowRunQuery(ListQuery):
     fields: Fields = None
 
 
+_Line = Annotated[int | None, Field(ge=1 - 2**53, le=2**53 - 1)]
+
+
 class LogQuery(ListQuery):
     """Query parameters of the log of a flow run."""
 
@@ -186,13 +211,95 @@ class LogQuery(ListQuery):
     level: Annotated[
         int | None, Field(ge=0, le=32767, description="Only lines of at least this level (20 INFO, 30 WARNING, 40 ERROR).")
     ] = None
-    after: Annotated[int | None, Field(ge=1 - 2**53, le=2**53 - 1, description="Only lines after the one with this `seq`.")] = None
+    q: Annotated[Text | None, Field(min_length=1, description="Only lines that contain this text, in upper or lower case.")] = None
+    match_case: Annotated[bool, Field(description="`q` as it is written.")] = False
+    after: Annotated[_Line, Field(description="Only lines after the one with this `seq`.")] = None
+    before: Annotated[_Line, Field(description="Only lines before the one with this `seq`.")] = None
+    tail: Annotated[int | None, Field(ge=1, le=LOG_LIMIT, description="The last lines, this many; with `cursor` it means nothing.")] = None
+    around: Annotated[
+        _Line,
+        Field(description="The line with this `seq` in the middle of the page; with `cursor` it means nothing. Not with `q` or `level`."),
+    ] = None
+    sort: Literal["seq", "-seq"] = "seq"
+
+    def page(self, *scope: Any) -> Page:
+        """The requested part of the log; of `tail`, the last lines in the list's order."""
+        page = super().page(*scope)
+        if self.tail is None or self.cursor is not None:
+            return page
+        return Page(self.tail, page.descending, None, backwards=not page.descending)
 
 
 class TransitionQuery(ListQuery):
     """Query parameters of the transitions of a flow run."""
 
     limit: Annotated[int, Field(ge=1, le=TRANSITION_LIMIT, description="The most transitions of a page.")] = TRANSITION_LIMIT
+    changed: Annotated[bool, Field(description="Only decisions that changed the state: not those that wait or were refused.")] = False
+
+
+class VersionQuery(ListQuery):
+    """Query parameters of the versions of a flow deployment."""
+
+    limit: Annotated[int, Field(ge=1, le=_DEFAULT_LIMIT, description="The most versions of a page.")] = 20
+    sort: Literal["created", "-created"] = "-created"
+
+
+class EventQuery(ListQuery):
+    """Query parameters of the list of events."""
+
+    namespace: Namespaces = []
+    resource: Annotated[Text | None, Field(description="Only of resources whose names begin so.")] = None
+    flow_run: Annotated[UUID | None, Field(description="Only of the flow run with this uid.")] = None
+    since: Annotated[Instant | None, Field(description="Only events at or after this time.")] = None
+    until: Annotated[Instant | None, Field(description="Only events before this time.")] = None
+    sort: Literal["time", "-time"] = "-time"
+
+
+class WindowQuery(BaseModel):
+    """Query parameters of counts over time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Annotated[Instant | None, Field(description="From the hour of this time on; absent: 24 hours before the end.")] = None
+    until: Annotated[Instant | None, Field(description="Up to the hour of this time; absent: now.")] = None
+    namespace: Namespaces = []
+    deployment: Annotated[Text | None, Field(description="Only runs of the flow deployment of this name.")] = None
+
+
+class HistogramQuery(WindowQuery):
+    """Query parameters of the histogram of flow runs."""
+
+    buckets: Annotated[int, Field(ge=1, le=120, description="The most buckets; each is a whole number of hours.")] = 60
+    split: Annotated[Literal["state"], Field(description="What a bucket is split by.")] = "state"
+
+
+class CountQuery(WindowQuery):
+    """Query parameters of the counts of flow runs."""
+
+    by: Annotated[Literal["state", "namespace", "deployment"], Field(description="What a group is, besides the state.")] = "state"
+
+
+class FacetQuery(BaseModel):
+    """Query parameters of the values that a filter can have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    field: Annotated[Literal["namespace", "deployment", "tag", "task"], Field(description="The filter.")]
+    q: Annotated[Text, Field(description="Only values that begin so.")] = ""
+
+
+class ChangesQuery(BaseModel):
+    """Query parameters of the feed of changes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Annotated[str | None, Field(max_length=2000, description="`next` of another answer; absent: only the current position.")] = None
+    wait: Annotated[float, Field(ge=0, le=30, description="How many seconds to wait for a change if there is none.")] = 0
+    limit: Annotated[int, Field(ge=1, le=1000, description="The most changes of an answer.")] = 1000
+
+
+class RunAttemptQuery(ListQuery):
+    """Query parameters of the attempts of a flow run."""
 
 
 class ArtifactQuery(ListQuery):

@@ -34,7 +34,9 @@ def page_response(part: Part[Any], question: Any, fields: frozenset[str] | None)
     if fields is not None:
         kept = sorted(fields)
         items = [{field: getattr(item, field) for field in kept} for item in items]
-    return json_response({"items": items, "next": encode_cursor(question, part.last)})
+    previous = encode_cursor(question, part.first, backwards=True)
+    partial = {"partial": True} if part.partial else {}
+    return json_response({"items": items, "next": encode_cursor(question, part.last), "previous": previous, **partial})
 
 
 def documented_responses(kind: type[msgspec.Struct] | None, *problems: str, status: int = 200) -> dict[int | str, dict[str, Any]]:

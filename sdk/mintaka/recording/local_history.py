@@ -15,6 +15,7 @@ from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 from mintaka_history.paging import Page, Part
 from mintaka_history.queries import artifacts, flow_runs, logs, pauses, task_runs
+from mintaka_history.queries.flow_run_filters import FlowRunFilter
 from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class LocalHistory:
         self._look()
         states = tuple(StateType(state) for state in wanted.states)
         namespaces = () if self._namespace is None else (self._namespace,)
-        asked = flow_runs.FlowRunFilter(namespaces, wanted.deployment, states, name=wanted.name, tags=tuple(wanted.tags))
+        asked = FlowRunFilter(
+            namespaces=namespaces, states=states, name=wanted.name, deployment=wanted.deployment, tags=tuple(wanted.tags)
+        )
         page = Page(limit, descending=True)
         return [_document(run) for run in self._ask(flow_runs.page, self._names, asked, "created", page, None).items]
 
@@ -88,7 +91,8 @@ class LocalHistory:
         """Lines of an attempt's log, oldest first."""
         run = self._key(uid)
         number = attempt or max(run.attempt, run.reported_attempt, 1)
-        return self._pages(lambda page: self._ask(logs.page, self._names, run, number, page, level=level, after=after))
+        wanted = logs.LogFilter(level=level, after=after)
+        return self._pages(lambda page: self._ask(logs.page, self._names, run, number, page, wanted))
 
     def pauses(self, uid: str) -> list[Document]:
         """The pauses in which it waits for somebody, oldest first."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import func, select
 
-from mintaka_history.paging import Part
 from mintaka_history.queries import pages
 from mintaka_history.response_models import ArtifactAnswer
 from mintaka_history.tables import artifacts
@@ -16,7 +15,7 @@ from mintaka_history.timestamps import from_microseconds
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-    from mintaka_history.paging import Page
+    from mintaka_history.paging import Page, Part
     from mintaka_history.queries.flow_runs import RunKey
 
 _a = artifacts.c
@@ -28,12 +27,17 @@ PAGE_CHARACTERS = 4 * 1024 * 1024
 def page(connection: Connection, run: RunKey, page: Page) -> Part[ArtifactAnswer]:
     """A page of the artifacts of a flow run, oldest first."""
     sizes = select(_a.created, _a.id, func.length(_a.data).label("size")).where(_a.flow_run == run.no)
-    keys, last = pages.fetch(connection, sizes, (_a.created, _a.id), page)
-    shown = _fitting([key.size for key in keys])
-    if shown < len(keys):
-        keys, last = keys[:shown], (keys[shown - 1].created, keys[shown - 1].id)
-    query = select(artifacts).where(_a.id.in_([key.id for key in keys])).order_by(_a.created, _a.id)
-    return Part([_answer(row, run) for row in connection.execute(query)], last)
+    keys, ends = pages.fetch(connection, sizes, (_a.created, _a.id), page)
+    sizes_read = [key.size for key in keys]
+    if page.backwards:
+        hidden = len(keys) - _fitting(sizes_read[::-1])
+        if hidden:
+            keys = keys[hidden:]
+            ends = ends._replace(first=(keys[0].created, keys[0].id))
+    elif (shown := _fitting(sizes_read)) < len(keys):
+        keys, ends = keys[:shown], ends._replace(last=(keys[shown - 1].created, keys[shown - 1].id))
+    query = select(artifacts).where(_a.flow_run == run.no, _a.id.in_([key.id for key in keys])).order_by(_a.created, _a.id)
+    return pages.part(list(connection.execute(query)), ends, lambda row: _answer(row, run))
 
 
 def _fitting(sizes: list[int]) -> int:

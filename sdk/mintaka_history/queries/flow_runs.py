@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import and_, or_, select
+from sqlalchemy import or_, select
 
-from mintaka_core.states import COMPLETED, StateType
-from mintaka_history.enum_codes import DEFAULT_NAME_OF_CODE, STATE_CODES, TERMINAL_CODES, NameKind, shown_name, shown_state
+from mintaka_history.enum_codes import TERMINAL_CODES, NameKind, RunKind, shown_name, shown_state
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
+from mintaka_history.queries.flow_run_filters import FlowRunFilter, choices_of, filtered, with_tags
 from mintaka_history.response_models import FlowRunAnswer, StateAnswer, TransitionAnswer
 from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_runs
 from mintaka_history.timestamps import from_microseconds, optional_datetime
@@ -27,25 +27,14 @@ if TYPE_CHECKING:
 _r = flow_runs.c
 _COLUMNS = tuple(column for column in flow_runs.c if column.name not in {"resource_version", "reported", "holder", "heard"})
 #: The columns that need not be read if the answer omits them.
-_HEAVY = {"parameters": _r.parameters, "task_counts": _r.counts, "tags": _r.tags}
+_HEAVY = {"parameters": _r.parameters, "task_counts": _r.counts, "tags": _r.tags, "conditions": _r.conditions}
+_KINDS = {int(kind): kind.name.lower() for kind in RunKind}
+#: The verdicts that leave a run in its state.
+_WITHOUT_EFFECT = ("Wait", "Abort")
 
 #: Sort key by name; the run's number makes it unique.
 ORDERS = {"created": (_r.created, _r.no), "name": (_r.name, _r.no)}
 KEY_TYPES: dict[str, tuple[type, ...]] = {"created": (int, int), "name": (str, int)}
-
-
-@dataclass(frozen=True, slots=True)
-class FlowRunFilter:
-    """Filters flow runs; empty or None means any. Times in microseconds; `name` is a prefix; a run must have all `tags`."""
-
-    namespaces: tuple[str, ...] = ()
-    deployment: str | None = None
-    states: tuple[StateType, ...] = ()
-    state_name: str | None = None
-    name: str | None = None
-    tags: tuple[str, ...] = ()
-    created_after: int | None = None
-    created_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +57,22 @@ def page(
 ) -> Part[FlowRunAnswer]:
     """A page of flow runs; `fields` (None: all) are the members that the answer includes."""
     query = select(*(column for column in _COLUMNS if fields is None or not _left_out(column, fields)))
-    query = _filter_query(query, wanted)
     columns = ORDERS[order]
-    choices = []
-    if wanted.namespaces:
-        ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]
-        choices.append(pages.Choice(_r.ns, tuple(number for number in ids if number is not None)))
-    if wanted.deployment is not None:
-        number = names.known(connection, NameKind.DEPLOYMENT, wanted.deployment)
-        choices.append(pages.Choice(_r.deployment, () if number is None else (number,)))
-    if wanted.states:
-        choices.append(pages.Choice(_r.state, tuple(STATE_CODES[state] for state in wanted.states), common=STATE_CODES[COMPLETED]))
-    if any(not choice.values for choice in choices):
-        return Part([], None)
+    choices = choices_of(connection, names, wanted, order)
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
-    if None in tags:
+    if None in tags or any(not choice.values for choice in choices if not isinstance(choice, pages.Excluded)):
         return Part([], None)
+    not_tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.not_tags]
+    query = filtered(query, wanted, [tag for tag in not_tags if tag is not None], order)
     collected = wanted.name is not None and order == "created" and pages.few(connection, pages.begins_with(_r.name, wanted.name))
-    lead = order == "created" and not collected
-    query = _filter_by_tags(query, [tag for tag in tags if tag is not None], lead=lead)
+    lead = order == "created" and not collected and wanted.alive_after is None
+    query = with_tags(query, [tag for tag in tags if tag is not None], lead=lead)
     if tags and lead:
         columns = (flow_run_tags.c.created, flow_run_tags.c.flow_run)
         query = query.add_columns(flow_run_tags.c.flow_run)
-    rows, last = pages.fetch(connection, query, columns, page, choices, collected=collected)
-    texts = names.values(connection, [number for row in rows for number in (row.ns, row.deployment, row.flow)])
-    return Part([_answer(row, texts) for row in rows], last)
+    rows, ends = pages.fetch(connection, query, columns, page, choices, collected=collected)
+    answers = _answers(connection, names, rows)
+    return Part(answers, ends.last, ends.first)
 
 
 def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
@@ -125,56 +105,42 @@ def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
     return RunKey(row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, terminal, deleted, of_a_script)
 
 
-def transitions(connection: Connection, number: int, page: Page) -> Part[TransitionAnswer]:
-    """A page of the transitions of the flow run with this number, oldest first."""
+def transitions(connection: Connection, number: int, page: Page, *, changed: bool = False) -> Part[TransitionAnswer]:
+    """A page of the decisions about the flow run with this number, oldest first; `changed`: without those that left it in its state."""
     t = flow_run_transitions.c
-    rows, last = pages.fetch(connection, select(flow_run_transitions).where(t.flow_run == number), (t.seq,), page)
-    return pages.part(rows, last, _transition)
+    query = select(flow_run_transitions).where(t.flow_run == number)
+    if changed:
+        query = query.where(or_(t.verdict.is_(None), t.verdict.not_in(_WITHOUT_EFFECT)))
+    rows, ends = pages.fetch(connection, query, (t.seq,), page)
+    return pages.part(rows, ends, _transition)
 
 
-def state_called(name: str, state: ColumnElement[Any], state_name: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a state's name is `name`; a default name is not stored."""
-    defaults = [code for code, default in DEFAULT_NAME_OF_CODE.items() if default == name]
-    return or_(state_name == name, *(and_(state == code, state_name.is_(None)) for code in defaults))
+def uids(connection: Connection, numbers: Iterable[int | None]) -> dict[int, str]:
+    """The uids of flow runs by their numbers; None is skipped."""
+    wanted = sorted({number for number in numbers if number is not None})
+    rows = connection.execute(select(_r.no, _r.uid).where(_r.no.in_(wanted))) if wanted else ()
+    return {row.no: row.uid for row in rows}
 
 
 def _single(connection: Connection, names: Names, query: Select[Any]) -> FlowRunAnswer | None:
     row = connection.execute(query).first()
-    return None if row is None else _answer(row, names.values(connection, [row.ns, row.deployment, row.flow]))
+    return None if row is None else _answers(connection, names, [row])[0]
 
 
 def _left_out(column: ColumnElement[Any], fields: frozenset[str]) -> bool:
     return any(column is heavy and field not in fields for field, heavy in _HEAVY.items())
 
 
-def _filter_query(query: Select[Any], wanted: FlowRunFilter) -> Select[Any]:
-    if wanted.state_name is not None:
-        query = query.where(state_called(wanted.state_name, _r.state, _r.state_name))
-    if wanted.name is not None:
-        query = query.where(*pages.begins_with(_r.name, wanted.name))
-    if wanted.created_after is not None:
-        query = query.where(_r.created >= wanted.created_after)
-    if wanted.created_before is not None:
-        query = query.where(_r.created < wanted.created_before)
-    return query
+def _answers(connection: Connection, names: Names, rows: list[Row[Any]]) -> list[FlowRunAnswer]:
+    texts = names.values(connection, [number for row in rows for number in (row.ns, row.deployment, row.flow, row.cluster)])
+    family = uids(connection, [number for row in rows for number in (row.parent, row.root)])
+    return [_answer(row, texts, family) for row in rows]
 
 
-def _filter_by_tags(query: Select[Any], tags: Iterable[int], *, lead: bool) -> Select[Any]:
-    """Only runs that have all `tags`; by time the first tag's index leads, otherwise tags are looked up per run."""
-    for position, tag in enumerate(tags):
-        if position == 0 and lead:
-            query = query.join(flow_run_tags, flow_run_tags.c.flow_run == _r.no).where(flow_run_tags.c.tag == tag)
-        else:
-            other = flow_run_tags.alias()
-            query = query.where(
-                select(other.c.tag).where(other.c.tag == tag, other.c.created == _r.created, other.c.flow_run == _r.no).exists()
-            )
-    return query
-
-
-def _answer(row: Row[Any], texts: dict[int, str]) -> FlowRunAnswer:
+def _answer(row: Row[Any], texts: dict[int, str], family: dict[int, str]) -> FlowRunAnswer:
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
     parameters, tags, counts = values.get("parameters"), values.get("tags"), values.get("counts")
+    conditions = values.get("conditions")
     return FlowRunAnswer(
         uid=row.uid,
         namespace=texts[row.ns],
@@ -202,6 +168,14 @@ def _answer(row: Row[Any], texts: dict[int, str]) -> FlowRunAnswer:
         deleted=optional_datetime(row.deleted),
         task_counts=msgspec.json.decode(counts) if counts else {},
         flow=texts[row.flow] if row.flow is not None else None,
+        kind=_KINDS.get(row.kind, "unknown"),
+        parent=family.get(row.parent),
+        root=family.get(row.root),
+        cluster=texts[row.cluster] if row.cluster is not None else None,
+        revision=row.revision or None,
+        next_time=optional_datetime(row.next_time),
+        history_reason=row.history_reason or "",
+        conditions=msgspec.json.decode(conditions) if conditions else [],
     )
 
 
@@ -228,4 +202,6 @@ def _transition(row: Row[Any]) -> TransitionAnswer:
         attempt=row.attempt,
         time=from_microseconds(row.at),
         trail=msgspec.json.decode(row.trail) if row.trail else [(row.rule, row.verdict or "", row.reason or "")] if row.rule else [],
+        facts=msgspec.json.decode(row.facts) if row.facts else {},
+        until=optional_datetime(row.until),
     )

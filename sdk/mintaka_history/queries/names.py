@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from mintaka_history.queries import pages
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.tables import names
 from mintaka_history.writing.names import CACHE_SECONDS, assign_ids, find_ids
@@ -71,6 +72,13 @@ class Names:
         self._remember(found)
         return found.get((kind, value))
 
+    def known_of(self, connection: Connection, kind: NameKind, values: Iterable[str]) -> dict[str, int]:
+        """The ids of those of several names that rows can have."""
+        wanted = dict.fromkeys(values)
+        cached = {value: number for value in wanted if (number := self._ids.get((kind, value))) is not None}
+        found = find_ids(SqlalchemySession(connection), [(kind, value) for value in wanted if value not in cached])
+        return cached | {value: number for (_, value), number in found.items()}
+
     def values(self, connection: Connection, ids: Iterable[int | None]) -> dict[int, str]:
         """The names of `ids`; None is skipped."""
         self._expire()
@@ -97,3 +105,10 @@ class Names:
         for word, number in found.items():
             self._ids[word] = number
             self._values[number] = word[1]
+
+
+def beginning_with(connection: Connection, kind: NameKind, prefix: str, limit: int) -> list[str]:
+    """At most `limit` names of a kind that begin with `prefix`, in order."""
+    n = names.c
+    query = select(n.value).where(n.kind == int(kind), *pages.begins_with(n.value, prefix)).order_by(n.value).limit(limit)
+    return list(connection.scalars(query))

@@ -1,18 +1,23 @@
 """Keyset pages over one or several ranges of an index.
 
+A generic plan knows no values, so PostgreSQL may walk the whole list for a namespace that has no rows in it, rather than the index
+that begins with the namespace: it takes every value for an average one. A column that `leads` is therefore given as a range and named
+first in the order, which only that index has. SQLite prefers it anyway.
+
 Equality with several values (`state=FAILED&state=CRASHED`) is queried as one small ordered page per value and merged: an
 `IN` has no order of its own, and for a value without rows a planner may scan the whole table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, literal_column, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal, literal_column, or_, select, tuple_, union_all
 
-from mintaka_history.paging import Part
+from mintaka_history.paging import Ends, Part
+from mintaka_history.queries.dialects import is_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,18 +39,48 @@ class Choice:
     `common` is the value that a partial index of the column excludes. If it is set, numbers are literals in the statement
     instead of bound parameters, together with the index's condition: PostgreSQL's generic plans do not know a parameter's
     value, and SQLite recognises a condition only if it is spelled identically.
+
+    `leads`: an index begins with the column, or with the leading columns in their order, followed by those of the list's order.
     """
 
     column: ColumnElement[Any]
-    values: tuple[int, ...]
+    values: tuple[int | None, ...]
     common: int | None = None
+    leads: bool = False
 
-    def equals(self, value: int) -> ColumnElement[bool]:
-        """The condition that the column has `value`."""
+    @property
+    def must_split(self) -> bool:
+        """True if a range per value is needed even if there are many."""
+        return False
+
+    def equals(self, value: int | None) -> ColumnElement[bool]:
+        """The condition that the column has `value` (None: NULL)."""
+        if value is None:
+            return self.column.is_(None)
+        if bounds := self.bounds(value):
+            return and_(self.column == written(value), *bounds)
         if self.common is None:
             return self.column == value
-        same = self.column == _written(value)
-        return same if value == self.common else and_(same, self.column != _written(self.common))
+        same = self.column == written(value)
+        return same if value == self.common else and_(same, self.column != written(self.common))
+
+    def bounds(self, _value: int) -> list[ColumnElement[bool]]:
+        """Further conditions of the rows with a value."""
+        return []
+
+    def any_of(self) -> ColumnElement[bool]:
+        """The condition that the column has one of the values."""
+        known = self.column.in_([value for value in self.values if value is not None])
+        return or_(known, self.column.is_(None)) if None in self.values else known
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded(Choice):
+    """A column and the values it must not have: a filter of rows, however many values there are."""
+
+    def any_of(self) -> ColumnElement[bool]:
+        """The condition that the column has another value, or none."""
+        return or_(self.column.is_(None), self.column.not_in(self.values))
 
 
 def few(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> bool:
@@ -63,45 +98,49 @@ def fetch(
     choices: Sequence[Choice] = (),
     *,
     collected: bool = False,
-) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
-    """The rows of `page` of `query`, ordered by `order` (unique together), and the key to continue from (None: that was all).
+) -> tuple[list[Row[Any]], Ends]:
+    """The rows of `page` of `query`, ordered by `order` (unique together), and the keys to continue from in both directions.
 
     The query must select the columns of `order`. `collected` means that it has few rows in total, which are sorted.
     """
     if collected:
         for choice in choices:
-            query = query.where(choice.column.in_(choice.values))
+            query = query.where(choice.any_of())
         found = query.cte("collected").prefix_with("MATERIALIZED")
         return _rows(connection, _limited(found.select(), [found.c[column.name] for column in order], page), order, page)
-    limited = _limited(query, order, page)
-    several = [choice for choice in choices if len(choice.values) > 1]
-    for choice in choices:
-        if len(choice.values) == 1:
-            limited = limited.where(choice.equals(choice.values[0]))
-    combinations = 1
-    for choice in several:
-        combinations *= len(choice.values)
-    if several and combinations <= _RANGES:
-        limited = _merged(limited, order, page, several)
-    else:
-        for choice in several:
-            limited = limited.where(choice.column.in_(choice.values))
-    return _rows(connection, limited, order, page)
+    several, combinations = [], 1
+    for choice in sorted(choices, key=lambda choice: (not choice.must_split, len(choice.values))):
+        if isinstance(choice, Excluded) or combinations * len(choice.values) > _RANGES:
+            query = query.where(choice.any_of())
+        else:
+            several.append(choice)
+            combinations *= len(choice.values)
+    leads = is_postgresql(connection)
+    several.sort(key=choices.index)  # leading columns come in the order in which they were given
+    parts = [
+        _range(query, order, page, list(zip(several, values, strict=True)), leads=leads)
+        for values in product(*(choice.values for choice in several))
+    ]
+    return _rows(connection, parts[0] if len(parts) == 1 else _merged(parts, order, page), order, page)
 
 
-def _rows(
-    connection: Connection, limited: Select[Any], order: Sequence[Column[Any]], page: Page
-) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
+def _rows(connection: Connection, limited: Select[Any], order: Sequence[Column[Any]], page: Page) -> tuple[list[Row[Any]], Ends]:
     rows = list(connection.execute(limited).all())
-    if len(rows) <= page.limit:
-        return rows, None
+    more = len(rows) > page.limit
     del rows[page.limit :]
-    return rows, tuple(getattr(rows[-1], column.name) for column in order)
+    if page.backwards:
+        rows.reverse()
+    if not rows:
+        return rows, Ends()
+    first, last = (tuple(getattr(row, column.name) for column in order) for row in (rows[0], rows[-1]))
+    inside = page.after is not None
+    before, after = (more, inside) if page.backwards else (inside, more)
+    return rows, Ends(first if before else None, last if after else None)
 
 
-def part[T](rows: list[Row[Any]], last: tuple[Any, ...] | None, item: Callable[[Row[Any]], T]) -> Part[T]:
+def part[T](rows: list[Row[Any]], ends: Ends, item: Callable[[Row[Any]], T]) -> Part[T]:
     """The rows as documents."""
-    return Part([item(row) for row in rows], last)
+    return Part([item(row) for row in rows], ends.last, ends.first)
 
 
 def prefix_end(prefix: str) -> str | None:
@@ -120,26 +159,35 @@ def begins_with(column: ColumnElement[Any], prefix: str) -> list[ColumnElement[b
     return [column >= prefix] if end is None else [column >= prefix, column < end]
 
 
-def _written(number: int) -> ColumnElement[int]:
-    return literal_column(str(int(number)))
+def written(number: int) -> ColumnElement[int]:
+    """A number written out in the statement, for partial indexes and indexes of expressions."""
+    return literal_column(str(int(number)), Integer)
+
+
+def _range(
+    query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page, chosen: Sequence[tuple[Choice, int | None]], *, leads: bool
+) -> Select[Any]:
+    """The page of the rows that have the chosen values."""
+    leading = [(choice.column, value) for choice, value in chosen if leads and choice.leads and value is not None]
+    for choice, value in chosen:
+        if leads and choice.leads and value is not None:
+            query = query.where(choice.column >= value, choice.column <= value, *choice.bounds(value))
+        else:
+            query = query.where(choice.equals(value))
+    values = (*(value for _, value in leading), *page.after) if page.after is not None else None
+    return _limited(query, [*(column for column, _ in leading), *order], replace(page, after=values))
 
 
 def _limited(query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page) -> Select[Any]:
     if page.after is not None:
         key = tuple_(*(bindparam(None, value, type_=column.type) for column, value in zip(order, page.after, strict=True)))
-        query = query.where(tuple_(*order) < key if page.descending else tuple_(*order) > key)
-    return query.order_by(*(column.desc() if page.descending else column.asc() for column in order)).limit(page.limit + 1)
+        query = query.where(tuple_(*order) < key if page.walks_down else tuple_(*order) > key)
+    return query.order_by(*(column.desc() if page.walks_down else column.asc() for column in order)).limit(page.limit + 1)
 
 
-def _merged(limited: Select[Any], order: Sequence[Column[Any]], page: Page, choices: Sequence[Choice]) -> Select[Any]:
-    parts = []
-    for values in product(*(choice.values for choice in choices)):
-        one = limited
-        for choice, value in zip(choices, values, strict=True):
-            one = one.where(choice.equals(value))
-        parts.append(one.subquery().select())
-    merged = union_all(*parts).subquery()
+def _merged(parts: Sequence[Select[Any]], order: Sequence[Column[Any]], page: Page) -> Select[Any]:
+    merged = union_all(*(part.subquery().select() for part in parts)).subquery()
     columns = [merged.c[column.name] for column in order]
     return (
-        merged.select().order_by(*(column.desc() if page.descending else column.asc() for column in columns)).limit(literal(page.limit + 1))
+        merged.select().order_by(*(column.desc() if page.walks_down else column.asc() for column in columns)).limit(literal(page.limit + 1))
     )

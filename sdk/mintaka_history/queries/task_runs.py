@@ -14,7 +14,7 @@ from mintaka_history.enum_codes import STATE_CODES, NameKind, shown_name, shown_
 from mintaka_history.lineage import inputs_of, upstream_of
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
-from mintaka_history.queries.flow_runs import state_called
+from mintaka_history.queries.flow_run_filters import state_called
 from mintaka_history.response_models import GraphAnswer, NodeAnswer, TaskRunAnswer
 from mintaka_history.state_history import expand_history
 from mintaka_history.tables import flow_runs, task_run_tags, task_runs
@@ -119,12 +119,14 @@ def _page(
     connection: Connection, names: Names, query: Select[Any], wanted: TaskRunFilter, order: tuple[Any, ...], page: Page, run: RunKey | None
 ) -> Part[TaskRunAnswer]:
     choices = []
+    # The index of one of them leads where there is no better one.
+    leads = run is None and not (wanted.states or wanted.tags or wanted.name is not None)
     if wanted.namespaces:
         ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]
-        choices.append(pages.Choice(_t.ns, tuple(number for number in ids if number is not None)))
+        choices.append(pages.Choice(_t.ns, tuple(number for number in ids if number is not None), leads=leads and wanted.task is None))
     if wanted.task is not None:
         number = names.known(connection, NameKind.TASK, wanted.task)
-        choices.append(pages.Choice(_t.task, () if number is None else (number,)))
+        choices.append(pages.Choice(_t.task, () if number is None else (number,), leads=leads))
     if wanted.states:
         choices.append(pages.Choice(_t.state, tuple(STATE_CODES[state] for state in wanted.states), common=STATE_CODES[COMPLETED]))
     tags = [names.known(connection, NameKind.TAG, tag) for tag in wanted.tags]
@@ -138,9 +140,9 @@ def _page(
         if lead:
             g = task_run_tags.c
             order = (g.created, g.flow_run, g.attempt, g.n)
-    rows, last = pages.fetch(connection, query, order, page, choices, collected=collected)
+    rows, ends = pages.fetch(connection, query, order, page, choices, collected=collected)
     texts = names.values(connection, {*(row.task for row in rows), *(row.ns for row in rows)})
-    return Part([_answer(row, texts, run.uid if run else row.uid) for row in rows], last)
+    return pages.part(rows, ends, lambda row: _answer(row, texts, run.uid if run else row.uid))
 
 
 def _filter_query(query: Select[Any], wanted: TaskRunFilter) -> Select[Any]:

@@ -100,8 +100,10 @@ def test_numbers_of_runs_are_ordered_by_time() -> None:
 def test_a_cursor_gives_back_its_key() -> None:
     """In the question it belongs to."""
     cursor = encode_cursor({"sort": "name"}, ("ü", 3))
-    assert decode_cursor({"sort": "name"}, cursor, (str, int)) == ("ü", 3)
-    assert decode_cursor({"sort": "name"}, None, (str, int)) is None
+    assert decode_cursor({"sort": "name"}, cursor, (str, int)) == (("ü", 3), False)
+    assert decode_cursor({"sort": "name"}, None, (str, int)) == (None, False)
+    before = encode_cursor({"sort": "name"}, ("ü", 3), backwards=True)
+    assert decode_cursor({"sort": "name"}, before, (str, int)) == (("ü", 3), True)
     assert encode_cursor({"sort": "name"}, None) is None
 
 
