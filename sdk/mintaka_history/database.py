@@ -206,8 +206,9 @@ def translated() -> Iterator[None]:
         if type(error) is exc.DatabaseError:  # what SQLite raises if the file is damaged or not a database
             message = f"database: {str(error.orig).strip()}: move the file away, or bring one back from a backup"
             raise DatabaseAway(message) from error
-        if not error.connection_invalidated:
+        if not error.connection_invalidated and error.statement is not None:
             raise
+        # The connection broke, or could not be opened, for instance because of an option in the URL that does not exist.
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseAway(message) from error
 
