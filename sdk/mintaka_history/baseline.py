@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,16 @@ def generated(dialect: str) -> str:
     engine: Any = create_mock_engine("sqlite://" if dialect == "sqlite" else "postgresql+psycopg://", record)
     engine.exec_driver_sql = record
     create(engine)
-    return _SEPARATOR.join(f"{text};" for text in texts) + "\n"
+    return _SEPARATOR.join(f"{text};" for _, run in groupby(texts, _is_index) for text in _in_order(list(run))) + "\n"
+
+
+def _is_index(text: str) -> bool:
+    return text.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX"))
+
+
+def _in_order(texts: list[str]) -> list[str]:
+    """SQLAlchemy keeps the indexes of a table in a set, whose order differs from process to process."""
+    return sorted(texts) if _is_index(texts[0]) else texts
 
 
 if __name__ == "__main__":

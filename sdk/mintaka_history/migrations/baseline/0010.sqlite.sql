@@ -23,9 +23,9 @@ CREATE TABLE flow_deployments (
 	CONSTRAINT pk_flow_deployments PRIMARY KEY (uid)
 );
 
-CREATE INDEX ix_flow_deployments_name_uid ON flow_deployments (name, uid);
-
 CREATE INDEX ix_flow_deployments_created_uid ON flow_deployments (created, uid);
+
+CREATE INDEX ix_flow_deployments_name_uid ON flow_deployments (name, uid);
 
 CREATE TABLE flow_deployment_versions (
 	deployment CHAR(32) NOT NULL,
@@ -85,21 +85,21 @@ CREATE TABLE flow_runs (
 	CONSTRAINT uq_flow_runs_uid UNIQUE (uid)
 );
 
+CREATE INDEX ix_flow_runs_children ON flow_runs (parent, no) WHERE parent IS NOT NULL;
+
 CREATE INDEX ix_flow_runs_created_no ON flow_runs (created, no);
-
-CREATE INDEX ix_flow_runs_unfinished ON flow_runs (state, created) WHERE state <> 4;
-
-CREATE INDEX ix_flow_runs_live ON flow_runs (cluster, ns) WHERE deleted IS NULL;
-
-CREATE INDEX ix_flow_runs_ns_deployment_created ON flow_runs (ns, deployment, created);
 
 CREATE INDEX ix_flow_runs_deployment_created ON flow_runs (deployment, created);
 
-CREATE INDEX ix_flow_runs_ns_created ON flow_runs (ns, created);
-
-CREATE INDEX ix_flow_runs_children ON flow_runs (parent, no) WHERE parent IS NOT NULL;
+CREATE INDEX ix_flow_runs_live ON flow_runs (cluster, ns) WHERE deleted IS NULL;
 
 CREATE INDEX ix_flow_runs_name_ns ON flow_runs (name, ns);
+
+CREATE INDEX ix_flow_runs_ns_created ON flow_runs (ns, created);
+
+CREATE INDEX ix_flow_runs_ns_deployment_created ON flow_runs (ns, deployment, created);
+
+CREATE INDEX ix_flow_runs_unfinished ON flow_runs (state, created) WHERE state <> 4;
 
 CREATE TABLE flow_run_tags (
 	created INTEGER NOT NULL,
@@ -177,11 +177,11 @@ CREATE INDEX ix_task_runs_created ON task_runs (created);
 
 CREATE INDEX ix_task_runs_named ON task_runs (name) WHERE name IS NOT NULL;
 
+CREATE INDEX ix_task_runs_ns_created ON task_runs (ns, created);
+
 CREATE INDEX ix_task_runs_task_created ON task_runs (task, created);
 
 CREATE INDEX ix_task_runs_unfinished ON task_runs (state, created) WHERE state <> 4;
-
-CREATE INDEX ix_task_runs_ns_created ON task_runs (ns, created);
 
 CREATE TABLE task_run_tags (
 	created INTEGER NOT NULL,
@@ -314,9 +314,9 @@ CREATE TABLE flow_run_counts (
 )
  WITHOUT ROWID;
 
-CREATE INDEX ix_flow_run_counts_parts ON flow_run_counts (part) WHERE part <> 0;
-
 CREATE INDEX ix_flow_run_counts_deployment_ns_hour ON flow_run_counts (deployment, ns, hour);
+
+CREATE INDEX ix_flow_run_counts_parts ON flow_run_counts (part) WHERE part <> 0;
 
 CREATE TABLE changes (
 	seq INTEGER NOT NULL,
