@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-_WORKS = "tests/integration/test_paging.py"
+#: A test of the code before that writes to the table.
+_TESTS = ("tests/integration/test_ingest.py", "-k", "stored_as_it_was_sent")
 
 
 @pytest.mark.timeout(1800)
@@ -93,7 +94,7 @@ def test_a_column_more_does_not_disturb_the_code_before(repository: Path, tmp_pa
     before = extract_code_before(release, newest_migration(release), tmp_path / "before")
     assert before == git(repository, "rev-parse", "HEAD").strip()
     assert "of_the_next" not in (tmp_path / "before/sdk/mintaka_history/tables.py").read_text(encoding="utf-8")
-    done = run_previous_tests(tmp_path / "before", release, [_WORKS])
+    done = run_previous_tests(tmp_path / "before", release, _TESTS)
     assert done.returncode == 0, done.stdout
     assert re.search(r"[1-9]\d* passed", done.stdout)
 
@@ -103,7 +104,7 @@ def test_a_required_column_without_a_default_is_found(repository: Path, tmp_path
     """The code before does not fill it, so its tests fail, on both databases."""
     release = release_with(repository, tmp_path / "release", 'Column("required_by_the_next", Integer, nullable=False)')
     extract_code_before(release, newest_migration(release), tmp_path / "before")
-    done = run_previous_tests(tmp_path / "before", release, [_WORKS])
+    done = run_previous_tests(tmp_path / "before", release, _TESTS)
     assert done.returncode == 1
     assert "required_by_the_next" in done.stdout
     assert "[sqlite" in done.stdout
