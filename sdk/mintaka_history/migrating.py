@@ -42,6 +42,8 @@ logger = logging.getLogger("mintaka.history.migrating")
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x6D696E74  # "mint", the key of PostgreSQL's advisory lock
 _LOCK_SECONDS = 30.0
+#: Numbers of transactions are the server's: in a dump that was restored on another they may be of its future. Readers of the feed start anew.
+_FORGET_CHANGES = "DELETE FROM changes WHERE tx >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _STEP_SECONDS = 0.1
 
 
@@ -73,6 +75,8 @@ def migrate(database: Database) -> None:
             logger.info("migrated the schema from revision %s to %s", present, HEAD)
         elif use is Use.NEWER:
             logger.warning("the schema is of revision %s, newer than this release's %s", present, HEAD)
+        if database.is_postgresql and use is not Use.CREATE:
+            connection.exec_driver_sql(_FORGET_CHANGES)
     database.migrated = True
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from mintaka_core.errors import MintakaError
 from mintaka_history.schema_revisions import Use, sqlite_revision, use_of
 from mintaka_history.sqlite_schema import BASELINE
 
@@ -33,6 +34,10 @@ logger = logging.getLogger("mintaka.history")
 
 _BUSY_SECONDS = 10.0
 _SUFFIXES = ("", "-wal", "-shm")
+
+
+class FileInUse(MintakaError):
+    """Another process has the file open."""
 
 
 def interrupted(path: Path) -> bool:
@@ -55,7 +60,7 @@ def replace_superseded(path: Path) -> Path | None:
         revision = superseded_revision(path)
         if revision is None:
             return None
-        target = _free_name(path)
+        target = _free_name(new_name(path))
         os.pwrite(lock, target.name.encode(), 0)
         _rename(path, target)
         os.ftruncate(lock, 0)
@@ -65,6 +70,32 @@ def replace_superseded(path: Path) -> Path | None:
         revision,
         target,
     )
+    return target
+
+
+def rename_unused(path: Path, name: str) -> Path | None:
+    """Rename the file `path` to `name`, or that with a number if it exists; return its new name, or None if there is no file.
+
+    Raises:
+        FileInUse: another process has it open.
+        sqlite3.Error: it cannot be opened.
+        OSError: it cannot be renamed.
+    """
+    path = path.resolve()
+    with _locked(_lock_file(path)):
+        if not path.exists():
+            return None
+        target = _free_name(path.with_name(name))
+        connection = _connected(path)
+        try:
+            if not _excludes_others(connection):
+                message = f"{path} is in use: stop the processes that have it open (in a cluster: scale the API to 0)"
+                raise FileInUse(message)
+            if fcntl is None:
+                connection.close()
+            path.rename(target)
+        finally:
+            connection.close()
     return target
 
 
@@ -82,9 +113,8 @@ def new_name(path: Path) -> Path:
     return path.with_name(f"{path.name}.before-{BASELINE}")
 
 
-def _free_name(path: Path) -> Path:
-    name = first = new_name(path)
-    number = 1
+def _free_name(first: Path) -> Path:
+    name, number = first, 1
     while any(_with(name, suffix).exists() for suffix in _SUFFIXES):
         number += 1
         name = first.with_name(f"{first.name}-{number}")
