@@ -24,9 +24,11 @@ from mintaka_api.routes import ROUTERS
 from mintaka_api.services import Services
 from mintaka_api.zombie_detection import ZombieDetection
 from mintaka_controller.schema_validation import SchemaValidator
+from mintaka_history import database_urls
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.migrating import migrate
 from mintaka_history.queries.names import Names
+from mintaka_history.schema_revisions import SchemaNotUsable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,7 +42,12 @@ _LONGEST_WAIT_SECONDS = 5.0
 
 
 def create_app(settings: Settings, *, authenticator: Authenticator | None = None, authorizer: Authorizer | None = None) -> FastAPI:
-    """Create the application for `settings`; it opens no connection before it starts."""
+    """Create the application for `settings`; it opens no connection before it starts.
+
+    Raises:
+        InvalidDatabaseUrl: the database's URL cannot be used.
+    """
+    database_urls.parse(settings.database_url)
     metrics = Metrics()
     everyone = AllowAnonymous()
     app = FastAPI(
@@ -67,7 +74,13 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
 def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = Database(settings.database_url, write_connections=settings.write_connections, read_connections=settings.read_connections)
+        database = Database(
+            settings.database_url,
+            password=settings.database_password,
+            pooler=settings.database_pooler,
+            write_connections=settings.write_connections,
+            read_connections=settings.read_connections,
+        )
         names = Names()
         services = app.state.services = Services(database, names, metrics, SchemaValidator(), retention=settings.retention)
         async with AsyncExitStack() as stack:
@@ -124,9 +137,10 @@ def _background_tasks(services: Services, settings: Settings, tried: asyncio.Eve
 async def _try_to_migrate(database: Database, part: Part, tried: asyncio.Event) -> bool:
     try:
         await database.in_writer(migrate, database)
-    except DatabaseAway as away:
-        part.problem = str(away)
-        logger.warning("the schema cannot be checked yet: %s", away)
+    except (DatabaseAway, SchemaNotUsable) as problem:
+        if part.problem != str(problem):  # once, however often it is tried
+            part.problem = str(problem)
+            logger.warning("the database cannot be used yet: %s", problem)
         return False
     finally:
         tried.set()

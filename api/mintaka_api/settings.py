@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mintaka_core.errors import MintakaError
+from mintaka_history.database import POOLERS
 from mintaka_history.maintenance.policy import RetentionPolicy, policy_of
 
 if TYPE_CHECKING:
@@ -26,14 +27,17 @@ class Settings:
 
     MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT set the address to listen on: Kubernetes itself sets MINTAKA_API_PORT in
     pods next to a Service named mintaka-api. An empty `host` means every IPv4 and IPv6 address ("::" is IPv6 only,
-    "0.0.0.0" IPv4 only). Empty `namespaces` means all; the operator creates tombstones in `release_namespace`. `mirror`
+    "0.0.0.0" IPv4 only). `database_password` replaces the one in `database_url`, and needs no encoding; `database_pooler` is
+    "transaction" behind PgBouncer in that mode. Empty `namespaces` means all; the operator creates tombstones in `release_namespace`. `mirror`
     False serves only the database. A script that sends nothing for `silence_seconds` is considered dead
     (`mintaka_api.zombie_detection`). `retention` says when finished flow runs are deleted; by default never.
     """
 
     host: str = "127.0.0.1"
     port: int = 4200
-    database_url: str = "sqlite:///mintaka.db"
+    database_url: str = field(default="sqlite:///mintaka.db", repr=False)  # it may contain a password
+    database_password: str | None = field(default=None, repr=False)
+    database_pooler: str = ""
     namespaces: tuple[str, ...] = ()
     release_namespace: str = "mintaka-system"
     mirror: bool = True
@@ -52,6 +56,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         host=environment.get("MINTAKA_LISTEN_HOST", default.host),
         port=_number(environment, "MINTAKA_LISTEN_PORT", default.port),
         database_url=environment.get("MINTAKA_DATABASE_URL", default.database_url),
+        database_password=environment.get("MINTAKA_DATABASE_PASSWORD") or None,
+        database_pooler=_choice(environment, "MINTAKA_DATABASE_POOLER", POOLERS),
         namespaces=_words(environment.get("MINTAKA_NAMESPACES", "")),
         release_namespace=environment.get("MINTAKA_RELEASE_NAMESPACE") or default.release_namespace,
         mirror=_truth(environment, "MINTAKA_MIRROR", default.mirror),
@@ -73,7 +79,12 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
     )
     parser.add_argument("--port", type=int, default=base.port, help="port to listen on (MINTAKA_LISTEN_PORT, %(default)s)")
     parser.add_argument(
-        "--database-url", default=base.database_url, help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (MINTAKA_DATABASE_URL)"
+        "--database-url",
+        default=base.database_url,
+        help="sqlite:///FILE or postgresql://USER@HOST/NAME (MINTAKA_DATABASE_URL; the password in MINTAKA_DATABASE_PASSWORD)",
+    )
+    parser.add_argument(
+        "--database-pooler", default=base.database_pooler, choices=POOLERS, help="what stands before PostgreSQL (MINTAKA_DATABASE_POOLER)"
     )
     parser.add_argument(
         "--namespace", action="append", help="namespace to mirror, repeatable (MINTAKA_NAMESPACES, comma-separated); none: all"
@@ -86,6 +97,8 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
         host=options.host,
         port=options.port,
         database_url=options.database_url,
+        database_password=base.database_password,
+        database_pooler=options.database_pooler,
         namespaces=tuple(options.namespace) if options.namespace else base.namespaces,
         release_namespace=base.release_namespace,
         mirror=options.mirror,
@@ -108,6 +121,14 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
         message = f"{name}={text!r} is not a number"
         raise InvalidSetting(message)
     return int(text)
+
+
+def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    text = environment.get(name, "")
+    if text not in choices:
+        message = f"{name}={text!r} is not one of {', '.join(repr(choice) for choice in choices)}"
+        raise InvalidSetting(message)
+    return text
 
 
 def _truth(environment: Mapping[str, str], name: str, default: bool) -> bool:

@@ -4,6 +4,9 @@ Queries are plain functions of a connection; they run in threads, each in one tr
 (its pool of one is the queue of writers) that uses BEGIN IMMEDIATE, so a write never fails half-way because it cannot get
 the lock. PostgreSQL has one pool for writes and one for reads, so a burst of reports cannot starve readers. Errors caused
 by the database become `DatabaseAway`, which the API answers with 503.
+
+Behind a pooler that assigns a connection of the server to each transaction (PgBouncer's transaction mode), nothing may belong to a
+session: there are no prepared statements and no start-up options, and each transaction begins with its settings, in the same request.
 """
 
 from __future__ import annotations
@@ -13,16 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate
 
-from sqlalchemy import create_engine, event, exc, make_url
+from sqlalchemy import create_engine, event, exc
 
 from mintaka_core.errors import MintakaError
+from mintaka_history import database_urls
 from mintaka_history.sqlite_wal import enable_wal
 from mintaka_history.tables import prepare_for_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
 #: These settings make PostgreSQL plan a page as an index scan: a generic plan is made once, and neither a sort nor a
 #: bitmap looks cheaper than the order of the index (measured: 0.75 ms instead of 127 ms for a frequent tag). If a sort is
@@ -42,6 +46,14 @@ _SQLITE_PRAGMAS = (
 )
 _READ_TIMEOUT_MILLISECONDS = 2000
 _WRITE_TIMEOUT_MILLISECONDS = 30000
+#: The queries that queue behind a migration's lock wait as long.
+_MIGRATION_LOCK_TIMEOUT_MILLISECONDS = 2000
+#: The pooler that gives each transaction a connection of the server.
+TRANSACTION_POOLER = "transaction"
+POOLERS = ("", TRANSACTION_POOLER)
+_POOLER_HINT = "set MINTAKA_DATABASE_POOLER=transaction (chart: api.database.pooler)"
+#: What a pooler, or PostgreSQL behind one, says of what needs a session.
+_POOLER_SIGNS = ("unsupported startup parameter", 'prepared statement "_pg3_')
 
 
 class DatabaseAway(MintakaError):
@@ -55,10 +67,16 @@ class DatabaseRefusal(MintakaError):
 class Database:
     """Access to the database: `read`, `page` and `write` run a query function in a thread and a transaction."""
 
-    def __init__(self, url: str, *, write_connections: int = 4, read_connections: int = 8) -> None:
-        """Prepare the pools for `url`; no connection is opened yet."""
-        self.url = _normal(url)
+    def __init__(
+        self, url: str, *, password: str | None = None, pooler: str = "", write_connections: int = 4, read_connections: int = 8
+    ) -> None:
+        """Prepare the pools for `url` (see `database_urls`); no connection is opened yet.
+
+        `password` replaces the one in the URL. `pooler` is one of `POOLERS`: what stands between us and PostgreSQL.
+        """
+        self.url = database_urls.parse(url, password)
         self.is_postgresql = self.url.get_backend_name() == "postgresql"
+        self._pooled = pooler == TRANSACTION_POOLER
         writers = write_connections if self.is_postgresql else 1
         self.write_engine = self._engine(writers, writing=True)
         self.read_engine = self._engine(read_connections, writing=False)
@@ -101,6 +119,20 @@ class Database:
                 connection.exec_driver_sql(_PAGE_SETTINGS)
             yield connection
 
+    @contextmanager
+    def migration_connection(self) -> Iterator[Connection]:
+        """A connection to PostgreSQL of its own, for migrations: statements may take long, but wait for a lock for two seconds at most.
+
+        There is no transaction yet, and building an index outside of one waits without limit.
+        """
+        from sqlalchemy.pool import NullPool  # noqa: PLC0415 - rarely needed
+
+        settings = {"lock_timeout": _MIGRATION_LOCK_TIMEOUT_MILLISECONDS}
+        engine = create_engine(self.url, poolclass=NullPool, connect_args=self._connect_arguments({"statement_timeout": 0}))
+        event.listen(engine, "begin", _begin_with({"statement_timeout": 0, **settings} if self._pooled else settings, pooled=self._pooled))
+        with engine.connect() as connection:
+            yield connection
+
     def dispose(self) -> None:
         """Wait for running queries, then close all connections."""
         for threads in self._threads.values():
@@ -135,21 +167,25 @@ class Database:
         if self.is_postgresql:
             prepare_for_postgresql()
             timeout = _WRITE_TIMEOUT_MILLISECONDS if writing else _READ_TIMEOUT_MILLISECONDS
-            options["connect_args"] = {
-                "connect_timeout": 3,
-                "prepare_threshold": 1,
-                "application_name": "mintaka-api",
-                "keepalives_idle": 10,
-                "tcp_user_timeout": 10000,
-                "options": f"-c statement_timeout={timeout} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
-            }
-            return create_engine(self.url, **options)
+            settings = {"statement_timeout": timeout, "idle_in_transaction_session_timeout": 60000}
+            engine = create_engine(self.url, connect_args=self._connect_arguments(settings), **options)
+            if self._pooled:
+                event.listen(engine, "begin", _begin_with(settings, pooled=True))
+            return engine
         from sqlalchemy.pool import QueuePool  # noqa: PLC0415 - the class is only named for SQLite
 
         engine = create_engine(self.url, poolclass=QueuePool, connect_args={"check_same_thread": False, "timeout": 5}, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate if writing else _begin)
         return engine
+
+    def _connect_arguments(self, settings: dict[str, int]) -> dict[str, Any]:
+        """Psycopg's arguments; `settings` hold for the session, or are left to its transactions behind a pooler."""
+        common = {"connect_timeout": 3, "application_name": "mintaka-api", "keepalives_idle": 10, "tcp_user_timeout": 10000}
+        if self._pooled:  # psycopg shall not send BEGIN: see `_begin_with`
+            return {**common, "prepare_threshold": None, "autocommit": True}
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        return {**common, "prepare_threshold": 1, "options": f"{options} -c timezone=UTC"}
 
 
 @contextmanager
@@ -158,7 +194,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
-        message = f"database: {str(error.orig).strip()}"
+        message = _with_hint(error)
         raise DatabaseAway(message) from error
     except exc.TimeoutError as error:
         message = "all database connections are busy"
@@ -170,23 +206,29 @@ def translated() -> Iterator[None]:
         if type(error) is exc.DatabaseError:  # what SQLite raises if the file is damaged or not a database
             message = f"database: {str(error.orig).strip()}: move the file away, or bring one back from a backup"
             raise DatabaseAway(message) from error
-        if not error.connection_invalidated:
+        if not error.connection_invalidated and error.statement is not None:
             raise
+        # The connection broke, or could not be opened, for instance because of an option in the URL that does not exist.
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseAway(message) from error
 
 
-def _normal(text: str) -> URL:
-    """`text` as a URL with the drivers we use: psycopg 3 and the standard library's sqlite3."""
-    url = make_url(text)
-    match url.get_backend_name():
-        case "postgresql" | "postgres":
-            return url.set(drivername="postgresql+psycopg")
-        case "sqlite":
-            return url.set(drivername="sqlite+pysqlite")
-        case other:
-            message = f"database {other!r} is not supported: use sqlite:///FILE or postgresql://HOST/NAME"
-            raise MintakaError(message)
+def _with_hint(error: exc.DBAPIError) -> str:
+    """The driver's words, and what to set if a pooler refuses what we ask for."""
+    words = f"database: {str(error.orig).strip()}"
+    return f"{words}: {_POOLER_HINT}" if any(sign in words for sign in _POOLER_SIGNS) else words
+
+
+def _begin_with(settings: dict[str, int], *, pooled: bool) -> Callable[[Connection], None]:
+    """A listener that gives a transaction its settings. Behind a pooler it sends BEGIN too: all of it is one request of the simple protocol."""
+    statements = [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
+    script = "; ".join(["BEGIN", *statements, "SET LOCAL timezone = 'UTC'"] if pooled else statements)
+
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql(script, execution_options={"no_parameters": True})
+
+    return begin
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -4,12 +4,14 @@ WAL, so that readers and the writer do not block each other; BEGIN IMMEDIATE, so
 finished; a long busy timeout, so that writers queue. `synchronous=NORMAL`: committed data survives any end of the process;
 a power failure may lose the last transactions, but does not damage the file.
 
-A new file gets the schema from a generated text (`schema.sql`); an older one is migrated by alembic, once.
+A new file gets the schema from a generated text (`schema.sql`); an older one is migrated by alembic, once, or renamed if it is older than
+the baseline (`sqlite_replacement`).
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import sqlite3
 import time
 from contextlib import contextmanager, suppress
@@ -19,6 +21,8 @@ from mintaka_core.errors import MintakaError
 from mintaka_history import process_locks
 from mintaka_history.batch_rows import names_of, rows_of_batch
 from mintaka_history.maintenance import feed
+from mintaka_history.schema_revisions import SchemaNotUsable, Use, sqlite_revision, use_of
+from mintaka_history.sqlite_replacement import interrupted, replace_superseded
 from mintaka_history.sqlite_schema import HEAD, statements
 from mintaka_history.sqlite_wal import enable_wal
 from mintaka_history.timestamps import now_microseconds
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from mintaka_history.writing.names import Name
     from mintaka_history.writing.restarts import Claim, NotClaimable
 
+logger = logging.getLogger("mintaka.history")
+
 _BUSY_SECONDS = 30.0
 _PRAGMAS = ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192", "journal_size_limit=67108864")
 #: The primary part of SQLite's result codes, and those codes that are transient.
@@ -47,7 +53,7 @@ _TRIMMED = 2_000
 
 
 class HistoryUnreadable(MintakaError):
-    """The file is damaged or not a Mintaka database: its owner has to move it away or repair it."""
+    """The file is damaged, not a Mintaka database, or of a release too new: its owner has to move it away or repair it, or to upgrade."""
 
 
 class HistoryBusy(MintakaError):
@@ -62,25 +68,23 @@ class EmbeddedDatabase:
     """The history in the file `path`; for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, create or migrate its schema, and record runs without a process as crashed.
+        """Open the file, create, migrate or replace its schema, and record runs without a process as crashed.
 
         Raises:
             HistoryBusy: the file cannot be opened or written now.
-            HistoryUnreadable: it is damaged or not a Mintaka database.
+            HistoryUnreadable: it is damaged, not a Mintaka database, or needs a newer release.
         """
         self.path = path
         self._ids: dict[tuple[int, str], int] = {}
         self._ids_since = time.monotonic()
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
-            )
+            self._connection, use = _opened(path)
             try:
                 _prepare(self._connection)
-                if (present := _revision(self._connection)) is None:
+                if use is Use.CREATE:
                     self._create()
-                elif present < HEAD:
+                elif use is Use.MIGRATE:
                     _migrate(path)
                 self._trim()
                 self.holder = process_locks.own_number(f"{path}-holders")
@@ -169,7 +173,7 @@ class EmbeddedDatabase:
     def _create(self) -> None:
         """Create the schema, unless another process has done so meanwhile."""
         with self.writing() as session:
-            if _revision(self._connection) is None:
+            if sqlite_revision(self._connection)[0] is None:
                 for statement in statements():
                     session.run(statement)
 
@@ -179,22 +183,42 @@ def ids_of(wanted: set[Name], ids: dict[tuple[int, str], int]) -> dict[Name, int
     return {word: ids[word] for word in wanted}
 
 
+def _opened(path: Path) -> tuple[sqlite3.Connection, Use]:
+    """A connection to the file, and what has to be done before it can be used; a file older than the baseline is renamed first.
+
+    Nothing may be written through a connection whose file was renamed meanwhile: SQLite finds the WAL by the file's name.
+    """
+    while True:
+        if not path.exists() and interrupted(path.resolve()):
+            replace_superseded(path)
+        before = _identity(path)
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64)
+        try:
+            revision, oldest = sqlite_revision(connection)
+            use = use_of(revision, oldest)
+            if use is not Use.REPLACE and before in (None, _identity(path)):
+                if use is Use.NEWER:
+                    logger.info("history database %s: its schema has revision %s, newer than this release's %s", path, revision, HEAD)
+                return connection, use
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        replace_superseded(path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _prepare(connection: sqlite3.Connection) -> None:
     enable_wal(connection)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _revision(connection: sqlite3.Connection) -> str | None:
-    """The schema's revision; None in an empty file."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "alembic_version" not in tables:
-        if tables:
-            message = "it is a database, but not one of Mintaka"
-            raise sqlite3.DatabaseError(message)
-        return None
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return None if row is None else str(row[0])
 
 
 def _migrate(path: Path) -> None:
@@ -216,6 +240,9 @@ def _translated(path: Path) -> Iterator[None]:
     """Translate SQLite's errors to ours, with the file's name and what to do."""
     try:
         yield
+    except SchemaNotUsable as error:
+        message = f"history database {path}: {error}"
+        raise HistoryUnreadable(message) from error
     except sqlite3.OperationalError as error:
         message = f"history database {path}: {error}"
         raise HistoryBusy(message, passing=getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _PASSING) from error

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 #: The newest revision in `migrations/versions`.
 HEAD = "0010"
+#: The revision from which migrations start.
+BASELINE = "0010"
+#: The oldest revision whose code can use the schema of `HEAD`; the migration that raises it calls `schema_changes.require`.
+OLDEST = "0010"
 #: The statements that turn an empty SQLite file into one of revision `HEAD`.
 PATH = Path(__file__).with_name("schema.sql")
 
@@ -32,7 +36,7 @@ def generated() -> str:
         texts.append(str(CreateTable(table).compile(dialect=dialect)))
         texts += sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes)
     texts += SQLITE
-    texts.append(f"INSERT INTO schema_compatibility (oldest) VALUES ('{HEAD}')")  # noqa: S608 - our own number
+    texts.append(f"INSERT INTO schema_compatibility (oldest) VALUES ('{OLDEST}')")  # noqa: S608 - our own number
     texts.append("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)")
     texts.append(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")  # noqa: S608 - our own number
     return "".join("\n".join(line.rstrip() for line in statement.strip().splitlines()) + ";\n" for statement in texts)

@@ -27,8 +27,8 @@ def find_program(name: str) -> str:
     raise RuntimeError(message)
 
 
-def _owner() -> dict[str, str | int]:
-    """Whom to run as: PostgreSQL refuses root."""
+def process_owner(program: str = "PostgreSQL") -> dict[str, str | int]:
+    """Whom to run as: PostgreSQL and PgBouncer refuse root."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):
@@ -37,7 +37,7 @@ def _owner() -> dict[str, str | int]:
         except KeyError:
             continue
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    message = "PostgreSQL does not run as root, and there is neither a user postgres nor nobody"
+    message = f"{program} does not run as root, and there is neither a user postgres nor nobody"
     raise RuntimeError(message)
 
 
@@ -47,7 +47,7 @@ class PostgresServer:
     def __init__(self, **settings: str) -> None:
         """Create the cluster; `start` runs it. `settings` go into postgresql.conf."""
         self.folder = Path(tempfile.mkdtemp(prefix="mintaka-postgres-"))
-        self._owner = _owner()
+        self._owner = process_owner()
         if self._owner:
             os.chown(self.folder, int(self._owner["user"]), int(self._owner["group"]))
         with socket.socket() as probe:

@@ -66,10 +66,14 @@ nothing, and fails with a sentence that begins with the value that is wrong.
 {{- if and $api.database.url $api.database.existingSecret.name -}}
 {{- fail "api.database: give url or existingSecret.name, not both" -}}
 {{- end -}}
-{{- if regexMatch "^[a-z+]+://[^/?@]*:[^/]*@|[?&]password=" $api.database.url -}}
-{{- fail "api.database.url: a URL with a password belongs in a Secret (api.database.existingSecret), or every user who may read Deployments could read it" -}}
+{{- /* A password may contain any of :/?#@, so what is looked for is its absence. */ -}}
+{{- if and $api.database.url (or (regexMatch "[?&]password=" $api.database.url) (not (regexMatch "^[a-z+]+://([^:/?#@]*@)?[^/?#@]*(/[^?#@]*)?([?][^#]*)?$" $api.database.url))) -}}
+{{- fail "api.database.url: a URL with a password belongs in a Secret (api.database.existingSecret, or the password alone in api.database.passwordSecret), or every user who may read Deployments could read it" -}}
 {{- end -}}
 {{- if include "mintaka.api.usesSQLite" . -}}
+{{- if or $api.database.pooler $api.database.passwordSecret.name -}}
+{{- fail "api.database: pooler and passwordSecret are PostgreSQL's; give its URL too (api.database.url or api.database.existingSecret.name)" -}}
+{{- end -}}
 {{- if $api.autoscaling.enabled -}}
 {{- fail "api.autoscaling: SQLite is one file for one process; autoscaling needs PostgreSQL (api.database.url or api.database.existingSecret.name)" -}}
 {{- end -}}

@@ -14,7 +14,7 @@ from mintaka.cli.findings import Finding
 from mintaka.persisting.result_storage import storage_of
 from mintaka.recording.homes import home
 from mintaka.recording.leftover_places import SET_ASIDE, spools
-from mintaka_history.readonly_sqlite import Unreadable, summary_of
+from mintaka_history.readonly_sqlite import Superseded, Unreadable, summary_of
 from mintaka_history.sqlite_schema import HEAD
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def _database(path: Path) -> Finding:
         )
     try:
         found = summary_of(path)
+    except Superseded as error:
+        return Finding("history", well=True, told=str(error))
     except Unreadable as error:
         return Finding("history", well=False, told=str(error), todo="move the file away, or set MINTAKA_DATABASE_URL")
     told = f"{path}: {found.flow_runs} flow runs, schema {found.revision}"

@@ -72,11 +72,17 @@ def _database(url: str, folder: Path) -> Path:
         return folder / "history.db"
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
         message = (
-            f"MINTAKA_DATABASE_URL={url!r}: a script keeps its history in a SQLite file, sqlite:///FILE; "
+            f"MINTAKA_DATABASE_URL names {_kind(url)}: a script keeps its history in a SQLite file, sqlite:///FILE; "
             "for another database, run the API on it and set MINTAKA_API_URL"
         )
         raise InvalidEnvironment(message)
     return Path(url.removeprefix(_SQLITE)).expanduser().absolute()
+
+
+def _kind(url: str) -> str:
+    """What a URL is of, without what may be a password."""
+    scheme, separator, _ = url.partition("://")
+    return f"a database of {scheme!r}" if separator and scheme.replace("+", "").isalnum() and scheme != "sqlite" else "no file"
 
 
 def _data_folder(variables: Mapping[str, str]) -> Path:

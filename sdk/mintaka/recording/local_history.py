@@ -55,9 +55,7 @@ class LocalHistory:
         self._look()
         states = tuple(StateType(state) for state in wanted.states)
         namespaces = () if self._namespace is None else (self._namespace,)
-        asked = FlowRunFilter(
-            namespaces=namespaces, states=states, name=wanted.name, deployment=wanted.deployment, tags=tuple(wanted.tags)
-        )
+        asked = FlowRunFilter(namespaces=namespaces, states=states, name=wanted.name, deployment=wanted.deployment, tags=tuple(wanted.tags))
         page = Page(limit, descending=True)
         return [_document(run) for run in self._ask(flow_runs.page, self._names, asked, "created", page, None).items]
 

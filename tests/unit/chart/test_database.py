@@ -66,6 +66,22 @@ def test_postgresql_may_stand_in_the_values(render: Render) -> None:
     assert render({"api": {"database": {"url": url}}}).environment("api")["MINTAKA_DATABASE_URL"] == url
 
 
+def test_the_password_may_be_in_a_secret_of_its_own(render: Render) -> None:
+    """As it is, without any encoding; the URL may be in the values or in another Secret."""
+    secret = {"passwordSecret": {"name": "login", "key": "pw"}}
+    for place in ({"url": "postgresql://mintaka@database/mintaka"}, {"existingSecret": {"name": "database"}}):
+        environment = render({"api": {"database": {**place, **secret}}}).environment("api")
+        assert environment["MINTAKA_DATABASE_PASSWORD"] == {"secretKeyRef": {"name": "login", "key": "pw"}}
+    assert "MINTAKA_DATABASE_PASSWORD" not in render().environment("api")
+
+
+def test_a_pooler_is_named_to_the_api(render: Render) -> None:
+    """And to no one if there is none."""
+    database = {"url": "postgresql://mintaka@pooler:6432/mintaka", "pooler": "transaction"}
+    assert render({"api": {"database": database}}).environment("api")["MINTAKA_DATABASE_POOLER"] == "transaction"
+    assert "MINTAKA_DATABASE_POOLER" not in render().environment("api")
+
+
 def test_the_example_of_cloudnative_pg_fits_its_values(render: Render) -> None:
     """CloudNativePG names the Secret after the cluster, and the URL in it `uri`."""
     example = ROOT / "examples" / "postgresql"
