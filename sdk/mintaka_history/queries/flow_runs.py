@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import and_, or_, select
 
+from mintaka_core.history_reasons import DATABASE_REASONS
 from mintaka_core.states import COMPLETED, StateType
 from mintaka_history.enum_codes import DEFAULT_NAME_OF_CODE, STATE_CODES, TERMINAL_CODES, NameKind, shown_name, shown_state
 from mintaka_history.paging import Part
@@ -207,7 +208,7 @@ def _answer(row: Row[Any], texts: dict[int, str]) -> FlowRunAnswer:
 
 def _history_complete(row: Row[Any]) -> bool:
     """Whether the history of the current attempt is complete: its last report arrived, or the operator states that it has none."""
-    if row.gap:
+    if row.gap or row.history_reason in DATABASE_REASONS:
         return False
     if row.final_attempt and row.final_attempt >= row.attempt:
         return True
