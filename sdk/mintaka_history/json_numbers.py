@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from math import isinf
 from typing import Any
 
 import msgspec
@@ -12,7 +14,7 @@ INTEGERS = range(-(2**63), 2**63)
 #: What JSON without a number that is too large does not contain; most JSON does not, and is not looked at further.
 _SUSPICIOUS = re.compile(rb"\d{19}|\d[eE]\+?\d")
 #: Python refuses to write integers of more digits.
-_DIGITS_LIMIT_BITS = 14_000
+_DIGITS_LIMIT, _DIGITS_LIMIT_BITS = 4000, 13_000
 
 
 def overflow_in_json(text: bytes) -> str | None:
@@ -21,10 +23,12 @@ def overflow_in_json(text: bytes) -> str | None:
         return None
     try:
         return overflow_in(msgspec.json.decode(text))
-    except msgspec.ValidationError as error:  # a number that is too large even to be read
-        return str(error).partition(" - at `$")[2].removesuffix("`")
-    except (msgspec.DecodeError, RecursionError):
-        return ""
+    except (msgspec.DecodeError, RecursionError):  # a number that msgspec does not read at all
+        return overflow_in(json.loads(text, parse_int=_read_integer)) or ""
+
+
+def _read_integer(digits: str) -> int:
+    return int(digits) if len(digits) < _DIGITS_LIMIT else INTEGERS.stop
 
 
 def overflow_in(value: Any) -> str | None:
@@ -36,7 +40,7 @@ def overflow_in(value: Any) -> str | None:
             waiting += [(f"{place}.{key}", member) for key, member in part.items()]
         elif isinstance(part, list | tuple):
             waiting += [(f"{place}[{index}]", member) for index, member in enumerate(part)]
-        elif isinstance(part, int) and part not in INTEGERS:
+        elif part not in INTEGERS if isinstance(part, int) else isinstance(part, float) and isinf(part):
             return place
     return None
 

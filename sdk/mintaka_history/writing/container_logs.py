@@ -34,7 +34,7 @@ _UPDATE = "UPDATE logs SET at = ?, level = ?, logger = ?, n = ?, message = ? WHE
 #: Lines that are not numbered by the SDK: copies, and delivered lines that took the number of one.
 _BETWEEN = (
     f"SELECT seq, at, level, logger, message, CASE WHEN logger {_COPIED} THEN 1 ELSE 0 END FROM logs "  # noqa: S608 - our own words
-    f"WHERE flow_run = ? AND attempt = ? AND seq % {LINE_STEP} <> 0 ORDER BY seq"
+    f"WHERE flow_run = ? AND attempt = ? AND (seq & {LINE_STEP - 1}) <> 0 ORDER BY seq"
 )
 
 
