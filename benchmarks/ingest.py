@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from sqlalchemy import text
 
+from mintaka_core.wire_versions import WIRE_VERSION
 from mintaka_history.batches import HistoryBatch, decode
 from mintaka_history.database import Database
 from mintaka_history.ingest import store_batch
@@ -75,6 +76,7 @@ def bodies(reports: int) -> Iterator[tuple[str, bytes]]:
             for k in range(_ROWS)
         ]
         body = {
+            "version": WIRE_VERSION,
             "attempt": 1,
             "report": report % 10 + 1,
             "flow_run": {"name": f"run-{uid}", "namespace": "bench", "deployment": "bench"},

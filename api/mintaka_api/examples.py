@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mintaka_core.wire_versions import WIRE_VERSION
+
 _RUN: dict[str, Any] = {
     "uid": "0f5c1f2e-8a38-4f5e-9d0e-3f0f6d0f9a01",
     "namespace": "etl",
@@ -290,7 +292,7 @@ EXAMPLES: dict[str, Any] = {
     "LeasesAnswer": {"leases": [_LEASE]},
     "NewReservation": {"names": ["requests"], "slots": 1, "longest_seconds": 30.0},
     "ReservationAnswer": {"granted": True, "seconds": 0.4},
-    "ReportAnswer": {"report": 17},
+    "ReportAnswer": {"report": 17, "previous": 16},
     "IntentAnswer": {"uid": _RUN["uid"], "namespace": "etl", "name": _RUN["name"], "intent": "cancel"},
     "ProblemAnswer": {
         "type": "https://mintaka.dev/problems/not-found",
@@ -322,6 +324,7 @@ EXAMPLES: dict[str, Any] = {
         "pod": _RUN["pod"],
     },
     "HistoryBatch": {
+        "version": WIRE_VERSION,
         "attempt": 1,
         "report": 17,
         "flow_run": {"name": _RUN["name"], "namespace": "etl", "deployment": "nightly"},
@@ -348,6 +351,27 @@ EXAMPLES: dict[str, Any] = {
         ],
         "logs": [{"seq": 0, "time": 1795316403000000, "level": 20, "logger": "mintaka.flow", "n": None, "message": "loading 2026-11-21"}],
         "counts": {"COMPLETED": 10, "RUNNING": 1},
+        "called": [
+            {
+                "uid": "0190f5fe-0000-7000-8000-000000000021",
+                "name": "clean-orders-1",
+                "flow": "clean-orders",
+                "created": 1795316403000000,
+                "parent_n": 2,
+                "parameters": {"day": "2026-11-21"},
+                "transitions": [[1, "RUNNING", "Running", 1795316403000000, "", [], "", ""]],
+            }
+        ],
+        "events": [
+            {
+                "id": "0190f5fe-0000-7000-8000-000000000022",
+                "name": "orders.loaded",
+                "resource": "s3://orders/2026-11-21",
+                "time": 1795316403000000,
+                "payload": {"rows": 1204},
+                "of": 1,
+            }
+        ],
         "final": False,
     },
 }

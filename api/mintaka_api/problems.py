@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.names import GROUP
+from mintaka_core.wire_versions import WIRE_VERSION
 from mintaka_history.database import DatabaseAway, DatabaseRefusal
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = f"https://{GROUP}/problems/"
 _RETRY_AFTER_SECONDS = "2"
 _ERRORS_SHOWN = 20
+#: Headers that a status requires; RFC 9110, section 15.5.22, for 426.
+_HEADERS = {503: {"Retry-After": _RETRY_AFTER_SECONDS}, 426: {"Upgrade": f"mintaka/{WIRE_VERSION}", "Connection": "Upgrade"}}
 
 #: Every problem by the last part of its type: HTTP status and title.
 PROBLEMS: dict[str, tuple[int, str]] = {
@@ -48,6 +51,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid-parameters": (422, "The parameters do not obey the flow deployment's schema"),
     "invalid-input": (422, "The input is not what the flow run waits for"),
     "refused-by-cluster": (422, "Kubernetes refused the object"),
+    "unserved-version": (426, "The wire version is not served"),
     "overloaded": (503, "Too much is being processed"),
     "database-away": (503, "The database is away"),
     "validation-unavailable": (503, "JSON Schemas cannot be checked at the moment"),
@@ -70,7 +74,7 @@ class Problem(MintakaError):
         """The problem as an HTTP response."""
         status, title = PROBLEMS[self.name]
         document = {"type": TYPE_PREFIX + self.name, "title": title, "status": status, "detail": self.detail, **self.members}
-        headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == 503 else {}  # noqa: PLR2004 - Service Unavailable
+        headers = _HEADERS.get(status, {})
         return Response(msgspec.json.encode(document), status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 

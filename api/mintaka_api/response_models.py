@@ -76,9 +76,12 @@ class FlowDeploymentAnswer(msgspec.Struct):
 
 
 class ReportAnswer(msgspec.Struct):
-    """The report that is now stored."""
+    """The report that is now stored. `previous` is the highest report of the attempt that was stored before (0: none; null: a newer
+    attempt has reported). If it is less than what was acknowledged, the database was replaced or restored.
+    """
 
     report: int
+    previous: int | None
 
 
 class IntentAnswer(msgspec.Struct):

@@ -4,7 +4,8 @@ Nothing supervises a script, and its process cannot be seen from here. It theref
 whose process sends nothing for `MINTAKA_SILENCE_SECONDS` is considered dead. Only time in which the API could receive
 counts: after an outage of the API or its database, every script gets that long to report again. If a process that was cut
 off does report again, its run continues. A run that suspended itself has no process; it fails if it is not resumed in time.
-Runs in a cluster are not checked here: the operator sees their pods.
+Runs in a cluster are not checked here: the operator sees their pods. Runs that were called in the process of another one crash
+when that is over and no end of them was reported, in a cluster or not.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from mintaka_history.database import DatabaseAway
 from mintaka_history.queries.health import answers
-from mintaka_history.queries.zombie_detection import crash_without_heartbeat, fail_overdue, overdue_runs, runs_without_heartbeat
+from mintaka_history.queries.zombie_detection import (
+    called_and_left,
+    crash_left,
+    crash_without_heartbeat,
+    fail_overdue,
+    overdue_runs,
+    runs_without_heartbeat,
+)
 from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
@@ -58,11 +66,13 @@ class ZombieDetection:
     async def _check(self) -> None:
         before = now_microseconds() - round(self._silence_seconds * 1e6)
         lost, overdue = await self._database.read(runs_without_heartbeat, before), await self._database.read(overdue_runs)
-        self._stuck = {number: why for number, why in self._stuck.items() if number in lost or number in overdue}
+        left = await self._database.read(called_and_left)
+        self._stuck = {number: why for number, why in self._stuck.items() if number in {*lost, *overdue, *left}}
         crashed = await self._end(lost, lambda number: self._database.write(crash_without_heartbeat, number, before))
         if crashed:
             logger.warning("%d flow runs outside of clusters gave no sign of life for %g s: crashed", crashed, self._silence_seconds)
         await self._end(overdue, lambda number: self._database.write(fail_overdue, number))
+        await self._end(left, lambda number: self._database.write(crash_left, number))
 
     async def _end(self, numbers: list[int], end: Callable[[int], Awaitable[bool]]) -> int:
         """End each of these runs separately; return how many ended. A run that cannot be ended is retried at the next check."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.names import FLOW_CONTAINER
 from mintaka_core.printable import printable_end
 from mintaka_core.workloads import Phase, Workload
@@ -84,6 +85,7 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         exit_code=view.exit_code,
         history_complete=report.history_complete if report else (False if ended and view.reports and started else None),
         spool=report.spool if report else "",
+        history_reason=report.history_reason if report else HistoryReason.WIRE_VERSION_NOT_SERVED if view.unserved_report else None,
         suspension=report.suspension if report and reported else "",
         resume_by=report.resume_by if report and reported else None,
         held=view.held,

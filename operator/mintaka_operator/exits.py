@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.reports import ExitCode
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
 from mintaka_operator.disruptions import crashed
@@ -29,6 +30,13 @@ _HONEST = {
     CRASHED: {ExitCode.CRASHED, ExitCode.TERMINATED, ExitCode.FENCED},
     PAUSED: {ExitCode.SUSPENDED},
 }
+#: The ends that an exit code alone says; a suspension has a name that only the report has.
+_END_OF_EXIT_CODE = {
+    int(ExitCode.COMPLETED): COMPLETED,
+    int(ExitCode.FAILED): FAILED,
+    int(ExitCode.CANCELLED): CANCELLED,
+    int(ExitCode.CRASHED): CRASHED,
+}
 
 
 def reported(view: PodView) -> State | None:
@@ -40,6 +48,14 @@ def reported(view: PodView) -> State | None:
         return None
     # The process only knows that it was asked to stop; the rows below know why.
     return None if report.state.reason == "Terminated" else report.state
+
+
+def reported_in_another_version(view: PodView) -> State | None:
+    """The process left a report that this release cannot read: its exit code says which end it reported."""
+    end = _END_OF_EXIT_CODE.get(view.exit_code or 0) if view.unserved_report and view.exit_code is not None else None
+    if end is None or _reason(view) == "ContainerStatusUnknown" or (end == COMPLETED and view.stopped_before_it_ended):
+        return None
+    return State(end, reason="" if end == COMPLETED else str(HistoryReason.WIRE_VERSION_NOT_SERVED), message=view.unserved_report)
 
 
 def exited_zero(view: PodView) -> State | None:

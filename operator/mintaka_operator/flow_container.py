@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mintaka_core import names
+from mintaka_core import names, wire_versions
 from mintaka_operator.json_values import items, mapping
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def run_variables(run: FlowRun, template: FlowTemplate, attempt: int, resumed_fr
         "MINTAKA_NAMESPACE": run.metadata.namespace,
         "MINTAKA_DEPLOYMENT": run.spec.deployment or "",
         "MINTAKA_ATTEMPT": str(attempt),
+        wire_versions.VARIABLE: str(wire_versions.WIRE_VERSION),
         "MINTAKA_SCHEDULED_TIME": run.spec.scheduled_time.isoformat() if run.spec.scheduled_time else "",
         "MINTAKA_PARAMETERS": json.dumps(template.merged_parameters(run.spec.parameters), separators=(",", ":")),
         "MINTAKA_TAGS": json.dumps(sorted({*template.tags, *run.spec.tags})),

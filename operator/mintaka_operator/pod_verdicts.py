@@ -25,6 +25,15 @@ POD_VERDICTS: tuple[Row[State], ...] = (
         overrides=("ValueError: CRASHED",),
     ),
     Row(
+        "0b",
+        "reported in another wire version",
+        signs="termination message with a report of a wire version that the operator does not serve; exitCode 0, 1, 3 or 4",
+        conclusion="COMPLETED, FAILED, CANCELLED or CRASHED by the exit code, the last three with reason WireVersionNotServed; the message says what to upgrade",
+        judge=exits.reported_in_another_version,
+        reasons=("WireVersionNotServed",),
+        overrides=("WireVersionNotServed: FAILED",),
+    ),
+    Row(
         "2",
         "exit 0",
         signs="flow terminated, exitCode 0, and no one had asked it to stop",

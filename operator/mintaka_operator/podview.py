@@ -19,7 +19,8 @@ from mintaka_core.names import (
     NAME_LIMIT,
     POD_FINALIZER,
 )
-from mintaka_core.reports import Report, decode_report, is_cut_report
+from mintaka_core.reports import Report, decode_report, is_cut_report, unserved_version
+from mintaka_core.wire_versions import why_unserved
 from mintaka_operator.durations import LONGEST, parse_seconds
 from mintaka_operator.json_values import integer, items, mapping, text
 
@@ -308,12 +309,20 @@ class PodView:
         return report if report and report.attempt == self.attempt else None
 
     @cached_property
+    def unserved_report(self) -> str:
+        """What is wrong with a report of a wire version that this release does not read, as a sentence; "" for any other message."""
+        version = unserved_version(self.termination_message) if self.reports else None
+        return "" if version is None else f"the flow's report cannot be read: {why_unserved(version, 'this operator')}"
+
+    @cached_property
     def log_tail(self) -> str:
         """The end of the flow's log as the kubelet provides it (terminationMessagePolicy FallbackToLogsOnError).
 
         "" if the termination message is a report: that is for programs.
         """
         message = self.termination_message
+        if self.unserved_report:
+            return self.unserved_report
         if is_cut_report(message):
             return "its report, of which the kubelet kept too little: the containers of a pod share 12 KiB of termination messages"
         return "" if decode_report(message) else message.strip()

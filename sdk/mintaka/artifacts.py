@@ -23,6 +23,7 @@ from mintaka.calling.dual_functions import dual
 from mintaka.context import CURRENT
 from mintaka.engine.runs import now_micros
 from mintaka_core.reports import storable
+from mintaka_history.json_numbers import storable_integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,7 +197,7 @@ def _encoded(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """`value` with null for what is not a number: JSON has no NaN; and texts as databases take them."""
+    """`value` with null for what is not a number: JSON has no NaN; and texts and integers as databases take them."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, float) and value not in (float("inf"), float("-inf")):
@@ -207,4 +208,4 @@ def _plain(value: Any) -> Any:
         return {storable(str(key)): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
-    return value
+    return storable_integer(value) if isinstance(value, int) else value

@@ -23,7 +23,8 @@ class InvalidEnvironment(MintakaError):
 @dataclass(frozen=True, slots=True)
 class Environment:
     """The environment of one attempt; durations in seconds. `api_url` "" means that no history is kept, `timeout_seconds` None that the
-    attempt may run for ever. `secret_parameters` are names and values, None for a value that is not there.
+    attempt may run for ever. `secret_parameters` are names and values, None for a value that is not there. `wire_version` is the
+    operator's (0: it names none).
     """
 
     entrypoint: str
@@ -49,6 +50,7 @@ class Environment:
     log_level: str = "INFO"
     resume_from: str = ""
     resumed: tuple[str, ...] = ()
+    wire_version: int = 0
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
@@ -100,6 +102,7 @@ class Environment:
             log_level=text("LOG_LEVEL", "INFO").upper(),
             resume_from=text("RESUME_FROM"),
             resumed=_words("RESUMED", text("RESUMED", "[]")),
+            wire_version=number("WIRE_VERSION", int, 0),
         )
 
     def parsed_parameters(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from mintaka.termination import FENCED, MARGIN_SECONDS, Termination
 from mintaka_core.console import CONSOLE_FORMAT, CONSOLE_TIME
 from mintaka_core.reports import ExitCode, Report
 from mintaka_core.states import COMPLETED, RUNNING, StateType
+from mintaka_core.wire_versions import why_not_of_this_operator
 
 if TYPE_CHECKING:
     from mintaka.flows import Flow
@@ -76,6 +77,8 @@ class Attempt:
         """Run the flow from loading to report; returns the exit code."""
         if not claim_start(self.environment.attempt_dir, self.environment.attempt):
             return self._started_again()
+        if self.environment.wire_version and (problem := why_not_of_this_operator(self.environment.wire_version)):
+            logger.warning("%s", problem)
         self._start_history()
         try:
             self.termination.install()
@@ -249,9 +252,9 @@ class Attempt:
         if state.type == StateType.PAUSED and self._suspension is None:
             # Suspended by its owner: which state that is, the operator says. Of its own accord it did not end so.
             state = Crashed(reason="Terminated", message=state.message)
-        if not delivery.complete:
+        if not delivery.complete and delivery.reason is None:  # a special reason has been logged when it was found
             logger.error("history incomplete: %d lost, the rest in %s", delivery.lost, delivery.spool or "nothing")
-        report = Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool)
+        report = Report(self.environment.attempt, state, self.retriable, delivery.complete, delivery.spool, history_reason=delivery.reason)
         if self._suspension is not None and state.type == StateType.PAUSED:
             report = replace(report, suspension=self._suspension.key, resume_by=self._suspension.resume_by)
         self._write(report, final=True)

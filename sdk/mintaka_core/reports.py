@@ -8,8 +8,9 @@ the report is one JSON object whose first line has the deciding fields, and may 
     {"mintaka":1,"attempt":1,"type":"FAILED","name":"Failed","reason":"ValueError","retriable":true,"historyComplete":true,
     "spool":"","message":"…"}
 
-`historyComplete` false means that task runs or logs could not be delivered; `spool` says where they are. A flow that suspended itself is
-PAUSED, with `"suspension":"…"`, the name of the suspension, and `"resumeBy":"…"` (RFC 3339) if it has a deadline.
+`mintaka` is the wire version (`wire_versions.py`). `historyComplete` false means that task runs or logs could not be delivered; `spool`
+says where they are, and `"historyReason":"…"` what happened to the rest if that is known (`history_reasons.py`). A flow that suspended
+itself is PAUSED, with `"suspension":"…"`, the name of the suspension, and `"resumeBy":"…"` (RFC 3339) if it has a deadline.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
 
+from mintaka_core.history_reasons import HistoryReason, reason_named
 from mintaka_core.states import COMPLETED, State, StateType
+from mintaka_core.wire_versions import WIRE_VERSION, is_served, version_of
 
 #: What four containers of a pod may write without being truncated.
 LIMIT_BYTES = 3072
-_VERSION = 1
 #: Lengths of texts in the first line. Reasons that a deployment can name have at most 100 characters (`verdicts`, `retries.reasons`).
 _NAME_LENGTH, _REASON_LENGTH, _SUSPENSION_LENGTH = 60, 100, 200
 _SPOOL_BYTES = 600
 _ELLIPSIS = " […] "
 _LONGEST_ESCAPE = len("\\uD83D\\uDE00")
+#: The beginning of a report of any version.
+_VERSIONED = re.compile(r'\s*\{\s*"mintaka"\s*:\s*(\d{1,9})\s*,')
 _MEMBER = re.compile(r'[\s,]*"(\w+)"\s*:\s*')
 
 
@@ -52,7 +56,7 @@ class ExitCode(IntEnum):
 class Report:
     """How one attempt of a flow run ended, as reported by its own process.
 
-    `suspension` names the suspension that a PAUSED run waits in, `resume_by` is its deadline (aware; None: none).
+    `history_reason` says why its history is incomplete (None: for no special reason). `suspension` names the suspension that a PAUSED run waits in, `resume_by` is its deadline (aware; None: none).
     """
 
     attempt: int
@@ -62,11 +66,12 @@ class Report:
     spool: str = ""
     suspension: str = ""
     resume_by: datetime | None = None
+    history_reason: HistoryReason | None = None
 
     def encode(self) -> str:
         """The report as JSON of at most `LIMIT_BYTES` bytes of UTF-8; a long message loses its middle."""
         deciding: dict[str, Any] = {
-            "mintaka": _VERSION,
+            "mintaka": WIRE_VERSION,
             "attempt": self.attempt,
             "type": self.state.type,
             "name": storable(self.state.name)[:_NAME_LENGTH],
@@ -74,6 +79,8 @@ class Report:
             "retriable": self.retriable,
             "historyComplete": self.history_complete,
         }
+        if self.history_reason is not None:
+            deciding["historyReason"] = self.history_reason
         if self.suspension:
             deciding["suspension"] = storable(self.suspension)[:_SUSPENSION_LENGTH]
         if self.resume_by is not None:
@@ -129,11 +136,17 @@ def decode_report(text: str) -> Report | None:
 
 def is_cut_report(text: str) -> bool:
     """True for the beginning of a report that was truncated within its first line, so that it contains nothing usable."""
-    return text.startswith('{"mintaka":') and decode_report(text) is None
+    return text.startswith('{"mintaka":') and unserved_version(text) is None and decode_report(text) is None
+
+
+def unserved_version(text: str) -> int | None:
+    """The wire version of a report that this release does not serve; None for any other text, and for a report that it serves."""
+    found = _VERSIONED.match(text)
+    return None if found is None or is_served(int(found[1])) else int(found[1])
 
 
 def _report_of(data: Any) -> Report | None:
-    if data["mintaka"] != _VERSION:
+    if not is_served(version_of(data, "mintaka")):
         return None
     state_type = StateType(data["type"])
     if not (state_type.is_terminal or state_type == StateType.PAUSED):
@@ -143,7 +156,9 @@ def _report_of(data: Any) -> Report | None:
     state = State(state_type, name, reason, message)
     suspension, resume_by = storable(str(data.get("suspension", ""))), data.get("resumeBy")
     due = None if resume_by is None else datetime.fromisoformat(resume_by).astimezone(UTC)
-    return Report(int(data["attempt"]), state, bool(data["retriable"]), bool(data["historyComplete"]), spool, suspension, due)
+    complete = bool(data["historyComplete"])
+    why = None if complete else reason_named(str(data.get("historyReason", "")))
+    return Report(int(data["attempt"]), state, bool(data["retriable"]), complete, spool, suspension, due, why)
 
 
 def _whole(text: str) -> Any:

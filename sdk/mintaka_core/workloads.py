@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.states import State, StateType
 
 
@@ -43,7 +44,7 @@ class Workload:
     stop, by us or by others (None: it was not asked to stop). `end` is the state that its end results in (None while it
     runs); `retriable` is False if a retry cannot help; `never_ran` is True if it was rejected before any code ran.
     `history_complete` is its own report's statement about its task runs (None: there is no report), `spool` the location of
-    the rest. `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` is its deadline (None:
+    the rest, `history_reason` why it is incomplete (None: no special reason). `suspension` names the suspension that it ended in (`end` is PAUSED then), `resume_by` is its deadline (None:
     none). `held`: it has our finalizer, which must not be removed before its end is recorded. `deleted`: its deletion was
     requested. `ended_unasked`: it had ended before it was asked to stop. `reports`: its process is expected to leave a
     report. `node` is the node it runs on, "" before that is decided; `container` is the container whose log is the flow's,
@@ -67,6 +68,7 @@ class Workload:
     exit_code: int | None = None
     history_complete: bool | None = None
     spool: str = ""
+    history_reason: HistoryReason | None = None
     suspension: str = ""
     resume_by: datetime | None = None
     held: bool = False

@@ -1,32 +1,33 @@
 """Converts a report to rows, independently of its source and of the database.
 
 A report updates its flow run's row first: that takes the row's lock, refuses attempts that were replaced, and stores the
-newest counts. Then task runs are upserted if their `seq` is higher than the stored one; tags, logs and artifacts are
-inserted if they are new. Rows are written in key order, each key once.
+newest counts. Then task runs are upserted if their `seq` is higher than the stored one; tags, logs, artifacts and events are
+inserted if they are new; and the same for each called run of the report. Rows are written in key order, each key once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import DEFAULT_NAMES, PAUSED, RUNNING, SCHEDULED
-from mintaka_history.batches import MESSAGE_LIMIT, NAME_LIMIT
+from mintaka_history.batches import MESSAGE_LIMIT, NAME_LIMIT, ArtifactRecord, LineRecord, TaskRecord
 from mintaka_history.enum_codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind, RunKind
 from mintaka_history.state_history import compact_history
 from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import batches
-from mintaka_history.writing.batches import Rows
+from mintaka_history.writing.report_rows import CalledRows, Contents, EventRow, LogRow, Rows
 from mintaka_history.writing.restarts import SUSPENDED
 from mintaka_history.writing.runs import Heading, Movement, TransitionRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mintaka_history.batches import HistoryBatch, LocalRun, TaskRecord
+    from mintaka_history.batches import CalledRun, HistoryBatch, LocalRun
     from mintaka_history.writing.names import Name
     from mintaka_history.writing.sessions import Session
 
@@ -61,18 +62,26 @@ class BatchRows:
     rows: Rows
     movement: Movement | None
     late: bool = False
+    called: tuple[CalledRows, ...] = ()
+    events: tuple[tuple[int, list[EventRow]], ...] = ()
 
-    def store(self, session: Session) -> None:
-        """Write the report.
+    def with_lines(self, lines: Sequence[LogRow]) -> BatchRows:
+        """The same with other lines of the flow run's own log."""
+        return replace(self, rows=replace(self.rows, logs=lines))
+
+    def store(self, session: Session) -> int | None:
+        """Write the report; returns the highest report of the attempt that was stored before it (0: none; None: not known).
 
         Raises:
             StaleAttempt: the attempt was replaced; nothing was written.
             UnknownAttempt: the attempt is too far ahead of the mirrored one; nothing was written. A later try may succeed.
+            MalformedBatch: a called run is one of another flow run.
         """
-        current = batches.write(session, self.heading, self.stub, self.rows, self.movement, late=self.late)
-        attempt = self.heading.attempt
+        contents = Contents(self.rows, self.movement, self.called, self.events)
+        written = batches.write(session, self.heading, self.stub, contents, late=self.late)
+        current, attempt = written.current, self.heading.attempt
         if current is None:
-            return
+            return written.previous
         if current > attempt:
             message = f"attempt {attempt} was replaced by attempt {current}; stop"
             raise StaleAttempt(message, current)
@@ -92,6 +101,8 @@ def names_of(report: HistoryBatch) -> set[Name]:
     if report.flow_run.local is not None:
         wanted.add((NameKind.FLOW, report.flow_run.local.flow))
         wanted |= {(NameKind.TAG, tag) for tag in report.flow_run.local.tags}
+    wanted |= {(NameKind.FLOW, run.flow) for run in report.called}
+    wanted |= {(NameKind.TAG, tag) for run in report.called for tag in run.tags}
     return wanted
 
 
@@ -111,7 +122,7 @@ def rows_of_batch(
     heartbeat (µs). `late` means that the report arrived after its process was gone: an older attempt's is stored too.
     `mirroring`: a mirror writes the attempts of the cluster's runs to the same database.
     """
-    tasks = _newest(report.tasks)
+    parts = _parts(report)
     local = report.flow_run.local
     heading = Heading(
         uid=uid,
@@ -121,11 +132,13 @@ def rows_of_batch(
         counts=_json(report.counts).decode() if report.counts is not None else None,
         heard=None if local is None or late else heard,
         mirroring=mirroring,
+        lost=report.lost,
     )
+    namespace = ids[NameKind.NAMESPACE, report.flow_run.namespace]
     stub: dict[str, Any] = {
         "uid": uid,
-        "created": min((task.created for task in tasks if task.created), default=None) or now_microseconds(),
-        "ns": ids[NameKind.NAMESPACE, report.flow_run.namespace],
+        "created": min((task.created for task in parts[0].tasks if task.created), default=None) or now_microseconds(),
+        "ns": namespace,
         "deployment": ids[NameKind.DEPLOYMENT, report.flow_run.deployment] if report.flow_run.deployment else None,
         "name": report.flow_run.name,
         "kind": int(RunKind.DEPLOYED if local is None else RunKind.SCRIPT),
@@ -135,10 +148,46 @@ def rows_of_batch(
     if local is not None:
         stub |= _local_columns(local, ids) | {"holder": holder, "heard": 0 if late and holder is None else heard}
     loggers = {value: number for (kind, value), number in ids.items() if kind == NameKind.LOGGER}
-    lines = {line.seq: line for line in report.logs}
-    artifacts = {artifact.id: artifact for artifact in sorted(report.artifacts, key=lambda artifact: artifact.seq)}
-    rows = Rows(
-        namespace=stub["ns"],
+    rows = [_rows(part, namespace, ids, loggers) for part in parts]
+    movement = None
+    if local is not None and local.transitions:
+        movement = _movement(report.attempt, report.flow_run.name, local, ids)
+    called = tuple(_called_rows(report.attempt, run, run_rows, ids) for run, run_rows in zip(report.called, rows[1:], strict=True))
+    return BatchRows(heading, stub, rows[0], movement, late, called, _event_rows(report))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a report has of one of its flow runs; task runs each once."""
+
+    tasks: list[TaskRecord]
+    logs: Sequence[LineRecord]
+    artifacts: Sequence[ArtifactRecord]
+
+
+def _parts(report: HistoryBatch) -> list[_Part]:
+    """The report by flow run: its own first, then the called ones."""
+    if not report.called:
+        return [_Part(_newest(report.tasks), report.logs, report.artifacts)]
+    runs = range(len(report.called) + 1)
+    tasks: list[list[TaskRecord]] = [[] for _ in runs]
+    logs: list[list[LineRecord]] = [[] for _ in runs]
+    artifacts: list[list[ArtifactRecord]] = [[] for _ in runs]
+    for task in report.tasks:
+        tasks[task.of].append(task)
+    for line in report.logs:
+        logs[line.of].append(line)
+    for artifact in report.artifacts:
+        artifacts[artifact.of].append(artifact)
+    return [_Part(_newest(tasks[run]), logs[run], artifacts[run]) for run in runs]
+
+
+def _rows(part: _Part, namespace: int, ids: Mapping[Name, int], loggers: Mapping[str, int]) -> Rows:
+    tasks = part.tasks
+    lines = {line.seq: line for line in part.logs}
+    artifacts = {artifact.id: artifact for artifact in sorted(part.artifacts, key=lambda artifact: artifact.seq)}
+    return Rows(
+        namespace=namespace,
         tasks=_task_rows(tasks, ids),
         tags=[(ids[NameKind.TAG, tag], task.created, task.n) for task in tasks for tag in task.tags],
         logs=[
@@ -153,7 +202,34 @@ def rows_of_batch(
             for one in artifacts.values()
         ],
     )
-    return BatchRows(heading, stub, rows, _movement(report, local, ids) if local is not None and local.transitions else None, late)
+
+
+def _called_rows(attempt: int, run: CalledRun, rows: Rows, ids: Mapping[Name, int]) -> CalledRows:
+    return CalledRows(
+        uid=str(run.uid),
+        parent=None if run.parent is None else str(run.parent),
+        columns={
+            "name": run.name,
+            "flow": ids[NameKind.FLOW, run.flow],
+            "parent_n": run.parent_n,
+            "created": run.created,
+            "deleted": run.created,
+            "tags": _json(run.tags).decode() if run.tags else None,
+            "parameters": _json(run.parameters).decode() if run.parameters else None,
+        },
+        counts=None if run.counts is None else _json(run.counts).decode(),
+        rows=rows,
+        movement=_movement(attempt, run.name, run, ids) if run.transitions else None,
+    )
+
+
+def _event_rows(report: HistoryBatch) -> tuple[tuple[int, list[EventRow]], ...]:
+    """The events by the position of their flow run in the report, in the order of their ids, each once."""
+    found: dict[int, dict[str, EventRow]] = {}
+    for event in report.events:
+        row = (str(event.id), event.time, event.name, event.resource, bytes(event.payload).decode())
+        found.setdefault(event.of, {}).setdefault(row[0], row)
+    return tuple((of, [rows[key] for key in sorted(rows)]) for of, rows in sorted(found.items()))
 
 
 def _local_columns(local: LocalRun, ids: Mapping[Name, int]) -> dict[str, Any]:
@@ -168,11 +244,11 @@ def _local_columns(local: LocalRun, ids: Mapping[Name, int]) -> dict[str, Any]:
     }
 
 
-def _movement(report: HistoryBatch, local: LocalRun, ids: Mapping[Name, int]) -> Movement:
+def _movement(attempt: int, name_of_run: str, run: LocalRun | CalledRun, ids: Mapping[Name, int]) -> Movement:
     rows: list[TransitionRow] = []
     started = ended = None
     reason = message = ""
-    for seq, word, name, at, proposed, trail, reason, message in local.transitions:
+    for seq, word, name, at, proposed, trail, reason, message in run.transitions:
         code = CODE_OF_WORD[word]
         rule, verdict, decision = trail[-1] if trail else ("", "Accept", "")
         before = rows[-1].to_state if rows else _SCHEDULED if seq > 1 else None  # a restarted run was set to SCHEDULED when it was claimed
@@ -180,7 +256,7 @@ def _movement(report: HistoryBatch, local: LocalRun, ids: Mapping[Name, int]) ->
             TransitionRow(
                 seq=seq,
                 at=at,
-                attempt=report.attempt,
+                attempt=attempt,
                 from_state=before,
                 to_state=code,
                 proposed=CODE_OF_WORD[proposed or word],
@@ -203,9 +279,9 @@ def _movement(report: HistoryBatch, local: LocalRun, ids: Mapping[Name, int]) ->
         state_message=message[:MESSAGE_LIMIT] or None,
         started=started,
         ended=ended,
-        name=report.flow_run.name,
-        created=local.created,
-        tags=[ids[NameKind.TAG, tag] for tag in local.tags],
+        name=name_of_run,
+        created=run.created,
+        tags=[ids[NameKind.TAG, tag] for tag in run.tags],
         waits=[(row.to_state, row.name) for row in rows if not row.refused][-1:] == [(_PAUSED, SUSPENDED)],
     )
 
@@ -214,7 +290,7 @@ def _message_of(reason: str, message: str) -> str:
     return ": ".join(part for part in (reason, message) if part)[:MESSAGE_LIMIT]
 
 
-def _newest(tasks: tuple[TaskRecord, ...]) -> list[TaskRecord]:
+def _newest(tasks: Sequence[TaskRecord]) -> list[TaskRecord]:
     """Each task run once, with the highest `seq`, in key order."""
     newest: dict[int, TaskRecord] = {}
     for task in tasks:

@@ -5,14 +5,14 @@ added: printed output, output from before the SDK started or while the process d
 A line counts as delivered if its text was delivered at about the same time, as often as the text occurs.
 
 Copied lines are placed where they were printed: after the delivered line that precedes them in the container's log, or by
-time if no such line exists.
+time if no such line exists. Their numbers are in `line_numbers.py`.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka_core.console import CONSOLE_LINE
 from mintaka_core.reports import storable
-from mintaka_history.batches import LINE_STEP, MESSAGE_LIMIT
+from mintaka_history.batches import MESSAGE_LIMIT
 from mintaka_history.timestamps import LATEST_MICROSECONDS, to_microseconds
 
 if TYPE_CHECKING:
@@ -40,12 +40,17 @@ _LEVELS = {**logging.getLevelNamesMapping(), "NOTSET": logging.INFO}
 
 
 class Line(NamedTuple):
-    """A line of a container's log; `time` in µs since the epoch; `logged` if it has the format in which the runner prints log lines."""
+    """A line of a container's log; `time` in µs since the epoch; `logged` if it has the format in which the runner prints log lines.
+
+    `dated` is False if the log has no times at all; `notice` marks the line that says that the beginning of the log is missing.
+    """
 
     time: int
     level: int
     message: str
     logged: bool = False
+    dated: bool = True
+    notice: bool = False
 
 
 class Delivered(NamedTuple):
@@ -68,12 +73,14 @@ def parse(text: str, now: int, *, truncated: bool = False, origin: str = "") -> 
     stamped = [_stamped(each) for each in texts if each.strip()]
     truncated = truncated or len(stamped) > LINES_LIMIT
     stamped = stamped[-LINES_LIMIT:]
-    time = next((at for at, _ in stamped if at is not None), now)
-    lines = [Line(time, logging.WARNING, f"the log of {origin} is copied from here on: its beginning is too long ago")] if truncated else []
+    first = next((at for at, _ in stamped if at is not None), None)
+    time, dated = (now, False) if first is None else (first, True)
+    notice = Line(time, logging.WARNING, f"the log of {origin} is copied from here on: its beginning is too long ago", notice=True)
+    lines = [notice] if truncated else []
     for at, rest in stamped:
         time = time if at is None else at
         if shown := _shown(rest).rstrip():
-            lines.append(_line(time, shown if len(shown) <= MESSAGE_LIMIT else _shortened(shown)))
+            lines.append(_line(time, shown if len(shown) <= MESSAGE_LIMIT else _shortened(shown), dated=dated))
     return lines
 
 
@@ -111,38 +118,6 @@ def additions(lines: Sequence[Line], delivered: Sequence[Delivered]) -> list[tup
     return added
 
 
-class Placed[T](NamedTuple):
-    """An item placed after the delivered line `after` (an index, -1: before all); items at one place are ordered by `time`."""
-
-    after: int
-    time: int
-    row: T
-
-
-def number[T](rows: Iterable[Placed[T]], seqs: Sequence[int], before: int) -> list[tuple[int, T]]:
-    """A `seq` for each of `rows` between those of the delivered lines, `seqs`; `before` is the lowest `seq` that is taken.
-
-    Rows that find no room, because lines were numbered without steps, come after the next line that leaves some.
-    """
-    groups: dict[int, list[T]] = {}
-    for row in sorted(rows, key=lambda row: (row.after, row.time)):
-        groups.setdefault(row.after, []).append(row.row)
-    first = groups.pop(-1, [])
-    numbered = list(enumerate(first, before - len(first)))
-    waiting: list[T] = []
-    for after, seq in enumerate(seqs) if groups else ():
-        waiting += groups.get(after, ())
-        room = min(seqs[after + 1] - seq, LINE_STEP) - 1 if after + 1 < len(seqs) else len(waiting)
-        numbered += enumerate(waiting[:room], seq + 1)
-        del waiting[:room]
-    return numbered
-
-
-def index_before(seqs: Sequence[int], seq: int) -> int:
-    """The index in `seqs`, ascending, of the line that precedes `seq`; -1 for the first."""
-    return bisect_left(seqs, seq) - 1
-
-
 class _Piece(NamedTuple):
     """A line of text of a delivered line. If it does not end that line, text omitted from the history may follow it."""
 
@@ -174,10 +149,10 @@ def _take(pieces: deque[_Piece] | None, line: Line) -> _Piece | None:
     return pieces.popleft()
 
 
-def _line(time: int, text: str) -> Line:
+def _line(time: int, text: str, *, dated: bool) -> Line:
     logged = CONSOLE_LINE.fullmatch(text)
     if logged is None or (said := _instant(logged[1])) is None:
-        return Line(time, logging.INFO, text)
+        return Line(time, logging.INFO, text, dated=dated)
     level = _LEVELS.get(logged[2], logging.INFO)
     return Line(said, level, logged[3], logged=True)
 

@@ -115,8 +115,9 @@ class EmbeddedDatabase:
         """A session for single SELECTs."""
         return SqliteSession(self._connection)
 
-    def store_batch(self, uid: str, report: HistoryBatch, *, late: bool = False) -> None:
-        """Store a report of the flow run `uid`; it is durable when this returns.
+    def store_batch(self, uid: str, report: HistoryBatch, *, late: bool = False) -> int | None:
+        """Store a report of the flow run `uid`; it is durable when this returns. Returns the highest report of its attempt that was
+        stored before (0: none; None: not known).
 
         `late`: the report is of another process, which is gone.
 
@@ -124,6 +125,7 @@ class EmbeddedDatabase:
             HistoryBusy: it could not be written now.
             HistoryUnreadable: the file is damaged.
             StaleAttempt: a newer attempt of the run has taken over.
+            MalformedBatch: a called run is one of another flow run.
         """
         if time.monotonic() - self._ids_since >= names.CACHE_SECONDS:  # unused names are deleted (`maintenance.unused_names`)
             self._ids, self._ids_since = {}, time.monotonic()
@@ -134,7 +136,7 @@ class EmbeddedDatabase:
             ids = self._ids_of(missing)
         rows = rows_of_batch(uid, report, ids_of(wanted, ids), holder=process_locks.NO_PROCESS if late else self.holder, late=late)
         with self.writing() as session:
-            rows.store(session)
+            return rows.store(session)
 
     def crash_abandoned(self) -> int:
         """Record runs whose process is gone as CRASHED (returns their number), and runs suspended past their deadline as FAILED.

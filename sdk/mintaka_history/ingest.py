@@ -17,21 +17,25 @@ if TYPE_CHECKING:
     from mintaka_history.queries.names import Names
 
 
-def store_batch(database: Database, names: Names, uid: str, report: HistoryBatch, *, late: bool = False, mirroring: bool = False) -> None:
+def store_batch(
+    database: Database, names: Names, uid: str, report: HistoryBatch, *, late: bool = False, mirroring: bool = False
+) -> int | None:
     """Store `report` of the flow run `uid`, which counts as a heartbeat of the run's process unless it is `late`. Must be called
-    in a writer's thread. `mirroring`: a mirror writes the cluster's runs to the same database.
+    in a writer's thread. `mirroring`: a mirror writes the cluster's runs to the same database. Returns the highest report of its
+    attempt that was stored before (0: none; None: not known).
 
     Raises:
         StaleAttempt: the attempt was replaced; nothing was written.
         UnknownAttempt: the attempt is beyond what the mirror knows; nothing was written.
+        MalformedBatch: a called run is one of another flow run; nothing was written.
     """
     ids = names.ids_of(database, names_of(report))
     rows = rows_of_batch(uid, report, ids, heard=now_microseconds(), late=late, mirroring=mirroring)
     with database.writing() as connection:
         session = SqlalchemySession(connection)
-        rows.store(session)
         if late:  # its container's log may have been copied meanwhile
-            container_logs.drop_delivered(session, uid, report.attempt, report.logs)
+            rows = rows.with_lines(container_logs.adopt(session, uid, report.attempt, rows.rows.logs))
+        return rows.store(session)
 
 
 def copy_container_log(
@@ -45,4 +49,4 @@ def copy_container_log(
     number = names.ids_of(database, [word])[word]
     lines = parse(text, now_microseconds(), truncated=truncated, origin=origin)
     with database.writing() as connection:
-        return container_logs.replace(SqlalchemySession(connection), key, number, lines)
+        return container_logs.copy(SqlalchemySession(connection), key, number, lines)

@@ -93,7 +93,7 @@ async def test_what_was_not_delivered_is_in_the_log_in_order(api: httpx.AsyncCli
 
 
 async def test_the_same_log_twice_is_stored_once(api: httpx.AsyncClient) -> None:
-    """And a longer one replaces it."""
+    """A longer one adds to it, and nothing is deleted."""
     await api.post(f"{RUN}/reports", json=report(logs=[line(1, 1, "one")]))
     text = printed(0, "starting") + logged(1, "one") + printed(2, "working")
     for _ in range(3):
@@ -102,7 +102,7 @@ async def test_the_same_log_twice_is_stored_once(api: httpx.AsyncClient) -> None
     assert await put(api, text + printed(3, "done")) == 204
     assert await lines(api) == ["starting", "one", "working", "done"]
     assert await put(api, "") == 204
-    assert await lines(api) == ["one"]
+    assert await lines(api) == ["starting", "one", "working", "done"]
 
 
 @pytest.mark.parametrize("delivered", [(), (2, 4)], ids=["plain containers", "beside lines of the SDK"])
@@ -130,7 +130,63 @@ async def test_what_the_sdk_delivers_late_replaces_its_copy(api: httpx.AsyncClie
     assert await lines(api) == ["one", "two", "more of it", "a print"]
     late = report(2, logs=[line(2, 2, "two\nmore of it", level=30)])
     assert (await api.post(f"{RUN}/reports", json=late, params={"late": True})).status_code == 200
-    assert sorted(await lines(api)) == ["a print", "one", "two\nmore of it"]
+    assert await lines(api) == ["one", "two\nmore of it", "a print"]
+
+
+async def numbers(api: httpx.AsyncClient) -> dict[str, list[int]]:
+    """The numbers of the lines by message."""
+    found: dict[str, list[int]] = {}
+    for each in (await api.get(f"{RUN}/logs", params={"limit": 1000})).json()["items"]:
+        found.setdefault(each["message"], []).append(each["seq"])
+    return found
+
+
+async def test_a_line_keeps_its_number_for_ever(api: httpx.AsyncClient) -> None:
+    """Whatever is copied after it: the same log, a longer one, other containers, one whose beginning is gone."""
+    await api.post(f"{RUN}/reports", json=report(logs=[line(n, 10 * n, f"line {n}") for n in (1, 2)]))
+    first = printed(0, "starting") + logged(10, "line 1") + printed(11, "again") + printed(12, "again") + logged(20, "line 2")
+    last = printed(21, "a print") + printed(22, "again")
+    sidecar = printed(9, "envoy") + printed(11, "again") + printed(15, "envoy") + printed(21, "envoy")
+    known: dict[str, list[int]] = {}
+    texts = [("flow", first), ("sidecar", sidecar), ("flow", first + last), ("init", printed(1, "init")), ("sidecar", sidecar)]
+    texts += [("flow", "".join((first + last).splitlines(keepends=True)[3:]) + printed(23, "end")), ("flow", first + last)]
+    for container, text in texts:
+        assert await put(api, text, container, truncated="starting" not in text and container == "flow") == 204
+        seen = await numbers(api)
+        assert {message: seqs for message, seqs in seen.items() if not set(known.get(message, ())) <= set(seqs)} == {}
+        known = seen
+    assert await lines(api) == [
+        *("starting", "init", "envoy", "line 1", "again", "again", "again", "envoy", "line 2", "envoy", "a print", "again", "end"),
+    ]
+
+
+async def test_what_the_sdk_delivers_late_takes_the_number_of_its_copy(api: httpx.AsyncClient) -> None:
+    """With its own logger and task run; repeated, it is stored once; a line that was never copied has its own number."""
+    await api.post(f"{RUN}/reports", json=report(logs=[line(1, 1, "one")]))
+    await put(api, logged(1, "one") + logged(2, "two", "WARNING") + printed(2, "more of it") + logged(3, "two", "WARNING"))
+    before = await numbers(api)
+    late = [line(2, 2, "two\nmore of it", level=30, n=7), line(3, 3, "two", level=30), line(4, 4, "new")]
+    for _ in range(2):
+        assert (await api.post(f"{RUN}/reports", json=report(2, logs=late), params={"late": True})).status_code == 200
+        items = (await api.get(f"{RUN}/logs")).json()["items"]
+        assert [(each["message"], each["seq"], each["logger"], each["n"]) for each in items] == [
+            ("one", LINE_STEP, "etl", None),
+            ("two\nmore of it", before["two"][0], "etl", 7),
+            ("two", before["two"][1], "etl", None),
+            ("new", 4 * LINE_STEP, "etl", None),
+        ]
+        assert (
+            await put(api, logged(2, "two", "WARNING") + printed(2, "more of it") + logged(3, "two", "WARNING") + logged(4, "new")) == 204
+        )
+
+
+async def test_lines_of_called_runs_are_not_copied_into_the_log_of_their_root(api: httpx.AsyncClient) -> None:
+    """They are printed to the same log, and numbered together."""
+    called = {"uid": str(uuid.UUID(int=77)), "name": "part", "flow": "part", "created": START}
+    logs = [line(1, 1, "one"), line(2, 2, "of the part", of=1), line(3, 3, "three")]
+    await api.post(f"{RUN}/reports", json=report(logs=logs, called=[called]))
+    await put(api, logged(1, "one") + logged(2, "of the part") + printed(2, "a print") + logged(3, "three"))
+    assert await lines(api) == ["one", "a print", "three"]
 
 
 async def test_attempts_have_logs_of_their_own(api: httpx.AsyncClient) -> None:
@@ -198,8 +254,9 @@ async def test_any_text_of_the_largest_size_is_taken(api: httpx.AsyncClient) -> 
         "the log of container flow is copied from here on: its beginning is too long ago",
         "a",
     ]
-    assert await put(api, printed(0, "\0 💥\x1b[0m" + "m" * 500_000 + "end")) == 204
-    (only,) = (await api.get(f"{RUN}/logs")).json()["items"]
+    await api.post(f"{RUN}/reports", json=report(attempt=2))
+    assert await put(api, printed(0, "\0 💥\x1b[0m" + "m" * 500_000 + "end"), attempt=2) == 204
+    (only,) = (await api.get(f"{RUN}/logs", params={"attempt": 2})).json()["items"]
     assert (len(only["message"]), only["message"][:3], only["message"][-5:]) == (16384, "\N{REPLACEMENT CHARACTER} 💥", "mmend")
     surrogate = b'{"text": "half of \\ud83d"}'
     assert (await api.put(f"{RUN}/attempts/1/container-logs/flow", content=surrogate)).status_code == 422

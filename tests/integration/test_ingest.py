@@ -45,8 +45,8 @@ async def test_a_report_is_stored_as_it_was_sent(database_url: str) -> None:
         {"seq": n, "time": 1_790_000_000_000_000, "level": 10 * n, "logger": "flow", "n": None, "message": f"line {n} \0"} for n in range(5)
     ]
     async with running(Settings(database_url=database_url, mirror=False)) as client:
-        answer = await client.post(REPORTS, json=report(7, sent, logs=lines, counts={"COMPLETED": 2, "RUNNING": 1}, final=True))
-        assert (answer.status_code, answer.json()) == (200, {"report": 7})
+        answer = await client.post(REPORTS, json=report(1, sent, logs=lines, counts={"COMPLETED": 2, "RUNNING": 1}, final=True))
+        assert (answer.status_code, answer.json()) == (200, {"report": 1, "previous": 0})
         run = (await client.get(f"{API}/flow-runs/{UID}")).json()
         assert (run["name"], run["namespace"], run["deployment"], run["state"]["type"]) == ("run", "ns", "nightly", "RUNNING")
         assert (run["task_counts"], run["attempt"], run["history_complete"]) == ({"COMPLETED": 2, "RUNNING": 1}, 1, True)

@@ -13,6 +13,7 @@ import httpx
 
 from mintaka_api.app import create_app
 from mintaka_core.names import API_VERSION, MIRROR_FINALIZER
+from mintaka_core.wire_versions import WIRE_VERSION
 from mintaka_kubernetes import FLOW_RUNS, Unreadable
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ def report(
 ) -> dict[str, Any]:
     """A report of a pod."""
     return {
+        "version": WIRE_VERSION,
         "attempt": attempt,
         "report": number,
         "flow_run": {"name": "run", "namespace": namespace, "deployment": "nightly"},

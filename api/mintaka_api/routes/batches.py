@@ -15,15 +15,17 @@ from mintaka_api.response_models import ReportAnswer
 from mintaka_api.routes.query_parameters import ReportQuery
 from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response
 from mintaka_api.services import Here, Services
+from mintaka_core.wire_versions import OLDEST_WIRE_VERSION, WIRE_VERSION
+from mintaka_history.batch_errors import MalformedBatch, OversizedBatch, UnservedVersion
 from mintaka_history.batch_rows import StaleAttempt, UnknownAttempt
-from mintaka_history.batches import HistoryBatch, MalformedBatch, OversizedBatch, decode
+from mintaka_history.batches import HistoryBatch, decode
 from mintaka_history.ingest import store_batch
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "At most 4 MiB unpacked and 5,000 task runs, log lines and artifacts; `Content-Encoding: gzip` is welcome.",
+        "description": "At most 4 MiB unpacked and 5,000 task runs, log lines, artifacts and events; `Content-Encoding: gzip` is welcome.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HistoryBatch"}, "example": EXAMPLES["HistoryBatch"]}},
     }
 }
@@ -40,6 +42,7 @@ _BODY: dict[str, Any] = {
         "too-large",
         "unsupported-encoding",
         "malformed",
+        "unserved-version",
         "overloaded",
     ),
     openapi_extra=_BODY,
@@ -49,20 +52,24 @@ async def store_history(uid: str, request: Request, query: Annotated[ReportQuery
     try:
         number = canonical_uid(uid)
         async with here.intake.body(request) as body:
-            report = await here.database.in_writer(_store, here, number, body, late=query.late)
+            report, previous = await here.database.in_writer(_store, here, number, body, late=query.late)
     except Problem as problem:
         here.metrics.refused_reports.labels(problem.name).inc()
         raise
     here.metrics.ingested_reports.inc()
     here.metrics.ingested_rows.labels("task_runs").inc(len(report.tasks))
     here.metrics.ingested_rows.labels("logs").inc(len(report.logs))
-    return json_response(ReportAnswer(report.report))
+    return json_response(ReportAnswer(report.report, previous))
 
 
-def _store(here: Services, uid: str, body: bytes, *, late: bool) -> HistoryBatch:
+def _store(here: Services, uid: str, body: bytes, *, late: bool) -> tuple[HistoryBatch, int | None]:
     try:
         report = decode(body)
-        store_batch(here.database, here.names, uid, report, late=late, mirroring=here.mirror is not None)
+        previous = store_batch(here.database, here.names, uid, report, late=late, mirroring=here.mirror is not None)
+    except UnservedVersion as unserved:
+        raise Problem(
+            "unserved-version", str(unserved), version=unserved.version, oldest=OLDEST_WIRE_VERSION, newest=WIRE_VERSION
+        ) from unserved
     except StaleAttempt as stale:
         raise Problem("stale-attempt", str(stale), attempt=stale.current) from stale
     except UnknownAttempt as unknown:
@@ -71,4 +78,4 @@ def _store(here: Services, uid: str, body: bytes, *, late: bool) -> HistoryBatch
         raise Problem("malformed", str(malformed), errors=[{"path": malformed.place, "message": malformed.problem}]) from malformed
     except OversizedBatch as oversized:
         raise Problem("too-large", str(oversized)) from oversized
-    return report
+    return report, previous

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mintaka_history.json_numbers import storable_integer, with_storable_numbers
 from mintaka_history.json_text import storable_value
 
 #: An argument that takes more bytes as JSON is shown by its type alone.
@@ -35,7 +36,7 @@ def _encoded(value: Any) -> bytes:
 def shown(value: Any) -> Any:
     """`value` as JSON where it is that and not long; else a word about it. A secret's own representation hides it."""
     if isinstance(value, _PLAIN):
-        return value
+        return storable_integer(value) if isinstance(value, int) else value
     if hasattr(value, "model_dump"):
         try:
             value = value.model_dump(mode="json", by_alias=True)
@@ -47,6 +48,6 @@ def shown(value: Any) -> Any:
         return f"{value[:_LIMIT_BYTES]} […]"
     try:
         text = _encoded(value)
+        return with_storable_numbers(_decode(text)) if len(text) <= _LIMIT_BYTES else _named(value)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         return _named(value)
-    return _decode(text) if len(text) <= _LIMIT_BYTES else _named(value)

@@ -24,6 +24,7 @@ from mintaka.recording.outbox import Outbox
 from mintaka.recording.recorder import Delivery
 from mintaka.recording.spool import Owner, Spool
 from mintaka.recording.wire import Contents, history_batch, local_run
+from mintaka_core.history_reasons import DATABASE_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,7 @@ class HistoryRecorder:
         self._waiters: deque[threading.Event] = deque()
         self._done = threading.Event()
         self._said_all = False
+        self._said_reason = False
         self._broken = False
         #: What every thread calls; see `mintaka.recording.recorder.Recorder`.
         self.changed = self._outbox.changed
@@ -93,8 +95,9 @@ class HistoryRecorder:
             self._historian.wake.set()
         waiting = self._despatch.waiting or not self._done.is_set()
         lost = self._despatch.lost
-        complete = not (waiting or lost or self.fenced or self._broken) and self._outbox.empty
-        return Delivery(complete, str(self._spool.folder) if waiting else "", lost)
+        reason = self._despatch.reason
+        complete = not (waiting or lost or reason or self.fenced or self._broken) and self._outbox.empty
+        return Delivery(complete, str(self._spool.folder) if waiting else "", lost, reason)
 
     def hurry(self, deadline: float) -> None:
         """While it closes: be done by `deadline` if that is earlier. Safe to call from a signal handler."""
@@ -150,9 +153,9 @@ class HistoryRecorder:
     def _finished(self) -> float | None:
         """The flow is over: what waits on disk is tried until the deadline; the last report says that it was all."""
         despatch = self._despatch
-        if not self._said_all and (not despatch.waiting or despatch.overdue):
+        if not (self._said_all and self._said_all_of_the_loss) and (not despatch.waiting or despatch.overdue):
             self._said_all = True
-            despatch.put_last(self._made(Contents([], [], [], {}, None), final=not despatch.lost))
+            despatch.put_last(self._made(Contents([], [], [], {}, None), final=not (despatch.lost or despatch.reason)))
         return despatch.pause if despatch.waiting and not self.fenced and not despatch.overdue else None
 
     def _report(self) -> tuple[HistoryBatch, int] | None:
@@ -161,13 +164,19 @@ class HistoryRecorder:
         if not (contents.tasks or contents.logs or contents.artifacts or (about_itself and self._launch.local)):
             return None
         despatch = self._despatch
-        all_of_it = despatch.deadline is not None and self._outbox.empty and not (despatch.waiting or despatch.lost)
+        all_of_it = despatch.deadline is not None and self._outbox.empty and not (despatch.waiting or despatch.lost or despatch.reason)
         self._said_all = self._said_all or all_of_it
         return self._made(contents, final=all_of_it), weight
 
+    @property
+    def _said_all_of_the_loss(self) -> bool:
+        """True if the database need not be told that what it had of the attempt is gone."""
+        return self._said_reason or self._despatch.reason not in DATABASE_REASONS
+
     def _made(self, contents: Contents, *, final: bool) -> HistoryBatch:
         """The next report, of these contents."""
-        contents = contents._replace(counts=self._outbox.counts(), local=self._local(), final=final)
+        contents = contents._replace(counts=self._outbox.counts(), local=self._local(), final=final, lost=self._despatch.reason)
+        self._said_reason = self._said_reason or contents.lost is not None
         return history_batch(self._launch, next(self._report_numbers), contents)
 
     def _local(self) -> LocalRun | None:

@@ -2,6 +2,9 @@
 
 A report that cannot be delivered goes to the spool, and so do all after it, in order, until the sink takes the oldest one
 again; nothing is taken out before it was acknowledged. What the spool cannot hold is lost, counted and said.
+
+A sink that does not serve the wire version of the reports is not asked again. If it is older than this SDK, the reports go to
+the spool, since a sink that is upgraded takes them; if it is newer, none will ever take them, and they are dropped.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING
 from mintaka.logging import UNRECORDED
 from mintaka.recording.sending import Answer
 from mintaka.recording.wire import packed
+from mintaka_core.history_reasons import SENTENCES, HistoryReason
 from mintaka_history.batches import HistoryBatch
 
 if TYPE_CHECKING:
@@ -54,10 +58,14 @@ class Despatch:
         self._next_try = 0.0
         self._retry_seconds = settings.retry_seconds
         self._hopeless = False
+        self._unwanted = False
+        self._acknowledged = 0
         self._last_put = monotonic()
         self.deadline: float | None = None
         self.fenced = False
         self.lost = 0
+        #: Why history is incomplete, if it is for a special reason.
+        self.reason: HistoryReason | None = None
 
     @property
     def waiting(self) -> int:
@@ -67,7 +75,7 @@ class Despatch:
     @property
     def overdue(self) -> bool:
         """True where nothing more is tried."""
-        return self._hopeless or (self.deadline is not None and monotonic() >= self.deadline)
+        return self._hopeless or self._unwanted or (self.deadline is not None and monotonic() >= self.deadline)
 
     def idle(self, seconds: float) -> bool:
         """True where the sink has heard nothing for so long, and nothing is on its way to it."""
@@ -112,6 +120,9 @@ class Despatch:
             self._spooled.popleft()
             self._spool.drop_oldest()
             relieve()
+        while self._unwanted and self._spooled:
+            self._spooled.popleft()
+            self._spool.drop_oldest()
 
     def interrupt(self) -> None:
         """Have a try that is under way fail, so that there is time to put the report on disk; from any thread."""
@@ -125,6 +136,9 @@ class Despatch:
     def _keep(self, item: _Item) -> None:
         """Put a report on disk, or lose it."""
         if self.fenced:
+            return
+        if self._unwanted:
+            self.lost += max(item.weight, 1)
             return
         if item.report is not None and self._spool.append(packed(item.report)):
             item.report = None
@@ -144,6 +158,9 @@ class Despatch:
 
     def _judged(self, item: _Item, answer: Answer) -> bool:
         """Act on the sink's answer; True where the report needs no further try."""
+        if answer in (Answer.TOO_NEW, Answer.TOO_OLD):
+            self._not_served(item, answer)
+            return answer == Answer.TOO_OLD
         if answer == Answer.HOPELESS:
             if not self._hopeless:
                 logger.error("history cannot be kept as it should: %s", self._sink.problem)
@@ -155,8 +172,10 @@ class Despatch:
             self._next_try = monotonic() + self._retry_seconds
             self._retry_seconds = min(self._retry_seconds * 2, self._settings.retry_max_seconds)
             return False
-        if self._next_try and answer == Answer.ACCEPTED:
-            logger.info("%s takes history again", self._sink.name)
+        if answer == Answer.ACCEPTED:
+            self._compare(item.number)
+            if self._next_try:
+                logger.info("%s takes history again", self._sink.name)
         self._next_try, self._retry_seconds = 0.0, self._settings.retry_seconds
         if answer == Answer.REFUSED:
             self._lose(item, f"{self._sink.name} refused it: {self._sink.problem}")
@@ -165,6 +184,26 @@ class Despatch:
             logger.error("a newer attempt of this flow run has taken over; this one ends")
             self._on_fenced()
         return True
+
+    def _not_served(self, item: _Item, answer: Answer) -> None:
+        """The sink serves other wire versions: it is not asked again."""
+        self.reason = HistoryReason.WIRE_VERSION_NOT_SERVED
+        if answer == Answer.TOO_NEW:
+            self._hopeless = True
+            rest = "it is kept on disk, for the next process or mintaka deliver to send once that is upgraded"
+        else:
+            self._unwanted = True
+            self.lost += max(item.weight, 1) + sum(max(other.weight, 1) for other in self._spooled if other is not item)
+            rest = "the flow goes on without history"
+        logger.error("%s does not take the history of this run: %s; %s", self._sink.name, self._sink.problem, rest)
+
+    def _compare(self, number: int) -> None:
+        """Compare what the sink had of the attempt before report `number` with what it acknowledged: it may have been replaced or restored."""
+        previous = self._sink.previous
+        if previous is not None and previous < self._acknowledged and self.reason is None:
+            self.reason = HistoryReason.HISTORY_LOST if previous else HistoryReason.SCHEMA_REPLACED
+            logger.error("the history of this run is incomplete: %s", SENTENCES[self.reason])
+        self._acknowledged = max(self._acknowledged, number)
 
     def _lose(self, item: _Item, why: str) -> None:
         self.lost += max(item.weight, 1)

@@ -59,7 +59,10 @@ def finished(launch: Launch) -> None:
     if not launch.owned:
         return
     delivery = launch.recorder.close(monotonic() + _grace_seconds())
-    if delivery.lost:
+    if delivery.reason is not None:
+        if delivery.spool:
+            logger.warning("the rest of the history of flow run %s is in %s", launch.flow_run_id, delivery.spool)
+    elif delivery.lost:
         kept = f"the rest is in {delivery.spool}" if delivery.spool else "nothing is left to deliver"
         logger.error("the history of flow run %s is incomplete: %d lost, as said above; %s", launch.flow_run_id, delivery.lost, kept)
     elif not delivery.complete:

@@ -3,7 +3,8 @@
 A spool's folder whose process is gone can be locked; whoever has the lock sends the reports, oldest first, each file being
 deleted when all of it was acknowledged, so two takers neither lose nor disturb anything, and what is sent twice does no harm.
 What the last process was writing when it was killed may be cut short: that report is lost, and said so. Reports that the API
-or database will never take (it says so of the report itself) are set aside, in the folder `set-aside`, and said.
+or database will never take (it says so of the report itself, or does not serve their wire version any more) are set aside, in
+the folder `set-aside`, and said. If it does not serve their wire version yet, they wait.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def taken_in(leftover: Leftover, owner: Owner, sink: Sink, timeout_seconds: floa
                 logger.error("history lost: %s/%s ends with %d bytes that were cut short", leftover.place, name, len(body))
                 continue
             answer = sink.deliver_packed(owner.flow_run, number, body, timeout_seconds, late=True)
-            if answer in (Answer.REFUSED, Answer.FENCED):
+            if answer in (Answer.REFUSED, Answer.FENCED, Answer.TOO_OLD):
                 told = leftover.set_aside()
                 logger.error(
                     "%s does not take report %d of flow run %s: %s; what was left of it is in %s",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mintaka_core.history_reasons import HistoryReason
+
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
     from mintaka.engine.runs import Run
@@ -19,12 +21,13 @@ class Delivery:
     """What became of the history in the end.
 
     `complete` is True where all of it was acknowledged. `spool` is the folder with what was not ("" where nothing is
-    left); `lost` counts task runs, lines and artifacts that fitted nowhere.
+    left); `lost` counts task runs, lines and artifacts that fitted nowhere; `reason` says why, if it is a special reason.
     """
 
     complete: bool = True
     spool: str = ""
     lost: int = 0
+    reason: HistoryReason | None = None
 
 
 class Recorder(Protocol):

@@ -27,6 +27,10 @@ class Answer(Enum):
     REFUSED = "refused"
     #: A newer attempt has taken over.
     FENCED = "fenced"
+    #: Its wire version is not served any more: no API takes it from now on.
+    TOO_OLD = "too old"
+    #: Its wire version is not served yet: an API that is upgraded takes it.
+    TOO_NEW = "too new"
     #: Nothing can be delivered here, now or later: everything is kept on disk.
     HOPELESS = "hopeless"
 
@@ -45,6 +49,8 @@ class Connection:
         self._interrupted = False
         #: What the last answer other than ACCEPTED said, for the log.
         self.problem = ""
+        #: The highest report of the attempt that the database had before the last accepted one; None if the API does not say.
+        self.previous: int | None = None
 
     def send_report(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:
         """Send one report, `body` gzipped JSON; each step of it (connect, send, receive) may take `timeout_seconds`.
@@ -61,8 +67,13 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             self.problem = f"{type(error).__name__}: {error}"
             return Answer.UNAVAILABLE
-        answer = judged(status, text, number)
-        if answer != Answer.ACCEPTED:
+        answer, document = judged(status, text, number)
+        if answer == Answer.ACCEPTED:
+            previous = document.get("previous")
+            self.previous = previous if isinstance(previous, int) else None
+        elif answer in (Answer.TOO_OLD, Answer.TOO_NEW):
+            self.problem = str(document.get("detail"))
+        else:
             self.problem = f"HTTP {status}: {text[:300].decode(errors='replace')}"
         return answer
 
@@ -127,8 +138,8 @@ class Connection:
             raise
 
 
-def judged(status: int, text: bytes, number: int) -> Answer:
-    """What an answer to report `number` means.
+def judged(status: int, text: bytes, number: int) -> tuple[Answer, dict[str, Any]]:
+    """What an answer to report `number` means, and the JSON object that it consists of (empty: it is something else).
 
     Only an acknowledgement by number counts as one: a proxy's friendly page does not. Of the refusals, only those that
     speak of the report itself are final; "not found" or "forbidden" come from something between us and the API, but where the
@@ -139,10 +150,17 @@ def judged(status: int, text: bytes, number: int) -> Answer:
     except ValueError:
         data = None
     answer = data if isinstance(data, dict) else {}
+    return _judged(status, answer, number), answer
+
+
+def _judged(status: int, answer: dict[str, Any], number: int) -> Answer:
     if status == http.client.OK:
         return Answer.ACCEPTED if answer.get("report") == number else Answer.UNAVAILABLE
     if status == http.client.CONFLICT and str(answer.get("type", "")).endswith("stale-attempt"):
         return Answer.FENCED
+    if status == http.client.UPGRADE_REQUIRED and str(answer.get("type", "")).endswith("/unserved-version"):
+        version, newest = answer.get("version"), answer.get("newest")
+        return Answer.TOO_NEW if isinstance(version, int) and isinstance(newest, int) and version > newest else Answer.TOO_OLD
     if status == http.client.NOT_FOUND and str(answer.get("type", "")).endswith("/not-found"):
         return Answer.REFUSED
     if status in (http.client.GONE, http.client.BAD_REQUEST, http.client.REQUEST_ENTITY_TOO_LARGE, http.client.UNPROCESSABLE_ENTITY):

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from mintaka.recording.sending import Answer, Connection
 from mintaka.recording.wire import packed
+from mintaka_core.wire_versions import WIRE_VERSION
+from mintaka_history.batch_errors import MalformedBatch, OversizedBatch, UnservedVersion
 from mintaka_history.batch_rows import StaleAttempt
-from mintaka_history.batches import MalformedBatch, OversizedBatch, decode
+from mintaka_history.batches import decode
 from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ class Sink(Protocol):
     @property
     def problem(self) -> str:
         """Why the last report was not accepted."""
+
+    @property
+    def previous(self) -> int | None:
+        """The highest report of the attempt that was stored before the last accepted one; None if that is not known."""
 
     def deliver(self, flow_run_id: str, report: HistoryBatch, timeout_seconds: float) -> Answer:
         """Deliver a report, within about `timeout_seconds`."""
@@ -64,6 +70,11 @@ class ApiSink:
         """What the last answer other than ACCEPTED said."""
         return self._connection.problem
 
+    @property
+    def previous(self) -> int | None:
+        """What the last ACCEPTED answer said."""
+        return self._connection.previous
+
     def deliver(self, flow_run_id: str, report: HistoryBatch, timeout_seconds: float) -> Answer:
         """Send a report."""
         return self.deliver_packed(flow_run_id, report.report, packed(report), timeout_seconds)
@@ -90,6 +101,7 @@ class EmbeddedSink:
         self.destination = str(path)
         self.name = f"the database {path}"
         self.problem = ""
+        self.previous: int | None = None
         self._path = path
         self._database: EmbeddedDatabase | None = None
 
@@ -101,19 +113,23 @@ class EmbeddedSink:
         try:
             if self._database is None:
                 self._database = EmbeddedDatabase(self._path)
-            self._database.store_batch(flow_run_id, report, late=late)
+            self.previous = self._database.store_batch(flow_run_id, report, late=late)
         except HistoryUnreadable as error:
             return self._because(error, Answer.HOPELESS)
         except HistoryBusy as error:
             return self._because(error, Answer.UNAVAILABLE if self._database is not None or error.passing else Answer.HOPELESS)
         except StaleAttempt as error:
             return self._because(error, Answer.FENCED)
+        except MalformedBatch as error:
+            return self._because(error, Answer.REFUSED)
         return Answer.ACCEPTED
 
     def deliver_packed(self, flow_run_id: str, number: int, body: bytes, timeout_seconds: float, *, late: bool = False) -> Answer:  # noqa: ARG002
         """Store a report as it lay on disk."""
         try:
             report = decode(gzip.decompress(body))
+        except UnservedVersion as error:
+            return self._because(error, Answer.TOO_NEW if error.version > WIRE_VERSION else Answer.TOO_OLD)
         except (MalformedBatch, OversizedBatch, OSError, EOFError) as error:
             return self._because(error, Answer.REFUSED)
         return self._taken_in(flow_run_id, report, late=late)

@@ -13,14 +13,17 @@ import msgspec
 
 from mintaka.engine.runs import last_entered
 from mintaka.exceptions import message_of
+from mintaka_core.history_reasons import DATABASE_REASONS
 from mintaka_core.reports import storable
 from mintaka_core.states import DEFAULT_NAMES, RUNNING
+from mintaka_core.wire_versions import WIRE_VERSION
 from mintaka_history.batches import ArtifactRecord, BatchRun, HistoryBatch, LineRecord, LocalRun, TaskRecord
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
     from mintaka.context import Launch
     from mintaka.engine.runs import Entry, Opinion, Run
+    from mintaka_core.history_reasons import HistoryReason
 
 #: Texts longer than this many characters are cut: a row has to fit into a report.
 _TEXT_LIMIT = 4096
@@ -175,7 +178,9 @@ def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
 
 
 class Contents(NamedTuple):
-    """What one report carries; `local` is the flow run itself where it is no resource of any cluster."""
+    """What one report carries; `local` is the flow run itself where it is no resource of any cluster, `lost` why the database
+    lacks what it had acknowledged (None: it does not).
+    """
 
     tasks: list[TaskRecord]
     logs: list[LineRecord]
@@ -183,6 +188,7 @@ class Contents(NamedTuple):
     counts: dict[str, int]
     local: LocalRun | None
     final: bool = False
+    lost: HistoryReason | None = None
 
 
 def history_batch(launch: Launch, number: int, contents: Contents) -> HistoryBatch:
@@ -198,6 +204,8 @@ def history_batch(launch: Launch, number: int, contents: Contents) -> HistoryBat
         artifacts=tuple(contents.artifacts),
         counts={name: count for name, count in contents.counts.items() if count},  # type: ignore[misc]
         final=contents.final,
+        version=WIRE_VERSION,
+        lost=contents.lost if contents.lost in DATABASE_REASONS else None,  # type: ignore[arg-type]
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
+from mintaka_core.history_reasons import DELIVERED, SENTENCES, HistoryReason
 from mintaka_core.reconciling.plans import DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload
 from mintaka_core.states import CANCELLING, PENDING, RUNNING
 
@@ -100,7 +101,7 @@ def needs_log_copy(workload: Workload) -> bool:
 def describe_delivery(workload: Workload) -> dict[str, str]:
     """Reason and message of the condition HistoryComplete, from the workload's own report."""
     if workload.history_complete:
-        return {"reason": "Delivered"}
-    if workload.spool:
-        return {"reason": "Spooled", "message": f"the API was away; what it did not accept is in {workload.spool}"}
-    return {"reason": "NoReport", "message": "the process left no report; what it did in its last moments may be missing"}
+        return {"reason": DELIVERED}
+    reason = workload.history_reason or (HistoryReason.SPOOLED if workload.spool else HistoryReason.NO_REPORT)
+    rest = f"what the API did not accept is in {workload.spool}" if workload.spool else ""
+    return {"reason": reason, "message": "; ".join(filter(None, (SENTENCES[reason], rest)))}

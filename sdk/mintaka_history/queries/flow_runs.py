@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import or_, select
 
+from mintaka_core.history_reasons import DATABASE_REASONS
 from mintaka_history.enum_codes import TERMINAL_CODES, NameKind, RunKind, shown_name, shown_state
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
@@ -181,7 +182,7 @@ def _answer(row: Row[Any], texts: dict[int, str], family: dict[int, str]) -> Flo
 
 def _history_complete(row: Row[Any]) -> bool:
     """Whether the history of the current attempt is complete: its last report arrived, or the operator states that it has none."""
-    if row.gap:
+    if row.gap or row.history_reason in DATABASE_REASONS:
         return False
     if row.final_attempt and row.final_attempt >= row.attempt:
         return True

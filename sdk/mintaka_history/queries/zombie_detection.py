@@ -1,4 +1,4 @@
-"""Runs outside of clusters whose process sends no heartbeats, and those that were not resumed in time."""
+"""Runs outside of clusters whose process sends no heartbeats or that were not resumed in time; called runs whose root is over."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ def runs_without_heartbeat(connection: Connection, before: int) -> list[int]:
 def crash_without_heartbeat(connection: Connection, number: int, before: int) -> bool:
     """Record one of them as CRASHED; False if it has sent a heartbeat since, or ended."""
     return crashes.crash_without_heartbeat(SqlalchemySession(connection), number, before)
+
+
+def called_and_left(connection: Connection) -> list[int]:
+    """The numbers of the called runs that are not over although their root is, or is in a later attempt."""
+    return crashes.called_and_left(SqlalchemySession(connection))
+
+
+def crash_left(connection: Connection, number: int) -> bool:
+    """Record one of them as CRASHED; False if it has ended since."""
+    return crashes.crash_left(SqlalchemySession(connection), number)
 
 
 def overdue_runs(connection: Connection) -> list[int]:

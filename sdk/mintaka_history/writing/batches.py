@@ -1,4 +1,4 @@
-"""Writes one report: updates the flow run's row, upserts task runs, inserts tags, lines and artifacts.
+"""Writes one report: updates the flow run's row, upserts task runs, inserts tags, lines, artifacts and events; then called runs.
 
 The hot statements have a form for each database. PostgreSQL: one INSERT … SELECT FROM unnest(arrays) with binary parameters
 (38,700 rows a second on one connection; executemany achieved 13,600). SQLite: many rows per statement. There `executemany`
@@ -8,45 +8,30 @@ against 16 µs a row with 1,000 rows per statement.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka_history.writing import crashes, runs
+from mintaka_history.writing import called_runs, crashes, runs
+from mintaka_history.writing.report_rows import TASK_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from mintaka_history.writing.runs import Heading, Movement
+    from mintaka_history.writing.report_rows import Contents, EventRow, LogRow, Rows
+    from mintaka_history.writing.runs import Heading, Place
     from mintaka_history.writing.sessions import Session
 
-#: The columns of a task run's row, in the order of `Rows.tasks`.
-TASK_COLUMNS = (
-    *("n", "created", "started", "ended", "task", "seq", "parent", "runs", "state", "subflow", "state_name", "name", "reason", "message"),
-    *("upstream", "tags", "history"),
-)
 _ARTIFACT_COLUMNS = ("id", "created", "updated", "n", "seq", "kind", "key", "description", "data")
 
 
-#: A line of a log: seq, time, level, logger, n, message.
-type LogRow = tuple[int, int, int, int | None, int | None, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of one report.
-
-    `tasks` have the columns `TASK_COLUMNS`, ordered by `n`, each once; `tags` are (tag, created, n); `artifacts` (id,
-    created, updated, n, seq, kind, key, description, data), each id once.
+class Written(NamedTuple):
+    """The outcome: `current` is the run's attempt if the report cannot be of it, so that nothing was written (0: the run is not known);
+    None on success. `previous` is the highest report of the attempt that was stored before (None: not known).
     """
 
-    namespace: int
-    tasks: Sequence[tuple[Any, ...]]
-    tags: Sequence[tuple[int, int, int]] = ()
-    logs: Sequence[LogRow] = ()
-    artifacts: Sequence[tuple[Any, ...]] = ()
+    current: int | None
+    previous: int | None = None
 
 
 _TYPES = {"created": "bigint", "started": "bigint", "ended": "bigint", "state": "smallint", "subflow": "boolean"}
@@ -67,6 +52,11 @@ _POSTGRESQL_LOGS = (
     "INSERT INTO logs (flow_run, attempt, seq, at, level, logger, n, message) SELECT %b::bigint, %b::smallint, * "
     "FROM unnest(%b::bigint[], %b::bigint[], %b::smallint[], %b::integer[], %b::integer[], %b::text[]) ON CONFLICT DO NOTHING"
 )
+_POSTGRESQL_EVENTS = (
+    "INSERT INTO events (flow_run, ns, id, at, name, resource, payload) SELECT %b::bigint, %b::integer, * "
+    "FROM unnest(%b::text[]::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING"
+)
+_SQLITE_EVENTS = ("events", ("flow_run", "ns", "id", "at", "name", "resource", "payload"), "ON CONFLICT DO NOTHING")
 _SQLITE_TASKS = ("task_runs", ("flow_run", "attempt", "ns", *TASK_COLUMNS), _CONFLICT)
 _SQLITE_TAGS = ("task_run_tags", ("flow_run", "attempt", "tag", "created", "n"), "ON CONFLICT DO NOTHING")
 _SQLITE_LOGS = ("logs", ("flow_run", "attempt", "seq", "at", "level", "logger", "n", "message"), "ON CONFLICT DO NOTHING")
@@ -74,36 +64,53 @@ _SQLITE_LOGS = ("logs", ("flow_run", "attempt", "seq", "at", "level", "logger", 
 _SIZES = (1000, 100, 10, 1)
 
 
-def write(
-    session: Session, heading: Heading, stub: Mapping[str, Any], rows: Rows, movement: Movement | None = None, *, late: bool = False
-) -> int | None:
-    """Write a report; `stub` is the flow run's row if it is not known yet, `movement` the run's own transitions in the report.
+def write(session: Session, heading: Heading, stub: Mapping[str, Any], contents: Contents, *, late: bool = False) -> Written:
+    """Write a report; `stub` is the flow run's row if it is not known yet.
 
-    Returns None on success. If the report cannot be of the run's attempt, returns that attempt (0: the run is not known)
-    and writes nothing. For a `late` report of an older attempt the rows are written, but not the run's own state.
+    For a `late` report of an older attempt the rows are written, but not the run's own state.
     """
     advanced = runs.advance(session, heading)
     if advanced is None:
         current = runs.current_attempt(session, heading.uid)
         if current is None:
-            if heading.mirroring and heading.attempt > 1 and movement is None:
-                return 0
+            if heading.mirroring and heading.attempt > 1 and contents.movement is None:
+                return Written(0)
             runs.insert_new(session, stub)
         elif current > heading.attempt:
-            if late and (number := runs.number_of(session, heading.uid)) is not None:
-                _write_rows(session, (number, heading.attempt), rows)
-                return None
-            return current
+            if late and (place := runs.place_of(session, heading.uid)) is not None:
+                _write_contents(session, place, heading, contents)
+                return Written(None)
+            return Written(current)
         advanced = runs.advance(session, heading)  # another writer may have inserted the row between the two queries
         if advanced is None:
-            return runs.current_attempt(session, heading.uid)
+            return Written(runs.current_attempt(session, heading.uid))
+    movement = contents.movement
     if movement is not None:
         first = movement.transitions[0].seq
         if crashes.is_inferred(advanced.state, advanced.reason) and advanced.sequence >= first:
-            crashes.recall(session, advanced.number, heading.attempt, first)
-        runs.move(session, advanced.number, movement)
-    _write_rows(session, (advanced.number, heading.attempt), rows)
-    return None
+            crashes.recall(session, advanced.place.number, heading.attempt, first)
+        runs.move(session, advanced.place.number, movement)
+    _write_contents(session, advanced.place, heading, contents)
+    if movement is not None and movement.ended is not None:
+        crashes.crash_called(session, advanced.place.number)
+    return Written(None, advanced.previous)
+
+
+def _write_contents(session: Session, place: Place, heading: Heading, contents: Contents) -> None:
+    """Write the rows of the report's flow run, and its called runs with theirs."""
+    write_rows(session, (place.number, heading.attempt), contents.rows)
+    numbers = [place.number]
+    if contents.called:
+        numbers += called_runs.write(session, place, heading, contents.called, write_rows)
+    for of, events in contents.events:
+        _write_events(session, (numbers[of], place.namespace), events)
+
+
+def _write_events(session: Session, key: tuple[int, int], events: Sequence[EventRow]) -> None:
+    if session.postgresql:
+        session.run_native(_POSTGRESQL_EVENTS, (*key, *(list(column) for column in zip(*events, strict=True))))
+    else:
+        _insert_sqlite(session, _SQLITE_EVENTS, key, [(session.uid(event[0]), *event[1:]) for event in events])
 
 
 def write_lines(session: Session, key: tuple[int, int], lines: Sequence[LogRow]) -> None:
@@ -114,7 +121,8 @@ def write_lines(session: Session, key: tuple[int, int], lines: Sequence[LogRow])
         session.run_native(_POSTGRESQL_LOGS, (*key, *(list(column) for column in zip(*lines, strict=True))))
 
 
-def _write_rows(session: Session, key: tuple[int, int], rows: Rows) -> None:
+def write_rows(session: Session, key: tuple[int, int], rows: Rows) -> None:
+    """Write the rows of one flow run; `key` is its number and the attempt."""
     if session.postgresql:
         _write_postgresql(session, key, rows)
     else:

@@ -2,6 +2,8 @@
 
 That is inferred, from a released lock or from missing heartbeats, and may be wrong: a process may have been cut off for a
 while, or its last report may be on a disk. Therefore any later report of the process itself reverts the inference.
+
+A run that was called in the process of another one, its root, crashes with that: when the root is over, or in a later attempt.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from mintaka_core.states import COMPLETED, CRASHED, PAUSED
 from mintaka_history import process_locks
-from mintaka_history.enum_codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, shown_state
+from mintaka_history.enum_codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, RunKind, shown_state
 from mintaka_history.state_history import without_last
 from mintaka_history.timestamps import now_microseconds
+from mintaka_history.writing.runs import called_by
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -26,6 +29,8 @@ REASON = "ProcessDied"
 MESSAGE = "the process of this run ended without reporting a result: it was killed or ran out of memory"
 #: For a run whose process cannot be checked.
 HEARTBEAT_LOST = "the process of this run sends no heartbeats: it was killed, ran out of memory, or cannot reach the API"
+#: For a run that was called in the process of another one.
+ROOT_ENDED = "the flow run in whose process it was called is over, and no end of this one was reported"
 _CRASHED, _COMPLETED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
 #: The maximum of PostgreSQL's integer. A release that did not bound received values may have stored it.
@@ -37,6 +42,12 @@ _HELD = f"SELECT no, holder FROM flow_runs WHERE state <> {_COMPLETED} AND state
 _WITHOUT_HEARTBEAT = (
     f"SELECT no FROM flow_runs WHERE state <> {_COMPLETED} AND state IN ({_LIVE}) AND heard < ? AND NOT {_WAITS} ORDER BY no"  # noqa: S608
 )
+_TERMINAL = ", ".join(str(code) for code in sorted(TERMINAL_CODES))
+_CALLED_AND_LEFT = f"""
+SELECT c.no FROM flow_runs AS c JOIN flow_runs AS r ON r.no = c.root
+WHERE c.state <> {_COMPLETED} AND c.state IN ({_LIVE}) AND c.kind = {int(RunKind.CALLED)}
+  AND (r.state IN ({_TERMINAL}) OR r.attempt > c.attempt) ORDER BY c.no
+"""  # noqa: S608
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
 _SELECT_WITHOUT_HEARTBEAT = f"{_SELECT} AND heard < ?"
 _RUN = f"""
@@ -72,10 +83,30 @@ class _Database(Protocol):
 def crash_abandoned(database: _Database, lock_file: str) -> int:
     """Record as CRASHED every run whose process is gone, by the locks in `lock_file`; return their number."""
     gone = [number for number, holder in database.reading().run(_HELD) if process_locks.is_gone(lock_file, holder)]
-    if gone:
+    left = called_and_left(database.reading())
+    if gone or left:
         with database.writing() as session:
+            for number in left:
+                crash_left(session, number)
             return sum(_crash(session, number, MESSAGE) for number in gone)
     return 0
+
+
+def called_and_left(session: Session) -> list[int]:
+    """The numbers of the called runs that are not over although their root is, or is in a later attempt."""
+    return [number for (number,) in session.run(_CALLED_AND_LEFT)]
+
+
+def crash_left(session: Session, number: int) -> bool:
+    """Record one of them as CRASHED; False if it has ended since."""
+    return _crash_one(session, number, ROOT_ENDED)
+
+
+def crash_called(session: Session, number: int) -> None:
+    """Record as CRASHED the runs that were called in the process of a run that has ended, and did not end themselves."""
+    for called, state in called_by(session, number):
+        if state not in TERMINAL_CODES:
+            _crash_one(session, called, ROOT_ENDED)
 
 
 def runs_without_heartbeat(session: Session, before: int) -> list[int]:
@@ -104,6 +135,14 @@ def recall(session: Session, number: int, attempt: int, first: int) -> None:
 
 
 def _crash(session: Session, number: int, message: str) -> bool:
+    """End a run and those that were called in its process; False if another process has ended it meanwhile."""
+    if not _crash_one(session, number, message):
+        return False
+    crash_called(session, number)
+    return True
+
+
+def _crash_one(session: Session, number: int, message: str) -> bool:
     """End one run; False if another process has ended it meanwhile."""
     rows = session.run(_SELECT, (number,))
     if not rows:

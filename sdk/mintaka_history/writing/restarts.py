@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from mintaka_core.states import CANCELLED, FAILED, PAUSED, SCHEDULED
 from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES
 from mintaka_history.timestamps import now_microseconds
+from mintaka_history.writing import crashes
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -131,5 +132,6 @@ def _end(session: Session, run: _Suspended, state: int, words: tuple[str | None,
         return False
     told = (now, run.attempt, _PAUSED, state, state, name, reason, message)
     session.run(_TRANSITION, (run.number, run.sequence + 1, *told))
+    crashes.crash_called(session, run.number)
     session.run("UPDATE pauses SET ended = ? WHERE flow_run = ? AND ended IS NULL", (now, run.uid))
     return True

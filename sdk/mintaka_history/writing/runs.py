@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka_core.errors import MintakaError
+from mintaka_core.history_reasons import HistoryReason
+from mintaka_history.enum_codes import RunKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from mintaka_history.writing.sessions import Session
 
 _DIGEST_BITS = 20
+_CHUNK = 500
+#: Later times have the numbers of this one (in the year 2248), so that numbers fit into 64 bits.
+_LATEST_MILLISECONDS = 2**43 - 2
 _NEXT_TRIES = 8
 _RANDOM_TRIES = 8
 
@@ -29,7 +34,7 @@ class Heading:
     """Identifies the run, attempt and report; `counts` is JSON or None, `heard` the time of the heartbeat (None: it is not one).
 
     `mirroring`: a mirror of the cluster writes to the same database, so that attempts of a cluster's run will be known from
-    it.
+    it. `lost` says that the database lacks what it had acknowledged of the attempt (`HistoryReason`).
     """
 
     uid: str
@@ -39,6 +44,7 @@ class Heading:
     counts: str | None
     heard: int | None = None
     mirroring: bool = False
+    lost: str | None = None
 
 
 class TransitionRow(NamedTuple):
@@ -100,10 +106,18 @@ UPDATE flow_runs SET
   reported = CASE WHEN {_NEWER} OR reported_attempt = ? AND reported < ? THEN ? ELSE reported END,
   final_attempt = CASE WHEN ? = 1 THEN ? ELSE final_attempt END,
   heard = COALESCE(?, heard),
+  history_reason = COALESCE(?, CASE WHEN {_NEWER} THEN CASE WHEN ? > 1 THEN '{HistoryReason.SCHEMA_REPLACED}' END
+    WHEN reported_attempt = ? AND ? = 1 AND history_reason = '{HistoryReason.SCHEMA_REPLACED}' THEN NULL ELSE history_reason END),
   reported_attempt = CASE WHEN {_NEWER} THEN ? ELSE reported_attempt END
 WHERE uid = ? AND {_ACCEPTS}
-RETURNING no, state, reason, sequence
+RETURNING no, cluster, ns, state, reason, sequence
 """  # noqa: S608 - our own conditions
+#: What was reported of an attempt before. In PostgreSQL a subquery of RETURNING sees the row before the update; SQLite leaves that open.
+_PREVIOUS = (
+    "SELECT CASE WHEN before.reported_attempt = ? THEN before.reported WHEN before.reported_attempt < ? THEN 0 END "
+    "FROM flow_runs AS before WHERE before.uid = ?"
+)
+_ADVANCE_AND_PREVIOUS = f"{_ADVANCE.rstrip()}, ({_PREVIOUS})"
 _ATTEMPTS = "SELECT attempt, CASE WHEN resource_version > 0 THEN 0 ELSE reported_attempt END FROM flow_runs WHERE uid = ?"
 _TRANSITION_COLUMNS = ", ".join(TransitionRow._fields)
 _MOVE = """
@@ -117,16 +131,27 @@ WHERE no = ? AND resource_version = 0 AND sequence < ?
 def first_number(uid: str, created_microseconds: int) -> int:
     """The first number to try for a run."""
     digest = int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=4).digest()) & ((1 << _DIGEST_BITS) - 1)
-    return (created_microseconds // 1000) << _DIGEST_BITS | digest
+    return min(max(created_microseconds // 1000, 0), _LATEST_MILLISECONDS) << _DIGEST_BITS | digest
+
+
+class Place(NamedTuple):
+    """Where a run's rows belong: its number, and the ids of its cluster (None: none, or not known yet) and namespace."""
+
+    number: int
+    cluster: int | None
+    namespace: int
 
 
 class Advanced(NamedTuple):
-    """The row that a report updated: its number, its state, and the number of transitions so far."""
+    """The row that a report updated: where it is, its state, the number of transitions so far, and the highest report of the attempt that
+    was stored before (0: none; None: a newer attempt has reported).
+    """
 
-    number: int
+    place: Place
     state: int
     reason: str | None
     sequence: int
+    previous: int | None
 
 
 def advance(session: Session, heading: Heading) -> Advanced | None:
@@ -135,17 +160,52 @@ def advance(session: Session, heading: Heading) -> Advanced | None:
     values = (
         *(attempt, counts, attempt, report, counts),
         *(attempt, attempt, report, report),
-        *(int(heading.final), attempt, heading.heard, attempt, attempt),
+        *(int(heading.final), attempt, heading.heard),
+        *(heading.lost, attempt, report, attempt, report, attempt, attempt),
         *(session.uid(heading.uid), attempt, attempt, attempt, int(heading.mirroring), attempt),
     )
-    rows = session.run(_ADVANCE, values)
-    return Advanced(*rows[0]) if rows else None
+    before = (attempt, attempt, session.uid(heading.uid))
+    if session.postgresql:
+        rows = session.run(_ADVANCE_AND_PREVIOUS, (*values, *before))
+        previous = rows[0][-1] if rows else None
+    else:
+        found = session.run(_PREVIOUS, before)
+        rows = session.run(_ADVANCE, values) if found else []
+        previous = found[0][0] if found else None
+    if not rows:
+        return None
+    number, cluster, namespace, state, reason, sequence = rows[0][:6]
+    return Advanced(Place(number, cluster, namespace), state, reason, sequence, previous)
 
 
-def number_of(session: Session, uid: str) -> int | None:
-    """The number of a flow run; None if it is unknown."""
-    rows = session.run("SELECT no FROM flow_runs WHERE uid = ?", (session.uid(uid),))
-    return rows[0][0] if rows else None
+def place_of(session: Session, uid: str) -> Place | None:
+    """Where the rows of a flow run belong; None if it is unknown."""
+    rows = session.run("SELECT no, cluster, ns FROM flow_runs WHERE uid = ?", (session.uid(uid),))
+    return Place(*rows[0]) if rows else None
+
+
+def created_of(session: Session, number: int) -> int:
+    """When a known run was created."""
+    created: int = session.run("SELECT created FROM flow_runs WHERE no = ?", (number,))[0][0]
+    return created
+
+
+def called_by(session: Session, number: int) -> list[tuple[int, int]]:
+    """The runs that were called in the process of a run, at any depth: number and state."""
+    found: list[tuple[int, int]] = []
+    callers = [number]
+    while callers:
+        rows = []
+        for start in range(0, len(callers), _CHUNK):
+            chunk = callers[start : start + _CHUNK]
+            places = ", ".join("?" * len(chunk))
+            rows += session.run(
+                f"SELECT no, state FROM flow_runs WHERE parent IN ({places}) AND kind = {int(RunKind.CALLED)} ORDER BY no",  # noqa: S608
+                chunk,
+            )
+        callers = [called for called, _ in rows]
+        found += [(called, state) for called, state in rows]
+    return found
 
 
 class NoFreeNumber(MintakaError):

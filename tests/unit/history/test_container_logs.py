@@ -10,7 +10,7 @@ import pytest
 
 from mintaka_core.console import CONSOLE_FORMAT, CONSOLE_TIME
 from mintaka_history.batches import LINE_STEP
-from mintaka_history.container_logs import LINES_LIMIT, Delivered, Line, Placed, additions, match, number, parse
+from mintaka_history.container_logs import LINES_LIMIT, Delivered, Line, additions, match, parse
 
 SECOND = 1_000_000
 NOON = int(datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()) * SECOND
@@ -166,27 +166,3 @@ def test_what_is_delivered_late_is_found_among_what_was_copied() -> None:
     copied = [Line(NOON, 20, "starting"), Line(NOON + SECOND, 30, "it failed"), Line(NOON + SECOND, 20, "ValueError: b")]
     late = at(4, 1, "it failed\nValueError: b")
     assert match(copied, [late]) == [None, late.seq, late.seq]
-
-
-def test_numbers_fit_between_those_of_delivered_lines() -> None:
-    """In order, each once, and none of the delivered lines' own."""
-    rows = [Placed(1, 5, "d"), Placed(0, 3, "c"), Placed(0, 2, "b"), Placed(-1, 1, "a"), Placed(1, 5, "e")]
-    seqs = [LINE_STEP, 2 * LINE_STEP, 3 * LINE_STEP]
-    numbered = number(rows, seqs, seqs[0])
-    assert numbered == [
-        (LINE_STEP - 1, "a"),
-        (LINE_STEP + 1, "b"),
-        (LINE_STEP + 2, "c"),
-        (2 * LINE_STEP + 1, "d"),
-        (2 * LINE_STEP + 2, "e"),
-    ]
-    assert number([Placed(-1, 1, "a"), Placed(-1, 2, "b")], [], LINE_STEP) == [(LINE_STEP - 2, "a"), (LINE_STEP - 1, "b")]
-
-
-def test_what_finds_no_room_follows_later() -> None:
-    """Lines numbered 0, 1, 2 leave no room, and a step has its limit."""
-    assert number([Placed(0, 1, "a"), Placed(1, 2, "b")], [0, 1, 2], 0) == [(3, "a"), (4, "b")]
-    many = [Placed(0, n, n) for n in range(LINE_STEP + 1)]
-    numbered = number([*many, Placed(1, 0, "last")], [LINE_STEP, 2 * LINE_STEP], LINE_STEP)
-    assert [row for _, row in numbered] == [*range(LINE_STEP + 1), "last"]
-    assert len({seq for seq, _ in numbered} | {LINE_STEP, 2 * LINE_STEP}) == LINE_STEP + 4

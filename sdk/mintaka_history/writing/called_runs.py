@@ -1,0 +1,152 @@
+"""Flow runs that were called in the process of another one: rows of their own, below that of the report's flow run, their root.
+
+Their reports are repeated and arrive in any order like all others. A report may name a parent that no report has described
+yet: it gets a row that a later report completes. A called run belongs to its root for ever: a report of another flow run that
+names it is refused, so that no process can write into the runs of others. It is fenced by the attempt of its root.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mintaka_core.states import RUNNING
+from mintaka_history.batch_errors import refuse
+from mintaka_history.enum_codes import STATE_CODES, RunKind
+from mintaka_history.writing import crashes, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mintaka_history.writing.report_rows import CalledRows, Rows
+    from mintaka_history.writing.runs import Heading, Place
+    from mintaka_history.writing.sessions import Session
+
+_CALLED = int(RunKind.CALLED)
+#: Nothing was reported of this attempt, or only older reports.
+_NEWER = "(reported_attempt < ? OR reported_attempt = ? AND reported < ?)"
+# Its creation time is given again for a row that stands for a parent that was not described yet.
+_UPDATE = f"""
+UPDATE flow_runs SET
+  name = ?, flow = ?, parent_n = ?, created = ?, deleted = ?, tags = ?, parameters = ?, parent = ?, cluster = COALESCE(cluster, ?),
+  counts = CASE WHEN {_NEWER} THEN COALESCE(?, counts) ELSE counts END,
+  reported = CASE WHEN {_NEWER} THEN ? ELSE reported END,
+  reported_attempt = CASE WHEN reported_attempt < ? THEN ? ELSE reported_attempt END,
+  attempt = CASE WHEN attempt < ? THEN ? ELSE attempt END
+WHERE uid = ? AND root = ? AND kind = {_CALLED}
+RETURNING no, state, reason, sequence, attempt
+"""  # noqa: S608 - our own conditions
+_COLUMNS = ("name", "flow", "parent_n", "created", "deleted", "tags", "parameters")
+
+
+class _Stored(NamedTuple):
+    number: int
+    state: int
+    reason: str | None
+    sequence: int
+    attempt: int
+
+
+def write(
+    session: Session,
+    root: Place,
+    heading: Heading,
+    called: Sequence[CalledRows],
+    write_rows: Callable[[Session, tuple[int, int], Rows], None],
+) -> list[int]:
+    """Write the called runs of a report of the run at `root`; returns their numbers in the same order.
+
+    Raises:
+        MalformedBatch: one of them, or a parent, is not a run of this root.
+    """
+    writer = _Writer(session, root, heading, {run.uid: f"called[{index}]" for index, run in enumerate(called)})
+    for run in _parents_first(called):
+        stored = writer.row_of(run)
+        if run.movement is not None and stored.attempt <= heading.attempt:
+            first = run.movement.transitions[0].seq
+            if crashes.is_inferred(stored.state, stored.reason) and stored.sequence >= first:
+                crashes.recall(session, stored.number, heading.attempt, first)
+            runs.move(session, stored.number, run.movement)
+        write_rows(session, (stored.number, heading.attempt), run.rows)
+    return [writer.numbers[run.uid] for run in called]
+
+
+def _parents_first(called: Sequence[CalledRows]) -> Iterator[CalledRows]:
+    """The runs, each after its parent if that is among them."""
+    waiting = {run.uid: run for run in called}
+    for index, run in enumerate(called):
+        chain = [run] if run.uid in waiting else []
+        while chain and (parent := waiting.get(chain[-1].parent or "")) is not None:
+            chain.append(parent)
+            if len(chain) > len(called):
+                refuse(f"called[{index}].parent", "flow runs cannot be called by each other")
+        for one in reversed(chain):
+            del waiting[one.uid]
+            yield one
+
+
+class _Writer:
+    """Writes the rows of called runs; `places` says where in the report each uid is described."""
+
+    def __init__(self, session: Session, root: Place, heading: Heading, places: Mapping[str, str]) -> None:
+        self._session = session
+        self._root = root
+        self._heading = heading
+        self._places = places
+        self.numbers: dict[str, int] = {heading.uid: root.number}
+
+    def row_of(self, run: CalledRows) -> _Stored:
+        """Insert or update the row of a run."""
+        place = self._places[run.uid]
+        parent = self._root.number if run.parent is None else self._parent(run.parent, place)
+        stored = self._updated(run, parent)
+        if stored is None:
+            row = {**self._row(run.uid, parent), **run.columns, "counts": run.counts, "reported": self._heading.report}
+            runs.insert_new(self._session, row)
+            stored = self._updated(run, parent)
+        if stored is None:
+            refuse(f"{place}.uid", f"flow run {run.uid} was not called in this flow run")
+        self.numbers[run.uid] = stored.number
+        return stored
+
+    def _updated(self, run: CalledRows, parent: int) -> _Stored | None:
+        attempt, report = self._heading.attempt, self._heading.report
+        newer = (attempt, attempt, report)
+        values = (
+            *(run.columns[name] for name in _COLUMNS),
+            *(parent, self._root.cluster, *newer, run.counts, *newer, report, attempt, attempt, attempt, attempt),
+            *(self._session.uid(run.uid), self._root.number),
+        )
+        rows = self._session.run(_UPDATE, values)
+        return _Stored(*rows[0]) if rows else None
+
+    def _row(self, uid: str, parent: int) -> dict[str, Any]:
+        """The columns of a new row but those that describe it."""
+        return {
+            "uid": uid,
+            "parent": parent,
+            "root": self._root.number,
+            "cluster": self._root.cluster,
+            "ns": self._root.namespace,
+            "kind": _CALLED,
+            "state": STATE_CODES[RUNNING],
+            "attempt": self._heading.attempt,
+            "reported_attempt": self._heading.attempt,
+        }
+
+    def _parent(self, uid: str, place: str) -> int:
+        """The number of the run that called another one; a row for it if none has been written yet."""
+        if uid in self.numbers:
+            return self.numbers[uid]
+        find = f"SELECT no FROM flow_runs WHERE uid = ? AND root = ? AND kind = {_CALLED}"  # noqa: S608 - our own number
+        values = (self._session.uid(uid), self._root.number)
+        rows = self._session.run(find, values)
+        if not rows:
+            created = runs.created_of(self._session, self._root.number)
+            described = {"name": uid, "created": created, "deleted": created}
+            runs.insert_new(self._session, self._row(uid, self._root.number) | described)
+            rows = self._session.run(find, values)
+        if not rows:
+            refuse(f"{place}.parent", f"flow run {uid} is not of this flow run's process")
+        number: int = rows[0][0]
+        self.numbers[uid] = number
+        return number
