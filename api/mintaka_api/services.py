@@ -17,12 +17,16 @@ from mintaka_history.database import Database
 from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
+    from mintaka_api.leader import Leader  # noqa: TC004 - start-up time: not without a cluster
     from mintaka_api.mirror import Mirror  # noqa: TC004 - start-up time: not without a cluster
 
 
 @dataclass(slots=True)
 class Services:
-    """The services of a running API; `mirror` is None if mirroring is off, `runs` is None without a cluster."""
+    """The services of a running API; `mirror` is None if mirroring is off, `runs` and `leader` are None without a cluster.
+
+    Of the replicas of a release, the one whose `leader` leads mirrors and maintains the database; without one, this process does.
+    """
 
     database: Database
     names: Names
@@ -31,14 +35,15 @@ class Services:
     intake: Intake = field(default_factory=Intake)
     runs: RunControl | None = None
     mirror: Mirror | None = None
+    leader: Leader | None = None
     parts: list[Part] = field(default_factory=list)
 
     def current_parts(self) -> list[Part]:
         """The background tasks, each with its current problem."""
         if self.mirror is None:
             return self.parts
-        mirror = self.mirror.problem()
-        return [replace(part, problem=part.problem or mirror) if part.name == "mirror" else part for part in self.parts]
+        problem, note = self.mirror.problem(), self.leader.note if self.leader is not None else ""
+        return [replace(part, problem=part.problem or problem, note=note) if part.name == "mirror" else part for part in self.parts]
 
 
 async def _services(request: Request) -> Services:

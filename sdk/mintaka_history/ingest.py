@@ -25,9 +25,10 @@ def store_batch(database: Database, names: Names, uid: str, report: HistoryBatch
         StaleAttempt: the attempt was replaced; nothing was written.
         UnknownAttempt: the attempt is beyond what the mirror knows; nothing was written.
     """
+    epoch = database.epoch
     ids = names.ids_of(database, names_of(report))
     rows = rows_of_batch(uid, report, ids, heard=now_microseconds(), late=late, mirroring=mirroring)
-    with database.writing() as connection:
+    with database.writing(epoch=epoch) as connection:
         session = SqlalchemySession(connection)
         rows.store(session)
         if late:  # its container's log may have been copied meanwhile

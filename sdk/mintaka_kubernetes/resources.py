@@ -32,6 +32,8 @@ FLOW_DEPLOYMENTS = Resource(GROUP, VERSION, "flowdeployments", typed=False)
 PODS = Resource("", "v1", "pods")
 CONFIG_MAPS = Resource("", "v1", "configmaps")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
+#: Their `data` is any JSON.
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", typed=False)
 EVENTS = Resource("", "v1", "events")
 RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas")
 LIMIT_RANGES = Resource("", "v1", "limitranges")

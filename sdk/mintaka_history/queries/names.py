@@ -42,29 +42,35 @@ class Names:
         self._values = {}
 
     def ids_of(self, database: Database, wanted_names: Iterable[Name]) -> dict[Name, int]:
-        """The id of each name; new ones are assigned and committed. Must not be called inside a transaction."""
+        """The id of each name; new ones are assigned and committed. Must not be called inside a transaction.
+
+        They are valid in the database's current epoch: `Database.writing(epoch=…)`.
+        """
         wanted = set(wanted_names)
+        cache = self._ids, self._values
         ids = self._ids
         missing = sorted(word for word in wanted if word not in ids)
         if missing:
             with database.writing() as connection:
                 found = assign_ids(SqlalchemySession(connection), missing)
-            self._remember(found)
+            self._remember(cache, found)
             ids = ids | found
         return {word: ids[word] for word in wanted}
 
     def known(self, connection: Connection, kind: NameKind, value: str) -> int | None:
         """The id of a name, or None if no row can have it."""
+        cache = self._ids, self._values
         remembered = self._ids.get((kind, value))
         if remembered is not None:
             return remembered
         found = find_ids(SqlalchemySession(connection), [(kind, value)])
-        self._remember(found)
+        self._remember(cache, found)
         return found.get((kind, value))
 
     def values(self, connection: Connection, ids: Iterable[int | None]) -> dict[int, str]:
         """The names of `ids`; None is skipped."""
         wanted = {number for number in ids if number is not None}
+        cache = self._ids, self._values
         remembered = self._values
         missing = sorted(number for number in wanted if number not in remembered)
         fetched: dict[int, str] = {}
@@ -74,12 +80,14 @@ class Names:
             )
             for number, kind, value in rows:
                 fetched[number] = value
-                self._remember({(kind, value): number})
+                self._remember(cache, {(kind, value): number})
         return {number: fetched.get(number) or remembered.get(number, "") for number in wanted}
 
-    def _remember(self, found: dict[tuple[int, str], int]) -> None:
+    def _remember(self, cache: tuple[dict[tuple[int, str], int], dict[int, str]], found: dict[tuple[int, str], int]) -> None:
+        """Add `found` to `cache`, which is no longer this object's if the database was replaced since the query began."""
         if len(self._ids) > _REMEMBERED:
             self.forget()
+        ids, values = cache
         for word, number in found.items():
-            self._ids[word] = number
-            self._values[number] = word[1]
+            ids[word] = number
+            values[number] = word[1]
