@@ -50,7 +50,7 @@ _PAGE_SIZE = 500
 _HEAD_START_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 5.0
 #: How often it is checked whether the database still has what was written: after each loss of the connection, and otherwise.
-_RECONNECTED_SECONDS, _CHECK_SECONDS = 1.0, 60.0
+_RECONNECTED_SECONDS, _CHECK_SECONDS = 1.0, 10.0
 
 
 class DatabaseReplaced(MintakaError):

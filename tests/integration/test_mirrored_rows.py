@@ -101,7 +101,9 @@ async def test_a_decision_is_stored_with_its_trail_facts_and_deadline(side: Side
     """The trail only if more than one rule had an opinion, in the form of the histories of task runs."""
     run = seen_run("one", ORDINARY[:3])
     first, second, _ = run["status"]["transitions"]
-    first |= {"trail": [{"rule": "a", "verdict": "Wait", "reason": "not yet"}, {"rule": "b", "verdict": "Redirect", "reason": "because\x00"}]}
+    first |= {
+        "trail": [{"rule": "a", "verdict": "Wait", "reason": "not yet"}, {"rule": "b", "verdict": "Redirect", "reason": "because\x00"}]
+    }
     first |= {"facts": {"failures": 2, "jitter": 0.5}, "until": instant(60)}
     second |= {"trail": [{"rule": "a", "verdict": "Redirect", "reason": "alone"}]}
     await side.see(run)
@@ -172,7 +174,9 @@ async def test_attempts_are_completed_and_never_emptied(side: Side) -> None:
     await side.see(newer)
     assert stored_attempts(side) == [expected[0], (2, "one-2", "n2", 0, None)]
     with side.database.reading() as connection:
-        assert connection.scalar(select(attempts.c.pod_uid).where(attempts.c.attempt == 1)) == "u1", "an older status fills in what is missing"
+        assert connection.scalar(select(attempts.c.pod_uid).where(attempts.c.attempt == 1)) == "u1", (
+            "an older status fills in what is missing"
+        )
 
 
 async def test_lost_transitions_are_recorded_as_a_gap(side: Side) -> None:
@@ -261,7 +265,9 @@ async def test_a_row_of_another_cluster_is_taken_over_only_by_a_run_that_is_not_
     state = ORDINARY[max(sequence, 3) - 1] if taken else "RUNNING"
     assert first.seen() == (state, max(sequence, 3) if taken else 3, False, list(range(1, (max(sequence, 3) if taken else 3) + 1))), kind
     assert first.run().cluster == (second if taken else first).number
-    assert ("are now mirrored from this one: one" if taken else "are mirrored from another cluster, where they are further: one") in caplog.text
+    assert (
+        "are now mirrored from this one: one" if taken else "are mirrored from another cluster, where they are further: one"
+    ) in caplog.text
     assert second.metrics.registry.get_sample_value("mintaka_mirror_taken_over_total") == taken
 
 

@@ -55,7 +55,12 @@ def test_a_run_gone_before_its_end_is_cancelled() -> None:
     """With a transition of its own; one that had ended only gets its time of leaving."""
     unfinished = observed(seen_run("one", ORDINARY[:3]), LATER)
     rows = run_rows(unfinished, IDS, Inherited(), 7)
-    assert (rows.row["state"], rows.row["sequence"], rows.row["reason"], rows.row["deleted"]) == (STATE_CODES[CANCELLED], 4, "Deleted", LATER)
+    assert (rows.row["state"], rows.row["sequence"], rows.row["reason"], rows.row["deleted"]) == (
+        STATE_CODES[CANCELLED],
+        4,
+        "Deleted",
+        LATER,
+    )
     assert (rows.transitions[-1]["seq"], rows.transitions[-1]["rule"]) == (4, VANISHED_RULE)
     finished = observed(seen_run("two", ORDINARY), LATER)
     rows = run_rows(finished, IDS, Inherited(), 7)
