@@ -104,7 +104,7 @@ async def mirrored(url: str, lines: list[bytes], rate: float, expected: int) -> 
     metrics = Metrics()
     started = time.perf_counter()
     cluster = Cluster(credentials=Credentials(f"http://127.0.0.1:{port}"))
-    mirror = asyncio.create_task(Mirror(database, Names(), cluster, Settings(), metrics).run())
+    mirror = asyncio.create_task(Mirror(database, Names(), cluster, Settings(cluster_name="benchmark"), metrics).run())
     try:
         while await database.read(written) - before < expected:  # noqa: ASYNC110 - the database has no event to wait for
             await asyncio.sleep(0.02)

@@ -100,7 +100,7 @@ async def mirrored(url: str, port: int) -> str:
     await asyncio.to_thread(migrate, database)
     cluster = Cluster(credentials=Credentials(f"http://127.0.0.1:{port}"))
     metrics = Metrics()
-    mirror = Mirror(database, Names(), cluster, Settings(), metrics)
+    mirror = Mirror(database, Names(), cluster, Settings(cluster_name="benchmark"), metrics)
 
     def finished() -> bool:
         mirror.observe()

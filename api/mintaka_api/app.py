@@ -82,6 +82,7 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
             read_connections=settings.read_connections,
         )
         names = Names()
+        database.forget.append(names.forget)
         services = app.state.services = Services(database, names, metrics, SchemaValidator(), retention=settings.retention)
         async with AsyncExitStack() as stack:
             stack.callback(database.dispose)
@@ -124,13 +125,19 @@ def _background_tasks(services: Services, settings: Settings, tried: asyncio.Eve
         BackgroundTask(Part("zombie-detection"), zombie_detection),
         BackgroundTask(Part("maintenance"), maintenance),
     ]
-    if (mirror := services.mirror) is not None:
+    if (mirror := services.mirror) is not None and (leader := services.leader) is not None:
+
+        async def election(part: Part) -> None:
+            await migrated.wait()
+            await leader.run(part)
 
         async def mirroring(_: Part) -> None:
             await migrated.wait()
-            await mirror.run()
+            await leader.while_leading(mirror.run)
 
         tasks.append(BackgroundTask(Part("mirror"), mirroring))
+        if leader.elected:
+            tasks.append(BackgroundTask(Part("leader-election"), election))
     return tasks
 
 

@@ -28,7 +28,7 @@ _STEADY_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Part:
-    """A part of the API: `problem` says in a sentence what is wrong with it, "" if nothing is.
+    """A part of the API: `problem` says in a sentence what is wrong with it, "" if nothing is. `note` is said if nothing is wrong.
 
     Requests need a `required` part: without it the API is not ready.
     """
@@ -36,6 +36,7 @@ class Part:
     name: str
     required: bool = False
     problem: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

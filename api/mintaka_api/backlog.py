@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from mintaka_api.row_mapping import DeploymentVersion
 from mintaka_api.snapshots import RunSnapshot
 from mintaka_core.resources import FlowDeployment
 
@@ -25,16 +26,19 @@ class Batch:
     deployments: dict[str, tuple[FlowDeployment, int | None]] = field(default_factory=dict)
     vanished_runs: dict[str, int] = field(default_factory=dict)
     vanished_deployments: dict[str, int] = field(default_factory=dict)
+    versions: dict[tuple[str, str], DeploymentVersion] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """The number of objects in the batch."""
-        return len(self.runs) + len(self.deployments) + len(self.vanished_runs) + len(self.vanished_deployments)
+        vanished = len(self.vanished_runs) + len(self.vanished_deployments)
+        return len(self.runs) + len(self.deployments) + len(self.versions) + vanished
 
     def names(self) -> list[str]:
         """The names of the objects, for messages: never their contents."""
         deployments = [f"flow deployment {one.metadata.namespace}/{one.metadata.name}" for one, _ in self.deployments.values()]
+        versions = [f"revision {one.namespace}/{one.revision} of a flow deployment" for one in self.versions.values()]
         uids = (*(run.uid for run in self.runs), *self.vanished_runs, *self.vanished_deployments)
-        return [*deployments, *(f"flow run or deployment with uid {uid}" for uid in uids)]
+        return [*deployments, *versions, *(f"flow run or deployment with uid {uid}" for uid in uids)]
 
     def halves(self) -> tuple[Batch, Batch]:
         """Split the batch in two; both parts are smaller if it has more than one object."""
@@ -48,6 +52,10 @@ class Batch:
             parts[position % 2].vanished_runs[uid] = time
         for position, (uid, time) in enumerate(self.vanished_deployments.items(), start=start + len(self.vanished_runs)):
             parts[position % 2].vanished_deployments[uid] = time
+        for position, (key, version) in enumerate(
+            self.versions.items(), start=start + len(self.vanished_runs) + len(self.vanished_deployments)
+        ):
+            parts[position % 2].versions[key] = version
         return parts
 
 
@@ -60,11 +68,19 @@ class Backlog:
         self._deployments: dict[str, tuple[FlowDeployment, int | None]] = {}
         self._vanished_runs: dict[str, int] = {}
         self._vanished_deployments: dict[str, int] = {}
+        self._versions: dict[tuple[str, str], DeploymentVersion] = {}
         self._taken = Batch()
 
     def __len__(self) -> int:
         """The number of objects that wait to be written."""
-        return len(self._runs) + len(self._deployments) + len(self._vanished_runs) + len(self._vanished_deployments)
+        vanished = len(self._vanished_runs) + len(self._vanished_deployments)
+        return len(self._runs) + len(self._deployments) + len(self._versions) + vanished
+
+    def clear(self) -> None:
+        """Drop everything: another replica has mirrored since, and the next lists show what it has not."""
+        self._runs, self._deployments, self._versions = {}, {}, {}
+        self._vanished_runs, self._vanished_deployments = {}, {}
+        self._taken = Batch()
 
     @property
     def oldest(self) -> float | None:
@@ -83,6 +99,10 @@ class Backlog:
     def add_deployment(self, deployment: FlowDeployment, gone_time: int | None) -> None:
         """Add the state of a deployment; `gone_time` is set if it left the cluster."""
         self._deployments[deployment.metadata.uid] = (deployment, gone_time)
+
+    def add_version(self, version: DeploymentVersion) -> None:
+        """Add a version of a deployment."""
+        self._versions[version.deployment, version.revision] = version
 
     def vanish_run(self, uid: str, time: int) -> None:
         """Record that a run is no longer in the cluster."""
@@ -109,6 +129,9 @@ class Backlog:
         while self._deployments and len(batch.deployments) < _DEPLOYMENTS:
             uid = next(iter(self._deployments))
             batch.deployments[uid] = self._deployments.pop(uid)
+        while self._versions and len(batch.versions) < _DEPLOYMENTS:
+            key = next(iter(self._versions))
+            batch.versions[key] = self._versions.pop(key)
         self._vanished_runs, self._vanished_deployments = {}, {}
         self._taken = batch
         return batch
@@ -125,6 +148,7 @@ class Backlog:
             returned[uid] = newer.merged(returned[uid]) if uid in returned else newer
         self._runs = returned
         self._deployments = batch.deployments | self._deployments
+        self._versions = batch.versions | self._versions
         for uid, time in batch.vanished_runs.items():
             self.vanish_run(uid, time)
         for uid, time in batch.vanished_deployments.items():

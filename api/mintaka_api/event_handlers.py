@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mintaka_api.backlog import Backlog
-from mintaka_api.row_mapping import UNREADABLE_SPEC, Inherited, inherited_from, read_deployment
+from mintaka_api.row_mapping import UNREADABLE_SPEC, Inherited, inherited_from, read_deployment, read_version
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.errors import InvalidResource
 from mintaka_history.timestamps import now_microseconds
@@ -128,6 +128,35 @@ class FlowDeploymentHandler:
         if key is not None and self._uids.get(key) == uid:
             del self._uids[key]
             self.inherited.pop(key, None)
+
+
+class VersionHandler:
+    """Handles the ControllerRevisions that hold the versions of flow deployments. They never change, and may be collected."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def known(self) -> dict[str, str]:
+        """Nothing: all are presented, and written unless they are stored. There are few: those of unfinished runs."""
+        return {}
+
+    async def ready(self) -> None:
+        """Wait until the backlog has room."""
+        await self._intake.room()
+
+    def present(self, document: Document) -> None:
+        """Add a version. Raises InvalidResource if it cannot be read."""
+        self._intake.backlog.add_version(read_version(document))
+        self._intake.wake()
+
+    def gone(self, document: Document) -> None:
+        """Ignore the deletion: the database still has it."""
+
+    def vanished(self, uids: Collection[str]) -> None:
+        """Do nothing: none are known."""
+
+    def unreadable(self, found: Unreadable) -> None:
+        """Leave it out; the informer has logged why."""
 
 
 class TombstoneHandler:

@@ -92,6 +92,11 @@ class ReleaseQueue:
         """Remove a run that may not leave the cluster, or has left it, according to its newest commit."""
         self._waiting.pop(uid, None)
 
+    def clear(self) -> None:
+        """Forget everything: another replica may have released it since."""
+        self._waiting.clear()
+        self._failures.clear()
+
     async def run(self) -> None:
         """Release runs until cancelled."""
         self._due = asyncio.Queue()

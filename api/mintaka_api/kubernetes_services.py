@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mintaka_api.cluster import Cluster
 from mintaka_api.kubernetes_intents import KubernetesRunControl
+from mintaka_api.leader import Leader
 from mintaka_api.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ async def attach_kubernetes(services: Services, settings: Settings) -> AsyncIter
     """Attach a cluster to `services`, for run control and the mirror, until the end of the block."""
     cluster = Cluster(settings.kubeconfig)
     services.runs = KubernetesRunControl(cluster, services.validator)
-    services.mirror = Mirror(services.database, services.names, cluster, settings, services.metrics)
+    services.leader = Leader(cluster, settings, services.metrics)
+    services.mirror = Mirror(services.database, services.names, cluster, settings, services.metrics, services.leader)
     try:
         yield
     finally:

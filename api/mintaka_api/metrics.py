@@ -36,6 +36,11 @@ class Metrics:
             ("part",),
             registry=self.registry,
         )
+        self.leading = Gauge(
+            "mintaka_api_leading",
+            "1 for the replica that mirrors the cluster and maintains the database, 0 for others.",
+            registry=self.registry,
+        )
         self.ingested_reports = Counter("mintaka_ingested_reports", "Reports accepted and stored.", registry=self.registry)
         self.ingested_rows = Counter("mintaka_ingested_rows", "Rows in the accepted reports, by table.", ("table",), registry=self.registry)
         self.refused_reports = Counter("mintaka_refused_reports", "Rejected reports, by problem.", ("problem",), registry=self.registry)
@@ -59,6 +64,9 @@ class Metrics:
         )
         self.mirror_errors = Counter("mintaka_mirror_errors", "Batches that could not be written to the database.", registry=self.registry)
         self.mirror_unreadable = Counter("mintaka_mirror_unreadable", "Objects skipped because they are invalid.", registry=self.registry)
+        self.mirror_taken_over = Counter(
+            "mintaka_mirror_taken_over", "Flow runs whose row belonged to another cluster.", registry=self.registry
+        )
         self.mirror_acknowledged = Counter(
             "mintaka_mirror_acknowledged", "Flow runs whose finalizer was removed after their commit.", registry=self.registry
         )

@@ -7,17 +7,21 @@ stored: its history is complete and its finalizer is removed as usual. An object
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import ValidationError
 
-from mintaka_api.queries.mirrored import MirroredRun, vanished_state, vanished_transition
+from mintaka_api.queries.mirrored import MirroredRun
+from mintaka_api.queries.vanished import vanished_state, vanished_transition
+from mintaka_api.status_rows import attempt_row, clean, condition_columns, transition_row
 from mintaka_core.errors import InvalidResource
 from mintaka_core.reports import storable
 from mintaka_core.resources import FlowDeployment, FlowRun
-from mintaka_core.resources.runs import TransitionStatus
+from mintaka_core.resources.model import Metadata
+from mintaka_core.resources.runs import AttemptStatus, TransitionStatus
 from mintaka_core.secret_parameters import NO_SECRETS, UNKNOWN, UNKNOWN_SCHEMA, SecretParameters, masked_template
 from mintaka_core.states import SCHEDULED
 from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES, NameKind, RunKind, stored_name
@@ -47,7 +51,7 @@ class Inherited:
 
 @dataclass(frozen=True, slots=True)
 class ObservedRun:
-    """A flow run to write, with every transition seen since it was last written.
+    """A flow run to write, with every transition and attempt seen since it was last written.
 
     `gone_time` is when it left the cluster (None: it has not, or that is not known).
     """
@@ -55,6 +59,19 @@ class ObservedRun:
     run: FlowRun
     transitions: dict[int, TransitionStatus]
     gone_time: int | None = None
+    attempts: dict[int, AttemptStatus] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentVersion:
+    """One version of a flow deployment, from a ControllerRevision: `revision` is its name, `generation` grows with each version."""
+
+    deployment: str
+    namespace: str
+    revision: str
+    generation: int
+    created: int
+    spec: dict[str, Any]
 
 
 def read_run(document: Document) -> FlowRun:
@@ -103,6 +120,22 @@ def read_valid_deployment(document: Document) -> FlowDeployment:
         raise InvalidResource(_complaint(document, error)) from error
 
 
+def read_version(document: Document) -> DeploymentVersion:
+    """The version of a flow deployment in a ControllerRevision. Raises InvalidResource."""
+    try:
+        metadata = document["metadata"]
+        (owner,) = (owner for owner in metadata["ownerReferences"] if owner["kind"] == "FlowDeployment")
+        created = Metadata.model_validate(metadata).creation_timestamp
+        uid, spec, generation = str(uuid.UUID(owner["uid"])), document["data"]["spec"], int(document["revision"])
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"{name_of(document)} is not a version of a flow deployment: {type(error).__name__}: {error}"
+        raise InvalidResource(message) from error
+    if not isinstance(spec, dict):
+        message = f"{name_of(document)} is not a version of a flow deployment: data.spec is not an object"
+        raise InvalidResource(message)
+    return DeploymentVersion(uid, metadata["namespace"], metadata["name"], generation, optional_microseconds(created) or 0, spec)
+
+
 def _kept_of_spec(document: Document) -> Document:
     spec = document.get("spec")
     return {name: spec[name] for name in _KEPT_OF_SPEC if isinstance(spec.get(name), str)} if isinstance(spec, dict) else {}
@@ -127,23 +160,27 @@ def tags_of(run: FlowRun, deployment_tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(storable(tag) for tag in (*run.spec.tags, *template, *deployment_tags)))
 
 
-def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherited) -> MirroredRun:
-    """The rows of a run; `ids` must contain `names_of_run`."""
+def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherited, cluster: int) -> MirroredRun:
+    """The rows of a run of the cluster with id `cluster`; `ids` must contain `names_of_run`."""
     run, metadata, status = observed.run, observed.run.metadata, observed.run.status
     tags = tags_of(run, inherited.tags)
     parameters = shown_parameters(run, inherited.secrets)
     created = optional_microseconds(metadata.creation_timestamp) or 0
     state = status.state
-    history = next((condition.status for condition in status.conditions if condition.type == "HistoryComplete"), None)
+    state_time = to_microseconds(state.time) if state else created
+    # Not before the state that it ends: the clocks of API and cluster differ.
+    gone_time = None if observed.gone_time is None else max(observed.gone_time, state_time)
     row: dict[str, Any] = {
         "uid": metadata.uid,
         "created": created,
         "scheduled": optional_microseconds(run.spec.scheduled_time),
         "started": optional_microseconds(status.start_time),
         "ended": optional_microseconds(status.end_time),
-        "deleted": observed.gone_time,
-        "state_time": to_microseconds(state.time) if state else created,
+        "deleted": gone_time,
+        "state_time": state_time,
+        "next_time": optional_microseconds(status.next_time),
         "resource_version": resource_version(metadata.resource_version),
+        "cluster": cluster,
         "ns": ids[NameKind.NAMESPACE, metadata.namespace],
         "deployment": ids[NameKind.DEPLOYMENT, run.spec.deployment] if run.spec.deployment else None,
         "sequence": min(status.sequence, _LATEST_ACCEPTED),
@@ -153,20 +190,22 @@ def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherite
         "state": STATE_CODES[state.type if state else SCHEDULED],
         "kind": int(RunKind.DEPLOYED),
         "gap": False,
-        "history_condition": None if history is None else history != "False",
+        **condition_columns(status.conditions),
         "name": metadata.name,
         "state_name": stored_name(state.type, state.name) if state else None,
         "reason": clean(state.reason) if state else None,
         "message": clean(state.message) if state else None,
         "pod": status.pod_name,
+        "revision": clean(status.revision),
         "tags": encode_storable(tags) if tags else None,
         "parameters": encode_storable(parameters) if parameters else None,
     }
-    transitions = [_transition_row(observed.transitions[sequence]) for sequence in sorted(observed.transitions)]
-    if observed.gone_time is not None and row["state"] not in TERMINAL_CODES:
-        transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], observed.gone_time))
-        row.update(sequence=row["sequence"] + 1, **vanished_state(observed.gone_time))
-    return MirroredRun(row, transitions, [ids[NameKind.TAG, tag] for tag in tags])
+    transitions = [transition_row(observed.transitions[sequence]) for sequence in sorted(observed.transitions)]
+    if gone_time is not None and row["state"] not in TERMINAL_CODES:
+        transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], gone_time))
+        row.update(sequence=row["sequence"] + 1, **vanished_state(gone_time))
+    attempts = [mapped for number in sorted(observed.attempts) if (mapped := attempt_row(observed.attempts[number])) is not None]
+    return MirroredRun(row, transitions, [ids[NameKind.TAG, tag] for tag in tags], attempts)
 
 
 def shown_parameters(run: FlowRun, inherited: SecretParameters) -> dict[str, Any] | None:
@@ -183,11 +222,12 @@ def shown_parameters(run: FlowRun, inherited: SecretParameters) -> dict[str, Any
     return shown
 
 
-def deployment_row(deployment: FlowDeployment, namespace: int, gone_time: int | None) -> dict[str, Any]:
-    """The row of a flow deployment in the namespace with id `namespace`."""
+def deployment_row(deployment: FlowDeployment, namespace: int, gone_time: int | None, cluster: int) -> dict[str, Any]:
+    """The row of a flow deployment in the namespace with id `namespace` of the cluster with id `cluster`."""
     metadata = deployment.metadata
     return {
         "uid": metadata.uid,
+        "cluster": cluster,
         "ns": namespace,
         "name": metadata.name,
         "resource_version": resource_version(metadata.resource_version),
@@ -205,24 +245,14 @@ def resource_version(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0  # noqa: PLR2004 - digits of a bigint
 
 
-def clean(text: str) -> str | None:
-    """Text that the database can store; None if empty."""
-    return storable(text) or None
-
-
-def _transition_row(transition: TransitionStatus) -> dict[str, Any]:
+def version_row(version: DeploymentVersion) -> dict[str, Any]:
+    """The row of a version of a flow deployment."""
     return {
-        "seq": transition.sequence,
-        "at": to_microseconds(transition.time),
-        "attempt": transition.attempt,
-        "from_state": STATE_CODES[transition.from_type] if transition.from_type else None,
-        "to_state": STATE_CODES[transition.to],
-        "proposed": STATE_CODES[transition.proposed],
-        "name": stored_name(transition.to, transition.name),
-        "rule": transition.rule or None,
-        "verdict": transition.verdict,
-        "reason": clean(transition.reason),
-        "message": clean(transition.message),
+        "deployment": version.deployment,
+        "created": version.created,
+        "generation": version.generation,
+        "revision": version.revision,
+        "spec": encode_storable(masked_template(version.spec)),
     }
 
 

@@ -19,12 +19,16 @@ from mintaka_history.maintenance.policy import RetentionPolicy
 from mintaka_history.queries.names import Names
 
 if TYPE_CHECKING:
+    from mintaka_api.leader import Leader  # noqa: TC004 - start-up time: not without a cluster
     from mintaka_api.mirror import Mirror  # noqa: TC004 - start-up time: not without a cluster
 
 
 @dataclass(slots=True)
 class Services:
-    """The services of a running API; `mirror` is None if mirroring is off, `runs` is None without a cluster."""
+    """The services of a running API; `mirror` is None if mirroring is off, `runs` and `leader` are None without a cluster.
+
+    Of the replicas of a release, the one whose `leader` leads mirrors and maintains the database; without one, this process does.
+    """
 
     database: Database
     names: Names
@@ -33,6 +37,7 @@ class Services:
     intake: Intake = field(default_factory=Intake)
     runs: RunControl | None = None
     mirror: Mirror | None = None
+    leader: Leader | None = None
     parts: list[Part] = field(default_factory=list)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     feed: ChangeFeed = field(init=False)
@@ -45,8 +50,8 @@ class Services:
         """The background tasks, each with its current problem."""
         if self.mirror is None:
             return self.parts
-        mirror = self.mirror.problem()
-        return [replace(part, problem=part.problem or mirror) if part.name == "mirror" else part for part in self.parts]
+        problem, note = self.mirror.problem(), self.leader.note if self.leader is not None else ""
+        return [replace(part, problem=part.problem or problem, note=note) if part.name == "mirror" else part for part in self.parts]
 
 
 async def _services(request: Request) -> Services:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,11 @@ class Settings:
     MINTAKA_LISTEN_HOST and MINTAKA_LISTEN_PORT set the address to listen on: Kubernetes itself sets MINTAKA_API_PORT in
     pods next to a Service named mintaka-api. An empty `host` means every IPv4 and IPv6 address ("::" is IPv6 only,
     "0.0.0.0" IPv4 only). `database_password` replaces the one in `database_url`, and needs no encoding; `database_pooler` is
-    "transaction" behind PgBouncer in that mode. Empty `namespaces` means all; the operator creates tombstones in `release_namespace`. `mirror`
-    False serves only the database. A script that sends nothing for `silence_seconds` is considered dead
-    (`mintaka_api.zombie_detection`). `retention` says when finished flow runs are deleted; by default never.
+    "transaction" behind PgBouncer in that mode. Empty `namespaces` means all; the operator creates tombstones in
+    `release_namespace`. `mirror` False serves only the database. `cluster_name` is the key of the cluster's runs in the database
+    (empty: the uid of `release_namespace`). Of the replicas that share the Lease `lease_name` in `release_namespace` one mirrors,
+    known by its `identity`; without a Lease this process always does. A script that sends nothing for `silence_seconds` is
+    considered dead (`mintaka_api.zombie_detection`). `retention` says when finished flow runs are deleted; by default never.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +44,9 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     release_namespace: str = "mintaka-system"
     mirror: bool = True
+    cluster_name: str = ""
+    lease_name: str = ""
+    identity: str = field(default_factory=socket.gethostname)
     silence_seconds: int = 60
     kubeconfig: str | None = None
     write_connections: int = 4
@@ -61,6 +67,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         namespaces=_words(environment.get("MINTAKA_NAMESPACES", "")),
         release_namespace=environment.get("MINTAKA_RELEASE_NAMESPACE") or default.release_namespace,
         mirror=_truth(environment, "MINTAKA_MIRROR", default.mirror),
+        cluster_name=environment.get("MINTAKA_CLUSTER_NAME", "").strip(),
+        lease_name=environment.get("MINTAKA_LEASE_NAME", ""),
+        identity=environment.get("MINTAKA_POD_NAME") or default.identity,
         silence_seconds=max(_number(environment, "MINTAKA_SILENCE_SECONDS", default.silence_seconds), 1),
         kubeconfig=environment.get("MINTAKA_KUBECONFIG") or None,
         write_connections=_number(environment, "MINTAKA_WRITE_CONNECTIONS", default.write_connections),
@@ -89,6 +98,11 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
     parser.add_argument(
         "--namespace", action="append", help="namespace to mirror, repeatable (MINTAKA_NAMESPACES, comma-separated); none: all"
     )
+    parser.add_argument(
+        "--cluster-name",
+        default=base.cluster_name,
+        help="key of the cluster's runs in the database (MINTAKA_CLUSTER_NAME); empty: the uid of the release's namespace",
+    )
     parser.add_argument("--kubeconfig", default=base.kubeconfig, help="kubeconfig outside a cluster (MINTAKA_KUBECONFIG, else KUBECONFIG)")
     parser.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=base.mirror, help="mirror a cluster (MINTAKA_MIRROR)")
     parser.add_argument("--log-level", default=base.log_level, choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="MINTAKA_LOG_LEVEL")
@@ -102,6 +116,9 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
         namespaces=tuple(options.namespace) if options.namespace else base.namespaces,
         release_namespace=base.release_namespace,
         mirror=options.mirror,
+        cluster_name=options.cluster_name,
+        lease_name=base.lease_name,
+        identity=base.identity,
         silence_seconds=base.silence_seconds,
         kubeconfig=options.kubeconfig,
         write_connections=base.write_connections,

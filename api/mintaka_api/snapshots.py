@@ -48,11 +48,12 @@ class RunSnapshot:
         return replace(newest, received=earlier.received, gone_time=gone_time, tombstone=tombstone, older=tuple(kept))
 
     def parsed(self) -> ObservedRun:
-        """The run with all its transitions. Raises InvalidResource."""
+        """The run with all its transitions and attempts. Raises InvalidResource."""
         run = read_run_json(self.raw)
         runs = (*(read_run_json(each.raw) for each in self.older), run)
         transitions = {transition.sequence: transition for each in runs for transition in each.status.transitions}
-        return ObservedRun(run, transitions, self.gone_time)
+        attempts = {attempt.number: attempt for each in runs for attempt in each.status.attempts}
+        return ObservedRun(run, transitions, self.gone_time, attempts)
 
     @property
     def _order(self) -> tuple[int, int]:

@@ -78,9 +78,14 @@ class Database:
         self.is_postgresql = self.url.get_backend_name() == "postgresql"
         self._pooled = pooler == TRANSACTION_POOLER
         writers = write_connections if self.is_postgresql else 1
+        self.migrated = False
+        #: Grows when a connection is opened after a failure: the database may have been replaced meanwhile, by a backup or a replica.
+        self.epoch = 0
+        self._failures = 0
+        #: Called, in any thread, whenever `epoch` grows: to forget what was remembered of the database.
+        self.forget: list[Callable[[], None]] = []
         self.write_engine = self._engine(writers, writing=True)
         self.read_engine = self._engine(read_connections, writing=False)
-        self.migrated = False
         # One thread per connection: a function that has a thread never waits for a connection.
         self._threads = {True: ThreadPoolExecutor(writers, "database-write"), False: ThreadPoolExecutor(read_connections, "database-read")}
 
@@ -106,9 +111,15 @@ class Database:
         return await self._run(writing=True, function=lambda: function(*args, **kwargs))
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed at the end of the block."""
+    def writing(self, *, epoch: int | None = None) -> Iterator[Connection]:
+        """A transaction that is committed at the end of the block.
+
+        Raises DatabaseAway if the database may have been replaced since it was in `epoch`.
+        """
         with self._transaction(self.write_engine) as connection:
+            if epoch is not None and epoch != self.epoch:
+                message = "the connection to the database was lost and is open again"
+                raise DatabaseAway(message)
             yield connection
 
     @contextmanager
@@ -145,8 +156,26 @@ class Database:
         if not self.migrated:
             message = "the database's schema is not ready yet"
             raise DatabaseAway(message)
-        with translated(), engine.begin() as connection:
-            yield connection
+        try:
+            with translated(), engine.begin() as connection:
+                yield connection
+        except DatabaseAway:
+            self._failures += 1
+            raise
+
+    def _notice_connections(self, engine: Engine) -> None:
+        """Let `epoch` grow when `engine` opens a connection after a failure."""
+        seen = 0
+
+        def opened(*_: object) -> None:
+            nonlocal seen
+            if seen != self._failures:
+                seen = self._failures
+                self.epoch += 1
+                for forget in self.forget:
+                    forget()
+
+        event.listen(engine, "connect", opened)
 
     def _retried[T](self, query: Callable[..., T], *args: Any, pages: bool, **kwargs: Any) -> T:
         """Run a reading `query`; retry once if a pooled connection turned out to be dead."""
@@ -171,10 +200,12 @@ class Database:
             engine = create_engine(self.url, connect_args=self._connect_arguments(settings), **options)
             if self._pooled:
                 event.listen(engine, "begin", _begin_with(settings, pooled=True))
+            self._notice_connections(engine)
             return engine
         from sqlalchemy.pool import QueuePool  # noqa: PLC0415 - the class is only named for SQLite
 
         engine = create_engine(self.url, poolclass=QueuePool, connect_args={"check_same_thread": False, "timeout": 5}, **options)
+        self._notice_connections(engine)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate if writing else _begin)
         return engine

@@ -29,9 +29,10 @@ def store_batch(
         UnknownAttempt: the attempt is beyond what the mirror knows; nothing was written.
         MalformedBatch: a called run is one of another flow run; nothing was written.
     """
+    epoch = database.epoch
     ids = names.ids_of(database, names_of(report))
     rows = rows_of_batch(uid, report, ids, heard=now_microseconds(), late=late, mirroring=mirroring)
-    with database.writing() as connection:
+    with database.writing(epoch=epoch) as connection:
         session = SqlalchemySession(connection)
         if late:  # its container's log may have been copied meanwhile
             rows = rows.with_lines(container_logs.adopt(session, uid, report.attempt, rows.rows.logs))

@@ -98,7 +98,7 @@ CREATE TABLE flow_deployment_versions (
 CREATE INDEX ix_flow_deployment_versions_deployment_created_revision ON flow_deployment_versions (deployment, created, revision);
 CREATE TABLE flow_deployments (
 	uid CHAR(32) NOT NULL,
-	cluster INTEGER DEFAULT '0' NOT NULL,
+	cluster INTEGER NOT NULL,
 	ns INTEGER NOT NULL,
 	name TEXT NOT NULL,
 	resource_version INTEGER NOT NULL,

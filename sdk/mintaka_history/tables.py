@@ -72,7 +72,7 @@ flow_deployments = Table(
     "flow_deployments",
     metadata,
     Column("uid", Uuid(as_uuid=False), primary_key=True),
-    Column("cluster", Integer, nullable=False, server_default="0"),
+    Column("cluster", Integer, nullable=False),
     Column("ns", Integer, nullable=False),
     Column("name", Name, nullable=False),
     Column("resource_version", Big, nullable=False),

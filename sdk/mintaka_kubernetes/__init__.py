@@ -7,11 +7,12 @@ from mintaka_kubernetes.client import JSON_PATCH, MERGE_PATCH, OPENED, ApiError,
 from mintaka_kubernetes.credentials import Credentials, NoCluster, find_credentials
 from mintaka_kubernetes.decoding import Decoded, Document, Page, Unreadable
 from mintaka_kubernetes.informer import EventHandler, Informer
-from mintaka_kubernetes.leader_election import Leadership, LeaseLost
-from mintaka_kubernetes.resources import CONFIG_MAPS, FLOW_DEPLOYMENTS, FLOW_RUNS, LEASES, PODS, Resource
+from mintaka_kubernetes.leader_election import Leadership, LeaseLost, LeaseTimes
+from mintaka_kubernetes.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, FLOW_DEPLOYMENTS, FLOW_RUNS, LEASES, PODS, Resource
 
 __all__ = [
     "CONFIG_MAPS",
+    "CONTROLLER_REVISIONS",
     "FLOW_DEPLOYMENTS",
     "FLOW_RUNS",
     "JSON_PATCH",
@@ -30,6 +31,7 @@ __all__ = [
     "Informer",
     "Leadership",
     "LeaseLost",
+    "LeaseTimes",
     "NoCluster",
     "Page",
     "Resource",

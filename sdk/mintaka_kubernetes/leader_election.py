@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,6 +44,18 @@ class LeaseLost(MintakaError):
     """Another replica may lead now: this process must not act any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """How long a Lease is valid, how long its leader acts without renewing it, and how often it is renewed and checked, in seconds.
+
+    A dead leader is replaced after at most `duration` and two `retry`.
+    """
+
+    duration: int = DURATION_SECONDS
+    renew: float = RENEW_SECONDS
+    retry: float = RETRY_SECONDS
+
+
 class Leadership:
     """One replica's claim to a Lease. Leaving its block releases the Lease, whatever ended the block.
 
@@ -50,8 +63,16 @@ class Leadership:
     """
 
     def __init__(
-        self, client: Client, *, namespace: str, name: str, identity: str, changed: Callable[[bool], None] = lambda _leads: None
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        changed: Callable[[bool], None] = lambda _leads: None,
+        times: LeaseTimes | None = None,
     ) -> None:
+        self._times = times or LeaseTimes()
         self._client = client
         self._namespace = namespace
         self._name = name
@@ -60,6 +81,9 @@ class Leadership:
         self._seen: tuple[str, str] = ("", "")
         self._seen_time = 0.0
         self._lease: dict[str, Any] = {}
+        self._leads = False
+        #: Why the Lease can be neither read nor written, in a sentence; "" if it can.
+        self.problem = ""
         #: When the last successful renewal began, on this process's clock.
         self.renewed_time = 0.0
 
@@ -74,64 +98,72 @@ class Leadership:
         waiting = False
         while not await self._try():
             if not waiting:
-                _logger.info("%s leads; standing by", self._holder or "no replica")
+                _logger.info("%s leads; standing by", self.holder or "no replica")
                 waiting = True
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._times.retry)
         self._report(leads=True)
         _logger.info("leading as %s", self._identity)
 
     async def keep(self) -> None:
-        """Renew until cancelled. Raises LeaseLost, at the latest `RENEW_SECONDS` after the last renewal began."""
+        """Renew until cancelled. Raises LeaseLost, at the latest `LeaseTimes.renew` seconds after the last renewal began."""
         while True:
-            await asyncio.sleep(min(RETRY_SECONDS, max(self._left, 0)))
+            await asyncio.sleep(min(self._times.retry, max(self._left, 0)))
             try:
-                async with asyncio.timeout(min(RENEW_SECONDS / 2, max(self._left, 0))):
+                async with asyncio.timeout(min(self._times.renew / 2, max(self._left, 0))):
                     renewed = await self._try()
             except TimeoutError:
                 renewed = False
             # After a conflict the holder is unknown until the next read: it may be the late result of our own write.
-            if not renewed and (self._holder not in {"", self._identity} or self._left <= 0):
+            if not renewed and (self.holder not in {"", self._identity} or self._left <= 0):
                 self._report(leads=False)
-                message = f"the Lease {self._namespace}/{self._name} could not be renewed in time; held by {self._holder or 'no replica'}"
+                message = f"the Lease {self._namespace}/{self._name} could not be renewed in time; held by {self.holder or 'no replica'}"
                 raise LeaseLost(message)
 
     async def release(self) -> None:
         """Let another replica take over at once; no effect if this one does not hold the Lease."""
-        if self._holder != self._identity:
+        if self.holder != self._identity:
             return
         self._report(leads=False)
         spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         with contextlib.suppress(MintakaError, TimeoutError):
-            async with asyncio.timeout(RENEW_SECONDS / 2):
+            async with asyncio.timeout(self._times.renew / 2):
                 await self._put(spec)
 
+    @property
+    def valid(self) -> bool:
+        """Whether this replica leads at this moment; False for one that was frozen and could not renew in time."""
+        return self._leads and self._left > 0
+
+    @property
+    def holder(self) -> str:
+        """The replica that leads as far as this one has seen; "" if none does."""
+        return str((self._lease.get("spec") or {}).get("holderIdentity") or "")
+
     def _report(self, *, leads: bool) -> None:
+        self._leads = leads
         self._changed(leads)
 
     @property
     def _left(self) -> float:
         """Seconds until the leader must have renewed."""
-        return self.renewed_time + RENEW_SECONDS - time.monotonic()
-
-    @property
-    def _holder(self) -> str:
-        return str((self._lease.get("spec") or {}).get("holderIdentity") or "")
+        return self.renewed_time + self._times.renew - time.monotonic()
 
     async def _try(self) -> bool:
         """Take or renew the Lease; False if another replica holds it or the API server did not answer."""
         begun = time.monotonic()
         try:
-            if not self._lease or self._holder != self._identity:
+            if not self._lease or self.holder != self._identity:
                 self._lease = await self._read()
             spec = self._lease.get("spec") or {}
             if not self._may_take(spec):
+                self.problem = ""
                 return False
             now = format_time(datetime.now(UTC))
-            mine = self._holder == self._identity
+            mine = self.holder == self._identity
             await self._put(
                 {
                     "holderIdentity": self._identity,
-                    "leaseDurationSeconds": DURATION_SECONDS,
+                    "leaseDurationSeconds": self._times.duration,
                     "acquireTime": spec.get("acquireTime") or now if mine else now,
                     "renewTime": now,
                     "leaseTransitions": (spec.get("leaseTransitions") or 0) + (not mine),
@@ -140,8 +172,12 @@ class Leadership:
         except MintakaError as error:
             if isinstance(error, ApiError) and error.code in {_CONFLICT, _NOT_FOUND}:
                 self._lease = {}
-            _logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+            problem = f"the Lease {self._namespace}/{self._name} cannot be used: {error}"
+            if problem != self.problem:
+                _logger.warning("%s; trying again", problem)
+            self.problem = problem
             return False
+        self.problem = ""
         # Others count from when they see the renewal, which is later than this.
         self.renewed_time = begun
         return True
@@ -153,7 +189,7 @@ class Leadership:
         seen = (holder, spec.get("renewTime") or "")
         if seen != self._seen:
             self._seen, self._seen_time = seen, time.monotonic()
-        return time.monotonic() - self._seen_time > (spec.get("leaseDurationSeconds") or DURATION_SECONDS)
+        return time.monotonic() - self._seen_time > (spec.get("leaseDurationSeconds") or self._times.duration)
 
     async def _read(self) -> dict[str, Any]:
         try:

@@ -39,7 +39,7 @@ def write(database: Database, names: Names, document: dict[str, Any]) -> None:
     run = snapshot_of(document, 0.0).parsed()
     ids = names.ids_of(database, names_of_run(run, Inherited()))
     with database.writing() as connection:
-        mirrored.write_runs(connection, [run_rows(run, ids, Inherited())])
+        mirrored.write_runs(connection, [run_rows(run, ids, Inherited(), 1)])
 
 
 @pytest.fixture

@@ -92,15 +92,15 @@ async def test_the_finalizer_is_never_removed_before_the_commit(
     async with running(settings(database_url, kubeconfig, namespace.name)) as client:
         await namespace.create("safe")
         await eventually(run_of(client, namespace.name, "safe"), bool)
-        mirror = client.app.state.services.mirror  # type: ignore[attr-defined]
-        commit, refused = mirror._commit, []
+        writer = client.app.state.services.mirror.writer  # type: ignore[attr-defined]
+        commit, refused = writer.commit, []
 
         def away(batch: Any) -> Any:
             refused.append(batch)
             message = "away for this test"
             raise DatabaseAway(message)
 
-        monkeypatch.setattr(mirror, "_commit", away)
+        monkeypatch.setattr(writer, "commit", away)
         for last in range(1, 5):
             await namespace.set_status("safe", status(ORDINARY[:last], kept=1))
         await namespace.delete("safe")
@@ -112,7 +112,7 @@ async def test_the_finalizer_is_never_removed_before_the_commit(
         assert "safe" in await namespace.names()
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["ill"]) == (200, ["mirror"])
-        monkeypatch.setattr(mirror, "_commit", commit)
+        monkeypatch.setattr(writer, "commit", commit)
         await eventually(namespace.names, lambda names: "safe" not in names)
         seen = await eventually(run_of(client, namespace.name, "safe"), lambda run: run["deleted"])
         assert await sequences(client, seen["uid"]) == [1, 2, 3, 4]

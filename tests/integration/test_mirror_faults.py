@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from api_testing import API, ORDINARY, running, seen_run
-from mintaka_api import mirror as mirror_module
+from mintaka_api import batch_writer
 from mintaka_api.backlog import Batch
 from mintaka_api.cluster import Cluster
 from mintaka_api.metrics import Metrics
@@ -41,13 +41,15 @@ class Stage:
 
     def __init__(self, database: Database, cluster: Cluster) -> None:
         self.metrics = Metrics()
-        self.mirror = Mirror(database, Names(), cluster, Settings(database_url=str(database.url)), self.metrics)
+        settings = Settings(database_url=str(database.url), cluster_name="test")
+        self.mirror = Mirror(database, Names(), cluster, settings, self.metrics)
+        self.mirror.writer.cluster_key = "test"
 
     async def write(self, *documents: dict[str, Any]) -> None:
         """Write what the informers saw as one batch."""
         runs = [snapshot_of(each, 0.0) for each in documents if each["kind"] == "FlowRun"]
         deployments = [read_deployment(each) for each in documents if each["kind"] == "FlowDeployment"]
-        await self.mirror._write(Batch(runs, {each.metadata.uid: (each, None) for each in deployments}))
+        await self.mirror.writer.write(Batch(runs, {each.metadata.uid: (each, None) for each in deployments}))
 
     @property
     def unreadable(self) -> float:
@@ -124,7 +126,7 @@ async def test_a_stored_time_that_is_out_of_range_fails_no_page(
 
 def broken(monkeypatch: pytest.MonkeyPatch, concerned: Callable[[str], bool]) -> None:
     """Make the mapping of some runs fail in a way that nothing foresees."""
-    mapping = mirror_module.run_rows
+    mapping = batch_writer.run_rows
 
     def run_rows(observed: Any, *others: Any) -> Any:
         if concerned(observed.run.metadata.name):
@@ -132,7 +134,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, concerned: Callable[[str], bool]) ->
             raise ArithmeticError(message)
         return mapping(observed, *others)
 
-    monkeypatch.setattr(mirror_module, "run_rows", run_rows)
+    monkeypatch.setattr(batch_writer, "run_rows", run_rows)
 
 
 async def test_an_unforeseen_fault_of_some_objects_stops_no_other(
@@ -168,7 +170,7 @@ async def test_an_unavailable_database_is_not_a_fault_of_the_objects(stage: Stag
         message = "away for this test"
         raise DatabaseAway(message)
 
-    monkeypatch.setattr(stage.mirror, "_commit", away)
+    monkeypatch.setattr(stage.mirror.writer, "commit", away)
     with pytest.raises(DatabaseAway):
         await stage.write(seen_run("one"), seen_run("two"))
     assert len(asked) == 1
@@ -176,12 +178,12 @@ async def test_an_unavailable_database_is_not_a_fault_of_the_objects(stage: Stag
 
 async def test_nothing_is_remembered_of_deployments_that_are_gone(stage: Stage) -> None:
     """Neither with an event of their end nor without."""
-    masked = stage.mirror._masking._masked
+    masked = stage.mirror.writer.masking._masked
     documents = [deployment(name) for name in ("one", "two")]
     for each in documents:
         each["spec"]["parameterSchema"] = {"properties": {"a": {"writeOnly": True}}}
     await stage.write(*documents)
     first, second = (read_deployment(each) for each in documents)
     assert masked.keys() == {first.metadata.uid, second.metadata.uid}
-    await stage.mirror._write(Batch([], {first.metadata.uid: (first, 1)}, {}, {second.metadata.uid: 1}))
+    await stage.mirror.writer.write(Batch([], {first.metadata.uid: (first, 1)}, {}, {second.metadata.uid: 1}))
     assert not masked

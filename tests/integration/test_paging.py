@@ -44,7 +44,7 @@ def write(database: Database, names: Names, documents: list[dict[str, Any]]) -> 
     runs = [snapshot_of(document, 0.0).parsed() for document in documents]
     ids = names.ids_of(database, {word for run in runs for word in names_of_run(run, Inherited())})
     with database.writing() as connection:
-        mirrored.write_runs(connection, [run_rows(run, ids, Inherited(secrets=NO_SECRETS)) for run in runs])
+        mirrored.write_runs(connection, [run_rows(run, ids, Inherited(secrets=NO_SECRETS), 1) for run in runs])
 
 
 def made_up_run(position: int, second: int, state: StateType, namespace: str, tags: list[str], name: str) -> dict[str, Any]:

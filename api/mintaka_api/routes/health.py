@@ -46,7 +46,7 @@ async def readyz(here: Here) -> Response:
     document = {
         "status": "ok" if not ill else "degraded" if ready else "ill",
         "ill": [part.name for part in ill],
-        "parts": {part.name: part.problem or "ok" for part in parts},
+        "parts": {part.name: part.problem or part.note or "ok" for part in parts},
     }
     return json_response(document, status=200 if ready else 503)
 

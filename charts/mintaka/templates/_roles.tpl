@@ -72,17 +72,35 @@
 - apiGroups: [mintaka.dev]
   resources: [flowdeployments/finalizers, flowruns/finalizers]
   verbs: [update]
-# The revisions of deployments, which it keeps in its database.
+# The versions of deployments.
 - apiGroups: [apps]
   resources: [controllerrevisions]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end -}}
 
-{{/* The rules of the API in the release's namespace: tombstones, which it imports and then deletes. */}}
+{{/*
+The rules of the API in the release's namespace: tombstones, which it imports and then deletes; the namespace's uid, which is the key of
+the cluster; with PostgreSQL its Lease (`create` cannot be granted by name).
+*/}}
 {{- define "mintaka.api.releaseRules" -}}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, delete]
+{{- if not .Values.clusterName }}
+- apiGroups: [""]
+  resources: [namespaces]
+  resourceNames: [{{ include "mintaka.namespace" . | quote }}]
+  verbs: [get]
+{{- end }}
+{{- if not (include "mintaka.api.usesSQLite" .) }}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "mintaka.api.name" . | quote }}]
+  verbs: [get, update]
+{{- end }}
 {{- end -}}
 
 {{/*

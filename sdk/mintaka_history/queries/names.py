@@ -8,6 +8,7 @@ can be deleted (`maintenance.unused_names`); rows are written only with ids that
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -31,60 +32,72 @@ _REMEMBERED = 100_000
 _CHUNK = 500
 
 
+@dataclass(slots=True)
+class _Cache:
+    """Names of one time of one database; `assigned` are those that rows may be written with. `since` as the clock has it."""
+
+    since: float
+    assigned: dict[tuple[int, str], int] = field(default_factory=dict)
+    ids: dict[tuple[int, str], int] = field(default_factory=dict)
+    values: dict[int, str] = field(default_factory=dict)
+
+    def remember(self, found: dict[tuple[int, str], int]) -> None:
+        """Add names that were read."""
+        for word, number in found.items():
+            self.ids[word] = number
+            self.values[number] = word[1]
+
+
 class Names:
     """The rows of the table `names`, by id and by value."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Create an empty cache; `clock` returns seconds and cannot be set."""
         self._clock = clock
-        self.forget()
+        self._cache = _Cache(clock())
 
     def forget(self) -> None:
-        """Clear the cache; the database may have been replaced."""
-        self._since = self._clock()
-        self._assigned: dict[tuple[int, str], int] = {}
-        self._ids: dict[tuple[int, str], int] = {}
-        self._values: dict[int, str] = {}
+        """Clear the cache; the database may have been replaced. A query that began before adds to the old cache, not to the new one."""
+        self._cache = _Cache(self._clock())
 
     def ids_of(self, database: Database, wanted_names: Iterable[Name]) -> dict[Name, int]:
-        """The id of each name; new ones are assigned and committed. Must not be called inside a transaction."""
-        self._expire()
-        wanted = set(wanted_names)
-        ids = self._assigned
+        """The id of each name; new ones are assigned and committed. Must not be called inside a transaction.
+
+        They are valid in the database's current epoch: `Database.writing(epoch=…)`.
+        """
+        cache, wanted = self._current(), set(wanted_names)
+        ids = cache.assigned
         missing = sorted(word for word in wanted if word not in ids)
         if missing:
-            asked = self._clock()
             with database.writing() as connection:
                 found = assign_ids(SqlalchemySession(connection), missing)
-            self._remember(found)
-            if self._since <= asked:
-                self._assigned.update(found)
+            cache.remember(found)
+            cache.assigned.update(found)
             ids = ids | found
         return {word: ids[word] for word in wanted}
 
     def known(self, connection: Connection, kind: NameKind, value: str) -> int | None:
         """The id of a name, or None if no row can have it."""
-        self._expire()
-        remembered = self._ids.get((kind, value))
+        cache = self._current()
+        remembered = cache.ids.get((kind, value))
         if remembered is not None:
             return remembered
         found = find_ids(SqlalchemySession(connection), [(kind, value)])
-        self._remember(found)
+        cache.remember(found)
         return found.get((kind, value))
 
     def known_of(self, connection: Connection, kind: NameKind, values: Iterable[str]) -> dict[str, int]:
         """The ids of those of several names that rows can have."""
-        wanted = dict.fromkeys(values)
-        cached = {value: number for value in wanted if (number := self._ids.get((kind, value))) is not None}
+        cache, wanted = self._current(), dict.fromkeys(values)
+        cached = {value: number for value in wanted if (number := cache.ids.get((kind, value))) is not None}
         found = find_ids(SqlalchemySession(connection), [(kind, value) for value in wanted if value not in cached])
         return cached | {value: number for (_, value), number in found.items()}
 
     def values(self, connection: Connection, ids: Iterable[int | None]) -> dict[int, str]:
         """The names of `ids`; None is skipped."""
-        self._expire()
+        cache = self._current()
         wanted = {number for number in ids if number is not None}
-        remembered = self._values
-        missing = sorted(number for number in wanted if number not in remembered)
+        missing = sorted(number for number in wanted if number not in cache.values)
         fetched: dict[int, str] = {}
         for start in range(0, len(missing), _CHUNK):
             rows = connection.execute(
@@ -92,19 +105,14 @@ class Names:
             )
             for number, kind, value in rows:
                 fetched[number] = value
-                self._remember({(kind, value): number})
-        return {number: fetched.get(number) or remembered.get(number, "") for number in wanted}
+                cache.remember({(kind, value): number})
+        return {number: fetched.get(number) or cache.values.get(number, "") for number in wanted}
 
-    def _expire(self) -> None:
-        if self._clock() - self._since >= CACHE_SECONDS:
+    def _current(self) -> _Cache:
+        """The cache, cleared if it is too old or too large."""
+        if self._clock() - self._cache.since >= CACHE_SECONDS or len(self._cache.ids) > _REMEMBERED:
             self.forget()
-
-    def _remember(self, found: dict[tuple[int, str], int]) -> None:
-        if len(self._ids) > _REMEMBERED:
-            self.forget()
-        for word, number in found.items():
-            self._ids[word] = number
-            self._values[number] = word[1]
+        return self._cache
 
 
 def beginning_with(connection: Connection, kind: NameKind, prefix: str, limit: int) -> list[str]:

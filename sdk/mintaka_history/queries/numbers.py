@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -17,11 +17,22 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Any]:
-    """The stored rows of `uids`, locked in uid order, with no, sequence, resource_version and deleted."""
+class Stored(NamedTuple):
+    """What is stored of a flow run; see the table's columns."""
+
+    no: int
+    sequence: int
+    resource_version: int
+    deleted: int | None
+    cluster: int | None
+    gap: bool
+
+
+def stored(connection: Connection, uids: Iterable[str]) -> dict[str, Stored]:
+    """The stored rows of `uids`, locked in uid order."""
     r = flow_runs.c
-    query = select(r.uid, r.no, r.sequence, r.resource_version, r.deleted).where(r.uid.in_(list(uids))).order_by(r.uid).with_for_update()
-    return {row.uid: row for row in connection.execute(query)}
+    query = select(r.uid, *(r[name] for name in Stored._fields)).where(r.uid.in_(list(uids))).order_by(r.uid).with_for_update()
+    return {row[0]: Stored._make(row[1:]) for row in connection.execute(query)}
 
 
 def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from api_testing import ORDINARY, seen_run
 from mintaka_api.finalizers import release_of
-from mintaka_api.queries.mirrored import VANISHED_RULE
+from mintaka_api.queries.vanished import VANISHED_RULE
 from mintaka_api.row_mapping import (
     Inherited,
     ObservedRun,
@@ -27,6 +27,8 @@ from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED
 from mintaka_history.enum_codes import STATE_CODES, NameKind
 
+#: A time (µs) after every other one of these tests.
+LATER = 1_900_000_000_000_000
 IDS = {(NameKind.NAMESPACE, "ns"): 1, (NameKind.DEPLOYMENT, "d"): 2, (NameKind.TAG, "own"): 3, (NameKind.TAG, "inherited"): 4}
 
 
@@ -37,7 +39,7 @@ def observed(document: dict[str, Any], gone_time: int | None = None) -> Observed
 
 def test_a_run_without_status_is_scheduled() -> None:
     """The operator has not seen it yet."""
-    rows = run_rows(observed(seen_run("one")), IDS, Inherited())
+    rows = run_rows(observed(seen_run("one")), IDS, Inherited(), 7)
     assert (rows.row["state"], rows.row["sequence"], rows.transitions) == (STATE_CODES[SCHEDULED], 0, [])
 
 
@@ -45,19 +47,24 @@ def test_tags_are_its_own_then_those_of_its_deployment() -> None:
     """Each once."""
     run = observed(seen_run("one", spec={"deployment": "d", "tags": ["own"]}))
     assert names_of_run(run, Inherited(("own", "inherited"))) == set(IDS)
-    rows = run_rows(run, IDS, Inherited(("own", "inherited")))
+    rows = run_rows(run, IDS, Inherited(("own", "inherited")), 7)
     assert (rows.tags, rows.row["tags"]) == ([3, 4], '["own","inherited"]')
 
 
 def test_a_run_gone_before_its_end_is_cancelled() -> None:
     """With a transition of its own; one that had ended only gets its time of leaving."""
-    unfinished = observed(seen_run("one", ORDINARY[:3]), 9)
-    rows = run_rows(unfinished, IDS, Inherited())
-    assert (rows.row["state"], rows.row["sequence"], rows.row["reason"], rows.row["deleted"]) == (STATE_CODES[CANCELLED], 4, "Deleted", 9)
+    unfinished = observed(seen_run("one", ORDINARY[:3]), LATER)
+    rows = run_rows(unfinished, IDS, Inherited(), 7)
+    assert (rows.row["state"], rows.row["sequence"], rows.row["reason"], rows.row["deleted"]) == (
+        STATE_CODES[CANCELLED],
+        4,
+        "Deleted",
+        LATER,
+    )
     assert (rows.transitions[-1]["seq"], rows.transitions[-1]["rule"]) == (4, VANISHED_RULE)
-    finished = observed(seen_run("two", ORDINARY), 9)
-    rows = run_rows(finished, IDS, Inherited())
-    assert (rows.row["state"], rows.row["sequence"], len(rows.transitions), rows.row["deleted"]) == (STATE_CODES[COMPLETED], 4, 4, 9)
+    finished = observed(seen_run("two", ORDINARY), LATER)
+    rows = run_rows(finished, IDS, Inherited(), 7)
+    assert (rows.row["state"], rows.row["sequence"], len(rows.transitions), rows.row["deleted"]) == (STATE_CODES[COMPLETED], 4, 4, LATER)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +107,7 @@ def test_a_run_whose_spec_is_not_valid_is_stored_without_it() -> None:
     spec = {"deployment": "d", "scheduledTime": "2026-01-01T00:00:00+99:99", "parameters": {"a": 1}}
     metadata = {"finalizers": [MIRROR_FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}
     run = observed(seen_run("one", ("SCHEDULED", "FAILED"), spec=spec, **metadata))
-    row = run_rows(run, IDS, Inherited()).row
+    row = run_rows(run, IDS, Inherited(), 7).row
     assert (row["deployment"], row["parameters"], row["scheduled"], row["sequence"]) == (2, None, None, 2)
     assert release_of(run, None) is not None
 
@@ -131,7 +138,7 @@ def test_only_what_the_database_cannot_keep_is_replaced(text: str, stored: str) 
     document["status"]["state"]["message"] = text
     run = observed(document)
     assert names_of_run(run, Inherited((text,))) == {(NameKind.NAMESPACE, "ns"), (NameKind.TAG, stored)}
-    row = run_rows(run, IDS | {(NameKind.TAG, stored): 5}, Inherited()).row
+    row = run_rows(run, IDS | {(NameKind.TAG, stored): 5}, Inherited(), 7).row
     assert (row["message"], json.loads(row["tags"]), json.loads(row["parameters"])) == (stored, [stored], {stored: stored})
     deployment = {"metadata": {"name": "d", "namespace": "ns", "uid": "u"}, "spec": {"entrypoint": "a:b", "parameters": {"p": text}}}
-    assert json.loads(deployment_row(read_deployment(deployment), 1, None)["spec"])["parameters"] == {"p": stored}
+    assert json.loads(deployment_row(read_deployment(deployment), 1, None, 7)["spec"])["parameters"] == {"p": stored}

@@ -36,9 +36,9 @@ API = {
     (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
-    ("apps", "controllerrevisions"): {"get", "list", "watch"},
+    ("apps", "controllerrevisions"): {"list", "watch"},
 }
-API_AT_HOME = {("", "configmaps"): {"get", "list", "watch", "delete"}}
+API_AT_HOME = {("", "configmaps"): {"get", "list", "watch", "delete"}, ("", "namespaces"): {"get"}}
 VIEW = {
     (MINTAKA, resource): {"get", "list", "watch"}
     for resource in ("flowdeployments", "flowruns", "flowdeployments/status", "flowruns/status")
@@ -110,6 +110,31 @@ def test_the_lease_is_granted_by_name(render: Render) -> None:
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["leader"], "verbs": ["get", "update"]},
     ]
+
+
+def test_the_api_has_a_lease_with_postgresql(render: Render) -> None:
+    """By which one of its replicas mirrors; SQLite has only one. It is granted by name, and each replica has a name of its own."""
+    values = {"api": {"database": {"url": "postgresql://db/mintaka"}, "replicas": 3}}
+    release = render(values)
+    rules = release.one("Role", "mintaka-api-release")["rules"]
+    assert [rule for rule in rules if rule["resources"] == ["leases"]] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["mintaka-api"], "verbs": ["get", "update"]},
+    ]
+    assert release.environment("api")["MINTAKA_LEASE_NAME"] == "mintaka-api"
+    container = release.one("Deployment", "mintaka-api")["spec"]["template"]["spec"]["containers"][0]
+    names = [variable["valueFrom"] for variable in container["env"] if variable["name"] == "MINTAKA_POD_NAME"]
+    assert names == [{"fieldRef": {"fieldPath": "metadata.name"}}]
+    assert render().environment("api")["MINTAKA_LEASE_NAME"] == ""
+
+
+def test_the_key_of_the_cluster_is_given_or_read(render: Render) -> None:
+    """Without `clusterName` it is the uid of the release's namespace, which the API may read: that one alone."""
+    (rule,) = (rule for rule in render().one("Role", "mintaka-api-release")["rules"] if rule["resources"] == ["namespaces"])
+    assert (rule["resourceNames"], rule["verbs"]) == (["mintaka-system"], ["get"])
+    named = render({"clusterName": "1e3"})
+    assert not [rule for rule in named.one("Role", "mintaka-api-release")["rules"] if rule["resources"] == ["namespaces"]]
+    assert (render().environment("api")["MINTAKA_CLUSTER_NAME"], named.environment("api")["MINTAKA_CLUSTER_NAME"]) == ("", "1e3")
 
 
 def test_nothing_is_granted_by_wildcard(render: Render) -> None:

@@ -156,6 +156,7 @@ def test_values_reach_the_environment(render: Render) -> None:
         "api": {"service": {"port": 80}, "database": {"readConnections": 30}},
         "flows": {"podRetention": {"completedSeconds": 30}},
         "listenHost": "10.0.0.1",
+        "clusterName": "here",
     })  # fmt: skip
     assert release.container("operator")["image"] == "localhost/mintaka@sha256:" + "0" * 64
     assert release.environment("operator") == {
@@ -183,6 +184,9 @@ def test_values_reach_the_environment(render: Render) -> None:
         "MINTAKA_DATABASE_URL": "sqlite:////var/lib/mintaka/mintaka.db",
         "MINTAKA_NAMESPACES": "team-a,team-b",
         "MINTAKA_RELEASE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+        "MINTAKA_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
+        "MINTAKA_CLUSTER_NAME": "here",
+        "MINTAKA_LEASE_NAME": "",
         "MINTAKA_WRITE_CONNECTIONS": "4",
         "MINTAKA_READ_CONNECTIONS": "30",
         "MINTAKA_SILENCE_SECONDS": "60",
