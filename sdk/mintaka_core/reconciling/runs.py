@@ -112,4 +112,5 @@ def _why_cancelled(reconciliation: Reconciliation) -> str:
 
 def _plan(reconciliation: Reconciliation, status: FlowRunStatus | None) -> RunPlan:
     due = min((*reconciliation.due, *reconciliation.ledger.due), default=None)
-    return RunPlan(tuple(reconciliation.effects), status, due, tuple(reconciliation.ledger.new))
+    ledger = reconciliation.ledger
+    return RunPlan(tuple(reconciliation.effects), status, due, tuple(ledger.new), tuple(ledger.noted))
