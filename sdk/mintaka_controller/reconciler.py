@@ -84,6 +84,8 @@ class Reconciler:
         #: Keys whose cached version may be stale: a decision met a conflict, or the answer to a write never arrived.
         self._doubtful: set[Key] = set()
         self._deferrals: dict[Key, _Deferral] = {}
+        #: By run: its uid, and the decisions about it to write along with its next change.
+        self._noted: dict[Key, tuple[str, tuple[TransitionStatus, ...]]] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Reconcile `key`, when there is memory for its resources; errors are logged and retried."""
@@ -148,27 +150,22 @@ class Reconciler:
         context = self._context
         rests_until = self._rests_until(key)
         if rests_until is not None:
-            self._deferrals.pop(key, None)
-            self._wake_runs(context.backoff.forget(key.pair))
+            self._forget(key)
             return rests_until
         await reread_doubtful(context, key.pair)
         seen = await gather_run(context, key.pair)
         await release_orphans(context, key.pair, seen.run.metadata.uid if seen else None)
         if seen is None:
-            self._deferrals.pop(key, None)
-            self._wake_runs(context.backoff.forget(key.pair))
+            self._forget(key)
             return None
-        deferral = self._deferrals.get(key)
-        if deferral and deferral.uid == seen.run.metadata.uid:
-            seen = replace(seen, pending_since=deferral.since)
-        seen, plan = await self._decide(seen)
+        seen, plan = await self._decide(self._recall(key, seen))
         create = next((effect for effect in plan.effects if isinstance(effect, CreateWorkload)), None)
         error = await self._create(seen, create) if create else None
         if error is not None:
             again = await gather_run(context, key.pair, error)
             if again is None:
                 return None
-            seen, plan = await self._decide(again)
+            seen, plan = await self._decide(self._recall(key, again))
         elif create and plan.status:
             owned = context.workloads.of_run(key.pair, seen.run.metadata.uid)
             plan = replace(plan, status=complete_attempts(plan.status, owned, context.ports.clock.now()))
@@ -179,6 +176,7 @@ class Reconciler:
         except Rejected:
             await self._stop_all(seen, plan)
             raise
+        self._note(key, seen, plan)
         self._stop_waiting(key, seen, plan)
         self._wake_deployment(key.pair)
         # The end of an attempt is written before its workload is removed.
@@ -197,6 +195,27 @@ class Reconciler:
             seen = replace(seen, revision="")
             plan = runs.reconcile(seen, self._context.ports.clock.now())
         return seen, plan
+
+    def _forget(self, key: Key) -> None:
+        """Forget what is remembered of a run that needs nothing."""
+        self._deferrals.pop(key, None)
+        self._noted.pop(key, None)
+        self._wake_runs(self._context.backoff.forget(key.pair))
+
+    def _recall(self, key: Key, seen: RunObservation) -> RunObservation:
+        """The observation with what earlier passes left to be written."""
+        uid, deferral = seen.run.metadata.uid, self._deferrals.get(key)
+        if deferral and deferral.uid == uid:
+            seen = replace(seen, pending_since=deferral.since)
+        owner, noted = self._noted.get(key, ("", ()))
+        return replace(seen, noted=noted) if noted and owner == uid else seen
+
+    def _note(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
+        """Remember the decisions that are not written yet."""
+        if plan.noted:
+            self._noted[key] = (seen.run.metadata.uid, plan.noted)
+        else:
+            self._noted.pop(key, None)
 
     def _defers(self, key: Key, seen: RunObservation, plan: RunPlan) -> bool:
         """Whether a busy queue lets PENDING wait, to be written together with what follows.

@@ -65,6 +65,7 @@ class Stage:
         self.now = START
         self.retention = retention
         self.policy = policy
+        self.noted: tuple[TransitionStatus, ...] = ()
         #: How often the status was written.
         self.writes = 0
         self.template: FlowTemplate | None = FlowTemplate.model_validate({"entrypoint": "flows:main", **template})
@@ -200,6 +201,7 @@ class Stage:
             mirrored=self.mirrored,
             retention=self.retention,
             policy=self.policy,
+            noted=self.noted,
         )
         plan = reconcile(seen, self.now)
         assert plan == reconcile(seen, self.now)
@@ -208,6 +210,7 @@ class Stage:
     def carry_out(self, plan: RunPlan) -> None:
         """Create, write, then do the rest."""
         self._do_all([effect for effect in plan.effects if isinstance(effect, CreateWorkload)])
+        self.noted = plan.noted
         if plan.status is not None:
             self.run = self.run.model_copy(update={"status": plan.status})
             self.writes += 1

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_core import rules
 from mintaka_core.names import draw
-from mintaka_core.reconciling.records import is_known, record_of, write_time
+from mintaka_core.reconciling.records import is_known, is_superseded, record_of, write_time
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, StateStatus, TransitionStatus
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, SUSPENDING, State
 from mintaka_core.transitions import Decision, Transition, decide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from mintaka_core.backoff import Retries
@@ -21,16 +22,19 @@ if TYPE_CHECKING:
 
 #: Conditions of a finished run, which no longer hold once it runs again.
 _OF_THE_END = frozenset({"Finished", "Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
+#: Of more decisions that changed nothing and were not written, the last are remembered.
+NOTED_LIMIT = 8
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
 
 
 class Ledger:
     """Proposes transitions to the policy and collects the resulting status and the records of the decisions.
 
-    `due` is when to propose again what has to wait.
+    `due` is when to propose again what has to wait. `noted` are records of decisions that changed nothing, to be written along
+    with the next change: those of earlier passes, if nothing was written since, and of this one.
     """
 
-    def __init__(self, run: FlowRun, retries: Retries, now: datetime, policy: Policy) -> None:
+    def __init__(self, run: FlowRun, retries: Retries, now: datetime, policy: Policy, noted: Sequence[TransitionStatus] = ()) -> None:
         self.run = run
         self.now = now
         self.retries = retries
@@ -38,8 +42,7 @@ class Ledger:
         self.status: FlowRunStatus = run.status
         self.new: list[TransitionStatus] = []
         self.due: list[datetime] = []
-        #: Records of decisions that changed nothing, to be written along with the next change.
-        self._waiting: list[TransitionStatus] = []
+        self.noted = list(noted) if noted and noted[0].sequence == run.status.sequence + 1 else []
 
     @property
     def state(self) -> State | None:
@@ -140,24 +143,32 @@ class Ledger:
         """Record that the run waits or that a proposal was refused, unless the status says so already."""
         if decision.until is not None:
             self.due.append(decision.until)
-        record, known = record_of(decision, self._next_sequence, state), (*self.status.transitions, *self._waiting)
-        if is_known(record, known):
-            return
-        self._waiting.append(record)
-        worth_it = write_time(record, known)
+        record, written = record_of(decision, self._next_sequence, state), self.status.transitions
+        if is_known(record, written if not self.noted else (*written, *self.noted)):
+            if record.verdict == "Abort" or is_known(record, written):
+                return
+        else:
+            self._note(record)
+        worth_it = write_time(record, written)
         if worth_it is not None and worth_it <= record.time:
             self._record()
         elif worth_it is not None:
             self.due.append(worth_it)
 
+    def _note(self, record: TransitionStatus) -> None:
+        """Remember a record for the next change, in place of an earlier one of the same proposal that gives the same reason."""
+        noted = [*(known for known in self.noted if not is_superseded(known, record)), record][-NOTED_LIMIT:]
+        first = self.status.sequence + 1
+        self.noted = [known.model_copy(update={"sequence": number}) for number, known in enumerate(noted, first)]
+
     @property
     def _next_sequence(self) -> int:
-        return self.status.sequence + len(self._waiting) + 1
+        return self.status.sequence + len(self.noted) + 1
 
     def _record(self, *records: TransitionStatus) -> None:
         """Add records to the status, after those that waited for a change."""
-        records = (*self._waiting, *records)
-        self._waiting.clear()
+        records = (*self.noted, *records)
+        self.noted.clear()
         if records:
             self.new += records
             kept = (*self.status.transitions, *records)[-TRANSITIONS_KEPT:]

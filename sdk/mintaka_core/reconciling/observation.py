@@ -11,7 +11,7 @@ from mintaka_core.backoff import Retries
 from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import RunEffect, StopWorkload
-from mintaka_core.resources.runs import FlowRun
+from mintaka_core.resources.runs import FlowRun, TransitionStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, StateType
 from mintaka_core.transitions import Policy
@@ -50,7 +50,7 @@ class RunObservation:
     and the finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
-    `policy` are the rules that decide about the run.
+    `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
     """
 
     run: FlowRun
@@ -65,6 +65,7 @@ class RunObservation:
     pending_since: datetime | None = None
     revision: str | None = None
     policy: Policy = FLOW_RUN_POLICY
+    noted: tuple[TransitionStatus, ...] = ()
 
 
 class Reconciliation:
@@ -73,7 +74,7 @@ class Reconciliation:
     def __init__(self, seen: RunObservation, now: datetime) -> None:
         self.seen = seen
         self.now = now
-        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy)
+        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted)
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []
 

@@ -85,13 +85,15 @@ type RunEffect = CreateWorkload | CreateRevision | StopWorkload | ReleaseWorkloa
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What to do about a flow run: creations first, then write `status` (None: unchanged), then the other effects in order;
-    reconcile again at `due`.
+    reconcile again at `due`. `transitions` are the records that are new in `status`; `noted` those of decisions that are not
+    worth a write: the next observation passes them back, so that they are written along with the next change.
     """
 
     effects: tuple[RunEffect, ...] = ()
     status: FlowRunStatus | None = None
     due: datetime | None = None
     transitions: tuple[TransitionStatus, ...] = ()
+    noted: tuple[TransitionStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,16 @@ def is_known(record: TransitionStatus, records: Sequence[TransitionStatus]) -> b
     return any(_said(known) == _said(record) for known in _since_entered(records))
 
 
+def is_superseded(known: TransitionStatus, record: TransitionStatus) -> bool:
+    """True if `record` says the same as an earlier one that was not written, perhaps with another end of the wait."""
+    return (_why(known), known.proposed, known.attempt) == (_why(record), record.proposed, record.attempt)
+
+
 def write_time(record: TransitionStatus, records: Sequence[TransitionStatus]) -> datetime | None:
     """When `record`, of a decision that changed nothing, is worth a write of its own, if it still holds by then; None: never.
 
-    That is so if it begins a wait, or gives another reason for it than the last of `records`, or replaces one that is over.
+    That is so if it begins a wait, or gives another reason for it than the last of the `records` that were written, or replaces one that is
+    over.
     """
     if record.verdict != "Wait":
         return None

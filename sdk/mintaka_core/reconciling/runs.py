@@ -120,4 +120,5 @@ def _plan(reconciliation: Reconciliation, status: FlowRunStatus | None) -> RunPl
     if status is not None:
         status = complete_attempts(status, reconciliation.seen.workloads, reconciliation.now)
     due = min((*reconciliation.due, *reconciliation.ledger.due), default=None)
-    return RunPlan(tuple(reconciliation.effects), status, due, tuple(reconciliation.ledger.new))
+    ledger = reconciliation.ledger
+    return RunPlan(tuple(reconciliation.effects), status, due, tuple(ledger.new), tuple(ledger.noted))

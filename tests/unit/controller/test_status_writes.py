@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memory_controller import MemoryController
+from mintaka_controller import reconciler
 from mintaka_core.names import MIRROR_FINALIZER
+from mintaka_core.policies import FLOW_RUN_POLICY
+from mintaka_core.rules import edges
+from mintaka_core.states import PENDING, SCHEDULED
+from mintaka_core.transitions import Abort, Rule, Wait
 from mintaka_kubernetes.resources import FLOW_RUNS, PODS
 
 if TYPE_CHECKING:
     from memory_cluster import MemoryCluster
+    from mintaka_core.reconciling.observation import RunObservation
+    from mintaka_core.transitions import Verdict
 
 RUN = FLOW_RUNS.path("n", "a")
 START = datetime(2026, 3, 4, 5, tzinfo=UTC)
@@ -143,3 +150,46 @@ def test_a_run_is_written_as_often_as_its_state_changes(cluster: MemoryCluster, 
     assert world.records == records
     assert world.writes == writes
     assert cluster.objects[RUN]["status"]["sequence"] == len(records)
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> list[Verdict | None]:
+    """The verdict of a rule about every start, in addition to the usual rules."""
+    verdicts: list[Verdict | None] = [None]
+    rule = Rule("hold_the_door", "", edges([SCHEDULED], [PENDING]), lambda _: verdicts[0])
+    gather = reconciler.gather_run
+
+    async def gathered(*given: Any) -> RunObservation | None:
+        seen = await gather(*given)
+        return seen and replace(seen, policy=(*FLOW_RUN_POLICY, rule))
+
+    monkeypatch.setattr(reconciler, "gather_run", gathered)
+    return verdicts
+
+
+def test_the_controller_remembers_a_refusal_until_the_next_write(cluster: MemoryCluster, door: list[Verdict | None]) -> None:
+    """Minutes and many looks later it is written with the change, once."""
+    door[0] = Abort("not on a Friday")
+    world = World(cluster)
+    assert (world.records, world.writes) == (["Scheduled", "Abort PENDING"], 1)
+    door[0] = Abort("not at night")
+    for _ in range(5):
+        world.pass_time(60)
+    assert world.writes == 1
+    door[0] = None
+    world.pass_time(60).starts().ends()
+    assert world.records == ["Scheduled", "Abort PENDING", "Abort PENDING", "Pending", "Running", "Completed"]
+    assert world.writes == 4
+    messages = [each.get("message") for each in cluster.objects[RUN]["status"]["transitions"]]
+    assert messages[1:3] == ["not on a Friday", "not at night"]
+
+
+def test_a_wait_that_begins_later_is_one_write_more(cluster: MemoryCluster, door: list[Verdict | None]) -> None:
+    """A scheduled run that a rule holds back when it is due, for an hour in which it is looked at every minute."""
+    world = World(cluster, scheduledTime=rfc3339(START + timedelta(minutes=1)))
+    door[0] = Wait(START + timedelta(hours=1), "the door is shut")
+    for _ in range(59):
+        world.pass_time(60)
+    assert (world.records, world.writes) == (["Scheduled", "Wait PENDING", "Wait PENDING"], 2)
+    door[0] = None
+    assert world.pass_time(60).records[-1] == "Pending"

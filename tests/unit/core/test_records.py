@@ -107,10 +107,10 @@ class TestWaits:
         door.verdict = until(90)
         stage.pass_time(300)
         assert (stage.writes, waits(stage)) == (1, [("the door is shut", 60)])
-        stage.ask(suspend=True)
+        stage.pass_time(60).ask(suspend=True)
         assert stage.state == "PAUSED/Suspended Suspended"
-        stage.pass_time(60)
-        assert stage.writes == 2
+        assert (stage.writes, waits(stage)) == (2, [("the door is shut", 60), ("the door is shut", 90)])
+        assert [record.verdict for record in stage.history] == ["Accept", "Wait", "Wait", "Redirect"]
 
     def test_a_wait_that_is_over_and_begins_anew_is_written(self) -> None:
         """What the status says would be wrong: it is past."""
@@ -163,11 +163,35 @@ class TestRefusals:
         door = Door(Abort("never"))
         stage = Stage(policy=door.policy)
         door.verdict = Abort("still not")
+        stage.pass_time(60).pass_time(60)
+        assert (stage.writes, stage.stayed) == (1, ["Abort hold_the_door: never"])
+        stage.ask(suspend=True)
+        assert (stage.writes, stage.stayed) == (2, ["Abort hold_the_door: never", "Abort hold_the_door: still not"])
+        assert stage.history[2].time == START + MINUTE, "it is recorded when it was refused first"
+
+    def test_of_very_many_refusals_the_last_are_recorded(self) -> None:
+        """A reason that is another each time is not remembered without a limit; sequences have no gap."""
+        door = Door(Abort("never"))
+        stage = Stage(policy=door.policy)
+        for number in range(100):
+            door.verdict = Abort(f"not for the {number}th time")
+            stage.pass_time(60)
+        stage.ask(suspend=True)
+        assert stage.stayed[1:] == [f"Abort hold_the_door: not for the {number}th time" for number in range(92, 100)]
+        assert stage.writes == 2
+
+    def test_what_was_noted_before_another_operator_wrote_is_forgotten(self) -> None:
+        """Its numbers are taken, and it may no longer follow from the state."""
+        door = Door(Abort("never"))
+        stage = Stage(policy=door.policy)
+        door.verdict = Abort("still not")
         stage.pass_time(60)
-        assert stage.stayed == ["Abort hold_the_door: never"]
-        stage.create_error = None
-        stage.ask(suspend=True).ask(suspend=False)
-        assert stage.stayed == ["Abort hold_the_door: never", "Abort hold_the_door: still not"]
+        noted = stage.noted
+        stage.noted = ()
+        stage.ask(suspend=True)
+        stage.noted = noted
+        stage.ask(suspend=False)
+        assert [record.sequence for record in stage.history] == list(range(1, len(stage.history) + 1))
 
     def test_a_run_without_a_state_has_none_to_stay_in(self) -> None:
         """What would be its first state is refused: there is nothing to record, and nothing breaks."""

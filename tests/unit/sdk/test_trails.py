@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,14 @@ from mintaka.cli.clusters import flow_run_of
 from mintaka.cli.telling import decision_told, inputs_told, task_told, transition_told
 from mintaka.histories import history
 from mintaka.testing import recorded
+from mintaka_core import policies, transitions
+from mintaka_core.policies import TASK_RUN_POLICY
+from mintaka_core.rules import edges
+from mintaka_core.states import CRASHED, FAILED, RUNNING, State
+from mintaka_core.transitions import Redirect, Rule, Transition
+
+if TYPE_CHECKING:
+    from mintaka_core.transitions import Policy
 
 
 def cancelled_while_it_runs(*, fails: bool) -> list[Any]:
@@ -67,6 +76,23 @@ def test_a_run_that_no_rule_spoke_about_has_no_trail() -> None:
     assert [entry[3:] for entry in kept.row("plain-0")["history"]] == [["", []]] * 3
 
 
+def test_an_ordinary_task_run_asks_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rules read is noted at a cost that only those pay who fail, are retried or served from a cache."""
+    asked: list[Any] = []
+    monkeypatch.setattr(transitions, "decide", asked.append)
+
+    @task
+    def plain(x: int) -> int:
+        return x
+
+    @flow
+    def main() -> int:
+        return plain(1) + plain.submit(2).result() + sum(plain.map([1, 2]).result())
+
+    assert main() == 6
+    assert asked == []
+
+
 @pytest.mark.usefixtures("mintaka_home")
 def test_the_decisions_about_a_script_s_flow_run_are_stored_and_told() -> None:
     @flow(retries=1, flow_run_name="twice")
@@ -75,12 +101,56 @@ def test_the_decisions_about_a_script_s_flow_run_are_stored_and_told() -> None:
 
     assert fails(return_state=True).is_failed()
     with history() as reading:
-        transitions = reading.transitions(reading.flow_run("twice")["uid"])
-    retry = next(each for each in transitions if each["name"] == "AwaitingRetry")
+        decisions = reading.transitions(reading.flow_run("twice")["uid"])
+    retry = next(each for each in decisions if each["name"] == "AwaitingRetry")
     assert (retry["proposed"], retry["rule"], retry["verdict"]) == ("FAILED", "retry_failed", "Redirect")
     assert [tuple(opinion) for opinion in retry["trail"]] == [("retry_failed", "Redirect", retry["reason"])]
     assert "RUNNING → AwaitingRetry  FAILED was proposed; retry_failed changed that: failure 1 of 1 allowed" in transition_told(retry)
-    assert transition_told(transitions[0]).endswith("new → Pending")
+    assert transition_told(decisions[0]).endswith("new → Pending")
+
+
+def _rename(transition: Transition) -> Redirect | None:
+    proposed = transition.proposed
+    return Redirect(replace(proposed, message="later"), "said afterwards") if proposed.name == "AwaitingRetry" else None
+
+
+def _blame(transition: Transition) -> Redirect | None:
+    return Redirect(State(CRASHED, reason="Blamed"), "blamed") if transition.failures == 0 else None
+
+
+RENAMED = Rule("rename", "A rule after the retries that changes what they said.", None, _rename)
+BLAMED = Rule("blame", "A rule before the retries: the first failure counts as a crash.", edges([RUNNING], [FAILED]), _blame)
+
+
+@pytest.mark.parametrize(
+    ("policy", "tries", "told"),
+    [
+        pytest.param(
+            (*TASK_RUN_POLICY, RENAMED),
+            3,
+            [["retry_failed", "rename"], ["retry_failed", "rename"]],
+            id="a rule that speaks after the retry does not uncount it",
+        ),
+        pytest.param((BLAMED, *TASK_RUN_POLICY), 1, [], id="a failure that a rule makes a crash uses the budget of crashes: none is left"),
+    ],
+)
+def test_retries_of_a_task_are_counted_from_all_that_was_said(
+    monkeypatch: pytest.MonkeyPatch, policy: Policy, tries: int, told: list[list[str]]
+) -> None:
+    """As those of a flow run are."""
+    monkeypatch.setattr(policies, "TASK_RUN_POLICY", policy)
+    tried = []
+
+    @task(retries=2)
+    def fails() -> None:
+        tried.append(1)
+        raise ValueError("no rows")
+
+    with recorded() as kept:
+        flow(fails)(return_state=True)
+    assert len(tried) == tries
+    retries = [entry for entry in kept.row("fails-0")["history"] if entry[1] == "AwaitingRetry"]
+    assert [[opinion[0] for opinion in entry[4]] for entry in retries] == told
 
 
 RESOURCE = {"metadata": {"uid": "u", "name": "r", "namespace": "n", "creationTimestamp": "t"}, "spec": {"deployment": "d"}}
