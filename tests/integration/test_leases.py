@@ -100,6 +100,20 @@ def test_a_lease_that_expired_can_be_renewed_until_somebody_asks_for_its_slots(d
         assert leases.renew(SqlalchemySession(connection), "ns", [holds.id], 60) == set()
 
 
+def test_a_lease_that_expired_is_lost_only_in_the_namespace_where_its_slots_are_needed(database: Database) -> None:
+    """Another of the same id, with the same end, can still be renewed."""
+    limit(database, 1)
+    with database.writing() as connection:
+        limits.put(SqlalchemySession(connection), "other", "db", 1, 0, overwrite=True)
+    holds = slot_request()
+    assert [ask(database, holds).granted, ask(database, holds._replace(namespace="other")).granted] == [True, True]
+    run(database, "UPDATE concurrency_leases SET expires = 1")
+    assert ask(database, slot_request()).granted
+    with database.writing() as connection:
+        assert leases.renew(SqlalchemySession(connection), "ns", [holds.id], 60) == set()
+        assert leases.renew(SqlalchemySession(connection), "other", [holds.id], 60) == {holds.id}
+
+
 def test_fewer_slots_than_are_held_take_nothing_away(database: Database) -> None:
     """Whoever holds them keeps them; the next ones wait until few enough are held. None is none."""
     limit(database, 2)

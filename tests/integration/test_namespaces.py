@@ -130,7 +130,9 @@ async def _same_lease_id(calls: Calls) -> Any:
     for scope in (A, B):
         await calls.put(f"{scope}/concurrency-limits/db", slots=1)
     asked = [(A, LEASE), (B, OTHER), (B, LEASE), (A, LEASE), (B, LEASE)]
-    return [(await calls.post(f"{scope}/concurrency-leases", id=lease, names=["db"]))["granted"] for scope, lease in asked]
+    granted = [(await calls.post(f"{scope}/concurrency-leases", id=lease, names=["db"]))["granted"] for scope, lease in asked]
+    shown = await calls.get(f"{B}/concurrency-limits/db")
+    return granted, shown["held"], shown["waiting"]
 
 
 async def _line(calls: Calls) -> Any:
@@ -212,7 +214,7 @@ ISOLATED: dict[str, tuple[Callable[[Calls], Any], Any]] = {
     "limits of the same name have slots of their own": (_limit_numbers, [("a", 1), ("b", 3), ("b", 3)]),
     "a limit of no slots holds up no other namespace": (_absent_limit, ["db"]),
     "slots that are held in one are free in the other": (_slots, [True, True, False, False]),
-    "the same id of a lease is two leases": (_same_lease_id, [True, True, False, True, False]),
+    "the same id of a lease is two leases": (_same_lease_id, ([True, True, False, True, False], 1, 1)),
     "places in line are counted in each": (_line, ([0, 1, 2, 0], [3, 1])),
     "holders are shown with their own limit": (_holders, [("a", 2, ["one in a"]), ("b", 1, ["one in b"])]),
     "a lease is not renewed through another's path": (_renewal, ([], True, True)),
