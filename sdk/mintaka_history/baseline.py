@@ -42,7 +42,9 @@ def generated(dialect: str) -> str:
     texts: list[str] = []
 
     def record(statement: Any, *_: Any, **__: Any) -> None:
-        compiled = statement if isinstance(statement, str) else statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
+        compiled = (
+            statement if isinstance(statement, str) else statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
+        )
         texts.append("\n".join(line.rstrip() for line in str(compiled).strip().splitlines() if line.strip()))
 
     engine: Any = create_mock_engine("sqlite://" if dialect == "sqlite" else "postgresql+psycopg://", record)

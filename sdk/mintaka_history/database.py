@@ -53,7 +53,7 @@ TRANSACTION_POOLER = "transaction"
 POOLERS = ("", TRANSACTION_POOLER)
 _POOLER_HINT = "set MINTAKA_DATABASE_POOLER=transaction (chart: api.database.pooler)"
 #: What a pooler, or PostgreSQL behind one, says of what needs a session.
-_POOLER_SIGNS = ("unsupported startup parameter", "prepared statement \"_pg3_")
+_POOLER_SIGNS = ("unsupported startup parameter", 'prepared statement "_pg3_')
 
 
 class DatabaseAway(MintakaError):
@@ -180,7 +180,7 @@ class Database:
         return engine
 
     def _connect_arguments(self, settings: dict[str, int]) -> dict[str, Any]:
-        """psycopg's arguments; `settings` hold for the session, or are left to its transactions behind a pooler."""
+        """Psycopg's arguments; `settings` hold for the session, or are left to its transactions behind a pooler."""
         common = {"connect_timeout": 3, "application_name": "mintaka-api", "keepalives_idle": 10, "tcp_user_timeout": 10000}
         if self._pooled:  # psycopg shall not send BEGIN: see `_begin_with`
             return {**common, "prepare_threshold": None, "autocommit": True}

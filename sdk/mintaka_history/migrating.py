@@ -110,7 +110,9 @@ def _upgrade_postgresql(database: Database) -> None:
             if getattr(error.orig, "sqlstate", "") != LOCK_NOT_AVAILABLE:
                 raise
             connection.rollback()
-            message = f"a migration waits for a lock and is tried again: {error.statement}; {lock_holders(connection, error.statement or '')}"
+            message = (
+                f"a migration waits for a lock and is tried again: {error.statement}; {lock_holders(connection, error.statement or '')}"
+            )
             raise DatabaseAway(message) from error
 
 

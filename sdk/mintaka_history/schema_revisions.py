@@ -44,7 +44,9 @@ def use_of(revision: str | None, oldest: str | None) -> Use:
     if revision is None:
         return Use.CREATE
     if not _REVISION.fullmatch(revision):
-        message = f"its revision {revision!r} is not one of Mintaka's: another program keeps its tables here; give Mintaka a database of its own"
+        message = (
+            f"its revision {revision!r} is not one of Mintaka's: another program keeps its tables here; give Mintaka a database of its own"
+        )
         raise SchemaNotUsable(message)
     if revision < BASELINE:
         return Use.REPLACE

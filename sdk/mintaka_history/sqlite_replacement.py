@@ -14,7 +14,6 @@ import logging
 import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ from mintaka_history.sqlite_schema import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 try:
     import fcntl

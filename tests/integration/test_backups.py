@@ -10,7 +10,6 @@ import subprocess
 import sys
 import uuid
 from contextlib import asynccontextmanager, closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +30,7 @@ from postgres_server import PostgresServer, find_program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     import httpx
 
@@ -73,7 +73,7 @@ async def under_load(url: str, acknowledged: dict[str, int] | None = None) -> As
     async with running(Settings(database_url=url, mirror=False)) as client:
         load = Load(client, acknowledged)
         reporting = asyncio.create_task(load.report_until_ended())
-        while not all(load.acknowledged.values()):
+        while not all(load.acknowledged.values()):  # noqa: ASYNC110 - the reports' own numbers say it
             await asyncio.sleep(0.01)
         try:
             yield load
@@ -90,7 +90,10 @@ def stored(url: str) -> dict[str, int]:
         runs = connection.execute(text("SELECT no, uid, reported FROM flow_runs WHERE resource_version = 0")).all()
         for number, _, reported in runs:
             expected = list(range(1, reported + 1))
-            for query in ("SELECT n FROM task_runs WHERE flow_run = :no ORDER BY n", "SELECT seq FROM logs WHERE flow_run = :no ORDER BY seq"):
+            for query in (
+                "SELECT n FROM task_runs WHERE flow_run = :no ORDER BY n",
+                "SELECT seq FROM logs WHERE flow_run = :no ORDER BY seq",
+            ):
                 found = list(connection.scalars(text(query), {"no": number}))
                 assert len(found) == len(expected)
         counted = connection.scalar(text("SELECT sum(n) FROM flow_run_counts"))
@@ -122,7 +125,9 @@ class Drill:
             subprocess.run([*MINTAKA, "database", "restore", str(self._file)], env=environment(url), check=True)
             return url
         url = self._server.create_database("after")
-        subprocess.run([find_program("pg_restore"), "--exit-on-error", "--no-owner", "--single-transaction", f"--dbname={url}", self._file], check=True)
+        subprocess.run(
+            [find_program("pg_restore"), "--exit-on-error", "--no-owner", "--single-transaction", f"--dbname={url}", self._file], check=True
+        )
         return url
 
 
@@ -172,7 +177,9 @@ async def test_a_backup_under_load_is_consistent_and_history_goes_on_after_a_res
 def mirror(database: Database, names: Names, states: int, *, kept: int, uid: str) -> None:
     """Record a run of the cluster after `states` transitions, of which its status has the last `kept`."""
     document = seen_run(uid, version=states, uid=uid)
-    document["status"] = status(("SCHEDULED", "PENDING", "RUNNING", *["SCHEDULED", "RUNNING"] * 20)[:states][-kept:], first=max(states - kept, 0) + 1)
+    document["status"] = status(
+        ("SCHEDULED", "PENDING", "RUNNING", *["SCHEDULED", "RUNNING"] * 20)[:states][-kept:], first=max(states - kept, 0) + 1
+    )
     snapshot = snapshot_of(document, 0.0).parsed()
     ids = names.ids_of(database, names_of_run(snapshot, Inherited()))
     with database.writing() as connection:
@@ -233,7 +240,9 @@ def history(tmp_path: Path) -> Path:
 
 def mintaka(path: Path, *arguments: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a `mintaka database` command for the file `path`."""
-    return subprocess.run([*MINTAKA, "database", *arguments], env=environment(f"sqlite:///{path}"), check=False, capture_output=True, input=given)
+    return subprocess.run(
+        [*MINTAKA, "database", *arguments], env=environment(f"sqlite:///{path}"), check=False, capture_output=True, input=given
+    )
 
 
 def test_standard_output_and_input_serve_where_there_is_no_second_volume(history: Path, tmp_path: Path) -> None:
@@ -315,7 +324,11 @@ def test_a_backup_overwrites_nothing(history: Path, tmp_path: Path) -> None:
 def test_with_postgresql_the_command_names_its_tools(tmp_path: Path) -> None:
     """And does not repeat the URL, which has a password."""
     done = subprocess.run(
-        [*MINTAKA, "database", "backup", str(tmp_path / "x")], env=environment("postgresql://u:CANARY@h/d"), check=False, capture_output=True, text=True
+        [*MINTAKA, "database", "backup", str(tmp_path / "x")],
+        env=environment("postgresql://u:CANARY@h/d"),
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert "pg_dump" in done.stderr

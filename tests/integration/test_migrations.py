@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def _is_ours(_: object, name: str | None, kind: str, reflected: bool, *__: object) -> bool:  # noqa: FBT001 - alembic's form
+def _is_ours(_: object, name: str | None, kind: str, reflected: bool, *__: object) -> bool:
     """Partitions are tables to alembic, which know nothing of their parents."""
-    return not (kind == "table" and reflected and any((name or "").startswith(f"{table.name}_") for table in PARTITIONED) and name not in metadata.tables)
+    return not (
+        kind == "table"
+        and reflected
+        and any((name or "").startswith(f"{table.name}_") for table in PARTITIONED)
+        and name not in metadata.tables
+    )
 
 
 def differences(database: Database) -> list[object]:

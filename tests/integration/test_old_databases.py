@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from api_testing import API, eventually, report, running, task
 from mintaka_api.settings import Settings
@@ -80,7 +81,13 @@ def test_a_file_of_an_old_release_is_renamed_and_a_new_one_begun(
     assert said == [
         f"history database {path} has the schema of an older release (revision {revision}): it was renamed to {renamed}, and a new one is begun"
     ]
-    assert {file.name for file in path.parent.iterdir()} <= {"history.db", "history.db-wal", "history.db-shm", "history.db-holders", renamed.name}
+    assert {file.name for file in path.parent.iterdir()} <= {
+        "history.db",
+        "history.db-wal",
+        "history.db-shm",
+        "history.db-holders",
+        renamed.name,
+    }
 
 
 def test_names_that_exist_get_a_number(path: Path) -> None:
@@ -106,7 +113,9 @@ def test_a_process_that_has_the_old_file_open_continues_with_it(path: Path, open
     new = EmbeddedDatabase(path)
     with new.writing() as session:
         session.run("INSERT INTO variables (name, created, updated, value, tags) VALUES ('v', 1, 1, '1', '[]')")
-    old.execute("INSERT INTO logs SELECT flow_run, at, seq + 2, n, logger, attempt, level, 'after' FROM logs WHERE message = ?", (OLD_LINE,))
+    old.execute(
+        "INSERT INTO logs SELECT flow_run, at, seq + 2, n, logger, attempt, level, 'after' FROM logs WHERE message = ?", (OLD_LINE,)
+    )
     assert old.execute("SELECT count(*) FROM logs").fetchone() == (3,)
     old.close()
     with new.writing() as session:
@@ -238,8 +247,11 @@ def test_a_schema_that_cannot_be_used_is_refused(database_url: str, revision: st
     database = Database(database_url)
     migrate(database)
     with database.writing() as connection:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
-        connection.exec_driver_sql(f"UPDATE schema_compatibility SET oldest = '{oldest}'" if oldest else "DELETE FROM schema_compatibility")
+        connection.execute(text("UPDATE alembic_version SET version_num = :new"), {"new": revision})
+        if oldest:
+            connection.execute(text("UPDATE schema_compatibility SET oldest = :oldest"), {"oldest": oldest})
+        else:
+            connection.execute(text("DELETE FROM schema_compatibility"))
     database.dispose()
     again = Database(database_url)
     with pytest.raises(SchemaNotUsable, match=words):

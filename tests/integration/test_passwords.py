@@ -46,7 +46,7 @@ class Login(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
+def login() -> Iterator[Login]:
     """A server that asks for passwords."""
     access = Path("/tmp") / f"mintaka-access-{uuid.uuid4().hex}.conf"  # noqa: S108 - the server's user has to read it
     access.write_text(_ACCESS, encoding="utf-8")
@@ -111,7 +111,9 @@ REFUSED = [
         "'statement' is not one of",
         id="an unknown pooler",
     ),
-    pytest.param({"MINTAKA_DATABASE_URL": f"postgresql://u:{CANARY}@host/db", "MINTAKA_WRITE_CONNECTIONS": "x"}, "not a number", id="a pool of x"),
+    pytest.param(
+        {"MINTAKA_DATABASE_URL": f"postgresql://u:{CANARY}@host/db", "MINTAKA_WRITE_CONNECTIONS": "x"}, "not a number", id="a pool of x"
+    ),
 ]
 
 
@@ -119,7 +121,12 @@ REFUSED = [
 def test_what_is_refused_at_the_start_does_not_show_the_password(environment: dict[str, str], words: str) -> None:
     """One line, and exit code 2."""
     done = subprocess.run(
-        [sys.executable, "-m", "mintaka_api", "--no-mirror"], env=os.environ | environment, check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "mintaka_api", "--no-mirror"],
+        env=os.environ | environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 2
     assert words in done.stderr

@@ -79,7 +79,9 @@ def log_of(server: PostgresServer) -> str:
 def test_without_the_setting_the_message_says_what_to_set(bouncer: PgBouncer, name: str) -> None:
     """PgBouncer refuses start-up options."""
     database = Database(bouncer.url(name))
-    with pytest.raises(DatabaseAway, match=r"startup parameter.*: set MINTAKA_DATABASE_POOLER=transaction \(chart: api\.database\.pooler\)"):
+    with pytest.raises(
+        DatabaseAway, match=r"startup parameter.*: set MINTAKA_DATABASE_POOLER=transaction \(chart: api\.database\.pooler\)"
+    ):
         migrate(database)
     database.dispose()
 
@@ -107,8 +109,12 @@ async def test_history_comes_in_and_pages_go_out(settings: Settings, server: Pos
     said = log_of(server)[before:]
     assert "_pg3_" not in said  # psycopg's names of prepared statements
     assert re.search(r"statement: BEGIN; SET LOCAL statement_timeout = 30000; SET LOCAL idle_in_transaction_session_timeout = 60000", said)
-    ours = [line for line in said.splitlines() if re.search(r"statement: (SET (?!LOCAL)|LISTEN|PREPARE|CREATE TEMP)|pg_advisory_lock", line)]
-    assert [line for line in ours if "pgbouncer" not in line and not re.search(r"SET (application_name|DateStyle|client_encoding)", line)] == []
+    ours = [
+        line for line in said.splitlines() if re.search(r"statement: (SET (?!LOCAL)|LISTEN|PREPARE|CREATE TEMP)|pg_advisory_lock", line)
+    ]
+    assert [
+        line for line in ours if "pgbouncer" not in line and not re.search(r"SET (application_name|DateStyle|client_encoding)", line)
+    ] == []
 
 
 async def test_a_limit_of_several_slots_is_not_exceeded(settings: Settings) -> None:
@@ -126,7 +132,9 @@ def test_the_mirror_writes(settings: Settings) -> None:
     database, names = opened(settings), Names()
     migrate(database)
     for last in range(1, 5):
-        snapshots = [snapshot_of(seen_run(f"run-{n}", ORDINARY[:last], version=last, spec={"tags": ["t"]}), 0.0).parsed() for n in range(100)]
+        snapshots = [
+            snapshot_of(seen_run(f"run-{n}", ORDINARY[:last], version=last, spec={"tags": ["t"]}), 0.0).parsed() for n in range(100)
+        ]
         ids = names.ids_of(database, [word for snapshot in snapshots for word in names_of_run(snapshot, Inherited())])
         with database.writing() as connection:
             assert mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited()) for snapshot in snapshots]).transitions == 100

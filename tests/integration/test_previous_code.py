@@ -38,7 +38,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of the present code."""
     made = tmp_path_factory.mktemp("repository")
     for name in ("sdk", "operator", "api", "tests/support", "tests/integration"):
-        shutil.copytree(ROOT / name, made / name, ignore=shutil.ignore_patterns("__pycache__", "sdk" if name == "tests/integration" else ""))
+        shutil.copytree(
+            ROOT / name, made / name, ignore=shutil.ignore_patterns("__pycache__", "sdk" if name == "tests/integration" else "")
+        )
     for name in ("tests/conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, made / name)
     git(made, "init", "-q", "-b", "main")
@@ -68,7 +70,9 @@ def release_with(repository: Path, folder: Path, column: str) -> Path:
     schema.write_text(text.replace(f'HEAD = "{head}"', f'HEAD = "{following}"'), encoding="utf-8")
     tables = history / "tables.py"
     text = tables.read_text(encoding="utf-8")
-    tables.write_text(text.replace('    Column("history_reason", Text),\n', f'    Column("history_reason", Text),\n    {column},\n', 1), encoding="utf-8")
+    tables.write_text(
+        text.replace('    Column("history_reason", Text),\n', f'    Column("history_reason", Text),\n    {column},\n', 1), encoding="utf-8"
+    )
     lines = f'revision = "{following}"\ndown_revision = "{head}"\n\n\ndef upgrade() -> None:\n    op.add_column("flow_runs", {column})\n'
     (history / "migrations/versions" / f"{following}_next.py").write_text(
         f"from alembic import op\nfrom sqlalchemy import Column, Integer, Text\n\n{lines}", encoding="utf-8"
@@ -113,7 +117,11 @@ def test_a_required_column_without_a_default_is_found(repository: Path, tmp_path
 
 #: A checkout, made of a clone, and why there is no earlier code in it.
 WITHOUT: list[tuple[str, Callable[[Path], None], str]] = [
-    ("a shallow clone", lambda folder: (folder / ".git/shallow").write_text(git(folder, "rev-parse", "HEAD")) and None, "git fetch --deepen"),
+    (
+        "a shallow clone",
+        lambda folder: (folder / ".git/shallow").write_text(git(folder, "rev-parse", "HEAD")) and None,
+        "git fetch --deepen",
+    ),
     ("no clone", lambda folder: shutil.rmtree(folder / ".git"), "not a git checkout"),
 ]
 

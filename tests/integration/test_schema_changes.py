@@ -105,13 +105,13 @@ def test_what_an_interrupted_build_left_is_built_again(database: Database, table
     assert set(valid_indexes(database, "ix_new").values()) == {True}
 
 
-MIGRATION = '''
+MIGRATION = """
 from alembic import op
 revision = "0011"
 down_revision = "0010"
 def upgrade():
     op.execute("ALTER TABLE flow_runs ADD COLUMN of_the_next TEXT")
-'''
+"""
 
 
 @pytest.fixture

@@ -25,8 +25,14 @@ _SQL = (
     (r"create\s+(unique\s+)?index", _OPERATIONS["create_index"]),
     (r"alter\s+(table\s+.*\s)?(column\s+\S+\s+)?(set\s+data\s+)?type\b", "it rewrites the table, or an enumeration: add a column instead"),
     (r"set\s+not\s+null", "it reads the whole table under a lock, and the release before may write NULL"),
-    (r"add\s+(column\s+)?(if\s+not\s+exists\s+)?\w+\s+(?:(?!\bdefault\b|,).)*\bnot\s+null(?!.*\bdefault\b)", "the release before does not fill it: give it a default"),
-    (r"add\s+(column\s.*)?.*\bdefault\b[^,]*\b(random|gen_random_uuid|clock_timestamp|nextval)\s*\(", "a default that differs from row to row rewrites the table"),
+    (
+        r"add\s+(column\s+)?(if\s+not\s+exists\s+)?\w+\s+(?:(?!\bdefault\b|,).)*\bnot\s+null(?!.*\bdefault\b)",
+        "the release before does not fill it: give it a default",
+    ),
+    (
+        r"add\s+(column\s.*)?.*\bdefault\b[^,]*\b(random|gen_random_uuid|clock_timestamp|nextval)\s*\(",
+        "a default that differs from row to row rewrites the table",
+    ),
     (r"add\s+constraint(?!.*not\s+valid)", "it reads the whole table under a lock: add it NOT VALID"),
     (r"^\s*(lock\s+table|vacuum\s+full|cluster|reindex(?!.*concurrently))\b", "it locks the table for as long as it takes"),
     (r"^\s*(update(?!\s+schema_compatibility)|delete)\s", "rows are changed by key in batches outside of migrations"),
@@ -44,26 +50,34 @@ def findings_in(source: str) -> list[str]:
 
 def _of_call(call: ast.Call, *, contracts: bool) -> Iterator[tuple[int, str]]:
     name = _name(call)
-    of_alembic = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "op"
-    arguments = {keyword.arg: keyword.value for keyword in call.keywords}
-    if of_alembic and name in _OPERATIONS:
-        yield call.lineno, f"op.{name}: {_OPERATIONS[name]}"
-    if of_alembic and name in _CONTRACTIONS and not contracts:
-        yield call.lineno, f"op.{name}: {_CONTRACTION}"
-    if of_alembic and name == "alter_column":
-        if "type_" in arguments:
-            yield call.lineno, "op.alter_column(type_=…): it rewrites the table: add a column instead"
-        if _is(arguments.get("nullable"), value=False):
-            yield call.lineno, "op.alter_column(nullable=False): it reads the whole table under a lock, and the release before may write NULL"
-        if "new_column_name" in arguments and not contracts:
-            yield call.lineno, f"op.alter_column(new_column_name=…): {_CONTRACTION}"
-    if of_alembic and name == "add_column":
+    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "op":
+        yield from ((call.lineno, sentence) for sentence in _of_operation(name, call, contracts=contracts))
+    if name in {"execute", "exec_driver_sql"}:
+        yield from ((call.lineno, sentence) for sentence in _of_sql(_text(call), contracts=contracts))
+
+
+def _of_operation(name: str, call: ast.Call, *, contracts: bool) -> Iterator[str]:
+    if name in _OPERATIONS:
+        yield f"op.{name}: {_OPERATIONS[name]}"
+    if name in _CONTRACTIONS and not contracts:
+        yield f"op.{name}: {_CONTRACTION}"
+    if name == "alter_column":
+        yield from _of_alteration(call, contracts=contracts)
+    if name == "add_column":
         for column in (node for node in ast.walk(call) if isinstance(node, ast.Call) and _name(node) == "Column"):
             given = {keyword.arg: keyword.value for keyword in column.keywords}
             if _is(given.get("nullable"), value=False) and "server_default" not in given:
-                yield call.lineno, "op.add_column(nullable=False): the release before does not fill it: give it a server_default"
-    if name in {"execute", "exec_driver_sql"}:
-        yield from ((call.lineno, sentence) for sentence in _of_sql(_text(call), contracts=contracts))
+                yield "op.add_column(nullable=False): the release before does not fill it: give it a server_default"
+
+
+def _of_alteration(call: ast.Call, *, contracts: bool) -> Iterator[str]:
+    arguments = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "type_" in arguments:
+        yield "op.alter_column(type_=…): it rewrites the table: add a column instead"
+    if _is(arguments.get("nullable"), value=False):
+        yield "op.alter_column(nullable=False): it reads the whole table under a lock, and the release before may write NULL"
+    if "new_column_name" in arguments and not contracts:
+        yield f"op.alter_column(new_column_name=…): {_CONTRACTION}"
 
 
 def _of_sql(sql: str, *, contracts: bool) -> Iterator[str]:

@@ -25,14 +25,14 @@ print(json.dumps({"revision": HEAD, **{dialect: split(baseline.generated(dialect
 """
 
 
-class NoPreviousCode(Exception):  # noqa: N818 - nothing is wrong
+class NoPreviousCode(Exception):
     """There is no code before the newest migration here; the message says why."""
 
 
 def newest_migration(checkout: Path) -> str:
     """The newest migration after the baseline, as a path in the repository; raises NoPreviousCode."""
     files = sorted(file.name for file in (checkout / _VERSIONS).glob("[0-9]*.py"))
-    if len(files) < 2:  # noqa: PLR2004 - the baseline is one
+    if len(files) < 2:
         message = "there is only the baseline yet: no code before it used this schema"
         raise NoPreviousCode(message)
     return f"{_VERSIONS}/{files[-1]}"

@@ -47,19 +47,33 @@ FORBIDDEN = [
     pytest.param('op.execute("ALTER TABLE logs ALTER COLUMN n TYPE bigint")', "ALTER TABLE logs ALTER COLUMN n TYPE", id="a type in SQL"),
     pytest.param('op.execute("ALTER TABLE logs ALTER n SET DATA TYPE bigint")', "ALTER TABLE logs ALTER n SET", id="a type, long form"),
     pytest.param("op.execute(\"ALTER TYPE state ADD VALUE 'x'\")", "ALTER TYPE state", id="an enumeration"),
-    pytest.param('op.add_column("logs", Column("x", Integer, nullable=False))', "op.add_column(nullable=False)", id="alembic's required column"),
-    pytest.param('op.execute("ALTER TABLE logs ADD COLUMN x INTEGER NOT NULL")', "ALTER TABLE logs ADD COLUMN x", id="a required column in SQL"),
+    pytest.param(
+        'op.add_column("logs", Column("x", Integer, nullable=False))', "op.add_column(nullable=False)", id="alembic's required column"
+    ),
+    pytest.param(
+        'op.execute("ALTER TABLE logs ADD COLUMN x INTEGER NOT NULL")', "ALTER TABLE logs ADD COLUMN x", id="a required column in SQL"
+    ),
     pytest.param('op.execute("ALTER TABLE logs ADD x INTEGER NOT NULL")', "ALTER TABLE logs ADD x INTEGER", id="the same without COLUMN"),
-    pytest.param('op.execute("ALTER TABLE logs ADD COLUMN x FLOAT DEFAULT random()")', "ALTER TABLE logs ADD COLUMN x FLOAT", id="a volatile default"),
+    pytest.param(
+        'op.execute("ALTER TABLE logs ADD COLUMN x FLOAT DEFAULT random()")', "ALTER TABLE logs ADD COLUMN x FLOAT", id="a volatile default"
+    ),
     pytest.param('op.alter_column("logs", "n", nullable=False)', "op.alter_column(nullable=False)", id="alembic's NOT NULL"),
-    pytest.param('op.execute("ALTER TABLE logs ALTER COLUMN n SET NOT NULL")', "ALTER TABLE logs ALTER COLUMN n SET NOT", id="NOT NULL in SQL"),
+    pytest.param(
+        'op.execute("ALTER TABLE logs ALTER COLUMN n SET NOT NULL")', "ALTER TABLE logs ALTER COLUMN n SET NOT", id="NOT NULL in SQL"
+    ),
     pytest.param('op.drop_column("logs", "n")', "op.drop_column: the release before still uses it", id="alembic's drop"),
     pytest.param('op.execute("ALTER TABLE logs DROP COLUMN n")', "ALTER TABLE logs DROP COLUMN n: the release before", id="a drop in SQL"),
-    pytest.param('op.alter_column("logs", "n", new_column_name="m")', "op.alter_column(new_column_name=…): the release", id="alembic's new name"),
+    pytest.param(
+        'op.alter_column("logs", "n", new_column_name="m")', "op.alter_column(new_column_name=…): the release", id="alembic's new name"
+    ),
     pytest.param('op.execute("ALTER TABLE logs RENAME COLUMN n TO m")', "ALTER TABLE logs RENAME", id="a new name in SQL"),
     pytest.param('op.execute("UPDATE logs SET n = 0")', "UPDATE logs SET n = 0: rows are changed", id="all rows at once"),
     pytest.param('op.execute("SELECT 1; DELETE FROM logs")', "DELETE FROM logs: rows are changed", id="the second statement of a text"),
-    pytest.param('op.execute("ALTER TABLE logs ADD CONSTRAINT c CHECK (n > 0)")', "ALTER TABLE logs ADD CONSTRAINT c", id="a constraint that is checked"),
+    pytest.param(
+        'op.execute("ALTER TABLE logs ADD CONSTRAINT c CHECK (n > 0)")',
+        "ALTER TABLE logs ADD CONSTRAINT c",
+        id="a constraint that is checked",
+    ),
     pytest.param('with op.batch_alter_table("logs") as t: pass', "op.batch_alter_table: it copies", id="a copy of the table"),
     pytest.param('op.execute("VACUUM FULL logs")', "VACUUM FULL logs: it locks", id="a rewrite"),
 ]
