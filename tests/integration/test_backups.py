@@ -183,7 +183,7 @@ def mirror(database: Database, names: Names, states: int, *, kept: int, uid: str
     snapshot = snapshot_of(document, 0.0).parsed()
     ids = names.ids_of(database, names_of_run(snapshot, Inherited()))
     with database.writing() as connection:
-        mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited())])
+        mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited(), 1)])
 
 
 @pytest.mark.anyio

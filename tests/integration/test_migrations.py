@@ -157,7 +157,7 @@ async def test_this_release_serves_the_schema_of_the_next_one(database_url: str,
             ).parsed()
             ids = names.ids_of(database, names_of_run(snapshot, Inherited()))
             with database.writing() as connection:
-                assert mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited())]).transitions == 1
+                assert mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited(), 1)]).transitions == 1
         for number in (1, 2):
             sent = report(number, [task(number, tags=["t"])], logs=[{**line, "seq": number}], artifacts=[artifact])
             assert (await client.post(f"{run_url}/reports", json=sent)).status_code == 200
