@@ -139,7 +139,8 @@ class Database:
         from sqlalchemy.pool import NullPool  # noqa: PLC0415 - rarely needed
 
         settings = {"lock_timeout": _MIGRATION_LOCK_TIMEOUT_MILLISECONDS}
-        engine = create_engine(self.url, poolclass=NullPool, connect_args=self._connect_arguments({"statement_timeout": 0}))
+        arguments = self._connect_arguments({"statement_timeout": 0})
+        engine = create_engine(self.url, poolclass=NullPool, connect_args=arguments, use_native_hstore=False)
         event.listen(engine, "begin", _begin_with({"statement_timeout": 0, **settings} if self._pooled else settings, pooled=self._pooled))
         with engine.connect() as connection:
             yield connection
@@ -197,7 +198,8 @@ class Database:
             prepare_for_postgresql()
             timeout = _WRITE_TIMEOUT_MILLISECONDS if writing else _READ_TIMEOUT_MILLISECONDS
             settings = {"statement_timeout": timeout, "idle_in_transaction_session_timeout": 60000}
-            engine = create_engine(self.url, connect_args=self._connect_arguments(settings), **options)
+            # No hstore: each new connection would begin with a query for its number, and be lost if that fails.
+            engine = create_engine(self.url, connect_args=self._connect_arguments(settings), use_native_hstore=False, **options)
             if self._pooled:
                 event.listen(engine, "begin", _begin_with(settings, pooled=True))
             self._notice_connections(engine)

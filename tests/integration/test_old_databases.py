@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from api_testing import API, eventually, report, running, task
 from mintaka_api.settings import Settings
@@ -246,8 +247,11 @@ def test_a_schema_that_cannot_be_used_is_refused(database_url: str, revision: st
     database = Database(database_url)
     migrate(database)
     with database.writing() as connection:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
-        connection.exec_driver_sql(f"UPDATE schema_compatibility SET oldest = '{oldest}'" if oldest else "DELETE FROM schema_compatibility")
+        connection.execute(text("UPDATE alembic_version SET version_num = :new"), {"new": revision})
+        if oldest:
+            connection.execute(text("UPDATE schema_compatibility SET oldest = :oldest"), {"oldest": oldest})
+        else:
+            connection.execute(text("DELETE FROM schema_compatibility"))
     database.dispose()
     again = Database(database_url)
     with pytest.raises(SchemaNotUsable, match=words):

@@ -46,7 +46,7 @@ class Login(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
+def login() -> Iterator[Login]:
     """A server that asks for passwords."""
     access = Path("/tmp") / f"mintaka-access-{uuid.uuid4().hex}.conf"  # noqa: S108 - the server's user has to read it
     access.write_text(_ACCESS, encoding="utf-8")

@@ -137,7 +137,7 @@ def test_the_mirror_writes(settings: Settings) -> None:
         ]
         ids = names.ids_of(database, [word for snapshot in snapshots for word in names_of_run(snapshot, Inherited())])
         with database.writing() as connection:
-            assert mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited()) for snapshot in snapshots]).transitions == 100
+            assert mirrored.write_runs(connection, [run_rows(snapshot, ids, Inherited(), 1) for snapshot in snapshots]).transitions == 100
     with database.reading() as connection:
         assert connection.scalar(text("SELECT count(*) FROM flow_run_transitions")) == 400
     database.dispose()

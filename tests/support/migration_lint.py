@@ -50,29 +50,34 @@ def findings_in(source: str) -> list[str]:
 
 def _of_call(call: ast.Call, *, contracts: bool) -> Iterator[tuple[int, str]]:
     name = _name(call)
-    of_alembic = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "op"
-    arguments = {keyword.arg: keyword.value for keyword in call.keywords}
-    if of_alembic and name in _OPERATIONS:
-        yield call.lineno, f"op.{name}: {_OPERATIONS[name]}"
-    if of_alembic and name in _CONTRACTIONS and not contracts:
-        yield call.lineno, f"op.{name}: {_CONTRACTION}"
-    if of_alembic and name == "alter_column":
-        if "type_" in arguments:
-            yield call.lineno, "op.alter_column(type_=…): it rewrites the table: add a column instead"
-        if _is(arguments.get("nullable"), value=False):
-            yield (
-                call.lineno,
-                "op.alter_column(nullable=False): it reads the whole table under a lock, and the release before may write NULL",
-            )
-        if "new_column_name" in arguments and not contracts:
-            yield call.lineno, f"op.alter_column(new_column_name=…): {_CONTRACTION}"
-    if of_alembic and name == "add_column":
+    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "op":
+        yield from ((call.lineno, sentence) for sentence in _of_operation(name, call, contracts=contracts))
+    if name in {"execute", "exec_driver_sql"}:
+        yield from ((call.lineno, sentence) for sentence in _of_sql(_text(call), contracts=contracts))
+
+
+def _of_operation(name: str, call: ast.Call, *, contracts: bool) -> Iterator[str]:
+    if name in _OPERATIONS:
+        yield f"op.{name}: {_OPERATIONS[name]}"
+    if name in _CONTRACTIONS and not contracts:
+        yield f"op.{name}: {_CONTRACTION}"
+    if name == "alter_column":
+        yield from _of_alteration(call, contracts=contracts)
+    if name == "add_column":
         for column in (node for node in ast.walk(call) if isinstance(node, ast.Call) and _name(node) == "Column"):
             given = {keyword.arg: keyword.value for keyword in column.keywords}
             if _is(given.get("nullable"), value=False) and "server_default" not in given:
-                yield call.lineno, "op.add_column(nullable=False): the release before does not fill it: give it a server_default"
-    if name in {"execute", "exec_driver_sql"}:
-        yield from ((call.lineno, sentence) for sentence in _of_sql(_text(call), contracts=contracts))
+                yield "op.add_column(nullable=False): the release before does not fill it: give it a server_default"
+
+
+def _of_alteration(call: ast.Call, *, contracts: bool) -> Iterator[str]:
+    arguments = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "type_" in arguments:
+        yield "op.alter_column(type_=…): it rewrites the table: add a column instead"
+    if _is(arguments.get("nullable"), value=False):
+        yield "op.alter_column(nullable=False): it reads the whole table under a lock, and the release before may write NULL"
+    if "new_column_name" in arguments and not contracts:
+        yield f"op.alter_column(new_column_name=…): {_CONTRACTION}"
 
 
 def _of_sql(sql: str, *, contracts: bool) -> Iterator[str]:
