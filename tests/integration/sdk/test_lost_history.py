@@ -24,7 +24,6 @@ from mintaka.recording.sinks import ApiSink
 from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.wire_versions import WIRE_VERSION
 from real_api import RealApi
-from test_runner import Pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +67,9 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 class TestAnApiOfAnotherVersion:
     """426: it is not asked again."""
 
-    def test_one_that_is_too_new_gets_nothing_and_nothing_is_kept(self, api: Any, reporter: Reporter, caplog: pytest.LogCaptureFixture) -> None:
+    def test_one_that_is_too_new_gets_nothing_and_nothing_is_kept(
+        self, api: Any, reporter: Reporter, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """No API will ever take it."""
         api.members, api.fault_forever = NEW_API, 426
         for _ in range(5):
@@ -117,29 +118,13 @@ class TestAnApiOfAnotherVersion:
 
     def deliver(self, api: Any, tmp_path: Path) -> dict[str, int]:
         leftovers = list(local_leftovers(tmp_path / "spool"))
+        sink = ApiSink(api.url)
         try:
-            return dict(deliver_all([leftover for leftover, _ in leftovers], ApiSink(api.url)))
+            return dict(deliver_all([leftover for leftover, _ in leftovers], sink))
         finally:
+            sink.close()
             for _, lock in leftovers:
                 lock.release()
-
-    def test_a_pod_says_it_in_its_termination_message(self, api: Any, tmp_path: Path) -> None:
-        """The flow itself completes; it says once why, and what to do."""
-        api.members, api.problem, api.fault_forever = NEW_API, UNSERVED, 426
-        code, report, output = Pod(tmp_path, "f.py:good", API_URL=api.url).ended()
-        assert (code, report and (report.state.type, report.history_complete, report.history_reason)) == (
-            0,
-            ("COMPLETED", False, HistoryReason.WIRE_VERSION_NOT_SERVED),
-        )
-        assert output.count("rebuild the image") == 1
-
-
-@pytest.mark.parametrize(
-    ("version", "warned"), [(None, ""), (WIRE_VERSION, ""), (WIRE_VERSION + 2, ""), (WIRE_VERSION + 3, "rebuild the flow's image")]
-)
-def test_a_pod_of_an_operator_of_another_version_warns(api: Any, tmp_path: Path, version: int | None, warned: str) -> None:
-    code, _, output = Pod(tmp_path, "f.py:good", API_URL=api.url, WIRE_VERSION=version).ended()
-    assert (code, warned in output, "wire version" in output) == (0, True, bool(warned))
 
 
 class Place:
