@@ -25,7 +25,7 @@ from typing import Any
 
 from mintaka_core.history_reasons import HistoryReason, reason_named
 from mintaka_core.states import COMPLETED, State, StateType
-from mintaka_core.wire_versions import WIRE_VERSION, is_served, version_of
+from mintaka_core.wire_versions import WIRE_VERSION, is_served
 
 #: What four containers of a pod may write without being truncated.
 LIMIT_BYTES = 3072
@@ -146,7 +146,8 @@ def unserved_version(text: str) -> int | None:
 
 
 def _report_of(data: Any) -> Report | None:
-    if not is_served(version_of(data, "mintaka")):
+    version = data["mintaka"]
+    if type(version) is not int or not is_served(version):
         return None
     state_type = StateType(data["type"])
     if not (state_type.is_terminal or state_type == StateType.PAUSED):

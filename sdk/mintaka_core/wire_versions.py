@@ -7,11 +7,6 @@ that flow images need not be rebuilt with each upgrade. A report without a versi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 #: The version that this release sends.
 WIRE_VERSION = 1
 _SERVED_BEFORE = 2
@@ -44,7 +39,7 @@ def why_unserved(version: int, reader: str) -> str:
     remedy = (
         "upgrade the Helm release, which is older than the flow's image"
         if version > WIRE_VERSION
-        else "rebuild the flow's image with a newer mintaka (pip install --upgrade mintaka), or upgrade it where the script runs"
+        else "rebuild the flow's image with a newer Mintaka SDK, or upgrade that of the script"
     )
     return f"it has {sender}, but {reader} serves {served_versions()}: {remedy}"
 
@@ -54,14 +49,8 @@ def why_not_of_this_operator(operator: int) -> str:
     oldest = oldest_served(operator)
     if oldest <= WIRE_VERSION <= operator:
         return ""
-    remedy = "upgrade the Helm release" if operator < WIRE_VERSION else "rebuild the flow's image with a newer mintaka"
+    remedy = "upgrade the Helm release" if operator < WIRE_VERSION else "rebuild the flow's image with a newer Mintaka SDK"
     return (
         f"this flow's image has wire version {WIRE_VERSION}, but the operator that started its pod serves {oldest} to {operator}: the end of "
         f"the run is read from its exit code alone, and its history may be refused; {remedy}"
     )
-
-
-def version_of(document: Mapping[str, Any], member: str) -> int:
-    """The version that a decoded document names in `member`; 0 if it names none, -1 if it is not a version."""
-    version = document.get(member, 0)
-    return version if isinstance(version, int) and not isinstance(version, bool) and version >= 0 else -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from math import isinf
 from typing import Any
 
@@ -23,8 +24,12 @@ def overflow_in_json(text: bytes) -> str | None:
         return None
     try:
         return overflow_in(msgspec.json.decode(text))
-    except (msgspec.DecodeError, RecursionError):  # a number that msgspec does not read at all
-        return overflow_in(json.loads(text, parse_int=_read_integer)) or ""
+    except msgspec.DecodeError:  # a number that msgspec does not read at all
+        with suppress(RecursionError):
+            return overflow_in(json.loads(text, parse_int=_read_integer)) or ""
+    except RecursionError:
+        pass
+    return ""  # nested too deeply to be looked at
 
 
 def _read_integer(digits: str) -> int:

@@ -102,6 +102,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "artifact data, a float": (artifact(data={"rows": [[1.5, INFINITE]]}), "artifacts[0].data.rows[0][1]"),
     "artifact data, the value itself": (artifact(data=-(2**63) - 1), "artifacts[0].data"),
     "artifact data, too many digits to be read": (artifact(data=["@" + "9" * 5000 + "@"]), "artifacts[0].data[0]"),
+    "artifact data, deep down": (artifact(data="@" + "[" * 90_000 + "9" * 30 + "]" * 90_000 + "@"), ""),
     "event time": (event(time=2**70), "events[0].time"),
     "event payload": (event(payload={"deep": [[HUGE]]}), "events[0].payload.deep[0][0]"),
     "event payload, infinite": (event(payload=INFINITE), "events[0].payload"),

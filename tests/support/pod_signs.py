@@ -11,7 +11,8 @@ from typing import Any
 
 from mintaka_core.names import API_VERSION
 from mintaka_core.reports import Report
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State, StateType
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State, StateType
+from mintaka_core.wire_versions import WIRE_VERSION
 
 DAY = "2026-03-04"
 CREATED, STARTED, ASKED, ENDED = (f"{DAY}T05:{minute}Z" for minute in ("00:00", "00:04", "09:30", "10:00"))
@@ -84,6 +85,11 @@ def pod(case: Case) -> dict[str, Any]:
 def report(state: StateType, reason: str = "", message: str = "", *, retriable: bool = True, attempt: int = 1) -> str:
     """What the SDK writes into the termination message."""
     return Report(attempt, State(state, reason=reason, message=message), retriable).encode()
+
+
+def report_of_another_version(state: StateType, version: int = 9) -> str:
+    """The same from an SDK that is many releases away."""
+    return report(state, "R", "m").replace(f'"mintaka":{WIRE_VERSION}', f'"mintaka":{version}', 1)
 
 
 def condition(kind: str, status: str, reason: str = "", message: str = "", time: str = STARTED) -> dict[str, Any]:
@@ -347,6 +353,13 @@ HELD = (
 
 #: What outranks what, where a pod shows the signs of two rows.
 PRECEDENCE = (
+    Case("0b", "a completion in a newer wire version", flow(ended(0, "Completed", report_of_another_version(COMPLETED)), "Succeeded"), (COMPLETED, ""), "it has wire version 9, but this operator serves 1: upgrade the Helm release", sdk=True),
+    Case("0b", "a failure in a newer wire version", flow(ended(1, message=report_of_another_version(FAILED))), (FAILED, "WireVersionNotServed"), "upgrade the Helm release", sdk=True),
+    Case("0b", "a failure in a wire version that is not served any more", flow(ended(1, message=report_of_another_version(FAILED, 0))), (FAILED, "WireVersionNotServed"), "rebuild the flow's image", sdk=True),
+    Case("0b", "a cancellation in another wire version", flow(ended(3, message=report_of_another_version(CANCELLED))), (CANCELLED, "WireVersionNotServed"), "wire version 9", sdk=True),
+    Case("0b", "a crash in another wire version", flow(ended(4, message=report_of_another_version(CRASHED))), (CRASHED, "WireVersionNotServed"), "wire version 9", sdk=True),
+    Case("1b over 0b", "a suspension in another wire version, whose name cannot be read", flow(ended(5, message=report_of_another_version(PAUSED))), (CRASHED, "ExitedWithoutReport"), "wire version 9", sdk=True),
+    Case("8 over 0b", "exit 0 in another wire version, in answer to a drain", flow(ended(0, "Completed", report_of_another_version(COMPLETED)), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (CRASHED, "Drained"), deleted=True, sdk=True),
     Case("0 over 8", "what it reported before it was drained counts", flow(ended(1, message=report(FAILED, "ValueError", "no such region")), conditions=(target("EvictionByEvictionAPI", "Eviction API: evicting"),)), (FAILED, "ValueError"), "no such region", sdk=True, deleted=True),
     Case("0 over 11", "a report of completion counts after a deletion", flow(ended(0, "Completed", report(COMPLETED)), "Succeeded"), (COMPLETED, ""), sdk=True, deleted=True),
     Case("0 over 11", "a cancelled flow that says so while it is deleted", flow(ended(143, message=report(CANCELLED, "Cancelled", "by hand"))), (CANCELLED, "Cancelled"), "by hand", sdk=True, deleted=True),

@@ -110,8 +110,8 @@ class PostgresServer:
         """The URL of a database of this server."""
         return f"postgresql://mintaka@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """Create an empty database; its URL."""
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Create a database, empty or as a copy of another one; its URL."""
         arguments = [
             find_program("psql"),
             "-h",
@@ -123,7 +123,7 @@ class PostgresServer:
             "-d",
             "postgres",
             "-qc",
-            f'CREATE DATABASE "{name}"',
+            f'CREATE DATABASE "{name}" TEMPLATE "{template}"',
         ]
         subprocess.run(arguments, check=True, capture_output=True)
         return self.url(name)
@@ -141,6 +141,6 @@ class PostgresServer:
             "-d",
             "postgres",
             "-qc",
-            f'DROP DATABASE "{name}" WITH (FORCE)',
+            f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)',
         ]
         subprocess.run(arguments, check=True, capture_output=True)

@@ -153,7 +153,8 @@ class HistoryRecorder:
     def _finished(self) -> float | None:
         """The flow is over: what waits on disk is tried until the deadline; the last report says that it was all."""
         despatch = self._despatch
-        if not (self._said_all and self._said_all_of_the_loss) and (not despatch.waiting or despatch.overdue):
+        # The answer to the last report may be what shows a loss: then another one says so.
+        while not (self._said_all and self._said_all_of_the_loss) and (not despatch.waiting or despatch.overdue):
             self._said_all = True
             despatch.put_last(self._made(Contents([], [], [], {}, None), final=not (despatch.lost or despatch.reason)))
         return despatch.pause if despatch.waiting and not self.fenced and not despatch.overdue else None

@@ -67,12 +67,12 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             self.problem = f"{type(error).__name__}: {error}"
             return Answer.UNAVAILABLE
-        answer, document = judged(status, text, number)
+        answer = judged(status, text, number)
         if answer == Answer.ACCEPTED:
-            previous = document.get("previous")
+            previous = _document_of(text).get("previous")
             self.previous = previous if isinstance(previous, int) else None
         elif answer in (Answer.TOO_OLD, Answer.TOO_NEW):
-            self.problem = str(document.get("detail"))
+            self.problem = str(_document_of(text).get("detail"))
         else:
             self.problem = f"HTTP {status}: {text[:300].decode(errors='replace')}"
         return answer
@@ -138,22 +138,14 @@ class Connection:
             raise
 
 
-def judged(status: int, text: bytes, number: int) -> tuple[Answer, dict[str, Any]]:
-    """What an answer to report `number` means, and the JSON object that it consists of (empty: it is something else).
+def judged(status: int, text: bytes, number: int) -> Answer:
+    """What an answer to report `number` means.
 
     Only an acknowledgement by number counts as one: a proxy's friendly page does not. Of the refusals, only those that
     speak of the report itself are final; "not found" or "forbidden" come from something between us and the API, but where the
     API itself says "not found", in its own words, or anybody "gone".
     """
-    try:
-        data: Any = json.loads(text)
-    except ValueError:
-        data = None
-    answer = data if isinstance(data, dict) else {}
-    return _judged(status, answer, number), answer
-
-
-def _judged(status: int, answer: dict[str, Any], number: int) -> Answer:
+    answer = _document_of(text)
     if status == http.client.OK:
         return Answer.ACCEPTED if answer.get("report") == number else Answer.UNAVAILABLE
     if status == http.client.CONFLICT and str(answer.get("type", "")).endswith("stale-attempt"):
@@ -166,3 +158,12 @@ def _judged(status: int, answer: dict[str, Any], number: int) -> Answer:
     if status in (http.client.GONE, http.client.BAD_REQUEST, http.client.REQUEST_ENTITY_TOO_LARGE, http.client.UNPROCESSABLE_ENTITY):
         return Answer.REFUSED
     return Answer.UNAVAILABLE
+
+
+def _document_of(text: bytes) -> dict[str, Any]:
+    """The JSON object in an answer; empty if it is something else."""
+    try:
+        data: Any = json.loads(text)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -43,6 +43,7 @@ class StandIn:
 
     faults: list[Any] = field(default_factory=list)
     problem: str = "about:blank"
+    members: dict[str, Any] = field(default_factory=dict)
     fault_forever: Any = None
     stop_reason: str = "Outside"
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -116,7 +117,9 @@ class StandIn:
         if isinstance(fault, float):
             sleep(fault)
         elif isinstance(fault, int):
-            self._answer(handler, fault, {"type": "https://mintaka.dev/problems/stale-attempt" if fault == 409 else self.problem})
+            self._answer(
+                handler, fault, {"type": "https://mintaka.dev/problems/stale-attempt" if fault == 409 else self.problem} | self.members
+            )
             return
         if fault == "drop":
             handler.close_connection = True

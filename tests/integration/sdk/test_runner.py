@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.reports import Report, decode_report
+from mintaka_core.wire_versions import WIRE_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -732,3 +734,23 @@ class TestSecondStarts:
         code, report, _ = Pod(tmp_path, "f.py:good", ATTEMPT_DIR=tmp_path / place if place else None).ended()
         assert report
         assert (code, report.state.type) == (0, "COMPLETED")
+
+
+def test_a_run_whose_wire_version_the_api_does_not_serve_says_so_at_its_end(api: Any, tmp_path: Path) -> None:
+    """The flow itself completes; it says once why, and what to do."""
+    api.members = {"version": WIRE_VERSION, "oldest": WIRE_VERSION + 1, "newest": WIRE_VERSION + 3, "detail": "rebuild the image"}
+    api.problem, api.fault_forever = "https://mintaka.dev/problems/unserved-version", 426
+    code, report, output = Pod(tmp_path, "f.py:good", API_URL=api.url).ended()
+    assert (code, report and (report.state.type, report.history_complete, report.history_reason)) == (
+        0,
+        ("COMPLETED", False, HistoryReason.WIRE_VERSION_NOT_SERVED),
+    )
+    assert output.count("rebuild the image") == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"), [(None, ""), (WIRE_VERSION, ""), (WIRE_VERSION + 2, ""), (WIRE_VERSION + 3, "rebuild the flow's image")]
+)
+def test_a_pod_of_an_operator_of_another_version_warns(api: Any, tmp_path: Path, version: int | None, warned: str) -> None:
+    code, _, output = Pod(tmp_path, "f.py:good", API_URL=api.url, WIRE_VERSION=version).ended()
+    assert (code, warned in output, "wire version" in output) == (0, True, bool(warned))

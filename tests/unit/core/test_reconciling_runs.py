@@ -10,6 +10,7 @@ import pytest
 
 from mintaka_core import names
 from mintaka_core.backoff import NEVER_RAN
+from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.reconciling.observation import FORCE_AFTER, TRY_AGAIN, RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, CreateWorkload, DeleteRun, ReleaseRun
 from mintaka_core.reconciling.runs import reconcile
@@ -833,6 +834,9 @@ def test_a_run_the_mirror_has_let_go_is_left_alone() -> None:
         ({"history_complete": True}, "True Delivered"),
         ({"history_complete": False, "spool": "s3://b/k"}, "False Spooled"),
         ({"history_complete": False}, "False NoReport"),
+        ({"history_complete": False, "history_reason": HistoryReason.SCHEMA_REPLACED}, "False SchemaReplaced"),
+        ({"history_complete": False, "history_reason": HistoryReason.HISTORY_LOST, "spool": "s3://b/k"}, "False HistoryLost"),
+        ({"history_complete": False, "history_reason": HistoryReason.WIRE_VERSION_NOT_SERVED}, "False WireVersionNotServed"),
         ({"history_complete": None}, ""),
     ],
 )

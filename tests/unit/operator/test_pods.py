@@ -12,6 +12,7 @@ import pytest
 from mintaka.environment import Environment, InvalidEnvironment
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.workloads import RevisionCode
+from mintaka_core.wire_versions import WIRE_VERSION
 from mintaka_operator.pods import PodDefaults, build_pod, owner_reference, template_fault
 
 UID = "0b7cfd0e-6c4e-4e0b-8a38-c7c1ab2f5a11"
@@ -83,6 +84,7 @@ class TestManifests:
                             {"name": "MINTAKA_NAMESPACE", "value": "sales"},
                             {"name": "MINTAKA_DEPLOYMENT", "value": "nightly"},
                             {"name": "MINTAKA_ATTEMPT", "value": "2"},
+                            {"name": "MINTAKA_WIRE_VERSION", "value": str(WIRE_VERSION)},
                             {"name": "MINTAKA_PARAMETERS", "value": '{"region":"north","day":1}'},
                             {"name": "MINTAKA_TAGS", "value": '["a", "b"]'},
                             {"name": "MINTAKA_ENTRYPOINT", "value": "sales:main"},

@@ -20,6 +20,7 @@ from mintaka.recording.sending import Answer, Connection, judged
 from mintaka.recording.wire import Contents, LogLine, clean, encode, history_batch, task_record
 from mintaka.testing import recorded
 from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
+from mintaka_core.wire_versions import WIRE_VERSION
 
 RETRY = (Opinion("retry_failed", "Redirect", "failure 1 of 1 allowed"),)
 
@@ -54,6 +55,7 @@ def test_a_row_has_what_the_contract_names() -> None:
         "tags": ["a"],
         "parent": 3,
         "kind": "task",
+        "of": 0,
         "history": [
             ["PENDING", "Pending", 0, "", []],
             ["RUNNING", "Running", 10, "", []],
@@ -79,8 +81,12 @@ def test_a_report_is_one_line_of_json_around_rows_and_lines() -> None:
         "counts": {"COMPLETED": 1},
         "final": True,
         "tasks": [json.loads(encode(row))],
-        "logs": [{"seq": 0, "time": 5, "level": 20, "logger": "mintaka.flow_runs", "n": None, "message": "hello\nthere"}],
+        "logs": [{"seq": 0, "time": 5, "level": 20, "logger": "mintaka.flow_runs", "n": None, "message": "hello\nthere", "of": 0}],
         "artifacts": [],
+        "version": WIRE_VERSION,
+        "called": [],
+        "events": [],
+        "lost": None,
     }
 
 
@@ -128,6 +134,7 @@ def test_a_run_tried_thousands_of_times_still_fits_a_report() -> None:
     assert (row.seq, len(encode(row)) < 500_000) == (20_001, True)
 
 
+UNSERVED = {"type": "https://mintaka.dev/problems/unserved-version", "detail": "d", "oldest": 2}
 ANSWERS: dict[str, tuple[int, Any, Answer]] = {
     "an acknowledgement by number": (200, {"report": 5}, Answer.ACCEPTED),
     "an acknowledgement of another report": (200, {"report": 4}, Answer.UNAVAILABLE),
@@ -148,6 +155,9 @@ ANSWERS: dict[str, tuple[int, Any, Answer]] = {
     "not found, by something in between": (404, "", Answer.UNAVAILABLE),
     "not allowed, by something in between": (403, "", Answer.UNAVAILABLE),
     "too many requests": (429, "", Answer.UNAVAILABLE),
+    "a wire version that the API does not serve any more": (426, UNSERVED | {"version": 1, "newest": 4}, Answer.TOO_OLD),
+    "a wire version that the API does not serve yet": (426, UNSERVED | {"version": 5, "newest": 4}, Answer.TOO_NEW),
+    "a proxy that wants TLS": (426, "<html>", Answer.UNAVAILABLE),
 }
 
 
