@@ -54,7 +54,8 @@ class TransitionAnswer(msgspec.Struct):
     """One transition of a flow run and the decision behind it; `from` is null for the first.
 
     `rule`, `verdict` and `reason` are those of the deciding rule; `trail` has `[rule, verdict, reason]` of every rule with
-    a verdict on what was `proposed`, in order. If the verdict is Abort, the run stayed in its state.
+    a verdict on what was `proposed`, in order. If the verdict is Abort or Wait, the run stayed in its state. The
+    verdict Gap stands for transitions that were lost: its message says which, `sequence` is the last of them.
     """
 
     sequence: int
