@@ -199,7 +199,8 @@ def _has_gap(transitions: Sequence[dict[str, Any]], before: int) -> bool:
     last: int = transitions[-1]["seq"]
     if first <= before + 1 and last - first + 1 == len(transitions):
         return False
-    return last - before > sum(transition["seq"] > before for transition in transitions)
+    new = sum(1 for transition in transitions if transition["seq"] > before)
+    return last - before > new
 
 
 def _insert_transitions(connection: Connection, rows: list[dict[str, Any]]) -> None:
