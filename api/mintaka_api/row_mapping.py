@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import ValidationError
 
+from mintaka_api.decisions import Attempt, Decision
 from mintaka_api.queries.mirrored import MirroredRun
 from mintaka_api.queries.vanished import vanished_state, vanished_transition
 from mintaka_api.status_rows import attempt_row, clean, condition_columns, transition_row
@@ -21,7 +22,6 @@ from mintaka_core.errors import InvalidResource
 from mintaka_core.reports import storable
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.model import Metadata
-from mintaka_core.resources.runs import AttemptStatus, TransitionStatus
 from mintaka_core.secret_parameters import NO_SECRETS, UNKNOWN, UNKNOWN_SCHEMA, SecretParameters, masked_template
 from mintaka_core.states import SCHEDULED
 from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES, NameKind, RunKind, stored_name
@@ -57,9 +57,9 @@ class ObservedRun:
     """
 
     run: FlowRun
-    transitions: dict[int, TransitionStatus]
+    transitions: dict[int, Decision]
     gone_time: int | None = None
-    attempts: dict[int, AttemptStatus] = field(default_factory=dict)
+    attempts: dict[int, Attempt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

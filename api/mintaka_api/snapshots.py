@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import orjson
 
+from mintaka_api.decisions import Decisions, decisions_of, divide
 from mintaka_api.row_mapping import ObservedRun, name_of, read_run_json, resource_version
 from mintaka_core.errors import InvalidResource
 
 if TYPE_CHECKING:
+    from mintaka_core.resources import FlowRun
     from mintaka_kubernetes import Document
 
 
@@ -49,11 +52,11 @@ class RunSnapshot:
 
     def parsed(self) -> ObservedRun:
         """The run with all its transitions and attempts. Raises InvalidResource."""
-        run = read_run_json(self.raw)
-        runs = (*(read_run_json(each.raw) for each in self.older), run)
-        transitions = {transition.sequence: transition for each in runs for transition in each.status.transitions}
-        attempts = {attempt.number: attempt for each in runs for attempt in each.status.attempts}
-        return ObservedRun(run, transitions, self.gone_time, attempts)
+        parts = [_read(each.raw) for each in (*self.older, self)]
+        transitions = {transition.sequence: transition for decisions, _ in parts for transition in decisions.transitions}
+        attempts = {attempt.number: attempt for decisions, _ in parts for attempt in decisions.attempts}
+        rest = parts[-1][1]
+        return ObservedRun(read_run_json(rest) if isinstance(rest, bytes) else rest, transitions, self.gone_time, attempts)
 
     @property
     def _order(self) -> tuple[int, int]:
@@ -72,3 +75,12 @@ def snapshot_of(document: Document, received: float) -> RunSnapshot:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         message = f"{name_of(document)} is not a flow run: {type(error).__name__}: {error}"
         raise InvalidResource(message) from error
+
+
+def _read(raw: bytes) -> tuple[Decisions, bytes | FlowRun]:
+    """The decisions in the JSON of a flow run, and the run: as JSON without them, unless the models had to read all of it."""
+    try:
+        return divide(raw)
+    except msgspec.DecodeError:
+        run = read_run_json(raw)
+        return decisions_of(run), run

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.reports import storable
-from mintaka_history.enum_codes import STATE_CODES, stored_name
-from mintaka_history.json_text import encode_storable
+from mintaka_history.enum_codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE
+from mintaka_history.json_text import encode_storable, storable_json
 from mintaka_history.timestamps import optional_microseconds, to_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mintaka_api.decisions import Attempt, Decision, Opinion
     from mintaka_core.resources.model import Condition
-    from mintaka_core.resources.runs import AttemptStatus, OpinionStatus, TransitionStatus
 
 #: The largest number of an attempt that its column can store.
 _LATEST_ATTEMPT = 2**15 - 1
@@ -25,32 +25,33 @@ def clean(text: str) -> str | None:
     return storable(text) or None
 
 
-def transition_row(transition: TransitionStatus) -> dict[str, Any]:
+def transition_row(transition: Decision) -> dict[str, Any]:
     """The row of a decision, without `flow_run`. One that waits or was refused has the same state before and after."""
+    to, name, facts = CODE_OF_WORD[transition.to], transition.name, transition.facts_json
     return {
         "seq": transition.sequence,
         "at": to_microseconds(transition.time),
         "attempt": transition.attempt,
-        "from_state": STATE_CODES[transition.from_type] if transition.from_type else None,
-        "to_state": STATE_CODES[transition.to],
-        "proposed": STATE_CODES[transition.proposed],
-        "name": stored_name(transition.to, transition.name),
+        "from_state": CODE_OF_WORD[transition.from_type] if transition.from_type else None,
+        "to_state": to,
+        "proposed": CODE_OF_WORD[transition.proposed],
+        "name": None if not name or name == DEFAULT_NAME_OF_CODE[to] else storable(name),
         "rule": transition.rule or None,
         "verdict": transition.verdict,
         "reason": clean(transition.reason),
         "message": clean(transition.message),
         "until": optional_microseconds(transition.until),
         "trail": _trail(transition.trail) if len(transition.trail) > 1 else None,
-        "facts": encode_storable(transition.facts) if transition.facts else None,
+        "facts": None if facts is None else storable_json(facts).decode(),
     }
 
 
-def _trail(opinions: Sequence[OpinionStatus]) -> str:
+def _trail(opinions: Sequence[Opinion]) -> str:
     """`[rule, verdict, reason]` of each opinion, as in the histories of task runs."""
     return encode_storable([(opinion.rule, opinion.verdict, opinion.reason) for opinion in opinions])
 
 
-def attempt_row(attempt: AttemptStatus) -> dict[str, Any] | None:
+def attempt_row(attempt: Attempt) -> dict[str, Any] | None:
     """The row of an attempt, without `flow_run`; None if its number is out of range. Columns of what is not known are None."""
     if attempt.number > _LATEST_ATTEMPT:
         return None
@@ -60,7 +61,7 @@ def attempt_row(attempt: AttemptStatus) -> dict[str, Any] | None:
         "created": optional_microseconds(attempt.created),
         "started": optional_microseconds(attempt.started),
         "ended": optional_microseconds(attempt.ended),
-        "state": STATE_CODES[attempt.state] if attempt.state else None,
+        "state": CODE_OF_WORD[attempt.state] if attempt.state else None,
         "exit_code": code if code is None or abs(code) <= _LARGEST_EXIT_CODE else None,
         "pod": clean(attempt.pod_name),
         "pod_uid": clean(attempt.pod_uid),

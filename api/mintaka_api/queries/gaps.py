@@ -30,6 +30,7 @@ def record_gaps(connection: Connection, numbers: Collection[int]) -> int:
     runs: dict[int, list[Row[Any]]] = {number: [] for number in numbers}
     columns = (_t.flow_run, _t.seq, _t.at, _t.attempt, _t.from_state, _t.to_state)
     transitions = select(*columns).where(_t.flow_run.in_(list(runs)), _t.verdict.is_distinct_from(GAP)).order_by(_t.flow_run, _t.seq)
+    row: Any
     for row in connection.execute(transitions):
         runs[row.flow_run].append(row)
     rows = [row for number, found in runs.items() for row in _gaps(number, found)]

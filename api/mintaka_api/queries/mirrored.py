@@ -195,17 +195,19 @@ def _write_transitions(
 
 def _has_gap(transitions: Sequence[dict[str, Any]], before: int) -> bool:
     """Whether numbers are missing between `before`, the last one that is stored, and the last of `transitions`."""
-    first, last = transitions[0]["seq"], transitions[-1]["seq"]
+    first: int = transitions[0]["seq"]
+    last: int = transitions[-1]["seq"]
     if first <= before + 1 and last - first + 1 == len(transitions):
         return False
-    return last - before > sum(transition["seq"] > before for transition in transitions)
+    new = sum(1 for transition in transitions if transition["seq"] > before)
+    return last - before > new
 
 
 def _insert_transitions(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Insert transitions; those that are stored stay, unless they were invented for a run that vanished, or stand for a gap."""
     if is_postgresql(connection):
-        statement = _POSTGRESQL_TRANSITIONS.format(source=unnested(flow_run_transitions, _TRANSITION))
-        connection.exec_driver_sql(statement, columns(rows, _TRANSITION))
+        text = _POSTGRESQL_TRANSITIONS.format(source=unnested(flow_run_transitions, _TRANSITION))
+        connection.exec_driver_sql(text, columns(rows, _TRANSITION))
         return
     statement = insert(connection, flow_run_transitions)
     new = statement.excluded
