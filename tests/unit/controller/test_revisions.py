@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintaka_controller import revision_collection
 from mintaka_core.revisions import SOURCE_COPY_LIMIT_BYTES
 from mintaka_kubernetes.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
 from mintaka_operator.cluster import ApiError
@@ -424,6 +425,24 @@ def test_one_that_was_deleted_by_hand_ends_the_run_with_what_to_do(
     assert (there.state(), there.image(2)) == ("PENDING", "v3")
 
 
+def test_one_that_was_deleted_by_hand_is_missed_if_its_source_has_changed(sourced: RevisionWorld) -> None:
+    """The deployment is the same; what its ConfigMap had is lost."""
+    sourced.write_files(flow="two")
+    sourced.delete_revisions()
+    sourced.restart()
+    sourced.end()
+    assert sourced.state() == "FAILED RevisionNotFound"
+    assert "ConfigMap 'code' with the code has changed since" in sourced.status()["state"]["message"]
+
+
+def test_where_none_may_be_read_a_run_with_a_changed_source_waits_and_says_so(sourced: RevisionWorld) -> None:
+    sourced.write_files(flow="two")
+    sourced.restart()
+    forbid(sourced, "GET")
+    sourced.end()
+    assert sourced.state() == "SCHEDULED RevisionNotReadable"
+
+
 def test_one_that_somebody_else_wrote_is_not_run(there: RevisionWorld) -> None:
     """Who may create ControllerRevisions, and no FlowDeployments, must not decide what runs."""
     there.create_run()
@@ -468,6 +487,18 @@ def test_where_none_may_be_created_that_is_not_tried_for_each_run(there: Revisio
     for number in range(10):
         there.create_run(f"r{number}")
     assert [write for write in there.writes() if write[1] == "controllerrevisions"] == [("POST", "controllerrevisions")]
+
+
+def test_one_that_is_refused_for_itself_does_not_concern_other_deployments(there: RevisionWorld) -> None:
+    """It is too large, for instance."""
+    there.apply("other", name="web")
+    forbid(there, "POST")
+    there.create_run("a")
+    there.cluster.fault = lambda _method, _path: None
+    there.create_run("b", deployment="web")
+    there.create_run("c")
+    assert (revision_of(there, "a"), revision_of(there, "c")) == ("", "")
+    assert revision_of(there, "b") in there.revisions
 
 
 def test_where_none_may_be_read_a_run_waits_and_says_so(there: RevisionWorld) -> None:
@@ -540,6 +571,19 @@ def test_a_revision_goes_when_no_run_needs_it(there: RevisionWorld, then: Callab
     settle(there)
     there.collect()
     assert images(there) == left
+
+
+def test_one_pass_deletes_a_bounded_number(there: RevisionWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first; the next pass goes on."""
+    monkeypatch.setattr(revision_collection, "DELETED_AT_ONCE", 2)
+    for number in range(1, 6):
+        there.apply(f"v{number}")
+        there.create_run(f"r{number}")
+        there.start(1, f"r{number}")
+        there.end(1, f"r{number}", exit_code=0)
+    settle(there)
+    assert [there.collect(), there.collect(), there.collect()] == [2, 2, 0]
+    assert images(there) == {"v5"}
 
 
 def test_the_newest_revision_stays(there: RevisionWorld) -> None:
