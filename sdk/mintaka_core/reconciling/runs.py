@@ -22,6 +22,8 @@ from mintaka_core.states import CANCELLED, CANCELLING, PAUSED, PENDING, RUNNING,
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mintaka_core.resources.runs import FlowRunStatus
+
 _STEPS = 8
 
 
@@ -32,16 +34,18 @@ def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     if seen.run.status.is_terminal and not seen.run.rerun_wanted:
         clean_up_run(seen, reconciliation, now)
         clean_up_workloads(reconciliation)
-        return _plan(reconciliation)
+        return _plan(reconciliation, reconciliation.ledger.status if reconciliation.ledger.status != seen.run.status else None)
     for _ in range(_STEPS):
         if not _step(reconciliation):
             break
     clean_up_workloads(reconciliation)
     if seen.mirrored and metadata.deletion_timestamp is None and names.MIRROR_FINALIZER not in metadata.finalizers:
         reconciliation.effects.append(AddFinalizer())
-    if reconciliation.ledger.status != seen.run.status:
-        reconciliation.ledger.update(observed_generation=metadata.generation)
-    return _plan(reconciliation)
+    status = reconciliation.ledger.status
+    if status != seen.run.status:
+        status = status.model_copy(update={"observed_generation": metadata.generation})
+        return _plan(reconciliation, status)
+    return _plan(reconciliation, None)
 
 
 def _step(reconciliation: Reconciliation) -> bool:
@@ -114,8 +118,9 @@ def _why_cancelled(reconciliation: Reconciliation) -> str:
     return "spec.cancel was set" if reconciliation.seen.run.spec.cancel else "the FlowRun was deleted"
 
 
-def _plan(reconciliation: Reconciliation) -> RunPlan:
+def _plan(reconciliation: Reconciliation, status: FlowRunStatus | None) -> RunPlan:
     """What the workloads show of attempts is written only together with something else."""
-    seen, status = reconciliation.seen, reconciliation.ledger.status
-    changed = complete_attempts(status, seen.workloads, reconciliation.now) if status != seen.run.status else None
-    return RunPlan(tuple(reconciliation.effects), changed, min(reconciliation.due, default=None), tuple(reconciliation.ledger.new))
+    if status is not None:
+        status = complete_attempts(status, reconciliation.seen.workloads, reconciliation.now)
+    due = min(reconciliation.due, default=None)
+    return RunPlan(tuple(reconciliation.effects), status, due, tuple(reconciliation.ledger.new))

@@ -54,7 +54,7 @@ def test_a_run_stores_the_spec_that_it_was_created_with(there: RevisionWorld) ->
     ((name, stored),) = there.revisions.items()
     assert revision_of(there) == name
     assert name.startswith("etl-")
-    assert stored["data"]["image"] == "v1"
+    assert stored["data"]["spec"]["image"] == "v1"
     assert stored["revision"] == 1
     assert stored["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "mintaka", "mintaka.dev/deployment": "etl"}
     assert [(owner["kind"], owner["name"], owner.get("controller", False)) for owner in stored["metadata"]["ownerReferences"]] == [
@@ -273,7 +273,7 @@ def test_a_run_that_no_pod_can_be_created_for_takes_a_corrected_deployment(there
     there.world.context.backoff.free_lane(NAMESPACE, "etl", datetime.now(UTC))
     there.reconcile()
     assert (there.state(), there.image()) == ("PENDING", "v2")
-    assert there.revisions[revision_of(there)]["data"]["image"] == "v2"
+    assert there.revisions[revision_of(there)]["data"]["spec"]["image"] == "v2"
 
 
 # Sources in ConfigMaps.
@@ -303,7 +303,7 @@ def sourced() -> RevisionWorld:
 
 def test_the_files_of_a_config_map_are_part_of_the_revision(sourced: RevisionWorld) -> None:
     (stored,) = sourced.revisions.values()
-    copy = stored["data"]["source"]["configMap"]
+    copy = stored["data"]["spec"]["source"]["configMap"]
     assert (copy["name"], copy["files"]) == ("code", {"flow.py": "one", "helpers.py": "also one"})
     assert copy["resourceVersion"] == "101"
     assert files_of(sourced, 1) == "code"
@@ -354,7 +354,7 @@ def test_a_source_that_cannot_be_copied_is_kept_by_name(content: dict[str, Any])
     there.cluster.put(CONFIG_MAPS.path(NAMESPACE, "code"), {"kind": "ConfigMap", **content})
     there.apply("v1", **FROM_CONFIG_MAP)
     there.create_run()
-    copy = next(iter(there.revisions.values()))["data"]["source"]["configMap"]
+    copy = next(iter(there.revisions.values()))["data"]["spec"]["source"]["configMap"]
     assert (copy["name"], copy["resourceVersion"], "files" in copy) == ("code", "101", False)
     there.start()
     there.write_files(flow="two")
@@ -450,7 +450,7 @@ def test_one_that_somebody_else_wrote_is_not_run(there: RevisionWorld) -> None:
     (name,) = there.revisions
     path = CONTROLLER_REVISIONS.path(NAMESPACE, name)
     stored = there.cluster.objects[path]
-    there.cluster.put(path, {**stored, "data": {**stored["data"], "image": "evil"}})
+    there.cluster.put(path, {**stored, "data": {"spec": {**stored["data"]["spec"], "image": "evil"}}})
     there.apply("v2")
     there.restart()
     there.end(exit_code=0)
@@ -539,7 +539,7 @@ def settle(there: RevisionWorld) -> None:
 
 def images(there: RevisionWorld) -> set[str]:
     """The images of the stored revisions."""
-    return {stored["data"]["image"] for stored in there.revisions.values()}
+    return {stored["data"]["spec"]["image"] for stored in there.revisions.values()}
 
 
 def completed(there: RevisionWorld) -> None:
