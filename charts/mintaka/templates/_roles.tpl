@@ -72,10 +72,10 @@
 - apiGroups: [mintaka.dev]
   resources: [flowdeployments/finalizers, flowruns/finalizers]
   verbs: [update]
-# The revisions of deployments, which it keeps in its database.
+# The versions of deployments.
 - apiGroups: [apps]
   resources: [controllerrevisions]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end -}}
 
 {{/* The rules of the API in the release's namespace: tombstones, which it imports and then deletes. */}}

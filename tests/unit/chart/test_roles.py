@@ -36,7 +36,7 @@ API = {
     (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
-    ("apps", "controllerrevisions"): {"get", "list", "watch"},
+    ("apps", "controllerrevisions"): {"list", "watch"},
 }
 API_AT_HOME = {("", "configmaps"): {"get", "list", "watch", "delete"}}
 VIEW = {
