@@ -109,7 +109,8 @@ def manifest(run: FlowRun, revision: Revision, number: int) -> dict[str, Any]:
             },
             "ownerReferences": [deployment, by_run],
         },
-        "data": revision.data,
+        # As in Kubernetes' own: a patch of the deployment that brings the spec back.
+        "data": {"spec": revision.data},
         "revision": number,
     }
 
@@ -123,7 +124,7 @@ def revision_of(document: Document) -> Revision:
         text(metadata.get("name")),
         text(mapping(metadata.get("labels")).get(_OURS)),
         text(annotations.get(names.ANNOTATION_DEPLOYMENT_UID)),
-        dict(mapping(document.get("data"))),
+        dict(mapping(mapping(document.get("data")).get("spec"))),
         number if isinstance(number, int) else 0,
     )
 

@@ -44,6 +44,8 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
         return CreateError("InvalidTemplate", "it is not known what to run", CRASHED)
     try:
         code = await find_code(context, run, seen.template, effect.revision, newest=seen.revision == effect.revision)
+        if isinstance(code, CreateError):
+            return code
         resumed_from = seen.resumed_from or run.status.resumed_from
         owned = await context.ports.workloads.create(run, seen.template, effect.attempt, resumed_from, code)
     except Exists:

@@ -300,8 +300,9 @@ class Reconciler:
         """Record once, with the first state of a run, that it has no revision of its own."""
         if seen.revision != "" or seen.run.status.state is not None:
             return
-        why = self._context.revisions.refusal(seen.run.metadata.namespace, self._context.ports.clock.now())
-        message = f"further attempts run FlowDeployment {seen.run.spec.deployment!r} as it is then, since no revision can be stored: {why}"
+        deployment = seen.run.spec.deployment or ""
+        why = self._context.revisions.refusal((seen.run.metadata.namespace, deployment), self._context.ports.clock.now())
+        message = f"further attempts run FlowDeployment {deployment!r} as it is then, since no revision can be stored: {why}"
         await self._context.ports.events.record_warning(seen.run, "RevisionNotStored", message)
 
     def _wake_deployment(self, run: Name) -> None:

@@ -41,8 +41,8 @@ class RevisionCache:
         self._raw = JsonCache(_JSON_BYTES)
         self._parsed: ParsedCache[FlowTemplate] = ParsedCache(_PARSED_BYTES)
         self._sources = _SourceCache()
-        #: By namespace, why revisions cannot be stored, and when to try it again.
-        self._refused: dict[str, tuple[str, datetime]] = {}
+        #: By deployment, why its revisions cannot be stored, and when to try it again.
+        self._refused: dict[Name, tuple[str, datetime]] = {}
 
     # What exists.
 
@@ -117,17 +117,14 @@ class RevisionCache:
 
     # Refusals.
 
-    def refuse(self, namespace: str, why: str, until: datetime) -> None:
-        """Revisions cannot be stored in a namespace; do not try it before `until`."""
-        self._refused[namespace] = why, until
+    def refuse(self, deployment: Name, why: str, now: datetime, until: datetime) -> None:
+        """Revisions of a deployment cannot be stored; do not try it before `until`."""
+        self._refused = {key: refusal for key, refusal in self._refused.items() if refusal[1] > now} | {deployment: (why, until)}
 
-    def refusal(self, namespace: str, now: datetime) -> str:
-        """Why revisions cannot be stored in a namespace now; "" if they can."""
-        why, until = self._refused.get(namespace, ("", now))
-        if until > now:
-            return why
-        self._refused.pop(namespace, None)
-        return ""
+    def refusal(self, deployment: Name, now: datetime) -> str:
+        """Why revisions of a deployment cannot be stored now; "" if they can."""
+        why, until = self._refused.get(deployment, ("", now))
+        return why if until > now else ""
 
 
 class _SourceCache:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mintaka_controller.context import Context
-    from mintaka_controller.deployment_cache import DeploymentEntry
     from mintaka_controller.ports import Name
     from mintaka_core.resources import FlowRun, FlowTemplate
     from mintaka_core.revisions import SourceVersion
@@ -35,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 #: A run and the objects it names may be applied together, in any order, and a sync of many manifests takes a while.
 SOON = timedelta(seconds=30)
-#: How long no other revision is tried in a namespace that has refused one: its Role may be corrected meanwhile.
+#: How long no other revision of a deployment is tried after one was refused: the operator's Role may be corrected meanwhile.
 _REFUSED = timedelta(minutes=10)
 
 
@@ -111,7 +110,7 @@ async def _newest(context: Context, run: FlowRun) -> RunTemplate:
         source = await current_source(context, namespace, config_map)
         if source is None:
             return found._replace(error=source_missing(namespace, config_map))
-    if context.revisions.refusal(namespace, context.ports.clock.now()):
+    if context.revisions.refusal((namespace, deployment), context.ports.clock.now()):
         return found._replace(revision="", source_found=True)
     name = revision_name(deployment, entry.template_digest, source.digest if source else "")
     return found._replace(revision=name, source_found=True)
@@ -126,14 +125,14 @@ async def _stored(context: Context, run: FlowRun, revision: str) -> RunTemplate:
     try:
         stored = await _load(context, key)
     except Rejected as error:
-        message = f"ControllerRevision {revision!r} cannot be read: {error}"
-        return RunTemplate(None, CreateError("RevisionNotReadable", message, FAILED, None))
+        return RunTemplate(None, _not_readable(revision, error))
     if stored:
         return _parsed(context, key)
     await read_deployment(context, deployment)
     if (entry := context.deployments.get(deployment)) and has_template(revision, entry.template_digest):
         return await _of_deployment(context, run)
-    return RunTemplate(None, _not_found(run, revision, entry))
+    what = "has changed" if entry else "was deleted"
+    return RunTemplate(None, _not_found(run, revision, f"FlowDeployment {run.spec.deployment!r} {what}"))
 
 
 def _parsed(context: Context, key: Name) -> RunTemplate:
@@ -144,12 +143,15 @@ def _parsed(context: Context, key: Name) -> RunTemplate:
         return RunTemplate(None, CreateError("InvalidRevision", message, FAILED))
 
 
-def _not_found(run: FlowRun, revision: str, deployment: DeploymentEntry | None) -> CreateError:
-    what = "has changed" if deployment else "was deleted"
+def _not_readable(revision: str, error: Rejected) -> CreateError:
+    return CreateError("RevisionNotReadable", f"ControllerRevision {revision!r} cannot be read: {error}", FAILED, None)
+
+
+def _not_found(run: FlowRun, revision: str, what: str) -> CreateError:
     message = (
-        f"there is no ControllerRevision {revision!r} any more, whose spec this run was created with, and FlowDeployment "
-        f"{run.spec.deployment!r} {what} since: create another run, or set the annotation mintaka.dev/revision=latest of this one and "
-        "raise spec.reruns, so that it runs the present spec"
+        f"there is no ControllerRevision {revision!r} any more, whose spec this run was created with, and {what} since: create another "
+        f"run, or run flow run {run.metadata.name!r} with the present spec: set its annotation mintaka.dev/revision=latest and raise "
+        "spec.reruns"
     )
     return CreateError("RevisionNotFound", message, FAILED)
 
@@ -200,13 +202,16 @@ async def current_source(context: Context, namespace: str, name: str) -> SourceV
 async def has_copy(context: Context, run: FlowRun, revision: str) -> bool:
     """Whether the recorded revision of a run has its own copy of the source, so that the ConfigMap is not needed."""
     key = (run.metadata.namespace, revision)
-    if not revision or not await _load(context, key):
+    try:
+        if not revision or not await _load(context, key):
+            return False
+    except Rejected:
         return False
     source = context.revisions.source(key)
     return source is not None and source.files is not None
 
 
-async def find_code(context: Context, run: FlowRun, template: FlowTemplate, revision: str, *, newest: bool) -> RevisionCode:
+async def find_code(context: Context, run: FlowRun, template: FlowTemplate, revision: str, *, newest: bool) -> RevisionCode | CreateError:
     """What the workload of an attempt gets: the files of its revision if the ConfigMap has changed since. `newest`: it cannot have."""
     if not revision:
         return NO_REVISION
@@ -216,7 +221,12 @@ async def find_code(context: Context, run: FlowRun, template: FlowTemplate, revi
     current = await current_source(context, key[0], name)
     if current is not None and has_source(revision, current.digest):
         return RevisionCode(revision)
-    stored = context.revisions.source(key) if await _load(context, key) else None
+    try:
+        if not await _load(context, key):
+            return _not_found(run, revision, f"ConfigMap {name!r} with the code has changed")
+    except Rejected as error:
+        return _not_readable(revision, error)
+    stored = context.revisions.source(key)
     return RevisionCode(revision, stored.files if stored else None)
 
 
@@ -239,7 +249,7 @@ async def store_revision(context: Context, run: FlowRun, name: str) -> str:
     except Exists:
         pass
     except Rejected as error:
-        context.revisions.refuse(namespace, str(error), now + _REFUSED)
+        context.revisions.refuse((namespace, deployment), str(error), now, now + _REFUSED)
         return str(error)
     context.revisions.put(key, revision.data, now)
     return ""

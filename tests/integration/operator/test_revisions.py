@@ -101,7 +101,7 @@ def test_a_second_attempt_runs_what_the_first_one_ran_and_kubectl_shows_which(th
     assert table[0] == ["NAME", "CONTROLLER", "REVISION", "AGE", "DEPLOYMENT"]
     ((name, controller, number, _, deployment),) = table[1:]
     assert (name, controller, number, deployment) == (revision, "flowdeployment.mintaka.dev/etl", "1", "etl")
-    assert there.get("controllerrevision", name)["data"]["source"]["configMap"]["files"] == {"flow.py": "one <&> é\n"}
+    assert there.get("controllerrevision", name)["data"]["spec"]["source"]["configMap"]["files"] == {"flow.py": "one <&> é\n"}
 
     there.process.stop()
     there.apply("ConfigMap", "code", data={"flow.py": "two\n"})
@@ -122,8 +122,14 @@ def test_a_second_attempt_runs_what_the_first_one_ran_and_kubectl_shows_which(th
 
     there.apply("FlowRun", "s", spec={"deployment": "etl"})
     eventually(lambda: there.status("s").get("revision"), "another revision", 60)
-    names = "jsonpath={range .items[*]}{.revision} {.data.image}{'\\n'}{end}"
+    names = "jsonpath={range .items[*]}{.revision} {.data.spec.image}{'\\n'}{end}"
     assert sorted(there.kubectl("get", "controllerrevisions", "-l", "mintaka.dev/deployment=etl", "-o", names).splitlines()) == [
         "1 flow:1",
         "2 flow:2",
     ]
+
+    patch = there.kubectl("get", "controllerrevision", revision, "-o", "jsonpath={.data}")
+    there.kubectl("patch", "flowdeployment", "etl", "--type=merge", "--patch", patch)
+    there.apply("ConfigMap", "code", data={"flow.py": "one <&> é\n"})
+    there.apply("FlowRun", "t", spec={"deployment": "etl"})
+    assert eventually(lambda: there.status("t").get("revision"), "a revision", 60) == revision

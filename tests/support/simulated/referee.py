@@ -170,7 +170,10 @@ class Referee:
         status, retries = run.status, [template.retries for template in wishes.templates]
         failures = max((each.on_failure.limit for each in retries), default=0)
         crashes = max((each.on_crash.limit for each in retries), default=0)
-        self.demand(status.failures <= failures and status.crashes <= crashes and status.rejections <= 5, f"over budget: {status}")
+        self.demand(
+            status.failures <= failures and status.crashes <= crashes and status.rejections <= 5,
+            f"over budget: {status.failures} failures, {status.crashes} crashes, {status.rejections} rejections",
+        )
         pauses = len([transition for transition in wishes.history if transition.to == PAUSED])
         allowed = 1 + status.failures + status.crashes + status.rejections + pauses + wishes.resumed + status.reruns
         late = run.metadata.uid in self.pods.late

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintaka_controller import revision_collection
 from mintaka_core.revisions import SOURCE_COPY_LIMIT_BYTES
 from mintaka_kubernetes.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
 from mintaka_operator.cluster import ApiError
@@ -53,7 +54,7 @@ def test_a_run_stores_the_spec_that_it_was_created_with(there: RevisionWorld) ->
     ((name, stored),) = there.revisions.items()
     assert revision_of(there) == name
     assert name.startswith("etl-")
-    assert stored["data"]["image"] == "v1"
+    assert stored["data"]["spec"]["image"] == "v1"
     assert stored["revision"] == 1
     assert stored["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "mintaka", "mintaka.dev/deployment": "etl"}
     assert [(owner["kind"], owner["name"], owner.get("controller", False)) for owner in stored["metadata"]["ownerReferences"]] == [
@@ -272,7 +273,7 @@ def test_a_run_that_no_pod_can_be_created_for_takes_a_corrected_deployment(there
     there.world.context.backoff.free_lane(NAMESPACE, "etl", datetime.now(UTC))
     there.reconcile()
     assert (there.state(), there.image()) == ("PENDING", "v2")
-    assert there.revisions[revision_of(there)]["data"]["image"] == "v2"
+    assert there.revisions[revision_of(there)]["data"]["spec"]["image"] == "v2"
 
 
 # Sources in ConfigMaps.
@@ -302,7 +303,7 @@ def sourced() -> RevisionWorld:
 
 def test_the_files_of_a_config_map_are_part_of_the_revision(sourced: RevisionWorld) -> None:
     (stored,) = sourced.revisions.values()
-    copy = stored["data"]["source"]["configMap"]
+    copy = stored["data"]["spec"]["source"]["configMap"]
     assert (copy["name"], copy["files"]) == ("code", {"flow.py": "one", "helpers.py": "also one"})
     assert copy["resourceVersion"] == "101"
     assert files_of(sourced, 1) == "code"
@@ -353,7 +354,7 @@ def test_a_source_that_cannot_be_copied_is_kept_by_name(content: dict[str, Any])
     there.cluster.put(CONFIG_MAPS.path(NAMESPACE, "code"), {"kind": "ConfigMap", **content})
     there.apply("v1", **FROM_CONFIG_MAP)
     there.create_run()
-    copy = next(iter(there.revisions.values()))["data"]["source"]["configMap"]
+    copy = next(iter(there.revisions.values()))["data"]["spec"]["source"]["configMap"]
     assert (copy["name"], copy["resourceVersion"], "files" in copy) == ("code", "101", False)
     there.start()
     there.write_files(flow="two")
@@ -424,6 +425,24 @@ def test_one_that_was_deleted_by_hand_ends_the_run_with_what_to_do(
     assert (there.state(), there.image(2)) == ("PENDING", "v3")
 
 
+def test_one_that_was_deleted_by_hand_is_missed_if_its_source_has_changed(sourced: RevisionWorld) -> None:
+    """The deployment is the same; what its ConfigMap had is lost."""
+    sourced.write_files(flow="two")
+    sourced.delete_revisions()
+    sourced.restart()
+    sourced.end()
+    assert sourced.state() == "FAILED RevisionNotFound"
+    assert "ConfigMap 'code' with the code has changed since" in sourced.status()["state"]["message"]
+
+
+def test_where_none_may_be_read_a_run_with_a_changed_source_waits_and_says_so(sourced: RevisionWorld) -> None:
+    sourced.write_files(flow="two")
+    sourced.restart()
+    forbid(sourced, "GET")
+    sourced.end()
+    assert sourced.state() == "SCHEDULED RevisionNotReadable"
+
+
 def test_one_that_somebody_else_wrote_is_not_run(there: RevisionWorld) -> None:
     """Who may create ControllerRevisions, and no FlowDeployments, must not decide what runs."""
     there.create_run()
@@ -431,7 +450,7 @@ def test_one_that_somebody_else_wrote_is_not_run(there: RevisionWorld) -> None:
     (name,) = there.revisions
     path = CONTROLLER_REVISIONS.path(NAMESPACE, name)
     stored = there.cluster.objects[path]
-    there.cluster.put(path, {**stored, "data": {**stored["data"], "image": "evil"}})
+    there.cluster.put(path, {**stored, "data": {"spec": {**stored["data"]["spec"], "image": "evil"}}})
     there.apply("v2")
     there.restart()
     there.end(exit_code=0)
@@ -468,6 +487,18 @@ def test_where_none_may_be_created_that_is_not_tried_for_each_run(there: Revisio
     for number in range(10):
         there.create_run(f"r{number}")
     assert [write for write in there.writes() if write[1] == "controllerrevisions"] == [("POST", "controllerrevisions")]
+
+
+def test_one_that_is_refused_for_itself_does_not_concern_other_deployments(there: RevisionWorld) -> None:
+    """It is too large, for instance."""
+    there.apply("other", name="web")
+    forbid(there, "POST")
+    there.create_run("a")
+    there.cluster.fault = lambda _method, _path: None
+    there.create_run("b", deployment="web")
+    there.create_run("c")
+    assert (revision_of(there, "a"), revision_of(there, "c")) == ("", "")
+    assert revision_of(there, "b") in there.revisions
 
 
 def test_where_none_may_be_read_a_run_waits_and_says_so(there: RevisionWorld) -> None:
@@ -508,7 +539,7 @@ def settle(there: RevisionWorld) -> None:
 
 def images(there: RevisionWorld) -> set[str]:
     """The images of the stored revisions."""
-    return {stored["data"]["image"] for stored in there.revisions.values()}
+    return {stored["data"]["spec"]["image"] for stored in there.revisions.values()}
 
 
 def completed(there: RevisionWorld) -> None:
@@ -540,6 +571,19 @@ def test_a_revision_goes_when_no_run_needs_it(there: RevisionWorld, then: Callab
     settle(there)
     there.collect()
     assert images(there) == left
+
+
+def test_one_pass_deletes_a_bounded_number(there: RevisionWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first; the next pass goes on."""
+    monkeypatch.setattr(revision_collection, "DELETED_AT_ONCE", 2)
+    for number in range(1, 6):
+        there.apply(f"v{number}")
+        there.create_run(f"r{number}")
+        there.start(1, f"r{number}")
+        there.end(1, f"r{number}", exit_code=0)
+    settle(there)
+    assert [there.collect(), there.collect(), there.collect()] == [2, 2, 0]
+    assert images(there) == {"v5"}
 
 
 def test_the_newest_revision_stays(there: RevisionWorld) -> None:
