@@ -56,6 +56,7 @@ _ATTEMPT: dict[str, Any] = {
     "log_tail": "",
 }
 _PAUSE: dict[str, Any] = {
+    "namespace": "etl",
     "key": "approval",
     "attempt": 1,
     "suspended": True,
@@ -180,6 +181,7 @@ _LOG: dict[str, Any] = {
     "message": "loading 2026-11-21",
 }
 _VARIABLE: dict[str, Any] = {
+    "namespace": "etl",
     "name": "regions",
     "value": ["north", "south"],
     "tags": ["sales"],
@@ -188,6 +190,7 @@ _VARIABLE: dict[str, Any] = {
 }
 _LEASE = "5b1d3c1e2f0e4c0e8d0a6f6d0c9b7a10"
 _LIMIT: dict[str, Any] = {
+    "namespace": "etl",
     "name": "warehouse",
     "slots": 2,
     "decay_per_second": 0.0,
@@ -286,6 +289,7 @@ EXAMPLES: dict[str, Any] = {
     "PausePage": {"items": [_PAUSE], "next": None},
     "NewPause": {
         "attempt": 1,
+        "namespace": "etl",
         "suspended": True,
         "deadline": 1795316403000000,
         "schema": _PAUSE["schema"],

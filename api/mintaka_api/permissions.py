@@ -1,6 +1,6 @@
 """Authorization: each route's permission, in one place, denied by default.
 
-Permissions use Kubernetes' terms (verb, resource, subresource), so that Kubernetes can decide on them. An *authenticator*
+Permissions use Kubernetes' terms (verb, resource, subresource, namespace), so that Kubernetes can decide on them. An *authenticator*
 identifies the sender of a request, an *authorizer* decides whether the sender is allowed. Today every sender is `Anonymous`
 and may do everything. The app refuses to start with a route that is not in the table below.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
@@ -16,11 +17,14 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annota
 
 from mintaka_api.problems import Problem
 from mintaka_core.errors import MintakaError
+from mintaka_history.queries import flow_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from starlette.routing import BaseRoute
+
+    from mintaka_api.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Authorizer(Protocol):
     """Decides whether a principal has a permission."""
 
     async def allows(self, principal: Principal, permission: Permission, namespace: str | None) -> bool:
-        """True if the principal has it in `namespace` (None: in all namespaces)."""
+        """True if the principal has it in `namespace` (None: in all namespaces; also asked if the namespace is not known)."""
 
 
 class AllowAnonymous:
@@ -140,9 +144,31 @@ async def authorize(request: Request) -> None:
     permission = PERMISSIONS[request.scope["route"].name]
     principal = await authenticator.authenticate(request)
     request.state.principal = principal
-    if permission is not PUBLIC and not await authorizer.allows(principal, permission, request.path_params.get("namespace")):
-        detail = f"{principal.name} may not {permission.verb} {permission.resource}"
-        raise Problem("forbidden", detail)
+    if permission is PUBLIC:
+        return
+    for namespace in [None] if isinstance(authorizer, AllowAnonymous) else await namespaces_of(request):
+        if not await authorizer.allows(principal, permission, namespace):
+            where = "in all namespaces" if namespace is None else f"in namespace {namespace}"
+            raise Problem("forbidden", f"{principal.name} may not {permission.verb} {permission.resource} {where}")
+
+
+async def namespaces_of(request: Request) -> Sequence[str | None]:
+    """The namespaces in which a request acts: that of its path, that of the flow run in its path, or those that a list is limited to.
+
+    None stands for all namespaces. It is also returned for a flow run that history does not know.
+    """
+    path = request.path_params
+    if "namespace" in path:
+        return [path["namespace"]]
+    if "uid" not in path:
+        return request.query_params.getlist("namespace") or [None]
+    try:
+        uid = str(UUID(path["uid"]))
+    except ValueError:
+        return [None]
+    services: Services = request.app.state.services
+    run = await services.database.read(flow_runs.key, services.names, uid)
+    return [None if run is None else run.namespace]
 
 
 #: The dependencies that each router is created with.

@@ -39,6 +39,11 @@ class Wanted:
     tags: Sequence[str] = ()
 
 
+def of_a_script(run: Document) -> bool:
+    """True if a flow run is outside of clusters: its own process reported it, with the name of its flow."""
+    return run.get("flow") is not None
+
+
 #: Every flow run.
 ANY = Wanted()
 
@@ -77,8 +82,8 @@ class History(Protocol):
         """Close."""
 
 
-def history(where: Home | None = None) -> History:
-    """The history of `where` (None: what the environment says).
+def history(where: Home | None = None, namespace: str | None = None) -> History:
+    """The history of `where` (None: what the environment says); lists and names mean `namespace` alone (None: all).
 
     Raises:
         HistoryError: history is switched off, or its database cannot be opened.
@@ -89,10 +94,10 @@ def history(where: Home | None = None) -> History:
     if where.api_url:
         from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 
-        return RemoteHistory(where.api_url)
+        return RemoteHistory(where.api_url, namespace=namespace)
     if where.database is None:
         message = "history is switched off (MINTAKA_HISTORY=off), so there is none to read"
         raise HistoryError(message)
     from mintaka.recording.local_history import LocalHistory  # noqa: PLC0415 - start-up time: SQLAlchemy
 
-    return LocalHistory(where.database)
+    return LocalHistory(where.database, namespace)

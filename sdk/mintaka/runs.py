@@ -285,7 +285,7 @@ class FlowRun(RunView):
 
     @cached_property
     def namespace(self) -> str:
-        """The namespace it is in; "local": outside of a cluster."""
+        """The namespace it is in; outside of a cluster that of MINTAKA_NAMESPACE, by default "local"."""
         return self._context.launch.namespace
 
     @cached_property

@@ -6,7 +6,10 @@ Kubernetes limits: object names 253 characters (DNS subdomain), label values 63.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
+
+from mintaka_core.errors import InvalidNameError
 
 GROUP = "mintaka.dev"
 VERSION = "v1alpha1"
@@ -40,6 +43,19 @@ FLOW_CONTAINER = "flow"
 
 LABEL_LIMIT = 63
 NAME_LIMIT = 253
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def checked_namespace(name: str) -> str:
+    """`name`, if Kubernetes allows it as the name of a namespace (a DNS label, RFC 1123).
+
+    Raises:
+        InvalidNameError: it does not.
+    """
+    if _NAMESPACE.fullmatch(name):
+        return name
+    message = f"a namespace has 1 to 63 lower case letters, digits and '-', with a letter or digit at both ends, not {name!r:.300}"
+    raise InvalidNameError(message)
 
 
 def pod_name(flow_run: str, attempt: int) -> str:

@@ -246,8 +246,9 @@ class ArtifactAnswer(msgspec.Struct):
 
 
 class VariableAnswer(msgspec.Struct):
-    """A variable: a name and any JSON value."""
+    """A variable of a namespace: a name and any JSON value."""
 
+    namespace: str
     name: str
     value: msgspec.Raw
     tags: list[str]
@@ -256,7 +257,7 @@ class VariableAnswer(msgspec.Struct):
 
 
 class VariablePage(msgspec.Struct):
-    """A page of variables, by name."""
+    """A page of variables, by namespace and name."""
 
     items: list[VariableAnswer]
     next: str | None
@@ -274,12 +275,13 @@ class HoldingAnswer(msgspec.Struct):
 
 
 class LimitAnswer(msgspec.Struct):
-    """A concurrency limit. With `decay_per_second` it is a rate: this many slots are freed each second.
+    """A concurrency limit of a namespace. With `decay_per_second` it is a rate: this many slots are freed each second.
 
     `held` is the number of slots held now (of a rate: taken and not freed yet), `waiting` the number of waiting runs.
     `leases` are the holders and waiting requests in the order in which they arrived, at most 100.
     """
 
+    namespace: str
     name: str
     slots: int
     decay_per_second: float
@@ -291,7 +293,7 @@ class LimitAnswer(msgspec.Struct):
 
 
 class LimitPage(msgspec.Struct):
-    """A page of concurrency limits, by name."""
+    """A page of concurrency limits, by namespace and name."""
 
     items: list[LimitAnswer]
     next: str | None
@@ -329,11 +331,14 @@ class ReservationAnswer(msgspec.Struct):
 class PauseAnswer(msgspec.Struct):
     """A pause of a flow run that other processes can end; `key` names it within the run, `attempt` is the attempt that waits or waited.
 
+    `namespace` is that of the run.
+
     `suspended` is true if no process waits meanwhile. `schema` is the JSON Schema of the expected input, null if it needs
     no input; `deadline` is when the pause fails, null for never. `answered` is when it was answered, with the input
     `answer`; `refusal` is why the flow refused the last answer. `open` is true while it can be answered.
     """
 
+    namespace: str
     key: str
     attempt: int
     suspended: bool

@@ -44,6 +44,7 @@ CREATE TABLE changes (
 CREATE INDEX ix_changes_tx_seq ON changes (tx, seq);
 CREATE TABLE concurrency_leases (
 	id TEXT NOT NULL,
+	ns TEXT NOT NULL,
 	name TEXT NOT NULL,
 	asked INTEGER NOT NULL,
 	granted INTEGER,
@@ -53,11 +54,13 @@ CREATE TABLE concurrency_leases (
 	flow_run CHAR(32),
 	attempt SMALLINT NOT NULL,
 	who TEXT NOT NULL,
-	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id, name)
+	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id, ns, name)
 )
  WITHOUT ROWID;
-CREATE INDEX ix_concurrency_leases_name_asked ON concurrency_leases (name, asked);
+CREATE INDEX ix_concurrency_leases_flow_run ON concurrency_leases (flow_run);
+CREATE INDEX ix_concurrency_leases_ns_name_asked ON concurrency_leases (ns, name, asked);
 CREATE TABLE concurrency_limits (
+	ns TEXT NOT NULL,
 	name TEXT NOT NULL,
 	created INTEGER NOT NULL,
 	updated INTEGER NOT NULL,
@@ -65,7 +68,7 @@ CREATE TABLE concurrency_limits (
 	decay_per_second DOUBLE NOT NULL,
 	taken DOUBLE NOT NULL,
 	taken_time INTEGER NOT NULL,
-	CONSTRAINT pk_concurrency_limits PRIMARY KEY (name)
+	CONSTRAINT pk_concurrency_limits PRIMARY KEY (ns, name)
 )
  WITHOUT ROWID;
 CREATE TABLE events (
@@ -234,6 +237,7 @@ CREATE TABLE pauses (
 	ended INTEGER,
 	attempt SMALLINT NOT NULL,
 	suspended BOOLEAN NOT NULL,
+	ns TEXT NOT NULL,
 	"key" TEXT NOT NULL,
 	schema TEXT,
 	answer TEXT,
@@ -284,12 +288,13 @@ CREATE INDEX ix_task_runs_ns_created ON task_runs (ns, created);
 CREATE INDEX ix_task_runs_task_created ON task_runs (task, created);
 CREATE INDEX ix_task_runs_unfinished ON task_runs (state, created) WHERE state <> 4;
 CREATE TABLE variables (
+	ns TEXT NOT NULL,
 	name TEXT NOT NULL,
 	created INTEGER NOT NULL,
 	updated INTEGER NOT NULL,
 	value TEXT NOT NULL,
 	tags TEXT NOT NULL,
-	CONSTRAINT pk_variables PRIMARY KEY (name)
+	CONSTRAINT pk_variables PRIMARY KEY (ns, name)
 )
  WITHOUT ROWID;
 CREATE TRIGGER flow_run_inserted AFTER INSERT ON flow_runs BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (max(new.created, 0) / 3600000000, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1), (max(new.created, 0) / 3600000000, new.ns, -1, new.state, 0, 1), (max(new.created, 0) / 3600000000, -1, -1, new.state, 0, 1), (-1 - max(new.created, 0) / 3600000000 / 24, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; INSERT INTO changes (tx, at, object, ns, kind) VALUES (0, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, new.uid, new.ns, 1); END;

@@ -312,24 +312,28 @@ events = Table(
 variables = Table(
     "variables",
     metadata,
-    Column("name", Name, primary_key=True),
+    Column("ns", Name, nullable=False),
+    Column("name", Name, nullable=False),
     Column("created", Big, nullable=False),
     Column("updated", Big, nullable=False),
     Column("value", Text, nullable=False),
     Column("tags", Text, nullable=False),
+    PrimaryKeyConstraint("ns", "name"),
     sqlite_with_rowid=False,
 )
 
 concurrency_limits = Table(
     "concurrency_limits",
     metadata,
-    Column("name", Name, primary_key=True),
+    Column("ns", Name, nullable=False),
+    Column("name", Name, nullable=False),
     Column("created", Big, nullable=False),
     Column("updated", Big, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("decay_per_second", Double, nullable=False),
     Column("taken", Double, nullable=False),
     Column("taken_time", Big, nullable=False),
+    PrimaryKeyConstraint("ns", "name"),
     sqlite_with_rowid=False,
 )
 
@@ -337,6 +341,7 @@ concurrency_leases = Table(
     "concurrency_leases",
     metadata,
     Column("id", Text, nullable=False),
+    Column("ns", Name, nullable=False),
     Column("name", Name, nullable=False),
     Column("asked", Big, nullable=False),
     Column("granted", Big),
@@ -346,8 +351,9 @@ concurrency_leases = Table(
     Column("flow_run", Uuid(as_uuid=False)),
     Column("attempt", SmallInteger, nullable=False),
     Column("who", Text, nullable=False),
-    PrimaryKeyConstraint("id", "name"),
-    Index(None, "name", "asked"),
+    PrimaryKeyConstraint("id", "ns", "name"),
+    Index(None, "ns", "name", "asked"),
+    Index(None, "flow_run"),
     sqlite_with_rowid=False,
 )
 
@@ -361,6 +367,7 @@ pauses = Table(
     Column("ended", Big),
     Column("attempt", SmallInteger, nullable=False),
     Column("suspended", Boolean, nullable=False),
+    Column("ns", Name, nullable=False),
     Column("key", Name, nullable=False),
     Column("schema", Text),
     Column("answer", Text),

@@ -74,24 +74,24 @@ def template(flow: str = "main", **pod: Any) -> dict[str, Any]:
 def limit(kube: Kube, api: Api) -> Iterator[str]:
     """A limit of one slot."""
     name = f"warehouse.{kube.namespace}"
-    assert api.client.put(f"/concurrency-limits/{name}", json={"slots": 1}).is_success
+    assert api.client.put(f"/namespaces/{kube.namespace}/concurrency-limits/{name}", json={"slots": 1}).is_success
     yield name
-    api.client.delete(f"/concurrency-limits/{name}")
+    api.client.delete(f"/namespaces/{kube.namespace}/concurrency-limits/{name}")
 
 
 @pytest.fixture
 def variable(kube: Kube, api: Api) -> Iterator[str]:
     """A variable set over REST; the flow sets another one, named after it."""
     name = f"numbers.{kube.namespace}"
-    assert api.client.put(f"/variables/{name}", json={"value": [1, 2, 3]}).is_success
+    assert api.client.put(f"/namespaces/{kube.namespace}/variables/{name}", json={"value": [1, 2, 3]}).is_success
     yield name
     for each in (name, f"{name}-total"):
-        api.client.delete(f"/variables/{each}")
+        api.client.delete(f"/namespaces/{kube.namespace}/variables/{each}")
 
 
-def holders(api: Api, limit: str) -> tuple[int, int]:
+def holders(api: Api, namespace: str, limit: str) -> tuple[int, int]:
     """How many hold slots of the limit, and how many wait."""
-    leases = api.get(f"/concurrency-limits/{limit}")["leases"]
+    leases = api.get(f"/namespaces/{namespace}/concurrency-limits/{limit}")["leases"]
     held = sum(lease["granted"] is not None for lease in leases)
     return held, len(leases) - held
 
@@ -113,15 +113,15 @@ def test_what_a_flow_in_a_pod_shares_and_leaves(kube: Kube, api: Api, limit: str
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sales"}, "data": data},
         flow_run("holder", template=template("holds"), parameters={"limit": limit}),
     )
-    eventually(lambda: holders(api, limit) == (1, 0), "a slot that is held")
+    eventually(lambda: holders(api, kube.namespace, limit) == (1, 0), "a slot that is held")
     kube.apply(flow_run("next", template=template(**spec), parameters={"limit": limit, "variable": variable}))
-    eventually(lambda: holders(api, limit) == (1, 1), "a flow that waits for the slot")
+    eventually(lambda: holders(api, kube.namespace, limit) == (1, 1), "a flow that waits for the slot")
     kube("delete", "pod", "holder-1", "--force", "--grace-period=0")
     killed = kube.ended("holder")
     run = kube.ended("next")
     uid = run["metadata"]["uid"]
     assert (killed["status"]["state"]["type"], run["status"]["state"]["type"]) == ("CRASHED", "COMPLETED"), run["status"]["state"]
-    assert holders(api, limit) == (0, 0)
+    assert holders(api, kube.namespace, limit) == (0, 0)
     api.mirrored(run)
     lines = [(line["logger"], line["level"], line["message"]) for line in api.items(f"/flow-runs/{uid}/logs")]
     (got_in,) = [line["time"] for line in api.items(f"/flow-runs/{uid}/logs") if line["message"] == "got in"]
@@ -136,7 +136,7 @@ def test_what_a_flow_in_a_pod_shares_and_leaves(kube: Kube, api: Api, limit: str
     assert not {line for line in lines if password in line[2] or token in line[2]}
     assert {("a_library.parts", 30, f"doubling {number}") for number in (1, 2, 3)} <= set(lines)
     assert [line for line in lines if line[0] == "quiet_library"] == [("quiet_library", 20, "from a library that keeps to itself")]
-    assert api.get(f"/variables/{variable}-total")["value"] == 12
+    assert api.get(f"/namespaces/{kube.namespace}/variables/{variable}-total")["value"] == 12
     rows = sorted(api.items(f"/flow-runs/{uid}/task-runs"), key=lambda row: row["n"])
     assert [(row["name"], row["state"], row["inputs"]) for row in rows] == [
         ("double-0", "COMPLETED", {}),

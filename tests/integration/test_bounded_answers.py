@@ -90,10 +90,10 @@ async def test_artifacts_come_in_pages_of_bounded_size(api: httpx.AsyncClient) -
 async def test_a_page_of_limits_costs_few_statements(api: httpx.AsyncClient) -> None:
     """However many limits are on it, each with its own leases."""
     for n in range(60):
-        assert (await api.put(f"{API}/concurrency-limits/limit-{n:02}", json={"slots": 1})).is_success
+        assert (await api.put(f"{API}/namespaces/ns/concurrency-limits/limit-{n:02}", json={"slots": 1})).is_success
         for _ in range(2):
             wish = {"id": uuid.uuid4().hex, "names": [f"limit-{n:02}"], "who": f"worker of {n}"}
-            assert (await api.post(f"{API}/concurrency-leases", json=wish)).is_success
+            assert (await api.post(f"{API}/namespaces/ns/concurrency-leases", json=wish)).is_success
     engine = api.app.state.services.database.read_engine  # type: ignore[attr-defined]
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))

@@ -106,15 +106,16 @@ async def test_what_an_older_release_let_in_ends_no_run_either(mirrored: tuple[h
     assert (run["attempt"], run["task_counts"]) == (1, {"COMPLETED": 2})
 
 
-async def test_a_forged_next_attempt_takes_no_slot_from_a_run(mirrored: tuple[httpx.AsyncClient, str]) -> None:
+async def test_a_forged_next_attempt_takes_no_slot_from_a_run(mirrored: tuple[httpx.AsyncClient, str], namespace: Namespace) -> None:
     """Its lease stays as long as the mirror says that its attempt is the current one."""
     client, uid = mirrored
-    assert (await client.put(f"{API}/concurrency-limits/db", json={"slots": 1})).is_success
+    scope = f"{API}/namespaces/{namespace.name}"
+    assert (await client.put(f"{scope}/concurrency-limits/db", json={"slots": 1})).is_success
     wish = {"names": ["db"], "slots": 1, "seconds": 60}
-    mine = await client.post(f"{API}/concurrency-leases", json={**wish, "id": uuid.uuid4().hex, "flow_run": uid, "attempt": 1})
+    mine = await client.post(f"{scope}/concurrency-leases", json={**wish, "id": uuid.uuid4().hex, "flow_run": uid, "attempt": 1})
     assert (mine.status_code, mine.json()["granted"]) == (200, True)
     assert await send(client, uid, 2) == ACCEPTED
-    other = await client.post(f"{API}/concurrency-leases", json={**wish, "id": uuid.uuid4().hex})
+    other = await client.post(f"{scope}/concurrency-leases", json={**wish, "id": uuid.uuid4().hex})
     assert (other.status_code, other.json()["granted"]) == (200, False)
 
 

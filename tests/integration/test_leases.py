@@ -24,7 +24,7 @@ RUN = "0190f5fe-0000-7000-8000-000000000001"
 
 def slot_request(**members: object) -> SlotRequest:
     """A request for one slot of `db`."""
-    return SlotRequest(uuid.uuid4().hex, ("db",), 1, 60.0)._replace(**members)  # type: ignore[arg-type]
+    return SlotRequest(uuid.uuid4().hex, "ns", ("db",), 1, 60.0)._replace(**members)  # type: ignore[arg-type]
 
 
 def ask(database: Database, wanted: SlotRequest) -> SlotDecision:
@@ -38,7 +38,7 @@ def ask(database: Database, wanted: SlotRequest) -> SlotDecision:
 def limit(database: Database, slots: int) -> None:
     """Make the limit `db`."""
     with database.writing() as connection:
-        limits.put(SqlalchemySession(connection), "db", slots, 0, overwrite=True)
+        limits.put(SqlalchemySession(connection), "ns", "db", slots, 0, overwrite=True)
 
 
 def run(database: Database, statement: str) -> None:
@@ -54,8 +54,8 @@ def test_asking_again_changes_nothing(database: Database) -> None:
     assert [ask(database, holds).granted, ask(database, holds).granted] == [True, True]
     assert [ask(database, each).turns for each in (first, second, first, second)] == [0, 1, 0, 1]
     with database.writing() as connection:
-        assert leases.release(SqlalchemySession(connection), holds.id)
-        assert not leases.release(SqlalchemySession(connection), holds.id)
+        assert leases.release(SqlalchemySession(connection), "ns", holds.id)
+        assert not leases.release(SqlalchemySession(connection), "ns", holds.id)
     assert [ask(database, each).granted for each in (second, first, second)] == [False, True, False]
 
 
@@ -91,13 +91,13 @@ def test_a_lease_that_expired_can_be_renewed_until_somebody_asks_for_its_slots(d
     assert ask(database, holds).granted
     run(database, "UPDATE concurrency_leases SET expires = 1")
     with database.writing() as connection:
-        assert leases.renew(SqlalchemySession(connection), [holds.id, slot_request().id], 60) == {holds.id}
+        assert leases.renew(SqlalchemySession(connection), "ns", [holds.id, slot_request().id], 60) == {holds.id}
     assert not ask(database, slot_request()).granted
     run(database, "DELETE FROM concurrency_leases WHERE granted IS NULL")
     run(database, "UPDATE concurrency_leases SET expires = 1")
     assert ask(database, slot_request()).granted
     with database.writing() as connection:
-        assert leases.renew(SqlalchemySession(connection), [holds.id], 60) == set()
+        assert leases.renew(SqlalchemySession(connection), "ns", [holds.id], 60) == set()
 
 
 def test_fewer_slots_than_are_held_take_nothing_away(database: Database) -> None:

@@ -106,10 +106,10 @@ async def test_this_release_serves_the_schema_of_the_next_one(database_url: str,
             sent = report(number, [task(number, tags=["t"])], logs=[{**line, "seq": number}], artifacts=[artifact])
             assert (await client.post(f"{run_url}/reports", json=sent)).status_code == 200
         assert (await client.put(f"{run_url}/pauses/p", json={"attempt": 1})).status_code == 200
-        assert (await client.put(f"{API}/variables/v", json={"value": 1})).status_code == 200
-        assert (await client.put(f"{API}/concurrency-limits/l", json={"slots": 1})).status_code == 200
+        assert (await client.put(f"{API}/namespaces/ns/variables/v", json={"value": 1})).status_code == 200
+        assert (await client.put(f"{API}/namespaces/ns/concurrency-limits/l", json={"slots": 1})).status_code == 200
         lease = {"id": uuid.uuid4().hex, "names": ["l"], "flow_run": uid}
-        assert (await client.post(f"{API}/concurrency-leases", json=lease)).json()["granted"] is True
+        assert (await client.post(f"{API}/namespaces/ns/concurrency-leases", json=lease)).json()["granted"] is True
         run = (await client.get(run_url)).json()
         assert (run["state"]["type"], run["sequence"], run["deployment"], run["tags"]) == ("COMPLETED", 4, "d", ["t"])
         counted = {"transitions": 4, "task-runs": 2, "logs": 2, "artifacts": 1, "pauses": 0}

@@ -1,4 +1,4 @@
-"""Concurrency limits, and the leases of their slots that runs hold."""
+"""Concurrency limits of a namespace, and the leases of their slots that its runs hold."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from starlette.responses import Response
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.documents import json_body, read_document
-from mintaka_api.routes.query_parameters import LimitQuery, NoQuery, Text
+from mintaka_api.routes.query_parameters import LimitQuery, Namespace, NoQuery, Text
 from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response, page_response
 from mintaka_api.services import Here
 from mintaka_core.errors import InvalidNameError
+from mintaka_core.names import checked_namespace
 from mintaka_history.queries import limits as queries
 from mintaka_history.response_models import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import limits
 from mintaka_history.sharing.leases import SlotRequest
 
 router = APIRouter(prefix=PREFIX, tags=["concurrency limits"], dependencies=GUARDED)
-LimitQuery.key_types = {"name": (str,)}
+LimitQuery.key_types = {"namespace": (str, str)}
+_LIMITS, _LEASES = "/namespaces/{namespace}/concurrency-limits", "/namespaces/{namespace}/concurrency-leases"
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Names = Annotated[list[Name], msgspec.Meta(min_length=1, max_length=100)]
@@ -71,86 +73,90 @@ class NewReservation(msgspec.Struct, forbid_unknown_fields=True):
 
 @router.get("/concurrency-limits", responses=documented_responses(LimitPage, "invalid-parameter"))
 async def list_limits(query: Annotated[LimitQuery, Query()], here: Here) -> Response:
-    """The concurrency limits, by name."""
-    part = await here.database.read(queries.page, query.name or "", query.page())
+    """The concurrency limits of all namespaces, or of some, by namespace and name."""
+    part = await here.database.read(queries.page, query.namespace, query.name or "", query.page())
     return page_response(part, query.question(), None)
 
 
-@router.get("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
-async def get_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+@router.get(_LIMITS + "/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
+async def get_limit(namespace: Namespace, name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One concurrency limit, with its holders and waiting requests."""
-    return json_response(_require_found(await here.database.read(queries.one, name), name))
+    return json_response(_require_found(await here.database.read(queries.one, namespace, name), namespace, name))
 
 
 @router.put(
-    "/concurrency-limits/{name}",
+    _LIMITS + "/{name}",
     responses=documented_responses(LimitAnswer, "invalid-parameter", "already-exists", "too-large", "malformed"),
     openapi_extra=json_body(NewLimit),
 )
-async def put_limit(name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def put_limit(namespace: Namespace, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Create or change a concurrency limit; holders retain their slots."""
     new = await read_document(request, NewLimit)
     try:
+        checked_namespace(namespace)
         limits.checked_name(name)
     except InvalidNameError as error:
         raise Problem("malformed", str(error)) from error
-    stored = await here.database.write(queries.put, name, new.slots, new.decay_per_second, overwrite=new.overwrite)
+    stored = await here.database.write(queries.put, namespace, name, new.slots, new.decay_per_second, overwrite=new.overwrite)
     if stored is None:
-        raise Problem("already-exists", f"limit {name!r} exists already: send overwrite to change it")
+        raise Problem("already-exists", f"limit {name!r} exists already in namespace {namespace}: send overwrite to change it")
     return json_response(stored)
 
 
-@router.delete("/concurrency-limits/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
-async def delete_limit(name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+@router.delete(_LIMITS + "/{name}", responses=documented_responses(LimitAnswer, "invalid-parameter", "not-found"))
+async def delete_limit(namespace: Namespace, name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Delete a concurrency limit: no request waits for it any more. The answer is its last state."""
-    return json_response(_require_found(await here.database.write(queries.remove, name), name))
+    return json_response(_require_found(await here.database.write(queries.remove, namespace, name), namespace, name))
 
 
 @router.post(
-    "/concurrency-limits/reservations",
+    _LIMITS + "/reservations",
     responses=documented_responses(ReservationAnswer, "invalid-parameter", "too-large", "malformed"),
     openapi_extra=json_body(NewReservation),
 )
-async def reserve_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def reserve_slots(namespace: Namespace, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Reserve slots of rates for use after the delay in the answer; they are freed automatically."""
     new = await read_document(request, NewReservation)
-    return json_response(await here.database.write(queries.reserve, _unique(new.names), new.slots, new.longest_seconds))
+    return json_response(await here.database.write(queries.reserve, namespace, _unique(new.names), new.slots, new.longest_seconds))
 
 
 @router.post(
-    "/concurrency-leases",
+    _LEASES,
     responses=documented_responses(SlotDecisionAnswer, "invalid-parameter", "too-large", "malformed"),
     openapi_extra=json_body(NewLease),
 )
-async def ask_for_slots(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def ask_for_slots(namespace: Namespace, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Request slots, or check whether they are free now; requests are served in order of arrival. Safe to repeat."""
     new = await read_document(request, NewLease)
     flow_run = None if new.flow_run is None else canonical_uid(new.flow_run)
-    wanted = SlotRequest(new.id, tuple(_unique(new.names)), new.slots, new.seconds, flow_run, new.attempt, None, new.who.replace("\0", ""))
-    known = await here.database.read(queries.peek, wanted)
-    return json_response(await here.database.write(queries.request, wanted) if known is None else known)
+    names, who = tuple(_unique(new.names)), new.who.replace("\0", "")
+    wanted = SlotRequest(new.id, namespace, names, new.slots, new.seconds, flow_run, new.attempt, None, who)
+    decision = await here.database.read(queries.peek, wanted) or await here.database.write(queries.request, here.names, wanted)
+    if decision is None:
+        raise Problem("malformed", f"flow run {flow_run} does not belong to namespace {namespace}: request slots in its own")
+    return json_response(decision)
 
 
 @router.post(
-    "/concurrency-leases/renewals",
+    _LEASES + "/renewals",
     responses=documented_responses(LeasesAnswer, "invalid-parameter", "too-large", "malformed"),
     openapi_extra=json_body(Renewal),
 )
-async def renew_leases(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+async def renew_leases(namespace: Namespace, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Renew leases; the answer names those that still exist."""
     new = await read_document(request, Renewal)
-    return json_response(await here.database.write(queries.renew, _unique(new.leases), new.seconds))
+    return json_response(await here.database.write(queries.renew, namespace, _unique(new.leases), new.seconds))
 
 
-@router.delete("/concurrency-leases/{lease}", responses=documented_responses(LeasesAnswer, "invalid-parameter"))
-async def release_lease(lease: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
+@router.delete(_LEASES + "/{lease}", responses=documented_responses(LeasesAnswer, "invalid-parameter"))
+async def release_lease(namespace: Namespace, lease: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Release slots, or leave the queue for them. Safe to repeat."""
-    return json_response(await here.database.write(queries.release, lease))
+    return json_response(await here.database.write(queries.release, namespace, lease))
 
 
-def _require_found(found: LimitAnswer | None, name: str) -> LimitAnswer:
+def _require_found(found: LimitAnswer | None, namespace: str, name: str) -> LimitAnswer:
     if found is None:
-        raise Problem("not-found", f"there is no limit {name!r}")
+        raise Problem("not-found", f"there is no limit {name!r} in namespace {namespace!r}")
     return found
 
 

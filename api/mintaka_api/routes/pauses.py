@@ -19,7 +19,9 @@ from mintaka_api.routes.query_parameters import NoQuery, Text
 from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response, known_run
 from mintaka_api.services import Here, Services
 from mintaka_core import json_schema
-from mintaka_history.queries import pauses
+from mintaka_core.errors import InvalidNameError
+from mintaka_core.names import checked_namespace
+from mintaka_history.queries import flow_runs, pauses
 from mintaka_history.response_models import PauseAnswer
 from mintaka_history.timestamps import LATEST_MICROSECONDS
 from mintaka_history.writing.pauses import KEY_LIMIT, TEXT_LIMIT
@@ -33,11 +35,13 @@ router = APIRouter(prefix=PREFIX, tags=["pauses"], dependencies=GUARDED)
 class NewPause(msgspec.Struct, forbid_unknown_fields=True):
     """An announcement by a run's process about one of its pauses; `deadline` in microseconds since the epoch, null for none.
 
+    `namespace` is that of the run, required until history knows the run.
     `over` true: it no longer waits; with `answered`, because it was given `answer` locally. `refusal`: why the last answer
     was refused.
     """
 
     attempt: Annotated[int, msgspec.Meta(ge=1, le=2**15 - 1)]
+    namespace: str | None = None
     suspended: bool = False
     deadline: Annotated[int, msgspec.Meta(ge=0, le=LATEST_MICROSECONDS)] | None = None
     schema: dict[str, Any] | None = None
@@ -79,8 +83,15 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
     if not key or len(key) > KEY_LIMIT:
         raise Problem("malformed", f"a key has 1 to {KEY_LIMIT} characters", errors=[{"path": "key", "message": "too long"}])
     new = await read_document(request, NewPause)
+    number = canonical_uid(uid)
     said = pauses.Announcement(
-        *(new.attempt, new.suspended, new.deadline, None if new.schema is None else _text(new.schema)),
+        *(
+            await _namespace_of(here, number, new.namespace),
+            new.attempt,
+            new.suspended,
+            new.deadline,
+            None if new.schema is None else _text(new.schema),
+        ),
         *(
             None if new.refusal is None else new.refusal.replace("\0", ""),
             new.over,
@@ -88,7 +99,7 @@ async def put_pause(uid: str, key: Text, request: Request, _query: Annotated[NoQ
             None if new.answer is None else _text(new.answer),
         ),
     )
-    found = await here.database.write(pauses.store_announcement, canonical_uid(uid), key, said)
+    found = await here.database.write(pauses.store_announcement, number, key, said)
     if found is None:
         raise _unknown(uid, key)
     return json_response(found)
@@ -146,6 +157,21 @@ async def settle(here: Services, run: RunKey, pause: PauseAnswer, value: Any) ->
             undo.push_async_callback(here.database.write, pauses.revert_answer, run.uid, pause.key, answered)
             await cluster.resume(run, suspended_in=pause.attempt)
             undo.pop_all()
+
+
+async def _namespace_of(here: Services, uid: str, stated: str | None) -> str:
+    """The namespace of a run, as history knows it or else as its process states it."""
+    run = await here.database.read(flow_runs.key, here.names, uid)
+    if run is not None and stated not in (None, run.namespace):
+        raise Problem("malformed", f"flow run {uid} belongs to another namespace than {stated!r:.100}")
+    if run is not None:
+        return run.namespace
+    if stated is None:
+        raise Problem("malformed", f"flow run {uid} is not known yet: state its namespace")
+    try:
+        return checked_namespace(stated)
+    except InvalidNameError as error:
+        raise Problem("malformed", str(error)) from error
 
 
 def _text(value: Any) -> str:

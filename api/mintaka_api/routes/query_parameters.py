@@ -44,6 +44,7 @@ States = Annotated[
 ]
 Tags = Annotated[list[Text], Field(max_length=10, description="Only those with all of these tags; repeatable.", examples=[["nightly"]])]
 Limit = Annotated[int, Field(ge=1, le=LIMIT, description="The most items of a page.")]
+Namespace = Annotated[str, PathParameter(max_length=500, description="The namespace."), AfterValidator(_without_nul)]
 Cursor = Annotated[str | None, Field(max_length=2000, description="`next` or `previous` of another page, under the same filters and sort.")]
 Fields = Annotated[Text | None, Field(description="Only these members of each item, separated by commas.", examples=["uid,name,state"])]
 
@@ -300,15 +301,17 @@ class ArtifactQuery(ListQuery):
 class VariableQuery(ListQuery):
     """Query parameters of the list of variables."""
 
+    namespace: Namespaces = []
     name: Annotated[Text | None, Field(description="Only names that begin so.")] = None
-    sort: Literal["name"] = "name"
+    sort: Literal["namespace"] = "namespace"
 
 
 class LimitQuery(ListQuery):
     """Query parameters of the list of concurrency limits."""
 
+    namespace: Namespaces = []
     name: Annotated[Text | None, Field(description="Only names that begin so.")] = None
-    sort: Literal["name"] = "name"
+    sort: Literal["namespace"] = "namespace"
 
 
 class AttemptQuery(BaseModel):

@@ -14,10 +14,11 @@ import typer
 
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.showing import is_over
-from mintaka.histories import history
+from mintaka.histories import history, of_a_script
 from mintaka.recording.homes import home
-from mintaka.recording.launching import NAMESPACE
 from mintaka.sharing import shared
+from mintaka_core.errors import InvalidNameError
+from mintaka_core.names import checked_namespace
 
 if TYPE_CHECKING:
     from mintaka.histories import Document, History
@@ -28,8 +29,19 @@ RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its na
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Ask the cluster of kubectl's context, not the API or the local history.")]
 NamespaceOption = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: kubectl's in a cluster, all of an API."),
+    typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: kubectl's in a cluster, else all."),
 ]
+
+SharingNamespaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="The namespace. Default: kubectl's for kubectl mintaka, else MINTAKA_NAMESPACE, else local.",
+    ),
+]
+EverywhereOption = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")]
 
 _PLUGIN = "kubectl-mintaka"
 
@@ -49,28 +61,43 @@ def place(*, cluster: bool, namespace: str | None = None) -> History:
         from mintaka.cli.clusters import ClusterHistory  # noqa: PLC0415 - start-up time
 
         return ClusterHistory(namespace)
-    where = home()
-    if where.api_url and namespace:
-        from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
-
-        return RemoteHistory(where.api_url, namespace=namespace)
-    return history(where)
+    return history(home(), namespace)
 
 
-def sharing_place() -> Shared:
-    """Where variables and limits are: the local database, or an API.
+def sharing_place(namespace: str | None) -> Shared:
+    """Where variables and limits are: `namespace` of the local database, or of an API (None: that of kubectl or of scripts).
 
     Raises:
-        BadArgument: the cluster is meant, whose API cannot be told anything through kubectl.
+        BadArgument: the cluster is meant, whose API cannot be told anything through kubectl; or there can be no such namespace.
         SharingError: there is no such place, or it cannot be opened.
     """
-    if in_cluster(cluster=False) and not home().api_url:
+    plugin = in_cluster(cluster=False)
+    if plugin and not home().api_url:
         message = (
             "variables and limits of a cluster are at its API: kubectl port-forward -n mintaka-system service/mintaka-api 4200, "
             "and set MINTAKA_API_URL=http://localhost:4200"
         )
         raise BadArgument(message)
-    return shared()
+    if namespace is None and plugin:
+        from mintaka.cli.cluster_api import current_namespace  # noqa: PLC0415 - start-up time
+
+        namespace = current_namespace()
+    try:
+        return shared(None if namespace is None else checked_namespace(namespace))
+    except InvalidNameError as error:
+        raise BadArgument(str(error)) from error
+
+
+def sharing_places(namespace: str | None, *, everywhere: bool) -> Shared:
+    """`sharing_place` for lists, which may be of all namespaces.
+
+    Raises:
+        BadArgument: as above; or one namespace and all of them are meant.
+    """
+    if everywhere and namespace is not None:
+        message = "--all-namespaces goes with no --namespace"
+        raise BadArgument(message)
+    return sharing_place(namespace)
 
 
 def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None) -> dict[str, Any]:
@@ -87,14 +114,14 @@ def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None
     with place(cluster=False, namespace=namespace) as there:
         document = there.flow_run(run)
     _require_unfinished(document, action)
-    waits_without_process = document["namespace"] == NAMESPACE and document["state"]["name"] == "Suspended"
+    waits_without_process = of_a_script(document) and document["state"]["name"] == "Suspended"
     if waits_without_process and action == "suspend":
         message = f"{document['name']} is suspended already; it goes on with mintaka resume {document['uid']}"
         raise BadArgument(message)
     if not where.api_url:
         _intend_here(document, action, where)
         return document
-    if document["namespace"] == NAMESPACE and not waits_without_process:
+    if of_a_script(document) and not waits_without_process:
         message = (
             f"flow run {document['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
         )

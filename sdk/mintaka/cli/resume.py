@@ -17,10 +17,9 @@ from mintaka.cli.places import ClusterOption, NamespaceOption, in_cluster, place
 from mintaka.cli.run import carried_out
 from mintaka.cli.showing import console, is_over, print_json
 from mintaka.cli.waiting import answered_here
-from mintaka.histories import FlowRunNotFound
+from mintaka.histories import FlowRunNotFound, of_a_script
 from mintaka.persisting.resuming import resume
 from mintaka.recording.homes import home
-from mintaka.recording.launching import NAMESPACE
 from mintaka_core.states import SUSPENDED_ITSELF
 
 if TYPE_CHECKING:
@@ -67,8 +66,8 @@ def command(
     if in_cluster(cluster) and not here:
         return _asked(_resume_in_cluster(run, value, namespace, given=given is not None), json=json)
     found = _known(run, namespace)
-    of_a_script = found is not None and (not home().api_url or found["namespace"] == NAMESPACE)
-    if found is not None and not parameter and (of_a_script or not here):
+    script = found is not None and (not home().api_url or of_a_script(found))
+    if found is not None and not parameter and (script or not here):
         goes_on = _answered_there(found, value) if home().api_url else answered_here(found, value, given=given is not None)
         if goes_on:
             return _asked(found, json=json)
@@ -110,7 +109,7 @@ def _answered_there(found: Document, value: Any) -> bool:
     """Tell the API; True where nothing is to be started here: a cluster's run, or one that waits in its process."""
     from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 
-    of_a_cluster = found["namespace"] != NAMESPACE
+    of_a_cluster = not of_a_script(found)
     with RemoteHistory(home().api_url) as api:
         waits = api.pauses(found["uid"])
         if of_a_cluster or waits or value is not None:

@@ -10,7 +10,7 @@ import typer
 
 from mintaka.cli.columns import columns, print_lines
 from mintaka.cli.parsing import BadArgument, JsonOption
-from mintaka.cli.places import sharing_place
+from mintaka.cli.places import EverywhereOption, SharingNamespaceOption, sharing_place, sharing_places
 from mintaka.cli.showing import console, print_json, shortly
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ Name = Annotated[str, typer.Argument(help="The variable's name.", metavar="NAME"
 
 
 @group.command(name="get")
-def get_variable(name: Name, json: JsonOption = False) -> None:
+def get_variable(name: Name, namespace: SharingNamespaceOption = None, json: JsonOption = False) -> None:
     """Print a variable's value: texts as they are, all else as JSON."""
-    found = sharing_place().variable(name)
+    place = sharing_place(namespace)
+    found = place.variable(name)
     if found is None:
-        message = f"there is no variable {name!r} in {sharing_place().place}"
+        message = f"there is no variable {name!r} in {place.place}"
         raise BadArgument(message)
     if json:
         print_json(_document(found))
@@ -39,6 +40,7 @@ def set_variable(
     value: Annotated[str, typer.Argument(help="Its value: JSON where it can be read so, else text.", metavar="VALUE")],
     tag: Annotated[list[str] | None, typer.Option(help="A tag; repeatable.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Change it where it exists.")] = False,
+    namespace: SharingNamespaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a variable, or change one."""
@@ -46,34 +48,41 @@ def set_variable(
         parsed: Any = standard_json.loads(value)
     except ValueError:
         parsed = value
-    if not sharing_place().put_variable(name, parsed, tag or (), overwrite=overwrite):
+    if not sharing_place(namespace).put_variable(name, parsed, tag or (), overwrite=overwrite):
         message = f"variable {name!r} exists already: --overwrite changes it"
         raise BadArgument(message)
     if json:
-        get_variable(name, json=True)
+        get_variable(name, namespace, json=True)
 
 
 @group.command(name="unset")
-def unset_variable(name: Name, json: JsonOption = False) -> None:
+def unset_variable(name: Name, namespace: SharingNamespaceOption = None, json: JsonOption = False) -> None:
     """Delete a variable."""
-    if not sharing_place().remove_variable(name):
-        message = f"there is no variable {name!r} in {sharing_place().place}"
+    place = sharing_place(namespace)
+    if not place.remove_variable(name):
+        message = f"there is no variable {name!r} in {place.place}"
         raise BadArgument(message)
     if json:
-        print_json({"name": name})
+        print_json({"namespace": place.namespace, "name": name})
 
 
 @group.command(name="list")
 def list_variables(
-    prefix: Annotated[str, typer.Argument(help="Only names that begin so.", metavar="PREFIX")] = "", json: JsonOption = False
+    prefix: Annotated[str, typer.Argument(help="Only names that begin so.", metavar="PREFIX")] = "",
+    namespace: SharingNamespaceOption = None,
+    everywhere: EverywhereOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Show variables, by name."""
-    found = sharing_place().variables(prefix)
+    found = sharing_places(namespace, everywhere=everywhere).variables(prefix, everywhere=everywhere)
     if json:
         print_json([_document(each) for each in found])
         return
-    rows = [(each.name, shortly(_text(each.value)), ",".join(each.tags), f"{each.updated:%Y-%m-%d %H:%M:%S}Z") for each in found]
-    print_lines(console(), columns(("NAME", "VALUE", "TAGS", "UPDATED"), rows))
+    rows = [
+        (each.namespace, each.name, shortly(_text(each.value)), ",".join(each.tags), f"{each.updated:%Y-%m-%d %H:%M:%S}Z") for each in found
+    ]
+    first = 0 if everywhere else 1
+    print_lines(console(), columns(("NAMESPACE", "NAME", "VALUE", "TAGS", "UPDATED")[first:], [row[first:] for row in rows]))
 
 
 def _text(value: Any) -> str:
@@ -82,4 +91,4 @@ def _text(value: Any) -> str:
 
 def _document(variable: StoredVariable) -> dict[str, Any]:
     instants = {"created": variable.created.isoformat(), "updated": variable.updated.isoformat()}
-    return {"name": variable.name, "value": variable.value, "tags": variable.tags, **instants}
+    return {"namespace": variable.namespace, "name": variable.name, "value": variable.value, "tags": variable.tags, **instants}

@@ -211,7 +211,9 @@ class Claim:
         self._asked = True
         began = monotonic()
         wanted = tuple(name for name in self.names if name not in self._loans)
-        verdict = place.request(SlotRequest(self._id, wanted, self.slots, self.lease_seconds, flow_run, attempt, None, who))
+        verdict = place.request(
+            SlotRequest(self._id, place.namespace, wanted, self.slots, self.lease_seconds, flow_run, attempt, None, who)
+        )
         self._sort_out(verdict, place)
         if not verdict.granted:
             return self._blocked(verdict, place)
@@ -245,7 +247,8 @@ class Claim:
         """
         if verdict.missing:
             missing = ", ".join(verdict.missing)
-            message = f"there is no limit {missing} in {place.place}: mintaka limit create {verdict.missing[0]} --slots N makes one"
+            command = f"mintaka limit create {verdict.missing[0]} --slots N --namespace {place.namespace}"
+            message = f"there is no limit {missing} in {place.place}: {command} makes one"
             if self.strict:
                 raise ConcurrencySlotAcquisitionError(message)
             self._tell("missing", logging.WARNING, "%s; nobody is held up by it", message)
@@ -254,7 +257,8 @@ class Claim:
             raise ConcurrencySlotAcquisitionError(message)
         if self._rates_only and (others := set(self.names) - set(verdict.missing) - set(verdict.rates)):
             one = min(others)
-            message = f"limit {one} is no rate: mintaka limit create {one} --slots N --decay-per-second X --overwrite makes it one"
+            command = f"mintaka limit create {one} --slots N --decay-per-second X --overwrite --namespace {place.namespace}"
+            message = f"limit {one} is no rate: {command} makes it one"
             raise ConcurrencySlotAcquisitionError(message)
 
     def _blocked(self, verdict: SlotDecision, place: Shared) -> float:

@@ -1,4 +1,4 @@
-"""Limits of tags: a limit named `tag:NAME` holds back tasks with the tag NAME, without a word in their code.
+"""Limits of tags: a limit named `tag:NAME` holds back tasks of its namespace with the tag NAME, without a word in their code.
 
 Slots are held from when a run begins until it is over, its retries included; the task runs inside share them. Which of such limits there are is asked every
 few seconds, however many tasks run; where nobody answers who never did before, no task is held up by that.
@@ -25,6 +25,7 @@ from mintaka_core.states import PENDING
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from mintaka.context import FlowContext
     from mintaka.engine.invocations import Invocation, Keeping
     from mintaka.engine.steps import Step
     from mintaka.recording.homes import Home
@@ -39,9 +40,10 @@ _KNOWN_SECONDS = 5.0
 
 
 class KnownLimits:
-    """The limits of tags, as they were a few seconds ago."""
+    """The limits of tags in one namespace ("": that of the process), as they were a few seconds ago."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
         self._lock = threading.Lock()
         self._until = 0.0
         self._home: Home | None = None
@@ -62,10 +64,6 @@ class KnownLimits:
             finally:
                 self._lock.release()
 
-    def forget(self) -> None:
-        """Ask again next time."""
-        self._until = 0.0
-
     def among(self, tags: tuple[str, ...]) -> list[str]:
         """The limits of these tags."""
         names = self._names
@@ -75,7 +73,7 @@ class KnownLimits:
         where = home()
         before, self._home = (self._names if self._home == where else frozenset[str]()), where
         try:
-            return frozenset(limit.name for limit in shared().limits(PREFIX))
+            return frozenset(limit.name for limit in shared(self._namespace or None).limits(PREFIX))
         except NoPlace:
             return frozenset()
         except SharingError as error:
@@ -83,7 +81,15 @@ class KnownLimits:
             return before
 
 
-KNOWN = KnownLimits()
+#: The limits that this process knows, by namespace.
+KNOWN: dict[str, KnownLimits] = {}
+
+
+def known_limits(flow: FlowContext | None) -> KnownLimits:
+    """Those of the namespace of a flow run (None: outside of all runs)."""
+    namespace = "" if flow is None else flow.launch.namespace
+    found = KNOWN.get(namespace)
+    return KNOWN.setdefault(namespace, KnownLimits(namespace)) if found is None else found
 
 
 class TaggedKeeping:
@@ -101,9 +107,10 @@ class TaggedKeeping:
             found = yield from self._inner.begin(invocation)
             if found is not None:
                 return found
-        if KNOWN.stale:
-            yield Do(KNOWN.refresh)
-        if names := KNOWN.among(invocation.run.tags):
+        known = known_limits(invocation.context.flow)
+        if known.stale:
+            yield Do(known.refresh)
+        if names := known.among(invocation.run.tags):
             claim = self._claim = Claim(names, 1, None, strict=False, waits_level=logging.DEBUG)
             noted = False
             while (step := (yield Do(lambda: _stepped(claim)))) is not None:

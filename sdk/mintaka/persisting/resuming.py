@@ -15,7 +15,7 @@ from mintaka.exceptions import NotPausedError
 from mintaka.persisting.kept_runs import found_again, kept_run, parameters_of
 from mintaka.persisting.result_settings import persisted_in
 from mintaka.recording.homes import home
-from mintaka.recording.launching import NAMESPACE, SUPERVISED, launched
+from mintaka.recording.launching import SUPERVISED, launched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ def _claimed(database: Path, flow: str, uid: str) -> Launch | None:
 
 
 def _again_at(url: str, flow: str, uid: str) -> Launch | None:
-    from mintaka.histories import FlowRunNotFound  # noqa: PLC0415 - start-up time
+    from mintaka.histories import FlowRunNotFound, of_a_script  # noqa: PLC0415 - start-up time
     from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415
 
     with RemoteHistory(url) as history:
@@ -110,7 +110,7 @@ def _again_at(url: str, flow: str, uid: str) -> Launch | None:
             document = history.flow_run(uid)
         except FlowRunNotFound:
             return None
-        if document["namespace"] != NAMESPACE or not document.get("flow"):
+        if not of_a_script(document):
             return None
         supervised = os.environ.get(SUPERVISED) == uid  # who supervised it knows before the API does that its process is gone
         try:

@@ -1,4 +1,4 @@
-"""Where a script's history goes, by what the environment says.
+"""Where a script's history goes, and in which namespace its runs are, by what the environment says.
 
 | variable | meaning |
 | --- | --- |
@@ -6,6 +6,7 @@
 | `MINTAKA_DATABASE_URL` | else into this file: `sqlite:///relative/path`, `sqlite:////absolute/path` |
 | `MINTAKA_HOME` | else into `history.db` in this folder (default: `mintaka` in the user's data folder); the spool is here as well |
 | `MINTAKA_HISTORY=off` | nowhere |
+| `MINTAKA_NAMESPACE` | the namespace of runs, variables and limits (default: `local`) |
 """
 
 from __future__ import annotations
@@ -16,21 +17,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mintaka.environment import InvalidEnvironment
+from mintaka_core.errors import InvalidNameError
+from mintaka_core.names import checked_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _OFF = frozenset({"0", "off", "no", "false", "none"})
 _SQLITE = "sqlite:///"
+#: The namespace of runs that are in no cluster, if the environment states none.
+NAMESPACE = "local"
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where history goes. `api_url` "" and `database` None: nowhere."""
+    """Where history goes, and the `namespace` of runs, variables and limits. `api_url` "" and `database` None: nowhere."""
 
     folder: Path
     api_url: str
     database: Path | None
+    namespace: str = NAMESPACE
 
     @property
     def spool(self) -> Path:
@@ -42,14 +48,23 @@ def home(variables: Mapping[str, str] = os.environ) -> Home:
     """What the environment says.
 
     Raises:
-        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file.
+        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, or MINTAKA_NAMESPACE is not the name of a namespace.
     """
+    namespace = _namespace(variables.get("MINTAKA_NAMESPACE") or NAMESPACE)
     folder = Path(variables.get("MINTAKA_HOME") or _data_folder(variables)).expanduser()
     if variables.get("MINTAKA_HISTORY", "").lower() in _OFF:
-        return Home(folder, "", None)
+        return Home(folder, "", None, namespace)
     if url := variables.get("MINTAKA_API_URL", ""):
-        return Home(folder, url, None)
-    return Home(folder, "", _database(variables.get("MINTAKA_DATABASE_URL", ""), folder))
+        return Home(folder, url, None, namespace)
+    return Home(folder, "", _database(variables.get("MINTAKA_DATABASE_URL", ""), folder), namespace)
+
+
+def _namespace(name: str) -> str:
+    try:
+        return checked_namespace(name)
+    except InvalidNameError as error:
+        message = f"MINTAKA_NAMESPACE: {error}"
+        raise InvalidEnvironment(message) from error
 
 
 def _database(url: str, folder: Path) -> Path:

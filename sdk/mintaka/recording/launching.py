@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(UNRECORDED)
 
-#: The namespace of runs that are in no cluster.
-NAMESPACE = "local"
 #: The variable in which whoever supervises a process names its flow run.
 SUPERVISED = "MINTAKA_SUPERVISED_RUN"
 #: How long a flow's end waits for its history, where nothing else is said in MINTAKA_HISTORY_GRACE_SECONDS.
@@ -42,10 +40,11 @@ def launched(flow: str, flow_run_id: str = "", attempt: int = 1) -> Launch:
     """A launch for a run of the flow called `flow` that nobody else has launched, a new one where no `flow_run_id` is given.
 
     Raises:
-        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, or MINTAKA_HISTORY_GRACE_SECONDS is no time.
+        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, MINTAKA_NAMESPACE is not the name of a namespace, or
+            MINTAKA_HISTORY_GRACE_SECONDS is no time.
     """
-    launch = Launch(flow_run_id=flow_run_id or str(uuid4()), attempt=attempt, namespace=NAMESPACE, local=True, flow=flow, owned=True)
     where = home()
+    launch = Launch(flow_run_id=flow_run_id or str(uuid4()), attempt=attempt, namespace=where.namespace, local=True, flow=flow, owned=True)
     _grace_seconds()  # a mistake in it is told before the flow begins, not when it is over
     if where.api_url or where.database is not None:
         launch.recorder = _recorder(where, launch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -29,9 +30,12 @@ _PAGE = 500
 
 
 class LocalHistory:
-    """The history in the file `path`; runs whose process is gone are recorded as crashed when it is opened and listed."""
+    """The history in the file `path`; runs whose process is gone are recorded as crashed when it is opened and listed.
 
-    def __init__(self, path: Path) -> None:
+    Where `namespace` is given, lists and names mean that namespace alone.
+    """
+
+    def __init__(self, path: Path, namespace: str | None = None) -> None:
         """Open the file, making or migrating its schema where needed.
 
         Raises:
@@ -44,12 +48,14 @@ class LocalHistory:
         self._database = Database(f"sqlite:///{path}", read_connections=1)
         self._database.migrated = True
         self._names = Names()
+        self._namespace = namespace
 
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
         """The newest flow runs that are wanted, newest first."""
         self._look()
         states = tuple(StateType(state) for state in wanted.states)
-        asked = FlowRunFilter(states=states, name=wanted.name, deployment=wanted.deployment, tags=tuple(wanted.tags))
+        namespaces = () if self._namespace is None else (self._namespace,)
+        asked = FlowRunFilter(namespaces, wanted.deployment, states, name=wanted.name, tags=tuple(wanted.tags))
         page = Page(limit, descending=True)
         return [_document(run) for run in self._ask(flow_runs.page, self._names, asked, "created", page, None).items]
 
@@ -59,9 +65,11 @@ class LocalHistory:
         try:
             found = self._ask(flow_runs.one, self._names, str(UUID(run)))
         except ValueError:
-            found = self._ask(flow_runs.newest_of_name, self._names, run)
+            named = flow_runs.newest_of_name if self._namespace is None else partial(flow_runs.newest, namespace=self._namespace)
+            found = self._ask(named, self._names, name=run)
         if found is None:
-            message = f"there is no flow run {run} in {self._embedded.path}"
+            place = f"namespace {self._namespace} of " if self._namespace else ""
+            message = f"there is no flow run {run} in {place}{self._embedded.path}"
             raise FlowRunNotFound(message)
         return _document(found)
 

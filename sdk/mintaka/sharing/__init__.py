@@ -1,7 +1,7 @@
-"""What runs share, variables and concurrency limits: in the embedded database, or at an API, by what the environment says.
+"""What the runs of a namespace share, variables and concurrency limits: in the embedded database, or at an API, by what the environment says.
 
-`shared()` gives the place, the same one that history goes to (`mintaka.recording.homes`). Tasks in workers share with their flow's API,
-whatever the environment of the worker says.
+`shared()` gives the place, the same one that history goes to (`mintaka.recording.homes`), in the namespace of the flow run, or of
+the process outside of all runs. Tasks in workers share with their flow's API and namespace, whatever the environment of the worker says.
 """
 
 from __future__ import annotations
@@ -26,39 +26,48 @@ class NoPlace(SharingError):
 
 
 _lock = threading.Lock()
-#: The place of this process, and what it was opened for.
-_opened: tuple[Home, Shared] | None = None
+#: The places of this process, and what they were opened for: they differ only in their namespace.
+_opened: dict[Home, Shared] = {}
 #: What a forked child has of its parent's: SQLite's connections must be neither used nor closed there.
 _inherited: list[object] = []
 
 
-def shared() -> Shared:
+def shared(namespace: str | None = None) -> Shared:
     """Where this process finds variables and limits; opened once, stays open.
+
+    `namespace` is for commands that people run; None: that of the flow run, or of the process outside of all runs.
 
     Raises:
         SharingError: there is no such place, or it cannot be opened.
     """
-    global _opened  # noqa: PLW0603 - one connection for the process
+    where = _place(namespace)
+    known = _opened.get(where)
+    if known is not None:
+        return known
+    with _lock:
+        if where not in _opened:
+            if any(replace(other, namespace=where.namespace) != where for other in _opened):
+                close()
+            _opened[where] = _open(where)
+        return _opened[where]
+
+
+def _place(namespace: str | None) -> Home:
     where = home()
     context = CURRENT.get()
-    if context is not None and context.flow is not None and context.flow.launch.api_url:
-        where = replace(where, api_url=context.flow.launch.api_url, database=None)
-    known = _opened
-    if known is not None and known[0] == where:
-        return known[1]
-    with _lock:
-        if _opened is None or _opened[0] != where:
-            close()
-            _opened = where, _open(where)
-        return _opened[1]
+    if context is not None and context.flow is not None:
+        launch = context.flow.launch
+        if launch.api_url:
+            where = replace(where, api_url=launch.api_url, database=None)
+        if launch.namespace and launch.namespace != where.namespace:
+            where = replace(where, namespace=launch.namespace)
+    return where if namespace is None else replace(where, namespace=namespace)
 
 
 def close() -> None:
-    """Let go of the place, if one is open; the next use opens it again."""
-    global _opened
-    known, _opened = _opened, None
-    if known is not None:
-        known[1].close()
+    """Let go of the places, if any are open; the next use opens them again."""
+    while _opened:
+        _opened.popitem()[1].close()
 
 
 atexit.register(close)
@@ -68,7 +77,7 @@ def _open(where: Home) -> Shared:
     if where.api_url:
         from mintaka.sharing.remote import RemoteShared  # noqa: PLC0415 - start-up time
 
-        return RemoteShared(where.api_url)
+        return RemoteShared(where.api_url, where.namespace)
     if os.environ.get("MINTAKA_FLOW_RUN_UID"):
         message = "variables and limits of a pod are at the API, and this pod has none: set MINTAKA_API_URL, or the chart's api.enabled"
         raise NoPlace(message)
@@ -80,14 +89,14 @@ def _open(where: Home) -> Shared:
         raise NoPlace(message)
     from mintaka.sharing.local import LocalShared  # noqa: PLC0415 - start-up time
 
-    return LocalShared(where.database)
+    return LocalShared(where.database, where.namespace)
 
 
 def _begin_anew() -> None:
     global _lock, _opened  # noqa: PLW0603 - another thread of the parent may have held the lock
     _lock = threading.Lock()
     _inherited.append(_opened)
-    _opened = None
+    _opened = {}
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""What a place of variables and limits can do."""
+"""What a place of variables and limits can do. A place is of one namespace."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class StoredVariable(NamedTuple):
     """A variable as it is kept: `value` is any JSON value."""
 
+    namespace: str
     name: str
     value: Any
     tags: list[str]
@@ -39,6 +40,7 @@ class StoredLimit(NamedTuple):
     `leases` are those who hold or wait, who asked first first, of many only some.
     """
 
+    namespace: str
     name: str
     slots: int
     decay_per_second: float
@@ -52,12 +54,14 @@ class Shared(Protocol):
 
     #: What it is called in messages.
     place: str
+    #: The namespace whose variables and limits are meant.
+    namespace: str
 
     def variable(self, name: str) -> StoredVariable | None:
         """The variable of that name."""
 
-    def variables(self, prefix: str = "") -> list[StoredVariable]:
-        """All whose names begin so, by name."""
+    def variables(self, prefix: str = "", *, everywhere: bool = False) -> list[StoredVariable]:
+        """All whose names begin so, by name; `everywhere`: of all namespaces, by namespace and name."""
 
     def put_variable(self, name: str, value: Any, tags: Sequence[str], *, overwrite: bool) -> bool:
         """Make or change it; False where it exists and may not be overwritten.
@@ -72,8 +76,8 @@ class Shared(Protocol):
     #: How long to wait before asking for slots again, in seconds: at first, and at most where one is next; others ask less often.
     pauses: tuple[float, float]
 
-    def limits(self, prefix: str = "") -> list[StoredLimit]:
-        """All limits whose names begin so, by name."""
+    def limits(self, prefix: str = "", *, everywhere: bool = False) -> list[StoredLimit]:
+        """All limits whose names begin so, by name; `everywhere`: of all namespaces, by namespace and name."""
 
     def limit(self, name: str) -> StoredLimit | None:
         """The limit of that name, with who holds its slots."""
@@ -89,7 +93,7 @@ class Shared(Protocol):
         """Delete it; False where there was none."""
 
     def request(self, wanted: SlotRequest) -> SlotDecision:
-        """Request slots, or repeat a request to learn its state: idempotent."""
+        """Request slots, or repeat a request to learn its state: idempotent. The namespace of the request is that of this place."""
 
     def renew(self, leases: Sequence[str], seconds: float) -> set[str]:
         """Let leases go on for `seconds` from now; the ids of those that are still there."""

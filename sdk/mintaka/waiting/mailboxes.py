@@ -67,11 +67,14 @@ class DatabaseMailbox:
 
     def paused(self, pause: Pause) -> None:
         """Announce it."""
-        attempt, schema = pause.flow.launch.attempt, pause.schema()
+        launch, schema = pause.flow.launch, pause.schema()
         text = None if schema is None else encode_storable(schema)
         with _warning(pause), self._opened() as database, database.writing() as session:
             pauses.announce(
-                *(session, pause.flow_run_id, pause.name, attempt), suspended=pause.suspends, deadline=pause.deadline_micros, schema=text
+                *(session, pause.flow_run_id, launch.namespace, pause.name, launch.attempt),
+                suspended=pause.suspends,
+                deadline=pause.deadline_micros,
+                schema=text,
             )
 
     def answer(self, pause: Pause) -> Answer | None:
@@ -140,8 +143,9 @@ class ApiMailbox:
         self._put(pause, over=True, answered=pause.is_answered, answer=plain(pause.value))
 
     def _put(self, pause: Pause, **more: Any) -> bool:
-        schema = pause.schema()
-        body = {"attempt": pause.flow.launch.attempt, "suspended": pause.suspends, "deadline": pause.deadline_micros, "schema": schema}
+        launch = pause.flow.launch
+        body: dict[str, Any] = {"attempt": launch.attempt, "namespace": launch.namespace or None, "suspended": pause.suspends}
+        body |= {"deadline": pause.deadline_micros, "schema": pause.schema()}
         return self._asked("PUT", pause, {**body, **more}) is not None
 
     def _asked(self, method: str, pause: Pause, document: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mintaka_history.paging import Part
+from mintaka_history.queries import flow_runs
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.response_models import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import leases, limits, summaries
@@ -16,34 +17,35 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from mintaka_history.paging import Page
+    from mintaka_history.queries.names import Names
     from mintaka_history.sharing.leases import SlotDecision, SlotRequest
     from mintaka_history.sharing.summaries import Summary
 
 
-def page(connection: Connection, prefix: str, page: Page) -> Part[LimitAnswer]:
-    """A page of the limits whose names begin with `prefix`, by name."""
-    after = page.after[0] if page.after is not None else None
-    found = summaries.list_page(SqlalchemySession(connection), _unknown, prefix=prefix, after=after, limit=page.limit + 1)
+def page(connection: Connection, namespaces: Sequence[str], prefix: str, page: Page) -> Part[LimitAnswer]:
+    """A page of the limits of `namespaces` (none: of all) whose names begin with `prefix`, by namespace and name."""
+    after = None if page.after is None else (page.after[0], page.after[1])
+    found = summaries.list_page(SqlalchemySession(connection), namespaces, _unknown, prefix=prefix, after=after, limit=page.limit + 1)
     shown = found[: page.limit]
-    return Part([_answer(each) for each in shown], (shown[-1].name,) if len(found) > page.limit else None)
+    return Part([_answer(each) for each in shown], (shown[-1].namespace, shown[-1].name) if len(found) > page.limit else None)
 
 
-def one(connection: Connection, name: str) -> LimitAnswer | None:
+def one(connection: Connection, namespace: str, name: str) -> LimitAnswer | None:
     """The limit of that name, if there is one."""
-    found = summaries.one(SqlalchemySession(connection), name, _unknown)
+    found = summaries.one(SqlalchemySession(connection), namespace, name, _unknown)
     return None if found is None else _answer(found)
 
 
-def put(connection: Connection, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> LimitAnswer | None:
+def put(connection: Connection, namespace: str, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> LimitAnswer | None:
     """Create or change a limit; return it, or None if it exists and may not be overwritten."""
-    made = limits.put(SqlalchemySession(connection), name, slots, decay_per_second, overwrite=overwrite)
-    return one(connection, name) if made else None
+    made = limits.put(SqlalchemySession(connection), namespace, name, slots, decay_per_second, overwrite=overwrite)
+    return one(connection, namespace, name) if made else None
 
 
-def remove(connection: Connection, name: str) -> LimitAnswer | None:
+def remove(connection: Connection, namespace: str, name: str) -> LimitAnswer | None:
     """Delete a limit; return its last state, or None if there was none."""
-    found = one(connection, name)
-    return found if limits.remove(SqlalchemySession(connection), name) else None
+    found = one(connection, namespace, name)
+    return found if limits.remove(SqlalchemySession(connection), namespace, name) else None
 
 
 def peek(connection: Connection, wanted: SlotRequest) -> SlotDecisionAnswer | None:
@@ -52,24 +54,27 @@ def peek(connection: Connection, wanted: SlotRequest) -> SlotDecisionAnswer | No
     return None if decision is None else _decision_answer(wanted, decision)
 
 
-def request(connection: Connection, wanted: SlotRequest) -> SlotDecisionAnswer:
-    """Grant slots, or a place in the queue for them."""
+def request(connection: Connection, names: Names, wanted: SlotRequest) -> SlotDecisionAnswer | None:
+    """Grant slots, or a place in the queue for them; None if the flow run is of another namespace."""
+    run = flow_runs.key(connection, names, wanted.flow_run) if wanted.flow_run is not None else None
+    if run is not None and run.namespace != wanted.namespace:
+        return None
     return _decision_answer(wanted, leases.request(SqlalchemySession(connection), wanted, _unknown))
 
 
-def renew(connection: Connection, ids: Sequence[str], seconds: float) -> LeasesAnswer:
-    """Renew leases; return those that still exist."""
-    return LeasesAnswer(sorted(leases.renew(SqlalchemySession(connection), ids, seconds)))
+def renew(connection: Connection, namespace: str, ids: Sequence[str], seconds: float) -> LeasesAnswer:
+    """Renew leases of a namespace; return those that still exist."""
+    return LeasesAnswer(sorted(leases.renew(SqlalchemySession(connection), namespace, ids, seconds)))
 
 
-def release(connection: Connection, lease: str) -> LeasesAnswer:
+def release(connection: Connection, namespace: str, lease: str) -> LeasesAnswer:
     """Release a lease or leave the queue; an empty answer if there was neither."""
-    return LeasesAnswer([lease] if leases.release(SqlalchemySession(connection), lease) else [])
+    return LeasesAnswer([lease] if leases.release(SqlalchemySession(connection), namespace, lease) else [])
 
 
-def reserve(connection: Connection, names: Sequence[str], slots: int, longest_seconds: float | None) -> ReservationAnswer:
+def reserve(connection: Connection, namespace: str, names: Sequence[str], slots: int, longest_seconds: float | None) -> ReservationAnswer:
     """Reserve slots of rates."""
-    granted, seconds = limits.reserve(SqlalchemySession(connection), names, slots, longest_seconds)
+    granted, seconds = limits.reserve(SqlalchemySession(connection), namespace, names, slots, longest_seconds)
     return ReservationAnswer(granted, seconds)
 
 
@@ -97,6 +102,7 @@ def _answer(summary: Summary) -> LimitAnswer:
         for lease in summary.leases
     ]
     return LimitAnswer(
+        namespace=limit.namespace,
         name=limit.name,
         slots=limit.slots,
         decay_per_second=limit.decay_per_second,

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 class Announcement(NamedTuple):
-    """What a run's process announces about one of its pauses: `schema` and `answer` are JSON texts, `deadline` microseconds.
+    """What a run's process announces about one of its pauses, the run's `namespace` included: `schema` and `answer` are JSON texts, `deadline` microseconds.
 
     `refusal` is why it refuses the last answer, `over` means that it no longer waits, `answered` that it was answered
     locally.
     """
 
+    namespace: str
     attempt: int
     suspended: bool
     deadline: int | None
@@ -60,7 +61,8 @@ def store_announcement(connection: Connection, uid: str, key: str, said: Announc
             pauses.answer(session, uid, key, said.answer)
         pauses.end(session, uid, key)
     else:
-        pauses.announce(session, uid, key, said.attempt, suspended=said.suspended, deadline=said.deadline, schema=said.schema)
+        run = (uid, said.namespace, key, said.attempt)
+        pauses.announce(session, *run, suspended=said.suspended, deadline=said.deadline, schema=said.schema)
     return one(connection, uid, key)
 
 
@@ -77,6 +79,7 @@ def revert_answer(connection: Connection, uid: str, key: str, answered: int) -> 
 def answer_of(row: PauseRow) -> PauseAnswer:
     """The answer document of a row."""
     return PauseAnswer(
+        namespace=row.namespace,
         key=row.key,
         attempt=row.attempt,
         suspended=bool(row.suspended),

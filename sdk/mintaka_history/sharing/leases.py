@@ -1,4 +1,4 @@
-"""Leases of slots in the database: request, grant, renew, release. `slot_allocation` decides what they mean."""
+"""Leases of slots in the database, each in a namespace: request, grant, renew, release. `slot_allocation` decides what they mean."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ _TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))
 # counts. The mirror states the attempt of a mirrored run, since anyone may report.
 _SELECT = f"""
 SELECT l.id, l.name, l.slots, l.asked, l.granted, l.expires, l.holder,
-  COALESCE(r.attempt > l.attempt OR (r.resource_version = 0 AND r.reported_attempt > l.attempt) OR (r.state IN ({_TERMINAL}) AND r.attempt >= l.attempt), false), l.who
-FROM concurrency_leases AS l LEFT JOIN flow_runs AS r ON r.uid = l.flow_run
-WHERE l.name IN """  # noqa: S608 - our own numbers
+  COALESCE(r.attempt > l.attempt OR (r.resource_version = 0 AND r.reported_attempt > l.attempt) OR (r.state IN ({_TERMINAL}) AND r.attempt >= l.attempt), false), l.who, l.ns
+FROM (VALUES %s) AS k JOIN concurrency_leases AS l ON l.ns = k.column1 AND l.name = k.column2 LEFT JOIN flow_runs AS r ON r.uid = l.flow_run
+ORDER BY l.asked, l.id
+"""  # noqa: S608 - our own numbers
 _INSERT = (
-    "INSERT INTO concurrency_leases (id, name, slots, asked, granted, expires, holder, flow_run, attempt, who) "
-    "VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)"
+    "INSERT INTO concurrency_leases (id, ns, name, slots, asked, granted, expires, holder, flow_run, attempt, who) "
+    "VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)"
 )
 
 
 class SlotRequest(NamedTuple):
-    """A request: `slots` of each of `names` for `seconds` at a time, under an `id` (32 hexadecimal digits).
+    """A request: `slots` of each of `names` in `namespace` for `seconds` at a time, under an `id` (32 hexadecimal digits).
 
     `flow_run` and `attempt` identify the requester if it is a flow run, `holder` if it is a process of this machine; `who`
     names it for people.
     """
 
     id: str
+    namespace: str
     names: tuple[str, ...]
     slots: int
     seconds: float
@@ -64,23 +66,23 @@ class SlotDecision(NamedTuple):
     blocked: Mapping[str, int] = {}
 
 
-def leases_of(session: Session, names: Iterable[str]) -> list[Lease]:
-    """All leases of the limits, alive or not, in order of request."""
-    wanted = sorted(names)
+def leases_of(session: Session, keys: Iterable[tuple[str, str]]) -> list[Lease]:
+    """All leases of the limits with these keys (namespace and name), alive or not, in order of request."""
+    wanted = sorted(keys)
     if not wanted:
         return []
-    rows = session.run(f"{_SELECT}({', '.join('?' * len(wanted))}) ORDER BY l.asked, l.id", wanted)
+    rows = session.run(_SELECT % ", ".join(["(?, ?)"] * len(wanted)), [part for key in wanted for part in key])
     return [Lease(*row)._replace(ended=bool(row[7])) for row in rows]
 
 
 def peek(session: Session, request: SlotRequest, is_gone: Callable[[int], bool]) -> SlotDecision | None:
     """What `request` would return if it would change nothing; None if it would change something. Only reads."""
-    found = limits.get(session, request.names)
+    found = limits.get(session, request.namespace, request.names)
     decision, wanted = _classify_limits(request, found)
     if decision.small or not wanted:
         return decision
     now = now_microseconds()
-    leases = leases_of(session, wanted)
+    leases = leases_of(session, [(request.namespace, name) for name in wanted])
     own = [lease for lease in leases if lease.id == request.id]
     if len(own) != len(wanted) or any(lease.expires - now < PLACE_SECONDS * _MICROSECONDS / 2 for lease in own):
         return None
@@ -91,12 +93,12 @@ def peek(session: Session, request: SlotRequest, is_gone: Callable[[int], bool])
 
 def request(session: Session, request: SlotRequest, is_gone: Callable[[int], bool]) -> SlotDecision:
     """Grant the requested slots, or a place in the queue; safe to repeat."""
-    found = limits.get(session, request.names, locked=True)
+    found = limits.get(session, request.namespace, request.names, locked=True)
     decision, wanted = _classify_limits(request, found)
     if decision.small or not wanted:
         return decision
     now = now_microseconds()
-    leases = leases_of(session, wanted)
+    leases = leases_of(session, [(request.namespace, name) for name in wanted])
     own = [lease for lease in leases if lease.id == request.id]
     alive = [lease for lease in leases if lease.id == request.id or lease.is_alive(now, is_gone)]
     alive += [lease for lease in sorted(set(leases) - set(alive)) if not _deleted(session, lease)]
@@ -107,17 +109,18 @@ def request(session: Session, request: SlotRequest, is_gone: Callable[[int], boo
     flow_run = session.uid(request.flow_run) if request.flow_run else None
     for name in sorted(set(wanted) - {lease.name for lease in own}):
         expires = now + int(PLACE_SECONDS * _MICROSECONDS)
-        session.run(_INSERT, (request.id, name, request.slots, asked, expires, request.holder, flow_run, request.attempt, request.who))
+        values = (request.slots, asked, expires, request.holder, flow_run, request.attempt, request.who)
+        session.run(_INSERT, (request.id, request.namespace, name, *values))
     until = now + int((request.seconds if granted else PLACE_SECONDS) * _MICROSECONDS)
     session.run(
-        f"UPDATE concurrency_leases SET granted = {'COALESCE(granted, ?)' if granted else 'granted'}, expires = ? WHERE id = ?",  # noqa: S608
-        (now, until, request.id) if granted else (until, request.id),
+        f"UPDATE concurrency_leases SET granted = {'COALESCE(granted, ?)' if granted else 'granted'}, expires = ? WHERE id = ? AND ns = ?",  # noqa: S608
+        (now, until, request.id, request.namespace) if granted else (until, request.id, request.namespace),
     )
     return decision if granted else decision._replace(granted=False, turns=allocation.turns, blocked=allocation.blocked)
 
 
-def renew(session: Session, ids: Iterable[str], seconds: float) -> set[str]:
-    """Extend leases to `seconds` from now; return the ids of those that still exist.
+def renew(session: Session, namespace: str, ids: Iterable[str], seconds: float) -> set[str]:
+    """Extend leases of a namespace to `seconds` from now; return the ids of those that still exist.
 
     An expired lease still exists as long as no other request needed its slots.
     """
@@ -126,18 +129,19 @@ def renew(session: Session, ids: Iterable[str], seconds: float) -> set[str]:
         return set()
     places = ", ".join("?" * len(wanted))
     if session.postgresql:  # in the order of all transactions that lock several rows, to avoid deadlocks
-        session.run(f"SELECT id FROM concurrency_leases WHERE id IN ({places}) ORDER BY id, name FOR UPDATE", wanted)  # noqa: S608
+        locked = f"SELECT id FROM concurrency_leases WHERE id IN ({places}) AND ns = ? ORDER BY id, name FOR UPDATE"  # noqa: S608
+        session.run(locked, (*wanted, namespace))
     until = now_microseconds() + int(seconds * _MICROSECONDS)
     rows = session.run(
-        f"UPDATE concurrency_leases SET expires = ? WHERE granted IS NOT NULL AND id IN ({places}) RETURNING id",  # noqa: S608
-        (until, *wanted),
+        f"UPDATE concurrency_leases SET expires = ? WHERE granted IS NOT NULL AND id IN ({places}) AND ns = ? RETURNING id",  # noqa: S608
+        (until, *wanted, namespace),
     )
     return {row[0] for row in rows}
 
 
-def release(session: Session, lease: str) -> bool:
+def release(session: Session, namespace: str, lease: str) -> bool:
     """Release a lease or leave the queue; False if there was neither."""
-    return bool(session.run("DELETE FROM concurrency_leases WHERE id = ? RETURNING name", (lease,)))
+    return bool(session.run("DELETE FROM concurrency_leases WHERE id = ? AND ns = ? RETURNING name", (lease, namespace)))
 
 
 def _classify_limits(request: SlotRequest, found: Mapping[str, Limit]) -> tuple[SlotDecision, list[str]]:
@@ -151,5 +155,5 @@ def _classify_limits(request: SlotRequest, found: Mapping[str, Limit]) -> tuple[
 
 def _deleted(session: Session, lease: Lease) -> bool:
     """Delete a lease that is not alive; False if it was renewed concurrently."""
-    statement = "DELETE FROM concurrency_leases WHERE id = ? AND name = ? AND expires = ? RETURNING id"
-    return bool(session.run(statement, (lease.id, lease.name, lease.expires)))
+    statement = "DELETE FROM concurrency_leases WHERE id = ? AND ns = ? AND name = ? AND expires = ? RETURNING id"
+    return bool(session.run(statement, (lease.id, lease.namespace, lease.name, lease.expires)))

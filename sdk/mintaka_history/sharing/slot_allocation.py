@@ -31,6 +31,7 @@ class Lease(NamedTuple):
     holder: int | None
     ended: bool
     who: str
+    namespace: str
 
     def is_alive(self, now: int, is_gone: Callable[[int], bool]) -> bool:
         """Whether the lease is still held, or waited for."""

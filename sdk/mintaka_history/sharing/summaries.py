@@ -8,7 +8,7 @@ from mintaka_history.sharing import leases, limits
 from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mintaka_history.sharing.limits import Limit
     from mintaka_history.sharing.slot_allocation import Lease
@@ -27,24 +27,37 @@ class Summary(NamedTuple):
     leases: list[Lease]
 
     @property
+    def namespace(self) -> str:
+        """The limit's namespace."""
+        return self.limit.namespace
+
+    @property
     def name(self) -> str:
         """The limit's name."""
         return self.limit.name
 
 
-def one(session: Session, name: str, is_gone: Callable[[int], bool]) -> Summary | None:
+def one(session: Session, namespace: str, name: str, is_gone: Callable[[int], bool]) -> Summary | None:
     """The limit of that name, if there is one."""
-    limit = limits.get(session, [name]).get(name)
-    return None if limit is None else _summary(limit, leases.leases_of(session, [name]), is_gone)
+    limit = limits.get(session, namespace, [name]).get(name)
+    return None if limit is None else _summary(limit, leases.leases_of(session, [(namespace, name)]), is_gone)
 
 
-def list_page(session: Session, is_gone: Callable[[int], bool], *, prefix: str = "", after: str | None = None, limit: int) -> list[Summary]:
-    """At most `limit` limits whose names begin with `prefix` and come after `after`, by name."""
-    found = limits.list_page(session, prefix=prefix, after=after, limit=limit)
-    of_limit: dict[str, list[Lease]] = {each.name: [] for each in found}
+def list_page(
+    session: Session,
+    namespaces: Sequence[str],
+    is_gone: Callable[[int], bool],
+    *,
+    prefix: str = "",
+    after: tuple[str, str] | None = None,
+    limit: int,
+) -> list[Summary]:
+    """At most `limit` limits of `namespaces` (none: of all) whose names begin with `prefix`, after the one with key `after`, by key."""
+    found = limits.list_page(session, namespaces, prefix=prefix, after=after, limit=limit)
+    of_limit: dict[tuple[str, str], list[Lease]] = {(each.namespace, each.name): [] for each in found}
     for lease in leases.leases_of(session, of_limit):
-        of_limit[lease.name].append(lease)
-    return [_summary(each, of_limit[each.name], is_gone) for each in found]
+        of_limit[lease.namespace, lease.name].append(lease)
+    return [_summary(each, of_limit[each.namespace, each.name], is_gone) for each in found]
 
 
 def _summary(limit: Limit, of_limit: list[Lease], is_gone: Callable[[int], bool]) -> Summary:

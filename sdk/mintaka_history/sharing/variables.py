@@ -1,4 +1,4 @@
-"""Variables: named JSON values that runs read and write."""
+"""Variables: named JSON values that the runs of a namespace read and write."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka_core.errors import InvalidNameError, MintakaError
+from mintaka_history.sharing.name_pages import page_condition
 from mintaka_history.timestamps import now_microseconds
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 #: The maximum size of a value as JSON, in bytes.
 VALUE_LIMIT_BYTES = 64 * 1024
 TAGS_LIMIT, TAG_LIMIT = 50, 100
-_COLUMNS = "name, value, tags, created, updated"
+_COLUMNS = "ns, name, value, tags, created, updated"
 # Only our own column names are put into statements.
-_GET = f"SELECT {_COLUMNS} FROM variables WHERE name = ?"  # noqa: S608
-_INSERT = f"INSERT INTO variables ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name)"  # noqa: S608
+_GET = f"SELECT {_COLUMNS} FROM variables WHERE ns = ? AND name = ?"  # noqa: S608
+_INSERT = f"INSERT INTO variables ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ns, name)"  # noqa: S608
 _KEEP = f"{_INSERT} DO NOTHING RETURNING name"
 _REPLACE = f"{_INSERT} DO UPDATE SET value = excluded.value, tags = excluded.tags, updated = excluded.updated RETURNING name"
 
@@ -33,6 +34,7 @@ class InvalidValueError(MintakaError, ValueError):
 class VariableRow(NamedTuple):
     """A variable: `value` and `tags` are JSON, times µs since the epoch."""
 
+    namespace: str
     name: str
     value: str
     tags: str
@@ -87,31 +89,30 @@ def encoded_tags(tags: Sequence[str]) -> str:
     return json.dumps(list(dict.fromkeys(tags)))
 
 
-def get(session: Session, name: str) -> VariableRow | None:
+def get(session: Session, namespace: str, name: str) -> VariableRow | None:
     """The variable of that name, if there is one."""
-    rows = session.run(_GET, (name,))
+    rows = session.run(_GET, (namespace, name))
     return VariableRow(*rows[0]) if rows else None
 
 
-def put(session: Session, name: str, value: str, tags: str, *, overwrite: bool) -> bool:
+def put(session: Session, namespace: str, name: str, value: str, tags: str, *, overwrite: bool) -> bool:
     """Create a variable, or change its value and tags; False if it exists and may not be overwritten."""
     now = now_microseconds()
-    return bool(session.run(_REPLACE if overwrite else _KEEP, (name, value, tags, now, now)))
+    return bool(session.run(_REPLACE if overwrite else _KEEP, (namespace, name, value, tags, now, now)))
 
 
-def remove(session: Session, name: str) -> bool:
+def remove(session: Session, namespace: str, name: str) -> bool:
     """Delete a variable; False if there was none."""
-    return bool(session.run("DELETE FROM variables WHERE name = ? RETURNING name", (name,)))
+    return bool(session.run("DELETE FROM variables WHERE ns = ? AND name = ? RETURNING name", (namespace, name)))
 
 
-def list_page(session: Session, *, prefix: str = "", after: str | None = None, limit: int) -> list[VariableRow]:
-    """At most `limit` variables whose names begin with `prefix` and come after `after`, by name (by code point)."""
-    rows = session.run(
-        f"SELECT {_COLUMNS} FROM variables WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",  # noqa: S608
-        (prefix, prefix + _LAST, after or "", limit),
-    )
+def list_page(
+    session: Session, namespaces: Sequence[str], *, prefix: str = "", after: tuple[str, str] | None = None, limit: int
+) -> list[VariableRow]:
+    """At most `limit` variables of `namespaces` (none: of all) whose names begin with `prefix`, after the one with key `after`.
+
+    They are ordered by namespace and name (by code point).
+    """
+    condition, values = page_condition(namespaces, prefix, after)
+    rows = session.run(f"SELECT {_COLUMNS} FROM variables WHERE {condition} ORDER BY ns, name LIMIT ?", (*values, limit))  # noqa: S608
     return [VariableRow(*row) for row in rows]
-
-
-#: Sorts after every character that a name may have.
-_LAST = "\U0010ffff"

@@ -19,8 +19,8 @@ KEY_LIMIT = 200
 TEXT_LIMIT = 65_536
 
 _ANNOUNCE = """
-INSERT INTO pauses (flow_run, key, attempt, suspended, created, deadline, schema) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (flow_run, key) DO UPDATE SET attempt = excluded.attempt, suspended = excluded.suspended, created = excluded.created,
+INSERT INTO pauses (flow_run, ns, key, attempt, suspended, created, deadline, schema) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (flow_run, key) DO UPDATE SET ns = excluded.ns, attempt = excluded.attempt, suspended = excluded.suspended, created = excluded.created,
   deadline = excluded.deadline, schema = excluded.schema, ended = NULL
 WHERE pauses.answered IS NULL
 """
@@ -31,16 +31,17 @@ EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = pauses.flow_run AND (
   f.state IN ({", ".join(map(str, sorted(TERMINAL_CODES)))}) AND (pauses.attempt <= f.attempt OR pauses.attempt <= f.reported_attempt)
   OR NOT pauses.suspended AND (pauses.attempt < f.attempt OR f.resource_version = 0 AND pauses.attempt < f.reported_attempt)))
 """  # noqa: S608 - our own numbers
-_COLUMNS = f"key, attempt, suspended, created, deadline, schema, answered, answer, refusal, ended, {_ABANDONED}"
+_COLUMNS = f"ns, key, attempt, suspended, created, deadline, schema, answered, answer, refusal, ended, {_ABANDONED}"
 
 
 class PauseRow(NamedTuple):
-    """One pause, with the table's columns: times in microseconds, `schema` and `answer` JSON texts.
+    """One pause, with the table's columns: the run's `namespace`, times in microseconds, `schema` and `answer` JSON texts.
 
     It is open while both `answered` and `ended` are None and its run has not `abandoned` it; `refusal` says what was wrong
     with the last answer.
     """
 
+    namespace: str
     key: str
     attempt: int
     suspended: bool
@@ -60,10 +61,18 @@ class PauseRow(NamedTuple):
 
 
 def announce(
-    session: Session, uid: str, key: str, attempt: int, *, suspended: bool, deadline: int | None = None, schema: str | None = None
+    session: Session,
+    uid: str,
+    namespace: str,
+    key: str,
+    attempt: int,
+    *,
+    suspended: bool,
+    deadline: int | None = None,
+    schema: str | None = None,
 ) -> None:
-    """Announce that a flow run waits for input valid for `schema` (JSON; None: only to be resumed). No effect if already answered."""
-    session.run(_ANNOUNCE, (session.uid(uid), key[:KEY_LIMIT], attempt, suspended, now_microseconds(), deadline, schema))
+    """Announce that a flow run of `namespace` waits for input valid for `schema` (JSON; None: only to be resumed). No effect if already answered."""
+    session.run(_ANNOUNCE, (session.uid(uid), namespace, key[:KEY_LIMIT], attempt, suspended, now_microseconds(), deadline, schema))
 
 
 def of_run(session: Session, uid: str) -> list[PauseRow]:

@@ -436,7 +436,7 @@ def most_at_once(journal: str) -> int:
 def test_a_limit_of_a_tag_holds_back_the_tasks_that_have_it(workers: str, tmp_path: Path) -> None:
     """Retried ones too, in whatever process they run; others not."""
     limit(2, name="tag:db")
-    KNOWN.forget()
+    KNOWN.clear()
     journal = tmp_path / "journal"
 
     @task(tags=["db", "else"], retries=1)
@@ -472,7 +472,7 @@ def test_a_limit_of_a_tag_holds_back_the_tasks_that_have_it(workers: str, tmp_pa
 def test_limits_of_tags_hold_up_nobody_where_the_api_is_away(reached: RealApi, caplog: pytest.LogCaptureFixture) -> None:
     """Unless one is known and its slots are to be had: runs need no API."""
     reached.kill()
-    KNOWN.forget()
+    KNOWN.clear()
 
     @task(tags=["db"])
     def enter() -> int:

@@ -108,7 +108,7 @@ async def test_what_the_authorizer_forbids_is_not_done() -> None:
     app = create_app(SETTINGS, authenticator=Nobody(), authorizer=Nobody())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
         answer = await client.get("/api/v1/namespaces/etl/flow-runs/one")
-        assert (answer.status_code, answer.json()["detail"]) == (403, "alice may not get flowruns")
+        assert (answer.status_code, answer.json()["detail"]) == (403, "alice may not get flowruns in namespace etl")
         assert asked == [("alice", Permission("get", "flowruns"), "etl")]
         assert (await client.get("/healthz")).status_code == 200
 

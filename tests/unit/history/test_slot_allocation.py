@@ -10,12 +10,12 @@ import pytest
 from mintaka_history.sharing.limits import Limit
 from mintaka_history.sharing.slot_allocation import Lease, allocate
 
-TWO = Limit("db", 2, 0.0, 0.0, 0, 0, 0)
+TWO = Limit("ns", "db", 2, 0.0, 0.0, 0, 0, 0)
 
 
 def lease(name: str, slots: int = 1, asked: int = 0, *, granted: bool = False, limit: str = "db") -> Lease:
     """A lease that is alive."""
-    return Lease(name, limit, slots, asked, asked if granted else None, 100, None, ended=False, who="")
+    return Lease(name, limit, slots, asked, asked if granted else None, 100, None, ended=False, who="", namespace="ns")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,6 @@ def test_whatever_happens_no_limit_is_exceeded_and_everybody_has_his_turn() -> N
 
 def test_a_rate_gives_its_slots_back_by_the_clock() -> None:
     """Never more than there are; a clock that goes back gives nothing."""
-    rate = Limit("r", 2, 0.5, 2.0, 1_000_000, 0, 0)
+    rate = Limit("ns", "r", 2, 0.5, 2.0, 1_000_000, 0, 0)
     assert [rate.taken_at(at * 1_000_000) for at in (0, 1, 2, 3, 5, 60)] == [2.0, 2.0, 1.5, 1.0, 0.0, 0.0]
     assert [rate.seconds_until(slots, 2_000_000) for slots in (1, 2)] == [1.0, 3.0]

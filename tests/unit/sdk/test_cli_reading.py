@@ -296,7 +296,7 @@ def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.Mo
     code, out, _ = terminal("suspend", uid, "--json")
     assert (code, json.loads(out)["asked"]) == (0, "suspend")
     assert asked == [f"http://api.invalid/api/v1/flow-runs/{uid}/suspend"]
-    known["namespace"] = "local"
+    known["flow"] = "etl"
     code, _, error = terminal("cancel", uid)
     assert code == 2
     assert "belongs to a script" in error

@@ -36,7 +36,7 @@ def limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     def make(name: str, slots: int = 1) -> None:
         assert shared().put_limit(name, slots, 0, overwrite=True)
-        KNOWN.forget()
+        KNOWN.clear()
 
     yield make
     until = monotonic() + 10
@@ -44,7 +44,7 @@ def limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         assert monotonic() < until, shared().limits()
         sleep(0.01)
     sharing.close()
-    KNOWN.forget()
+    KNOWN.clear()
 
 
 class AtOnce:

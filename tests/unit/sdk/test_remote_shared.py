@@ -18,7 +18,7 @@ ASKED: dict[str, Callable[[RemoteShared], Any]] = {
     "all variables": lambda place: place.variables(),
     "a limit": lambda place: place.limit("db"),
     "all limits": lambda place: place.limits(),
-    "slots": lambda place: place.request(SlotRequest("id", ("db",), 1, 60.0, None, 0, None, "script")),
+    "slots": lambda place: place.request(SlotRequest("id", "ns", ("db",), 1, 60.0, None, 0, None, "script")),
     "more time for slots": lambda place: place.renew(["id"], 60.0),
     "a rate's slots": lambda place: place.reserve(["db"], 1, None),
 }
@@ -30,7 +30,7 @@ def test_a_good_answer_of_another_kind_is_told_as_such(
     monkeypatch: pytest.MonkeyPatch, ask: Callable[[RemoteShared], Any], answer: bytes
 ) -> None:
     """A proxy's own page, say; the thread that renews leases lives on, because it expects a SharingError."""
-    place = RemoteShared("http://127.0.0.1:1")
+    place = RemoteShared("http://127.0.0.1:1", "ns")
     monkeypatch.setattr(place, "_answered", lambda *_: (200, answer))
     with pytest.raises(SharingError, match="answers as no API of Mintaka does"):
         ask(place)
