@@ -277,7 +277,7 @@ class HoldingAnswer(msgspec.Struct):
 class LimitAnswer(msgspec.Struct):
     """A concurrency limit of a namespace. With `decay_per_second` it is a rate: this many slots are freed each second.
 
-    `held` is the number of slots held now (of a rate: taken and not freed yet), `waiting` the number of waiting runs.
+    `held` is the number of slots held now (of a rate: taken and not freed yet), `waiting` the number of waiting runs, counted up to 200.
     `leases` are the holders and waiting requests in the order in which they arrived, at most 100.
     """
 
