@@ -252,6 +252,7 @@ EXAMPLES: dict[str, Any] = {
     "VariablePage": {"items": [_VARIABLE], "next": None},
     "NewVariable": {"value": ["north", "south"], "tags": ["sales"], "overwrite": True},
     "LimitAnswer": _LIMIT,
+    "LeasePage": {"items": _LIMIT["leases"], "next": None, "previous": None},
     "LimitPage": {"items": [_LIMIT], "next": None},
     "NewLimit": {"slots": 2, "decay_per_second": 0.0, "overwrite": True},
     "NewLease": {

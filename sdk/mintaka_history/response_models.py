@@ -274,6 +274,14 @@ class HoldingAnswer(msgspec.Struct):
     expires: datetime
 
 
+class LeasePage(msgspec.Struct):
+    """A page of the holders and waiting requests of a limit, in the order in which they arrived."""
+
+    items: list[HoldingAnswer]
+    next: str | None
+    previous: str | None = None
+
+
 class LimitAnswer(msgspec.Struct):
     """A concurrency limit of a namespace. With `decay_per_second` it is a rate: this many slots are freed each second.
 
