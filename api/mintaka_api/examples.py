@@ -268,6 +268,7 @@ EXAMPLES: dict[str, Any] = {
         "partitions": [{"name": "task_runs_2026w47", "estimated_rows": 120000, "bytes": 32000000}],
     },
     "LimitAnswer": _LIMIT,
+    "LeasePage": {"items": _LIMIT["leases"], "next": None, "previous": None},
     "LimitPage": {"items": [_LIMIT], "next": None},
     "NewLimit": {"slots": 2, "decay_per_second": 0.0, "overwrite": True},
     "NewLease": {

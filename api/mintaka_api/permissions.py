@@ -85,6 +85,7 @@ PERMISSIONS: dict[str, Permission] = {
     "delete_variable": Permission("delete", "variables"),
     "list_limits": Permission("list", "concurrencylimits"),
     "get_limit": Permission("get", "concurrencylimits"),
+    "list_leases": Permission("get", "concurrencylimits"),
     "put_limit": Permission("update", "concurrencylimits"),
     "delete_limit": Permission("delete", "concurrencylimits"),
     "reserve_slots": Permission("create", "concurrencylimits/reservations"),

@@ -275,10 +275,18 @@ class HoldingAnswer(msgspec.Struct):
     expires: datetime
 
 
+class LeasePage(msgspec.Struct):
+    """A page of the holders and waiting requests of a limit, in the order in which they arrived."""
+
+    items: list[HoldingAnswer]
+    next: str | None
+    previous: str | None = None
+
+
 class LimitAnswer(msgspec.Struct):
     """A concurrency limit of a namespace. With `decay_per_second` it is a rate: this many slots are freed each second.
 
-    `held` is the number of slots held now (of a rate: taken and not freed yet), `waiting` the number of waiting runs.
+    `held` is the number of slots held now (of a rate: taken and not freed yet), `waiting` the number of waiting runs, counted up to 200.
     `leases` are the holders and waiting requests in the order in which they arrived, at most 100.
     """
 

@@ -58,7 +58,8 @@ CREATE TABLE concurrency_leases (
 )
  WITHOUT ROWID;
 CREATE INDEX ix_concurrency_leases_flow_run ON concurrency_leases (flow_run);
-CREATE INDEX ix_concurrency_leases_ns_name_asked ON concurrency_leases (ns, name, asked);
+CREATE INDEX ix_concurrency_leases_holders ON concurrency_leases (ns, name) WHERE granted IS NOT NULL;
+CREATE INDEX ix_concurrency_leases_ns_name_asked_id ON concurrency_leases (ns, name, asked, id);
 CREATE TABLE concurrency_limits (
 	ns TEXT NOT NULL,
 	name TEXT NOT NULL,

@@ -352,7 +352,8 @@ concurrency_leases = Table(
     Column("attempt", SmallInteger, nullable=False),
     Column("who", Text, nullable=False),
     PrimaryKeyConstraint("id", "ns", "name"),
-    Index(None, "ns", "name", "asked"),
+    Index(None, "ns", "name", "asked", "id"),
+    Index("ix_concurrency_leases_holders", "ns", "name", sqlite_where=text("granted IS NOT NULL")),
     Index(None, "flow_run"),
     sqlite_with_rowid=False,
 )

@@ -103,6 +103,21 @@ async def test_a_page_of_limits_costs_few_statements(api: httpx.AsyncClient) -> 
     assert len(statements) < 10
 
 
+async def test_leases_of_a_limit_come_in_pages(api: httpx.AsyncClient) -> None:
+    """In the order in which they were asked for; the limit itself shows the first hundred."""
+    assert (await api.put(f"{API}/namespaces/ns/concurrency-limits/db", json={"slots": 1})).is_success
+    asked = [uuid.uuid4().hex for _ in range(120)]
+    for each in asked:
+        assert (await api.post(f"{API}/namespaces/ns/concurrency-leases", json={"id": each, "names": ["db"]})).is_success
+    path = f"{API}/namespaces/ns/concurrency-limits/db"
+    found = await all_pages(api, f"{path}/leases", limit=50)
+    assert [len(page) for page in found] == [50, 50, 20]
+    assert [item["id"] for page in found for item in page] == asked
+    assert [item["granted"] is None for page in found for item in page] == [False, *[True] * 119]
+    shown = (await api.get(path)).json()
+    assert (shown["held"], shown["waiting"], len(shown["leases"])) == (1, 119, 100)
+
+
 def test_a_run_whose_numbers_are_taken_gets_another(database: Database) -> None:
     """Whoever knows its uid and time could take those that come next."""
     names, victim = Names(), seen_run("victim")

@@ -126,3 +126,29 @@ def test_fewer_slots_than_are_held_take_nothing_away(database: Database) -> None
     assert not ask(database, slot_request(slots=5)).granted
     limit(database, 5)
     assert ask(database, waits).granted
+
+
+def test_those_who_wait_behind_many_wait_their_turn_and_read_few_rows(database: Database) -> None:
+    """In order, even if dead requests stand before them; what one request reads does not grow with those that wait."""
+    limit(database, 1)
+    holds = slot_request()
+    assert ask(database, holds).granted
+    waiting = [slot_request() for _ in range(leases.WAITERS + 60)]
+    for each in waiting:
+        assert not ask(database, each).granted
+    with database.reading() as connection:
+        queue = leases.queue_of(SqlalchemySession(connection), [("ns", "db")])
+    assert len(queue.leases) == leases.WAITERS + 1
+    last = ask(database, waiting[-1])
+    assert (last.granted, last.blocked) == (False, {"db": 1})
+    assert last.turns >= leases.WAITERS - 1
+    assert ask(database, waiting[150]).turns == 150
+    run(database, "UPDATE concurrency_leases SET expires = 1 WHERE granted IS NOT NULL")
+    assert not ask(database, waiting[-1]).granted
+    assert ask(database, waiting[0]).granted
+    with database.writing() as connection:
+        assert leases.release(SqlalchemySession(connection), "ns", waiting[0].id)
+    ids = ", ".join(f"'{each.id}'" for each in waiting[:-1])
+    run(database, f"UPDATE concurrency_leases SET expires = 1 WHERE id IN ({ids})")  # noqa: S608 - hexadecimal digits
+    answers = [ask(database, waiting[-1]).granted for _ in range(3)]
+    assert answers[-1]

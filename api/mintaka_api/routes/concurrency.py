@@ -12,18 +12,19 @@ from starlette.responses import Response
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.routes.documents import json_body, read_document
-from mintaka_api.routes.query_parameters import LimitQuery, Namespace, NoQuery, Text
+from mintaka_api.routes.query_parameters import LeaseQuery, LimitQuery, Namespace, NoQuery, Text
 from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response, page_response
 from mintaka_api.services import Here
 from mintaka_core.errors import InvalidNameError
 from mintaka_core.names import checked_namespace
 from mintaka_history.queries import limits as queries
-from mintaka_history.response_models import LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, SlotDecisionAnswer
+from mintaka_history.response_models import LeasePage, LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import limits
 from mintaka_history.sharing.leases import SlotRequest
 
 router = APIRouter(prefix=PREFIX, tags=["concurrency limits"], dependencies=GUARDED)
 LimitQuery.key_types = {"namespace": (str, str)}
+LeaseQuery.key_types = {"": queries.LEASE_KEY_TYPES}
 _LIMITS, _LEASES = "/namespaces/{namespace}/concurrency-limits", "/namespaces/{namespace}/concurrency-leases"
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -82,6 +83,13 @@ async def list_limits(query: Annotated[LimitQuery, Query()], here: Here) -> Resp
 async def get_limit(namespace: Namespace, name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """One concurrency limit, with its holders and waiting requests."""
     return json_response(_require_found(await here.database.read(queries.one, namespace, name), namespace, name))
+
+
+@router.get(_LIMITS + "/{name}/leases", responses=documented_responses(LeasePage, "invalid-parameter", "invalid-cursor"))
+async def list_leases(namespace: Namespace, name: Text, query: Annotated[LeaseQuery, Query()], here: Here) -> Response:
+    """The holders of a limit's slots and the requests that wait for them, in the order in which they arrived."""
+    part = await here.database.page(queries.leases_page, namespace, name, query.page(namespace, name))
+    return page_response(part, query.question(namespace, name), None)
 
 
 @router.put(

@@ -324,6 +324,10 @@ class LimitQuery(ListQuery):
     sort: Literal["namespace"] = "namespace"
 
 
+class LeaseQuery(ListQuery):
+    """Query parameters of the leases of a concurrency limit."""
+
+
 class AttemptQuery(BaseModel):
     """Query parameters of what belongs to one attempt."""
 

@@ -74,7 +74,10 @@ def after(connection: Connection, names: Names, position: Position, limit: int =
     shown = rows[:limit]
     if not shown:
         return Changes([], position if position.seq else Position(0, 0, now_microseconds()))
-    latest = {row.object: row for row in shown}
+    latest: dict[str, Row[Any]] = {}
+    for row in shown:
+        latest.pop(row.object, None)
+        latest[row.object] = row
     texts = names.values(connection, [row.ns for row in latest.values()])
     items = [ChangeAnswer(_KINDS.get(row.kind, "unknown"), row.object, texts[row.ns], from_microseconds(row.at)) for row in latest.values()]
     return Changes(items, _position(shown[-1]), more=len(rows) > limit)

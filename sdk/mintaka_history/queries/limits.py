@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
 
 from mintaka_history.paging import Part
-from mintaka_history.queries import flow_runs
+from mintaka_history.queries import flow_runs, pages
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.response_models import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import leases, limits, summaries
-from mintaka_history.timestamps import from_microseconds, optional_datetime
+from mintaka_history.tables import concurrency_leases
+from mintaka_history.timestamps import from_microseconds, now_microseconds, optional_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from mintaka_history.paging import Page
     from mintaka_history.queries.names import Names
     from mintaka_history.sharing.leases import SlotDecision, SlotRequest
+    from mintaka_history.sharing.slot_allocation import Lease
     from mintaka_history.sharing.summaries import Summary
+
+_c = concurrency_leases.c
+LEASE_KEY_TYPES: tuple[type, ...] = (int, str)
 
 
 def page(connection: Connection, namespaces: Sequence[str], prefix: str, page: Page) -> Part[LimitAnswer]:
@@ -34,6 +41,14 @@ def one(connection: Connection, namespace: str, name: str) -> LimitAnswer | None
     """The limit of that name, if there is one."""
     found = summaries.one(SqlalchemySession(connection), namespace, name, _unknown)
     return None if found is None else _answer(found)
+
+
+def leases_page(connection: Connection, namespace: str, name: str, page: Page) -> Part[HoldingAnswer]:
+    """A page of the leases of a limit that have not expired, in order of request."""
+    query = select(_c.id, _c.slots, _c.who, _c.asked, _c.granted, _c.expires)
+    query = query.where(_c.ns == namespace, _c.name == name, _c.expires > now_microseconds())
+    rows, ends = pages.fetch(connection, query, (_c.asked, _c.id), page)
+    return pages.part(rows, ends, _holding)
 
 
 def put(connection: Connection, namespace: str, name: str, slots: int, decay_per_second: float, *, overwrite: bool) -> LimitAnswer | None:
@@ -90,17 +105,6 @@ def _decision_answer(wanted: SlotRequest, decision: SlotDecision) -> SlotDecisio
 
 def _answer(summary: Summary) -> LimitAnswer:
     limit = summary.limit
-    holding = [
-        HoldingAnswer(
-            lease.id,
-            lease.slots,
-            lease.who,
-            from_microseconds(lease.asked),
-            optional_datetime(lease.granted),
-            from_microseconds(lease.expires),
-        )
-        for lease in summary.leases
-    ]
     return LimitAnswer(
         namespace=limit.namespace,
         name=limit.name,
@@ -108,7 +112,12 @@ def _answer(summary: Summary) -> LimitAnswer:
         decay_per_second=limit.decay_per_second,
         held=summary.held,
         waiting=summary.waiting,
-        leases=holding,
+        leases=[_holding(lease) for lease in summary.leases],
         created=from_microseconds(limit.created),
         updated=from_microseconds(limit.updated),
     )
+
+
+def _holding(lease: Lease | Row[Any]) -> HoldingAnswer:
+    asked, granted, expires = from_microseconds(lease.asked), optional_datetime(lease.granted), from_microseconds(lease.expires)
+    return HoldingAnswer(lease.id, lease.slots, lease.who, asked, granted, expires)

@@ -19,7 +19,7 @@ SHOWN = 100
 
 
 class Summary(NamedTuple):
-    """A limit with the number of slots `held` and requests `waiting`, and its live leases in order of request."""
+    """A limit with the number of slots `held` and of requests `waiting` (up to `leases.WAITERS`), and its live leases in order of request."""
 
     limit: Limit
     held: float
@@ -40,7 +40,7 @@ class Summary(NamedTuple):
 def one(session: Session, namespace: str, name: str, is_gone: Callable[[int], bool]) -> Summary | None:
     """The limit of that name, if there is one."""
     limit = limits.get(session, namespace, [name]).get(name)
-    return None if limit is None else _summary(limit, leases.leases_of(session, [(namespace, name)]), is_gone)
+    return None if limit is None else _summary(limit, leases.queue_of(session, [(namespace, name)]).leases, is_gone)
 
 
 def list_page(
@@ -55,7 +55,7 @@ def list_page(
     """At most `limit` limits of `namespaces` (none: of all) whose names begin with `prefix`, after the one with key `after`, by key."""
     found = limits.list_page(session, namespaces, prefix=prefix, after=after, limit=limit)
     of_limit: dict[tuple[str, str], list[Lease]] = {(each.namespace, each.name): [] for each in found}
-    for lease in leases.leases_of(session, of_limit):
+    for lease in leases.queue_of(session, of_limit).leases:
         of_limit[lease.namespace, lease.name].append(lease)
     return [_summary(each, of_limit[each.namespace, each.name], is_gone) for each in found]
 
