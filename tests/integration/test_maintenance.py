@@ -134,7 +134,7 @@ def test_counts_stay_right_while_runs_are_written(database: Database) -> None:
         except BaseException as error:  # noqa: BLE001 - to be seen by the test
             failures.append(error)
 
-    writers = [threading.Thread(target=write) for _ in range(2)]
+    writers = [threading.Thread(target=write, daemon=True) for _ in range(2)]
     for writer in writers:
         writer.start()
     for _ in range(20):

@@ -122,8 +122,13 @@ def test_many_runs_go_and_the_others_stay(database: Database) -> None:
     assert (plan.flow_runs, plan.complete, dict(plan.states)) == (230, True, {"COMPLETED": 230})
     assert dict(plan.deployments) == {"etl/nightly": 115, "etl/weekly": 115}
     assert plan.rows == {
-        **{"flow_runs": 230, "task_runs": 230, "logs": 0, "artifacts": 230},
-        **{"flow_run_transitions": 690, "attempts": 230, "events": 230},
+        "flow_runs": 230,
+        "task_runs": 230,
+        "logs": 0,
+        "artifacts": 230,
+        "flow_run_transitions": 690,
+        "attempts": 230,
+        "events": 230,
     }
     assert plan.oldest is not None
     assert plan.newest is not None
@@ -220,7 +225,7 @@ def test_reports_are_stored_and_pages_are_read_while_runs_go(database: Database)
         except BaseException as error:  # noqa: BLE001 - to be seen by the test
             failures.append(error)
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     retire(database, POLICY)
     done.set()

@@ -48,7 +48,7 @@ def ago(days: float) -> int:
     return NOW - round(days * DAY_MICROSECONDS)
 
 
-def store(  # noqa: PLR0913 - what a test may say of a run
+def store(
     database: Database,
     name: str,
     ended: float = 40,
