@@ -164,6 +164,9 @@ def translated() -> Iterator[None]:
         message = "all database connections are busy"
         raise DatabaseAway(message) from error
     except (exc.DataError, exc.IntegrityError) as error:
+        if _routed_too_early(error.orig):
+            message = "database: the table got a partition for these rows while they were written: nothing was written, try again"
+            raise DatabaseAway(message) from error
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseRefusal(message) from error
     except exc.DBAPIError as error:
@@ -174,6 +177,14 @@ def translated() -> Iterator[None]:
             raise
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseAway(message) from error
+
+
+def _routed_too_early(error: object) -> bool:
+    """True if PostgreSQL chose the default partition for a row, waited for its lock, and the row's own partition was attached
+    meanwhile (`maintenance.partitions`). Other checks have a name.
+    """
+    diagnosis = getattr(error, "diag", None)
+    return getattr(error, "sqlstate", "") == "23514" and diagnosis is not None and diagnosis.constraint_name is None
 
 
 def _normal(text: str) -> URL:

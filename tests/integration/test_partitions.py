@@ -276,6 +276,34 @@ def test_reports_are_stored_while_partitions_are_made_and_dropped(database: Data
     assert counts(database)["logs"] == len(stored) * 5
 
 
+def test_a_row_whose_partition_is_attached_while_it_waits_is_sent_again(database: Database) -> None:
+    """PostgreSQL has chosen the default partition for it, and refuses it there: that passes, and is no fault of the report."""
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            with database.writing() as connection:
+                values = {"run": number_at(ago(60)), "at": ago(60)}
+                connection.execute(
+                    text("INSERT INTO logs (flow_run, attempt, seq, at, level, message) VALUES (:run, 1, 1, :at, 20, '')"), values
+                )
+        except DatabaseAway as away:
+            failures.append(away)
+
+    with database.writing() as connection:
+        session = SqlalchemySession(connection)
+        low, high = (number_at(to_microseconds(week_of(ago(60)) + timedelta(weeks=weeks))) for weeks in (0, 1))
+        connection.execute(text("LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE"))
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        time.sleep(0.3)
+        partitions.fill(session, partitions.Gap("logs", low, high))
+    writer.join(10)
+    assert ["try again" in str(failure) for failure in failures] == [True]
+    write()
+    assert len(failures) == 1
+
+
 def _repeat(work: Callable[[Database], object], database: Database) -> None:
     """As maintenance does when a table was in use."""
     for _ in range(20):
