@@ -90,8 +90,8 @@ class Maintenance:
     async def _perform(self, job: _Job) -> None:
         started, problem = monotonic(), ""
         job.due = started + job.seconds
-        steps = job.steps()
         try:
+            steps = job.steps()
             while True:
                 began = monotonic()
                 done = await self._database.in_writer(next, steps, _END)

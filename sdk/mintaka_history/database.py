@@ -233,6 +233,9 @@ def translated() -> Iterator[None]:
         message = "all database connections are busy"
         raise DatabaseAway(message) from error
     except (exc.DataError, exc.IntegrityError) as error:
+        if _routed_too_early(error.orig):
+            message = "database: the table got a partition for these rows while they were written: nothing was written, try again"
+            raise DatabaseAway(message) from error
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseRefusal(message) from error
     except exc.DBAPIError as error:
@@ -262,6 +265,14 @@ def _begin_with(settings: dict[str, int], *, pooled: bool) -> Callable[[Connecti
             connection.exec_driver_sql(script, execution_options={"no_parameters": True})
 
     return begin
+
+
+def _routed_too_early(error: object) -> bool:
+    """True if PostgreSQL chose the default partition for a row, waited for its lock, and the row's own partition was attached
+    meanwhile (`maintenance.partitions`). Other checks have a name.
+    """
+    diagnosis = getattr(error, "diag", None)
+    return getattr(error, "sqlstate", "") == "23514" and diagnosis is not None and diagnosis.constraint_name is None
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -134,7 +134,7 @@ def test_counts_stay_right_while_runs_are_written(database: Database) -> None:
         except BaseException as error:  # noqa: BLE001 - to be seen by the test
             failures.append(error)
 
-    writers = [threading.Thread(target=write) for _ in range(2)]
+    writers = [threading.Thread(target=write, daemon=True) for _ in range(2)]
     for writer in writers:
         writer.start()
     for _ in range(20):
@@ -219,8 +219,9 @@ async def test_a_job_that_fails_says_so_and_keeps_no_other_from_its_work(databas
     monkeypatch.setattr(jobs, "trim_feed", fail)
     maintenance = Maintenance(database, policy_of("30", ""), Metrics())
     await maintenance.run_once()
-    assert maintenance.problem() == "feed: RuntimeError: out of order"
+    assert maintenance.problem().startswith("feed: RuntimeError: out of order")
     assert names_left(database) == []
     monkeypatch.undo()
+    await maintenance.run_once()
     await maintenance.run_once()
     assert maintenance.problem() == ""

@@ -21,7 +21,7 @@ from mintaka_history.timestamps import to_microseconds
 from old_runs import NOW, ago, counts, names_left, retire, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from postgres_server import PostgresServer
 
@@ -146,7 +146,7 @@ WEEK_AGO = 8
         ("one run is unfinished", {"state": RUNNING}, False),
         ("one run is still in the cluster", {"kind": DEPLOYED, "cluster": 1, "deleted": None}, False),
         ("one run has no limit", {"namespace": "audit"}, False),
-        ("one run ended lately", {"ended": 3, "lasted": WEEK_AGO * 7}, False),
+        ("one run ended lately", {"ended": 3}, False),
         ("one run was called by one of another week that is unfinished", {"parent": {"ended": 80, "state": RUNNING}}, False),
         ("one run was called by one of another week without limit", {"parent": {"ended": 80, "namespace": "audit"}}, False),
         ("one run was called by one of another week that is due", {"parent": {"ended": 80}}, True),
@@ -261,19 +261,55 @@ def test_reports_are_stored_while_partitions_are_made_and_dropped(database: Data
         except BaseException as error:  # noqa: BLE001 - to be seen by the test
             failures.append(error)
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
-    for _ in range(3):
-        for work in (lambda: make(database), lambda: retire(database, POLICY)):
-            for _attempt in range(20):
-                try:
-                    work()
-                    break
-                except DatabaseAway:
-                    time.sleep(0.05)
-    done.set()
-    writer.join()
+    try:
+        for _ in range(3):
+            for work in (make, lambda database: retire(database, POLICY)):
+                _repeat(work, database)
+    finally:
+        done.set()
+        writer.join()
     assert failures == []
     assert len(names_left(database)) == len(stored)
     assert counts(database)["task_runs"] == len(stored) * 20
     assert counts(database)["logs"] == len(stored) * 5
+
+
+def test_a_row_whose_partition_is_attached_while_it_waits_is_sent_again(database: Database) -> None:
+    """PostgreSQL has chosen the default partition for it, and refuses it there: that passes, and is no fault of the report."""
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            with database.writing() as connection:
+                values = {"run": number_at(ago(60)), "at": ago(60)}
+                connection.execute(
+                    text("INSERT INTO logs (flow_run, attempt, seq, at, level, message) VALUES (:run, 1, 1, :at, 20, '')"), values
+                )
+        except DatabaseAway as away:
+            failures.append(away)
+
+    with database.writing() as connection:
+        session = SqlalchemySession(connection)
+        low, high = (number_at(to_microseconds(week_of(ago(60)) + timedelta(weeks=weeks))) for weeks in (0, 1))
+        connection.execute(text("LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE"))
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        time.sleep(0.3)
+        partitions.fill(session, partitions.Gap("logs", low, high))
+    writer.join(10)
+    assert ["try again" in str(failure) for failure in failures] == [True]
+    write()
+    assert len(failures) == 1
+
+
+def _repeat(work: Callable[[Database], object], database: Database) -> None:
+    """As maintenance does when a table was in use."""
+    for _ in range(20):
+        try:
+            work(database)
+        except DatabaseAway:
+            time.sleep(0.05)
+        else:
+            return

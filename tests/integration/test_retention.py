@@ -225,7 +225,7 @@ def test_reports_are_stored_and_pages_are_read_while_runs_go(database: Database)
         except BaseException as error:  # noqa: BLE001 - to be seen by the test
             failures.append(error)
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     retire(database, POLICY)
     done.set()

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
+from mintaka_history.database import Database
 from mintaka_history.enum_codes import NameKind
 from mintaka_history.maintenance import jobs
 from mintaka_history.maintenance.policy import policy_of
 from mintaka_history.maintenance.unused_names import UnusedNames
+from mintaka_history.migrating import migrate
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.queries.names import Names
 from mintaka_history.writing.names import assign_ids
 from old_runs import NOW, ago, retire, store
 
 if TYPE_CHECKING:
-    from mintaka_history.database import Database
+    from collections.abc import Iterator
+
+    from postgres_server import PostgresServer
 
 HOUR = 3600.0
 TAG = (NameKind.TAG, "red")
@@ -204,42 +211,85 @@ def test_the_newest_name_stays_because_its_id_would_be_assigned_again(database: 
     assert present(database) == {(NameKind.TAG, "second")}
 
 
-def test_two_writers_never_see_an_id_without_its_name(database: Database) -> None:
-    """Two processes assign and write while a third deletes all it may, its waiting time left out but for the caches'."""
+def test_two_writers_never_see_an_id_without_its_name(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two assign ids and use them a little later, while a third deletes what it may, after half a second instead of two hours."""
+    monkeypatch.setattr("mintaka_history.maintenance.unused_names._CONDEMNED_SECONDS", 0.5)
     failures: list[str] = []
-    done = threading.Event()
-    deleted = 0
+    used, done, deleted = [0], threading.Event(), 0
 
-    def write(writer: int) -> None:
-        turn = 0
+    def write(seed: int) -> None:
+        draw = random.Random(seed)
         while not done.is_set():
-            turn += 1
-            wanted = [(NameKind.TAG, f"tag {(turn + k) % 7}") for k in range(3)]
-            ids = assign(database, *wanted)
+            began = time.monotonic()
+            word = (NameKind.TAG, f"tag {draw.randrange(60)}")
+            number = assign(database, word)[word]
+            time.sleep(draw.random() / 20)
             with database.writing() as connection:
-                session = SqlalchemySession(connection)
-                for word, number in ids.items():
-                    rows = session.run("SELECT value FROM names WHERE id = ?", (number,))
-                    if rows != [(word[1],)]:
-                        failures.append(f"{word} has id {number}, which is {rows}")
-                    session.run(
-                        "INSERT INTO flow_run_tags (tag, created, flow_run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (number, turn, writer)
-                    )
-            with database.writing() as connection:  # the rows go again, so that there is something to delete
-                connection.execute(text("DELETE FROM flow_run_tags WHERE flow_run = :writer"), {"writer": writer})
+                rows = SqlalchemySession(connection).run("SELECT value FROM names WHERE id = ?", (number,))
+            if time.monotonic() - began < 0.4:  # a slower writer would be one that takes two hours
+                used[0] += 1
+                failures.extend([f"{word} has id {number}, which is {rows}"] if rows != [(word[1],)] else [])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mintaka_history.maintenance.unused_names._CONDEMNED_SECONDS", 0.02)
-        writers = [threading.Thread(target=write, args=(number,)) for number in range(2)]
-        for thread in writers:
-            thread.start()
-        collector = UnusedNames()
-        for _ in range(60):
+    writers = [threading.Thread(target=write, args=(seed,), daemon=True) for seed in (1, 2)]
+    for thread in writers:
+        thread.start()
+    try:
+        collector, until = UnusedNames(), time.monotonic() + 5
+        while time.monotonic() < until:
             with database.writing() as connection:
                 connection.execute(text("UPDATE names SET used = :old WHERE used > 0"), {"old": ago(2)})
             deleted += collect(database, collector)
+    finally:
         done.set()
         for thread in writers:
             thread.join()
-    del deleted
     assert failures == []
+    assert used[0] > 20
+    assert deleted > 0
+
+
+def test_a_writer_that_asks_while_the_name_is_deleted_gets_a_new_id(postgres: PostgresServer) -> None:
+    """It waits for the transaction that deletes, and then finds that the name it had read is gone."""
+    with _postgresql(postgres) as database:
+        before = assign(database, TAG)
+        age(database, -ago(2))
+        found: list[dict[tuple[int, str], int]] = []
+        writer = threading.Thread(target=lambda: found.append(assign(database, TAG)), daemon=True)
+        with database.writing() as connection:
+            connection.execute(text("DELETE FROM names WHERE value = 'red'"))
+            writer.start()
+            time.sleep(0.3)
+            assert found == []
+        writer.join(10)
+        assert found[0].keys() == before.keys()
+        assert found[0] != before
+        with database.reading() as connection:
+            assert connection.execute(text("SELECT id FROM names WHERE value = 'red'")).scalars().all() == list(found[0].values())
+
+
+def test_a_name_that_a_transaction_in_progress_asks_for_is_not_deleted(postgres: PostgresServer, clock: Clock) -> None:
+    """The collector does not wait for it."""
+    with _postgresql(postgres) as database:
+        assign(database, TAG)
+        add_newest(database)
+        age(database, ago(2))
+        collector = UnusedNames(clock)
+        collect(database, collector)
+        clock.seconds += 3 * HOUR
+        with database.writing() as connection:
+            assign_ids(SqlalchemySession(connection), [TAG])
+            assert collect(database, collector) == 0
+        assert collect(database, collector) == 0
+        assert TAG in present(database)
+
+
+@contextmanager
+def _postgresql(server: PostgresServer) -> Iterator[Database]:
+    name = f"names_{time.monotonic_ns()}"
+    database = Database(server.create_database(name))
+    migrate(database)
+    try:
+        yield database
+    finally:
+        database.dispose()
+        server.drop_database(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from mintaka_core.states import COMPLETED, StateType
 from mintaka_history.batches import decode
+from mintaka_history.database import DatabaseAway
 from mintaka_history.ingest import store_batch
 from mintaka_history.maintenance import retention
 from mintaka_history.maintenance.statements import DAY_MICROSECONDS
@@ -22,6 +24,7 @@ from mintaka_history.writing import pauses
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
     from mintaka_history.database import Database
     from mintaka_history.maintenance.policy import RetentionPolicy
@@ -88,10 +91,20 @@ def store(
         ],
         "final": True,
     }
-    store_batch(database, names or Names(), uid, decode(json.dumps(body).encode()))
+    deliver(lambda: store_batch(database, names or Names(), uid, decode(json.dumps(body).encode())))
     _add_others(database, uid, end)
     change(database, uid, **columns)
     return uid
+
+
+def deliver(send: Callable[[], None]) -> None:
+    """Send a report again while the database is away, as the SDK does after a 503."""
+    for _ in range(20):
+        try:
+            return send()
+        except DatabaseAway:
+            time.sleep(0.05)
+    return send()
 
 
 def _add_others(database: Database, uid: str, at: int) -> None:

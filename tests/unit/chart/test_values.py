@@ -190,6 +190,8 @@ def test_values_reach_the_environment(render: Render) -> None:
         "MINTAKA_WRITE_CONNECTIONS": "4",
         "MINTAKA_READ_CONNECTIONS": "30",
         "MINTAKA_SILENCE_SECONDS": "60",
+        "MINTAKA_RETENTION_DAYS": "30",
+        "MINTAKA_RETENTION": '{"deployments":[{"days":7,"match":"etl/hourly-*"}],"states":{"FAILED":{"days":90}}}',
         "MINTAKA_LOG_LEVEL": "INFO",
         "MINTAKA_LISTEN_HOST": "10.0.0.1",
         "MINTAKA_LISTEN_PORT": "4200",

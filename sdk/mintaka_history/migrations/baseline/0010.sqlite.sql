@@ -9,7 +9,7 @@ CREATE TABLE names (
 
 CREATE TABLE flow_deployments (
 	uid CHAR(32) NOT NULL,
-	cluster INTEGER DEFAULT '0' NOT NULL,
+	cluster INTEGER NOT NULL,
 	ns INTEGER NOT NULL,
 	name TEXT NOT NULL,
 	resource_version INTEGER NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE flow_deployment_versions (
 )
  WITHOUT ROWID;
 
-CREATE INDEX ix_flow_deployment_versions_deployment_created ON flow_deployment_versions (deployment, created);
+CREATE INDEX ix_flow_deployment_versions_deployment_created_revision ON flow_deployment_versions (deployment, created, revision);
 
 CREATE TABLE flow_runs (
 	no INTEGER NOT NULL,
@@ -85,11 +85,13 @@ CREATE TABLE flow_runs (
 	CONSTRAINT uq_flow_runs_uid UNIQUE (uid)
 );
 
-CREATE INDEX ix_flow_runs_children ON flow_runs (parent, no) WHERE parent IS NOT NULL;
+CREATE INDEX ix_flow_runs_children ON flow_runs (parent, created) WHERE parent IS NOT NULL;
 
 CREATE INDEX ix_flow_runs_created_no ON flow_runs (created, no);
 
 CREATE INDEX ix_flow_runs_deployment_created ON flow_runs (deployment, created);
+
+CREATE INDEX ix_flow_runs_kind ON flow_runs (kind, created) WHERE kind <> 1;
 
 CREATE INDEX ix_flow_runs_live ON flow_runs (cluster, ns) WHERE deleted IS NULL;
 
@@ -98,6 +100,14 @@ CREATE INDEX ix_flow_runs_name_ns ON flow_runs (name, ns);
 CREATE INDEX ix_flow_runs_ns_created ON flow_runs (ns, created);
 
 CREATE INDEX ix_flow_runs_ns_deployment_created ON flow_runs (ns, deployment, created);
+
+CREATE INDEX ix_flow_runs_roots ON flow_runs (created, no) WHERE parent IS NULL;
+
+CREATE INDEX ix_flow_runs_roots_of_namespace ON flow_runs (ns, created, no) WHERE parent IS NULL;
+
+CREATE INDEX ix_flow_runs_span ON flow_runs ((CASE WHEN ended IS NULL THEN 0 WHEN ended - created < 10000000 THEN 1 WHEN ended - created < 60000000 THEN 2 WHEN ended - created < 600000000 THEN 3 WHEN ended - created < 3600000000 THEN 4 WHEN ended - created < 21600000000 THEN 5 WHEN ended - created < 129600000000 THEN 6 WHEN ended - created < 864000000000 THEN 7 WHEN ended - created < 5184000000000 THEN 8 ELSE 9 END), created);
+
+CREATE INDEX ix_flow_runs_tree ON flow_runs (root, created) WHERE root IS NOT NULL;
 
 CREATE INDEX ix_flow_runs_unfinished ON flow_runs (state, created) WHERE state <> 4;
 
@@ -248,16 +258,18 @@ CREATE INDEX ix_events_ns_at_id ON events (ns, at, id);
 CREATE INDEX ix_events_resource_at_id ON events (resource, at, id);
 
 CREATE TABLE variables (
+	ns TEXT NOT NULL,
 	name TEXT NOT NULL,
 	created INTEGER NOT NULL,
 	updated INTEGER NOT NULL,
 	value TEXT NOT NULL,
 	tags TEXT NOT NULL,
-	CONSTRAINT pk_variables PRIMARY KEY (name)
+	CONSTRAINT pk_variables PRIMARY KEY (ns, name)
 )
  WITHOUT ROWID;
 
 CREATE TABLE concurrency_limits (
+	ns TEXT NOT NULL,
 	name TEXT NOT NULL,
 	created INTEGER NOT NULL,
 	updated INTEGER NOT NULL,
@@ -265,12 +277,13 @@ CREATE TABLE concurrency_limits (
 	decay_per_second DOUBLE NOT NULL,
 	taken DOUBLE NOT NULL,
 	taken_time INTEGER NOT NULL,
-	CONSTRAINT pk_concurrency_limits PRIMARY KEY (name)
+	CONSTRAINT pk_concurrency_limits PRIMARY KEY (ns, name)
 )
  WITHOUT ROWID;
 
 CREATE TABLE concurrency_leases (
 	id TEXT NOT NULL,
+	ns TEXT NOT NULL,
 	name TEXT NOT NULL,
 	asked INTEGER NOT NULL,
 	granted INTEGER,
@@ -280,11 +293,15 @@ CREATE TABLE concurrency_leases (
 	flow_run CHAR(32),
 	attempt SMALLINT NOT NULL,
 	who TEXT NOT NULL,
-	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id, name)
+	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id, ns, name)
 )
  WITHOUT ROWID;
 
-CREATE INDEX ix_concurrency_leases_name_asked ON concurrency_leases (name, asked);
+CREATE INDEX ix_concurrency_leases_flow_run ON concurrency_leases (flow_run);
+
+CREATE INDEX ix_concurrency_leases_holders ON concurrency_leases (ns, name) WHERE granted IS NOT NULL;
+
+CREATE INDEX ix_concurrency_leases_ns_name_asked_id ON concurrency_leases (ns, name, asked, id);
 
 CREATE TABLE pauses (
 	flow_run CHAR(32) NOT NULL,
@@ -294,6 +311,7 @@ CREATE TABLE pauses (
 	ended INTEGER,
 	attempt SMALLINT NOT NULL,
 	suspended BOOLEAN NOT NULL,
+	ns TEXT NOT NULL,
 	"key" TEXT NOT NULL,
 	schema TEXT,
 	answer TEXT,
@@ -319,13 +337,12 @@ CREATE INDEX ix_flow_run_counts_deployment_ns_hour ON flow_run_counts (deploymen
 CREATE INDEX ix_flow_run_counts_parts ON flow_run_counts (part) WHERE part <> 0;
 
 CREATE TABLE changes (
-	seq INTEGER NOT NULL,
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
 	tx INTEGER NOT NULL,
 	at INTEGER NOT NULL,
 	object CHAR(32) NOT NULL,
 	ns INTEGER NOT NULL,
-	kind SMALLINT NOT NULL,
-	CONSTRAINT pk_changes PRIMARY KEY (seq)
+	kind SMALLINT NOT NULL
 );
 
 CREATE INDEX ix_changes_tx_seq ON changes (tx, seq);
@@ -335,13 +352,13 @@ CREATE TABLE schema_compatibility (
 	CONSTRAINT pk_schema_compatibility PRIMARY KEY (oldest)
 );
 
-CREATE TRIGGER flow_run_inserted AFTER INSERT ON flow_runs BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (new.created / 3600000000, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; INSERT INTO changes (tx, at, object, ns, kind) VALUES (0, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, new.uid, new.ns, 1); END;
+CREATE TRIGGER flow_run_inserted AFTER INSERT ON flow_runs BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (max(new.created, 0) / 3600000000, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1), (max(new.created, 0) / 3600000000, new.ns, -1, new.state, 0, 1), (max(new.created, 0) / 3600000000, -1, -1, new.state, 0, 1), (-1 - max(new.created, 0) / 3600000000 / 24, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; INSERT INTO changes (tx, at, object, ns, kind) VALUES (0, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, new.uid, new.ns, 1); END;
 
-CREATE TRIGGER flow_run_counted AFTER UPDATE OF created, ns, deployment, state ON flow_runs WHEN old.created IS NOT new.created OR old.ns IS NOT new.ns OR old.deployment IS NOT new.deployment OR old.state IS NOT new.state BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (old.created / 3600000000, old.ns, COALESCE(old.deployment, 0), old.state, 0, -1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (new.created / 3600000000, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; END;
+CREATE TRIGGER flow_run_counted AFTER UPDATE OF created, ns, deployment, state ON flow_runs WHEN old.created IS NOT new.created OR old.ns IS NOT new.ns OR old.deployment IS NOT new.deployment OR old.state IS NOT new.state BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (max(old.created, 0) / 3600000000, old.ns, COALESCE(old.deployment, 0), old.state, 0, -1), (max(old.created, 0) / 3600000000, old.ns, -1, old.state, 0, -1), (max(old.created, 0) / 3600000000, -1, -1, old.state, 0, -1), (-1 - max(old.created, 0) / 3600000000 / 24, old.ns, COALESCE(old.deployment, 0), old.state, 0, -1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (max(new.created, 0) / 3600000000, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1), (max(new.created, 0) / 3600000000, new.ns, -1, new.state, 0, 1), (max(new.created, 0) / 3600000000, -1, -1, new.state, 0, 1), (-1 - max(new.created, 0) / 3600000000 / 24, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; END;
 
 CREATE TRIGGER flow_run_changed AFTER UPDATE OF sequence, attempt, reported, reported_attempt, final_attempt, resource_version, deleted, state, state_name ON flow_runs WHEN old.sequence IS NOT new.sequence OR old.attempt IS NOT new.attempt OR old.reported IS NOT new.reported OR old.reported_attempt IS NOT new.reported_attempt OR old.final_attempt IS NOT new.final_attempt OR old.resource_version IS NOT new.resource_version OR old.deleted IS NOT new.deleted OR old.state IS NOT new.state OR old.state_name IS NOT new.state_name BEGIN INSERT INTO changes (tx, at, object, ns, kind) VALUES (0, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, new.uid, new.ns, 1); END;
 
-CREATE TRIGGER flow_run_deleted AFTER DELETE ON flow_runs BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (old.created / 3600000000, old.ns, COALESCE(old.deployment, 0), old.state, 0, -1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; END;
+CREATE TRIGGER flow_run_deleted AFTER DELETE ON flow_runs BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (max(old.created, 0) / 3600000000, old.ns, COALESCE(old.deployment, 0), old.state, 0, -1), (max(old.created, 0) / 3600000000, old.ns, -1, old.state, 0, -1), (max(old.created, 0) / 3600000000, -1, -1, old.state, 0, -1), (-1 - max(old.created, 0) / 3600000000 / 24, old.ns, COALESCE(old.deployment, 0), old.state, 0, -1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; END;
 
 CREATE TRIGGER flow_deployment_inserted AFTER INSERT ON flow_deployments BEGIN INSERT INTO changes (tx, at, object, ns, kind) VALUES (0, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, new.uid, new.ns, 2); END;
 
