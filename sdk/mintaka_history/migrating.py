@@ -63,6 +63,8 @@ def migrate(database: Database) -> None:
         use = use_of(present, _oldest(connection))
         if use is Use.CREATE:
             create(connection)
+            if database.is_postgresql:
+                partitions.create_ahead(SqlalchemySession(connection), now_microseconds())
             connection.execute(
                 text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)")
             )
@@ -89,7 +91,6 @@ def create(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         for table in PARTITIONED:  # where rows go for which no partition was made in time
             connection.exec_driver_sql(f"CREATE TABLE {table.name}_default PARTITION OF {table.name} DEFAULT")
-        partitions.create_ahead(SqlalchemySession(connection), now_microseconds())
     for statement in triggers.POSTGRESQL if connection.dialect.name == "postgresql" else triggers.SQLITE:
         connection.exec_driver_sql(statement)
     connection.execute(schema_compatibility.insert().values(oldest=OLDEST))

@@ -9,7 +9,7 @@ CREATE TABLE names (
 
 CREATE TABLE flow_deployments (
 	uid UUID NOT NULL,
-	cluster INTEGER DEFAULT '0' NOT NULL,
+	cluster INTEGER NOT NULL,
 	ns INTEGER NOT NULL,
 	name TEXT COLLATE "C" NOT NULL,
 	resource_version BIGINT NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE flow_deployment_versions (
 	CONSTRAINT pk_flow_deployment_versions PRIMARY KEY (deployment, revision)
 );
 
-CREATE INDEX ix_flow_deployment_versions_deployment_created ON flow_deployment_versions (deployment, created);
+CREATE INDEX ix_flow_deployment_versions_deployment_created_revision ON flow_deployment_versions (deployment, created, revision);
 
 CREATE TABLE flow_runs (
 	no BIGINT NOT NULL,
@@ -84,11 +84,13 @@ CREATE TABLE flow_runs (
 	CONSTRAINT uq_flow_runs_uid UNIQUE (uid)
 );
 
-CREATE INDEX ix_flow_runs_children ON flow_runs (parent, no) WHERE parent IS NOT NULL;
+CREATE INDEX ix_flow_runs_children ON flow_runs (parent, created) WHERE parent IS NOT NULL;
 
 CREATE INDEX ix_flow_runs_created_no ON flow_runs (created, no);
 
 CREATE INDEX ix_flow_runs_deployment_created ON flow_runs (deployment, created);
+
+CREATE INDEX ix_flow_runs_kind ON flow_runs (kind, created) WHERE kind <> 1;
 
 CREATE INDEX ix_flow_runs_live ON flow_runs (cluster, ns) WHERE deleted IS NULL;
 
@@ -97,6 +99,14 @@ CREATE INDEX ix_flow_runs_name_ns ON flow_runs (name, ns);
 CREATE INDEX ix_flow_runs_ns_created ON flow_runs (ns, created);
 
 CREATE INDEX ix_flow_runs_ns_deployment_created ON flow_runs (ns, deployment, created);
+
+CREATE INDEX ix_flow_runs_roots ON flow_runs (created, no) WHERE parent IS NULL;
+
+CREATE INDEX ix_flow_runs_roots_of_namespace ON flow_runs (ns, created, no) WHERE parent IS NULL;
+
+CREATE INDEX ix_flow_runs_span ON flow_runs ((CASE WHEN ended IS NULL THEN 0 WHEN ended - created < 10000000 THEN 1 WHEN ended - created < 60000000 THEN 2 WHEN ended - created < 600000000 THEN 3 WHEN ended - created < 3600000000 THEN 4 WHEN ended - created < 21600000000 THEN 5 WHEN ended - created < 129600000000 THEN 6 WHEN ended - created < 864000000000 THEN 7 WHEN ended - created < 5184000000000 THEN 8 ELSE 9 END), created);
+
+CREATE INDEX ix_flow_runs_tree ON flow_runs (root, created) WHERE root IS NOT NULL;
 
 CREATE INDEX ix_flow_runs_unfinished ON flow_runs (state, created) WHERE state <> 4;
 
@@ -243,15 +253,17 @@ CREATE INDEX ix_events_ns_at_id ON events (ns, at, id);
 CREATE INDEX ix_events_resource_at_id ON events (resource, at, id);
 
 CREATE TABLE variables (
+	ns TEXT COLLATE "C" NOT NULL,
 	name TEXT COLLATE "C" NOT NULL,
 	created BIGINT NOT NULL,
 	updated BIGINT NOT NULL,
 	value TEXT NOT NULL,
 	tags TEXT NOT NULL,
-	CONSTRAINT pk_variables PRIMARY KEY (name)
+	CONSTRAINT pk_variables PRIMARY KEY (ns, name)
 );
 
 CREATE TABLE concurrency_limits (
+	ns TEXT COLLATE "C" NOT NULL,
 	name TEXT COLLATE "C" NOT NULL,
 	created BIGINT NOT NULL,
 	updated BIGINT NOT NULL,
@@ -259,11 +271,12 @@ CREATE TABLE concurrency_limits (
 	decay_per_second DOUBLE PRECISION NOT NULL,
 	taken DOUBLE PRECISION NOT NULL,
 	taken_time BIGINT NOT NULL,
-	CONSTRAINT pk_concurrency_limits PRIMARY KEY (name)
+	CONSTRAINT pk_concurrency_limits PRIMARY KEY (ns, name)
 );
 
 CREATE TABLE concurrency_leases (
 	id TEXT NOT NULL,
+	ns TEXT COLLATE "C" NOT NULL,
 	name TEXT COLLATE "C" NOT NULL,
 	asked BIGINT NOT NULL,
 	granted BIGINT,
@@ -273,10 +286,14 @@ CREATE TABLE concurrency_leases (
 	flow_run UUID,
 	attempt SMALLINT NOT NULL,
 	who TEXT NOT NULL,
-	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id, name)
+	CONSTRAINT pk_concurrency_leases PRIMARY KEY (id, ns, name)
 );
 
-CREATE INDEX ix_concurrency_leases_name_asked ON concurrency_leases (name, asked);
+CREATE INDEX ix_concurrency_leases_flow_run ON concurrency_leases (flow_run);
+
+CREATE INDEX ix_concurrency_leases_holders ON concurrency_leases (ns, name) WHERE granted IS NOT NULL;
+
+CREATE INDEX ix_concurrency_leases_ns_name_asked_id ON concurrency_leases (ns, name, asked, id);
 
 CREATE TABLE pauses (
 	flow_run UUID NOT NULL,
@@ -286,6 +303,7 @@ CREATE TABLE pauses (
 	ended BIGINT,
 	attempt SMALLINT NOT NULL,
 	suspended BOOLEAN NOT NULL,
+	ns TEXT COLLATE "C" NOT NULL,
 	key TEXT COLLATE "C" NOT NULL,
 	schema TEXT,
 	answer TEXT,
@@ -332,15 +350,15 @@ CREATE TABLE task_run_tags_default PARTITION OF task_run_tags DEFAULT;
 
 CREATE TABLE logs_default PARTITION OF logs DEFAULT;
 
-CREATE OR REPLACE FUNCTION mintaka_flow_run_inserted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) SELECT hour, ns, deployment, state, pg_current_xact_id()::text::bigint, sum(change) FROM (SELECT created / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, 1 AS change FROM new_rows) AS c GROUP BY hour, ns, deployment, state HAVING sum(change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n; INSERT INTO changes (tx, at, object, ns, kind) SELECT pg_current_xact_id()::text::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, n.uid, n.ns, 1 FROM new_rows AS n; RETURN NULL; END $$;
+CREATE OR REPLACE FUNCTION mintaka_flow_run_inserted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) SELECT k.hour, k.ns, k.deployment, c.state, pg_current_xact_id()::text::bigint, sum(c.change) FROM (SELECT GREATEST(created, 0) / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, sum(1) AS change FROM new_rows GROUP BY 1, 2, 3, 4) AS c CROSS JOIN LATERAL (VALUES (c.hour, c.ns, c.deployment), (c.hour, c.ns, -1), (c.hour, -1, -1), (-1 - c.hour / 24, c.ns, c.deployment)) AS k(hour, ns, deployment) GROUP BY k.hour, k.ns, k.deployment, c.state HAVING sum(c.change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n; INSERT INTO changes (tx, at, object, ns, kind) SELECT pg_current_xact_id()::text::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, n.uid, n.ns, 1 FROM new_rows AS n; RETURN NULL; END $$;
 
 CREATE OR REPLACE TRIGGER flow_run_inserted AFTER INSERT ON flow_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION mintaka_flow_run_inserted();
 
-CREATE OR REPLACE FUNCTION mintaka_flow_run_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT FROM new_rows AS n JOIN old_rows AS o ON o.no = n.no WHERE o.created IS DISTINCT FROM n.created OR o.ns IS DISTINCT FROM n.ns OR o.deployment IS DISTINCT FROM n.deployment OR o.state IS DISTINCT FROM n.state) THEN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) SELECT hour, ns, deployment, state, pg_current_xact_id()::text::bigint, sum(change) FROM (SELECT created / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, 1 AS change FROM new_rows UNION ALL SELECT created / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, -1 AS change FROM old_rows) AS c GROUP BY hour, ns, deployment, state HAVING sum(change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n; END IF; INSERT INTO changes (tx, at, object, ns, kind) SELECT pg_current_xact_id()::text::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, n.uid, n.ns, 1 FROM new_rows AS n JOIN old_rows AS o ON o.no = n.no WHERE o.sequence IS DISTINCT FROM n.sequence OR o.attempt IS DISTINCT FROM n.attempt OR o.reported IS DISTINCT FROM n.reported OR o.reported_attempt IS DISTINCT FROM n.reported_attempt OR o.final_attempt IS DISTINCT FROM n.final_attempt OR o.resource_version IS DISTINCT FROM n.resource_version OR o.deleted IS DISTINCT FROM n.deleted OR o.state IS DISTINCT FROM n.state OR o.state_name IS DISTINCT FROM n.state_name; RETURN NULL; END $$;
+CREATE OR REPLACE FUNCTION mintaka_flow_run_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT FROM new_rows AS n JOIN old_rows AS o ON o.no = n.no WHERE o.created IS DISTINCT FROM n.created OR o.ns IS DISTINCT FROM n.ns OR o.deployment IS DISTINCT FROM n.deployment OR o.state IS DISTINCT FROM n.state) THEN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) SELECT k.hour, k.ns, k.deployment, c.state, pg_current_xact_id()::text::bigint, sum(c.change) FROM (SELECT GREATEST(created, 0) / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, sum(1) AS change FROM new_rows GROUP BY 1, 2, 3, 4 UNION ALL SELECT GREATEST(created, 0) / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, sum(-1) AS change FROM old_rows GROUP BY 1, 2, 3, 4) AS c CROSS JOIN LATERAL (VALUES (c.hour, c.ns, c.deployment), (c.hour, c.ns, -1), (c.hour, -1, -1), (-1 - c.hour / 24, c.ns, c.deployment)) AS k(hour, ns, deployment) GROUP BY k.hour, k.ns, k.deployment, c.state HAVING sum(c.change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n; END IF; INSERT INTO changes (tx, at, object, ns, kind) SELECT pg_current_xact_id()::text::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, n.uid, n.ns, 1 FROM new_rows AS n JOIN old_rows AS o ON o.no = n.no WHERE o.sequence IS DISTINCT FROM n.sequence OR o.attempt IS DISTINCT FROM n.attempt OR o.reported IS DISTINCT FROM n.reported OR o.reported_attempt IS DISTINCT FROM n.reported_attempt OR o.final_attempt IS DISTINCT FROM n.final_attempt OR o.resource_version IS DISTINCT FROM n.resource_version OR o.deleted IS DISTINCT FROM n.deleted OR o.state IS DISTINCT FROM n.state OR o.state_name IS DISTINCT FROM n.state_name; RETURN NULL; END $$;
 
 CREATE OR REPLACE TRIGGER flow_run_changed AFTER UPDATE ON flow_runs REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION mintaka_flow_run_changed();
 
-CREATE OR REPLACE FUNCTION mintaka_flow_run_deleted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) SELECT hour, ns, deployment, state, pg_current_xact_id()::text::bigint, sum(change) FROM (SELECT created / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, -1 AS change FROM old_rows) AS c GROUP BY hour, ns, deployment, state HAVING sum(change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n; RETURN NULL; END $$;
+CREATE OR REPLACE FUNCTION mintaka_flow_run_deleted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) SELECT k.hour, k.ns, k.deployment, c.state, pg_current_xact_id()::text::bigint, sum(c.change) FROM (SELECT GREATEST(created, 0) / 3600000000 AS hour, ns, COALESCE(deployment, 0) AS deployment, state, sum(-1) AS change FROM old_rows GROUP BY 1, 2, 3, 4) AS c CROSS JOIN LATERAL (VALUES (c.hour, c.ns, c.deployment), (c.hour, c.ns, -1), (c.hour, -1, -1), (-1 - c.hour / 24, c.ns, c.deployment)) AS k(hour, ns, deployment) GROUP BY k.hour, k.ns, k.deployment, c.state HAVING sum(c.change) <> 0 ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = flow_run_counts.n + excluded.n; RETURN NULL; END $$;
 
 CREATE OR REPLACE TRIGGER flow_run_deleted AFTER DELETE ON flow_runs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION mintaka_flow_run_deleted();
 
