@@ -24,9 +24,8 @@ _TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))
 _SELECT = f"""
 SELECT l.id, l.name, l.slots, l.asked, l.granted, l.expires, l.holder,
   COALESCE(r.attempt > l.attempt OR (r.resource_version = 0 AND r.reported_attempt > l.attempt) OR (r.state IN ({_TERMINAL}) AND r.attempt >= l.attempt), false), l.who, l.ns
-FROM (VALUES %s) AS k JOIN concurrency_leases AS l ON l.ns = k.column1 AND l.name = k.column2 LEFT JOIN flow_runs AS r ON r.uid = l.flow_run
-ORDER BY l.asked, l.id
-"""  # noqa: S608 - our own numbers
+FROM concurrency_leases AS l LEFT JOIN flow_runs AS r ON r.uid = l.flow_run
+WHERE """  # noqa: S608 - our own numbers
 _INSERT = (
     "INSERT INTO concurrency_leases (id, ns, name, slots, asked, granted, expires, holder, flow_run, attempt, who) "
     "VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)"
@@ -68,10 +67,14 @@ class SlotDecision(NamedTuple):
 
 def leases_of(session: Session, keys: Iterable[tuple[str, str]]) -> list[Lease]:
     """All leases of the limits with these keys (namespace and name), alive or not, in order of request."""
-    wanted = sorted(keys)
-    if not wanted:
+    names_of: dict[str, list[str]] = {}
+    for namespace, name in sorted(keys):
+        names_of.setdefault(namespace, []).append(name)
+    if not names_of:
         return []
-    rows = session.run(_SELECT % ", ".join(["(?, ?)"] * len(wanted)), [part for key in wanted for part in key])
+    condition = " OR ".join(f"(l.ns = ? AND l.name IN ({', '.join('?' * len(names))}))" for names in names_of.values())
+    values = [value for namespace, names in names_of.items() for value in (namespace, *names)]
+    rows = session.run(f"{_SELECT}{condition} ORDER BY l.asked, l.id", values)
     return [Lease(*row)._replace(ended=bool(row[7])) for row in rows]
 
 
