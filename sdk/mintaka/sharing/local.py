@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mintaka_history.sharing.variables import VariableRow
     from mintaka_history.writing.sessions import Session
 
-_PAGE = 1000
+#: SQLite bounds the depth of a condition: a page may be of as many namespaces as it has limits.
+_PAGE = 500
 
 
 class _Closed(SharingError):
