@@ -19,12 +19,11 @@ from mintaka import flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from mintaka.environment import InvalidEnvironment
 from mintaka.recording.homes import home
-from mintaka_history.database import Database
 from mintaka_history.embedded_sqlite import EmbeddedDatabase
-from mintaka_history.migrating import upgrade
 from mintaka_history.sqlite_schema import HEAD, PATH, generated
 from mintaka_history.writing.crashes import RULE
 from mintaka_history.writing.restarts import OVERDUE
+from old_databases import OLD_LINE, close_old_file
 
 
 @pytest.fixture
@@ -214,12 +213,10 @@ def test_a_folder_that_cannot_be_made_costs_history_but_not_the_flow(
     assert "history lost" in caplog.text
 
 
-def test_an_older_file_is_migrated_once(database: Path) -> None:
-    older = Database(f"sqlite:///{database}")
-    with older.write_engine.begin() as connection:
-        upgrade(connection, "0001")
-    older.dispose()
+def test_a_file_older_than_the_baseline_is_renamed_when_a_flow_is_called(database: Path) -> None:
+    close_old_file(database)
     assert flow(lambda: add(1))() == 2
+    assert rows(database.with_name(f"{database.name}.before-0010"), "SELECT message FROM logs") == [(OLD_LINE,)]
     assert rows(database, "SELECT version_num FROM alembic_version") == [(HEAD,)]
     assert rows(database, "SELECT state FROM flow_runs") == [(4,)]
 
