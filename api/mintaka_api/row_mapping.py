@@ -19,6 +19,7 @@ from mintaka_api.queries.mirrored import MirroredRun
 from mintaka_api.queries.vanished import vanished_state, vanished_transition
 from mintaka_api.status_rows import attempt_row, clean, condition_columns, transition_row
 from mintaka_core.errors import InvalidResource
+from mintaka_core.names import GROUP
 from mintaka_core.reports import storable
 from mintaka_core.resources import FlowDeployment, FlowRun
 from mintaka_core.resources.model import Metadata
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mintaka_kubernetes import Document
 
 _LATEST_ACCEPTED = 2**31 - 1
+#: On ControllerRevisions: the uid of the flow deployment.
+_DEPLOYMENT_UID = f"{GROUP}/deployment-uid"
 #: The fields that are read from a spec that is not valid as a whole: those by which the run is found.
 _KEPT_OF_SPEC = ("deployment",)
 #: Replaces a deployment's spec that cannot be read: any parameter of its runs may be secret.
@@ -124,10 +127,13 @@ def read_version(document: Document) -> DeploymentVersion:
     """The version of a flow deployment in a ControllerRevision. Raises InvalidResource."""
     try:
         metadata = document["metadata"]
-        (owner,) = (owner for owner in metadata["ownerReferences"] if owner["kind"] == "FlowDeployment")
-        created = Metadata.model_validate(metadata).creation_timestamp
-        uid, spec, generation = str(uuid.UUID(owner["uid"])), document["data"]["spec"], int(document["revision"])
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
+        found = Metadata.model_validate(metadata)
+        created = found.creation_timestamp
+        # A deployment that was deleted is no owner any more, while its runs still are.
+        owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner["kind"] == "FlowDeployment"]
+        uid = str(uuid.UUID(found.annotations.get(_DEPLOYMENT_UID) or owners[0]))
+        spec, generation = document["data"]["spec"], int(document["revision"])
+    except (ValidationError, LookupError, TypeError, ValueError, AttributeError) as error:
         message = f"{name_of(document)} is not a version of a flow deployment: {type(error).__name__}: {error}"
         raise InvalidResource(message) from error
     if not isinstance(spec, dict):

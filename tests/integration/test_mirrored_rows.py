@@ -20,6 +20,7 @@ from mintaka_api.queries.vanished import VANISHED_RULE, live_runs
 from mintaka_api.row_mapping import read_deployment, read_version
 from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
+from mintaka_core.errors import InvalidResource
 from mintaka_core.names import API_VERSION
 from mintaka_history.enum_codes import STATE_OF_CODE, NameKind
 from mintaka_history.queries.names import Names
@@ -363,3 +364,14 @@ async def test_a_deployment_of_another_cluster_is_not_ended(sides: tuple[Side, S
     with first.database.reading() as connection:
         row = connection.execute(select(flow_deployments.c.cluster, flow_deployments.c.deleted)).one()
     assert tuple(row) == (first.number, None)
+
+
+def test_a_version_of_a_deleted_deployment_is_read() -> None:
+    """Kubernetes takes a deleted owner off; the annotation still says whose version it is."""
+    document = revision(1, {"entrypoint": "a:b"})
+    uid = document["metadata"]["ownerReferences"][0]["uid"]
+    document["metadata"] |= {"annotations": {"mintaka.dev/deployment-uid": uid}, "ownerReferences": [{"kind": "FlowRun", "uid": "x"}]}
+    assert read_version(document).deployment == uid
+    del document["metadata"]["annotations"]
+    with pytest.raises(InvalidResource, match="ns/nightly-1 is not a version of a flow deployment"):
+        read_version(document)
