@@ -106,6 +106,10 @@ class ArtifactRecord(msgspec.Struct, frozen=True):
     of: _Of = 0
 
 
+def _null() -> msgspec.Raw:
+    return msgspec.Raw(b"null")
+
+
 class EventRecord(msgspec.Struct, frozen=True):
     """Something that happened to a resource of any kind; `payload` is any JSON value of at most 8 KiB."""
 
@@ -113,7 +117,7 @@ class EventRecord(msgspec.Struct, frozen=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     resource: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     time: _Instant
-    payload: msgspec.Raw = msgspec.Raw(b"null")
+    payload: msgspec.Raw = msgspec.field(default_factory=_null)
     of: _Of = 0
 
 
