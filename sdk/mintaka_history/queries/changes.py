@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _c = changes.c
 #: The most changes that are read at once.
 LIMIT = 1000
-#: How long a position in an empty feed is good; changes are kept for longer.
-_EMPTY_GOOD_MICROSECONDS = 600 * 1_000_000
+#: How long a position in an empty feed is good: changes are kept for longer, however many there are.
+_EMPTY_GOOD_MICROSECONDS = 60 * 1_000_000
 _COMMITTED: ColumnElement[int] = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _KINDS = {int(kind): kind.name.lower() for kind in ChangeKind}
 

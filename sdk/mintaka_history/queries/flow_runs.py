@@ -71,7 +71,8 @@ def page(
     if tags and lead:
         columns = (flow_run_tags.c.created, flow_run_tags.c.flow_run)
         query = query.add_columns(flow_run_tags.c.flow_run)
-    rows, ends = pages.fetch(connection, query, columns, page, choices, collected=collected)
+    key = None if tags and lead else _r.no
+    rows, ends = pages.fetch(connection, query, columns, page, choices, collected=collected, key=key)
     answers = _answers(connection, names, rows)
     return Part(answers, ends.last, ends.first)
 

@@ -98,30 +98,37 @@ def fetch(
     choices: Sequence[Choice] = (),
     *,
     collected: bool = False,
+    key: Column[Any] | None = None,
 ) -> tuple[list[Row[Any]], Ends]:
     """The rows of `page` of `query`, ordered by `order` (unique together), and the keys to continue from in both directions.
 
-    The query must select the columns of `order`. `collected` means that it has few rows in total, which are sorted.
+    The query must select the columns of `order`. `collected` means that it has few rows in total, which are sorted. If the query
+    reads one table, `key` is its primary key, one of `order`: of several ranges, only the order's columns are then merged, which makes
+    a statement of thirty ranges a third as expensive to build and plan.
     """
     if collected:
         for choice in choices:
             query = query.where(choice.any_of())
         found = query.cte("collected").prefix_with("MATERIALIZED")
         return _rows(connection, _limited(found.select(), [found.c[column.name] for column in order], page), order, page)
-    several, combinations = [], 1
-    for choice in sorted(choices, key=lambda choice: (not choice.must_split, len(choice.values))):
+    split, combinations = set[int](), 1
+    for position, choice in sorted(enumerate(choices), key=lambda each: (not each[1].must_split, len(each[1].values))):
         if isinstance(choice, Excluded) or combinations * len(choice.values) > _RANGES:
             query = query.where(choice.any_of())
         else:
-            several.append(choice)
+            split.add(position)
             combinations *= len(choice.values)
+    several = [choices[position] for position in sorted(split)]  # leading columns come in the order in which they were given
     leads = is_postgresql(connection)
-    several.sort(key=choices.index)  # leading columns come in the order in which they were given
+    ranged = query if key is None else query.with_only_columns(*order)
     parts = [
-        _range(query, order, page, list(zip(several, values, strict=True)), leads=leads)
+        _range(ranged, order, page, list(zip(several, values, strict=True)), leads=leads)
         for values in product(*(choice.values for choice in several))
     ]
-    return _rows(connection, parts[0] if len(parts) == 1 else _merged(parts, order, page), order, page)
+    limited = _merged(parts, order, page) if len(parts) > 1 else parts[0]
+    if key is not None:
+        limited = limited.with_only_columns(*query.selected_columns) if len(parts) == 1 else _whole_rows(query, limited, order, page, key)
+    return _rows(connection, limited, order, page)
 
 
 def _rows(connection: Connection, limited: Select[Any], order: Sequence[Column[Any]], page: Page) -> tuple[list[Row[Any]], Ends]:
@@ -183,6 +190,14 @@ def _limited(query: Select[Any], order: Sequence[ColumnElement[Any]], page: Page
         key = tuple_(*(bindparam(None, value, type_=column.type) for column, value in zip(order, page.after, strict=True)))
         query = query.where(tuple_(*order) < key if page.walks_down else tuple_(*order) > key)
     return query.order_by(*(column.desc() if page.walks_down else column.asc() for column in order)).limit(page.limit + 1)
+
+
+def _whole_rows(query: Select[Any], keys: Select[Any], order: Sequence[Column[Any]], page: Page, key: Column[Any]) -> Select[Any]:
+    """The rows of `query` with these keys, in order."""
+    found = keys.subquery("keys")
+    columns = [found.c[column.name] for column in order]
+    rows = select(*query.selected_columns).join(found, found.c[key.name] == key)
+    return rows.order_by(*(column.desc() if page.walks_down else column.asc() for column in columns))
 
 
 def _merged(parts: Sequence[Select[Any]], order: Sequence[Column[Any]], page: Page) -> Select[Any]:
