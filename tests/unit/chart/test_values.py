@@ -153,7 +153,11 @@ def test_values_reach_the_environment(render: Render) -> None:
         "image": {"digest": "sha256:" + "0" * 64},
         "flowImage": {"repository": "registry.example/flows", "tag": "7"},
         "operator": {"relistSeconds": 15, "mirrorDeadlineSeconds": 120, "logLevel": "DEBUG", "extraEnv": [{"name": "MORE", "value": "yes"}]},
-        "api": {"service": {"port": 80}, "database": {"readConnections": 30}},
+        "api": {
+            "service": {"port": 80},
+            "database": {"readConnections": 30},
+            "retention": {"days": 30, "states": {"FAILED": {"days": 90}}, "deployments": [{"match": "etl/hourly-*", "days": 7}]},
+        },
         "flows": {"podRetention": {"completedSeconds": 30}},
         "listenHost": "10.0.0.1",
         "clusterName": "here",
