@@ -325,9 +325,9 @@ CREATE TABLE flow_run_counts (
 	hour INTEGER NOT NULL,
 	ns INTEGER NOT NULL,
 	deployment INTEGER NOT NULL,
+	state SMALLINT NOT NULL,
 	part INTEGER NOT NULL,
 	n INTEGER NOT NULL,
-	state SMALLINT NOT NULL,
 	CONSTRAINT pk_flow_run_counts PRIMARY KEY (hour, ns, deployment, state, part)
 )
  WITHOUT ROWID;
