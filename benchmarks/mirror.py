@@ -95,7 +95,12 @@ def add_facts(status: dict[str, Any], name: str) -> None:
     if status["sequence"] > 1:
         ended = {"ended": status["state"]["time"], "exitCode": 0, "state": "COMPLETED"} if status["sequence"] == len(ORDINARY) else {}
         created = status["transitions"][1]["time"]
-        pod = {"podName": f"{name}-1", "podUid": str(uuid.uuid5(uuid.NAMESPACE_OID, name)), "node": "node-1", "revision": status["revision"]}
+        pod = {
+            "podName": f"{name}-1",
+            "podUid": str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
+            "node": "node-1",
+            "revision": status["revision"],
+        }
         status["attempts"] = [{"number": 1, "created": created, **pod, **ended}]
 
 

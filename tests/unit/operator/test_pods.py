@@ -11,8 +11,8 @@ import pytest
 
 from mintaka.environment import Environment, InvalidEnvironment
 from mintaka_core.resources import FlowRun, FlowTemplate
-from mintaka_core.workloads import RevisionCode
 from mintaka_core.wire_versions import WIRE_VERSION
+from mintaka_core.workloads import RevisionCode
 from mintaka_operator.pods import PodDefaults, build_pod, owner_reference, template_fault
 
 UID = "0b7cfd0e-6c4e-4e0b-8a38-c7c1ab2f5a11"
