@@ -21,7 +21,7 @@ group = typer.Typer()
 _STANDARD = "-"
 
 
-@group.command()
+@group.command("backup")
 def backup(
     file: Annotated[str, typer.Argument(help="The new file; - is standard output.", metavar="FILE")], json: JsonOption = False
 ) -> None:
@@ -38,7 +38,7 @@ def backup(
         sys.stdout.buffer.flush()
 
 
-@group.command()
+@group.command("restore")
 def restore(
     file: Annotated[str, typer.Argument(help="A copy that `mintaka database backup` made; - is standard input.", metavar="FILE")],
     json: JsonOption = False,

@@ -149,7 +149,9 @@ def _return_what_was_proposed(transition: Transition) -> Verdict | None:
 def _refuse_what_is_late(transition: Transition) -> Verdict | None:
     if transition.retries == Retries() or not transition.overdue:
         return None
-    return Abort(f"{transition.retries.on_crash.limit} {transition.proposed.time} {transition.current}")
+    current = transition.current
+    read = (current.name, current.reason, current.message, str(current.time), str(current.scheduled_time)) if current else ()
+    return Abort(f"{transition.retries.on_crash.limit} {transition.proposed.time} {read}")
 
 
 #: Rules that read what no rule of ours reads, before and after those.

@@ -60,7 +60,7 @@ def test_the_words_are_those_of_the_commands() -> None:
 def test_commands_options_and_choices_are_offered(folder: Path) -> None:
     assert folder.exists()
     assert offered("") == sorted(COMMANDS)
-    assert offered("re") == ["replay", "resume"]
+    assert offered("re") == ["replay", "resume", "retention"]
     assert offered("get", "--st") == ["--state"]
     assert "--json" in offered("explain", "-")
     assert offered("get", "-o", "") == ["json", "name", "wide", "yaml"]
