@@ -146,6 +146,20 @@ async def test_columns_of_the_status_are_stored(side: Side) -> None:
     assert (row.next_time, row.history_condition, row.history_reason) == (None, True, None)
 
 
+async def test_a_reported_loss_of_history_stays_until_the_cluster_has_a_condition(side: Side) -> None:
+    """The process reports it while it runs; what the mirror writes meanwhile says nothing about it."""
+    await side.see(seen_run("one", ORDINARY[:2]))
+    with side.database.writing() as connection:
+        connection.execute(update(flow_runs).values(history_reason="SchemaReplaced"))
+    await side.see(seen_run("one", ORDINARY[:3], version=2))
+    assert side.run().history_reason == "SchemaReplaced"
+    ended = seen_run("one", ORDINARY, version=3)
+    condition = {"type": "HistoryComplete", "status": "True", "reason": "Delivered", "message": "", "lastTransitionTime": instant(5)}
+    ended["status"] |= {"conditions": [condition]}
+    await side.see(ended)
+    assert side.run().history_reason is None
+
+
 def attempt(number: int, **members: Any) -> dict[str, Any]:
     """An attempt as a status has it."""
     return {"number": number, "podName": f"one-{number}", **members}

@@ -173,6 +173,7 @@ def _deployments() -> Iterator[dict[str, Any]]:
     for n in range(1, DEPLOYMENTS + 1):
         yield {
             "uid": uid_of(n),
+            "cluster": 1,
             "ns": 1 + (n - 1) % NAMESPACES,
             "name": f"deployment-{n}",
             "resource_version": n,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from mintaka_core.states import COMPLETED, StateType
+from mintaka_core.wire_versions import WIRE_VERSION
 from mintaka_history.batches import decode
 from mintaka_history.database import DatabaseAway
 from mintaka_history.ingest import store_batch
@@ -72,6 +73,7 @@ def store(
     if state is not StateType.RUNNING:
         transitions.append([3, state.value, "", end, "", [], "", ""])
     body = {
+        "version": WIRE_VERSION,
         "attempt": 1,
         "report": 1,
         "flow_run": {

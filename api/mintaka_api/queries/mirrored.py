@@ -38,14 +38,17 @@ _UPDATED = tuple(
         *("parent", "root", "parent_n"),  # as the run's own process reports them
         # Parameters never change, except that a schema change may make some secret; once masked they stay masked.
         "parameters",
+        # The process reports it before the cluster has a condition.
+        "history_reason",
     }
 )
-_SENT = ("uid", *_UPDATED, "deleted", "gap", "tags", "parameters")
+_SENT = ("uid", *_UPDATED, "deleted", "gap", "tags", "parameters", "history_reason")
 _TRANSITION = tuple(column.name for column in flow_run_transitions.c)
 # The statements are built from our own column names; every value is bound.
 _POSTGRESQL_UPDATE = f"""
 UPDATE flow_runs AS f
 SET {", ".join(f"{name} = a.{name}" for name in (*_UPDATED, "deleted"))},
+    history_reason = CASE WHEN a.history_condition IS NULL THEN f.history_reason ELSE a.history_reason END,
     gap = f.gap OR a.gap, tags = CASE WHEN f.sequence = 0 THEN a.tags ELSE f.tags END, parameters = COALESCE(f.parameters, a.parameters)
 FROM {{source}}
 WHERE f.uid = a.uid AND (
@@ -162,6 +165,9 @@ def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
     values["deleted"] = bindparam("deleted_")
     values["gap"] = or_(flow_runs.c.gap, bindparam("gap_", type_=Boolean))
     values["parameters"] = func.coalesce(flow_runs.c.parameters, bindparam("parameters_"))
+    values["history_reason"] = case(
+        (bindparam("history_condition_", type_=Boolean).is_(None), flow_runs.c.history_reason), else_=bindparam("history_reason_")
+    )
     values["tags"] = case((flow_runs.c.sequence == 0, bindparam("tags_")), else_=flow_runs.c.tags)
     statement = update(flow_runs).where(flow_runs.c.uid == bindparam("uid_"), newer).values(values)
     connection.execute(statement, [{f"{name}_": value for name, value in row.items()} for row in rows])
