@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.api.maintenance")
 
 _MINUTE = 60.0
+#: The first pass comes after the start, which has enough to do.
+_FIRST_SECONDS = 15.0
 #: A job that failed, because the database was away or a table in use, is tried again after this.
 _RETRY_SECONDS = 15.0
 _LOOK_SECONDS = 1.0
@@ -71,6 +73,7 @@ class Maintenance:
 
     async def run(self, part: Part) -> None:
         """Maintain the database forever."""
+        await asyncio.sleep(_FIRST_SECONDS)
         while True:
             for job in self._jobs:
                 if job.due <= monotonic():

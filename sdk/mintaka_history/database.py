@@ -60,6 +60,10 @@ class DatabaseAway(MintakaError):
     """The database cannot be reached, is locked, or took too long; nothing was written."""
 
 
+class PartitionMade(DatabaseAway):
+    """The rows' table got a partition for them while they were written; nothing was written. The next try succeeds."""
+
+
 class DatabaseRefusal(MintakaError):
     """The database refuses a value; trying again would not help."""
 
@@ -235,7 +239,7 @@ def translated() -> Iterator[None]:
     except (exc.DataError, exc.IntegrityError) as error:
         if _routed_too_early(error.orig):
             message = "database: the table got a partition for these rows while they were written: nothing was written, try again"
-            raise DatabaseAway(message) from error
+            raise PartitionMade(message) from error
         message = f"database: {str(error.orig).strip()}"
         raise DatabaseRefusal(message) from error
     except exc.DBAPIError as error:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from mintaka_history.batch_rows import names_of, rows_of_batch
 from mintaka_history.container_logs import parse
+from mintaka_history.database import PartitionMade
 from mintaka_history.enum_codes import NameKind
 from mintaka_history.queries.dialects import SqlalchemySession
+from mintaka_history.tables import PARTITIONED
 from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import container_logs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_history.batches import HistoryBatch
     from mintaka_history.database import Database
     from mintaka_history.queries.names import Names
@@ -32,11 +36,15 @@ def store_batch(
     epoch = database.epoch
     ids = names.ids_of(database, names_of(report))
     rows = rows_of_batch(uid, report, ids, heard=now_microseconds(), late=late, mirroring=mirroring)
-    with database.writing(epoch=epoch) as connection:
-        session = SqlalchemySession(connection)
-        if late:  # its container's log may have been copied meanwhile
-            rows = rows.with_lines(container_logs.adopt(session, uid, report.attempt, rows.rows.logs))
-        return rows.store(session)
+
+    def store() -> int | None:
+        with database.writing(epoch=epoch) as connection:
+            session = SqlalchemySession(connection)
+            if late:  # its container's log may have been copied meanwhile
+                return rows.with_lines(container_logs.adopt(session, uid, report.attempt, rows.rows.logs)).store(session)
+            return rows.store(session)
+
+    return _stored(store)
 
 
 def copy_container_log(
@@ -49,5 +57,19 @@ def copy_container_log(
     word = (NameKind.CONTAINER, container_logs.PREFIX + container)
     number = names.ids_of(database, [word])[word]
     lines = parse(text, now_microseconds(), truncated=truncated, origin=origin)
-    with database.writing() as connection:
-        return container_logs.copy(SqlalchemySession(connection), key, number, lines)
+
+    def copy() -> int:
+        with database.writing() as connection:
+            return container_logs.copy(SqlalchemySession(connection), key, number, lines)
+
+    return _stored(copy)
+
+
+def _stored[T](store: Callable[[], T]) -> T:
+    """What `store` returns, tried again while partitions are made for its rows: one for each of the big tables."""
+    for _ in PARTITIONED:
+        try:
+            return store()
+        except PartitionMade:
+            continue
+    return store()

@@ -63,11 +63,13 @@ def assert_walks_indexes(plan: str) -> None:
     assert all(int(rows) <= 2000 for rows in _SORTED.findall(plan)), plan
 
 
+#: Without statistics SQLite finds both equally good, and takes the one that was made last.
+_OF_NAMESPACE = "ix_flow_runs_roots_of_namespace|ix_flow_runs_ns_created"
 #: kind, filter, what the plan must name.
 FLOW_RUNS: dict[str, tuple[FlowRunFilter, str]] = {
     "runs by themselves": (FlowRunFilter(), "ix_flow_runs_roots"),
-    "of a namespace": (FlowRunFilter(namespaces=("team-1",)), "ix_flow_runs_roots_of_namespace"),
-    "of namespaces": (FlowRunFilter(namespaces=("team-1", "team-2")), "ix_flow_runs_roots_of_namespace"),
+    "of a namespace": (FlowRunFilter(namespaces=("team-1",)), _OF_NAMESPACE),
+    "of namespaces": (FlowRunFilter(namespaces=("team-1", "team-2")), _OF_NAMESPACE),
     "of a deployment": (FlowRunFilter(deployment="deployment-3"), "ix_flow_runs_deployment_created"),
     "of a deployment in a namespace": (
         FlowRunFilter(namespaces=("team-3",), deployment="deployment-3"),
@@ -79,7 +81,7 @@ FLOW_RUNS: dict[str, tuple[FlowRunFilter, str]] = {
     "of scripts": (FlowRunFilter(kinds=(RunKind.SCRIPT,)), "ix_flow_runs_kind"),
     "not COMPLETED": (FlowRunFilter(not_states=(StateType.COMPLETED,)), "ix_flow_runs_unfinished"),
     "not FAILED": (FlowRunFilter(not_states=(StateType.FAILED,)), "ix_flow_runs_roots"),
-    "not of a namespace": (FlowRunFilter(not_namespaces=("team-1",)), "ix_flow_runs_roots_of_namespace"),
+    "not of a namespace": (FlowRunFilter(not_namespaces=("team-1",)), _OF_NAMESPACE),
     "not of a deployment": (FlowRunFilter(not_deployments=("deployment-1",)), "ix_flow_runs_deployment_created"),
     "without a tag": (FlowRunFilter(not_tags=("tag-1",)), "ix_flow_runs_roots"),
     "alive in an hour": (FlowRunFilter(alive_after=BEGIN + 10 * HOUR, alive_before=BEGIN + 11 * HOUR), "ix_flow_runs_span"),
@@ -93,7 +95,7 @@ def test_flow_runs_are_found_through_an_index(database: Database, kind: str, pag
     wanted, index = FLOW_RUNS[kind]
     plan = flow_run_plan(database, wanted, page)
     assert_walks_indexes(plan)
-    assert index in plan, plan
+    assert re.search(rf"\b({index})\b", plan), plan
 
 
 #: kind, filter, what the plan of each partition must name.
@@ -139,7 +141,7 @@ def test_a_page_of_one_run_reads_one_partition(database: Database) -> None:
         if database.is_postgresql:
             assert len(re.findall(r"Scan (?:Backward )?using (?:logs|task_runs)_0_pkey", plan)) == 1, plan
             assert len(re.findall(r"on (?:logs|task_runs)_\d", plan)) == 1, plan
-            assert "Subplans Removed: 6" in plan, plan
+            assert int(re.findall(r"Subplans Removed: (\d+)", plan)[0]) >= 6, plan
 
 
 #: kind, query, arguments, what a plan must name.

@@ -62,13 +62,13 @@ def valid_indexes(database: Database, name: str) -> dict[str, bool]:
 def test_an_index_is_built_while_others_write(database: Database) -> None:
     """A transaction that has written and is still open neither fails nor waits; the index is built when it ends."""
     with database.writing() as writer:
-        writer.execute(text("INSERT INTO variables (name, created, updated, value, tags) VALUES ('v', 1, 1, '1', '[]')"))
+        writer.execute(text("INSERT INTO variables (ns, name, created, updated, value, tags) VALUES ('ns', 'v', 1, 1, '1', '[]')"))
         building = threading.Thread(target=_build, args=(database, "ix_new", "variables", "updated, name"))
         building.start()
         time.sleep(2.5)  # longer than a migration may wait for a lock
         assert building.is_alive()
         with database.writing() as other:
-            other.execute(text("INSERT INTO variables (name, created, updated, value, tags) VALUES ('w', 1, 1, '1', '[]')"))
+            other.execute(text("INSERT INTO variables (ns, name, created, updated, value, tags) VALUES ('ns', 'w', 1, 1, '1', '[]')"))
     building.join(30)
     assert valid_indexes(database, "ix_new") == {"ix_new": True}
 

@@ -94,7 +94,7 @@ def store(
         "final": True,
     }
     deliver(lambda: store_batch(database, names or Names(), uid, decode(json.dumps(body).encode())))
-    _add_others(database, uid, end)
+    _add_others(database, uid, namespace, end)
     change(database, uid, **columns)
     return uid
 
@@ -109,7 +109,7 @@ def deliver(send: Callable[[], None]) -> None:
     return send()
 
 
-def _add_others(database: Database, uid: str, at: int) -> None:
+def _add_others(database: Database, uid: str, namespace: str, at: int) -> None:
     """Add what no report contains."""
     with database.writing() as connection:
         session = SqlalchemySession(connection)
@@ -119,9 +119,9 @@ def _add_others(database: Database, uid: str, at: int) -> None:
             "INSERT INTO events (at, flow_run, ns, id, name, resource, payload) VALUES (?, ?, ?, ?, 'e', 'r', '{}')",
             (at, number, ns, session.uid(str(uuid.uuid4()))),
         )
-        pauses.announce(session, uid, "approval", 1, suspended=False)
-        limits.put(session, "db", 1000, 0, overwrite=True)
-        request(session, SlotRequest(uuid.uuid4().hex, ("db",), 1, 60.0, uid), lambda _: False)
+        pauses.announce(session, uid, namespace, "approval", 1, suspended=False)
+        limits.put(session, namespace, "db", 1000, 0, overwrite=True)
+        request(session, SlotRequest(uuid.uuid4().hex, namespace, ("db",), 1, 60.0, uid), lambda _: False)
 
 
 def change(database: Database, uid: str, **columns: Any) -> None:

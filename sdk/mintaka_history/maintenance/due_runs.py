@@ -31,7 +31,8 @@ _MEMBERS_AT_ONCE = 20_000
 
 _GROUPS = """
 SELECT g.ns, g.deployment, g.state, min(g.hour) FROM (
-  SELECT hour, ns, deployment, state FROM flow_run_counts WHERE hour <= ? GROUP BY hour, ns, deployment, state HAVING sum(n) > 0
+  SELECT hour, ns, deployment, state FROM flow_run_counts
+  WHERE hour >= 0 AND hour <= ? AND deployment <> -1 GROUP BY hour, ns, deployment, state HAVING sum(n) > 0
 ) AS g GROUP BY g.ns, g.deployment, g.state ORDER BY g.ns, g.deployment, g.state
 """
 _ROOTS = f"""

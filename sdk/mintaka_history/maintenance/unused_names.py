@@ -13,6 +13,8 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from sqlalchemy import Integer
+
 from mintaka_history.enum_codes import NameKind
 from mintaka_history.maintenance.statements import DAY_MICROSECONDS, HOUR_MICROSECONDS, among, number_at
 from mintaka_history.tables import metadata
@@ -40,7 +42,7 @@ _REFERENCES: dict[NameKind, tuple[_Column, ...]] = {
     NameKind.NAMESPACE: tuple(
         _Column(table.name, "ns", table.name in {"flow_runs", "events"})
         for table in metadata.sorted_tables
-        if "ns" in table.c and table.name not in {"changes", "task_runs"}
+        if "ns" in table.c and isinstance(table.c.ns.type, Integer) and table.name not in {"changes", "task_runs"}
     ),
     NameKind.DEPLOYMENT: (_Column("flow_runs", "deployment"), _Column("flow_run_counts", "deployment")),
     NameKind.TASK: (_Column("task_runs", "task"),),
