@@ -49,6 +49,6 @@ def test_a_flow_of_an_old_sdk_runs_with_its_whole_history(version: int, kube: Ku
     assert conditions["HistoryComplete"] == "True"
     uid = run["metadata"]["uid"]
     api.mirrored(run)
-    assert [row["state"]["type"] for row in api.items(f"/flow-runs/{uid}/task-runs")] == ["COMPLETED"] * 3
+    assert [row["state"] for row in api.items(f"/flow-runs/{uid}/task-runs")] == ["COMPLETED"] * 3
     lines = {line["message"] for line in api.items(f"/flow-runs/{uid}/logs")}
     assert {"doubling 1", "doubling 2", "doubling 3"} <= lines

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: The last commit whose SDK spoke each wire version, or the first that did while it is the current one. An entry stays until no release
 #: that is served speaks its version (`mintaka_core.wire_versions`).
-COMMITS = {1: "HEAD"}
+COMMITS = {1: "10f83e5ab02e1265cb82003d0990a2b8cf7543a7"}
 _BUILD_SECONDS = 900
 
 

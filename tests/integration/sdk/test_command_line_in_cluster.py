@@ -105,7 +105,7 @@ def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "mintaka_api",
         folder / "log",
         *("--host", address, "--port", str(port), "--database-url", f"sqlite:///{folder / 'api.db'}"),
-        *("--kubeconfig", cluster.kubeconfig, "--namespace", cluster.name),
+        *("--kubeconfig", cluster.kubeconfig, "--namespace", cluster.name, "--cluster-name", cluster.name),
     )
     api.start()
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "mintaka-api", "labels": _LABELS}}
