@@ -67,7 +67,8 @@ def sqlite_revision(connection: sqlite3.Connection) -> tuple[str | None, str | N
     Raises:
         sqlite3.DatabaseError: it is a database, but not one of Mintaka.
     """
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = {name for name in names if not name.startswith("sqlite_")}  # SQLite's own, which outlive the tables that they serve
     if not tables:
         return None, None
     if "alembic_version" not in tables:

@@ -134,7 +134,7 @@ async def test_the_api_may_start_before_its_database() -> None:
             assert (await client.get(f"{API}/flow-runs")).status_code == 503
             await asyncio.to_thread(server.start)
             await eventually(lambda: ready(client), bool)
-            assert (await client.get(f"{API}/flow-runs")).json() == {"items": [], "next": None}
+            assert (await client.get(f"{API}/flow-runs")).json() == {"items": [], "next": None, "previous": None}
     finally:
         server.remove()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import SAWarning
 
 from api_testing import API, ORDINARY, report, running, seen_run, task
 from mintaka_api.queries import mirrored
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def _is_ours(_: object, name: str | None, kind: str, reflected: bool, *__: object) -> bool:
-    """Partitions are tables to alembic, which know nothing of their parents."""
+    """Partitions are tables to alembic, which know nothing of their parents; it does not compare indexes of expressions (`texts_of` does)."""
+    if kind == "index" and name == "ix_flow_runs_span":
+        return False
     return not (
         kind == "table"
         and reflected
@@ -40,7 +45,10 @@ def differences(database: Database) -> list[object]:
     """What alembic would have to change to get from the database to our tables."""
     with database.write_engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": database.is_postgresql, "include_object": _is_ours}
-        found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index", SAWarning)
+            warnings.filterwarnings("ignore", "autogenerate skipping metadata-specified expression-based index")
+            found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
         connection.rollback()
         return found
 
@@ -60,10 +68,14 @@ _SQLITE_TEXTS = (
 
 
 def texts_of(database: Database) -> list[str]:
-    """Triggers, indexes and partitions, which alembic does not compare (or not with all that belongs to them)."""
+    """Triggers, indexes and partitions, which alembic does not compare (or not with all that belongs to them).
+
+    Without the partitions of weeks: which there are depends on the time at which a schema is made.
+    """
     with database.write_engine.begin() as connection:
         queries = _POSTGRESQL_TEXTS if database.is_postgresql else _SQLITE_TEXTS
-        return sorted(str(found) for query in queries for found in connection.scalars(text(query)))
+        found = [found for query in queries for found in connection.scalars(text(query)) if found is not None]
+    return sorted(each for each in found if not re.search(r"_\d{4}w\d\d", each))
 
 
 def test_replicas_that_start_at_once_make_one_schema(database_url: str) -> None:

@@ -91,15 +91,16 @@ async def test_history_comes_in_and_pages_go_out(settings: Settings, server: Pos
     before = len(log_of(server))
     runs = [str(uuid.uuid4()) for _ in range(50)]
     async with running(settings) as client:
-        assert (await client.get("/readyz")).json()["parts"] == {"migrations": "ok", "database": "ok", "zombie-detection": "ok"}
-        assert (await client.put(f"{API}/concurrency-limits/l", json={"slots": 3})).status_code == 200
+        parts = {"migrations": "ok", "database": "ok", "zombie-detection": "ok", "maintenance": "ok"}
+        assert (await client.get("/readyz")).json()["parts"] == parts
+        assert (await client.put(f"{API}/namespaces/ns/concurrency-limits/l", json={"slots": 3})).status_code == 200
 
         async def one(uid: str) -> None:
             url = f"{API}/flow-runs/{uid}"
             assert (await client.post(f"{url}/reports", json=report(1, [task(n, tags=["t"]) for n in range(20)]))).status_code == 200
-            assert (await client.put(f"{API}/variables/v-{uid}", json={"value": uid})).status_code == 200
+            assert (await client.put(f"{API}/namespaces/ns/variables/v-{uid}", json={"value": uid})).status_code == 200
             asked = {"id": uuid.uuid4().hex, "names": ["l"], "flow_run": uid}
-            assert (await client.post(f"{API}/concurrency-leases", json=asked)).status_code == 200
+            assert (await client.post(f"{API}/namespaces/ns/concurrency-leases", json=asked)).status_code == 200
             assert len((await client.get(f"{url}/task-runs?limit=7")).json()["items"]) == 7
 
         await asyncio.gather(*map(one, runs))
@@ -120,9 +121,9 @@ async def test_history_comes_in_and_pages_go_out(settings: Settings, server: Pos
 async def test_a_limit_of_several_slots_is_not_exceeded(settings: Settings) -> None:
     """Forty callers ask at once for two slots."""
     async with running(settings) as client:
-        await client.put(f"{API}/concurrency-limits/two", json={"slots": 2})
+        await client.put(f"{API}/namespaces/ns/concurrency-limits/two", json={"slots": 2})
         asked = [{"id": uuid.uuid4().hex, "names": ["two"], "flow_run": str(uuid.uuid4())} for _ in range(40)]
-        answers = await asyncio.gather(*(client.post(f"{API}/concurrency-leases", json=lease) for lease in asked))
+        answers = await asyncio.gather(*(client.post(f"{API}/namespaces/ns/concurrency-leases", json=lease) for lease in asked))
         assert [answer.status_code for answer in answers] == [200] * 40
         assert sum(answer.json()["granted"] for answer in answers) == 2
 
