@@ -129,7 +129,10 @@ def restricted(kubeconfig: str, namespace: str, folder: Path) -> str:
 
 def grant(kubeconfig: str, namespace: str, of: str) -> None:
     """Let the account of namespace `of` mirror a namespace."""
-    rights = ["--verb=get,list,watch,patch,delete", "--resource=flowruns.mintaka.dev,flowdeployments.mintaka.dev,configmaps,namespaces,controllerrevisions.apps"]
+    rights = [
+        "--verb=get,list,watch,patch,delete",
+        "--resource=flowruns.mintaka.dev,flowdeployments.mintaka.dev,configmaps,namespaces,controllerrevisions.apps",
+    ]
     kubectl(kubeconfig, "create", "role", "mirror", "--namespace", namespace, *rights)
     kubectl(kubeconfig, "create", "rolebinding", "mirror", "--namespace", namespace, "--role=mirror", f"--serviceaccount={of}:mirror")
 
