@@ -168,14 +168,9 @@ def postgresql_bytes(url: str) -> float:
     migrate(database)
     with database.writing() as connection:
         count = connection.scalar(text("SELECT count(*) FROM task_runs"))
-        size = connection.scalar(text("SELECT pg_total_relation_size('task_runs')"))
-        parts = connection.execute(
-            text("SELECT indexrelid::regclass::text, pg_relation_size(indexrelid) FROM pg_index WHERE indrelid = 'task_runs'::regclass")
-        ).all()
-        for name, part in parts:
-            print(f"    {name}: {part / count:.1f} B")
+        size = connection.scalar(text("SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('task_runs')"))
     database.dispose()
-    return size / count
+    return float(size) / count
 
 
 def sqlite_bytes(file: Path, rows: int) -> float:
