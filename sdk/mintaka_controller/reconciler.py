@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from mintaka_controller.announcing import announce_missing_revision, announce_transitions
 from mintaka_controller.applying import (
     add_finalizer,
     apply_effect,
@@ -20,6 +21,7 @@ from mintaka_controller.create_checks import place_of
 from mintaka_controller.gathering import gather_deployment, gather_run, reread_doubtful, ttl_of
 from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
+from mintaka_controller.refused_status import without_texts
 from mintaka_controller.run_template import store_revision
 from mintaka_core.errors import InvalidResource
 from mintaka_core.instants import later
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from mintaka_controller.work_queue import WorkQueue
     from mintaka_core.reconciling.observation import RunObservation
     from mintaka_core.reconciling.plans import DeploymentPlan
-    from mintaka_core.resources import FlowRunStatus
     from mintaka_core.resources.runs import TransitionStatus
     from mintaka_core.workloads import CreateError
 
@@ -48,10 +49,6 @@ _COUNT_SECONDS = 5.0
 PENDING_SECONDS = 15.0
 #: After a conflict the key is read and decided again.
 _CONFLICT_SECONDS = 0.02
-#: The length of texts in a status that is rewritten because it was refused as invalid or too large.
-_SHORT = 200
-#: The number of transitions in such a status; one pass makes no more.
-_FEW = 8
 
 
 class Key(NamedTuple):
@@ -270,8 +267,8 @@ class Reconciler:
             # Too large or not valid: write the state without the texts.
             _logger.error("flow run %s/%s: its status was refused, written without texts: %s", *_name(seen), error)  # noqa: TRY400
             await write_run_status(self._context, seen.run, version, without_texts(plan.status))
-        await self._announce(seen, plan)
-        await self._announce_refusal(seen)
+        await announce_transitions(self._context, seen.run, plan.transitions)
+        await announce_missing_revision(self._context, seen)
 
     def _stop_waiting(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
         status = plan.status or seen.run.status
@@ -288,22 +285,6 @@ class Reconciler:
         if plan.status.is_terminal and plan.status.end_time:
             known.append(plan.status.end_time + seen.ttl)
         return min(known, default=None)
-
-    async def _announce(self, seen: RunObservation, plan: RunPlan) -> None:
-        for transition in plan.transitions:
-            if transition.accepted:
-                self._context.ports.telemetry.transitioned(transition.to, transition.reason)
-            _log(seen, transition)
-            await self._context.ports.events.record_transition(seen.run, transition)
-
-    async def _announce_refusal(self, seen: RunObservation) -> None:
-        """Record once, with the first state of a run, that it has no revision of its own."""
-        if seen.revision != "" or seen.run.status.state is not None:
-            return
-        deployment = seen.run.spec.deployment or ""
-        why = self._context.revisions.refusal((seen.run.metadata.namespace, deployment), self._context.ports.clock.now())
-        message = f"further attempts run FlowDeployment {deployment!r} as it is then, since no revision can be stored: {why}"
-        await self._context.ports.events.record_warning(seen.run, "RevisionNotStored", message)
 
     def _wake_deployment(self, run: Name) -> None:
         entry = self._context.runs.get(run)
@@ -365,42 +346,5 @@ def _only_starts(seen: RunObservation, plan: RunPlan) -> bool:
     return started and all(isinstance(effect, CreateWorkload | AddFinalizer) for effect in plan.effects)
 
 
-def without_texts(status: FlowRunStatus) -> FlowRunStatus:
-    """The same status with short messages and only the last decisions without their facts, for one that the API server refuses as too large."""
-    state = status.state.model_copy(update={"message": status.state.message[:_SHORT]}) if status.state else None
-    bare: dict[str, Any] = {"trail": (), "facts": None}
-    transitions = tuple(each.model_copy(update={"message": each.message[:_SHORT], **bare}) for each in status.transitions[-_FEW:])
-    conditions = tuple(condition.model_copy(update={"message": condition.message[:_SHORT]}) for condition in status.conditions)
-    attempts = tuple(attempt.model_copy(update={"diagnosis": attempt.diagnosis[:_SHORT], "log_tail": ""}) for attempt in status.attempts)
-    return status.model_copy(update={"state": state, "transitions": transitions, "conditions": conditions, "attempts": attempts})
-
-
 def _name(seen: RunObservation) -> Name:
     return seen.run.metadata.namespace, seen.run.metadata.name
-
-
-def _log(seen: RunObservation, transition: TransitionStatus) -> None:
-    metadata = seen.run.metadata
-    _logger.info(
-        "flow run %s/%s: %s%s",
-        metadata.namespace,
-        metadata.name,
-        _outcome_of(transition),
-        f" ({transition.message})" if transition.message else "",
-        extra={
-            "flow_run": metadata.name,
-            "namespace": metadata.namespace,
-            "flow_run_uid": metadata.uid,
-            "sequence": transition.sequence,
-            "attempt": transition.attempt,
-            "state": transition.to,
-            "rule": transition.rule,
-            "reason": transition.reason,
-        },
-    )
-
-
-def _outcome_of(transition: TransitionStatus) -> str:
-    if transition.accepted:
-        return f"{transition.from_type or 'new'} -> {transition.name}"
-    return f"stays {transition.name}, {transition.proposed} {'has to wait' if transition.verdict == 'Wait' else 'was refused'}"

@@ -1,3 +1,34 @@
+CREATE TABLE flow_run_counts (
+	hour INTEGER NOT NULL,
+	ns INTEGER NOT NULL,
+	deployment INTEGER NOT NULL,
+	state SMALLINT NOT NULL,
+	part INTEGER NOT NULL,
+	n INTEGER NOT NULL,
+	CONSTRAINT pk_flow_run_counts PRIMARY KEY (hour, ns, deployment, state, part)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX ix_flow_run_counts_deployment_ns_hour ON flow_run_counts (deployment, ns, hour);
+
+CREATE INDEX ix_flow_run_counts_parts ON flow_run_counts (part) WHERE part <> 0;
+
+CREATE TABLE changes (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+	tx INTEGER NOT NULL,
+	at INTEGER NOT NULL,
+	object CHAR(32) NOT NULL,
+	ns INTEGER NOT NULL,
+	kind SMALLINT NOT NULL
+);
+
+CREATE INDEX ix_changes_tx_seq ON changes (tx, seq);
+
+CREATE TABLE schema_compatibility (
+	oldest TEXT NOT NULL,
+	CONSTRAINT pk_schema_compatibility PRIMARY KEY (oldest)
+);
+
 CREATE TABLE names (
 	id INTEGER NOT NULL,
 	used INTEGER DEFAULT '0' NOT NULL,
@@ -320,37 +351,6 @@ CREATE TABLE pauses (
 );
 
 CREATE INDEX ix_pauses_open_suspensions ON pauses (deadline) WHERE suspended = true AND answered IS NULL AND ended IS NULL;
-
-CREATE TABLE flow_run_counts (
-	hour INTEGER NOT NULL,
-	ns INTEGER NOT NULL,
-	deployment INTEGER NOT NULL,
-	state SMALLINT NOT NULL,
-	part INTEGER NOT NULL,
-	n INTEGER NOT NULL,
-	CONSTRAINT pk_flow_run_counts PRIMARY KEY (hour, ns, deployment, state, part)
-)
- WITHOUT ROWID;
-
-CREATE INDEX ix_flow_run_counts_deployment_ns_hour ON flow_run_counts (deployment, ns, hour);
-
-CREATE INDEX ix_flow_run_counts_parts ON flow_run_counts (part) WHERE part <> 0;
-
-CREATE TABLE changes (
-	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-	tx INTEGER NOT NULL,
-	at INTEGER NOT NULL,
-	object CHAR(32) NOT NULL,
-	ns INTEGER NOT NULL,
-	kind SMALLINT NOT NULL
-);
-
-CREATE INDEX ix_changes_tx_seq ON changes (tx, seq);
-
-CREATE TABLE schema_compatibility (
-	oldest TEXT NOT NULL,
-	CONSTRAINT pk_schema_compatibility PRIMARY KEY (oldest)
-);
 
 CREATE TRIGGER flow_run_inserted AFTER INSERT ON flow_runs BEGIN INSERT INTO flow_run_counts (hour, ns, deployment, state, part, n) VALUES (max(new.created, 0) / 3600000000, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1), (max(new.created, 0) / 3600000000, new.ns, -1, new.state, 0, 1), (max(new.created, 0) / 3600000000, -1, -1, new.state, 0, 1), (-1 - max(new.created, 0) / 3600000000 / 24, new.ns, COALESCE(new.deployment, 0), new.state, 0, 1) ON CONFLICT (hour, ns, deployment, state, part) DO UPDATE SET n = n + excluded.n; INSERT INTO changes (tx, at, object, ns, kind) VALUES (0, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, new.uid, new.ns, 1); END;
 

@@ -14,8 +14,3 @@ def upgrade() -> None:
     connection = op.get_bind()
     for statement in baseline.statements(connection.dialect.name):
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-
-
-def downgrade() -> None:
-    message = "there is nothing before the baseline"
-    raise NotImplementedError(message)

@@ -1,23 +1,13 @@
-"""The tables, identical for SQLite and PostgreSQL.
-
-One row per task run, its history and upstream edges as columns: normalised they take three times the bytes and a third of
-the ingest rate. Times are microseconds since the epoch, states small integers (`enum_codes.py`), frequently repeated names
-small integers too (`names`). Keys begin with the flow run's number, which is ordered by time: a range of numbers is a range
-of time, so the three big tables are partitioned by it on PostgreSQL (`partitions.py`). Indexes over time ascend,
-because new rows are then inserted at the right edge; they are read backwards for "newest first".
-"""
+"""Flow deployments, flow runs and what belongs to a run: decisions, attempts, task runs, logs, artifacts, events."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
-    Double,
     Identity,
     Index,
     Integer,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -29,21 +19,9 @@ from sqlalchemy import (
 
 from mintaka_core.states import COMPLETED
 from mintaka_history.enum_codes import STATE_CODES
+from mintaka_history.tables.columns import Big, Name, metadata
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-#: In SQLite only INTEGER PRIMARY KEY is the rowid, and integers take the bytes they need.
-Big = BigInteger().with_variant(Integer(), "sqlite")
-#: Sorted by code point in both databases, so that a prefix is a range.
-Name = Text().with_variant(Text(collation="C"), "postgresql")
-#: Few rows of many, and queried again and again: suspensions that can still be ended.
-_OPEN_SUSPENSION = text("suspended = true AND answered IS NULL AND ended IS NULL")
+#: Few rows of many, which are queried again and again.
 _NOT_COMPLETED = text(f"state <> {STATE_CODES[COMPLETED]}")
 _ROOT = text("parent IS NULL")
 #: The upper bounds of the classes of `SPAN` from 1 on, in microseconds: 10 s, 1 and 10 minutes, 1, 6 and 36 hours, 10 and 60 days.
@@ -55,8 +33,6 @@ SPAN = (
     + " ".join(f"WHEN {{0}}ended - {{0}}created < {limit} THEN {number}" for number, limit in enumerate(SPAN_LIMITS, 1))
     + f" ELSE {len(SPAN_LIMITS) + 1} END)"
 )
-#: In `flow_run_counts`: all namespaces, all deployments.
-ALL = -1
 
 names = Table(
     "names",
@@ -308,120 +284,3 @@ events = Table(
     Index("ix_events_flow_run", "flow_run", "at", "id", sqlite_where=text("flow_run IS NOT NULL")),
     sqlite_with_rowid=False,
 )
-
-variables = Table(
-    "variables",
-    metadata,
-    Column("ns", Name, nullable=False),
-    Column("name", Name, nullable=False),
-    Column("created", Big, nullable=False),
-    Column("updated", Big, nullable=False),
-    Column("value", Text, nullable=False),
-    Column("tags", Text, nullable=False),
-    PrimaryKeyConstraint("ns", "name"),
-    sqlite_with_rowid=False,
-)
-
-concurrency_limits = Table(
-    "concurrency_limits",
-    metadata,
-    Column("ns", Name, nullable=False),
-    Column("name", Name, nullable=False),
-    Column("created", Big, nullable=False),
-    Column("updated", Big, nullable=False),
-    Column("slots", Integer, nullable=False),
-    Column("decay_per_second", Double, nullable=False),
-    Column("taken", Double, nullable=False),
-    Column("taken_time", Big, nullable=False),
-    PrimaryKeyConstraint("ns", "name"),
-    sqlite_with_rowid=False,
-)
-
-concurrency_leases = Table(
-    "concurrency_leases",
-    metadata,
-    Column("id", Text, nullable=False),
-    Column("ns", Name, nullable=False),
-    Column("name", Name, nullable=False),
-    Column("asked", Big, nullable=False),
-    Column("granted", Big),
-    Column("expires", Big, nullable=False),
-    Column("slots", Integer, nullable=False),
-    Column("holder", Big),
-    Column("flow_run", Uuid(as_uuid=False)),
-    Column("attempt", SmallInteger, nullable=False),
-    Column("who", Text, nullable=False),
-    PrimaryKeyConstraint("id", "ns", "name"),
-    Index(None, "ns", "name", "asked", "id"),
-    Index("ix_concurrency_leases_holders", "ns", "name", sqlite_where=text("granted IS NOT NULL")),
-    Index(None, "flow_run"),
-    sqlite_with_rowid=False,
-)
-
-pauses = Table(
-    "pauses",
-    metadata,
-    Column("flow_run", Uuid(as_uuid=False), nullable=False),
-    Column("created", Big, nullable=False),
-    Column("deadline", Big),
-    Column("answered", Big),
-    Column("ended", Big),
-    Column("attempt", SmallInteger, nullable=False),
-    Column("suspended", Boolean, nullable=False),
-    Column("ns", Name, nullable=False),
-    Column("key", Name, nullable=False),
-    Column("schema", Text),
-    Column("answer", Text),
-    Column("refusal", Text),
-    PrimaryKeyConstraint("flow_run", "key"),
-    Index("ix_pauses_open_suspensions", "deadline", sqlite_where=_OPEN_SUSPENSION),
-)
-
-#: How many flow runs were created in an hour, by namespace, deployment (0: none) and state; also for all deployments of a namespace and
-#: for all namespaces (`ALL`), and by day: then `hour` is -1 - day. Triggers keep it (`triggers.py`). `part` is 0, or the transaction that
-#: added the row: so no two writers wait for each other; maintenance adds the parts up.
-flow_run_counts = Table(
-    "flow_run_counts",
-    metadata,
-    Column("hour", Integer, nullable=False),
-    Column("ns", Integer, nullable=False),
-    Column("deployment", Integer, nullable=False),
-    Column("state", SmallInteger, nullable=False),
-    Column("part", Big, nullable=False),
-    Column("n", Integer, nullable=False),
-    PrimaryKeyConstraint("hour", "ns", "deployment", "state", "part"),
-    Index(None, "deployment", "ns", "hour"),
-    Index("ix_flow_run_counts_parts", "part", sqlite_where=text("part <> 0")),
-    sqlite_with_rowid=False,
-)
-
-#: What changed, for live readers, in the order of (`tx`, `seq`); triggers write it. `tx` is PostgreSQL's transaction, 0 on SQLite.
-changes = Table(
-    "changes",
-    metadata,
-    Column("seq", Big, Identity(), primary_key=True),
-    Column("tx", Big, nullable=False),
-    Column("at", Big, nullable=False),
-    Column("object", Uuid(as_uuid=False), nullable=False),
-    Column("ns", Integer, nullable=False),
-    Column("kind", SmallInteger, nullable=False),
-    Index(None, "tx", "seq"),
-    sqlite_autoincrement=True,  # a number that was trimmed is not used again: a reader's position would be mistaken for a later change
-)
-
-#: One row: the oldest revision whose code can use this schema.
-schema_compatibility = Table("schema_compatibility", metadata, Column("oldest", Text, primary_key=True))
-
-#: The tables that are partitioned on PostgreSQL, by the number of the flow run, which is ordered by time.
-PARTITIONED = (task_runs, task_run_tags, logs)
-
-
-def prepare_for_postgresql() -> None:
-    """Add what only PostgreSQL needs told: partial indexes and partitions. Done here so that SQLite loads only one dialect."""
-    for table in metadata.sorted_tables:
-        for index in table.indexes:
-            where = index.dialect_options["sqlite"]["where"]
-            if where is not None:
-                index.dialect_options["postgresql"]["where"] = where
-    for table in PARTITIONED:
-        table.dialect_options["postgresql"]["partition_by"] = "RANGE (flow_run)"
