@@ -23,7 +23,7 @@ _TEXT, _REASON = 1024, 200
 
 
 def record_revision(reconciliation: Reconciliation, attempt: int) -> None:
-    """Record which revision `attempt` runs: its workload says so, if there is one; else it is created if necessary."""
+    """Record which revision `attempt` runs: its workload states it, if there is one; else it is created if necessary."""
     status, workload = reconciliation.ledger.status, reconciliation.seen.workloads.get(attempt)
     revision = (workload.revision or status.revision) if workload else reconciliation.seen.revision
     if revision is None or revision == status.revision:

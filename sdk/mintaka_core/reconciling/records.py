@@ -1,4 +1,4 @@
-"""Records of decisions in a run's status: how a decision is written, when it is worth a write, and what can be told from it.
+"""Records of decisions in a run's status: how a decision is written, when it is worth a write, and what can be derived from it.
 
 A decision that changes the run's state is always written. One that does not is written along with the next change; only the
 beginning of a wait, or of another reason for it, is worth a write of its own.
