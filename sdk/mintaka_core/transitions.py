@@ -249,7 +249,7 @@ def decide(policy: Policy, transition: Transition) -> Decision:
             if is_traced(verdict.state):
                 verdict = replace(verdict, state=replace(verdict.state))
             asked = replace(asked, proposed=verdict.state)
-            # What a rule made of the proposal is no fact.
+            # What a rule made of the proposal is not a fact.
             seen, edge = trace(asked, reads, own=frozenset({"proposed"})), asked.edge
         trail.append(Opinion(rule.name, verdict))
         if not isinstance(verdict, Redirect):

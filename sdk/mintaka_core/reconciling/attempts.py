@@ -87,7 +87,7 @@ def _completed(entry: AttemptStatus, workload: Workload, now: datetime) -> Attem
 
 
 def _before_retry(decision: Decision) -> State:
-    """The last ending state that was proposed: what follows it, such as AwaitingRetry, is no state of the attempt."""
+    """The last ending state that was proposed: what follows it, such as AwaitingRetry, is not a state of the attempt."""
     state = decision.transition.proposed
     for opinion in decision.trail:
         if isinstance(opinion.verdict, Redirect):

@@ -110,7 +110,7 @@ def transition_of(record: TransitionStatus) -> Transition:
     current = {"type": record.from_type, **({} if record.accepted else state)} if record.from_type else None
     proposed: dict[str, Any] = {"type": record.proposed}
     if record.verdict == "Accept":
-        # A time of its own is another than the present; where nothing read the present, the two may as well be the same.
+        # A time of its own is another than the present; if nothing read the present, the two may as well be the same.
         proposed |= {**state, "message": record.message, "time": record.time if "now" in facts else None}
     first = (record.from_type, record.proposed) == (SCHEDULED, PENDING)
     known = {
