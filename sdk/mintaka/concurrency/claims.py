@@ -258,7 +258,7 @@ class Claim:
         if self._rates_only and (others := set(self.names) - set(verdict.missing) - set(verdict.rates)):
             one = min(others)
             command = f"mintaka limit create {one} --slots N --decay-per-second X --overwrite --namespace {place.namespace}"
-            message = f"limit {one} is not a rate: {command} makes it one"
+            message = f"limit {one} is no rate: {command} makes it one"
             raise ConcurrencySlotAcquisitionError(message)
 
     def _blocked(self, verdict: SlotDecision, place: Shared) -> float:
