@@ -2,7 +2,7 @@
 
 The rows are made in the database itself (`INSERT … SELECT generate_series`), over a year, in eight namespaces and forty
 deployments, 3 % of them not COMPLETED, a tenth tagged, every seventh run called by another; one run has 100,000 lines of log. Then each list is
-asked for its first page and walked through by its cursors, `python -m mintaka_api` with one process. Budgets: p95 of 20 ms a page of
+read from its first page on by its cursors, from `python -m mintaka_api` with one process. Budgets: p95 of 20 ms a page of
 50, a histogram of 30 days and counts; 0.3 ms of the database for a poll of the feed of changes.
 
     python benchmarks/pages.py [--flow-runs 1000000] [--task-runs-each 10] [--requests 100]

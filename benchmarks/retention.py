@@ -1,4 +1,4 @@
-"""How long it takes to delete a month of history, and whether ingest goes on meanwhile.
+"""How long it takes to delete a month of history, and whether ingest continues meanwhile.
 
 PostgreSQL: task runs of four weeks in four partitions, 100 to a flow run, dropped by one pass of retention; then the same number
 with an unfinished run in each week, deleted row by row. SQLite: row by row. The longest step is how long another writer waits at most.

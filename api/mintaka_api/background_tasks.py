@@ -28,7 +28,7 @@ _STEADY_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Part:
-    """A part of the API: `problem` says in a sentence what is wrong with it, "" if nothing is. `note` is said if nothing is wrong.
+    """A part of the API: `problem` says in a sentence what is wrong with it, "" if nothing is. `note` is reported if nothing is wrong.
 
     Requests need a `required` part: without it the API is not ready.
     """

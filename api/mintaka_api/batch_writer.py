@@ -103,7 +103,7 @@ class BatchWriter:
             commit = await self._database.in_writer(self.commit, batch)
         except (DatabaseAway, NotLeading):
             raise
-        except Exception as error:  # noqa: BLE001 - no object may stop the others, whatever is the matter with it
+        except Exception as error:  # noqa: BLE001 - an error in one object must not stop the others
             if len(batch) == 1:
                 faults.append(_Fault(", ".join(batch.names()), error))
                 return

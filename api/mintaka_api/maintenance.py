@@ -2,7 +2,7 @@
 
 All replicas of the API do this. A lock of the database, held for one transaction at a time, lets one of them work, and the
 others skip that pass; it is not the mirror's Lease, since a database without a cluster needs maintenance too. Between two
-transactions other writers have their turn, and there the task ends when the process is asked to stop.
+transactions other writers have their turn, and the task ends there when the process is to stop.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Maintenance:
             return
         except DatabaseAway as away:
             problem, job.due = f"{job.name}: {away}", monotonic() + _RETRY_SECONDS
-        except Exception as error:  # whatever is wrong with one job, the others are done
+        except Exception as error:  # an error in one job must not stop the others
             if not job.problem:
                 logger.exception("maintenance of the database: %s failed", job.name)
             self._metrics.background_failures.labels("maintenance").inc()

@@ -118,7 +118,7 @@ class Authorizer(Protocol):
     """Decides whether a principal has a permission."""
 
     async def allows(self, principal: Principal, permission: Permission, namespace: str | None) -> bool:
-        """True if the principal has it in `namespace` (None: in all namespaces; also asked if the namespace is not known)."""
+        """True if the principal has it in `namespace` (None: in all namespaces; also used if the namespace is not known)."""
 
 
 class AllowAnonymous:
@@ -157,7 +157,7 @@ async def authorize(request: Request) -> None:
 async def namespaces_of(request: Request) -> Sequence[str | None]:
     """The namespaces in which a request acts: that of its path, that of the flow run in its path, or those that a list is limited to.
 
-    None stands for all namespaces. It is also returned for a flow run that history does not know.
+    None means all namespaces. It is also returned for a flow run that history does not know.
     """
     path = request.path_params
     if "namespace" in path:

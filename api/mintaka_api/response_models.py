@@ -216,7 +216,7 @@ class FacetAnswer(msgspec.Struct):
 class ChangesAnswer(msgspec.Struct):
     """What changed after a position, each object once, in the order in which the changes were committed; `next` is the position after.
 
-    `more` is true if there are more changes already. `reset` is true if the position is older than what is kept, or from before the
+    `more` is true if there are more changes already. `reset` is true if the position is older than the stored changes, or from before the
     database was restored: any object may have changed, so read the lists again and continue from `next`.
     """
 

@@ -129,7 +129,7 @@ def read_version(document: Document) -> DeploymentVersion:
         metadata = document["metadata"]
         found = Metadata.model_validate(metadata)
         created = found.creation_timestamp
-        # A deployment that was deleted is no owner any more, while its runs still are.
+        # A deployment that was deleted is not an owner any more, while its runs still are.
         owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner["kind"] == "FlowDeployment"]
         uid = str(uuid.UUID(found.annotations.get(_DEPLOYMENT_UID) or owners[0]))
         spec, generation = document["data"]["spec"], int(document["revision"])

@@ -22,8 +22,8 @@ class InvalidEnvironment(MintakaError):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The environment of one attempt; durations in seconds. `api_url` "" means that no history is kept, `timeout_seconds` None that the
-    attempt may run for ever. `secret_parameters` are names and values, None for a value that is not there. `wire_version` is the
+    """The environment of one attempt; durations in seconds. `api_url` "" means that no history is stored, `timeout_seconds` None that the
+    attempt may run for ever. `secret_parameters` are names and values, None for a value that is missing. `wire_version` is the
     operator's (0: it names none).
     """
 

@@ -55,7 +55,7 @@ def pause_flow_run(
 ) -> Coroutine[Any, Any, Any]: ...
 @dual(apause_flow_run)
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, poll_interval: float = 1, key: str | None = None) -> Any:
-    """Wait until the flow run is resumed; it is PAUSED meanwhile, and its process goes on running.
+    """Wait until the flow run is resumed; it is PAUSED meanwhile, and its process continues to run.
 
     In a task, the task waits and its flow run is PAUSED; other tasks, and the flow's body, go on. Of several pauses of one run at a
     time, the oldest is ended first, and the run goes on when none is left. In async code it is awaited

@@ -192,7 +192,7 @@ class RunCache:
         return group.latest[1] if group and group.latest else None
 
     def needed_revisions(self) -> set[Name]:
-        """The revisions that runs need: unfinished ones, and those that somebody may want to run again because they did not complete."""
+        """The revisions that runs need: unfinished ones, and those that a user may want to run again because they did not complete."""
         entries = self._entries.items()
         return {(key[0], run.revision) for key, run in entries if run.revision and not (run.finished and run.state == COMPLETED)}
 

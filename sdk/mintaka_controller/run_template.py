@@ -1,4 +1,4 @@
-"""What a run runs: its own template, or a revision of its deployment, whatever the deployment has become since.
+"""What a run runs: its own template, or a revision of its deployment, regardless of later changes to the deployment.
 
 A run takes the newest revision when it is first reconciled, and keeps it. Only while no attempt has begun and the deployment
 itself is what prevents that, a corrected deployment is taken; and with the annotation `mintaka.dev/revision: latest`, each

@@ -91,7 +91,7 @@ def revision_name(deployment: str, template: str, source: str = "") -> str:
 
 
 def has_template(revision: str, template: str) -> bool:
-    """True if the revision of that name has the template with that digest, whatever its source."""
+    """True if the revision of that name has the template with that digest, regardless of its source."""
     return bool(template) and _digest_of(revision)[:_DIGEST] == template
 
 

@@ -1,4 +1,4 @@
-"""Which fields of a value are read: dataclasses whose instances note each field that somebody reads, with its path.
+"""Which fields of a value are read: dataclasses whose instances note each field that is read, with its path.
 
 A rule is a function of a transition, and what it read is why it decided so. A traced instance is of its class for every
 purpose of a rule (isinstance, comparison, `replace`, match), and hands out the fields of the original.
@@ -16,7 +16,7 @@ _TRACED: dict[type, type] = {}
 def traceable[T](cls: type[T]) -> type[T]:
     """Let instances of the dataclass `cls` be traced, also as fields of other traced instances."""
     names = {field.name: _reader(field.name) for field in fields(cast("Any", cls))}
-    # `replace` and comparisons ask for the class, and are to make and accept plain instances.
+    # `replace` and comparisons read the class, and are to make and accept plain instances.
     body = {"__slots__": (_ORIGINAL, _READS, _PREFIX, _OWN), "__class__": property(lambda _: cls), **names}
     _TRACED[cls] = type(cls.__name__, (cls,), body)
     return cls

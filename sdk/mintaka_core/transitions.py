@@ -1,7 +1,7 @@
 """Deciding a transition: an ordered list of pure rules is the whole specification.
 
 A *rule* judges one proposed transition: it returns a verdict, or None for no objection. A *policy* is an ordered tuple of
-rules. `decide` asks them in order; a Redirect changes the proposed state for the following rules; a Wait or an Abort ends
+rules. `decide` evaluates them in order; a Redirect changes the proposed state for the following rules; a Wait or an Abort ends
 the evaluation. All verdicts are stored in the trail, so that each decision can be explained, and what the rules read is
 noted, so that it can be decided again.
 """
@@ -113,7 +113,7 @@ type Verdict = Redirect | Wait | Abort
 class Rule:
     """One rule: its name, what it says in a sentence, and how it judges a transition.
 
-    `edges` are those on which it may speak (None: on any); on others it is not asked.
+    `edges` are those on which it may speak (None: on any); on others it is not called.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Rule:
     judge: Callable[[Transition], Verdict | None]
 
     def may_speak(self, edge: Edge) -> bool:
-        """True if the rule is asked about a transition along `edge`."""
+        """True if the rule is called for a transition along `edge`."""
         return self.edges is None or edge in self.edges
 
 
@@ -199,7 +199,7 @@ class Decision:
         return facts_of({path: value for path, value in read.items() if value != (usual[path] if path in usual else self._recorded(path))})
 
     def _recorded(self, path: str) -> Any:
-        """The field at `path`, as far as a record tells it."""
+        """The field at `path`, as far as a record contains it."""
         before, after = self.transition.edge
         match path:
             case "now":
@@ -221,7 +221,7 @@ _GETTERS = {
         *(f"retries.{field.name}" for field in fields(Retries)),
     )
 }
-#: What a field is if nothing is known about it, by its path; a record tells the others.
+#: What a field is if nothing is known about it, by its path; a record contains the others.
 _DEFAULTS = {
     path: default
     for path, default in {
@@ -235,7 +235,7 @@ _DEFAULTS = {
 
 
 def decide(policy: Policy, transition: Transition) -> Decision:
-    """Ask each rule of `policy` in order about `transition`; the time of the entered state is `transition.now`."""
+    """Call each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`."""
     trail: list[Opinion] = []
     reads: set[str] = set()
     asked, seen, edge = transition, trace(transition, reads), transition.edge
@@ -249,7 +249,7 @@ def decide(policy: Policy, transition: Transition) -> Decision:
             if is_traced(verdict.state):
                 verdict = replace(verdict, state=replace(verdict.state))
             asked = replace(asked, proposed=verdict.state)
-            # What a rule made of the proposal is no fact.
+            # What a rule made of the proposal is not a fact.
             seen, edge = trace(asked, reads, own=frozenset({"proposed"})), asked.edge
         trail.append(Opinion(rule.name, verdict))
         if not isinstance(verdict, Redirect):

@@ -19,7 +19,7 @@ def oldest_served(version: int) -> int:
 
 #: The oldest version that this release serves.
 OLDEST_WIRE_VERSION = oldest_served(WIRE_VERSION)
-#: The environment variable in which the operator tells a pod its own version.
+#: The environment variable in which the operator passes its own version to a pod.
 VARIABLE = "MINTAKA_WIRE_VERSION"
 
 

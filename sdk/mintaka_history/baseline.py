@@ -58,7 +58,7 @@ def _is_index(text: str) -> bool:
 
 
 def _in_order(texts: list[str]) -> list[str]:
-    """SQLAlchemy keeps the indexes of a table in a set, whose order differs from process to process."""
+    """SQLAlchemy stores the indexes of a table in a set, whose order differs from process to process."""
     return sorted(texts) if _is_index(texts[0]) else texts
 
 

@@ -214,7 +214,7 @@ def decode(body: bytes) -> HistoryBatch:
     """The report in `body`; what a database cannot store in a text (NUL, an unpaired surrogate) is replaced.
 
     Raises:
-        UnservedVersion: it is of another wire version, whatever else is in it.
+        UnservedVersion: it is of another wire version, regardless of its other content.
         MalformedBatch: it is not a report.
         OversizedBatch: it contains too much.
     """

@@ -254,7 +254,7 @@ def translated() -> Iterator[None]:
 
 
 def _with_hint(error: exc.DBAPIError) -> str:
-    """The driver's words, and what to set if a pooler refuses what we ask for."""
+    """The driver's words, and what to set if a pooler refuses our request."""
     words = f"database: {str(error.orig).strip()}"
     return f"{words}: {_POOLER_HINT}" if any(sign in words for sign in _POOLER_SIGNS) else words
 

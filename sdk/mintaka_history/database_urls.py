@@ -1,7 +1,7 @@
 """Parses URLs of databases, as users write them: `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST:PORT/NAME?OPTION=VALUE`.
 
 A password with `%@:/#?&+` and blanks should be percent-encoded, or given apart (`password`), which needs no encoding. One that is not encoded
-is understood as far as it is unambiguous: it ends at the last `@` before the query, and a `%` without two digits behind it stands for itself.
+is understood as far as it is unambiguous: it ends at the last `@` before the query, and a `%` without two digits behind it is a literal `%`.
 No message contains the URL or a part of it that may belong to a password.
 """
 

@@ -12,7 +12,7 @@ import msgspec
 
 #: The integers that every JSON library and database represents.
 INTEGERS = range(-(2**63), 2**63)
-#: What JSON without a number that is too large does not contain; most JSON does not, and is not looked at further.
+#: What JSON without a number that is too large does not contain; most JSON does not, and is not checked further.
 _SUSPICIOUS = re.compile(rb"\d{19}|\d[eE]\+?\d")
 #: Python refuses to write integers of more digits.
 _DIGITS_LIMIT, _DIGITS_LIMIT_BITS = 4000, 13_000
@@ -29,7 +29,7 @@ def overflow_in_json(text: bytes) -> str | None:
             return overflow_in(json.loads(text, parse_int=_read_integer)) or ""
     except RecursionError:
         pass
-    return ""  # nested too deeply to be looked at
+    return ""  # nested too deeply to be checked
 
 
 def _read_integer(digits: str) -> int:

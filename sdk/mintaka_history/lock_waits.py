@@ -1,4 +1,4 @@
-"""Who holds the lock that a migration waits for, so that its message can say so. PostgreSQL only."""
+"""Who holds the lock that a migration waits for, so that its message can name them. PostgreSQL only."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Page:
 
 
 class Ends(NamedTuple):
-    """The keys of the first and last item of a part; None where nothing precedes or follows it."""
+    """The keys of the first and last item of a part; None if nothing precedes or follows it."""
 
     first: tuple[Any, ...] | None = None
     last: tuple[Any, ...] | None = None

@@ -68,7 +68,7 @@ class TransitionAnswer(msgspec.Struct):
 
     `rule`, `verdict` and `reason` are those of the deciding rule; `trail` has `[rule, verdict, reason]` of every rule with
     a verdict on what was `proposed`, in order. If the verdict is Abort or Wait, the run stayed in its state; a proposal that waits
-    is made again at `until`. The verdict Gap stands for decisions that were lost: its message says which, `sequence` is the last
+    is made again at `until`. The verdict Gap represents decisions that were lost: its message states which, `sequence` is the last
     of them. `facts` are what the rules read.
     """
 

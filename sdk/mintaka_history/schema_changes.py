@@ -1,7 +1,7 @@
-"""What migrations call instead of alembic's operations where those would stop readers or writers; see migrations/README.md.
+"""What migrations call instead of alembic's operations if those would stop readers or writers; see migrations/README.md.
 
 PostgreSQL builds an index CONCURRENTLY, outside of a transaction; on a partitioned table it does so for each partition, whose index is
-then attached. Whatever an interrupted attempt has left is completed or built again, so a migration may be repeated.
+then attached. What an interrupted attempt has left is completed or built again, so a migration may be repeated.
 """
 
 from __future__ import annotations

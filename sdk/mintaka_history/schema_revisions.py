@@ -45,7 +45,7 @@ def use_of(revision: str | None, oldest: str | None) -> Use:
         return Use.CREATE
     if not _REVISION.fullmatch(revision):
         message = (
-            f"its revision {revision!r} is not one of Mintaka's: another program keeps its tables here; give Mintaka a database of its own"
+            f"its revision {revision!r} is not one of Mintaka's: another program stores its tables here; give Mintaka a database of its own"
         )
         raise SchemaNotUsable(message)
     if revision < BASELINE:

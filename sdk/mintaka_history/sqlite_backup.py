@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUSY_SECONDS = 30.0
-#: SQLite 3.40 says so of sound tables WITHOUT ROWID whose primary key is not in the order of the columns.
+#: SQLite 3.40 reports this of sound tables WITHOUT ROWID whose primary key is not in the order of the columns.
 _NO_DAMAGE = ("ok", "NULL value in ")
 
 

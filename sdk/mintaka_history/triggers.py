@@ -1,10 +1,10 @@
-"""Triggers that keep the counts of flow runs (`flow_run_counts`) and the feed of changes (`changes`).
+"""Triggers that maintain the counts of flow runs (`flow_run_counts`) and the feed of changes (`changes`).
 
 A run counts in four rows: of its hour for its deployment, for its namespace and for everything, so that a histogram reads few rows
-whatever its filter; and of its day for its deployment, so that counts over months do.
+for any filter; and of its day for its deployment, so that counts over months do.
 
 Flow runs are written at many places, by the mirror, by reports and by scripts in several releases of this code; a trigger cannot be
-forgotten by any of them. On PostgreSQL one statement fires once, whatever its number of rows. Heartbeats alone are no change.
+forgotten by any of them. On PostgreSQL one statement fires once for any number of rows. Heartbeats alone are not a change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mintaka_history.enum_codes import ChangeKind
 from mintaka_history.tables import ALL
 
 _HOUR_MICROSECONDS = 3_600_000_000
-#: The columns of which at least one changes when a reader should look at a flow run again.
+#: The columns of which at least one changes when a reader should read a flow run again.
 _SEEN = ("sequence", "attempt", "reported", "reported_attempt", "final_attempt", "resource_version", "deleted", "state", "state_name")
 _COUNTED = ("created", "ns", "deployment", "state")
 

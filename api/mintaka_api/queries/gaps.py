@@ -68,6 +68,6 @@ def _gap(number: int, first: int, state: int | None, following: Row[Any]) -> dic
         "proposed": after,
         "verdict": GAP,
         "reason": GAP_REASON,
-        "message": f"{missing} missing: more happened than a FlowRun's status keeps while nothing recorded it",
+        "message": f"{missing} missing: more happened than a FlowRun's status stores while nothing recorded it",
         "facts": encode_storable({"first": first, "last": last}),
     }

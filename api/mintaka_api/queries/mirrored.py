@@ -210,7 +210,7 @@ def _has_gap(transitions: Sequence[dict[str, Any]], before: int) -> bool:
 
 
 def _insert_transitions(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Insert transitions; those that are stored stay, unless they were invented for a run that vanished, or stand for a gap."""
+    """Insert transitions; those that are stored stay, unless they were invented for a run that vanished, or represent a gap."""
     if is_postgresql(connection):
         text = _POSTGRESQL_TRANSITIONS.format(source=unnested(flow_run_transitions, _TRANSITION))
         connection.exec_driver_sql(text, columns(rows, _TRANSITION))

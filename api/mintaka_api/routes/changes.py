@@ -24,7 +24,7 @@ _QUESTION = "changes"
 async def list_changes(query: Annotated[ChangesQuery, Query()], here: Here) -> Response:
     """The flow runs and flow deployments that changed after a position; without one, the current position.
 
-    To follow a list: get the position, read the list, then ask again and again for what changed after the `next` of the last answer.
+    To follow a list: get the position, read the list, then repeatedly request what changed after the `next` of the last answer.
     """
     key = decode_cursor(_QUESTION, query.after, (int, int, int)).key
     if key is None:

@@ -29,9 +29,9 @@ _UPGRADE = "pip install --upgrade mintaka"
 
 
 def _python() -> Iterator[Finding]:
-    told = f"{platform.python_version()} at {sys.executable}"
+    text = f"{platform.python_version()} at {sys.executable}"
     well = sys.version_info >= _OLDEST
-    yield Finding("python", well, told, "" if well else "use Python 3.12 or newer")
+    yield Finding("python", well, text, "" if well else "use Python 3.12 or newer")
 
 
 def _package() -> Iterator[Finding]:
@@ -40,8 +40,8 @@ def _package() -> Iterator[Finding]:
     except PackageNotFoundError:
         installed = __version__
     well = installed == __version__
-    told = __version__ if well else f"{__version__} is imported, but {installed} is installed"
-    yield Finding("mintaka", well, told, "" if well else "install it again: two copies are on the path")
+    text = __version__ if well else f"{__version__} is imported, but {installed} is installed"
+    yield Finding("mintaka", well, text, "" if well else "install it again: two copies are on the path")
 
 
 def _history() -> Iterator[Finding]:
@@ -70,11 +70,11 @@ def _database(path: Path) -> Finding:
         return Finding("history", well=True, told=str(error))
     except Unreadable as error:
         return Finding("history", well=False, told=str(error), todo="move the file away, or set MINTAKA_DATABASE_URL")
-    told = f"{path}: {found.flow_runs} flow runs, schema {found.revision}"
+    text = f"{path}: {found.flow_runs} flow runs, schema {found.revision}"
     if found.revision > HEAD:
-        return Finding("history", well=False, told=f"{told} of a newer version (this one: {HEAD})", todo=_UPGRADE)
+        return Finding("history", well=False, told=f"{text} of a newer version (this one: {HEAD})", todo=_UPGRADE)
     later = "" if found.revision == HEAD else f"; the next run or command makes it {HEAD}"
-    return Finding("history", well=True, told=told + later)
+    return Finding("history", well=True, told=text + later)
 
 
 def _user() -> str:
@@ -88,8 +88,8 @@ def _api(url: str) -> Iterator[Finding]:
 
     with RemoteHistory(url, httpx.Client(timeout=_TIMEOUT_SECONDS)) as api:
         newest = api.flow_runs(limit=1)
-        told = f"{url}: the newest run is {newest[0]['name']}" if newest else f"{url}: no run yet"
-        yield Finding("history", well=True, told=told)
+        text = f"{url}: the newest run is {newest[0]['name']}" if newest else f"{url}: no run yet"
+        yield Finding("history", well=True, told=text)
         there = api.health()
     theirs = there.get("version", "")
     if theirs and theirs != __version__:
@@ -117,15 +117,15 @@ def _results() -> Iterator[Finding]:
 def _spools() -> Iterator[Finding]:
     aside = home().spool / SET_ASIDE
     if aside.is_dir():
-        told = f"{aside} has history of {len(list(aside.iterdir()))} runs that was refused"
-        yield Finding("spool", well=False, told=told, todo="see in the log why, then deliver or delete it: mintaka deliver FOLDER")
+        text = f"{aside} has history of {len(list(aside.iterdir()))} runs that was refused"
+        yield Finding("spool", well=False, told=text, todo="see in the log why, then deliver or delete it: mintaka deliver FOLDER")
     folders = spools(home().spool)
     if not folders:
         yield Finding("spool", well=True, told="nothing waits to be delivered")
         return
     size = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
-    told = f"{home().spool} has history of {len(folders)} runs that was not delivered ({size} bytes), such as {folders[0].name}"
-    yield Finding("spool", well=False, told=told, todo="mintaka deliver")
+    text = f"{home().spool} has history of {len(folders)} runs that was not delivered ({size} bytes), such as {folders[0].name}"
+    yield Finding("spool", well=False, told=text, todo="mintaka deliver")
 
 
 CHECKS: tuple[Check, ...] = (

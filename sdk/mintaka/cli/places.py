@@ -68,7 +68,7 @@ def sharing_place(namespace: str | None) -> Shared:
     """Where variables and limits are: `namespace` of the local database, or of an API (None: that of kubectl or of scripts).
 
     Raises:
-        BadArgument: the cluster is meant, whose API cannot be told anything through kubectl; or there can be no such namespace.
+        BadArgument: the cluster is meant, whose API kubectl does not reach; or there can be no such namespace.
         SharingError: there is no such place, or it cannot be opened.
     """
     plugin = in_cluster(cluster=False)

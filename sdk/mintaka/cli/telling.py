@@ -18,14 +18,14 @@ def transition_told(transition: Document) -> str:
     """One decision about a flow run: the state it entered, or that it stays in its state, and why."""
     state = transition.get("name") or transition["to"]
     trail = transition.get("trail") or _decided(transition)
-    told = decision_told(transition.get("proposed") or transition["to"], transition["to"], trail)
-    # A resource keeps the state's own reason; with a rule it is the rule's, which has been told.
+    text = decision_told(transition.get("proposed") or transition["to"], transition["to"], trail)
+    # A resource keeps the state's own reason; with a rule it is the rule's, which is already in the text.
     reason = "" if trail else transition.get("reason") or ""
     message = transition.get("message") or ""
-    if transition.get("trail"):  # the message of a resource begins with the reason of the rule that decided, which has been told
+    if transition.get("trail"):  # the message of a resource begins with the reason of the rule that decided, which is already in the text
         message = message.removeprefix(trail[-1][2]).removeprefix(": ")
     until = f"until {transition['until']}" if transition.get("until") else ""
-    why = "; ".join(part for part in (told, ": ".join(part for part in (reason, message) if part), until) if part)
+    why = "; ".join(part for part in (text, ": ".join(part for part in (reason, message) if part), until) if part)
     moved = f"stays {state}" if transition.get("verdict") in _STAYS else f"{transition.get('from') or 'new'} → {state}"
     return f"{transition['time']}  {moved}" + (f"  {why}" if why else "")
 
@@ -44,8 +44,8 @@ def inputs_told(task: Document) -> str:
     inputs: dict[str, list[int]] = task.get("inputs") or {}
     named = {n for numbers in inputs.values() for n in numbers}
     others = [n for n in task.get("upstream", ()) if n not in named]
-    told = [f"{name}={','.join(_ranges(numbers))}" for name, numbers in inputs.items()]
-    return " ".join([*told, *([",".join(_ranges(others))] if others else [])])
+    parts = [f"{name}={','.join(_ranges(numbers))}" for name, numbers in inputs.items()]
+    return " ".join([*parts, *([",".join(_ranges(others))] if others else [])])
 
 
 def _ranges(numbers: Sequence[int]) -> list[str]:

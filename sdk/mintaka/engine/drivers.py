@@ -36,7 +36,7 @@ def run_sync(invocation: Invocation) -> Outcome:
 
 
 def _run_in_scope(invocation: Invocation) -> Outcome:
-    """Run it so that it can be asked to end."""
+    """Run it so that it can be requested to end."""
     jobs, n = invocation.ledger.jobs, invocation.run.n
     scope = RunInThread(invocation.definition.fn)
     outer = scope.enter()

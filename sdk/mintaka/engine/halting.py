@@ -82,7 +82,7 @@ _NESTED: set[Scope] = set()
 
 
 class RunInThread(Scope):
-    """What works on a run that was called in a thread of the user's, such as asyncio's: code that may be asked to end."""
+    """What works on a run that was called in a thread of the user's, such as asyncio's: code that may be requested to end."""
 
     __slots__ = ()
 
@@ -92,7 +92,7 @@ class RunInThread(Scope):
 
 
 def in_foreign_thread() -> bool:
-    """True in a thread that could not be asked to end: neither the main one, nor in a scope."""
+    """True in a thread that could not be requested to end: neither the main one, nor in a scope."""
     return _LOCAL.scope is None and threading.get_ident() != _MAIN_THREAD
 
 

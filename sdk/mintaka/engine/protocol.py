@@ -296,7 +296,7 @@ def _decide(
     current: core.State | None = None,
     allowed: bool = False,
 ) -> Decision:
-    """Ask the core's policy about one transition of the run; `allowed`: another try is left, and no condition rules it out."""
+    """Evaluate the core's policy for one transition of the run; `allowed`: another try is left, and no condition rules it out."""
     from random import random  # noqa: PLC0415 - start-up time: only failures come here
 
     from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time

@@ -79,7 +79,7 @@ class Job(Scope):
             self.leave(outer)
 
     def attach(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-        """It runs as `task` in `loop`, which is cancelled if the job is asked to end."""
+        """It runs as `task` in `loop`, which is cancelled if the job is requested to end."""
         self._loop_task = loop, task
         if self.error is not None:
             task.cancel(str(self.error))
@@ -131,7 +131,7 @@ class Job(Scope):
                 self._waits -= 1
 
     def stop(self, error: BaseException) -> None:
-        """Ask it to end with `error`; it does so as soon as it is in the user's code. Safe from any thread."""
+        """Request that it ends with `error`; it does so as soon as it is in the user's code. Safe from any thread."""
         if not self.needs_loop:
             self.halt(error)
             return

@@ -153,7 +153,7 @@ class HistoryRecorder:
     def _finished(self) -> float | None:
         """The flow is over: what waits on disk is tried until the deadline; the last report says that it was all."""
         despatch = self._despatch
-        # The answer to the last report may be what shows a loss: then another one says so.
+        # The answer to the last report may be what shows a loss: then another report states it.
         while not (self._said_all and self._said_all_of_the_loss) and (not despatch.waiting or despatch.overdue):
             self._said_all = True
             despatch.put_last(self._made(Contents([], [], [], {}, None), final=not (despatch.lost or despatch.reason)))
@@ -171,7 +171,7 @@ class HistoryRecorder:
 
     @property
     def _said_all_of_the_loss(self) -> bool:
-        """True if the database need not be told that what it had of the attempt is gone."""
+        """True if no report to the database is needed that what it had of the attempt is gone."""
         return self._said_reason or self._despatch.reason not in DATABASE_REASONS
 
     def _made(self, contents: Contents, *, final: bool) -> HistoryBatch:

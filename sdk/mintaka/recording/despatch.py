@@ -3,7 +3,7 @@
 A report that cannot be delivered goes to the spool, and so do all after it, in order, until the sink takes the oldest one
 again; nothing is taken out before it was acknowledged. What the spool cannot hold is lost, counted and said.
 
-A sink that does not serve the wire version of the reports is not asked again. If it is older than this SDK, the reports go to
+A sink that does not serve the wire version of the reports is not called again. If it is older than this SDK, the reports go to
 the spool, since a sink that is upgraded takes them; if it is newer, none will ever take them, and they are dropped.
 """
 
@@ -186,7 +186,7 @@ class Despatch:
         return True
 
     def _not_served(self, item: _Item, answer: Answer) -> None:
-        """The sink serves other wire versions: it is not asked again."""
+        """The sink serves other wire versions: it is not called again."""
         self.reason = HistoryReason.WIRE_VERSION_NOT_SERVED
         if answer == Answer.TOO_NEW:
             self._hopeless = True

@@ -41,7 +41,7 @@ def launched(flow: str, flow_run_id: str = "", attempt: int = 1) -> Launch:
 
     Raises:
         InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, MINTAKA_NAMESPACE is not the name of a namespace, or
-            MINTAKA_HISTORY_GRACE_SECONDS is no time.
+            MINTAKA_HISTORY_GRACE_SECONDS is not a duration.
     """
     where = home()
     launch = Launch(flow_run_id=flow_run_id or str(uuid4()), attempt=attempt, namespace=where.namespace, local=True, flow=flow, owned=True)

@@ -2,9 +2,9 @@
 
 A spool's folder whose process is gone can be locked; whoever has the lock sends the reports, oldest first, each file being
 deleted when all of it was acknowledged, so two takers neither lose nor disturb anything, and what is sent twice does no harm.
-What the last process was writing when it was killed may be cut short: that report is lost, and said so. Reports that the API
-or database will never take (it says so of the report itself, or does not serve their wire version any more) are set aside, in
-the folder `set-aside`, and said. If it does not serve their wire version yet, they wait.
+What the last process was writing when it was killed may be cut short: that report is lost, which is logged. Reports that the API
+or database will never accept (it rejects the report itself, or does not serve their wire version any more) are set aside, in
+the folder `set-aside`, and logged. If it does not serve their wire version yet, they wait.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
 
 
 class Contents(NamedTuple):
-    """What one report carries; `local` is the flow run itself where it is no resource of any cluster, `lost` why the database
+    """What one report carries; `local` is the flow run itself if it is not a resource of any cluster, `lost` why the database
     lacks what it had acknowledged (None: it does not).
     """
 

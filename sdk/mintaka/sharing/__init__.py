@@ -1,7 +1,7 @@
 """What the runs of a namespace share, variables and concurrency limits: in the embedded database, or at an API, by what the environment says.
 
 `shared()` gives the place, the same one that history goes to (`mintaka.recording.homes`), in the namespace of the flow run, or of
-the process outside of all runs. Tasks in workers share with their flow's API and namespace, whatever the environment of the worker says.
+the process outside of all runs. Tasks in workers share with their flow's API and namespace, regardless of the worker's environment.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _PAGE = 200
 
 
 class RemoteShared:
-    """Variables and limits of `namespace` at the API `url`; as many connections as threads ask at the same time."""
+    """Variables and limits of `namespace` at the API `url`; as many connections as threads send requests at the same time."""
 
     pauses = (0.05, 0.5)
 
@@ -145,8 +145,8 @@ class RemoteShared:
         well_formed = isinstance(document, dict)
         if well_formed and (status < http.client.MULTIPLE_CHOICES or (status in also and "type" in document)):
             return status, document
-        told = document.get("detail") if isinstance(document, dict) else text[:300].decode(errors="replace")
-        message = f"{self._api}: {method} {path.partition('?')[0]}: HTTP {status}: {told}"
+        reported = document.get("detail") if isinstance(document, dict) else text[:300].decode(errors="replace")
+        message = f"{self._api}: {method} {path.partition('?')[0]}: HTTP {status}: {reported}"
         raise (SharingAway if status >= http.client.INTERNAL_SERVER_ERROR else SharingError)(message)
 
     def _read[T](self, reader: Callable[[Any], T], document: Any) -> T:

@@ -23,7 +23,7 @@ _TEXT, _REASON = 1024, 200
 
 
 def record_revision(reconciliation: Reconciliation, attempt: int) -> None:
-    """Record which revision `attempt` runs: its workload says so, if there is one; else it is created if necessary."""
+    """Record which revision `attempt` runs: its workload states it, if there is one; else it is created if necessary."""
     status, workload = reconciliation.ledger.status, reconciliation.seen.workloads.get(attempt)
     revision = (workload.revision or status.revision) if workload else reconciliation.seen.revision
     if revision is None or revision == status.revision:
@@ -87,7 +87,7 @@ def _completed(entry: AttemptStatus, workload: Workload, now: datetime) -> Attem
 
 
 def _before_retry(decision: Decision) -> State:
-    """The last ending state that was proposed: what follows it, such as AwaitingRetry, is no state of the attempt."""
+    """The last ending state that was proposed: what follows it, such as AwaitingRetry, is not a state of the attempt."""
     state = decision.transition.proposed
     for opinion in decision.trail:
         if isinstance(opinion.verdict, Redirect):

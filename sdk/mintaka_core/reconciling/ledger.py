@@ -140,7 +140,7 @@ class Ledger:
         self._mark(kept)
 
     def _stay(self, decision: Decision, state: StateStatus) -> None:
-        """Record that the run waits or that a proposal was refused, unless the status says so already."""
+        """Record that the run waits or that a proposal was refused, unless the status records it already."""
         if decision.until is not None:
             self.due.append(decision.until)
         record, written = record_of(decision, self._next_sequence, state), self.status.transitions

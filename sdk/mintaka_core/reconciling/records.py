@@ -1,4 +1,4 @@
-"""Records of decisions in a run's status: how a decision is written, when it is worth a write, and what can be told from it.
+"""Records of decisions in a run's status: how a decision is written, when it is worth a write, and what can be derived from it.
 
 A decision that changes the run's state is always written. One that does not is written along with the next change; only the
 beginning of a wait, or of another reason for it, is worth a write of its own.
@@ -110,7 +110,7 @@ def transition_of(record: TransitionStatus) -> Transition:
     current = {"type": record.from_type, **({} if record.accepted else state)} if record.from_type else None
     proposed: dict[str, Any] = {"type": record.proposed}
     if record.verdict == "Accept":
-        # A time of its own is another than the present; where nothing read the present, the two may as well be the same.
+        # A time of its own is another than the present; if nothing read the present, the two may as well be the same.
         proposed |= {**state, "message": record.message, "time": record.time if "now" in facts else None}
     first = (record.from_type, record.proposed) == (SCHEDULED, PENDING)
     known = {

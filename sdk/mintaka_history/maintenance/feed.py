@@ -20,7 +20,7 @@ AT_ONCE = 5_000
 def trim(session: Session, now: int, *, at_once: int = AT_ONCE, rows_limit: int = ROWS_LIMIT) -> bool:
     """Delete at most `at_once` of the oldest changes, if they are old at the time `now` (µs); True if more may be left.
 
-    Only what comes before the first recent change goes, so that a reader can tell from the oldest number what it missed. A
+    Only what comes before the first recent change goes, so that a reader can determine from the oldest number what it missed. A
     time further ahead than a day was written under a clock that has been set back since.
     """
     rows = session.run(f"SELECT seq, at FROM changes ORDER BY seq LIMIT {at_once + 1}")  # noqa: S608 - a number

@@ -35,7 +35,7 @@ def step(database: Database) -> Iterator[SqlalchemySession]:
 
 @contextmanager
 def search(database: Database) -> Iterator[SqlalchemySession]:
-    """A transaction that only reads: on SQLite it does not keep writers waiting, on PostgreSQL it may take longer than a request."""
+    """A transaction that only reads: on SQLite it does not block writers, on PostgreSQL it may take longer than a request."""
     with database.writing() if database.is_postgresql else database.reading() as connection:
         yield SqlalchemySession(connection)
 
@@ -51,7 +51,7 @@ def trim_feed(database: Database, now: int) -> Iterator[None]:
 
 
 def tidy(database: Database, now: int) -> Iterator[None]:
-    """Delete counts of zero and what nobody asks for, and give space back to the file system."""
+    """Delete counts of zero and rows that are no longer read, and give space back to the file system."""
     yield from _repeat(database, counts.drop_zeros)
     yield from _repeat(database, lambda session: bool(leftovers.delete_leftovers(session, now)))
     if not database.is_postgresql:

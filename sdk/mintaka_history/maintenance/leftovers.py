@@ -1,4 +1,4 @@
-"""Deletes rows of the small tables that nothing will ask for again."""
+"""Deletes rows of the small tables that nothing will read again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DELETE FROM pauses WHERE (flow_run, key) IN (
   WHERE p.created < ? AND NOT EXISTS (SELECT 1 FROM flow_runs AS f WHERE f.uid = p.flow_run) LIMIT {_AT_ONCE}
 ) RETURNING 1
 """  # noqa: S608 - our own number
-# Whoever waits, or holds slots, repeats the request or renews the lease within minutes; a request for the same limit removes
-# the others, but of some limits there is none.
+# A process that waits, or holds slots, repeats the request or renews the lease within minutes; a request for the same limit removes
+# the others, but some limits get no further request.
 _LEASES = f"""
 DELETE FROM concurrency_leases WHERE (id, name) IN (
   SELECT id, name FROM concurrency_leases WHERE expires < ? ORDER BY id, name LIMIT {_AT_ONCE}

@@ -1,4 +1,4 @@
-"""How long finished flow runs are kept: in general, by state, and by deployment."""
+"""How long finished flow runs are retained: in general, by state, and by deployment."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mintaka_history.maintenance.policy import RetentionPolicy
     from mintaka_history.writing.sessions import Session
 
-#: The most runs that a dry run lists; it says so if there are more.
+#: The most runs that a dry run lists; it reports if there are more.
 _LISTED = 50_000
 _NAMES = 10
 

@@ -1,4 +1,4 @@
-"""Deletes whole flow runs in short transactions, so that ingest goes on between them.
+"""Deletes whole flow runs in short transactions, so that ingest continues between them.
 
 A step deletes at most `_ROWS_LIMIT` rows and takes about `_SECONDS`. The row of a run goes last, with that of the run that
 called it after it: if the process ends in the middle, the same runs are found again. A run of which a part is left is marked
@@ -76,7 +76,7 @@ def delete_some(session: Session, runs: Sequence[Member]) -> Step:
     for table in ("task_runs", *_ORDERED):
         chunk = _CHUNK
         while chunk == _CHUNK:
-            # A step that has deleted nothing goes on: on a slow machine it would never end otherwise.
+            # A step that has deleted nothing continues: on a slow machine it would never end otherwise.
             if rows.total() and (monotonic() >= until or rows.total() >= _ROWS_LIMIT):
                 condition, values = among(session, numbers)
                 session.run(f"UPDATE flow_runs SET gap = true WHERE no {condition} AND NOT gap", values)  # noqa: S608 - placeholders

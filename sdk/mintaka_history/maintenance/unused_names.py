@@ -3,7 +3,7 @@
 A writer gets the id of a name before it writes the rows, and caches ids for an hour at most. So that no writer ever writes an
 id that was deleted, a name goes in two steps. First it is condemned, if it was not used for a day and no row refers to it:
 `used` becomes negative. Then, `_CONDEMNED_SECONDS` later, it is deleted if that is still so and still no row refers to it.
-In between every cached id expires, and a writer that asks for the id again sets `used` first, in a committed transaction
+In between every cached id expires, and a writer that requests the id again sets `used` first, in a committed transaction
 (`writing.names.assign_ids`). The time in between is measured by a clock that cannot be set.
 """
 

@@ -1,11 +1,11 @@
 """The feed of changes, in the order in which they were committed.
 
-On PostgreSQL a number that a transaction takes early may become visible late, and whoever reads "all after the last number" never
+On PostgreSQL a number that a transaction takes early may become visible late, and a reader of "all after the last number" never
 sees it. Rows are therefore read in the order of (transaction, number), and only those of transactions older than every open one:
 nothing can be committed before a position that was read. An open transaction thus delays the feed, but never loses a change.
 SQLite has one writer at a time, so its numbers are in order.
 
-A position names the last row read. If that row is gone, because it is older than what is kept or because the database was
+A position names the last row read. If that row is gone, because it is older than the stored changes or because the database was
 restored, there may have been others after it: the reader has to read everything again.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _c = changes.c
 #: The most changes that are read at once.
 LIMIT = 1000
-#: How long a position in an empty feed is good: changes are kept for longer, however many there are.
+#: How long a position in an empty feed is good: changes are retained for longer, however many there are.
 _EMPTY_GOOD_MICROSECONDS = 60 * 1_000_000
 _COMMITTED: ColumnElement[int] = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _KINDS = {int(kind): kind.name.lower() for kind in ChangeKind}

@@ -1,4 +1,4 @@
-"""Counts of flow runs by hour, from the rows that triggers keep (`flow_run_counts`); never by counting runs.
+"""Counts of flow runs by hour, from the rows that triggers maintain (`flow_run_counts`); never by counting runs.
 
 A histogram reads the rows of the coarsest kind that its filter allows: those of everything, of a namespace or of a deployment.
 Counts read the rows of whole days, and those of hours at both ends of the window.

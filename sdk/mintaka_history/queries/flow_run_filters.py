@@ -1,6 +1,6 @@
 """Filters of flow runs as ranges of indexes.
 
-What a filter excludes is turned into what remains where that is a small set (states, up to 31 deployments or namespaces), so
+What a filter excludes is turned into what remains if that is a small set (states, up to 31 deployments or namespaces), so
 that a list without the one deployment that makes most of the runs is as fast as any other. "Alive in a window" is a range
 per class of duration (`tables.SPAN`): of those that ended, only runs created at most that long before the window can reach it.
 """

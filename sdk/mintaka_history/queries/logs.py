@@ -163,7 +163,7 @@ def _matching(connection: Connection, query: Select[Any], wanted: LogFilter) -> 
         return query
     if wanted.match_case:
         return query.where(contains_text(connection, _l.message, wanted.text))
-    # The databases differ in the letters beyond ASCII whose case they know, so any character may stand for one here.
+    # The databases differ in the letters beyond ASCII whose case they know, so any character may match one here.
     pattern = "".join(letter if letter.isascii() else "_" for letter in wanted.text.translate(_ESCAPED))
     return query.where(_l.message.ilike(f"%{pattern}%", escape="\\"))
 

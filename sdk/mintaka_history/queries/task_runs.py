@@ -119,7 +119,7 @@ def _page(
     connection: Connection, names: Names, query: Select[Any], wanted: TaskRunFilter, order: tuple[Any, ...], page: Page, run: RunKey | None
 ) -> Part[TaskRunAnswer]:
     choices = []
-    # The index of one of them leads where there is no better one.
+    # The index of one of them leads if there is no better one.
     leads = run is None and not (wanted.states or wanted.tags or wanted.name is not None)
     if wanted.namespaces:
         ids = [names.known(connection, NameKind.NAMESPACE, namespace) for namespace in wanted.namespaces]

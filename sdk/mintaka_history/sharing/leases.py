@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: How long a waiting request holds its place without being repeated.
 PLACE_SECONDS = 15.0
-#: How many requests that wait for a limit are read. With all of them, n that ask in turn would read n² rows.
+#: How many requests that wait for a limit are read. With all of them, n requests in turn would read n² rows.
 WAITERS = 200
 _MICROSECONDS = 1_000_000
 _TERMINAL = ", ".join(map(str, sorted(TERMINAL_CODES)))
@@ -108,7 +108,7 @@ def queue_of(session: Session, keys: Iterable[tuple[str, str]]) -> Queue:
 
 
 def _queue_around(session: Session, request: SlotRequest, wanted: Iterable[str]) -> Queue:
-    """The leases of the limits that a request asks for, with its own ones."""
+    """The leases of the limits that a request names, with its own ones."""
     queue = queue_of(session, [(request.namespace, name) for name in wanted])
     if queue.cut:
         known = set(queue.leases)

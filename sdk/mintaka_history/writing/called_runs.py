@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CALLED = int(RunKind.CALLED)
 #: Nothing was reported of this attempt, or only older reports.
 _NEWER = "(reported_attempt < ? OR reported_attempt = ? AND reported < ?)"
-# Its creation time is given again for a row that stands for a parent that was not described yet.
+# Its creation time is given again for the placeholder row of a parent that was not described yet.
 _UPDATE = f"""
 UPDATE flow_runs SET
   name = ?, flow = ?, parent_n = ?, created = ?, deleted = ?, tags = ?, parameters = ?, parent = ?, cluster = COALESCE(cluster, ?),

@@ -125,7 +125,7 @@ def _take[K](found: Counter[K], key: K) -> bool:
 
 
 def _known(lines: Sequence[Line], own: Iterable[_Copied]) -> list[int | None]:
-    """The number under which each of the lines was copied before; None: it is new. The time that the kubelet wrote tells equal lines apart."""
+    """The number under which each of the lines was copied before; None: it is new. The time that the kubelet wrote distinguishes equal lines."""
     dated = not lines or lines[-1].dated
     waiting: dict[tuple[int, str], deque[int]] = {}
     for row in own:

@@ -1,6 +1,6 @@
 """Frequently repeated names as small integers: lookup and assignment.
 
-A name that nothing uses any more is deleted (`maintenance.unused_names`). Whoever writes rows with an id must therefore have
+A name that nothing uses any more is deleted (`maintenance.unused_names`). A writer of rows with an id must therefore have
 it from `assign_ids` within the last `CACHE_SECONDS`: that sets when the name was used, at most once an hour.
 """
 
