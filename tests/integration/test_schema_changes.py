@@ -169,7 +169,7 @@ def test_replicas_that_migrate_at_once_wait_for_one_another(next_release: Databa
     def start() -> None:
         try:
             migrate(next_release)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+        except Exception as error:  # noqa: BLE001 - the test shows any error
             failures.append(error)
 
     threads = [threading.Thread(target=start) for _ in range(2)]
