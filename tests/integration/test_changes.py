@@ -1,4 +1,4 @@
-"""The feed of changes: nothing is lost in any order of commits, and a reader that was away too long gets an error."""
+"""The feed of changes: nothing is lost in any order of commits, and a reader that was away too long gets a reset."""
 
 from __future__ import annotations
 

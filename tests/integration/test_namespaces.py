@@ -175,7 +175,7 @@ async def _release(calls: Calls) -> Any:
 
 
 async def _delete_limit(calls: Calls) -> Any:
-    """Deleting a limit sends those away who wait for it, and only those."""
+    """Deleting a limit ends the waits for it, and only those."""
     for scope in (A, B):
         await calls.put(f"{scope}/concurrency-limits/db", slots=1)
         for lease in (LEASE, OTHER):
@@ -209,10 +209,7 @@ ISOLATED: dict[str, tuple[Callable[[Calls], Any], Any]] = {
     "a variable is absent in another namespace": (_read_absent_variable, None),
     "overwriting a variable changes no other": (_overwrite_variable, [(1, ["a"]), (3, [])]),
     "deleting a variable deletes no other": (_delete_variable, (200, 404, 1)),
-    "lists show all namespaces, or the requested ones": (
-        _list_variables,
-        [["a/x", "a/y", "b/x", "b/y"], ["a/x", "a/y"], ["a/y", "b/y"], []],
-    ),
+    "lists show all namespaces, or those requested": (_list_variables, [["a/x", "a/y", "b/x", "b/y"], ["a/x", "a/y"], ["a/y", "b/y"], []]),
     "pages continue in the next namespace": (_page_variables, ["a/one", "a/two", "b/one", "b/two"]),
     "limits of the same name have slots of their own": (_limit_numbers, [("a", 1), ("b", 3), ("b", 3)]),
     "a limit of no slots holds up no other namespace": (_absent_limit, ["db"]),

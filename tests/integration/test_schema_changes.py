@@ -134,7 +134,7 @@ def next_release(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_migration_that_waits_for_a_lock_says_for_which_and_lets_readers_through(next_release: Database) -> None:
-    """It gives up after two seconds, with the statement, the table and who holds it, and succeeds when it is tried again."""
+    """It gives up after two seconds, with the statement, the table and the holder of its lock, and succeeds when it is tried again."""
     reading: list[float] = []
 
     def read() -> None:

@@ -37,7 +37,7 @@ NEW_API = {"version": WIRE_VERSION, "oldest": WIRE_VERSION + 1, "newest": WIRE_V
 
 
 class Reporter:
-    """A recorder whose outcomes the test defines."""
+    """A recorder of a run whose events the test creates."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.launch = Launch(flow_run_id=UID, name="run-1", namespace="team", deployment="daily")

@@ -142,7 +142,7 @@ def taken(name: str, namespace: str) -> str:
 
 
 def test_slots_that_are_held_in_one_namespace_are_free_in_another() -> None:
-    """And waited for in each: who waits in `a` is not next in `b`."""
+    """Each has its own queue: a caller that waits in `a` is not next in `b`."""
     for namespace in ("a", "b"):
         shared(namespace).put_limit("db", 1, 0, overwrite=False)
     holder, waits = (SlotRequest(digit * 32, "b", ("db",), 1, 60.0) for digit in "12")

@@ -465,7 +465,7 @@ def forbid(there: RevisionWorld, *methods: str) -> None:
 
 
 def test_where_none_may_be_created_runs_start_all_the_same(there: RevisionWorld) -> None:
-    """Each logs it once; its further attempts run the deployment as it is then."""
+    """Each gets one event; its further attempts run the deployment as it is then."""
     forbid(there, "POST", "LIST", "GET")
     there.create_run("a")
     there.create_run("b")
@@ -595,7 +595,7 @@ def test_the_newest_revision_stays(there: RevisionWorld) -> None:
 
 
 def test_one_that_was_just_created_or_taken_stays(there: RevisionWorld) -> None:
-    """A run may have taken it whose status does not say so yet."""
+    """A run may have taken it although its status does not show it yet."""
     there.create_run()
     there.start()
     there.end(exit_code=0)

@@ -183,7 +183,7 @@ def test_a_record_and_its_facts_are_enough_to_decide_again(policy: Policy, trans
 
 @given(transition=TRANSITIONS, words=st.integers(1, 3000))
 def test_facts_take_a_kibibyte_at_most(transition: Transition, words: int) -> None:
-    """The largest are dropped first, and the rest is marked."""
+    """The largest are dropped first, and `truncated` is set."""
     long = replace(transition, proposed=replace(transition.proposed, message="ü" * words, reason="OOMKilled"))
     facts = decide(CURIOUS, long).facts
     assert len(json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()) <= FACTS_BYTES

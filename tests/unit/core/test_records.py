@@ -140,7 +140,7 @@ class TestWaits:
         assert stage.writes == 3
 
     def test_a_wait_of_another_rule_leaves_the_scheduled_time_alone(self) -> None:
-        """The status' next time stays that of the state; when to look again is the wait's."""
+        """The status' next time stays that of the state; the time of the next check is the wait's."""
         stage = Stage(policy=Door(until(60)).policy)
         assert stage.run.status.next_time is None
         assert stage.due == START + 60 * MINUTE

@@ -77,7 +77,7 @@ def test_a_run_that_no_rule_spoke_about_has_no_trail() -> None:
 
 
 def test_an_ordinary_task_run_asks_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What rules read is noted at a cost that only those pay who fail, are retried or served from a cache."""
+    """Recording what rules read costs time only in runs that fail, are retried or are served from a cache."""
     asked: list[Any] = []
     monkeypatch.setattr(transitions, "decide", asked.append)
 
