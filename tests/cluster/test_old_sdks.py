@@ -36,7 +36,7 @@ def test_every_version_that_is_served_is_tried() -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("version", range(OLDEST_WIRE_VERSION, WIRE_VERSION + 1))
 def test_a_flow_of_an_old_sdk_runs_with_its_whole_history(version: int, kube: Kube, api: Api) -> None:
-    """COMPLETED, with its task runs and log lines, and its history said to be complete."""
+    """COMPLETED, with its task runs and log lines, and its history marked as complete."""
     commit = COMMITS[version]
     if not has_commit(commit):
         pytest.skip(f"this clone does not have commit {commit}, whose SDK speaks wire version {version}: fetch the whole history")

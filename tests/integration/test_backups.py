@@ -1,4 +1,4 @@
-"""Backups under load, and what is there after a restore: a consistent history, which goes on."""
+"""Backups under load, and the state after a restore: a consistent history that can be continued."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ async def test_a_backup_under_load_is_consistent_and_history_goes_on_after_a_res
 
 
 def mirror(database: Database, names: Names, states: int, *, kept: int, uid: str) -> None:
-    """Record a run of the cluster after `states` transitions, of which its status has the last `kept`."""
+    """Record a run of the cluster after `states` transitions, of which its status contains the last `kept`."""
     document = seen_run(uid, version=states, uid=uid)
     document["status"] = status(
         ("SCHEDULED", "PENDING", "RUNNING", *["SCHEDULED", "RUNNING"] * 20)[:states][-kept:], first=max(states - kept, 0) + 1
@@ -188,7 +188,7 @@ def mirror(database: Database, names: Names, states: int, *, kept: int, uid: str
 
 @pytest.mark.anyio
 async def test_after_a_restore_a_run_with_a_gap_says_so(drill: Drill) -> None:
-    """The cluster keeps the last 32 transitions: with fewer since the backup nothing is missing, with more the run's history is not complete."""
+    """The cluster stores the last 32 transitions: with fewer since the backup nothing is missing, with more the run's history is not complete."""
     few, many = str(uuid.uuid4()), str(uuid.uuid4())
     database = Database(drill.url)
     migrate(database)
@@ -260,7 +260,7 @@ def test_standard_output_and_input_serve_where_there_is_no_second_volume(history
 
 
 def test_a_file_that_is_in_use_is_not_replaced(history: Path, tmp_path: Path) -> None:
-    """The message says what to do, and nothing was changed."""
+    """The message states what to do, and nothing was changed."""
     back_up(history, tmp_path / "copy")
     database = EmbeddedDatabase(history)
     done = mintaka(history, "restore", str(tmp_path / "copy"))
@@ -291,7 +291,7 @@ def _newer(path: Path) -> None:
         connection.execute("UPDATE schema_compatibility SET oldest = '9999'")
 
 
-#: Files that are no backup: how they are made, and what a user reads.
+#: Files that are not backups: how they are made, and the message for the user.
 NO_BACKUPS = [
     pytest.param(lambda _: None, "unable to open", id="no file"),
     pytest.param(_empty, "is empty", id="an empty file"),

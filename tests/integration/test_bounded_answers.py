@@ -104,7 +104,7 @@ async def test_a_page_of_limits_costs_few_statements(api: httpx.AsyncClient) -> 
 
 
 async def test_leases_of_a_limit_come_in_pages(api: httpx.AsyncClient) -> None:
-    """In the order in which they were asked for; the limit itself shows the first hundred."""
+    """In the order in which they were requested; the limit itself shows the first hundred."""
     assert (await api.put(f"{API}/namespaces/ns/concurrency-limits/db", json={"slots": 1})).is_success
     asked = [uuid.uuid4().hex for _ in range(120)]
     for each in asked:

@@ -1,4 +1,4 @@
-"""Reports with runs that were called in the process of their flow run: rows of their own, whatever order the reports come in."""
+"""Reports with runs that were called in the process of their flow run: rows of their own, in any order of the reports."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ HOSTILE = {
     "the root itself": ({"called": [called(ROOT)]}, "called[0].uid"),
     "another cluster's run": ({"called": [called(C)]}, "called[0].uid"),
     "a parent of another root": ({"called": [called(A, parent=B)]}, "called[0].parent"),
-    "a parent that is no called run": ({"called": [called(A, parent=C)]}, "called[0].parent"),
+    "a parent that is not a called run": ({"called": [called(A, parent=C)]}, "called[0].parent"),
     "its own parent": ({"called": [called(A, parent=A)]}, "called[0].parent"),
     "parents in a circle": (
         {"called": [called(A, parent=str(uuid.UUID(int=9))), called(str(uuid.UUID(int=9)), parent=A)]},

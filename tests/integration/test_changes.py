@@ -1,4 +1,4 @@
-"""The feed of changes: nothing is lost, whatever the order of commits, and a reader that was away too long is told."""
+"""The feed of changes: nothing is lost in any order of commits, and a reader that was away too long gets a reset."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ RESET: dict[str, str] = {
 
 @pytest.mark.parametrize("kind", RESET)
 def test_a_reader_that_may_have_missed_something_is_told(database: Database, kind: str) -> None:
-    """It reads everything again and goes on from there."""
+    """It reads everything again and continues from there."""
     with database.writing() as connection:
         insert(connection, 1)
     with database.reading() as connection:

@@ -142,7 +142,7 @@ async def numbers(api: httpx.AsyncClient) -> dict[str, list[int]]:
 
 
 async def test_a_line_keeps_its_number_for_ever(api: httpx.AsyncClient) -> None:
-    """Whatever is copied after it: the same log, a longer one, other containers, one whose beginning is gone."""
+    """For each kind of later copy: the same log, a longer one, other containers, one whose beginning is gone."""
     await api.post(f"{RUN}/reports", json=report(logs=[line(n, 10 * n, f"line {n}") for n in (1, 2)]))
     first = printed(0, "starting") + logged(10, "line 1") + printed(11, "again") + printed(12, "again") + logged(20, "line 2")
     last = printed(21, "a print") + printed(22, "again")

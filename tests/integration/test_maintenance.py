@@ -176,7 +176,7 @@ async def test_the_api_maintains_its_database(database_url: str) -> None:
 
 @pytest.mark.anyio
 async def test_rows_in_the_default_partition_are_an_alarm_until_the_next_pass(postgres: Any) -> None:
-    """Nobody had made their partition in time: maintenance did not run, or a clock is wrong."""
+    """Their partition was not created in time: maintenance did not run, or a clock is wrong."""
     url = postgres.create_database("alarm")
     try:
         async with running(Settings(database_url=url, mirror=False)) as api:

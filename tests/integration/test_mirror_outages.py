@@ -1,4 +1,4 @@
-"""The mirror while something else is away, full, forbidden or not what it was: the database, its disk, the permissions, the cluster."""
+"""The mirror while something else is unavailable, full, forbidden or replaced: the database, its disk, the permissions, the cluster."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def mirroring(database: Database, server: LoopbackApiServer, **settings: A
 
 
 def runs_of(database: Database) -> Callable[[], Awaitable[dict[str, tuple[str, bool]]]]:
-    """A look at the runs: state and whether they left the cluster, by name; {} while the database is away."""
+    """The runs as the database has them: state and whether they left the cluster, by name; {} while the database is unavailable."""
 
     async def look() -> dict[str, tuple[str, bool]]:
         r = flow_runs.c
@@ -105,7 +105,7 @@ def command(server: PostgresServer, *statements: str) -> None:
 
 
 async def test_a_database_that_was_away_gets_what_happened_meanwhile(own_postgres: PostgresServer) -> None:
-    """The mirror waits, says so, and goes on by itself."""
+    """The mirror waits, reports the problem, and resumes by itself."""
     database = Database(own_postgres.create_database("history"))
     await asyncio.to_thread(migrate, database)
     async with api_server(seen_run("before", ORDINARY)) as server, mirroring(database, server) as mirror:
@@ -290,7 +290,7 @@ async def test_lists_wait_while_nothing_can_be_written(database: Database, monke
 
 
 async def test_without_permission_to_read_versions_all_else_is_mirrored(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged once, and is no problem of the mirror; runs name their revision all the same."""
+    """It is logged once, and is not a problem of the mirror; runs name their revision all the same."""
     run = seen_run("one", ORDINARY)
     run["status"]["revision"] = "nightly-1"
     async with api_server(run) as server:
@@ -352,7 +352,7 @@ async def test_a_mirror_of_a_wrong_cluster_ends_no_run_of_another(database: Data
 
 
 async def test_nothing_is_mirrored_before_the_key_of_the_cluster_is_known(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """It is the uid of the release's namespace, read until that succeeds; what to do is said."""
+    """It is the uid of the release's namespace, read until that succeeds; the reported problem states what to do."""
     allowed = asyncio.Event()
     async with api_server(seen_run("one", ORDINARY)) as server:
         path = f"/api/v1/namespaces/{Settings().release_namespace}"

@@ -147,7 +147,7 @@ async def test_columns_of_the_status_are_stored(side: Side) -> None:
 
 
 async def test_a_reported_loss_of_history_stays_until_the_cluster_has_a_condition(side: Side) -> None:
-    """The process reports it while it runs; what the mirror writes meanwhile says nothing about it."""
+    """The process reports it while it runs; what the mirror writes meanwhile does not affect it."""
     await side.see(seen_run("one", ORDINARY[:2]))
     with side.database.writing() as connection:
         connection.execute(update(flow_runs).values(history_reason="SchemaReplaced"))
@@ -195,7 +195,7 @@ async def test_attempts_are_completed_and_never_emptied(side: Side) -> None:
 
 
 async def test_lost_transitions_are_recorded_as_a_gap(side: Side) -> None:
-    """One row at the last missing number says which are missing; the run is marked."""
+    """One row at the last missing number states which are missing; the run is marked."""
     await side.see(seen_run("one", ORDINARY[:2]))
     states = ("SCHEDULED", "PENDING", "RUNNING") * 20
     late = seen_run("one", version=9) | {"status": status(states, kept=32)}
@@ -381,7 +381,7 @@ async def test_a_deployment_of_another_cluster_is_not_ended(sides: tuple[Side, S
 
 
 def test_a_version_of_a_deleted_deployment_is_read() -> None:
-    """Kubernetes takes a deleted owner off; the annotation still says whose version it is."""
+    """Kubernetes removes the reference to a deleted owner; the annotation still names the owner."""
     document = revision(1, {"entrypoint": "a:b"})
     uid = document["metadata"]["ownerReferences"][0]["uid"]
     document["metadata"] |= {"annotations": {"mintaka.dev/deployment-uid": uid}, "ownerReferences": [{"kind": "FlowRun", "uid": "x"}]}

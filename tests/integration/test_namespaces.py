@@ -126,7 +126,7 @@ async def _slots(calls: Calls) -> Any:
 
 
 async def _same_lease_id(calls: Calls) -> Any:
-    """The holder in `a` asks again, as all do: it still holds; the same id in `b` waits behind another."""
+    """The holder in `a` repeats its request, as all do: it still holds; the same id in `b` waits behind another."""
     for scope in (A, B):
         await calls.put(f"{scope}/concurrency-limits/db", slots=1)
     asked = [(A, LEASE), (B, OTHER), (B, LEASE), (A, LEASE), (B, LEASE)]
@@ -175,7 +175,7 @@ async def _release(calls: Calls) -> Any:
 
 
 async def _delete_limit(calls: Calls) -> Any:
-    """Deleting a limit sends those away who wait for it, and only those."""
+    """Deleting a limit ends the waits for it, and only those."""
     for scope in (A, B):
         await calls.put(f"{scope}/concurrency-limits/db", slots=1)
         for lease in (LEASE, OTHER):
@@ -209,8 +209,8 @@ ISOLATED: dict[str, tuple[Callable[[Calls], Any], Any]] = {
     "a variable is absent in another namespace": (_read_absent_variable, None),
     "overwriting a variable changes no other": (_overwrite_variable, [(1, ["a"]), (3, [])]),
     "deleting a variable deletes no other": (_delete_variable, (200, 404, 1)),
-    "lists show all namespaces, or those asked for": (_list_variables, [["a/x", "a/y", "b/x", "b/y"], ["a/x", "a/y"], ["a/y", "b/y"], []]),
-    "pages go on in the next namespace": (_page_variables, ["a/one", "a/two", "b/one", "b/two"]),
+    "lists show all namespaces, or those requested": (_list_variables, [["a/x", "a/y", "b/x", "b/y"], ["a/x", "a/y"], ["a/y", "b/y"], []]),
+    "pages continue in the next namespace": (_page_variables, ["a/one", "a/two", "b/one", "b/two"]),
     "limits of the same name have slots of their own": (_limit_numbers, [("a", 1), ("b", 3), ("b", 3)]),
     "a limit of no slots holds up no other namespace": (_absent_limit, ["db"]),
     "slots that are held in one are free in the other": (_slots, [True, True, False, False]),
@@ -219,8 +219,8 @@ ISOLATED: dict[str, tuple[Callable[[Calls], Any], Any]] = {
     "holders are shown with their own limit": (_holders, [("a", 2, ["one in a"]), ("b", 1, ["one in b"])]),
     "a lease is not renewed through another's path": (_renewal, ([], True, True)),
     "a lease is not released through another's path": (_release, (True, [], [1, 0])),
-    "deleting a limit sends away nobody who waits for another": (_delete_limit, ((200, 404), 1, 1)),
-    "a rate's slots are taken in each": (_rates, ([True, False, True], [1, 1])),
+    "deleting a limit does not affect callers that wait for another": (_delete_limit, ((200, 404), 1, 1)),
+    "a rate's slots are counted in each": (_rates, ([True, False, True], [1, 1])),
     "changing a rate frees no slots of another": (_overwritten_rate, (5, 0.001, 3)),
 }
 
@@ -318,7 +318,7 @@ class OnlyNamespaceA:
 RUN = f"{API}/flow-runs/{RUN_IN_A}"
 IN_B = str(uuid.UUID(int=11))
 WISH = {"id": LEASE, "names": ["db"]}
-#: kind, method, path, body, the permission asked for, in which namespace.
+#: kind, method, path, body, the required permission, in which namespace.
 ASKED: dict[str, tuple[str, str, dict[str, Any] | None, str, str | None]] = {
     "a variable": ("GET", f"{A}/variables/x", None, "get variables", "a"),
     "another's variable": ("GET", f"{B}/variables/x", None, "get variables", "b"),
@@ -340,7 +340,7 @@ ASKED: dict[str, tuple[str, str, dict[str, Any] | None, str, str | None]] = {
     "a pause": ("GET", f"{API}/flow-runs/{IN_B}/pauses/p", None, "get flowruns", "b"),
     "an answer": ("POST", f"{API}/flow-runs/{IN_B}/pauses/p/answer", {}, "create flowruns/suspend", "b"),
     "a pause of a run that is not known": ("GET", f"{API}/flow-runs/{uuid.UUID(int=5)}/pauses", None, "get flowruns", None),
-    "a pause of what is no uid": ("GET", f"{API}/flow-runs/nonsense/pauses", None, "get flowruns", None),
+    "a pause of an id that is not a uid": ("GET", f"{API}/flow-runs/nonsense/pauses", None, "get flowruns", None),
     "the next attempt of another's run": ("POST", f"{API}/flow-runs/{IN_B}/attempts", {}, "create flowruns/reports", "b"),
 }
 

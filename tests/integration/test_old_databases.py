@@ -59,7 +59,7 @@ def lines_of(path: Path) -> list[str]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a history is kept, in a folder whose name needs quoting in URLs of SQLite."""
+    """The path of a history, in a folder whose name needs quoting in URLs of SQLite."""
     return tmp_path / "a home #1" / "history.db"
 
 
@@ -71,7 +71,7 @@ OPENERS = pytest.mark.parametrize("open_with", [pytest.param(_by_a_script, id="a
 def test_a_file_of_an_old_release_is_renamed_and_a_new_one_begun(
     path: Path, open_with: Callable[[Path], None], revision: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every revision before the baseline; one sentence in the log says both names, and the old file can be read as before."""
+    """Every revision before the baseline; one sentence in the log gives both names, and the old file can be read as before."""
     close_old_file(path, revision)
     open_with(path)
     renamed = path.with_name("history.db.before-0010")
@@ -131,7 +131,7 @@ def test_a_process_that_has_the_old_file_open_continues_with_it(path: Path, open
 
 
 def test_a_name_that_is_a_link_stays_one(path: Path, tmp_path: Path) -> None:
-    """The file it points to is renamed where it is, and the new one is begun there."""
+    """The file it points to is renamed in its folder, and the new one is created there."""
     real = tmp_path / "disk" / "real.db"
     close_old_file(real)
     path.parent.mkdir()
@@ -233,7 +233,7 @@ def test_readers_of_the_file_say_what_to_do(path: Path, read: Callable[[Path], o
     assert path.read_bytes() == before
 
 
-#: What a database says of its schema: kind, revision, oldest usable one, and what a user reads.
+#: What a database records of its schema: kind, revision, oldest usable one, and the message for the user.
 REFUSED = [
     pytest.param("9999", "9998", r"revision 9999 and needs a release whose own revision is 9998 or newer.*upgrade Mintaka", id="too new"),
     pytest.param("9999", None, r"needs a release whose own revision is 9999 or newer", id="too new, and silent about it"),
@@ -308,7 +308,7 @@ async def test_an_old_postgresql_schema_is_refused_until_its_owner_has_renamed_i
         assert (await client.post(f"{run}/reports", json=report(1, [task(1)]))).status_code == 200
         assert (await client.get(f"{run}/task-runs")).json()["items"]
     assert psql(old_url, "SELECT value FROM public_before_0010.names") == "old\n"
-    assert len(re.findall(r"psql", caplog.text)) == 2  # said once, however often it was tried
+    assert len(re.findall(r"psql", caplog.text)) == 2  # logged once, however often it was tried
 
 
 def test_a_postgresql_schema_whose_new_name_is_taken_gets_a_number(old_url: str) -> None:

@@ -157,7 +157,7 @@ WEEK_AGO = 8
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_partition_goes_when_every_run_in_it_is_due(database: Database, kind: str, others: dict[str, Any], goes: bool) -> None:
-    """The dry run says the same, and the runs that are due go from a partition that stays."""
+    """The dry run reports the same, and the runs that are due go from a partition that stays."""
     del kind
     middle = days_since_end_of(WEEK_AGO) + 3
     for number in range(3):
@@ -277,7 +277,7 @@ def test_reports_are_stored_while_partitions_are_made_and_dropped(database: Data
 
 
 def test_a_row_whose_partition_is_attached_while_it_waits_is_sent_again(database: Database) -> None:
-    """PostgreSQL has chosen the default partition for it, and refuses it there: that passes, and is no fault of the report."""
+    """PostgreSQL has chosen the default partition for it, and refuses it there: that is temporary, and not an error of the report."""
     failures: list[BaseException] = []
 
     def write() -> None:

@@ -47,7 +47,7 @@ class Login(NamedTuple):
 
 @pytest.fixture(scope="module")
 def login() -> Iterator[Login]:
-    """A server that asks for passwords."""
+    """A server that requires passwords."""
     access = Path("/tmp") / f"mintaka-access-{uuid.uuid4().hex}.conf"  # noqa: S108 - the server's user has to read it
     access.write_text(_ACCESS, encoding="utf-8")
     access.chmod(0o644)
@@ -104,7 +104,7 @@ async def test_no_failure_shows_the_password(login: Login, parts: dict[str, str]
 #: Settings that `python -m mintaka_api` refuses at once, and what it prints.
 REFUSED = [
     pytest.param({"MINTAKA_DATABASE_URL": f"mysql://u:{CANARY}@host/db"}, "'mysql' is not supported", id="another database"),
-    pytest.param({"MINTAKA_DATABASE_URL": f"postgresql://u:{CANARY}@host:x/db"}, "cannot be parsed", id="a port that is no number"),
+    pytest.param({"MINTAKA_DATABASE_URL": f"postgresql://u:{CANARY}@host:x/db"}, "cannot be parsed", id="a port that is not a number"),
     pytest.param({"MINTAKA_DATABASE_URL": f"u:{CANARY}@host/db"}, "cannot be parsed", id="no scheme"),
     pytest.param(
         {"MINTAKA_DATABASE_URL": "postgresql://u@host/db", "MINTAKA_DATABASE_PASSWORD": CANARY, "MINTAKA_DATABASE_POOLER": "statement"},

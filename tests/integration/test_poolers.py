@@ -119,7 +119,7 @@ async def test_history_comes_in_and_pages_go_out(settings: Settings, server: Pos
 
 
 async def test_a_limit_of_several_slots_is_not_exceeded(settings: Settings) -> None:
-    """Forty callers ask at once for two slots."""
+    """Forty callers request two slots at once."""
     async with running(settings) as client:
         await client.put(f"{API}/namespaces/ns/concurrency-limits/two", json={"slots": 2})
         asked = [{"id": uuid.uuid4().hex, "names": ["two"], "flow_run": str(uuid.uuid4())} for _ in range(40)]
@@ -174,7 +174,7 @@ def test_replicas_that_start_at_once_make_one_schema(settings: Settings) -> None
 # SQLAlchemy drops, without closing it, a connection that breaks while it is set up.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_restart_of_the_pooler_loses_no_report(settings: Settings, bouncer: PgBouncer) -> None:
-    """Whoever is refused is answered with 503 and asks again; then everything is there once."""
+    """A refused client gets 503 and repeats its request; then every row is stored once."""
     uid = str(uuid.uuid4())
     refused = 0
     async with running(settings) as client:

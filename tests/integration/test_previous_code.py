@@ -86,7 +86,7 @@ def release_with(repository: Path, folder: Path, column: str) -> Path:
 
 
 def test_there_is_no_code_before_the_baseline(repository: Path) -> None:
-    """The reason says so."""
+    """The reason states it."""
     with pytest.raises(NoPreviousCode, match="only the baseline"):
         newest_migration(repository)
 
@@ -115,7 +115,7 @@ def test_a_required_column_without_a_default_is_found(repository: Path, tmp_path
     assert "[postgresql" in done.stdout
 
 
-#: A checkout, made of a clone, and why there is no earlier code in it.
+#: A checkout, made of a clone, and why it contains no earlier code.
 WITHOUT: list[tuple[str, Callable[[Path], None], str]] = [
     (
         "a shallow clone",

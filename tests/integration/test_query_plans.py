@@ -1,4 +1,4 @@
-"""What readers ask is answered from an index: no table is read whole or sorted, whatever the values, on both databases."""
+"""Readers' queries use an index: no table is read whole or sorted, for any values, on both databases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEWEST = Page(50, descending=True)
 #: A page in the middle.
 LATER = Page(50, descending=True, after=(BEGIN + 20 * HOUR, 12_000))
 DAY = counts.CountFilter(BEGIN // HOUR + 1, BEGIN // HOUR + 31)
-#: Tables that are small whatever is stored.
+#: Tables that always stay small.
 _SMALL = {"names", "schema_compatibility", "variables", "concurrency_limits", "flow_deployments"}
 _LARGE = "|".join(sorted((table.name for table in metadata.sorted_tables if table.name not in _SMALL), key=len, reverse=True))
 #: A sort of more rows than a page has, in the units of the planner.

@@ -1,4 +1,4 @@
-"""What readers ask: answers against what is known of the rows (`filled_history`), on both databases."""
+"""Readers' queries: answers compared with the known rows (`filled_history`), on both databases."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_pages_lead_back_to_the_one_before(api: httpx.AsyncClient) -> None
 
 
 async def test_runs_that_others_called_are_listed_apart(api: httpx.AsyncClient) -> None:
-    """Of their parent, of the first run above them, of their kind, or with all others; with a name, whoever called them."""
+    """Of their parent, of the first run above them, of their kind, or with all others; with a name, whichever run called them."""
     parent = uid_of(500 * SPREAD)
     children = [uid_of(500 * SPREAD + n) for n in range(1, filled.CHILDREN + 1)]
     assert {item["parent"] for item in (await get(api, "/flow-runs", limit=200))["items"]} == {None}
@@ -230,7 +230,7 @@ SEARCHED: dict[str, tuple[dict[str, Any], list[int]]] = {
 
 @pytest.mark.parametrize("kind", SEARCHED)
 async def test_a_search_finds_the_lines_with_a_text_or_level(api: httpx.AsyncClient, kind: str) -> None:
-    """Whatever the letters mean to a database."""
+    """Also if a database gives the characters a meaning."""
     query, expected = SEARCHED[kind]
     page = await get(api, f"/flow-runs/{uid_of(10)}/logs", **query)
     assert [line["seq"] // 1000 for line in page["items"]] == expected

@@ -136,7 +136,7 @@ def test_each_kind_is_refused_where_it_is_decoded(change: dict[str, Any], place:
 
 
 async def test_a_number_that_is_too_large_is_refused_with_its_place(api: httpx.AsyncClient) -> None:
-    """Every kind, over HTTP: 422, never 500 or 503; nothing of the report is stored, and the API goes on."""
+    """Every kind, over HTTP: 422, never 500 or 503; nothing of the report is stored, and the API continues."""
     for kind, (change, place) in REFUSED.items():
         answer = await api.post(REPORTS, content=text_of(report(1, [task(0)]) | change))
         assert (answer.status_code, answer.json()["type"].rsplit("/", 1)[1]) == (422, "malformed"), (kind, answer.text)

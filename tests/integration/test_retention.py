@@ -1,4 +1,4 @@
-"""Retention: which flow runs go, that they go as a whole, and what a dry run says before. The expected values come first."""
+"""Retention: which flow runs go, that they go as a whole, and what a dry run reports before. The expected values come first."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_called_run_whose_root_is_gone_goes_by_its_own_limit(database: Databas
 
 
 def test_many_runs_go_and_the_others_stay(database: Database) -> None:
-    """More than one page and one step; the dry run says the same before."""
+    """More than one page and one step; the dry run reports the same before."""
     for number in range(230):
         store(database, f"old-{number}", 40 + number / 100, tasks=1, lines=0, deployment="nightly" if number % 2 else "weekly")
     for number in range(20):
@@ -150,7 +150,7 @@ def test_a_clock_that_was_set_back_deletes_less(database: Database) -> None:
 def test_a_process_that_ends_in_the_middle_leaves_what_the_next_one_finishes(
     database: Database, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    """A run of which a part is gone says that its history is incomplete, and is found again."""
+    """A run of which a part is deleted is marked as incomplete, and is found again."""
     monkeypatch.setattr(run_deletion, "_CHUNK", 3)
     monkeypatch.setattr(run_deletion, "_ROWS_LIMIT", 3)
     top = store(database, "root", 40, tasks=5)

@@ -134,7 +134,7 @@ def next_release(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_migration_that_waits_for_a_lock_says_for_which_and_lets_readers_through(next_release: Database) -> None:
-    """It gives up after two seconds, with the statement, the table and who holds it, and succeeds when it is tried again."""
+    """It gives up after two seconds, with the statement, the table and the holder of its lock, and succeeds when it is tried again."""
     reading: list[float] = []
 
     def read() -> None:
@@ -169,7 +169,7 @@ def test_replicas_that_migrate_at_once_wait_for_one_another(next_release: Databa
     def start() -> None:
         try:
             migrate(next_release)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+        except Exception as error:  # noqa: BLE001 - the test shows any error
             failures.append(error)
 
     threads = [threading.Thread(target=start) for _ in range(2)]

@@ -44,7 +44,7 @@ class Replica(Process):
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5)
 
     async def part(self) -> str:
-        """What it says of its mirror; "" if it does not answer."""
+        """What it reports of its mirror; "" if it does not answer."""
         try:
             return str((await self.client.get("/readyz")).json()["parts"]["mirror"])
         except httpx.HTTPError:
@@ -147,7 +147,7 @@ async def written(replicas: list[Replica]) -> list[float]:
 
 
 async def test_one_mirrors_and_all_serve(replicas: list[Replica], database_url: str, namespace: Namespace) -> None:
-    """The others say that they stand by, which is no problem, and answer with what the leader wrote."""
+    """The others report that they are standby, which is not a problem, and answer with what the leader wrote."""
     names = [f"run-{number}" for number in range(10)]
     async with work(namespace, names):
         pass

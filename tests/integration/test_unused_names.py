@@ -161,7 +161,7 @@ def test_a_process_that_starts_anew_waits_two_hours_again(database: Database, cl
 
 
 def test_caches_forget_within_an_hour(database: Database, clock: Clock) -> None:
-    """A writer then asks for the id again, which records its use, or gets a new one."""
+    """A writer then requests the id again, which records its use, or gets a new one."""
     names = Names(clock)
     first = names.ids_of(database, [TAG])
     add_newest(database)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mintaka_history.maintenance.policy import RetentionPolicy
 
 NOW = now_microseconds()
-#: The tables that have rows of a flow run, with the column that says of which.
+#: The tables that have rows of a flow run, with the column that identifies the run.
 TABLES = {
     "flow_runs": "no",
     "flow_run_tags": "flow_run",
@@ -66,7 +66,7 @@ def store(
     names: Names | None = None,
     **columns: Any,
 ) -> str:
-    """Store a run of a script that ended so many days ago and lasted so many; its uid. `columns` replace what its row says."""
+    """Store a run of a script that ended so many days ago and lasted so many; its uid. `columns` replace values of its row."""
     uid, end = str(uuid.uuid4()), ago(ended)
     created = end - round(lasted * DAY_MICROSECONDS)
     transitions = [[1, "PENDING", "", created, "", [], "", ""], [2, "RUNNING", "", created + 1, "", [], "", ""]]

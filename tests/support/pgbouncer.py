@@ -71,7 +71,7 @@ class PgBouncer:
                 return
 
     def kill(self) -> None:
-        """End it at once: its clients' connections break, whatever they are doing."""
+        """End it at once: its clients' connections break at any point."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(timeout=30)

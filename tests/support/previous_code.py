@@ -26,7 +26,7 @@ print(json.dumps({"revision": HEAD, **{dialect: split(baseline.generated(dialect
 
 
 class NoPreviousCode(Exception):
-    """There is no code before the newest migration here; the message says why."""
+    """There is no code before the newest migration here; the message states why."""
 
 
 def newest_migration(checkout: Path) -> str:

@@ -157,7 +157,7 @@ class RevisionWorld:
         return {key.rsplit("/", 1)[1]: body for key, body in self.cluster.objects.items() if key.startswith(f"{path}/")}
 
     def delete_revisions(self) -> None:
-        """Somebody deletes all revisions."""
+        """A user deletes all revisions."""
         for name in self.revisions:
             del self.cluster.objects[CONTROLLER_REVISIONS.path(NAMESPACE, name)]
 

@@ -1,4 +1,4 @@
-"""Revisions as a user of kubectl sees them: the operator as a process, a real kube-apiserver, pods that fail when the test says so."""
+"""Revisions as a user of kubectl sees them: the operator as a process, a real kube-apiserver, pods that fail when the test requests it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Operator:
         self.kubectl("apply", "-f", "-", given={"apiVersion": version, "kind": kind, "metadata": {"name": name}, **fields})
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """An object; empty if there is none."""
+        """An object; empty if it does not exist."""
         return dict(json.loads(self.kubectl("get", kind, name, "--ignore-not-found", "--output", "json") or "{}"))
 
     def status(self, run: str) -> dict[str, Any]:

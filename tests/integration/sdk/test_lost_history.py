@@ -1,4 +1,4 @@
-"""What the database does not take or no longer has: the flow goes on, and its end says so."""
+"""History that the database refuses or no longer has: the flow continues, and its end reports it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEW_API = {"version": WIRE_VERSION, "oldest": WIRE_VERSION + 1, "newest": WIRE_V
 
 
 class Reporter:
-    """A recorder to which a test says what happens."""
+    """A recorder of a run whose events the test creates."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.launch = Launch(flow_run_id=UID, name="run-1", namespace="team", deployment="daily")
@@ -65,7 +65,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 class TestAnApiOfAnotherVersion:
-    """426: it is not asked again."""
+    """426: the recorder sends no further request."""
 
     def test_one_that_is_too_new_gets_nothing_and_nothing_is_kept(
         self, api: Any, reporter: Reporter, caplog: pytest.LogCaptureFixture
@@ -205,7 +205,7 @@ def test_a_database_that_is_replaced_between_two_reports(database_place: Place, 
 
 
 def test_a_database_that_is_replaced_before_the_last_report(database_place: Place, tmp_path: Path) -> None:
-    """That report says that it is the last one, and what comes after it takes it back."""
+    """That report is marked as the last one, and a later report revokes it."""
     reporter = Reporter(database_place.api.url, tmp_path / "spool")
     reporter.work()
     database_place.replace()

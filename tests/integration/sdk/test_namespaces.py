@@ -142,7 +142,7 @@ def taken(name: str, namespace: str) -> str:
 
 
 def test_slots_that_are_held_in_one_namespace_are_free_in_another() -> None:
-    """And waited for in each: who waits in `a` is not next in `b`."""
+    """Each has its own queue: a caller that waits in `a` is not next in `b`."""
     for namespace in ("a", "b"):
         shared(namespace).put_limit("db", 1, 0, overwrite=False)
     holder, waits = (SlotRequest(digit * 32, "b", ("db",), 1, 60.0) for digit in "12")
@@ -217,7 +217,7 @@ print(json.dumps([*main(), Variable.get("x"), Variable.get("only-b")]))
 
 
 def script(**environment: str) -> Any:
-    """What that script says, in a process of its own."""
+    """The output of that script, in a process of its own."""
     words = [sys.executable, "-c", _SCRIPT]
     done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -312,8 +312,8 @@ def test_the_command_line_means_one_namespace(run: Callable[..., tuple[int, str,
     assert lines == [["NAMESPACE", "NAME"], ["a", "x"], ["b", "x"], ["local", "x"]]
     assert "NAMESPACE" not in run("variable", "list")[1]
     assert json.loads(run("variable", "unset", "x", "-n", "a", "--json")[1]) == {"namespace": "a", "name": "x"}
-    code, _, told = run("variable", "get", "x", "-n", "a")
-    assert (code, "there is no variable 'x' in namespace a of " in told) == (2, True)
+    code, _, reported = run("variable", "get", "x", "-n", "a")
+    assert (code, "there is no variable 'x' in namespace a of " in reported) == (2, True)
     assert run("variable", "get", "x")[1] == "of b\n"
 
 
@@ -335,14 +335,14 @@ def test_limits_on_the_command_line_are_of_one_namespace(run: Callable[..., tupl
     ]
     assert [each["namespace"] for each in json.loads(run("limit", "list", "--json", "-n", "b")[1])] == ["b"]
     assert run("limit", "list")[1].split() == ["NAME", "SLOTS", "HELD", "WAITING", "PER", "SECOND"]
-    code, _, told = run("limit", "delete", "db")
-    assert (code, "there is no limit 'db' in namespace local of " in told) == (2, True)
+    code, _, reported = run("limit", "delete", "db")
+    assert (code, "there is no limit 'db' in namespace local of " in reported) == (2, True)
     assert run("limit", "delete", "db", "-n", "a")[0] == 0
     assert [each.slots for each in shared("b").limits()] == [3]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (("variable", "get", "x", "-n", "A"), "a namespace has 1 to 63 lower case letters"),
         (("limit", "list", "-n", "a/b"), "a namespace has 1 to 63 lower case letters"),
@@ -350,11 +350,13 @@ def test_limits_on_the_command_line_are_of_one_namespace(run: Callable[..., tupl
         (("variable", "list", "-A", "-n", "a"), "--all-namespaces goes with no --namespace"),
     ],
 )
-def test_a_command_that_means_no_namespace_is_refused(run: Callable[..., tuple[int, str, str]], words: tuple[str, ...], told: str) -> None:
+def test_a_command_that_means_no_namespace_is_refused(
+    run: Callable[..., tuple[int, str, str]], words: tuple[str, ...], reported: str
+) -> None:
     """In one line, with exit code 2."""
     code, out, error = run(*words)
     assert (code, out, error.count("\n")) == (2, "", 1)
-    assert told in error
+    assert reported in error
 
 
 def test_kubectl_mintaka_means_the_namespace_of_kubectls_context(
@@ -363,9 +365,9 @@ def test_kubectl_mintaka_means_the_namespace_of_kubectls_context(
     """At an API; a script's file is in no cluster."""
     monkeypatch.setattr("mintaka.cli.places.in_cluster", lambda cluster: not cluster)
     monkeypatch.setattr("mintaka.cli.cluster_api.current_namespace", lambda: "b")
-    code, _, told = run("variable", "set", "x", "1")
+    code, _, reported = run("variable", "set", "x", "1")
     if place == "script":
-        assert (code, "kubectl port-forward" in told) == (2, True)
+        assert (code, "kubectl port-forward" in reported) == (2, True)
         return
     assert code == 0
     assert run("variable", "set", "y", "1", "-n", "a")[0] == 0

@@ -737,7 +737,7 @@ class TestSecondStarts:
 
 
 def test_a_run_whose_wire_version_the_api_does_not_serve_says_so_at_its_end(api: Any, tmp_path: Path) -> None:
-    """The flow itself completes; it says once why, and what to do."""
+    """The flow itself completes; it logs once why, and what to do."""
     api.members = {"version": WIRE_VERSION, "oldest": WIRE_VERSION + 1, "newest": WIRE_VERSION + 3, "detail": "rebuild the image"}
     api.problem, api.fault_forever = "https://mintaka.dev/problems/unserved-version", 426
     code, report, output = Pod(tmp_path, "f.py:good", API_URL=api.url).ended()

@@ -43,7 +43,7 @@ class AttemptRules:
         self._referee.demand((new.state is None) or (new.ended is not None), f"{name}: attempt {new.number} ended at no time")
 
     def _check_pods(self, run: FlowRun, status: FlowRunStatus) -> None:
-        """Each attempt is said to run what its pod runs."""
+        """Each attempt is recorded with the revision that its pod runs."""
         pods = {pod.workload.uid: pod.workload for pod in self._referee.cluster.server.pods.of_run(run.metadata.uid)}
         for entry in status.attempts:
             pod = pods.get(entry.pod_uid)

@@ -151,12 +151,12 @@ class Referee:
         return entered
 
     def _check_stayed(self, name: str, record: TransitionStatus, state: StateType | None) -> None:
-        """A proposal that waits or was refused leaves the run where it is."""
+        """A proposal that waits or was refused does not change the run's state."""
         self.demand(record.from_type == record.to == state, f"{name}: {record.verdict} moved it from {record.from_type} to {record.to}")
         self.demand((record.until is not None) == (record.verdict == "Wait"), f"{name}: {record.verdict} until {record.until}")
 
     def _check_worth_it(self, name: str, old: FlowRunStatus, new: FlowRunStatus, fresh: list[TransitionStatus]) -> None:
-        """A status that says nothing but that something waits begins that wait; a refusal alone is not written, nor anything twice."""
+        """A status that records only a wait begins that wait; a refusal alone is not written, nor anything twice."""
         recorded = {"sequence": new.sequence, "transitions": new.transitions, "observed_generation": new.observed_generation}
         if fresh and old.model_copy(update=recorded) == new:
             waits = [record for record in fresh if record.verdict == "Wait"]

@@ -69,7 +69,7 @@ class Replica:
 
 
 def test_one_of_three_works_and_the_others_stand_by(clock: Clock) -> None:
-    """And say so, which is no problem."""
+    """And report it, which is not a problem."""
 
     async def story() -> None:
         cluster = MemoryCluster()
@@ -194,7 +194,7 @@ def test_without_a_lease_this_process_leads(clock: Clock) -> None:
 
 
 def test_work_that_finds_out_that_it_lost_the_lease_begins_again_when_it_is_won(clock: Clock) -> None:
-    """NotLeading is no failure of the work."""
+    """NotLeading is not a failure of the work."""
 
     async def story() -> None:
         begun = []

@@ -1,4 +1,4 @@
-"""Attempts run the revision that their run was created with, whatever happens to the deployment meanwhile."""
+"""Attempts run the revision that their run was created with, even if the deployment changes or is deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def goes_on(_there: RevisionWorld) -> None:
     """The controller remembers."""
 
 
-REMEMBERS = pytest.mark.parametrize("controller", [goes_on, is_restarted], ids=["the controller goes on", "the controller is restarted"])
+REMEMBERS = pytest.mark.parametrize("controller", [goes_on, is_restarted], ids=["the controller continues", "the controller is restarted"])
 
 
 # What is stored.
@@ -363,7 +363,7 @@ def test_a_source_that_cannot_be_copied_is_kept_by_name(content: dict[str, Any])
 
 
 def test_many_runs_read_the_content_of_a_config_map_once(sourced: RevisionWorld) -> None:
-    """Each asks for its version, as each asked whether it exists."""
+    """Each requests its version, as each requested whether it exists."""
     sourced.cluster.requests.clear()
     for number in range(10):
         sourced.create_run(f"r{number}")
@@ -465,7 +465,7 @@ def forbid(there: RevisionWorld, *methods: str) -> None:
 
 
 def test_where_none_may_be_created_runs_start_all_the_same(there: RevisionWorld) -> None:
-    """Each says so once; its further attempts run the deployment as it is then."""
+    """Each gets one event; its further attempts run the deployment as it is then."""
     forbid(there, "POST", "LIST", "GET")
     there.create_run("a")
     there.create_run("b")
@@ -516,7 +516,7 @@ def test_where_none_may_be_read_a_run_waits_and_says_so(there: RevisionWorld) ->
 
 
 def test_an_outage_while_a_revision_is_created_delays_the_run(there: RevisionWorld) -> None:
-    """It is no refusal: the same request may succeed later."""
+    """It is not a refusal: the same request may succeed later."""
     away = ApiError(0, "Unreachable", "no answer")
     there.cluster.fault = lambda method, path: away if "controllerrevisions" in path and method == "POST" else None
     there.create_run()
@@ -574,7 +574,7 @@ def test_a_revision_goes_when_no_run_needs_it(there: RevisionWorld, then: Callab
 
 
 def test_one_pass_deletes_a_bounded_number(there: RevisionWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest first; the next pass goes on."""
+    """The oldest first; the next pass continues."""
     monkeypatch.setattr(revision_collection, "DELETED_AT_ONCE", 2)
     for number in range(1, 6):
         there.apply(f"v{number}")
@@ -595,7 +595,7 @@ def test_the_newest_revision_stays(there: RevisionWorld) -> None:
 
 
 def test_one_that_was_just_created_or_taken_stays(there: RevisionWorld) -> None:
-    """A run may have taken it whose status does not say so yet."""
+    """A run may have taken it although its status does not show it yet."""
     there.create_run()
     there.start()
     there.end(exit_code=0)

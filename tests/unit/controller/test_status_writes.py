@@ -51,7 +51,7 @@ class World:
         return self.time
 
     def reconcile(self) -> World:
-        """Let the watches report everything, and the controller look twice: asked again, it must have nothing to write."""
+        """Let the watches report everything, and reconcile twice: the second time there must be nothing to write."""
         for _ in range(2):
             self.controller.observe_run(self.cluster.objects[RUN])
             for path, pod in list(self.cluster.objects.items()):
@@ -113,12 +113,12 @@ def retried(cluster: MemoryCluster) -> World:
 
 
 def suspended(cluster: MemoryCluster) -> World:
-    """A run that is created suspended, and goes on later."""
+    """A run that is created suspended, and is resumed later."""
     return World(cluster, suspend=True).pass_time(100).ask(suspend=False).starts(2).ends(2)
 
 
 def scheduled(cluster: MemoryCluster) -> World:
-    """A run that is due in an hour, and is looked at every minute until then."""
+    """A run that is due in an hour, and is checked every minute until then."""
     world = World(cluster, scheduledTime=rfc3339(START + timedelta(hours=1)))
     for _ in range(60):
         world.pass_time(60)
@@ -185,7 +185,7 @@ def test_the_controller_remembers_a_refusal_until_the_next_write(cluster: Memory
 
 
 def test_a_wait_that_begins_later_is_one_write_more(cluster: MemoryCluster, door: list[Verdict | None]) -> None:
-    """A scheduled run that a rule holds back when it is due, for an hour in which it is looked at every minute."""
+    """A scheduled run that a rule holds back when it is due, for an hour in which it is checked every minute."""
     world = World(cluster, scheduledTime=rfc3339(START + timedelta(minutes=1)))
     door[0] = Wait(START + timedelta(hours=1), "the door is shut")
     for _ in range(59):

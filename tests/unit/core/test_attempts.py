@@ -89,7 +89,7 @@ def never_started(stage: Stage) -> None:
 
 
 def lost(stage: Stage) -> None:
-    """Somebody deletes its pod, and its node does not answer."""
+    """A user deletes its pod, and its node does not answer."""
     stage.start().see(stopping_time=stage.now + GRACE, deleted=True)
     stage.pass_time(to=stage.now + GRACE + FORCE_AFTER + timedelta(seconds=1))
 
@@ -150,7 +150,7 @@ def test_a_pod_of_an_attempt_that_has_left_the_list_does_not_come_back() -> None
 
 
 def test_an_end_that_is_recorded_stays_when_the_pod_shows_another() -> None:
-    """Its node came back: what it says completes the entry, with the next write, and changes nothing."""
+    """Its node came back: its report completes the entry, with the next write, and changes nothing."""
     stage = Stage(retries=RETRIES)
     lost(stage)
     stage.workloads[1] = replace(

@@ -1,4 +1,4 @@
-"""Facts: what a decision's record says is enough to decide again."""
+"""Facts: a decision's record is enough to decide again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ BUDGET = Retries(Budget(2, Backoff(delay_seconds=5, jitter=0)), Budget(3, reason
         pytest.param(moved(None, SCHEDULED), {}, id="a new run: nothing worth recording"),
         pytest.param(moved(SCHEDULED, PENDING, attempt=1, current_attempt=0), {}, id="an ordinary start: nothing"),
         pytest.param(
-            moved(PENDING, RUNNING, deadline=NOW, jitter=0.3, retries=BUDGET), {}, id="an ordinary run: nothing, whatever is known"
+            moved(PENDING, RUNNING, deadline=NOW, jitter=0.3, retries=BUDGET), {}, id="an ordinary run: nothing, also if facts are known"
         ),
         pytest.param(moved(RUNNING, COMPLETED, cancel_requested=True, jitter=0.3, retries=BUDGET), {}, id="an ordinary end: nothing"),
         pytest.param(
@@ -83,7 +83,7 @@ BUDGET = Retries(Budget(2, Backoff(delay_seconds=5, jitter=0)), Budget(3, reason
             {"suspendRequested": True},
             id="a suspended start: that it was suspended",
         ),
-        pytest.param(moved(COMPLETED, RUNNING), {}, id="a refusal: the record says it all"),
+        pytest.param(moved(COMPLETED, RUNNING), {}, id="a refusal: the record is complete"),
         pytest.param(
             moved(RUNNING, COMPLETED, attempt=1, current_attempt=3), {"currentAttempt": 3}, id="a stale attempt: which one had replaced it"
         ),
@@ -168,7 +168,7 @@ CURIOUS: Policy = (
 @pytest.mark.parametrize("policy", [FLOW_RUN_POLICY, TASK_RUN_POLICY, CURIOUS], ids=["flow runs", "task runs", "with rules that read more"])
 @given(transition=TRANSITIONS)
 def test_a_record_and_its_facts_are_enough_to_decide_again(policy: Policy, transition: Transition) -> None:
-    """Whatever the transition was: decided again from its record alone, it leaves the same record."""
+    """Any transition: decided again from its record alone, it leaves the same record."""
     decision = decide(policy, transition)
     assume(decision.state or transition.current)  # a run without a state has none to stay in, and no record of that
     first = record(decision)
@@ -183,7 +183,7 @@ def test_a_record_and_its_facts_are_enough_to_decide_again(policy: Policy, trans
 
 @given(transition=TRANSITIONS, words=st.integers(1, 3000))
 def test_facts_take_a_kibibyte_at_most(transition: Transition, words: int) -> None:
-    """The largest go first, and the rest says so."""
+    """The largest are dropped first, and `truncated` is set."""
     long = replace(transition, proposed=replace(transition.proposed, message="ü" * words, reason="OOMKilled"))
     facts = decide(CURIOUS, long).facts
     assert len(json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()) <= FACTS_BYTES
@@ -209,7 +209,7 @@ def test_what_a_rule_made_of_the_proposal_is_no_fact() -> None:
 
 
 def test_a_rule_is_not_asked_beyond_its_edges() -> None:
-    """What it would have read is no fact either, also if only a redirect led away from its edge."""
+    """What it would have read is not a fact either, also if only a redirect led away from its edge."""
 
     def explode(_: Transition) -> Verdict | None:
         pytest.fail("asked about another edge")

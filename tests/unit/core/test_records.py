@@ -52,7 +52,7 @@ class TestWaits:
     """A proposal that is valid but early."""
 
     def test_a_wait_is_written_with_the_state_it_begins_in(self) -> None:
-        """The first state and the wait are one write; the record says where the run stays, and until when."""
+        """The first state and the wait are one write; the record states in which state the run stays, and until when."""
         stage = Stage(spec={"scheduledTime": START + MINUTE})
         assert stage.writes == 1
         first, wait = stage.run.status.transitions
@@ -113,7 +113,7 @@ class TestWaits:
         assert [record.verdict for record in stage.history] == ["Accept", "Wait", "Wait", "Redirect"]
 
     def test_a_wait_that_is_over_and_begins_anew_is_written(self) -> None:
-        """What the status says would be wrong: it is past."""
+        """The time in the status would be wrong: it is past."""
         door = Door(until(1))
         stage = Stage(policy=door.policy)
         door.verdict = until(2)
@@ -121,7 +121,7 @@ class TestWaits:
         assert (stage.writes, waits(stage)) == (2, [("the door is shut", 1), ("the door is shut", 2)])
 
     def test_a_reason_that_comes_back_at_once_is_written_when_its_half_minute_is_over(self) -> None:
-        """Until then the run is looked at again."""
+        """Until then the run is checked again."""
         door = Door(until(60))
         stage = Stage(policy=door.policy)
         door.verdict = until(60, "the lock is stuck")
@@ -140,7 +140,7 @@ class TestWaits:
         assert stage.writes == 3
 
     def test_a_wait_of_another_rule_leaves_the_scheduled_time_alone(self) -> None:
-        """The status' next time stays that of the state; when to look again is the wait's."""
+        """The status' next time stays that of the state; the time of the next check is the wait's."""
         stage = Stage(policy=Door(until(60)).policy)
         assert stage.run.status.next_time is None
         assert stage.due == START + 60 * MINUTE
@@ -200,7 +200,7 @@ class TestRefusals:
         assert (stage.state, stage.history) == ("nothing", [])
 
     def test_a_proposal_of_a_stale_attempt_is_recorded_with_the_next_change(self) -> None:
-        """The order is kept, and sequences have no gap."""
+        """The order is preserved, and sequences have no gap."""
         run = Stage(retries={"onFailure": ONCE}).start().run
         ledger = Ledger(run, rules_of_one(), START + MINUTE, FLOW_RUN_POLICY)
         ledger.propose(State(FAILED), attempt=0)

@@ -49,7 +49,7 @@ def proposal(current: StateType | State | None, proposed: StateType | State, **f
 
 
 def outcome(rule: Rule, transition: Transition) -> str:
-    """A rule's verdict in a word: what it is, and where it leads; "pass" also where it may not speak."""
+    """A rule's verdict in a word: its kind and its target state; "pass" also if the rule does not apply."""
     match rule.judge(transition) if rule.may_speak(transition.edge) else None:
         case Redirect(state):
             return f"{state.type}/{state.name}"

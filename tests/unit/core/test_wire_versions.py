@@ -1,4 +1,4 @@
-"""Which wire versions are served, in reports and in termination messages, and what is said of the others."""
+"""Which wire versions are served, in reports and in termination messages, and the messages about the others."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ GOOD = json.loads(Report(1, State(FAILED, "Failed", "ValueError", "no")).encode(
     ],
 )
 def test_a_report_of_another_version_is_recognised(text: str, version: int | None) -> None:
-    """Whatever its shape is; it is neither a report nor the beginning of one."""
+    """In any shape; it is neither a report nor the beginning of one."""
     assert unserved_version(text) == version
     if version is not None:
         assert (decode_report(text), is_cut_report(text)) == (None, False)

@@ -63,7 +63,7 @@ def test_an_at_sign_in_the_query_is_not_the_end_of_a_password() -> None:
 REFUSED = {
     "no scheme": ("u:CANARY@host/db", "the database's URL cannot be parsed"),
     "an unknown database": ("mysql://u:CANARY@host/db", "database 'mysql' is not supported"),
-    "a port that is no number": ("postgresql://u:CANARY@host:port/db", "the database's URL cannot be parsed"),
+    "a port that is not a number": ("postgresql://u:CANARY@host:port/db", "the database's URL cannot be parsed"),
     "a password as the scheme": ("CANARY:x://host/db", "the database's URL cannot be parsed"),
     "nothing": ("", "the database's URL cannot be parsed"),
     "a bracket that is not closed": ("postgresql://u:CANARY@[::1/db", "the database's URL cannot be parsed"),

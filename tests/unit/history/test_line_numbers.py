@@ -33,7 +33,7 @@ def test_lines_come_between_the_lines_they_were_printed_between() -> None:
 
 
 def test_lines_of_two_containers_are_merged_by_time() -> None:
-    """Those that are stored keep their numbers."""
+    """Stored lines are not renumbered."""
     first = number(new((1, None, 10), (1, None, 30), (1, None, 50)), delivered(1))
     stored = [*delivered(1), *(StoredLine(seq, time, copied=True) for (seq, _), time in zip(first, (10, 30, 50), strict=True))]
     second = number(new((1, None, 20), (1, None, 30), (1, None, 40), (1, None, 60)), stored)

@@ -36,7 +36,7 @@ def test_migrations_stop_no_one(file: Path | None) -> None:
     assert (findings_in(file.read_text(encoding="utf-8")) if file else []) == []
 
 
-#: What a migration does, in code, and the beginning of what is said of it.
+#: What a migration does, in code, and the beginning of the message about it.
 FORBIDDEN = [
     pytest.param('op.create_index("ix", "logs", ["at"])', "op.create_index: writers stop", id="alembic's index"),
     pytest.param('op.execute("CREATE INDEX ix ON logs (at)")', "CREATE INDEX ix ON logs (at): writers stop", id="an index in SQL"),

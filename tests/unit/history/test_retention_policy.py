@@ -1,4 +1,4 @@
-"""How long flow runs are kept: settings, and which of them counts for a run."""
+"""How long flow runs are stored: settings, and which of them counts for a run."""
 
 from __future__ import annotations
 

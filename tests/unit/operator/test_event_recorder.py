@@ -71,7 +71,7 @@ class TestWhatIsTold:
     @pytest.mark.parametrize("verdict", ["Wait", "Abort"])
     @pytest.mark.parametrize("state", ["PAUSED", "SCHEDULED", "FAILED"])
     def test_a_proposal_that_changed_nothing_is_no_event(self, verdict: str, state: str) -> None:
-        """The state that it stays in was told when it began."""
+        """The state that it stays in was reported when it began."""
         record = transition(state, reason="QuotaExceeded").model_copy(update={"verdict": verdict})
         assert transition_event(run(), record) is None
 

@@ -77,7 +77,7 @@ def test_a_run_that_no_rule_spoke_about_has_no_trail() -> None:
 
 
 def test_an_ordinary_task_run_asks_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What rules read is noted at a cost that only those pay who fail, are retried or served from a cache."""
+    """Recording what rules read costs time only in runs that fail, are retried or are served from a cache."""
     asked: list[Any] = []
     monkeypatch.setattr(transitions, "decide", asked.append)
 
@@ -118,12 +118,12 @@ def _blame(transition: Transition) -> Redirect | None:
     return Redirect(State(CRASHED, reason="Blamed"), "blamed") if transition.failures == 0 else None
 
 
-RENAMED = Rule("rename", "A rule after the retries that changes what they said.", None, _rename)
+RENAMED = Rule("rename", "A rule after the retries that changes their message.", None, _rename)
 BLAMED = Rule("blame", "A rule before the retries: the first failure counts as a crash.", edges([RUNNING], [FAILED]), _blame)
 
 
 @pytest.mark.parametrize(
-    ("policy", "tries", "told"),
+    ("policy", "tries", "reported"),
     [
         pytest.param(
             (*TASK_RUN_POLICY, RENAMED),
@@ -135,7 +135,7 @@ BLAMED = Rule("blame", "A rule before the retries: the first failure counts as a
     ],
 )
 def test_retries_of_a_task_are_counted_from_all_that_was_said(
-    monkeypatch: pytest.MonkeyPatch, policy: Policy, tries: int, told: list[list[str]]
+    monkeypatch: pytest.MonkeyPatch, policy: Policy, tries: int, reported: list[list[str]]
 ) -> None:
     """As those of a flow run are."""
     monkeypatch.setattr(policies, "TASK_RUN_POLICY", policy)
@@ -150,14 +150,14 @@ def test_retries_of_a_task_are_counted_from_all_that_was_said(
         flow(fails)(return_state=True)
     assert len(tried) == tries
     retries = [entry for entry in kept.row("fails-0")["history"] if entry[1] == "AwaitingRetry"]
-    assert [[opinion[0] for opinion in entry[4]] for entry in retries] == told
+    assert [[opinion[0] for opinion in entry[4]] for entry in retries] == reported
 
 
 RESOURCE = {"metadata": {"uid": "u", "name": "r", "namespace": "n", "creationTimestamp": "t"}, "spec": {"deployment": "d"}}
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "reported"),
     [
         pytest.param(
             {"verdict": "Wait", "proposed": "PENDING", "rule": "wait_for_scheduled_time", "message": "due at noon", "until": "12:00"},
@@ -189,11 +189,11 @@ RESOURCE = {"metadata": {"uid": "u", "name": "r", "namespace": "n", "creationTim
         ),
     ],
 )
-def test_a_decision_that_only_the_cluster_knows_is_told_like_the_api_s(record: dict[str, Any], told: str) -> None:
+def test_a_decision_that_only_the_cluster_knows_is_told_like_the_api_s(record: dict[str, Any], reported: str) -> None:
     """`explain` without an API reads the resource, whose trail has another form."""
     record = {"sequence": 2, "from": "SCHEDULED", "to": "SCHEDULED", "name": "Scheduled", "time": "11:00", **record}
     (found,) = flow_run_of({**RESOURCE, "status": {"transitions": [record]}})["transitions"]
-    assert transition_told(found) == told
+    assert transition_told(found) == reported
 
 
 TOLD: dict[str, tuple[tuple[Any, ...], str]] = {
