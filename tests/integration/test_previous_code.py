@@ -68,7 +68,7 @@ def release_with(repository: Path, folder: Path, column: str) -> Path:
     head = re.search(r'^HEAD = "(\d+)"', text, re.MULTILINE)[1]  # type: ignore[index]
     following = f"{int(head) + 1:04}"
     schema.write_text(text.replace(f'HEAD = "{head}"', f'HEAD = "{following}"'), encoding="utf-8")
-    tables = history / "tables.py"
+    tables = history / "tables/runs.py"
     text = tables.read_text(encoding="utf-8")
     tables.write_text(
         text.replace('    Column("history_reason", Text),\n', f'    Column("history_reason", Text),\n    {column},\n', 1), encoding="utf-8"
@@ -97,7 +97,7 @@ def test_a_column_more_does_not_disturb_the_code_before(repository: Path, tmp_pa
     release = release_with(repository, tmp_path / "release", 'Column("of_the_next", Text)')
     before = extract_code_before(release, newest_migration(release), tmp_path / "before")
     assert before == git(repository, "rev-parse", "HEAD").strip()
-    assert "of_the_next" not in (tmp_path / "before/sdk/mintaka_history/tables.py").read_text(encoding="utf-8")
+    assert "of_the_next" not in (tmp_path / "before/sdk/mintaka_history/tables/runs.py").read_text(encoding="utf-8")
     done = run_previous_tests(tmp_path / "before", release, _TESTS)
     assert done.returncode == 0, done.stdout
     assert re.search(r"[1-9]\d* passed", done.stdout)
