@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
@@ -49,6 +49,7 @@ class Services:
     mirror: Mirror | None = None
     leader: Leader | None = None
     login_codes: LoginCodes | None = None
+    documents: Any = None
     parts: list[Part] = field(default_factory=list)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     feed: ChangeFeed = field(init=False)
