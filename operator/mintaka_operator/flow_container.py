@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
-from mintaka_operator.json_values import items, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,19 +15,6 @@ if TYPE_CHECKING:
 SOURCE_DIR = "/mintaka/source"
 #: An emptyDir of the pod: its content outlives the containers, and shows a restarted container that it is not the first.
 ATTEMPT_DIR = "/mintaka/attempt"
-
-
-def flow_container_name(template: FlowTemplate) -> str | None:
-    """The name of the flow's container; None if it is ambiguous.
-
-    It is `flow`, or the author's name of the only container of a flow without an entrypoint.
-    """
-    containers = items(mapping(mapping(template.pod_template).get("spec")).get("containers"))
-    there = [container.get("name") for container in containers]
-    if template.entrypoint or not there or names.FLOW_CONTAINER in there:
-        return names.FLOW_CONTAINER
-    only = there[0]
-    return only if len(there) == 1 and isinstance(only, str) and only else None
 
 
 def default_container(name: str, template: FlowTemplate, image: str, env: list[dict[str, Any]], *, restricted: bool) -> dict[str, Any]:

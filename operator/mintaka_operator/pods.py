@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
 from mintaka_core.attempt_environment import Places, attempt_variables, secret_variables
+from mintaka_core.flow_containers import flow_container_name
+from mintaka_core.json_values import items, mapping
 from mintaka_core.states import FAILED
 from mintaka_core.workloads import NO_REVISION, CreateError
 from mintaka_operator.flow_container import (
@@ -23,11 +25,9 @@ from mintaka_operator.flow_container import (
     default_container,
     default_volumes,
     environment,
-    flow_container_name,
     source_annotation,
     source_file,
 )
-from mintaka_operator.json_values import items, mapping
 from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
