@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mintaka_api.background_tasks import BackgroundTask, Part
+from mintaka_api.local.database_lock import DatabaseLock
 from mintaka_api.local.document_store import DocumentStore
 from mintaka_api.local.events import LocalEventRecorder
 from mintaka_api.local.inventory import LocalInventory
@@ -18,6 +20,7 @@ from mintaka_api.local.revisions import LocalRevisions
 from mintaka_api.local.run_control import LocalRunControl
 from mintaka_api.local.sources import LocalSources
 from mintaka_api.local.telemetry import LocalTelemetry
+from mintaka_api.services import LoginCodes
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Ports, Snapshot
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mintaka_api.local.settings import LocalSettings
-    from mintaka_api.services import LoginCodes, Services
+    from mintaka_api.services import Services
     from mintaka_api.settings import Settings
     from mintaka_controller.ports import Document, OwnedWorkload
 
@@ -37,6 +40,16 @@ logger = logging.getLogger("mintaka.server")
 
 _AT_ONCE = timedelta(0)
 _PAGE = 500
+
+
+class AttachedServer(LoginCodes, Protocol):
+    """What is attached needs of the server: where it is, and a way to end it."""
+
+    url: str
+    token_file: Path
+
+    def refuse(self, holder: str) -> None:
+        """End: `holder` is the server that has the database."""
 
 
 class WallClock:
@@ -49,15 +62,16 @@ class WallClock:
 
 @asynccontextmanager
 async def attach_local(
-    services: Services, settings: Settings, *, local: LocalSettings, url: str, token_file: Path, login_codes: LoginCodes
+    services: Services, settings: Settings, *, local: LocalSettings, server: AttachedServer
 ) -> AsyncIterator[list[BackgroundTask]]:
-    """Attach this machine to `services` until the end of the block; the controller's background task. Processes outlive the block."""
+    """Attach this machine to `services` until the end of the block; the background tasks of that. Processes of runs outlive the block."""
     del settings
+    lock = DatabaseLock(services.database, server.url, os.getpid(), server.refuse)
     store = DocumentStore(services.database, services.names)
-    services.login_codes = login_codes
+    services.login_codes = server
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)
-    workloads = ProcessWorkloads(local.home, store, services.database, url, token_file, local.max_processes)
+    workloads = ProcessWorkloads(local.home, store, services.database, server.url, server.token_file, local.max_processes)
     ports = Ports(
         resources=LocalResources(store),
         workloads=workloads,
@@ -74,6 +88,7 @@ async def attach_local(
     workloads.subscribe(watched.observe_workload)
 
     async def control(part: Part) -> None:
+        await lock.held.wait()
         controller = watched.controller = Controller(ports, controller_settings())
         try:
             # Processes first: a run's verdict depends on its processes, so no run may be reconciled before they are known.
@@ -85,7 +100,10 @@ async def attach_local(
             watched.controller = None
 
     try:
-        yield [BackgroundTask(Part("controller", required=True, problem="it is starting"), control)]
+        yield [
+            *([BackgroundTask(Part("database-lock", required=True), lock.run)] if services.database.is_postgresql else []),
+            BackgroundTask(Part("controller", required=True, problem="it is starting"), control),
+        ]
     finally:
         await workloads.close()
 
