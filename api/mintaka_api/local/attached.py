@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-import mintaka_validation
+
 from mintaka_api.background_tasks import BackgroundTask, Part
 from mintaka_api.local.database_lock import DatabaseLock
 from mintaka_api.local.document_store import DocumentStore
@@ -23,6 +23,7 @@ from mintaka_api.local.revisions import LocalRevisions
 from mintaka_api.local.run_control import LocalRunControl
 from mintaka_api.local.sources import LocalSources
 from mintaka_api.local.telemetry import LocalTelemetry
+from mintaka_api.local.validation import DocumentValidation
 from mintaka_api.services import LoginCodes
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.controller import Controller
@@ -70,7 +71,7 @@ async def attach_local(
     """Attach this machine to `services` until the end of the block; the background tasks of that. Processes of runs outlive the block."""
     del settings
     lock = DatabaseLock(services.database, server.url, os.getpid(), server.refuse)
-    store = DocumentStore(services.database, services.names, mintaka_validation)
+    store = DocumentStore(services.database, services.names, DocumentValidation())
     services.login_codes = server
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)
