@@ -19,7 +19,7 @@ from mintaka_api.local.document_transaction import DocumentTransaction
 from mintaka_api.local.history_rows import HistoryRows
 from mintaka_api.local.kinds import kind_of
 from mintaka_api.queries import documents
-from mintaka_controller.ports import PortError, Rejected, Unavailable
+from mintaka_controller.ports import Rejected, Unavailable
 from mintaka_core.errors import MintakaError
 from mintaka_history.database import DatabaseAway, DatabaseRefusal
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from mintaka_api.local.document_transaction import Change, Validation
+    from mintaka_api.local.document_transaction import Change
     from mintaka_controller.ports import Document, Name
     from mintaka_history.database import Database
     from mintaka_history.queries.names import Names
@@ -54,10 +54,9 @@ class DocumentStore:
     Methods raise Missing, Exists, Conflict, Rejected and Unavailable (`mintaka_controller.ports`), and InvalidDocument.
     """
 
-    def __init__(self, database: Database, names: Names, validation: Validation | None = None) -> None:
+    def __init__(self, database: Database, names: Names) -> None:
         self.database = database
         self._history = HistoryRows(names)
-        self._validation = validation or _Unvalidated()
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._subscribers: list[Callable[[str, Document, bool], None]] = []
@@ -187,7 +186,7 @@ class DocumentStore:
     def _commit(self, writes: list[Write]) -> tuple[list[Any], list[Change]]:
         """Make these changes in one transaction (in a writer's thread); the result or error of each, and what changed."""
         with self.database.writing() as connection:
-            transaction = DocumentTransaction(connection, self._validation)
+            transaction = DocumentTransaction(connection)
             results = [_result_of(transaction, write) for write in writes]
             self._history.write(connection, transaction.changes)
             transaction.close()
@@ -227,18 +226,4 @@ def _of_port(error: Exception) -> Exception:
         return Unavailable(str(error))
     if isinstance(error, DatabaseRefusal):
         return Rejected(str(error))
-    return error if isinstance(error, PortError | MintakaError) else error
-
-
-class _Unvalidated:
-    """Takes documents as they are."""
-
-    def validate_new(self, kind: str, document: Document) -> Document:
-        """The document."""
-        del kind
-        return document
-
-    def validate_update(self, kind: str, old: Document, new: Document) -> Document:
-        """The new document."""
-        del kind, old
-        return new
+    return error
