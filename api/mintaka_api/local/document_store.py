@@ -18,6 +18,8 @@ import orjson
 from mintaka_api.local.document_transaction import DocumentTransaction
 from mintaka_api.local.history_rows import HistoryRows
 from mintaka_api.local.kinds import kind_of
+from mintaka_api.local.object_metadata import key_of
+from mintaka_api.local.parameter_masking import ParameterMasking
 from mintaka_api.queries import documents
 from mintaka_controller.ports import Rejected, Unavailable
 from mintaka_core.errors import MintakaError
@@ -37,6 +39,8 @@ logger = logging.getLogger("mintaka.api.documents")
 
 #: The most writes that share a transaction: other writers of the database wait for its end.
 _GROUP = 50
+_PAGE = 500
+_DEPLOYMENT = "FlowDeployment"
 
 type Write = Callable[[DocumentTransaction], Any]
 
@@ -57,6 +61,7 @@ class DocumentStore:
     def __init__(self, database: Database, names: Names) -> None:
         self.database = database
         self._history = HistoryRows(names)
+        self._masking = ParameterMasking(database, names)
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._subscribers: list[Callable[[str, Document, bool], None]] = []
@@ -64,6 +69,14 @@ class DocumentStore:
     def subscribe(self, callback: Callable[[str, Document, bool], None]) -> None:
         """Have `callback(kind, document, deleted)` called in the loop after each commit, in order; it must not change the document."""
         self._subscribers.append(callback)
+
+    async def recover(self) -> None:
+        """Once after a start: complete what an earlier server could not, of the history of deployments and runs. Raises Unavailable."""
+        after: Name | None = None
+        while page := await self.list(_DEPLOYMENT, after=after, limit=_PAGE):
+            await self._masking.mask(page)
+            after = key_of(page[-1])
+        await self._write(lambda transaction: self._history.end_orphans(transaction.connection))
 
     async def read(self, kind: str, key: Name) -> Document:
         """The newest version of a document. Raises Missing."""
@@ -175,6 +188,8 @@ class DocumentStore:
                     await self._write_group([each])
                 return
         self._announce(changes)
+        await self._masking.mask(change.document for change in changes if change.kind == _DEPLOYMENT and not change.deleted)
+        self._masking.forget(change.document for change in changes if change.kind == _DEPLOYMENT and change.deleted)
         for each, result in zip(group, results, strict=True):
             if each.answer.done():
                 continue

@@ -184,7 +184,9 @@ class DocumentTransaction:
         """Raise Conflict unless the document is the one that is meant."""
         metadata = document["metadata"]
         if uid and uid != metadata["uid"]:
-            message = f"{kind_of(kind).plural} {'/'.join(key_of(document))}: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
+            message = (
+                f"{kind_of(kind).plural} {'/'.join(key_of(document))}: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
+            )
             raise Conflict(message)
         if version and version != metadata["resourceVersion"]:
             raise kind_of(kind).changed(key_of(document))

@@ -84,7 +84,9 @@ def _accepted(kind: str, document: Document, errors: list[FieldError]) -> Docume
     if unknown:
         raise MalformedDocument(kind, name, [FieldError(path, f'unknown field "{path}"', "UnknownField") for path in unknown])
     wanted = {"kind": kind, "apiVersion": kind_of(kind).api_version}
-    errors = [invalid(member, document.get(member), f"must be {value}") for member, value in wanted.items() if document.get(member) != value] + errors
+    errors = [
+        invalid(member, document.get(member), f"must be {value}") for member, value in wanted.items() if document.get(member) != value
+    ] + errors
     errors += _faults_of_config_map(document) if kind == "ConfigMap" else _faults_of_revision(document)
     if errors:
         raise InvalidCoreDocument(kind, name, errors)
