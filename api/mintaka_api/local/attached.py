@@ -23,7 +23,6 @@ from mintaka_api.local.revisions import LocalRevisions
 from mintaka_api.local.run_control import LocalRunControl
 from mintaka_api.local.sources import LocalSources
 from mintaka_api.local.telemetry import LocalTelemetry
-from mintaka_api.local.validation import DocumentValidation
 from mintaka_api.services import LoginCodes
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.controller import Controller
@@ -71,7 +70,7 @@ async def attach_local(
     """Attach this machine to `services` until the end of the block; the background tasks of that. Processes of runs outlive the block."""
     del settings
     lock = DatabaseLock(services.database, server.url, os.getpid(), server.refuse)
-    store = DocumentStore(services.database, services.names, DocumentValidation())
+    store = DocumentStore(services.database, services.names)
     services.login_codes = server
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)
