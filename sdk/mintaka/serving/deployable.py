@@ -1,4 +1,4 @@
-"""The methods of flows that make deployments of them. Every flow has them, so that nothing heavy is imported before they are called."""
+"""What makes deployments of flows: methods of every flow, and `serve`, `aserve`, `deploy`. Nothing heavy is imported before they are called."""
 
 from __future__ import annotations
 
@@ -149,3 +149,79 @@ class Deployable:
         from mintaka.serving.flow_sources import flow_from_source  # noqa: PLC0415 - start-up time
 
         return flow_from_source(source, entrypoint)
+
+
+def serve(
+    *deployments: RunnerDeployment,
+    pause_on_shutdown: bool = True,
+    print_starting_message: bool = True,
+    limit: int | None = None,
+    **others: Any,
+) -> None:
+    """Register deployments with the local server, and wait until the process is asked to end (Ctrl-C, SIGTERM); see `Flow.serve`.
+
+    Args:
+        *deployments: what `flow.to_deployment` returns.
+        pause_on_shutdown: False leaves the schedules as they are at the end.
+        print_starting_message: False prints nothing.
+        limit: how many runs of these deployments run at a time; None: as many as the server starts.
+        **others: settings of Prefect's runner, which have no effect here.
+
+    Raises:
+        MissingContextError: in async code, where `aserve` is awaited; in a flow run.
+        DeploymentError: the server refused a deployment, or there can be none.
+    """
+    from mintaka.serving.serve_loop import serve_deployments  # noqa: PLC0415 - start-up time
+
+    serve_deployments(
+        deployments, limit, pause_on_shutdown=pause_on_shutdown, print_starting_message=print_starting_message, others=others
+    )
+
+
+async def aserve(
+    *deployments: RunnerDeployment,
+    pause_on_shutdown: bool = True,
+    print_starting_message: bool = True,
+    limit: int | None = None,
+    **others: Any,
+) -> None:
+    """`serve` for `await`. Cancelling it ends it, once the deployments are paused."""
+    from mintaka.serving.serve_loop import aserve_deployments  # noqa: PLC0415 - start-up time
+
+    await aserve_deployments(
+        deployments, limit, pause_on_shutdown=pause_on_shutdown, print_starting_message=print_starting_message, others=others
+    )
+
+
+def deploy(
+    *deployments: RunnerDeployment,
+    work_pool_name: str | None = None,
+    image: Any = None,
+    build: bool = True,
+    push: bool = True,
+    print_next_steps_message: bool = True,
+    ignore_warnings: bool = False,
+) -> list[UUID]:
+    """Apply the FlowDeployments of several flows; see `Flow.deploy`.
+
+    Args:
+        *deployments: what `flow.to_deployment` returns.
+        work_pool_name: has no effect: runs are started where the deployment is applied.
+        image: the image that contains the flows; an object with a `name` and a `tag` too.
+        build: has no effect: no image is built.
+        push: has no effect: no image is pushed.
+        print_next_steps_message: False prints nothing.
+        ignore_warnings: True: no warnings of arguments without an effect.
+
+    Returns:
+        The uids of the FlowDeployments, in order.
+
+    Raises:
+        InvalidSettingError: there is no deployment, or one makes no FlowDeployment.
+        DeploymentError: the server or cluster refused them, or cannot be reached.
+    """
+    from mintaka.serving.deploying import Target  # noqa: PLC0415 - start-up time
+
+    return Target(work_pool_name, image, build=build, push=push, ignore_warnings=ignore_warnings).apply(
+        deployments, quiet=not print_next_steps_message
+    )

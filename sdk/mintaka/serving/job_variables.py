@@ -39,6 +39,7 @@ class TemplateParts:
         self._pod: dict[str, Any] = {}
         self._pod_metadata: dict[str, Any] = {}
         self._container: dict[str, Any] = {}
+        self._env_by_name: dict[str, dict[str, Any]] = {}
 
     def add(self, variables: Mapping[str, Any]) -> None:
         """Take the variables in, one by one."""
@@ -51,13 +52,9 @@ class TemplateParts:
                 shown = " ".join(repr(value).split())
                 self.notes.append(f"{name}: no counterpart for {shown[:80]}; podTemplate takes any field of a pod")
 
-    def add_to_container(self, **fields: Any) -> None:
-        """Set fields of the flow's container; variables in `env` come before those that are there."""
-        env = fields.pop("env", [])
-        self._container = {**fields, **self._container}
-        if env:
-            there = {entry.get("name") for entry in self._container.get("env", [])}
-            self._container["env"] = [entry for entry in env if entry["name"] not in there] + self._container.get("env", [])
+    def set_variable(self, name: str, value: str) -> None:
+        """Set an environment variable of the flow's container."""
+        self._env_by_name[name] = {"name": name, "value": value}
 
     def annotate(self, **annotations: str) -> None:
         """Set annotations of the pod template, those with the names of mintaka.dev/."""
@@ -66,7 +63,9 @@ class TemplateParts:
     @property
     def pod_template(self) -> dict[str, Any] | None:
         """`spec.podTemplate`; None if nothing is in it."""
-        pod = {**self._pod, **({"containers": [{"name": "flow", **self._container}]} if self._container else {})}
+        env = {"env": list(self._env_by_name.values())} if self._env_by_name else {}
+        container = {**self._container, **env}
+        pod = {**self._pod, **({"containers": [{"name": "flow", **container}]} if container else {})}
         template = {**({"metadata": self._pod_metadata} if self._pod_metadata else {}), **({"spec": pod} if pod else {})}
         return template or None
 
@@ -96,7 +95,7 @@ class TemplateParts:
             entries = [dict(entry) for entry in value]
         else:
             return False
-        self._container.setdefault("env", []).extend(entries)
+        self._env_by_name.update({str(entry["name"]): entry for entry in entries})
         return True
 
     def _namespace(self, value: Any) -> bool:

@@ -8,7 +8,6 @@ the database, and processes of runs outlive a server.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import threading
@@ -23,7 +22,7 @@ from mintaka.serving.served_manifests import ServedManifests
 from mintaka.serving.servers import Servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
     from mintaka.flows import Flow
@@ -39,54 +38,30 @@ _CANCEL_LOOK_SECONDS = 0.2
 def serve_flow(flow: Flow[..., Any], name: str | None, **settings: Unpack[ServeWords]) -> None:
     """See `Flow.serve`."""
     deployment, around = _of_one(flow, name, dict(settings))
-    serve(deployment, **around)
+    serve_deployments((deployment,), **around)
 
 
 async def aserve_flow(flow: Flow[..., Any], name: str | None, **settings: Unpack[ServeWords]) -> None:
     """See `Flow.aserve`."""
     deployment, around = _of_one(flow, name, dict(settings))
-    await aserve(deployment, **around)
+    await aserve_deployments((deployment,), **around)
 
 
-def serve(
-    *deployments: RunnerDeployment,
-    pause_on_shutdown: bool = True,
-    print_starting_message: bool = True,
-    limit: int | None = None,
-    **others: Any,
-) -> None:
-    """Register deployments with the local server, and wait until the process is asked to end (Ctrl-C, SIGTERM); see `Flow.serve`.
-
-    Args:
-        *deployments: what `flow.to_deployment` returns.
-        pause_on_shutdown: False leaves the schedules as they are at the end.
-        print_starting_message: False prints nothing.
-        limit: how many runs of these deployments run at a time; None: as many as the server starts.
-        **others: settings of Prefect's runner, which have no effect here.
-
-    Raises:
-        MissingContextError: in async code, where `aserve` is awaited; in a flow run.
-        DeploymentError: the server refused a deployment, or there can be none.
-    """
+def serve_deployments(deployments: tuple[RunnerDeployment, ...], limit: int | None = None, **settings: Any) -> None:
+    """See `mintaka.serve`."""
     if loop_is_running():
         message = "serve(…) blocks, and an event loop runs in this thread: write `await aserve(…)`"
         raise MissingContextError(message)
-    serving = Serving(deployments, limit, pause_on_shutdown=pause_on_shutdown, quiet=not print_starting_message, others=others)
+    serving = Serving(deployments, limit, **settings)
     with _signals(serving):
         serving.run()
 
 
-async def aserve(
-    *deployments: RunnerDeployment,
-    pause_on_shutdown: bool = True,
-    print_starting_message: bool = True,
-    limit: int | None = None,
-    **others: Any,
-) -> None:
-    """`serve` for `await`. Cancelling it ends it, once the deployments are paused."""
+async def aserve_deployments(deployments: tuple[RunnerDeployment, ...], limit: int | None = None, **settings: Any) -> None:
+    """See `mintaka.aserve`."""
     import asyncio  # noqa: PLC0415 - start-up time
 
-    serving = Serving(deployments, limit, pause_on_shutdown=pause_on_shutdown, quiet=not print_starting_message, others=others)
+    serving = Serving(deployments, limit, **settings)
     running = asyncio.ensure_future(asyncio.to_thread(serving.run))
     with _signals(serving, only=(signal.SIGTERM,)):  # SIGINT cancels the main task
         try:
@@ -101,7 +76,13 @@ class Serving:
     """One call of `serve`: `run` returns after `stop`, which may be called from any thread or signal handler."""
 
     def __init__(
-        self, deployments: tuple[RunnerDeployment, ...], limit: int | None, *, pause_on_shutdown: bool, quiet: bool, others: dict[str, Any]
+        self,
+        deployments: tuple[RunnerDeployment, ...],
+        limit: int | None = None,
+        *,
+        pause_on_shutdown: bool = True,
+        print_starting_message: bool = True,
+        others: Iterable[str] = (),
     ) -> None:
         if not deployments or not all(isinstance(deployment, RunnerDeployment) for deployment in deployments):
             message = "serve(…) takes deployments: serve(my_flow.to_deployment('name'), …)"
@@ -114,7 +95,7 @@ class Serving:
         self._servers = Servers(limit)
         self._manifests = ServedManifests(deployments, self._servers.namespace, limit)
         self._pause = pause_on_shutdown
-        self._quiet = quiet
+        self._quiet = not print_starting_message
         self._stop = threading.Event()
         self._hurry = threading.Event()
 
@@ -205,6 +186,3 @@ def _signals(serving: Serving, only: tuple[signal.Signals, ...] = (signal.SIGINT
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-__all__ = ["RunnerDeployment", "Serving", "aserve", "serve"]

@@ -82,7 +82,7 @@ def served_manifest(deployment: RunnerDeployment, namespace: str, group: dict[st
     if limits:
         parts.annotate(process_limits=json.dumps(limits, sort_keys=True))
     if place.path:
-        parts.add_to_container(env=[{"name": "PYTHONPATH", "value": place.path}])
+        parts.set_variable("PYTHONPATH", place.path)
     manifest = deployment.manifest(now=now, parts=parts, variables=variables)
     manifest["metadata"].setdefault("namespace", namespace)
     return manifest
