@@ -295,6 +295,7 @@ EXAMPLES: dict[str, Any] = {
     "ReservationAnswer": {"granted": True, "seconds": 0.4},
     "ReportAnswer": {"report": 17, "previous": 16},
     "IntentAnswer": {"uid": _RUN["uid"], "namespace": "etl", "name": _RUN["name"], "intent": "cancel"},
+    "LoginCodeAnswer": {"code": "NHpvbmUtZXhhbXBsZQ", "url": "http://127.0.0.1:4200/?code=NHpvbmUtZXhhbXBsZQ", "expires_in_seconds": 60},
     "ProblemAnswer": {
         "type": "https://mintaka.dev/problems/not-found",
         "title": "Not found",

@@ -47,6 +47,8 @@ PERMISSIONS: dict[str, Permission] = {
     "readyz": PUBLIC,
     "metrics": PUBLIC,
     "openapi_document": PUBLIC,
+    "open_start_page": PUBLIC,
+    "create_login_code": Permission("create", "logincodes"),
     "list_flow_deployments": Permission("list", "flowdeployments"),
     "get_flow_deployment": Permission("get", "flowdeployments"),
     "list_versions": Permission("get", "flowdeployments"),

@@ -93,6 +93,14 @@ class IntentAnswer(msgspec.Struct):
     intent: str
 
 
+class LoginCodeAnswer(msgspec.Struct):
+    """A code that opens a local server in a browser, once; `url` is the address with it."""
+
+    code: str
+    url: str
+    expires_in_seconds: int
+
+
 class StopReasonAnswer(msgspec.Struct):
     """Why an attempt is requested to stop. Outside: for a reason that its run does not state, such as a node drain."""
 

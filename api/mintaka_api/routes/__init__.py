@@ -3,6 +3,7 @@
 from mintaka_api.routes import (
     attempts,
     batches,
+    browser,
     changes,
     concurrency,
     container_logs,
@@ -21,6 +22,7 @@ from mintaka_api.routes import (
 
 ROUTERS = (
     health.router,
+    browser.router,
     flow_deployments.router,
     counts.router,  # before the routes of one flow run, whose paths begin alike
     flow_runs.router,

@@ -42,6 +42,7 @@ COMMANDS = {
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
     "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
+    "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine."),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
     "uninstall": Command("mintaka.cli.uninstall", "Stop a release in a cluster and take its finalizers off."),
     "variable": Command("mintaka.cli.variable", "Get, set, unset and list variables."),
