@@ -108,6 +108,11 @@ class RunnerDeployment:
         }
         return checked_manifest({"name": self.object_name, **parts.metadata}, spec, now=moment)
 
+    def check(self) -> None:
+        """Raise what `manifest` would of parameters and schedules."""
+        self._json_parameters(self.parameters)
+        self._schedules(datetime.now(UTC))
+
     def warn(self) -> None:
         """A warning for each of the notes, and for job variables without a counterpart."""
         parts = TemplateParts()
@@ -217,7 +222,7 @@ def runner_deployment(
         dict(job_variables or {}),
         (*(f"{word} has no effect: {why}" for word, (why, value) in nothing.items() if value), *notes),
     )
-    found._schedules(datetime.now(UTC))  # noqa: SLF001 - what is wrong with an argument is reported by the call that got it
+    found.check()
     return found
 
 
