@@ -54,6 +54,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unsupported-encoding": (415, "Content-Encoding is not supported"),
     "misdirected": (421, "The request is for another server"),
     "malformed": (422, "The document is malformed"),
+    "invalid-document": (422, "A document is not valid"),
     "invalid-parameters": (422, "The parameters do not obey the flow deployment's schema"),
     "invalid-input": (422, "The input is not what the flow run waits for"),
     "refused-by-cluster": (422, "Kubernetes refused the object"),

@@ -10,6 +10,7 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annota
 
 from mintaka_api.background_tasks import Part
 from mintaka_api.change_feed import ChangeFeed
+from mintaka_api.documents import Documents
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
 from mintaka_api.request_bodies import Intake
@@ -35,7 +36,7 @@ class LoginCodes(Protocol):
 class Services:
     """The services of a running API; `mirror` is None if mirroring is off, `leader` is None without a cluster.
 
-    `runs` is None if nothing runs flows: neither a cluster nor a local server. Only a local server has `login_codes`.
+    `runs` is None if nothing runs flows: neither a cluster nor a local server. Only a local server has `documents` and `login_codes`.
 
     Of the replicas of a release, the one whose `leader` leads mirrors and maintains the database; without one, this process does.
     """
@@ -49,6 +50,7 @@ class Services:
     mirror: Mirror | None = None
     leader: Leader | None = None
     login_codes: LoginCodes | None = None
+    documents: Documents | None = None
     parts: list[Part] = field(default_factory=list)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     feed: ChangeFeed = field(init=False)

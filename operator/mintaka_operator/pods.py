@@ -14,18 +14,20 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
+from mintaka_core.attempt_environment import Places, attempt_variables, secret_variables
+from mintaka_core.flow_containers import flow_container_name
+from mintaka_core.json_values import items, mapping
 from mintaka_core.states import FAILED
 from mintaka_core.workloads import NO_REVISION, CreateError
 from mintaka_operator.flow_container import (
+    ATTEMPT_DIR,
+    SOURCE_DIR,
     default_container,
     default_volumes,
     environment,
-    flow_container_name,
-    run_variables,
     source_annotation,
     source_file,
 )
-from mintaka_operator.json_values import items, mapping
 from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
@@ -90,13 +92,8 @@ def build_pod(
     container = flow_container_name(template) or names.FLOW_CONTAINER
     site = _named(defaults.template, container)
     written = _written(template, site)
-    variables = {
-        **run_variables(run, template, attempt, resumed_from),
-        "MINTAKA_API_URL": defaults.api_url,
-        "MINTAKA_GRACE_SECONDS": str(_grace_seconds(written)),
-        "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(written, container),
-    }
-    env = environment(variables, template.merged_secrets(run.spec.parameters))
+    places = Places(SOURCE_DIR, ATTEMPT_DIR, _grace_seconds(written), _message_path(written, container), defaults.api_url)
+    env = environment(attempt_variables(run, template, attempt, resumed_from, places), secret_variables(run, template))
     base = _default_pod(template, container, defaults.image, env, code, restricted=_runs_our_image(template, written, container))
     merged = strategic_merge(strategic_merge(base, site), template.pod_template or {})
     metadata, spec = _part(merged, "metadata"), _part(merged, "spec")

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+import mintaka_validation
 from mintaka_api.background_tasks import BackgroundTask, Part
+from mintaka_api.local.database_lock import DatabaseLock
 from mintaka_api.local.document_store import DocumentStore
 from mintaka_api.local.events import LocalEventRecorder
 from mintaka_api.local.inventory import LocalInventory
-from mintaka_api.local.processes import ProcessWorkloads
+from mintaka_api.local.processes.launch import Machine
+from mintaka_api.local.processes.process_workloads import ProcessWorkloads
 from mintaka_api.local.resources import LocalResources
 from mintaka_api.local.revisions import LocalRevisions
 from mintaka_api.local.run_control import LocalRunControl
 from mintaka_api.local.sources import LocalSources
 from mintaka_api.local.telemetry import LocalTelemetry
+from mintaka_api.services import LoginCodes
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Ports, Snapshot
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mintaka_api.local.settings import LocalSettings
-    from mintaka_api.services import LoginCodes, Services
+    from mintaka_api.services import Services
     from mintaka_api.settings import Settings
     from mintaka_controller.ports import Document, OwnedWorkload
 
@@ -37,6 +43,16 @@ logger = logging.getLogger("mintaka.server")
 
 _AT_ONCE = timedelta(0)
 _PAGE = 500
+
+
+class AttachedServer(LoginCodes, Protocol):
+    """What is attached needs of the server: where it is, and a way to end it."""
+
+    url: str
+    token_file: Path
+
+    def refuse(self, holder: str) -> None:
+        """End: `holder` is the server that has the database."""
 
 
 class WallClock:
@@ -49,15 +65,18 @@ class WallClock:
 
 @asynccontextmanager
 async def attach_local(
-    services: Services, settings: Settings, *, local: LocalSettings, url: str, token_file: Path, login_codes: LoginCodes
+    services: Services, settings: Settings, *, local: LocalSettings, server: AttachedServer
 ) -> AsyncIterator[list[BackgroundTask]]:
-    """Attach this machine to `services` until the end of the block; the controller's background task. Processes outlive the block."""
+    """Attach this machine to `services` until the end of the block; the background tasks of that. Processes of runs outlive the block."""
     del settings
-    store = DocumentStore(services.database, services.names)
-    services.login_codes = login_codes
+    lock = DatabaseLock(services.database, server.url, os.getpid(), server.refuse)
+    store = DocumentStore(services.database, services.names, mintaka_validation)
+    services.login_codes = server
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)
-    workloads = ProcessWorkloads(local.home, store, services.database, url, token_file, local.max_processes)
+    workloads = ProcessWorkloads(
+        local.home, store, services.database, services.names, Machine(sys.executable, server.url, str(server.token_file)), local.max_processes
+    )
     ports = Ports(
         resources=LocalResources(store),
         workloads=workloads,
@@ -72,8 +91,10 @@ async def attach_local(
     watched = _Watched()
     store.subscribe(watched.observe_document)
     workloads.subscribe(watched.observe_workload)
+    workloads.subscribe_capacity(watched.free_capacity)
 
     async def control(part: Part) -> None:
+        await lock.held.wait()
         controller = watched.controller = Controller(ports, controller_settings())
         try:
             # Processes first: a run's verdict depends on its processes, so no run may be reconciled before they are known.
@@ -85,9 +106,13 @@ async def attach_local(
             watched.controller = None
 
     try:
-        yield [BackgroundTask(Part("controller", required=True, problem="it is starting"), control)]
+        yield [
+            *([BackgroundTask(Part("database-lock", required=True), lock.run)] if services.database.is_postgresql else []),
+            BackgroundTask(Part("controller", required=True, problem="it is starting"), control),
+        ]
     finally:
         await workloads.close()
+        await store.close()
 
 
 def controller_settings() -> ControllerSettings:
@@ -116,6 +141,11 @@ class _Watched:
         """A process began, ended or is gone."""
         if self.controller is not None:
             self.controller.observe_workload(owned)
+
+    def free_capacity(self, namespace: str) -> None:
+        """A run of the namespace may start now that waited for a place."""
+        if self.controller is not None:
+            self.controller.free_capacity(namespace)
 
 
 async def _list(store: DocumentStore, controller: Controller) -> None:

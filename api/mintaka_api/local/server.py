@@ -76,6 +76,8 @@ class LocalServer:
         self.token_file = settings.home / "server.token"
         self._record_file = settings.home / "server.json"
         self._stack = contextlib.ExitStack()
+        self._stop: asyncio.Event | None = None
+        self._refusal: AlreadyRuns | None = None
         with contextlib.ExitStack() as claimed:
             _prepare_home(settings.home)
             locks = [_locked(path, claimed) for path in _lock_files(settings)]
@@ -91,7 +93,7 @@ class LocalServer:
         self.app = self._new_app()
 
     def _new_app(self) -> FastAPI:
-        attach = partial(attach_local, local=self.settings, url=self.url, token_file=self.token_file, login_codes=self)
+        attach = partial(attach_local, local=self.settings, server=self)
         return create_app(of_api(self.settings), attach=attach, authenticator=LocalUser(getpass.getuser()))
 
     def create(self) -> LoginCodeAnswer:
@@ -116,15 +118,24 @@ class LocalServer:
             backlog=_BACKLOG,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
+        self._stop = stop
         server = _Server(config, stop, self._listening(ready))
         try:
             with contextlib.suppress(SystemExit):  # uvicorn's, when the application does not start
                 await server.serve(sockets=[self._socket])
         finally:
             self._remove_record()
+        if self._refusal is not None:
+            raise self._refusal
         if not server.started:
             message = "the server did not start: the lines above say why"
             raise CannotStart(message)
+
+    def refuse(self, holder: str) -> None:
+        """End: another server has the database."""
+        self._refusal = AlreadyRuns(f"{holder} has this database already: use that one, or stop it (mintaka server stop)")
+        if self._stop is not None:
+            self._stop.set()
 
     def release(self) -> None:
         """Release what was claimed; a second call does nothing."""
@@ -191,8 +202,18 @@ def _lock_files(settings: LocalSettings) -> list[Path]:
             message = "the database's URL names no file: use sqlite:///FILE"
             raise CannotStart(message)
         path = Path(os.path.realpath(url.database))
+        _create_private(path)
         files.append(path.with_name(f"{path.name}-server"))
     return files
+
+
+def _create_private(path: Path) -> None:
+    """Create the database's file if there is none, so that only its owner may read it."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        message = f"the database {path} cannot be opened: {error.strerror}"
+        raise CannotStart(message) from error
 
 
 def _locked(path: Path, claimed: contextlib.ExitStack) -> ServerLock:

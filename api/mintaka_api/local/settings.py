@@ -67,6 +67,9 @@ def checked(settings: LocalSettings) -> LocalSettings:
     if settings.max_processes < 1:
         message = f"at most {settings.max_processes} processes would run nothing: --max-processes takes 1 or more"
         raise InvalidSetting(message)
+    if settings.api.database_pooler:
+        message = "the server holds a lock in a session of PostgreSQL: connect it to PostgreSQL itself, without a pooler (MINTAKA_DATABASE_POOLER)"
+        raise InvalidSetting(message)
     return settings
 
 

@@ -14,6 +14,7 @@ from mintaka_api.routes import (
     health,
     intents,
     pauses,
+    resources,
     retention,
     stop_reasons,
     task_runs,
@@ -36,6 +37,7 @@ ROUTERS = (
     variables.router,
     concurrency.router,
     retention.router,
+    resources.router,
     events.router,
     changes.router,
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mintaka.recording.contexts import Context, contexts
 from mintaka.recording.data_folder import data_folder
-from mintaka.server_address import SERVER_FILE, running_server
+from mintaka.server_address import running_server
 from mintaka_core.errors import MintakaError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _known(wanted: str, variables: Mapping[str, str]) -> Iterator[Access]:
         yield _of_variables(variables)
     server = running_server(folder)
     if server is not None and server.url.rstrip("/") == wanted:
-        path = str(folder / SERVER_FILE)
+        path = str(folder / "server.json")
         yield Access(
             _checked(server.token, path),
             f"mintaka server status tells whether process {server.pid}, which {path} names, is the server",

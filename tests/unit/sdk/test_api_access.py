@@ -11,16 +11,21 @@ import pytest
 from mintaka.recording.api_access import UnusableToken, authorization
 from mintaka.recording.contexts import Context, Contexts, contexts, write
 from mintaka.recording.sending import Answer, Connection
+from mintaka_history.server_locks import ServerLock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SERVER = "http://127.0.0.1:4200"
 
 
 @pytest.fixture
-def variables(tmp_path: Path) -> dict[str, str]:
+def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A home with a running server (this process) and two contexts."""
+    lock = ServerLock(tmp_path / "server.lock")
+    lock.acquire()
+    lock.write({"pid": os.getpid()})
     (tmp_path / "server.token").write_text("of-the-server\n")
     address = {"url": SERVER, "pid": os.getpid(), "token_file": str(tmp_path / "server.token"), "started": "2026-01-01T00:00:00Z"}
     (tmp_path / "server.json").write_text(json.dumps(address))
@@ -29,7 +34,8 @@ def variables(tmp_path: Path) -> dict[str, str]:
     prod = Context("prod", server="https://prod", token_file=str(tmp_path / "prod.token"))
     twin = Context("twin", server="https://prod", token="of-twin")
     write(Contexts(there.path, "", {**there.known, "prod": prod, "twin": twin}))
-    return {"MINTAKA_HOME": str(tmp_path)}
+    yield {"MINTAKA_HOME": str(tmp_path)}
+    lock.release()
 
 
 TOKENS: dict[str, tuple[dict[str, str], str, str]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from mintaka.environment import InvalidEnvironment
 from mintaka.recording.contexts import Context, Contexts, contexts, write
 from mintaka.recording.homes import command_home, home
+from mintaka_history.server_locks import ServerLock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SERVER = "http://127.0.0.1:4200"
@@ -30,9 +33,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def serve(folder: Path, pid: int) -> None:
-    """`server.json` of a server that runs as `pid`."""
-    (folder / "server.json").write_text(json.dumps({"url": SERVER, "pid": pid, "token_file": str(folder / "server.token")}))
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What ends with the test."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def serve(folder: Path, stack: ExitStack) -> None:
+    """A server on `folder`, as far as others see it: this process."""
+    (folder / "server.token").write_text("token")
+    (folder / "server.json").write_text(json.dumps({"url": SERVER, "pid": os.getpid(), "token_file": str(folder / "server.token")}))
+    lock = ServerLock(folder / "server.lock")
+    lock.acquire()
+    stack.callback(lock.release)
 
 
 PLACES: dict[str, tuple[dict[str, str], str, bool, tuple[str, str | None], str]] = {
@@ -58,27 +72,29 @@ PLACES: dict[str, tuple[dict[str, str], str, bool, tuple[str, str | None], str]]
 
 @pytest.mark.parametrize(("given", "current", "serving", "command", "flow"), PLACES.values(), ids=PLACES)
 def test_the_first_that_applies_is_meant(
-    folder: Path, given: dict[str, str], current: str, serving: bool, command: tuple[str, str | None], flow: str
+    folder: Path, stack: ExitStack, given: dict[str, str], current: str, serving: bool, command: tuple[str, str | None], flow: str
 ) -> None:
     """By commands, and by flows that a script calls."""
     write(Contexts(folder / "contexts.json", current, contexts(folder).known))
     if serving:
-        serve(folder, os.getpid())
+        serve(folder, stack)
     variables = {"MINTAKA_HOME": str(folder), **given}
     where = command_home(variables)
     assert (where.api_url, where.cluster) == command
     assert home(variables).api_url == flow
 
 
-def test_the_server_of_this_machine_stands_beside_the_file(folder: Path) -> None:
+def test_the_server_of_this_machine_stands_beside_the_file(folder: Path, stack: ExitStack) -> None:
     """Scripts write into it, also of another name."""
-    serve(folder, os.getpid())
+    serve(folder, stack)
     assert command_home({"MINTAKA_HOME": str(folder)}).database == folder / "history.db"
 
 
 def test_the_address_of_a_server_that_is_gone_is_not_used(folder: Path) -> None:
     """It was killed."""
-    serve(folder, 2**22 + 1)
+    with ExitStack() as killed:
+        serve(folder, killed)
+    assert (folder / "server.json").exists()
     assert command_home({"MINTAKA_HOME": str(folder)}).api_url == ""
 
 
