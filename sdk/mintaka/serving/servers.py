@@ -97,6 +97,8 @@ class Servers:
         try:
             module: Any = import_module("mintaka_api.local.embedded")  # not a dependency: the extra `server` installs what it needs
         except ModuleNotFoundError as error:
+            if (error.name or "").startswith("mintaka_api."):
+                raise
             message = f"a local server needs more than is installed ({error.name}): pip install 'mintaka[server]'"
             raise DeploymentError(message) from error
         more = {"max_processes": self._limit} if self._limit and self._limit > (os.cpu_count() or 1) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -41,7 +42,7 @@ def spec(**settings: Any) -> dict[str, Any]:
 def test_the_flow_says_what_the_arguments_do_not() -> None:
     found = deployment().manifest(now=NOW)
     assert found["metadata"] == {"name": "report-daily"}
-    assert found["spec"]["entrypoint"].endswith("test_runner_deployments.py:report")
+    assert found["spec"]["entrypoint"].endswith("test_runner_deployments:report")
     assert (found["spec"]["version"], found["spec"]["description"], found["spec"]["tags"]) == ("7", "Sales of a region.", ["own"])
     assert set(found["spec"]["parameterSchema"]["properties"]) == {"region", "day", "token"}
     assert not {"schedules", "suspend", "parameters", "podTemplate"} & found["spec"].keys()
@@ -189,8 +190,6 @@ def test_durations_as_manifests_have_them(seconds: float, text: str) -> None:
 
 
 def test_served_flows_run_with_this_interpreter_in_this_folder_within_their_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import sys  # noqa: PLC0415
-
     monkeypatch.chdir(tmp_path)
     made = deployment(concurrency_limit=1, job_variables={"env": {"A": 1}, "working_dir": "/data"})
     applied: list[dict[str, Any]] = []
@@ -209,7 +208,7 @@ def test_served_flows_run_with_this_interpreter_in_this_folder_within_their_limi
     assert served["process"] == {"python": sys.executable, "workingDir": "/data"}
     assert served["podTemplate"] == {
         "metadata": {"annotations": {"mintaka.dev/process-limits": '{"deployment/report-daily": 1, "serve/report-daily": 3}'}},
-        "spec": {"containers": [{"name": "flow", "env": [{"name": "A", "value": "1"}]}]},
+        "spec": {"containers": [{"name": "flow", "env": [{"name": "PYTHONPATH", "value": made.place.path}, {"name": "A", "value": "1"}]}]},
     }
     assert "suspend" not in served
     manifests.pause(Documents())
