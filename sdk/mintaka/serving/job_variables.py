@@ -56,9 +56,9 @@ class TemplateParts:
         """Set an environment variable of the flow's container."""
         self._env_by_name[name] = {"name": name, "value": value}
 
-    def annotate(self, **annotations: str) -> None:
-        """Set annotations of the pod template, those with the names of mintaka.dev/."""
-        self._pod_metadata.setdefault("annotations", {}).update({f"mintaka.dev/{name.replace('_', '-')}": text for name, text in annotations.items()})
+    def annotate(self, name: str, text: str) -> None:
+        """Set an annotation of the pod template."""
+        self._pod_metadata.setdefault("annotations", {})[name] = text
 
     @property
     def pod_template(self) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka.exceptions import InvalidSettingError
 from mintaka.serving.job_variables import TemplateParts
 from mintaka.serving.schedule_arguments import with_anchors
+from mintaka_core.names import ANNOTATION_PROCESS_LIMITS
 from mintaka_core.resources import FlowDeployment
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def served_manifest(deployment: RunnerDeployment, namespace: str, group: dict[st
     parts.spec["process"] = {"python": sys.executable, "workingDir": folder}
     limits = {**group, **({f"deployment/{deployment.object_name}": deployment.concurrency_limit} if deployment.concurrency_limit else {})}
     if limits:
-        parts.annotate(process_limits=json.dumps(limits, sort_keys=True))
+        parts.annotate(ANNOTATION_PROCESS_LIMITS, json.dumps(limits, sort_keys=True))
     if place.path:
         parts.set_variable("PYTHONPATH", place.path)
     manifest = deployment.manifest(now=now, parts=parts, variables=variables)
