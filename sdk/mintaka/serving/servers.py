@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import ExitStack
 from importlib import import_module
 from time import monotonic, sleep
@@ -101,11 +100,16 @@ class Servers:
                 raise
             message = f"a local server needs more than is installed ({error.name}): pip install 'mintaka[server]'"
             raise DeploymentError(message) from error
-        more = {"max_processes": self._limit} if self._limit and self._limit > (os.cpu_count() or 1) else {}
+        settings: dict[str, Any] = {"database_url": os.environ.get("MINTAKA_DATABASE_URL", "")}
+        if self._limit and self._limit > (os.cpu_count() or 1):
+            settings["max_processes"] = self._limit
         try:
-            url = self._stack.enter_context(
-                module.embedded_server(self._folder, port=_free_port(), database_url=os.environ.get("MINTAKA_DATABASE_URL", ""), **more)
-            )
+            try:
+                url = self._stack.enter_context(module.embedded_server(self._folder, port=_PORT, **settings))
+            except module.AlreadyRuns:
+                raise
+            except module.CannotStart:  # perhaps because of the port
+                url = self._stack.enter_context(module.embedded_server(self._folder, port=0, **settings))
         except module.AlreadyRuns:
             sleep(_LOOK_SECONDS)
             return False
@@ -115,13 +119,3 @@ class Servers:
         self._url, self.own = str(url), True
         return True
 
-
-def _free_port() -> int:
-    """The usual port, if nothing listens there; else 0, any."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", _PORT))
-        except OSError:
-            return 0
-    return _PORT
