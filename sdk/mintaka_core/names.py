@@ -35,6 +35,8 @@ ANNOTATION_SOURCE = f"{GROUP}/source"
 #: On pods: the ControllerRevision that the attempt runs. On flow runs: `latest` (REVISION_LATEST), for attempts that run the newest.
 ANNOTATION_REVISION = f"{GROUP}/revision"
 REVISION_LATEST = "latest"
+#: On podTemplates: how many processes of a group run at once on a local server, as JSON: `{"group": 3}`.
+ANNOTATION_PROCESS_LIMITS = f"{GROUP}/process-limits"
 #: On ControllerRevisions: the uid of the flow deployment, and their number, which listings of metadata do not show otherwise.
 ANNOTATION_DEPLOYMENT_UID = f"{GROUP}/deployment-uid"
 ANNOTATION_REVISION_NUMBER = f"{GROUP}/revision-number"

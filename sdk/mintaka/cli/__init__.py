@@ -29,6 +29,7 @@ COMMANDS = {
     "apply": Command("mintaka.cli.apply", "Apply a flow's deployment, its source inline, or manifests."),
     "cancel": Command("mintaka.cli.cancel", "Cancel a flow run."),
     "completion": Command("mintaka.cli.completion", "Print a completion script: source <(mintaka completion bash)."),
+    "convert": Command("mintaka.cli.convert", "Print the deployments of a prefect.yaml as FlowDeployments."),
     "database": Command("mintaka.cli.database", "Back up and restore the history in a SQLite file."),
     "deliver": Command("mintaka.cli.deliver", "Take in history that a process could not deliver before it ended."),
     "deploy": Command("mintaka.cli.deploy", "Print the FlowDeployment of a flow, for kubectl apply."),

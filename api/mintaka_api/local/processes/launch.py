@@ -7,6 +7,7 @@ operator refuses or would run differently is refused here with what to write ins
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from mintaka_core.attempt_environment import Places, attempt_variables
 from mintaka_core.errors import MintakaError
 from mintaka_core.flow_containers import flow_container, flow_container_name
 from mintaka_core.json_values import integer, items, mapping, text
-from mintaka_core.names import FLOW_CONTAINER
+from mintaka_core.names import ANNOTATION_PROCESS_LIMITS, FLOW_CONTAINER
 from mintaka_core.states import FAILED
 from mintaka_core.workloads import CreateError
 
@@ -64,7 +65,7 @@ class AttemptPlaces:
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What to start. `files` are those of its source by path; `remedy` says what to correct if the program is missing, `notes`
-    what of podTemplate is not done here.
+    what of podTemplate is not done here, `limits` how many processes of its groups may run.
     """
 
     command: list[str]
@@ -74,6 +75,7 @@ class Launch:
     grace_seconds: int
     remedy: str
     notes: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 def build_launch(
@@ -108,6 +110,7 @@ def build_launch(
         grace_seconds=grace,
         remedy=_remedy(template, container),
         notes=_notes(template),
+        limits=_limits(template),
     )
 
 
@@ -209,3 +212,19 @@ def _notes(template: FlowTemplate) -> tuple[str, ...]:
         f"{kind} {', '.join(found)}" for kind, found in (("init containers", first), ("containers", others), ("volumes", volumes)) if found
     ]
     return (f"podTemplate: {'; '.join(ignored)}: not here, since this server runs one process for each attempt",) if ignored else ()
+
+
+def _limits(template: FlowTemplate) -> Mapping[str, int]:
+    """By group, how many processes of it may run: an annotation of podTemplate, which `flow.serve(limit=…)` writes."""
+    annotations = mapping(mapping(mapping(template.pod_template).get("metadata")).get("annotations"))
+    given = text(annotations.get(ANNOTATION_PROCESS_LIMITS))
+    if not given:
+        return {}
+    try:
+        limits = json.loads(given)
+    except ValueError:
+        limits = None
+    if not isinstance(limits, dict) or not all(type(limit) is int and limit > 0 for limit in limits.values()):
+        message = f'the annotation {ANNOTATION_PROCESS_LIMITS} is an object such as {{"group": 3}}, with numbers from 1 on, not {given:.100}'
+        raise InvalidLaunch(message)
+    return limits

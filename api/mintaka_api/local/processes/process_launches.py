@@ -114,4 +114,5 @@ def attempt_request(run: FlowRun, template: FlowTemplate, attempt: int, launch: 
         "grace_seconds": launch.grace_seconds,
         "remedy": launch.remedy,
         "notes": list(launch.notes),
+        "limits": dict(launch.limits),
     }

@@ -1,4 +1,6 @@
-"""How many processes run at once, and which of the runs that wait is the next: the oldest; pure.
+"""How many processes run at once, in all and of each group, and which of the runs that wait is the next: the oldest; pure.
+
+A run whose group is full does not keep younger ones of other groups from starting.
 
 A run that is refused waits until it is told that a slot is free. The slot is reserved for it for a moment: the controller
 asks again for whichever run it reconciles first.
@@ -6,7 +8,7 @@ asks again for whichever run it reconciles first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +16,9 @@ from mintaka_controller.ports import Name
 from mintaka_core.states import CRASHED
 from mintaka_core.workloads import CreateError, CreateErrorKind
 
+type Limits = Mapping[str, int]
+
+_NO_LIMITS: Limits = {}
 #: How long a slot is reserved, in seconds: a run that was cancelled or deleted while it waited does not ask again.
 RESERVED_SECONDS = 2.0
 #: A run that has not asked for so long does not wait any more: the controller asks at least every two minutes for a run that does.
@@ -22,11 +27,12 @@ _FORGOTTEN_SECONDS = 300.0
 
 @dataclass(slots=True)
 class _Waiting:
-    """A run that waits, and when it asked last (`time.monotonic()`)."""
+    """A run that waits, when it asked last (`time.monotonic()`), and the limits of its groups."""
 
     created: datetime
     run: Name
     asked: float
+    limits: Limits
     reserved_until: float = 0.0
 
     @property
@@ -41,42 +47,56 @@ class ProcessSlots:
 
     limit: int
     offer: Callable[[Name], None] = lambda _run: None
-    taken: set[str] = field(default_factory=set)
+    #: By the uid of the workload that holds a slot: the limits of its groups.
+    taken: dict[str, Limits] = field(default_factory=dict)
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
 
-    def take(self, uid: str, run_uid: str, run: Name, created: datetime, now: float) -> CreateError | None:
-        """Take a slot for the workload `uid` of a run that was created at `created`; if that is not possible, why."""
-        self._forget(now)
-        known = self._waiting.get(run_uid)
-        older = [waiting for key, waiting in self._waiting.items() if key != run_uid and waiting.age < (created, run)]
-        reserved = sum(waiting.reserved_until > now for key, waiting in self._waiting.items() if key != run_uid)
-        free = self.limit - len(self.taken) - reserved
-        if free > 0 and len(older) < free:
-            self._waiting.pop(run_uid, None)
-            self.taken.add(uid)
-            return None
-        if known is None:
-            self._waiting[run_uid] = _Waiting(created, run, now)
-        else:
-            known.asked, known.reserved_until = now, 0.0
-        return self._refusal(len(older))
+    def take(self, uid: str, run_uid: str, run: Name, created: datetime, now: float, limits: Limits = _NO_LIMITS) -> CreateError | None:
+        """Take a slot for the workload `uid` of a run that was created at `created`; if that is not possible, why.
 
-    def _refusal(self, older: int) -> CreateError:
-        running = f"{len(self.taken)} of at most {self.limit} processes run"
-        behind = f", {older} older {'run waits' if older == 1 else 'runs wait'}" if older else ""
-        message = f"{running} on this machine{behind}: it starts when one of them ends (mintaka server start --max-processes)"
-        return CreateError("ProcessLimitReached", message, CRASHED, None, CreateErrorKind.CAPACITY)
+        `limits`: by group, how many processes of it may run.
+        """
+        self._forget(now)
+        others = {key: waiting for key, waiting in self._waiting.items() if key != run_uid}
+        reserved = [waiting.limits for waiting in others.values() if waiting.reserved_until > now]
+        older = [waiting for waiting in others.values() if waiting.age < (created, run)]
+        for group, limit in limits.items():
+            of_group = sum(group in waiting.limits and not self._is_full(_without(waiting.limits, group), reserved) for waiting in older)
+            if of_group >= self._free_of(group, limit, reserved):
+                self._wait(run_uid, run, created, now, limits)
+                return _refusal(self._running(group), limit, f"processes of {group} run", of_group, "")
+        behind = sum(not self._is_full(waiting.limits, reserved) for waiting in older)
+        if behind >= self.limit - len(self.taken) - len(reserved):
+            self._wait(run_uid, run, created, now, limits)
+            return _refusal(len(self.taken), self.limit, "processes run on this machine", behind, " (mintaka server start --max-processes)")
+        self._waiting.pop(run_uid, None)
+        self.taken[uid] = limits
+        return None
+
+    def _wait(self, run_uid: str, run: Name, created: datetime, now: float, limits: Limits) -> None:
+        known = self._waiting.setdefault(run_uid, _Waiting(created, run, now, limits))
+        known.asked, known.reserved_until, known.limits = now, 0.0, limits
+
+    def _running(self, group: str) -> int:
+        return sum(group in limits for limits in self.taken.values())
+
+    def _free_of(self, group: str, limit: int, reserved: list[Limits]) -> int:
+        return limit - self._running(group) - sum(group in limits for limits in reserved)
+
+    def _is_full(self, limits: Limits, reserved: list[Limits]) -> bool:
+        """Whether one of the groups has no free slot."""
+        return any(self._free_of(group, limit, reserved) <= 0 for group, limit in limits.items())
 
     def free(self, uid: str, now: float) -> None:
         """The workload has ended."""
         if uid in self.taken:
-            self.taken.discard(uid)
+            del self.taken[uid]
             self.offer_next(now)
 
     def offer_next(self, now: float) -> float | None:
         """Offer free slots to the oldest runs that wait; returns when to do so again (`time.monotonic()`), None if no one waits."""
         self._forget(now)
-        reserved = [waiting for waiting in self._waiting.values() if waiting.reserved_until > now]
+        reserved = [waiting.limits for waiting in self._waiting.values() if waiting.reserved_until > now]
         free = self.limit - len(self.taken) - len(reserved)
         for waiting in sorted(self._waiting.values(), key=lambda each: each.age):
             if free <= 0:
@@ -86,7 +106,10 @@ class ProcessSlots:
             if waiting.reserved_until:  # it was offered one and has not come
                 self._drop(waiting)
                 continue
+            if self._is_full(waiting.limits, reserved):
+                continue
             waiting.reserved_until = now + RESERVED_SECONDS
+            reserved.append(waiting.limits)
             free -= 1
             self.offer(waiting.run)
         return now + RESERVED_SECONDS if any(waiting.reserved_until for waiting in self._waiting.values()) else None
@@ -96,3 +119,13 @@ class ProcessSlots:
 
     def _forget(self, now: float) -> None:
         self._waiting = {key: waiting for key, waiting in self._waiting.items() if now - waiting.asked < _FORGOTTEN_SECONDS}
+
+
+def _without(limits: Limits, group: str) -> Limits:
+    return {key: limit for key, limit in limits.items() if key != group}
+
+
+def _refusal(running: int, limit: int, what: str, older: int, remedy: str) -> CreateError:
+    behind = f", {older} older {'run waits' if older == 1 else 'runs wait'}" if older else ""
+    message = f"{running} of at most {limit} {what}{behind}: it starts when one of them ends{remedy}"
+    return CreateError("ProcessLimitReached", message, CRASHED, None, CreateErrorKind.CAPACITY)

@@ -96,7 +96,7 @@ class ProcessWorkloads:
                 continue
             attempt = self._attempts.add(folder, view)
             if attempt.owned.workload.alive:
-                self._slots.taken.add(attempt.owned.workload.uid)
+                self._slots.taken[attempt.owned.workload.uid] = view.request.get("limits") or {}
                 self._attempts.watch(attempt)
                 if view.stop is not None:
                     folder.send(TERMINATE)
@@ -158,9 +158,8 @@ class ProcessWorkloads:
             raise Exists(message)
         folder = self._store.folder(metadata.uid, attempt)
         launch = await self._launches.build(run, template, attempt, resumed_from, code, folder, uid)
-        error = self._slots.take(
-            uid, metadata.uid, (metadata.namespace, metadata.name), metadata.creation_timestamp or datetime.now(UTC), monotonic()
-        )
+        created = metadata.creation_timestamp or datetime.now(UTC)
+        error = self._slots.take(uid, metadata.uid, (metadata.namespace, metadata.name), created, monotonic(), launch.limits)
         if error is not None:
             raise CreateRefused(error)
         try:
