@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
+
 
 from mintaka_api.background_tasks import BackgroundTask, Part
 from mintaka_api.local.database_lock import DatabaseLock
 from mintaka_api.local.document_store import DocumentStore
 from mintaka_api.local.events import LocalEventRecorder
 from mintaka_api.local.inventory import LocalInventory
-from mintaka_api.local.processes import ProcessWorkloads
+from mintaka_api.local.processes.launch import Machine
+from mintaka_api.local.processes.process_workloads import ProcessWorkloads
 from mintaka_api.local.resources import LocalResources
 from mintaka_api.local.revisions import LocalRevisions
 from mintaka_api.local.run_control import LocalRunControl
@@ -71,7 +74,9 @@ async def attach_local(
     services.login_codes = server
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)
-    workloads = ProcessWorkloads(local.home, store, services.database, server.url, server.token_file, local.max_processes)
+    workloads = ProcessWorkloads(
+        local.home, store, services.database, services.names, Machine(sys.executable, server.url, str(server.token_file)), local.max_processes
+    )
     ports = Ports(
         resources=LocalResources(store),
         workloads=workloads,
@@ -86,6 +91,7 @@ async def attach_local(
     watched = _Watched()
     store.subscribe(watched.observe_document)
     workloads.subscribe(watched.observe_workload)
+    workloads.subscribe_capacity(watched.free_capacity)
 
     async def control(part: Part) -> None:
         await lock.held.wait()
@@ -106,6 +112,7 @@ async def attach_local(
         ]
     finally:
         await workloads.close()
+        await store.close()
 
 
 def controller_settings() -> ControllerSettings:
@@ -134,6 +141,11 @@ class _Watched:
         """A process began, ended or is gone."""
         if self.controller is not None:
             self.controller.observe_workload(owned)
+
+    def free_capacity(self, namespace: str) -> None:
+        """A run of the namespace may start now that waited for a place."""
+        if self.controller is not None:
+            self.controller.free_capacity(namespace)
 
 
 async def _list(store: DocumentStore, controller: Controller) -> None:
