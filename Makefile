@@ -12,7 +12,11 @@ help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: run
-run: ## the main job, seen working: a flow applied with kubectl, run in a pod, queried over REST
+run: ## the main job, seen working on this machine: a local server, a flow applied, run in a process, queried over REST
+	@tools/stages server-venv local-example
+
+.PHONY: run-cluster
+run-cluster: ## the same in a real cluster: a flow applied with kubectl, run in a pod, queried over REST
 	@tools/stages packages venv cluster images release example
 
 .PHONY: test
@@ -53,10 +57,16 @@ format: venv ## put the code into shape
 venv: ## .venv with everything in requirements.lock
 	@tools/venv
 
+.PHONY: server-venv
+server-venv: # .venv-server with mintaka[server] alone
+	@tools/server-venv
+
 .PHONY: lock
 lock: venv ## write requirements.lock anew from pyproject.toml
 	tools/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --all-extras --group dev --upgrade \
 	  --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+	tools/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --extra server --extra examples --upgrade \
+	  --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements-server.lock
 
 .PHONY: packages
 packages: # first of all, so that nothing compiles for minutes before a missing program ends it
@@ -96,7 +106,11 @@ release: cluster ## install the chart, or what has changed of it and the images
 	@tools/install
 
 .PHONY: example
-example: ## run examples/etl and show what is known of the run
+example: ## run examples/etl in the cluster and show what is known of the run
+	@tools/run-cluster
+
+.PHONY: local-example
+local-example: # run examples/etl at the local server and show what is known of the run
 	@tools/run
 
 .PHONY: crds

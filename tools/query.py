@@ -1,7 +1,8 @@
-"""Show a flow run as the API tells it: `query.py API_URL UID`; waits until the mirror has its end."""
+"""Show a flow run as the API tells it: `query.py API_URL UID`; waits until the database has its end. MINTAKA_API_TOKEN is sent if it is set."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -10,7 +11,8 @@ import httpx
 
 def main(api: str, uid: str) -> None:
     """Print the run, its transitions and its task runs."""
-    with httpx.Client(base_url=api, timeout=10) as client:
+    token = os.environ.get("MINTAKA_API_TOKEN")
+    with httpx.Client(base_url=api, timeout=10, headers={"Authorization": f"Bearer {token}"} if token else None) as client:
         deadline = time.monotonic() + 30
         while True:
             answer = client.get(f"/flow-runs/{uid}")

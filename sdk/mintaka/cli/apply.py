@@ -28,6 +28,7 @@ from mintaka.cli.deploy import (
     storage_of,
     warn_of,
 )
+from mintaka.cli.kustomizations import kustomization_of, render
 from mintaka.cli.manifest_files import SUFFIXES, Manifests
 from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.cli.places import ClusterOption, place
@@ -67,7 +68,7 @@ def command(
         if any((name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)):
             message = f"{what} is applied as it is: of the options only --namespace, --dry-run, --json and those of the place go with manifests"
             raise BadArgument(message)
-        manifests = Manifests(what, sys.stdin.read() if what == "-" else None)
+        manifests = _manifests(what)
         for name_there, resource in manifests.checked():
             warn_of(resource, name_there)
         _apply(manifests, namespace, cluster=cluster, dry_run=dry_run, json=json)
@@ -88,6 +89,14 @@ def command(
     )
     warn_of(manifest)
     _apply(Manifests("-", as_json(manifest), named=what), namespace, cluster=cluster, dry_run=dry_run, json=json)
+
+
+def _manifests(what: str) -> Manifests:
+    if what == "-":
+        return Manifests(what, sys.stdin.read())
+    if Path(what).is_dir() and (file := kustomization_of(Path(what))) is not None:
+        return Manifests("-", render(file), named=str(file))
+    return Manifests(what)
 
 
 def _apply(manifests: Manifests, namespace: str | None, *, cluster: bool, dry_run: bool, json: bool) -> None:
