@@ -99,7 +99,9 @@ def test_the_wheel_alone_serves_and_runs_a_flow(wheel_environment: Path, surroun
         assert ended["state"]["type"] == "COMPLETED"
         assert "flow doubled, attempt 1" in do("logs", ended["uid"])
         assert json.loads(do("get", ended["uid"], "--json"))["task_counts"] == {"COMPLETED": 2}
-        place = run(str(wheel_environment / "python"), "-c", "import mintaka; print(mintaka.__file__)", folder=folder, environment=surroundings)
+        place = run(
+            str(wheel_environment / "python"), "-c", "import mintaka; print(mintaka.__file__)", folder=folder, environment=surroundings
+        )
         assert str(wheel_environment.parent) in place
     finally:
         do("server", "stop")
