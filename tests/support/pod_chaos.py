@@ -113,6 +113,7 @@ def unleash(kube: Kube, draw: Random, log: Path, *, runs: int, seconds: float) -
                 kills += 1
             for _ in range(draw.randrange(3)):
                 deletions += _delete_one(kube, draw)
+        _wait_for_last_pods(kube, watch)
     _nothing_was_repeated(kube, watch)
     return kills, deletions
 
@@ -124,6 +125,14 @@ def _delete_one(kube: Kube, draw: Random) -> int:
         return 0
     kube("delete", "pod", draw.choice(pods), "--wait=false", "--ignore-not-found")
     return 1
+
+
+def _wait_for_last_pods(kube: Kube, watch: PodWatch) -> None:
+    """Until the watch, which may be behind the operator's, has shown how each run's last pod ended; half a minute at most."""
+    last = {f"{run['metadata']['name']}-{run['status']['attempt']}" for run in kube.items("fr")}
+    deadline = time.monotonic() + 30
+    while not last <= watch.exit_codes.keys() and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _nothing_was_repeated(kube: Kube, watch: PodWatch) -> None:
