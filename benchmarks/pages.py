@@ -43,12 +43,13 @@ SELECT i, 1, 'team-' || i FROM generate_series(1, 8) i
 UNION ALL SELECT 100 + i, 2, 'deployment-' || i FROM generate_series(1, 40) i
 UNION ALL SELECT 200 + i, 3, 'etl.task_' || i FROM generate_series(1, 50) i
 UNION ALL SELECT 300 + i, 4, 'tag-' || i FROM generate_series(1, 10) i
+UNION ALL SELECT 400, 8, 'production'
 """
 #: A run every 31.5 s; every 40th failed, every 200th crashed, the last hundred are running.
 _FLOW_RUNS = """
-INSERT INTO flow_runs (no, uid, created, started, ended, state_time, resource_version, ns, deployment, sequence, attempt,
+INSERT INTO flow_runs (no, cluster, uid, created, started, ended, state_time, resource_version, ns, deployment, sequence, attempt,
   reported_attempt, final_attempt, state, name, tags, counts, deleted, kind, parent, root)
-SELECT i, md5('run' || i)::uuid, at, at + 900000, at + 42000000, at + 42000000, i, 1 + i %% 8, 101 + i %% 40, 4, 1, 1, 1,
+SELECT i, 400, md5('run' || i)::uuid, at, at + 900000, at + 42000000, at + 42000000, i, 1 + i %% 8, 101 + i %% 40, 4, 1, 1, 1,
   CASE WHEN i > %(runs)s - 100 THEN 3 WHEN i %% 40 = 0 THEN 5 WHEN i %% 200 = 7 THEN 6 ELSE 4 END,
   'deployment-' || (1 + i %% 40) || '-' || substr(md5('name' || i), 1, 8),
   CASE WHEN i %% 10 = 3 THEN '["tag-' || (1 + i / 10 %% 10) || '"]' END, '{"COMPLETED": 10}', CASE WHEN i < %(runs)s - 5000 THEN at + 99000000 END,
@@ -76,8 +77,8 @@ INSERT INTO events (at, flow_run, ns, id, name, resource, payload)
 SELECT created, no, ns, md5('event' || no)::uuid, 'loaded', 'table/' || no %% 1000, '{"rows": 812}' FROM flow_runs WHERE no %% 5 = 0
 """
 _DEPLOYMENTS = """
-INSERT INTO flow_deployments (uid, ns, name, resource_version, created, generation, spec, status, revision)
-SELECT md5('deployment' || i)::uuid, 1 + (i - 1) %% 8, 'deployment-' || i, i, 1735689600000000, 1, '{"entrypoint": "etl:main"}', '{}', 'r'
+INSERT INTO flow_deployments (cluster, uid, ns, name, resource_version, created, generation, spec, status, revision)
+SELECT 400, md5('deployment' || i)::uuid, 1 + (i - 1) %% 8, 'deployment-' || i, i, 1735689600000000, 1, '{"entrypoint": "etl:main"}', '{}', 'r'
 FROM generate_series(1, 40) i
 """
 _LISTS = {

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
+
+from kubernetes.client import CoreV1Api
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import new_client_from_config
+from kubernetes.watch import Watch
+from urllib3.exceptions import HTTPError
 
 from kube import container, entered, flow_run, names
 from processes import leading, operator
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 RETRIES = {"onCrash": {"limit": 20, "backoff": {"delaySeconds": 0, "jitter": 0}}}
 #: Pods of later attempts are left alone: the pod of the last run would otherwise be the only one to choose, until its retries are spent.
 LAST_DELETED_ATTEMPT = 10
+_WATCH_SECONDS = 10
 
 
 @dataclass
@@ -33,35 +40,32 @@ class PodWatch:
     deleted_early: set[str] = field(default_factory=set)
     #: What the watch showed of each pod, one line per event, for messages.
     seen: dict[str, list[str]] = field(default_factory=dict)
-    _process: subprocess.Popen[str] | None = None
+    _stopped: threading.Event = field(default_factory=threading.Event)
     _reader: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        command = ["kubectl", "--namespace", self.namespace, "get", "pods", "--watch", "--output", "json"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process is not None
         assert self._reader is not None
-        self._process.terminate()
-        self._process.wait(timeout=30)
+        self._stopped.set()
         self._reader.join(timeout=30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
 
     def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        decoder, buffered = json.JSONDecoder(), ""
-        for line in self._process.stdout:
-            buffered += line
-            if line.startswith("}"):
-                pod, _ = decoder.raw_decode(buffered)
-                buffered = ""
-                self._note(pod)
+        """Watch after watch, each from where the last one ended: the API server ends those whose reader is slow."""
+        api, watch = CoreV1Api(new_client_from_config()), Watch()
+        while not self._stopped.is_set():
+            try:
+                for event in watch.stream(
+                    api.list_namespaced_pod, self.namespace, resource_version=watch.resource_version, timeout_seconds=_WATCH_SECONDS
+                ):
+                    self._note(event["raw_object"])
+            except (HTTPError, ApiException) as error:
+                if getattr(error, "status", None) == HTTPStatus.GONE:
+                    raise
+                time.sleep(0.2)
 
     def _note(self, pod: dict[str, Any]) -> None:
         self.seen.setdefault(pod["metadata"]["name"], []).append(_summary(pod))
@@ -113,6 +117,7 @@ def unleash(kube: Kube, draw: Random, log: Path, *, runs: int, seconds: float) -
                 kills += 1
             for _ in range(draw.randrange(3)):
                 deletions += _delete_one(kube, draw)
+        _wait_for_last_pods(kube, watch)
     _nothing_was_repeated(kube, watch)
     return kills, deletions
 
@@ -124,6 +129,14 @@ def _delete_one(kube: Kube, draw: Random) -> int:
         return 0
     kube("delete", "pod", draw.choice(pods), "--wait=false", "--ignore-not-found")
     return 1
+
+
+def _wait_for_last_pods(kube: Kube, watch: PodWatch) -> None:
+    """Until the watch, which may be behind the operator's, has shown how each run's last pod ended; half a minute at most."""
+    last = {f"{run['metadata']['name']}-{run['status']['attempt']}" for run in kube.items("fr")}
+    deadline = time.monotonic() + 30
+    while not last <= watch.exit_codes.keys() and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _nothing_was_repeated(kube: Kube, watch: PodWatch) -> None:

@@ -174,7 +174,7 @@ def _send_traceback(sender: Connection, body: Callable[..., None], arguments: tu
     signal.alarm(20)
     try:
         body(*arguments)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the parent fails with it
         sender.send(traceback.format_exc())
     else:
         sender.send("")
