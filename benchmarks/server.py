@@ -172,7 +172,9 @@ def measure_runs(folder: Path, given: argparse.Namespace) -> None:
             server.apply(deployment("nothing", entrypoint=f"{folder / 'nothing.py'}:nothing"))
             uids = {server.run("nothing") for _ in range(given.runs)}
             ended = server.wait(uids)
-            assert all(ended[uid]["state"]["type"] == "COMPLETED" for uid in uids), "a run did not end COMPLETED"
+            if others := {ended[uid]["state"]["name"] for uid in uids} - {"Completed"}:
+                message = f"a run ended {others}: {server.client.get('/flow-runs?not.state=COMPLETED').text}"
+                raise SystemExit(message)
         return int(given.runs)
 
     def by_subprocess() -> int:
