@@ -48,7 +48,9 @@ class Converted:
     notes: list[str] = field(default_factory=list)
 
 
-def converted(file: PrefectFile, variables: Mapping[str, str], now: datetime, *, inline: bool = False, namespace: str | None = None) -> list[Converted]:
+def converted(
+    file: PrefectFile, variables: Mapping[str, str], now: datetime, *, inline: bool = False, namespace: str | None = None
+) -> list[Converted]:
     """All deployments of the file. `variables` are those of the environment; `inline` puts the code of a flow without an image into
     its manifest.
     """
@@ -166,7 +168,9 @@ class _Conversion:
             if schedule.interval is not None and schedule.anchor_date is None:
                 self._note(f"schedules[{index}]: without anchor_date it counts from 2020-01-01T00:00:00Z, not from when it is applied")
             found.append(schedule)
-        return [{**one, **({"parameters": _json(one["parameters"])} if "parameters" in one else {})} for one in manifest_schedules(found, now)]
+        return [
+            {**one, **({"parameters": _json(one["parameters"])} if "parameters" in one else {})} for one in manifest_schedules(found, now)
+        ]
 
     def _tags(self) -> list[str]:
         given = self._fields.get("tags")

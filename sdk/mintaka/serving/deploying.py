@@ -114,14 +114,18 @@ def _cluster_manifest(deployment: RunnerDeployment, image: str | None, now: date
     source = None
     if "image" in variables:
         if Path(file).is_absolute():
-            _warn(f"deployment {deployment.full_name}: {file} has to be at this place in the image; run this in its folder to have it relative")
+            _warn(
+                f"deployment {deployment.full_name}: {file} has to be at this place in the image; run this in its folder to have it relative"
+            )
     elif file.endswith(".py"):
         source = (deployment.place.folder / file).read_text(encoding="utf-8")
         refuse(check_source(source, file))
     else:
         _warn(f"deployment {deployment.full_name}: {file} has to be in the operator's image; image=… names another one")
     if deployment.concurrency_limit:
-        _warn(f"deployment {deployment.full_name}: concurrency_limit has no effect in a cluster: take slots in the flow, with `concurrency(…)`")
+        _warn(
+            f"deployment {deployment.full_name}: concurrency_limit has no effect in a cluster: take slots in the flow, with `concurrency(…)`"
+        )
     return deployment.manifest(now=now, source=source, parts=parts, variables=variables)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import InvalidSettingError
+from mintaka.flows import Flow
 from mintaka.manifests import checked_manifest, object_name
+from mintaka.schedules import Schedule
 from mintaka.serving.deployable import EntrypointType
 from mintaka.serving.flow_places import FlowPlace, place_of
 from mintaka.serving.job_variables import TemplateParts
@@ -19,9 +21,6 @@ from mintaka_core.secret_parameters import SecretParameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from mintaka.flows import Flow
-    from mintaka.schedules import Schedule
 
 #: Characters that neither Prefect nor the API has in the name of a deployment.
 _BANNED = frozenset("/%&><")

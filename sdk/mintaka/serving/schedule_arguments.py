@@ -102,7 +102,9 @@ def with_anchors(schedules: Iterable[Mapping[str, Any]], existing: Iterable[Mapp
 
 
 def _name(slug: str | None, index: int, taken: set[str]) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", (slug or "").lower()).strip("-")[:50].rstrip("-") or ("main" if index == 0 else f"schedule-{index + 1}")
+    name = re.sub(r"[^a-z0-9]+", "-", (slug or "").lower()).strip("-")[:50].rstrip("-") or (
+        "main" if index == 0 else f"schedule-{index + 1}"
+    )
     return name if name not in taken else f"{name}-{index + 1}"
 
 

@@ -118,4 +118,3 @@ class Servers:
             raise DeploymentError(message) from error
         self._url, self.own = str(url), True
         return True
-

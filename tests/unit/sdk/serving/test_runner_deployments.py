@@ -6,8 +6,7 @@ import asyncio
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -18,6 +17,9 @@ from mintaka.schedules import Cron, Interval, RRule, Schedule
 from mintaka.serving.runner_deployments import RunnerDeployment, deployment_object_name
 from mintaka.serving.schedule_arguments import duration_text, manifest_schedules, with_anchors
 from mintaka.serving.served_manifests import ServedManifests
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
 
@@ -49,7 +51,9 @@ def test_the_flow_says_what_the_arguments_do_not() -> None:
 
 
 def test_the_arguments_take_its_place_or_are_added() -> None:
-    found = spec(version="8", description="Other", tags=["more"], paused=True, parameters={"day": date(2026, 1, 2)}, enforce_parameter_schema=False)
+    found = spec(
+        version="8", description="Other", tags=["more"], paused=True, parameters={"day": date(2026, 1, 2)}, enforce_parameter_schema=False
+    )
     assert (found["version"], found["description"], found["tags"], found["suspend"]) == ("8", "Other", ["more", "own"], True)
     assert found["parameters"] == {"day": "2026-01-02"}
     assert "parameterSchema" not in found
@@ -133,7 +137,12 @@ def test_a_schedule_is_of_one_kind(given: dict[str, Any]) -> None:
         Schedule(**given)
 
 
-NAMES = {("etl", "daily"): "etl-daily", ("etl", "etl"): "etl", ("etl", "etl-daily"): "etl-daily", ("My Flow", "Prod (EU)"): "my-flow-prod-eu"}
+NAMES = {
+    ("etl", "daily"): "etl-daily",
+    ("etl", "etl"): "etl",
+    ("etl", "etl-daily"): "etl-daily",
+    ("My Flow", "Prod (EU)"): "my-flow-prod-eu",
+}
 
 
 @pytest.mark.parametrize(("names", "expected"), NAMES.items(), ids=[f"{flow} {name}" for flow, name in NAMES])
