@@ -53,7 +53,7 @@ def _read(given: Any) -> Schedule:
     """A schedule, or what Prefect takes for one: `{"schedule": …, "active": …}`, or an object with the attributes of one."""
     if isinstance(given, Schedule):
         return given
-    fields = dict(given) if isinstance(given, Mapping) else {key: value for key, value in vars(given).items() if not key.startswith("_")}
+    fields = dict(given) if isinstance(given, Mapping) else dict(getattr(given, "__dict__", {}))
     if (inner := fields.pop("schedule", None)) is not None:
         around = {key: value for key, value in fields.items() if key in ("active", "parameters", "slug") and value is not None}
         schedule = _read(inner)

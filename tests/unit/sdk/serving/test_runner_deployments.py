@@ -109,6 +109,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an interval below a second": ({"interval": 0.5}, "at least one second"),
     "days that both match": ({"schedule": Cron("0 9 13 * FRI", day_or=False)}, "day_or=False"),
     "a rule that ends": ({"rrule": "FREQ=DAILY;COUNT=2"}, "because of COUNT"),
+    "a text that is no schedule": ({"schedules": ["@daily"]}, "is not a schedule"),
     "what is no schedule": ({"schedules": [Block()]}, "is not a schedule"),
     "a parameter that the flow does not have": ({"parameters": {"regoin": 1}}, "no parameter 'regoin'; it has region"),
     "a parameter of a schedule that it does not have": ({"schedule": Cron("@daily", parameters={"x": 1})}, "no parameter 'x'"),
