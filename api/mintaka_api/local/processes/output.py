@@ -9,6 +9,7 @@ Imported by the supervisor: only the standard library, and little of it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from time import gmtime, time
 
 #: The size of each file.
@@ -44,6 +45,10 @@ class Output:
         if ends:
             text = text[: -len(begin)]
         self._in_line = 0 if ends else self._in_line + len(chunk) if b"\n" not in chunk else len(chunk) - chunk.rfind(b"\n") - 1
+        if self._size >= LIMIT_BYTES and b"\n" in text:  # each file begins with a whole line
+            line, _, text = text.partition(b"\n")
+            self._write(line + b"\n")
+            self._rotate()
         self._write(text)
 
     def _broken(self, chunk: bytes) -> bytes:
@@ -55,8 +60,6 @@ class Output:
 
     def _write(self, text: bytes) -> None:
         try:
-            if self._size >= LIMIT_BYTES:
-                self._rotate()
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
                 self._size = os.fstat(self._descriptor).st_size
@@ -71,10 +74,9 @@ class Output:
             self.dropped += len(text) - written
 
     def _rotate(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        os.replace(self._path, self._older)  # noqa: PTH105 - pathlib takes a megabyte
+        self.close()
+        with suppress(OSError):
+            os.replace(self._path, self._older)  # noqa: PTH105 - pathlib takes a megabyte
         self._size = 0
 
     def close(self) -> None:

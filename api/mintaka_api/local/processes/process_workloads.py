@@ -71,7 +71,7 @@ class ProcessWorkloads:
         self._slots = ProcessSlots(max_processes or os.cpu_count() or 1, self._offer)
         self._logs = RunLogs(database, names_)
         self._follower = LogFollower(self._attempts, self._logs)
-        self._fork_server = ForkServer()
+        self.fork_server = ForkServer()
         self._observers: list[Callable[[OwnedWorkload], None]] = []
         self._capacity_observers: list[Callable[[str], None]] = []
         self._offers: asyncio.TimerHandle | None = None
@@ -110,7 +110,7 @@ class ProcessWorkloads:
         if self._offers is not None:
             self._offers.cancel()
         await self._attempts.close()
-        await self._fork_server.close()
+        await self.fork_server.close()
 
     async def _is_wanted(self, attempt: Attempt) -> bool:
         """Whether its run exists."""
@@ -180,17 +180,17 @@ class ProcessWorkloads:
         except OSError as error:
             raise CreateRefused(_refusal(error)) from error
         start = ProcessStart(folder)
+        spawn = {
+            "folder": folder.path,
+            "command": launch.command,
+            "directory": launch.directory,
+            "environment": launch.environment,
+            "grace_seconds": launch.grace_seconds,
+        }
         try:
-            await self._fork_server.request(
-                {
-                    "folder": folder.path,
-                    "command": launch.command,
-                    "directory": launch.directory,
-                    "environment": launch.environment,
-                    "grace_seconds": launch.grace_seconds,
-                }
-            )
-            outcome = await start.outcome()
+            outcome = await start.outcome(await self.fork_server.request(spawn))
+            if outcome.unserved:  # of two requests one is served
+                outcome = await start.outcome(await self.fork_server.request(spawn))
         except OSError as error:
             raise CreateRefused(_refusal(error)) from error
         finally:
@@ -277,6 +277,11 @@ class ProcessWorkloads:
             message = f"there is no process {namespace}/{workload.name}"
             raise Missing(message)
         await self._logs.copy(attempt.folder.path, run_uid, workload.attempt, workload.container, workload.name)
+
+    def folder_of(self, namespace: str, name: str) -> AttemptFolder | None:
+        """The folder of a workload; None if the name is unknown."""
+        attempt = self._attempts.get((namespace, name))
+        return None if attempt is None else attempt.folder
 
     def list_versions(self) -> list[Listed]:
         """Every workload with its version."""
