@@ -48,7 +48,7 @@ async def main(home: Path, moment: str) -> None:
     run = FlowRun.model_validate_json(sys.stdin.read())
     async with ProcessWorld(home) as world:
         if moment in {"requested", "sent"}:
-            world.workloads.fork_server = DyingForkServer(after=moment == "sent")
+            world.workloads.starter.fork_server = DyingForkServer(after=moment == "sent")
         await world.create(run)
         if moment == "running":
             die()
