@@ -101,7 +101,7 @@ def build_launch(
     python = _interpreter(template, machine)
     variables = {**_inherited(machine.variables, python), **ours, **own_variables, TOKEN: token}
     return Launch(
-        command=[expanded(word, variables) for word in _command(template, container, python)],
+        command=_command(template, container, python, variables),
         directory=_directory(template, container) or places.work,
         environment=variables,
         files=files,
@@ -144,8 +144,8 @@ def _interpreter(template: FlowTemplate, machine: Machine) -> str:
     return str(path / "bin" / "python" if path.is_dir() else path)
 
 
-def _command(template: FlowTemplate, container: Json, python: str) -> list[str]:
-    command, arguments = _words(container, "command"), _words(container, "args")
+def _command(template: FlowTemplate, container: Json, python: str, variables: Mapping[str, str]) -> list[str]:
+    command, arguments = ([expanded(word, variables) for word in _words(container, key)] for key in ("command", "args"))
     if command or not template.entrypoint:
         if not command:
             message = (
