@@ -44,11 +44,15 @@ class InvalidLaunch(MintakaError):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What all processes of this server have in common. `token_file` "" means that the API needs no token."""
+    """What all processes of this server have in common. `token_file` "" means that the API needs no token.
+
+    What the API does not accept while it is away is left in `spool_dir` ("": the SDK's default).
+    """
 
     python: str
     api_url: str = ""
     token_file: str = ""
+    spool_dir: str = ""
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -98,6 +102,8 @@ def build_launch(
     )
     if machine.token_file:
         ours["MINTAKA_API_TOKEN_FILE"] = machine.token_file
+    if machine.spool_dir:
+        ours["MINTAKA_SPOOL_DIR"] = machine.spool_dir
     python = _interpreter(template, machine)
     variables = {**_inherited(machine.variables, python), **ours, **own_variables, TOKEN: token}
     return Launch(
