@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from mintaka_api.background_tasks import BackgroundTask, Part
+from mintaka_api.local.clock_watch import ClockWatch
 from mintaka_api.local.database_lock import DatabaseLock
 from mintaka_api.local.document_store import DocumentStore
 from mintaka_api.local.events import LocalEventRecorder
@@ -112,6 +113,7 @@ async def attach_local(
             *([BackgroundTask(Part("database-lock", required=True), lock.run)] if services.database.is_postgresql else []),
             BackgroundTask(Part("controller", required=True, problem="it is starting"), control),
             BackgroundTask(Part("left-history"), left.run),
+            BackgroundTask(Part("clock"), ClockWatch(watched.wake_all).run),
         ]
     finally:
         await workloads.close()
@@ -144,6 +146,11 @@ class _Watched:
         """A process began, ended or is gone."""
         if self.controller is not None:
             self.controller.observe_workload(owned)
+
+    def wake_all(self) -> None:
+        """The clock was set."""
+        if self.controller is not None:
+            self.controller.wake_all()
 
     def free_capacity(self, namespace: str) -> None:
         """A run of the namespace may start now that waited for a place."""
