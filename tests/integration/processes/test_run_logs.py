@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from api_testing import API, report, running
+from api_testing import API, eventually, report, running
 from mintaka_api.settings import Settings
 from mintaka_controller.ports import Missing, Unavailable
-from mintaka_history.database import Database
 from mintaka_history.queries.names import Names
 from process_world import ProcessWorld, flow_run, shell
 
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+
+    from mintaka_history.database import Database
 
 pytestmark = pytest.mark.anyio
 
@@ -31,19 +31,18 @@ async def api(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def world(api: httpx.AsyncClient, database: Database, tmp_path: Path) -> AsyncIterator[ProcessWorld]:
+async def world(database: Database, tmp_path: Path) -> AsyncIterator[ProcessWorld]:
     async with ProcessWorld(tmp_path / "home", database=database, names=Names()) as world:
         yield world
 
 
 async def lines(api: httpx.AsyncClient, uid: str, count: int) -> list[str]:
     """The log, once it has so many lines."""
-    async with asyncio.timeout(30):
-        while True:
-            page = (await api.get(f"{API}/flow-runs/{uid}/logs")).json()
-            if len(page["items"]) >= count:
-                return [each["message"] for each in page["items"]]
-            await asyncio.sleep(0.05)
+
+    async def look() -> list[str]:
+        return [each["message"] for each in (await api.get(f"{API}/flow-runs/{uid}/logs")).json()["items"]]
+
+    return await eventually(look, lambda found: len(found) >= count)
 
 
 async def test_a_command_is_followed_while_it_runs(api: httpx.AsyncClient, world: ProcessWorld) -> None:

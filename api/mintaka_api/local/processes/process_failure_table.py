@@ -25,6 +25,7 @@ CREATE_REASONS: tuple[tuple[str, str, str], ...] = (
     ("ProcessLimitReached", "as many processes run as may (`mintaka server start --max-processes`)", "waits; the oldest run is the next"),
     ("DiskFull", "the attempt cannot be recorded", "tried again until there is space"),
     ("NoResources", "the system has no memory or processes left", "tried again until it has"),
+    ("HomeUnusable", "the folder of the attempt cannot be made", "tried again until it can"),
     ("InvalidTemplate", "the template cannot be run as a process; the message names the field", "FAILED at once"),
     ("ConfigMapNotFound", "a ConfigMap of a variable or of the source is missing", "waits 10 minutes, then CRASHED"),
     ("SecretNotFound", "a file under `MINTAKA_HOME/secrets` is missing", "waits 10 minutes, then CRASHED"),
