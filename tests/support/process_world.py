@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from mintaka_api.local.processes.launch import Machine
 from mintaka_api.local.processes.process_workloads import ProcessWorkloads
@@ -95,7 +95,7 @@ class NoDatabase:
 class ProcessWorld:
     """Processes under `home`; use it as an asynchronous context manager. `documents` may be those of a world before."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         home: Path,
         *,
@@ -115,7 +115,7 @@ class ProcessWorld:
         self.workloads.subscribe(lambda _: self._changed.set())
         self.workloads.subscribe_capacity(self.offered.append)
 
-    async def __aenter__(self) -> ProcessWorld:
+    async def __aenter__(self) -> Self:
         """Find what is there."""
         await self.workloads.recover()
         return self
@@ -160,6 +160,15 @@ class ProcessWorld:
     async def stop(self, owned: OwnedWorkload, *, force: bool = False) -> None:
         """Stop a workload."""
         await self.workloads.stop(owned.run[0], owned.workload.name, owned.workload.uid, force=force)
+
+
+async def eventually[T](look: Callable[[], T], good: Callable[[T], bool], seconds: float = 30) -> T:
+    """What `look` returns once that is good."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if good(seen := look()):
+                return seen
+            await asyncio.sleep(0.02)
 
 
 def living(pids: list[int]) -> list[int]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +15,11 @@ import process_server
 from mintaka_controller.ports import Exists
 from mintaka_core.states import COMPLETED, CRASHED, FAILED
 from mintaka_core.workloads import Phase
-from process_world import MemoryDocuments, ProcessWorld, flow, flow_run, living, shell
+from process_world import MemoryDocuments, ProcessWorld, eventually, flow, flow_run, living, shell
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mintaka_core.resources import FlowRun
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +32,11 @@ def ledger(home: Path) -> list[int]:
     """The processes that began."""
     file = home / "ledger"
     return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def files(home: Path, pattern: str) -> list[Path]:
+    """What there is in the folder of processes."""
+    return list((home / "processes").glob(pattern))
 
 
 def waiting_run(home: Path) -> FlowRun:
@@ -68,10 +74,7 @@ def next_world(home: Path, *runs: FlowRun) -> ProcessWorld:
 
 async def begun(home: Path, count: int = 1) -> list[int]:
     """The processes that began, once there are so many."""
-    async with asyncio.timeout(30):
-        while len(ledger(home)) < count:
-            await asyncio.sleep(0.02)
-    return ledger(home)
+    return await eventually(lambda: ledger(home), lambda found: len(found) >= count)
 
 
 @pytest.mark.parametrize("moment", ["requested", "sent", "running"])
@@ -100,7 +103,7 @@ async def test_an_attempt_that_was_given_up_is_not_started_later(tmp_path: Path)
     await asyncio.to_thread(killed_server, tmp_path, run, "requested")
     async with next_world(tmp_path, run) as world:
         assert await world.workloads.read("local", "waiting-1") is None
-    assert list(tmp_path.glob("processes/*/1")) == []
+    assert files(tmp_path, "*/1") == []
 
 
 async def test_a_process_that_runs_on_is_found_and_can_be_stopped(tmp_path: Path) -> None:
@@ -125,9 +128,7 @@ async def test_what_ended_while_no_server_ran_is_known(tmp_path: Path) -> None:
     await asyncio.to_thread(killed_server, tmp_path, run, "never")
     (pid,) = await begun(tmp_path)
     (tmp_path / "ledger.go").touch()
-    async with asyncio.timeout(30):
-        while not list(tmp_path.glob("processes/*/1/ended")):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: files(tmp_path, "*/1/ended"), bool)
     assert living([pid]) == []
     async with next_world(tmp_path, run) as world:
         owned = await world.workloads.read("local", "waiting-1")
@@ -191,4 +192,4 @@ async def test_a_removed_attempt_leaves_no_files(tmp_path: Path) -> None:
         ended = await world.end(owned)
         await world.workloads.remove("local", ended.name, ended.uid)
         assert await world.workloads.read("local", ended.name) is None
-        assert list(tmp_path.glob("processes/*")) == []
+        assert files(tmp_path, "*") == []

@@ -76,7 +76,10 @@ class ProcessStarter:
 
 
 def _refusal(error: OSError) -> CreateError:
-    """Why no process can be started at present, for want of something that others may free."""
+    """Why no process can be started at present: none of it is the run's fault, and others can change it."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return CreateError("DiskFull", f"{error}: free disk space", CRASHED, None, CreateErrorKind.TRANSIENT)
-    return CreateError("NoResources", f"no process can be started: {error}", CRASHED, None, CreateErrorKind.TRANSIENT)
+    if error.errno in {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}:
+        return CreateError("NoResources", f"no process can be started: {error}", CRASHED, None, CreateErrorKind.TRANSIENT)
+    message = f"{error}: MINTAKA_HOME is a folder of a local file system with named pipes, which the server may write"
+    return CreateError("HomeUnusable", message, CRASHED, None, CreateErrorKind.TRANSIENT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -65,7 +66,7 @@ class ProcessWorkloads:
         self._store = AttemptStore(home)
         self._launches = ProcessLaunches(home, store, machine)
         self._attempts = Attempts(self._store, self._publish)
-        self._slots = ProcessSlots(max_processes or os.cpu_count() or 1, self._offer)
+        self._slots = ProcessSlots(max_processes or _cores(), self._offer)
         self._logs = RunLogs(database, names_)
         self._follower = LogFollower(self._attempts, self._logs)
         self.fork_server = ForkServer()
@@ -174,7 +175,10 @@ class ProcessWorkloads:
                 self._slots.free(uid, monotonic())
 
     async def _find(self, folder: AttemptFolder) -> Attempt | None:
-        """Add and watch an attempt that a supervisor has begun to serve."""
+        """Add and watch an attempt that a supervisor has begun to serve, unless it is known."""
+        known = next((attempt for attempt in self._attempts if attempt.folder == folder), None)
+        if known is not None:
+            return known
         view = await asyncio.to_thread(self._store.view, folder)
         if view is None:
             return None
@@ -248,3 +252,8 @@ class ProcessWorkloads:
     def list_versions(self) -> list[Listed]:
         """Every workload with its version."""
         return [Listed(attempt.key, attempt.owned.version) for attempt in self._attempts]
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
