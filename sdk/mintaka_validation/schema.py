@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from mintaka_core.resources.crds import crds
 from mintaka_validation.cel import Environment, Program
-from mintaka_validation.intake import copy
+from mintaka_validation.intake import with_whole_numbers
 from mintaka_validation.rules import RuleSet, compile_rule
 
 _WITHOUT_EFFECT: Final = frozenset({"description", "x-kubernetes-map-type"})
@@ -78,6 +77,8 @@ def schema_of(kind: str) -> Node:
     Raises:
         ValueError: we define no such kind.
     """
+    from mintaka_core.resources.crds import crds  # noqa: PLC0415 - start-up time: the models are not needed to import the errors
+
     for definition in crds().values():
         if definition["spec"]["names"]["kind"] == kind:
             return compile_schema(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
@@ -122,7 +123,7 @@ def _compile(schema: dict[str, Any], texts: Environment) -> Node:
         items=_compile(items, texts) if items else None,
         preserves_unknown=schema.get("x-kubernetes-preserve-unknown-fields", False),
         map_keys=tuple(schema.get("x-kubernetes-list-map-keys", ())) if list_type == "map" else (),
-        default=copy(schema["default"]) if "default" in schema else _ABSENT,
+        default=with_whole_numbers(schema["default"]) if "default" in schema else _ABSENT,
     )
     rules = list(map(compile_rule, schema.get("x-kubernetes-validations", ())))
     if rules:
