@@ -69,7 +69,7 @@ def faults_of_types(metadata: Any) -> Malformed:
 
 def tidied(metadata: dict[str, Any]) -> dict[str, Any]:
     """Metadata without what Go does not write: null, empty texts and collections, zero. Its types must be right."""
-    kept = {name: value for name, value in metadata.items() if value not in (None, "", 0) and value != [] and value != {}}
+    kept = {name: value for name, value in metadata.items() if value not in (None, "", 0, [], {})}
     for name in ("labels", "annotations"):
         if name in kept:
             kept[name] = {key: value or "" for key, value in kept[name].items()}
@@ -77,7 +77,8 @@ def tidied(metadata: dict[str, Any]) -> dict[str, Any]:
         kept["finalizers"] = [name or "" for name in kept["finalizers"]]
     if "ownerReferences" in kept:
         kept["ownerReferences"] = [
-            {name: value for name, value in owner.items() if value is not None} for owner in ((each or {}) for each in kept["ownerReferences"])
+            {name: value for name, value in owner.items() if value is not None}
+            for owner in ((each or {}) for each in kept["ownerReferences"])
         ]
     return kept
 
@@ -111,12 +112,12 @@ def _check_member(faults: Malformed, member: Any, index: int, name: str) -> None
     elif member is not None and not isinstance(member, dict):
         faults.wrong(member, f"struct field ObjectMeta.{name}", "v1.OwnerReference")
     else:
-        for inner in sorted(member or ()):
+        for inner, value in sorted((member or {}).items()):
             kind = _OF_OWNERS.get(inner)
             if kind is None:
                 faults.unknown.append(f"metadata.{name}[{index}].{inner}")
-            elif member[inner] is not None and not _fits(member[inner], kind):
-                faults.wrong(member[inner], f"struct field OwnerReference.{name}.{inner}", kind)
+            elif value is not None and not _fits(value, kind):
+                faults.wrong(value, f"struct field OwnerReference.{name}.{inner}", kind)
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -27,6 +27,18 @@ _FORMATS: Final = frozenset({None, "date-time"})
 _ABSENT: Final = object()
 
 
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression in RE2's syntax, which is Go's and CEL's: Python's `$` means more."""
+
+    source: str
+    program: Program
+
+    def matches(self, text: str) -> bool:
+        """Whether it is found in `text`."""
+        return self.program.evaluate_prepared(self.program.prepare({"text": text})) is True
+
+
 @dataclass(slots=True)
 class Node:
     """The schema of one place. Limits that it does not set are None."""
@@ -35,7 +47,7 @@ class Node:
     nullable: bool = False
     format: str | None = None
     enum: tuple[Any, ...] = ()
-    pattern: tuple[str, Program] | None = None
+    pattern: Pattern | None = None
     minimum: float | None = None
     maximum: float | None = None
     min_length: int | None = None
@@ -108,7 +120,7 @@ def _compile(schema: dict[str, Any], texts: Environment) -> Node:
         nullable=schema.get("nullable", False),
         format=schema.get("format"),
         enum=tuple(schema.get("enum", ())),
-        pattern=(pattern, texts.compile(f"text.matches({json.dumps(pattern)})")) if pattern else None,
+        pattern=Pattern(pattern, texts.compile(f"text.matches({json.dumps(pattern)})")) if pattern else None,
         minimum=schema.get("minimum"),
         maximum=schema.get("maximum"),
         min_length=schema.get("minLength"),

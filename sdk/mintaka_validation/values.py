@@ -70,8 +70,8 @@ def _check_text(node: Node, text: str, path: str) -> list[FieldError]:
         errors.append(too_long(path, node.max_length))
     elif node.min_length is not None and len(text) < node.min_length:
         errors.append(invalid(path, text, f"{path} in body should be at least {node.min_length} chars long"))
-    elif node.pattern is not None and node.pattern[1].evaluate({"text": text}) is not True:
-        errors.append(invalid(path, text, f"{path} in body should match '{node.pattern[0]}'"))
+    elif node.pattern is not None and not node.pattern.matches(text):
+        errors.append(invalid(path, text, f"{path} in body should match '{node.pattern.source}'"))
     if node.format == "date-time" and not is_date_time(text):
         errors.append(type_invalid(path, text, f"{path} in body must be of type date-time: {quote(text)}"))
     return errors
