@@ -25,7 +25,7 @@ _MONTHS_OF_30: Final = frozenset({4, 6, 9, 11})
 
 
 def check_values(node: Node, value: Any, path: str, before: Before) -> list[FieldError]:
-    """Every place at `path` and below that does not follow its schema, in the order of the schema."""
+    """Every place at `path` and below that does not follow its schema, in the order of the document."""
     errors = _check_type(node, value, path)
     if isinstance(value, str):
         errors += _check_text(node, value, path)

@@ -27,6 +27,21 @@ VALUE: dict[str, Any] = {
     "port": 80,
 }
 
+#: The types of the members of VALUE.
+TYPES: dict[str, str] = {
+    "text": "string",
+    "empty": "string",
+    "count": "int",
+    "ratio": "double",
+    "flag": "bool",
+    "words": "list<string>",
+    "numbers": "list<int>",
+    "labels": "map<string, string>",
+    "size": "int",
+    "nested": "map<string, map<string, int>>",
+    "port": "dyn",
+}
+
 _TEXT, _INTEGER = {"type": "string", "maxLength": 100}, {"type": "integer"}
 
 #: The schema of VALUE; `missing` is a field that it does not have, `port` takes a number or a text.
