@@ -18,7 +18,7 @@ Examples:
 
 
 def command(
-    what: Annotated[list[str], typer.Argument(help="deployment/NAME, or a flow run by uid or name; several.", metavar="WHAT...")],
+    objects: Annotated[list[str], typer.Argument(help="deployment/NAME, or a flow run by uid or name; several.", metavar="WHAT...")],
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
@@ -26,7 +26,7 @@ def command(
     """Delete flow deployments and flow runs."""
     deleted = []
     with place(cluster=cluster, namespace=namespace) as where:
-        for each in what:
+        for each in objects:
             if each.startswith(DEPLOYMENT):
                 kind, found = "deployment", where.delete_deployment(each.removeprefix(DEPLOYMENT))
             else:
