@@ -10,14 +10,17 @@ from pydantic import ValidationError
 
 from mintaka_core.errors import InvalidResource
 from mintaka_core.limits import check_resource, refuse
-from mintaka_core.names import API_VERSION
-from mintaka_core.resources import FlowDeployment
+from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, label_value
+from mintaka_core.resources import FlowDeployment, FlowTemplate
 from mintaka_core.secret_parameters import SecretParameters
 from mintaka_core.time_zones import advice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
+
+#: Of the name of a run that the server completes.
+_PREFIX_LENGTH = 190
 
 
 def checked_manifest(metadata: dict[str, Any], spec: dict[str, Any], *, now: datetime) -> dict[str, Any]:
@@ -68,6 +71,27 @@ def parameters_in(manifest: Mapping[str, Any]) -> list[tuple[SecretParameters, d
     secrets = SecretParameters(template.get("parameterSchema"))
     holders = [template, *([spec] if template is not spec else []), *_schedules(spec)]
     return [(secrets, parameters) for holder in holders if isinstance(parameters := holder.get("parameters"), dict)]
+
+
+def run_of_deployment(namespace: str, deployment: str, parameters: dict[str, Any], name: str, tags: Sequence[str]) -> dict[str, Any]:
+    """The FlowRun that a user creates of a FlowDeployment; `name` "" has the server make one."""
+    metadata = {"namespace": namespace, "labels": {LABEL_DEPLOYMENT: label_value(deployment)}}
+    return _run(deployment, name, metadata, {"deployment": deployment, "parameters": parameters or None, "tags": list(tags) or None})
+
+
+def run_of_template(deployment: dict[str, Any], parameters: dict[str, Any], name: str, tags: Sequence[str]) -> dict[str, Any]:
+    """The FlowRun of what a FlowDeployment describes, without the FlowDeployment."""
+    metadata, spec = deployment["metadata"], deployment["spec"]
+    fields = {field.alias or name for name, field in FlowTemplate.model_fields.items()}
+    template = {field: value for field, value in spec.items() if field in fields}
+    tagged = sorted({*spec.get("tags", ()), *tags})
+    place = {"namespace": metadata["namespace"]} if metadata.get("namespace") else {}
+    return _run(metadata["name"], name, place, {"template": template, "parameters": parameters or None, "tags": tagged or None})
+
+
+def _run(prefix: str, name: str, metadata: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    named = {"name": name} if name else {"generateName": f"{prefix[:_PREFIX_LENGTH]}-"}
+    return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": {**metadata, **named}, "spec": _without_none(spec)}
 
 
 def _schedules(spec: Any) -> list[dict[str, Any]]:

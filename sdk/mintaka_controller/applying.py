@@ -18,14 +18,14 @@ from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters, masked_run
 from mintaka_core.states import CRASHED
-from mintaka_core.workloads import CreateError
+from mintaka_core.workloads import CreateError, Phase
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from mintaka_controller.context import Context
     from mintaka_controller.log_copies import LogCopy
-    from mintaka_controller.ports import Document, Name, Snapshot
+    from mintaka_controller.ports import Document, Name, OwnedWorkload, Snapshot
     from mintaka_core.reconciling.observation import RunObservation
     from mintaka_core.reconciling.plans import CreateRun, RunEffect
     from mintaka_core.resources import FlowDeployment, FlowDeploymentStatus, FlowRun, FlowRunStatus
@@ -52,9 +52,18 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
         return await _adopt(context, run, effect)
     except CreateRefused as refused:
         return refused.error
-    context.workloads.put(owned)
-    context.wrote((run.metadata.namespace, run.metadata.name), owned.version)
+    _observe_created(context, run, owned)
     return None
+
+
+def _observe_created(context: Context, run: FlowRun, owned: OwnedWorkload) -> None:
+    """Cache a workload that an attempt has now. The plan writes PENDING for it: one that has begun is reconciled again."""
+    key = run.metadata.namespace, run.metadata.name
+    context.workloads.put(owned)
+    if owned.workload.phase is Phase.PENDING:
+        context.wrote(key, owned.version)
+    else:
+        context.wake(key)
 
 
 async def _adopt(context: Context, run: FlowRun, effect: CreateWorkload) -> CreateError | None:
@@ -65,7 +74,7 @@ async def _adopt(context: Context, run: FlowRun, effect: CreateWorkload) -> Crea
     namespace, name = run.metadata.namespace, names.pod_name(run.metadata.name, effect.attempt)
     owned = await context.ports.workloads.read(namespace, name)
     if owned is not None and owned.owner_uid == run.metadata.uid:
-        context.workloads.put(owned)
+        _observe_created(context, run, owned)
         if owned.workload.revision and owned.workload.revision != effect.revision:
             message = f"pod {namespace}/{name} runs revision {owned.workload.revision!r} already"
             raise Conflict(message)

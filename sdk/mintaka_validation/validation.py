@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from mintaka_core.limits import check_resource
 from mintaka_core.names import API_VERSION
 from mintaka_validation.errors import BLOCKING, FieldError, InvalidDocument, MalformedDocument, invalid, rules_not_checked
-from mintaka_validation.intake import copy, take
+from mintaka_validation.intake import copy, take, with_whole_numbers
 from mintaka_validation.keyed_lists import check_keyed_lists
 from mintaka_validation.metadata import check_metadata_update, check_new_metadata
-from mintaka_validation.metadata_types import faults_of_types
+from mintaka_validation.metadata_types import faults_of_types, tidied
 from mintaka_validation.ratcheting import Before
 from mintaka_validation.rules import check_rules
 from mintaka_validation.schema import schema_of
@@ -39,12 +39,12 @@ def validate_new(kind: str, document: Mapping[str, Any]) -> Document:
     Raises:
         InvalidDocument: it is not valid, with all errors. MalformedDocument: it cannot be read as its kind.
     """
-    new = _read(kind, document)
+    new, excess = _read(kind, document)
     new.pop("status", None)
     errors = _check_type(kind, new)
     if not errors:
         errors = _check(kind, new, check_new_metadata(new["metadata"]), Before.nothing())
-    return _accepted(kind, new, errors)
+    return _accepted(kind, new, errors, excess)
 
 
 def validate_update(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Document:
@@ -55,7 +55,7 @@ def validate_update(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
     Raises:
         InvalidDocument: it is not valid, with all errors. MalformedDocument: it cannot be read as its kind.
     """
-    document, before = _read(kind, new), _stored(kind, old)
+    (document, excess), before = _read(kind, new), _stored(kind, old)
     document.pop("status", None)
     if "status" in old:
         document["status"] = copy(old["status"])
@@ -63,7 +63,7 @@ def validate_update(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
     errors = _check_type(kind, document)
     if not errors:
         errors = _check(kind, document, check_metadata_update(document["metadata"], before.get("metadata") or {}), Before(before))
-    return _accepted(kind, document, errors)
+    return _accepted(kind, document, errors, excess)
 
 
 def validate_status(kind: str, old: Mapping[str, Any], status: Any) -> Document:
@@ -72,14 +72,17 @@ def validate_status(kind: str, old: Mapping[str, Any], status: Any) -> Document:
     Raises:
         InvalidDocument: the status is not valid. MalformedDocument: it has unknown fields.
     """
-    document, before = _read(kind, {**old, "status": status}), _stored(kind, old)
-    return _accepted(kind, document, _check(kind, document, [], Before(before)))
+    (document, excess), before = _read(kind, {**old, "status": status}), _stored(kind, old)
+    return _accepted(kind, document, _check(kind, document, [], Before(before)), excess)
 
 
-def _read(kind: str, document: Mapping[str, Any]) -> Document:
-    """A copy of a document with its defaults, which has only fields of its kind and metadata of the right types."""
-    name = _name_of(document)
-    if (excess := check_resource(document)) is not None and excess.reason not in _OF_PARTS:
+def _read(kind: str, document: Mapping[str, Any]) -> tuple[Document, Excess | None]:
+    """A copy of a document with its defaults, which has only fields of its kind and metadata of the right types.
+
+    Beside it what is too large of its parts, to be reported if nothing else is wrong.
+    """
+    name, excess = _name_of(document), check_resource(document)
+    if excess is not None and excess.reason not in _OF_PARTS:
         raise InvalidDocument(kind, name, [_of_excess(excess)])
     taken, unknown = take(schema_of(kind), document)
     malformed = faults_of_types(taken.get("metadata"))
@@ -87,9 +90,8 @@ def _read(kind: str, document: Mapping[str, Any]) -> Document:
         raise MalformedDocument(kind, name, [FieldError("metadata", malformed.fault, "Malformed")])
     if unknown := [*malformed.unknown, *unknown]:
         raise MalformedDocument(kind, name, [FieldError(path, f'unknown field "{path}"', "UnknownField") for path in unknown])
-    metadata = taken.get("metadata") or {}
-    taken["metadata"] = {field: value for field, value in metadata.items() if value is not None}
-    return taken
+    taken["metadata"] = tidied(taken.get("metadata") or {})
+    return taken, excess
 
 
 def _of_excess(excess: Excess) -> FieldError:
@@ -130,12 +132,12 @@ def _check(kind: str, document: Document, errors: list[FieldError], before: Befo
     return errors + check_rules(node, document, "", before)
 
 
-def _accepted(kind: str, document: Document, errors: list[FieldError]) -> Document:
-    if not errors and (excess := check_resource(document)) is not None:
+def _accepted(kind: str, document: Document, errors: list[FieldError], excess: Excess | None) -> Document:
+    if not errors and excess is not None:
         errors = [_of_excess(excess)]
     if errors:
         raise InvalidDocument(document.get("kind", kind), _name_of(document), errors)
-    return document
+    return dict(with_whole_numbers(document))
 
 
 def _name_of(document: Mapping[str, Any]) -> str:

@@ -34,7 +34,11 @@ def test_a_server_starts_and_stops(server: LocalServer) -> None:
     """In the background it is ready when the command returns; its files are for its owner alone."""
     address = server.start()
     assert server.request("GET", "/readyz", headers={}).json()["status"] == "ok"
-    modes = {path.name: path.stat().st_mode & 0o777 for path in server.home.iterdir() if path.name.startswith("server.") or path.name == "history.db"}
+    modes = {
+        path.name: path.stat().st_mode & 0o777
+        for path in server.home.iterdir()
+        if path.name.startswith("server.") or path.name == "history.db"
+    }
     assert modes == dict.fromkeys(("server.json", "server.lock", "server.log", "server.token", "history.db"), 0o600)
     assert server.home.stat().st_mode & 0o777 == 0o700
     status = json.loads(server.mintaka("server", "status", "--json").stdout)
@@ -126,7 +130,9 @@ def test_other_users_cannot_read_the_files(server: LocalServer) -> None:
     """Neither the token nor the database."""
     server.start()
     for name in ("server.token", "server.json", "history.db", "server.log"):
-        done = subprocess.run(["cat", server.home / name], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["cat", server.home / name], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False
+        )
         assert "Permission denied" in done.stderr, name
 
 
@@ -188,7 +194,16 @@ def test_a_server_on_postgresql(server: LocalServer, postgres: PostgresServer, t
 def test_a_server_starts_before_its_database(server: LocalServer) -> None:
     """It says what is missing, runs on, and stops when asked."""
     done = server.mintaka(
-        "server", "start", "--detach", "--port", "0", "--timeout", "5", "--database-url", f"postgresql://x@127.0.0.1:{_free_port()}/x", code=1
+        "server",
+        "start",
+        "--detach",
+        "--port",
+        "0",
+        "--timeout",
+        "5",
+        "--database-url",
+        f"postgresql://x@127.0.0.1:{_free_port()}/x",
+        code=1,
     )
     assert "is not ready after 5 s" in done.stderr
     status = server.mintaka("server", "status", code=1)

@@ -85,10 +85,13 @@ def release_with(repository: Path, folder: Path, column: str) -> Path:
     return folder
 
 
-def test_there_is_no_code_before_the_baseline(repository: Path) -> None:
+def test_there_is_no_code_before_the_baseline(tmp_path: Path) -> None:
     """The reason states it."""
+    versions = tmp_path / "sdk/mintaka_history/migrations/versions"
+    versions.mkdir(parents=True)
+    (versions / "0010_baseline.py").touch()
     with pytest.raises(NoPreviousCode, match="only the baseline"):
-        newest_migration(repository)
+        newest_migration(tmp_path)
 
 
 @pytest.mark.timeout(600)

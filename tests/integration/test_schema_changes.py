@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 import uuid
@@ -15,7 +16,7 @@ from sqlalchemy import text
 
 from mintaka_history import migrating, schema_changes
 from mintaka_history.database import Database, DatabaseAway
-from mintaka_history.migrating import migrate
+from mintaka_history.migrating import HEAD, migrate
 from old_databases import psql
 from pgbouncer import PgBouncer
 
@@ -110,10 +111,11 @@ def test_what_an_interrupted_build_left_is_built_again(database: Database, table
     assert set(valid_indexes(database, "ix_new").values()) == {True}
 
 
-MIGRATION = """
+NEXT = f"{int(HEAD) + 1:04}"
+MIGRATION = f"""
 from alembic import op
-revision = "0011"
-down_revision = "0010"
+revision = "{NEXT}"
+down_revision = "{HEAD}"
 def upgrade():
     op.execute("ALTER TABLE flow_runs ADD COLUMN of_the_next TEXT")
 """
@@ -121,15 +123,13 @@ def upgrade():
 
 @pytest.fixture
 def next_release(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """The database, and code with a migration after the baseline."""
+    """The database, and code with another migration."""
     folder = tmp_path / "migrations"
-    (folder / "versions").mkdir(parents=True)
-    for file in ("env.py", "script.py.mako", "versions/0010_baseline.py"):
-        (folder / file).write_text((migrating._FOLDER / file).read_text(encoding="utf-8"), encoding="utf-8")
-    (folder / "versions" / "0011_next.py").write_text(MIGRATION, encoding="utf-8")
+    shutil.copytree(migrating._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / f"{NEXT}_next.py").write_text(MIGRATION, encoding="utf-8")
     monkeypatch.setattr(migrating, "_FOLDER", folder)
-    monkeypatch.setattr(migrating, "HEAD", "0011")
-    monkeypatch.setattr("mintaka_history.schema_revisions.HEAD", "0011")
+    monkeypatch.setattr(migrating, "HEAD", NEXT)
+    monkeypatch.setattr("mintaka_history.schema_revisions.HEAD", NEXT)
     return database
 
 
@@ -158,7 +158,7 @@ def test_a_migration_that_waits_for_a_lock_says_for_which_and_lets_readers_throu
     assert reading[0] < 4
     migrate(next_release)
     with next_release.writing() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0011"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == NEXT
         connection.execute(text("SELECT of_the_next FROM flow_runs"))
 
 

@@ -103,8 +103,8 @@ def owned_by(connection: Connection, uid: str, kind: str | None = None) -> list[
 
 def add(connection: Connection, row: DocumentRow) -> bool:
     """Store a new document; False if there is one of its kind, namespace and name."""
-    statement = insert(connection, documents).values(row._asdict())
-    return connection.execute(statement.on_conflict_do_nothing().returning(_d.uid)).first() is not None
+    statement = insert(connection, documents).on_conflict_do_nothing().returning(_d.uid)
+    return connection.execute(statement, row._asdict()).first() is not None
 
 
 def replace(connection: Connection, row: DocumentRow) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import typer
@@ -19,31 +19,37 @@ INTERRUPTED = 130
 
 
 class Command(NamedTuple):
-    """A command's one line of help; its module has a function `command` for typer, or a `group` of commands."""
+    """A command's one line of help; its module has a function `command` for typer, or a `group` of commands.
+
+    `placed` commands look or act at a place, and have the option --context.
+    """
 
     module: str
     summary: str
+    placed: bool = True
 
 
 COMMANDS = {
     "apply": Command("mintaka.cli.apply", "Apply a flow's deployment, its source inline, or manifests."),
     "cancel": Command("mintaka.cli.cancel", "Cancel a flow run."),
-    "completion": Command("mintaka.cli.completion", "Print a completion script: source <(mintaka completion bash)."),
-    "convert": Command("mintaka.cli.convert", "Print the deployments of a prefect.yaml as FlowDeployments."),
-    "database": Command("mintaka.cli.database", "Back up and restore the history in a SQLite file."),
+    "completion": Command("mintaka.cli.completion", "Print a completion script: source <(mintaka completion bash).", placed=False),
+    "context": Command("mintaka.cli.context", "Choose where commands look and act: this machine, a server, a cluster.", placed=False),
+    "convert": Command("mintaka.cli.convert", "Print the deployments of a prefect.yaml as FlowDeployments.", placed=False),
+    "database": Command("mintaka.cli.database", "Back up and restore the history in a SQLite file.", placed=False),
+    "delete": Command("mintaka.cli.delete", "Delete flow deployments and flow runs."),
     "deliver": Command("mintaka.cli.deliver", "Take in history that a process could not deliver before it ended."),
-    "deploy": Command("mintaka.cli.deploy", "Print the FlowDeployment of a flow, for kubectl apply."),
+    "deploy": Command("mintaka.cli.deploy", "Print the FlowDeployment of a flow, for kubectl apply.", placed=False),
     "diff": Command("mintaka.cli.diff", "Show what differs between two flow runs."),
     "doctor": Command("mintaka.cli.doctor", "Look whether everything is there; exit code 1 where something is wrong."),
     "explain": Command("mintaka.cli.explain", "Tell why a flow run is where it is."),
-    "get": Command("mintaka.cli.get", "Show flow runs, or one of them with its task runs."),
+    "get": Command("mintaka.cli.get", "Show flow runs or flow deployments, or one of them."),
     "limit": Command("mintaka.cli.limit", "Create, show, list and delete concurrency limits."),
     "logs": Command("mintaka.cli.logs", "Print the log of a flow run."),
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
-    "run": Command("mintaka.cli.run", "Run a flow here, in this process."),
-    "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine."),
+    "run": Command("mintaka.cli.run", "Run a flow here, or one of a deployment where the context says."),
+    "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine.", placed=False),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
     "uninstall": Command("mintaka.cli.uninstall", "Stop a release in a cluster and take its finalizers off."),
     "variable": Command("mintaka.cli.variable", "Get, set, unset and list variables."),
@@ -131,14 +137,28 @@ def app_of(name: str) -> typer.Typer:
     import typer  # noqa: PLC0415 - start-up time
 
     module = import_module(COMMANDS[name].module)
+    placed = _placed if COMMANDS[name].placed else _unchanged
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=COMMANDS[name].summary)
     if hasattr(module, "group"):
+        for each in module.group.registered_commands:
+            if not hasattr(each.callback, "__wrapped__"):
+                each.callback = placed(each.callback)
         app.add_typer(module.group)
     else:
         codes = getattr(module, "EXIT_CODES", "0 done; 2 called wrongly, not found, or not reachable")
         epilog = f"\b{getattr(module, 'EPILOG', '').rstrip()}\n\nExit codes: {codes}"
-        app.command(help=COMMANDS[name].summary, epilog=epilog)(module.command)
+        app.command(help=COMMANDS[name].summary, epilog=epilog)(placed(module.command))
     return app
+
+
+def _placed(command: Any) -> Any:
+    from mintaka.cli.contexts import with_context  # noqa: PLC0415 - start-up time
+
+    return with_context(command)
+
+
+def _unchanged(command: Any) -> Any:
+    return command
 
 
 def _fail(name: str, kind: str, message: str, *, as_json: bool) -> NoReturn:

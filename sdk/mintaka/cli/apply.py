@@ -1,11 +1,11 @@
-"""`mintaka apply`: a flow's deployment, or manifests, into the cluster of kubectl's context."""
+"""`mintaka apply`: a flow's deployment, or manifests, at the server or in the cluster that is meant."""
 
 from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -28,20 +28,16 @@ from mintaka.cli.deploy import (
     storage_of,
     warn_of,
 )
-from mintaka.cli.kubectl import kubectl
-from mintaka.cli.manifest_files import SUFFIXES, checked_resources
-from mintaka.cli.masking import masked_json, without_secrets
+from mintaka.cli.manifest_files import SUFFIXES, Manifests
 from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
-from mintaka.histories import HistoryError
+from mintaka.cli.places import ClusterOption, place
 from mintaka.manifests import as_json
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 EPILOG = """
 Examples:
   mintaka apply flow.py:main --cron '0 6 * * *'      the flow with its source and a schedule
   mintaka apply deployments/ --namespace team        manifests, as kubectl apply
+  mintaka apply etl.yaml --context prod              somewhere else
 """
 
 
@@ -62,20 +58,19 @@ def command(
     tag: Tag = None,
     result_storage: ResultStorage = None,
     result_storage_secret: ResultStorageSecret = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Have everything checked, and change nothing.")] = False,
     json: JsonOption = False,
+    cluster: ClusterOption = False,
 ) -> None:
     """Apply a flow's deployment, its source inline, or manifests."""
-    to = ["--namespace", namespace] if namespace else []
-    shape = ["--output", "json"] if json else []
     if what == "-" or Path(what).is_dir() or what.endswith(SUFFIXES):
         if any((name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)):
-            message = f"{what} is applied as it is: of the options only --namespace and --json go with manifests"
+            message = f"{what} is applied as it is: of the options only --namespace, --dry-run, --json and those of the place go with manifests"
             raise BadArgument(message)
-        given = sys.stdin.read() if what == "-" else None
-        resources = checked_resources(what, given)
-        for place, resource in resources:
-            warn_of(resource, place)
-        _apply([resource for _, resource in resources], what, *to, *shape, given=given)
+        manifests = Manifests(what, sys.stdin.read() if what == "-" else None)
+        for name_there, resource in manifests.checked():
+            warn_of(resource, name_there)
+        _apply(manifests, namespace, cluster=cluster, dry_run=dry_run, json=json)
         return
     manifest = deployment_of(
         what,
@@ -92,13 +87,9 @@ def command(
         now=datetime.now(UTC),
     )
     warn_of(manifest)
-    _apply([manifest], "-", *to, *shape, given=as_json(manifest))
+    _apply(Manifests("-", as_json(manifest), named=what), namespace, cluster=cluster, dry_run=dry_run, json=json)
 
 
-def _apply(resources: Sequence[dict[str, Any]], what: str, *options: str, given: str | None) -> None:
-    """Have kubectl apply `what`, and print what it says without the secrets of `resources`."""
-    try:
-        answer = kubectl("apply", "--filename", what, *options, given=given)
-    except HistoryError as error:  # it quotes a patch that is refused
-        raise HistoryError(without_secrets(str(error), resources)) from None
-    sys.stdout.write(masked_json(answer) if "json" in options else answer)
+def _apply(manifests: Manifests, namespace: str | None, *, cluster: bool, dry_run: bool, json: bool) -> None:
+    with place(cluster=cluster, namespace=namespace) as where:
+        sys.stdout.write(where.apply(manifests, dry_run=dry_run, as_json=json))

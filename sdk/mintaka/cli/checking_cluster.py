@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka import __version__
 from mintaka.cli.cluster_api import ApiInCluster
 from mintaka.cli.findings import Finding
-from mintaka.cli.kubectl import kubectl
+from mintaka.cli.kubectl import kubectl, kubectl_context
 from mintaka.histories import FlowRunNotFound, HistoryError
 from mintaka_core.names import GROUP
 
@@ -49,7 +49,7 @@ def _absent(told: str, todo: str, *, needed: bool) -> Finding:
 
 def _cluster(*, needed: bool) -> Iterator[Finding]:
     try:
-        context = kubectl("config", "current-context", seconds=_SECONDS).strip()
+        context = kubectl_context() or kubectl("config", "current-context", seconds=_SECONDS).strip()
         server = json.loads(kubectl("version", "--output", "json", _PATIENCE, seconds=2 * _SECONDS)).get("serverVersion", {})
     except HistoryError as error:
         yield _absent(str(error), "kubectl cluster-info", needed=needed)

@@ -17,9 +17,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
-from mintaka.cli.kubectl import kubectl, kubectl_path
+from mintaka.cli.kubectl import kubectl, kubectl_command
 from mintaka.histories import HistoryError
-from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
     from mintaka.recording.remote_history import RemoteHistory
@@ -81,7 +80,7 @@ class ApiInCluster:
         from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time
 
         namespace = None if self._everywhere else self._namespace or current_namespace()
-        if url := home().api_url:
+        if url := os.environ.get("MINTAKA_API_URL"):
             return self._way.enter_context(RemoteHistory(url, namespace=namespace))
         service = api_service()
         problems = []
@@ -107,7 +106,7 @@ def _proxied(service: Service, stack: ExitStack) -> Path:
     """A socket that leads to the kube-apiserver, with kubectl's credentials, for this service alone."""
     socket = _socket(stack)
     command = [
-        kubectl_path(),
+        *kubectl_command(),
         "proxy",
         f"--unix-socket={socket}",
         f"--accept-paths=^{re.escape(service.path)}/",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mintaka.cli.cluster_api import ApiInCluster
 from mintaka.cli.kubectl import kubectl
 from mintaka.cli.masking import DeploymentSecrets
+from mintaka.cli.places import EVERYWHERE
 from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 from mintaka_core.states import SUSPENDED_ITSELF
 
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from mintaka.recording.remote_history import RemoteHistory
 
 _RESOURCE = "flowruns.mintaka.dev"
-#: In the place of a namespace: all of them. For lists alone.
-EVERYWHERE = "*"
-
-
-def patch(run: Document, spec: dict[str, Any]) -> None:
-    """Merge `spec` into the spec of a flow run."""
-    body = json.dumps({"spec": spec})
-    kubectl("patch", _RESOURCE, run["name"], "--namespace", run["namespace"], "--type", "merge", "--patch", body)
 
 
 class ClusterHistory:
@@ -43,16 +36,16 @@ class ClusterHistory:
     """
 
     def __init__(self, namespace: str | None = None) -> None:
-        self._there = ["--all-namespaces"] if namespace == EVERYWHERE else ["--namespace", namespace] if namespace else []
+        self.there = ["--all-namespaces"] if namespace == EVERYWHERE else ["--namespace", namespace] if namespace else []
         self._api = ApiInCluster(None if namespace == EVERYWHERE else namespace, everywhere=namespace == EVERYWHERE)
-        self._secrets = DeploymentSecrets(self._there)
+        self._secrets = DeploymentSecrets(self.there)
         self._said = False
         #: Names by uid, of what was found by uid before.
         self._names: dict[str, str] = {}
 
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
         """The newest flow runs that are wanted, newest first: those that are in the cluster."""
-        items = json.loads(kubectl("get", _RESOURCE, *self._there, "--output", "json"))["items"]
+        items = json.loads(kubectl("get", _RESOURCE, *self.there, "--output", "json"))["items"]
         wanted_items = sorted((item for item in items if _is_wanted(flow_run_of(item), wanted)), key=_created, reverse=True)[:limit]
         runs = [flow_run_of(self._secrets.masked(item)) for item in wanted_items]
         if runs and (api := self._asked()) is not None:
@@ -83,9 +76,9 @@ class ClusterHistory:
             FlowRunNotFound: it is not in the cluster.
         """
         try:
-            found = json.loads(kubectl("get", _RESOURCE, self._names.get(run, run), *self._there, "--output", "json"))
+            found = json.loads(kubectl("get", _RESOURCE, self._names.get(run, run), *self.there, "--output", "json"))
         except FlowRunNotFound:
-            items = json.loads(kubectl("get", _RESOURCE, *self._there, "--output", "json"))["items"]
+            items = json.loads(kubectl("get", _RESOURCE, *self.there, "--output", "json"))["items"]
             found = next((item for item in items if item["metadata"]["uid"] == run), None)
             if found is None:
                 raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from itertools import islice
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from mintaka.cli.clusters import EVERYWHERE
 from mintaka.cli.columns import print_lines
-from mintaka.cli.parsing import BadArgument, JsonOption
-from mintaka.cli.places import ClusterOption, NamespaceOption, in_cluster, place
+from mintaka.cli.deployments import show_deployments
+from mintaka.cli.parsing import BadArgument, JsonOption, Output
+from mintaka.cli.places import EVERYWHERE, ClusterOption, NamespaceOption, place
 from mintaka.cli.showing import (
     console,
     counts_text,
@@ -37,28 +36,25 @@ if TYPE_CHECKING:
 EPILOG = """
 Examples:
   mintaka get                                   the newest flow runs
+  mintaka get deployments                       the flow deployments
+  mintaka get deployment/etl                    one of them
   mintaka get --state failed --state crashed    those that went wrong
   mintaka get --watch                           and each change from now on
   mintaka get etl-7c1a2f90                      one run with its task runs
   mintaka get --json | jq -r '.[].uid'          for programs
 """
 _PAUSE_SECONDS = 1.0
+_KINDS = frozenset({"run", "runs", "deployment", "deployments"})
 _LIMIT = 20
 #: Task runs of one flow run that are shown where no --limit is given.
 _TASKS = 100
 
 
-class Output(StrEnum):
-    """Formats."""
-
-    WIDE = "wide"
-    JSON = "json"
-    YAML = "yaml"
-    NAME = "name"
-
-
 def command(
-    run: Annotated[str | None, typer.Argument(help="One flow run, by uid or name. Default: the newest runs.", metavar="RUN")] = None,
+    wanted: Annotated[
+        str | None,
+        typer.Argument(help="runs, deployments, deployment/NAME, or a flow run by uid or name. Default: the newest runs.", metavar="WHAT"),
+    ] = None,
     state: Annotated[list[str] | None, typer.Option(metavar="STATE", help="Only in this state type, such as FAILED; repeatable.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs whose name begins so.")] = None,
     deployment: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this flow deployment.")] = None,
@@ -73,13 +69,21 @@ def command(
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces of a cluster.")] = False,
     cluster: ClusterOption = False,
 ) -> None:
-    """Show flow runs, or one of them with its task runs."""
+    """Show flow runs or flow deployments, or one of them."""
     output = Output.JSON if json else output
+    deployments, run = _asked_for(wanted)
     if everywhere and (run is not None or namespace):
         message = "--all-namespaces is for lists, and goes with no --namespace"
         raise BadArgument(message)
-    namespace = EVERYWHERE if everywhere and in_cluster(cluster) else namespace
+    namespace = EVERYWHERE if everywhere else namespace
     states = [_state(word) for word in state or []]
+    if deployments:
+        if watch or states or deployment:
+            message = "--watch, --state and --deployment are for flow runs"
+            raise BadArgument(message)
+        with place(cluster=cluster, namespace=namespace) as where:
+            show_deployments(where, run, name=name, tags=tag or [], limit=limit or _LIMIT, output=output)
+        return
     with place(cluster=cluster, namespace=namespace) as where:
         if run is not None:
             if watch:
@@ -87,13 +91,23 @@ def command(
                 raise BadArgument(message)
             _show_one(where, run, states, limit, output)
             return
-        wanted = Wanted(states, name, deployment, tag or [])
-        runs = where.flow_runs(wanted, limit=limit or _LIMIT)
+        chosen = Wanted(states, name, deployment, tag or [])
+        runs = where.flow_runs(chosen, limit=limit or _LIMIT)
         _show(runs, output, first=True)
         if not runs and output in (None, Output.WIDE) and not watch:
             stderr_console().print("no flow runs")
         if watch:
-            _go_on(where, wanted, limit or _LIMIT, runs, output)
+            _go_on(where, chosen, limit or _LIMIT, runs, output)
+
+
+def _asked_for(what: str | None) -> tuple[bool, str | None]:
+    """Whether flow deployments are meant, and the name of one object (None: a list)."""
+    if what in (None, "run", "runs"):
+        return False, None
+    if what in ("deployment", "deployments"):
+        return True, None
+    kind, slash, name = str(what).partition("/")
+    return (kind in ("deployment", "deployments"), name) if slash and kind in _KINDS else (False, what)
 
 
 def _state(word: str) -> str:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import subprocess
 from shutil import which
 
+from mintaka.cli.plugin import is_plugin, named_context
 from mintaka.histories import FlowRunNotFound, HistoryError
+from mintaka.recording.homes import command_home
 
 _SECONDS = 30
+
+
+def kubectl_context() -> str:
+    """The context of kubectl that is meant; "" for its current one."""
+    return named_context() if is_plugin() else command_home().cluster or ""
 
 
 def kubectl_path() -> str:
@@ -23,6 +30,12 @@ def kubectl_path() -> str:
     return path
 
 
+def kubectl_command() -> list[str]:
+    """kubectl, and the context that is meant."""
+    name = kubectl_context()
+    return [kubectl_path(), *(["--context", name] if name else [])]
+
+
 def kubectl(*arguments: str, given: str | None = None, seconds: float = _SECONDS) -> str:
     """What kubectl prints.
 
@@ -30,10 +43,10 @@ def kubectl(*arguments: str, given: str | None = None, seconds: float = _SECONDS
         HistoryError: kubectl is not there, or says no.
         FlowRunNotFound: the object is not there.
     """
-    path = kubectl_path()
+    command = kubectl_command()
     try:
         # Without input: kubectl would ask for a user's name on a terminal of ours, unseen.
-        ended = subprocess.run([path, *arguments], input=given or "", capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603
+        ended = subprocess.run([*command, *arguments], input=given or "", capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
         message = f"kubectl did not answer within {seconds:.0f} s: is the cluster of kubectl's context there?"
         raise HistoryError(message) from error

@@ -1,24 +1,29 @@
-"""Manifests as `mintaka apply` hands them to kubectl: read before, so that nothing is sent that passes a limit.
+"""Manifests as `mintaka apply` hands them on: read before, so that nothing is sent that passes a limit.
 
-What cannot be read as YAML is left to kubectl, which says what is wrong with it. Nesting is measured on the parser's events,
-before anything is built of them.
+For a cluster kubectl reads the files, and says what is wrong with what cannot be read as YAML; for a server they are read here. Nesting is
+measured on the parser's events, before anything is built of them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mintaka.cli.parsing import BadArgument
 from mintaka_core.errors import TooLarge
 from mintaka_core.limits import DEPTH_LIMIT, check_resource
 from mintaka_core.names import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from mintaka.histories import Document
 
 SUFFIXES = (".yaml", ".yml", ".json")
+_KINDS = frozenset({"FlowDeployment", "FlowRun"})
 #: Levels of a document around the fields of `spec`, a list of resources included.
 _AROUND = 6
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -26,21 +31,81 @@ _OPEN = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSE = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 
-def checked_resources(what: str, text: str | None) -> list[tuple[str, dict[str, Any]]]:
-    """Our resources in a file, a folder's files or `text` (standard input), each with the name of its place.
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """A file, a folder of files, or a `text` (`what` "-"); `named` is what the text is called in messages."""
+
+    what: str
+    text: str | None = None
+    named: str = "standard input"
+
+    @property
+    def shown(self) -> str:
+        """What it is called in messages."""
+        return self.what if self.text is None else self.named
+
+    def checked(self) -> list[tuple[str, Document]]:
+        """Our resources, each with the name of its place.
+
+        Raises:
+            TooLarge: one passes a limit; the message names file and resource.
+        """
+        found = []
+        for place, content in self._contents():
+            for resource in _documents(place, content, strict=False):
+                if resource.get("kind") not in _KINDS or not str(resource.get("apiVersion", "")).startswith(f"{GROUP}/"):
+                    continue
+                if (excess := check_resource(resource)) is not None:
+                    message = f"{_named(place, resource)}: {excess.message}"
+                    raise TooLarge(message)
+                found.append((_named(place, resource), resource))
+        return found
+
+    def parsed(self) -> list[tuple[str, Document]]:
+        """All documents, those in lists included, each with the name of its place.
+
+        Raises:
+            BadArgument: there is no such file, it is not YAML, or there is no document in it.
+            TooLarge: a document is nested too deeply.
+        """
+        contents = list(self._contents())
+        if not contents:
+            message = f"there is no manifest at {self.what}: give a file or a folder of files that end in {', '.join(SUFFIXES)}"
+            raise BadArgument(message)
+        found = [(_named(place, document), document) for place, content in contents for document in _documents(place, content, strict=True)]
+        if not found:
+            message = f"there is no document in {self.shown}"
+            raise BadArgument(message)
+        return found
+
+    def _contents(self) -> Iterator[tuple[str, str]]:
+        return iter([(self.named, self.text)]) if self.text is not None else _files(self.what)
+
+
+def placed(found: Sequence[tuple[str, Document]], namespace: str | None, default: str) -> list[Document]:
+    """The documents, in `namespace` if one is given, else in their own, or in the `default` one.
 
     Raises:
-        TooLarge: one passes a limit; the message names file and resource.
+        BadArgument: a document is in another namespace than the given one.
     """
-    found = []
-    for place, content in [("standard input", text)] if text is not None else _files(what):
-        for resource in _resources(place, content):
-            name = f"{place}: {resource['kind']} {(resource.get('metadata') or {}).get('name', '')}".rstrip()
-            if (excess := check_resource(resource)) is not None:
-                message = f"{name}: {excess.message}"
-                raise TooLarge(message)
-            found.append((name, resource))
-    return found
+    documents = []
+    for place, document in found:
+        metadata = document.get("metadata")
+        if not isinstance(metadata, dict):
+            message = f"{place}: metadata is missing: give it a name"
+            raise BadArgument(message)
+        own = metadata.get("namespace")
+        if namespace and own and own != namespace:
+            message = f"{place} is in namespace {own}, not {namespace}: leave --namespace out, or correct metadata.namespace"
+            raise BadArgument(message)
+        documents.append({**document, "metadata": {**metadata, "namespace": namespace or own or default}})
+    return documents
+
+
+def _named(place: str, document: Document) -> str:
+    metadata = document.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+    return f"{place}: {document.get('kind', 'a document')} {name}".rstrip()
 
 
 def _files(what: str) -> Iterator[tuple[str, str]]:
@@ -53,23 +118,27 @@ def _files(what: str) -> Iterator[tuple[str, str]]:
         yield str(each), each.read_text(encoding="utf-8", errors="replace")
 
 
-def _resources(place: str, text: str) -> Iterator[dict[str, Any]]:
-    """The FlowDeployments and FlowRuns of a file, those in lists included."""
+def _documents(place: str, text: str, *, strict: bool) -> Iterator[Document]:
+    """The documents of a file, those in lists included; what is not YAML is an error if `strict`, else there are none."""
     try:
         if _depth(text) > DEPTH_LIMIT + _AROUND:
             message = f"{place} is nested more than {DEPTH_LIMIT} levels deep, which is the most that is allowed in a field of spec"
             raise TooLarge(message)
         waiting = list(yaml.load_all(text, Loader=_LOADER))
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError) as error:
+        if strict:
+            message = f"{place} is not YAML: {' '.join(str(error).split())}"
+            raise BadArgument(message) from error
         return
     while waiting:
         document = waiting.pop(0)
-        if not isinstance(document, dict):
-            continue
-        if document.get("kind") in {"FlowDeployment", "FlowRun"} and str(document.get("apiVersion", "")).startswith(f"{GROUP}/"):
+        if isinstance(document, dict) and isinstance(items := document.get("items"), list):
+            waiting = items + waiting
+        elif isinstance(document, dict):
             yield document
-        elif isinstance(items := document.get("items"), list):
-            waiting += items
+        elif strict and document is not None:
+            message = f"{place} has a document that is not an object: {document!r:.100}"
+            raise BadArgument(message)
 
 
 def _depth(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 ProgressOption = Annotated[bool, typer.Option("--progress/--no-progress", help="Show how it goes on.")]
+
+
+class Output(StrEnum):
+    """Formats of what commands show."""
+
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
 
 
 class BadArgument(MintakaError):

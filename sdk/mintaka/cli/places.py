@@ -1,32 +1,35 @@
-"""Where a command looks and acts: the history that scripts keep on this machine, an API, or a cluster.
+"""Where a command looks and acts: this machine's history file, a server (or another API), or a cluster. All do the same, in the same words.
 
-`kubectl mintaka …` and `--cluster` mean the cluster of the current kubectl context. Else MINTAKA_API_URL means that API, and
-without it the local history is meant, as for scripts (`mintaka.recording.homes`).
+`kubectl mintaka …` and `--cluster` mean a cluster. Else `--context`, MINTAKA_CONTEXT, MINTAKA_API_URL, the current context, the server of
+this machine and its file apply, in this order (`mintaka.recording.homes`).
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from mintaka.cli.parsing import BadArgument
+from mintaka.cli.plugin import is_plugin
 from mintaka.cli.showing import is_over
-from mintaka.histories import history, of_a_script
-from mintaka.recording.homes import home
-from mintaka.sharing import shared
+from mintaka.histories import History, HistoryError, of_a_script
+from mintaka.recording.homes import command_home
 from mintaka_core.errors import InvalidNameError
 from mintaka_core.names import checked_namespace
 
 if TYPE_CHECKING:
-    from mintaka.histories import Document, History
+    from collections.abc import Sequence
+
+    from mintaka.cli.manifest_files import Manifests
+    from mintaka.histories import Document
     from mintaka.recording.homes import Home
     from mintaka.sharing.protocol import Shared
 
 RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).", metavar="RUN")]
-ClusterOption = Annotated[bool, typer.Option("--cluster", help="Ask the cluster of kubectl's context, not the API or the local history.")]
+ClusterOption = Annotated[bool, typer.Option("--cluster", help="The cluster of kubectl's context, whatever else is set.")]
 NamespaceOption = Annotated[
     str | None,
     typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: kubectl's in a cluster, else all."),
@@ -43,25 +46,98 @@ SharingNamespaceOption = Annotated[
 ]
 EverywhereOption = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")]
 
-_PLUGIN = "kubectl-mintaka"
+#: Begins the name of a flow deployment if other things could stand there.
+DEPLOYMENT = "deployment/"
+#: In the place of a namespace: all of them. For lists alone.
+EVERYWHERE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to create, under the name `name` or a generated one."""
+
+    parameters: dict[str, Any]
+    name: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Place(History, Protocol):
+    """A place. Use it as a context manager. Every method raises HistoryError if the place refuses or does not answer."""
+
+    #: How long to wait before looking again.
+    pause_seconds: float
+
+    def stop(self, run: Document, action: str) -> None:
+        """Ask for `cancel` or `suspend` of a run that is not over. Raises BadArgument if that cannot be done to it."""
+
+    def resume(self, run: Document, value: Any, *, given: bool) -> bool:
+        """Let a run go on, with `value` if it is `given`; False if a process of this machine has to start it."""
+
+    def deployments(self, *, name: str | None = None, tags: Sequence[str] = (), limit: int = 50) -> list[Document]:
+        """Flow deployments by name, those whose name begins with `name`, as the API answers them (`FlowDeploymentAnswer`)."""
+
+    def deployment(self, name: str) -> Document:
+        """One flow deployment."""
+
+    def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
+        """Apply all documents or, if one is not valid, none; what `kubectl apply` would print."""
+
+    def create_run(self, deployment: str, run: NewRun) -> Document:
+        """Create a run of a flow deployment."""
+
+    def create_from_template(self, manifest: Document, run: NewRun) -> Document:
+        """Create a run of the flow that the FlowDeployment `manifest` describes, without the deployment."""
+
+    def delete_deployment(self, name: str) -> Document:
+        """Delete a flow deployment and its runs; the deployment."""
+
+    def delete_run(self, run: Document) -> None:
+        """Delete a flow run, which is cancelled first."""
 
 
 def in_cluster(cluster: bool) -> bool:
-    """True where the cluster itself is meant."""
-    return cluster or Path(sys.argv[0]).name.startswith(_PLUGIN)
+    """True if a cluster is meant."""
+    return command_place(cluster=cluster).cluster is not None
 
 
-def place(*, cluster: bool, namespace: str | None = None) -> History:
-    """What to read from.
+def command_place(*, cluster: bool) -> Home:
+    """What a command means, `--cluster` and the plug-in of kubectl considered.
+
+    Raises:
+        BadArgument: `--cluster`, and a context that is none.
+        InvalidEnvironment: there is no such context, or the file with contexts cannot be understood.
+    """
+    where = command_home()
+    if not (cluster or is_plugin()) or where.cluster is not None:
+        return where
+    if cluster and not is_plugin() and (named := os.environ.get("MINTAKA_CONTEXT")):
+        message = f"context {named} is not a cluster: leave --cluster out, or name a cluster with --context"
+        raise BadArgument(message)
+    return replace(where, cluster="")
+
+
+def place(*, cluster: bool, namespace: str | None = None) -> Place:
+    """What to read from and act on; lists and names mean `namespace` alone (None: kubectl's in a cluster, else all).
 
     Raises:
         HistoryError: it cannot be opened.
     """
-    if in_cluster(cluster):
-        from mintaka.cli.clusters import ClusterHistory  # noqa: PLC0415 - start-up time
+    where = command_place(cluster=cluster)
+    if where.cluster is not None:
+        from mintaka.cli.cluster_place import ClusterPlace  # noqa: PLC0415 - start-up time
 
-        return ClusterHistory(namespace)
-    return history(home(), namespace)
+        return ClusterPlace(namespace)
+    namespace = None if namespace == EVERYWHERE else namespace
+    if where.api_url:
+        from mintaka.cli.server_place import ServerPlace  # noqa: PLC0415 - start-up time: httpx
+
+        return ServerPlace(where, namespace)
+    if where.database is None:
+        message = "history is switched off (MINTAKA_HISTORY=off), so there is none to read"
+        raise HistoryError(message)
+    from mintaka.cli.file_place import FilePlace  # noqa: PLC0415 - start-up time: SQLAlchemy
+
+    return FilePlace(where.database, namespace)
 
 
 def sharing_place(namespace: str | None) -> Shared:
@@ -71,19 +147,24 @@ def sharing_place(namespace: str | None) -> Shared:
         BadArgument: the cluster is meant, whose API kubectl does not reach; or there can be no such namespace.
         SharingError: there is no such place, or it cannot be opened.
     """
-    plugin = in_cluster(cluster=False)
-    if plugin and not home().api_url:
-        message = (
-            "variables and limits of a cluster are at its API: kubectl port-forward -n mintaka-system service/mintaka-api 4200, "
-            "and set MINTAKA_API_URL=http://localhost:4200"
-        )
-        raise BadArgument(message)
-    if namespace is None and plugin:
-        from mintaka.cli.cluster_api import current_namespace  # noqa: PLC0415 - start-up time
+    where = command_place(cluster=False)
+    if where.cluster is not None:
+        url = os.environ.get("MINTAKA_API_URL")
+        if not url:
+            message = (
+                "variables and limits of a cluster are at its API: kubectl port-forward -n mintaka-system service/mintaka-api 4200, "
+                "and set MINTAKA_API_URL=http://localhost:4200"
+            )
+            raise BadArgument(message)
+        where = replace(where, api_url=url)
+        if namespace is None:
+            from mintaka.cli.cluster_api import current_namespace  # noqa: PLC0415 - start-up time
 
-        namespace = current_namespace()
+            namespace = current_namespace()
+    from mintaka.sharing import shared  # noqa: PLC0415 - start-up time
+
     try:
-        return shared(None if namespace is None else checked_namespace(namespace))
+        return shared(None if namespace is None else checked_namespace(namespace), where)
     except InvalidNameError as error:
         raise BadArgument(str(error)) from error
 
@@ -100,63 +181,26 @@ def sharing_places(namespace: str | None, *, everywhere: bool) -> Shared:
     return sharing_place(namespace)
 
 
-def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None) -> dict[str, Any]:
+def stop(run: str, action: str, *, cluster: bool, namespace: str | None = None) -> Document:
     """Ask for `action` (cancel or suspend) on a flow run; returns the flow run as it was then.
 
     Raises:
-        BadArgument: it is over, or one of a script that cannot be told that.
-        NotCancellable: it is one of a script whose process cannot be told.
-        HistoryError: the API or cluster refused or cannot be asked.
+        BadArgument: it is over, or one of a script whose process cannot be asked for that.
+        NotCancellable: it is one of a script whose process cannot be asked.
+        HistoryError: the place refused or cannot be asked.
     """
-    if in_cluster(cluster):
-        return _intend_in_cluster(run, action, namespace)
-    where = home()
-    with place(cluster=False, namespace=namespace) as there:
-        document = there.flow_run(run)
-    _require_unfinished(document, action)
-    waits_without_process = of_a_script(document) and document["state"]["name"] == "Suspended"
-    if waits_without_process and action == "suspend":
-        message = f"{document['name']} is suspended already; it goes on with mintaka resume {document['uid']}"
-        raise BadArgument(message)
-    if not where.api_url:
-        _intend_here(document, action, where)
-        return document
-    if of_a_script(document) and not waits_without_process:
-        message = (
-            f"flow run {document['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
-        )
-        raise BadArgument(message)
-    from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
-
-    with RemoteHistory(where.api_url) as api:
-        api.post(f"/flow-runs/{document['uid']}/{action}")
-    return document
+    with place(cluster=cluster, namespace=namespace) as where:
+        found = where.flow_run(run)
+        if is_over(found):
+            message = f"flow run {found['namespace']}/{found['name']} has already ended {found['state']['name']}: there is nothing to {action}"
+            raise BadArgument(message)
+        if action == "suspend" and waits_without_process(found):
+            message = f"{found['name']} is suspended already; it goes on with mintaka resume {found['uid']}"
+            raise BadArgument(message)
+        where.stop(found, action)
+        return found
 
 
-def _intend_in_cluster(run: str, action: str, namespace: str | None) -> dict[str, Any]:
-    from mintaka.cli.clusters import ClusterHistory, patch  # noqa: PLC0415 - start-up time
-
-    with ClusterHistory(namespace) as where:
-        document = where.resource_of(run)
-    _require_unfinished(document, action)
-    patch(document, {action: True})
-    return document
-
-
-def _intend_here(run: Document, action: str, where: Home) -> None:
-    """Tell the process that runs it; it can be cancelled, but only stops to be resumed where the flow itself says so."""
-    if action != "cancel" or where.database is None:
-        message = (
-            f"{run['name']} runs on this machine, in a process of its own: nobody else can {action} it; "
-            "mintaka cancel ends it, and mintaka resume starts it again where results are persisted"
-        )
-        raise BadArgument(message)
-    from mintaka.engine.cancelling import cancel  # noqa: PLC0415 - start-up time
-
-    cancel(where.database, run["uid"])
-
-
-def _require_unfinished(run: Document, action: str) -> None:
-    if is_over(run):
-        message = f"flow run {run['namespace']}/{run['name']} has already ended {run['state']['name']}: there is nothing to {action}"
-        raise BadArgument(message)
+def waits_without_process(run: Document) -> bool:
+    """True for the suspended run of a script: no process is left that could be asked for anything."""
+    return of_a_script(run) and run["state"]["name"] == "Suspended"

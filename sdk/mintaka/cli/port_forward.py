@@ -12,7 +12,7 @@ import threading
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from mintaka.cli.kubectl import kubectl
+from mintaka.cli.kubectl import kubectl, kubectl_context
 from mintaka.histories import HistoryError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _core_api() -> Any:
     except ImportError as error:
         raise HistoryError(_MISSING) from error
     settings = client.Configuration()
-    context = kubectl("config", "current-context").strip()
+    context = kubectl_context() or kubectl("config", "current-context").strip()
     try:
         config.load_kube_config(context=context, client_configuration=settings)
     except Exception as error:  # the client lets the errors of all its libraries through

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +14,11 @@ import typer
 
 from mintaka.cli.ending import leave, tell
 from mintaka.cli.parsing import BadArgument, JsonOption, ProgressOption, parameters_of
-from mintaka.cli.places import ClusterOption, NamespaceOption, in_cluster, place
+from mintaka.cli.places import ClusterOption, NamespaceOption, command_place, place
 from mintaka.cli.run import carried_out
-from mintaka.cli.showing import console, is_over, print_json
-from mintaka.cli.waiting import answered_here
+from mintaka.cli.showing import console, print_json
 from mintaka.histories import FlowRunNotFound, of_a_script
 from mintaka.persisting.resuming import resume
-from mintaka.recording.homes import home
-from mintaka_core.states import SUSPENDED_ITSELF
 
 if TYPE_CHECKING:
     from mintaka.cli.ending import Ended
@@ -63,18 +61,23 @@ def command(
     """Let a flow run go on: answer it where it waits, start it again where it is suspended or over."""
     value = _read(given)
     here = bool(storage or entrypoint or parameter)  # its results are to be used by a process of this machine
-    if in_cluster(cluster) and not here:
-        return _asked(_resume_in_cluster(run, value, namespace, given=given is not None), json=json)
-    found = _known(run, namespace)
-    script = found is not None and (not home().api_url or of_a_script(found))
-    if found is not None and not parameter and (script or not here):
-        goes_on = _answered_there(found, value) if home().api_url else answered_here(found, value, given=given is not None)
-        if goes_on:
-            return _asked(found, json=json)
-    _resume_here(
-        found["uid"] if found is not None else run, storage, entrypoint, parameters_of(parameter or []), progress=progress, json=json
-    )
-    return None
+    found = None
+    if _is_anywhere(cluster):
+        with place(cluster=cluster, namespace=namespace) as where:
+            with suppress(FlowRunNotFound):  # its results may be kept all the same
+                found = where.flow_run(run)
+            may_go_on = found is not None and not parameter and (not here or of_a_script(found))
+            if found is not None and may_go_on and where.resume(found, value, given=given is not None):
+                _tell_asked(found, json=json)
+                return
+    uid = found["uid"] if found is not None else run
+    _resume_here(uid, storage, entrypoint, parameters_of(parameter or []), progress=progress, json=json)
+
+
+def _is_anywhere(cluster: bool) -> bool:
+    """False if no history is kept, and so no run is known."""
+    where = command_place(cluster=cluster)
+    return where.cluster is not None or bool(where.api_url) or where.database is not None
 
 
 def _read(given: str | None) -> Any:
@@ -93,60 +96,7 @@ def _read(given: str | None) -> Any:
         raise BadArgument(message) from error
 
 
-def _known(run: str, namespace: str | None) -> Document | None:
-    """The run as history knows it; None where it does not: its results may be kept all the same."""
-    where = home()
-    if not where.api_url and where.database is None:
-        return None
-    try:
-        with place(cluster=False, namespace=namespace) as history:
-            return history.flow_run(run)
-    except FlowRunNotFound:
-        return None
-
-
-def _answered_there(found: Document, value: Any) -> bool:
-    """Tell the API; True where nothing is to be started here: a cluster's run, or one that waits in its process."""
-    from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
-
-    of_a_cluster = not of_a_script(found)
-    with RemoteHistory(home().api_url) as api:
-        waits = api.pauses(found["uid"])
-        if of_a_cluster or waits or value is not None:
-            api.post(f"/flow-runs/{found['uid']}/resume", {"input": value})
-    return of_a_cluster or any(not pause["suspended"] for pause in waits[:1])
-
-
-def _resume_in_cluster(run: str, value: Any, namespace: str | None, *, given: bool) -> Document:
-    """Answer it through the API where it waits for something, else take spec.suspend back, or raise spec.reruns.
-
-    Raises:
-        BadArgument: it goes on, or is cancelled for good.
-        HistoryError: the API refused.
-    """
-    from mintaka.cli.clusters import ClusterHistory, patch  # noqa: PLC0415 - start-up time
-
-    with ClusterHistory(namespace) as where:
-        found = where.resource_of(run)
-        waits = [] if is_over(found) else where.pauses(found["uid"])
-        if given or any(pause["schema"] is not None or not pause["suspended"] for pause in waits[:1]):
-            where.post(f"/flow-runs/{found['uid']}/resume", {"input": value})
-            return found
-    state, spec = found["state"], found["spec"]
-    if spec.get("cancel"):
-        message = f"{run} is cancelled for good: create another FlowRun with spec.resumeFrom: {found['name']}"
-        raise BadArgument(message)
-    changes: dict[str, Any] = {"suspend": False} if spec.get("suspend") else {}
-    if state["reason"] == SUSPENDED_ITSELF or is_over(found):
-        changes["reruns"] = spec.get("reruns", 0) + 1
-    if not changes:
-        message = f"{run} is {state['name']}: it is neither suspended nor over, and waits for nothing"
-        raise BadArgument(message)
-    patch(found, changes)
-    return found
-
-
-def _asked(found: Document, *, json: bool) -> None:
+def _tell_asked(found: Document, *, json: bool) -> None:
     if json:
         print_json({"uid": found["uid"], "name": found["name"], "asked": "resume"})
     else:

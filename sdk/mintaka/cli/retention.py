@@ -12,9 +12,8 @@ import msgspec
 import typer
 
 from mintaka.cli.parsing import BadArgument, JsonOption
-from mintaka.cli.places import in_cluster
+from mintaka.cli.places import command_place
 from mintaka.cli.showing import console, print_json
-from mintaka.recording.homes import home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,15 +34,15 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Delete finished flow runs that ended longer ago than their limit, or show them."""
-    where = home()
-    if where.api_url:
+    where = command_place(cluster=False)
+    if where.cluster is not None and not os.environ.get("MINTAKA_API_URL"):
+        message = "the API of a cluster keeps its history: kubectl port-forward -n mintaka-system service/mintaka-api 4200, and set MINTAKA_API_URL"
+        raise BadArgument(message)
+    if url := where.api_url or (where.cluster is not None and os.environ["MINTAKA_API_URL"]):
         if not dry_run:
             message = "an API deletes flow runs by itself, as its settings say (the chart's retention): --dry-run shows which"
             raise BadArgument(message)
-        found = _ask(where.api_url, days)
-    elif in_cluster(cluster=False):
-        message = "the API of a cluster keeps its history: kubectl port-forward -n mintaka-system service/mintaka-api 4200, and set MINTAKA_API_URL"
-        raise BadArgument(message)
+        found = _ask(url, days)
     elif where.database is None or not where.database.exists():
         message = f"there is no history at {where.database or where.folder}"
         raise BadArgument(message)

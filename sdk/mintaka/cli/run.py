@@ -1,4 +1,4 @@
-"""`mintaka run`: a flow here and now, without a cluster, and how it goes on while it does."""
+"""`mintaka run`: a flow here and now, and how it goes on while it does; or a run of a flow deployment, where the context says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import typer
 from mintaka.cli.ending import Ended, interruptible, leave, tell
 from mintaka.cli.following import Followed
 from mintaka.cli.live import JsonLines, Picture, PlainLines, Silence, wants_picture
-from mintaka.cli.parsing import JsonOption, ProgressOption, parameters_of
+from mintaka.cli.parsing import BadArgument, JsonOption, ProgressOption, parameters_of
+from mintaka.cli.places import DEPLOYMENT, ClusterOption, NamespaceOption, NewRun
 from mintaka.cli.supervising import supervised, watch_supervisor
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.entrypoints import imported_flow
@@ -32,12 +33,19 @@ Examples:
   mintaka run flow.py:main                      the flow `main` of the file
   mintaka run package.flows:nightly -p n=3      one of a module, with a parameter
   mintaka run flow.py:main --json | tail -1     for programs: the last line is the run
+  mintaka run deployment/etl -p day=today       a run of a deployment, at the server or in the cluster
+  mintaka run deployment/etl --watch            and shown until it is over
 """
-EXIT_CODES = "the run's own: 0 COMPLETED, 1 FAILED, 3 CANCELLED (Ctrl-C), 4 CRASHED, 143 SIGTERM; 2 where it could not begin"
+EXIT_CODES = (
+    "the run's own: 0 COMPLETED, 1 FAILED, 3 CANCELLED (Ctrl-C), 4 CRASHED, 143 SIGTERM; 2 where it could not begin; "
+    "of a deployment without --wait or --watch: 0 created"
+)
 
 
 def command(
-    entrypoint: Annotated[str, typer.Argument(help="The flow: path/to/file.py:function or module:function.", metavar="FLOW")],
+    target: Annotated[
+        str, typer.Argument(help="The flow: path/to/file.py:function or module:function; or deployment/NAME.", metavar="FLOW|deployment/NAME")
+    ],
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="name=value; the value is JSON, or else text.")
     ] = None,
@@ -46,14 +54,29 @@ def command(
     restart_on_crash: Annotated[
         int, typer.Option(min=0, metavar="N", help="Go on in another process where this one dies, at most N times.")
     ] = 0,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Run it at the server or in the cluster; deployments always do. A flow's file is taken along.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Of a run there: wait for its end; the exit code says how it ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Of a run there: show it until its end; the exit code says how it ended.")] = False,
     progress: ProgressOption = True,
     json: JsonOption = False,
+    namespace: NamespaceOption = None,
+    cluster: ClusterOption = False,
 ) -> None:
-    """Run a flow here, in this process."""
+    """Run a flow here, in this process, or one of a deployment where it is."""
+    there = remote or target.startswith(DEPLOYMENT)
+    _check_options(there, wait=wait, watch=watch, namespace=namespace, cluster=cluster, restart_on_crash=restart_on_crash)
+    if there:
+        from mintaka.cli.starting import Following, start  # noqa: PLC0415 - start-up time
+
+        new = NewRun(parameters_of(parameter or []), name, tuple(tag or ()))
+        start(target, new, Following(watch, wait, json), namespace=namespace, cluster=cluster)
+        return
     if restart_on_crash:
         sys.exit(supervised(restart_on_crash, progress=progress, json=json))
     with redirect_stdout(sys.stderr) if json else nullcontext():
-        flow = imported_flow(entrypoint)
+        flow = imported_flow(target)
     values = parameters_of(parameter or [])
     flow.parameters.bind_by_name(values)  # what does not fit is said before anything begins
     ended = followed_run(flow, values, name=name, tags=tuple(tag or ()), progress=progress, json=json)
@@ -61,6 +84,17 @@ def command(
         raise ended.state.error
     tell(ended, json=json)
     leave(ended)
+
+
+def _check_options(
+    there: bool, *, wait: bool, watch: bool, namespace: str | None, cluster: bool, restart_on_crash: int
+) -> None:
+    if there and restart_on_crash:
+        message = "--restart-on-crash is for runs of this process: a deployment has spec.retries.onCrash"
+        raise BadArgument(message)
+    if not there and (wait or watch or namespace or cluster):
+        message = "--wait, --watch, --namespace and --cluster go with --remote or deployment/NAME: this run is one of this process"
+        raise BadArgument(message)
 
 
 def followed_run(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mintaka.cli.parsing import JsonOption
-from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, intend
+from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, stop
 from mintaka.cli.showing import console, print_json
 
 
 def command(run: RunArgument, json: JsonOption = False, namespace: NamespaceOption = None, cluster: ClusterOption = False) -> None:
     """Suspend a flow run: it stops, and waits to be resumed."""
-    found = intend(run, "suspend", cluster=cluster, namespace=namespace)
+    found = stop(run, "suspend", cluster=cluster, namespace=namespace)
     if json:
         print_json({"uid": found["uid"], "name": found["name"], "asked": "suspend"})
     else:

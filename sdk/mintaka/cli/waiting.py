@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.showing import console
-from mintaka.recording.homes import home
 from mintaka.waiting.intents import check_input
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mintaka.histories import Document
     from mintaka_history.embedded_sqlite import EmbeddedDatabase
     from mintaka_history.writing.pauses import PauseRow
@@ -41,21 +42,18 @@ def _told_schema(schema: dict[str, Any]) -> str:
     )
 
 
-def answered_here(run: Document, value: Any, *, given: bool) -> bool:
-    """Answer what a run of this machine waits for; True where its process goes on with that, so that nothing is to be started.
+def answered_here(path: Path, run: Document, value: Any, *, given: bool) -> bool:
+    """Answer what a run in the file `path` waits for; True where its process goes on with that, so that nothing is to be started.
 
     Raises:
         BadArgument: it waits for input and none was given, for none and some was, somebody else was faster, or the flow refused it.
         ParameterTypeError: it is not what the run waits for.
     """
-    where = home()
-    if where.api_url or where.database is None:
-        return False
     from mintaka_history.embedded_sqlite import EmbeddedDatabase  # noqa: PLC0415 - start-up time
     from mintaka_history.json_text import encode_storable  # noqa: PLC0415
     from mintaka_history.writing import pauses  # noqa: PLC0415
 
-    database = EmbeddedDatabase(where.database)
+    database = EmbeddedDatabase(path)
     try:
         waiting = [row for row in pauses.of_run(database.reading(), run["uid"]) if row.is_open]
         if not waiting:

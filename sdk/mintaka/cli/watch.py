@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from itertools import islice
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Group
 from rich.live import Live
@@ -14,13 +14,16 @@ from rich.text import Text
 
 from mintaka.cli.counting import counted
 from mintaka.cli.parsing import JsonOption
-from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, in_cluster, place
+from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, place
 from mintaka.cli.showing import console, is_over, print_json, run_line, shortly, state_text, stderr_console, tasks_table, told, took
 from mintaka.runner import exit_code
 from mintaka.states import State
 from mintaka_core.states import StateType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mintaka.cli.places import Place
     from mintaka.histories import Document, History
 
 EPILOG = """
@@ -29,46 +32,51 @@ Examples:
   mintaka watch etl-7c1a2f90 --json | jq -c .task_counts
 """
 EXIT_CODES = "the run's own: 0 COMPLETED, 1 FAILED, 3 CANCELLED, 4 CRASHED; 2 where it cannot be watched"
-_PAUSE_SECONDS = 0.5
-_CLUSTER_SECONDS = 1.5
 #: Task runs that are shown: those under way, then those that went wrong.
 _SHOWN = 12
 
 
 def command(run: RunArgument, json: JsonOption = False, namespace: NamespaceOption = None, cluster: ClusterOption = False) -> None:
     """Show a flow run live until it is over; the exit code says how it ended."""
-    pause = _CLUSTER_SECONDS if in_cluster(cluster) else _PAUSE_SECONDS
     with place(cluster=cluster, namespace=namespace) as where:
-        found = where.flow_run(run)
-        if json:
-            found = _as_lines(where, found, pause, print_json)
-        elif console().is_terminal and not console().is_dumb_terminal:
-            found = _live(where, found, pause)
-        else:
-            found = _as_lines(where, found, pause, lambda document: console().print(run_line(document)))
+        watch_to_its_end(where, where.flow_run(run), json=json)
+
+
+def watch_to_its_end(where: Place, run: Document, *, json: bool, quietly: bool = False) -> NoReturn:
+    """Show a flow run until it is over, `quietly` only then, and end the process with its exit code."""
+    found = run
+    if quietly:
+        for found in _changes(where, run):
+            pass
+        print_json(found) if json else console().print(run_line(found))
+    elif not json and console().is_terminal and not console().is_dumb_terminal:
+        found = _live(where, run)
+    else:
+        for found in _changes(where, run):
+            print_json(found) if json else console().print(run_line(found))
     state = found["state"]
     if not json and state["type"] != StateType.COMPLETED:
         stderr_console().print(f"why: mintaka explain {found['uid']}")
     sys.exit(exit_code(State(StateType(state["type"]), state["name"], state["reason"], state["message"])))
 
 
-def _as_lines(where: History, run: dict[str, Any], pause: float, show: Any) -> dict[str, Any]:
-    """One line for each change."""
+def _changes(where: Place, run: Document) -> Iterator[Document]:
+    """The run, and again whenever it has changed, until it is over."""
     shown = None
     while True:
         if run != shown:
-            show(run)
+            yield run
             shown = run
         if is_over(run):
-            return run
-        sleep(pause)
+            return
+        sleep(where.pause_seconds)
         run = where.flow_run(run["uid"])
 
 
-def _live(where: History, run: dict[str, Any], pause: float) -> dict[str, Any]:
+def _live(where: Place, run: Document) -> Document:
     with Live(_picture(where, run), console=console(), auto_refresh=False) as live:
         while not is_over(run):
-            sleep(pause)
+            sleep(where.pause_seconds)
             run = where.flow_run(run["uid"])
             live.update(_picture(where, run), refresh=True)
     return run

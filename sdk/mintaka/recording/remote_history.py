@@ -23,6 +23,14 @@ _TIMEOUT_SECONDS = 10.0
 _PAGE = 200
 
 
+class ApiRefusal(HistoryError):
+    """The API refused a request; `problem` is its problem document (RFC 9457)."""
+
+    def __init__(self, message: str, problem: Document) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
 class RemoteHistory:
     """The history of the API at `url`; where `namespace` is given, lists and names mean that namespace alone."""
 
@@ -36,14 +44,14 @@ class RemoteHistory:
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
         """The newest flow runs that are wanted, newest first."""
         asked = {"state": list(wanted.states), "name": wanted.name, "deployment": wanted.deployment, "tag": list(wanted.tags)}
-        return list(islice(self._pages("/flow-runs", {**asked, "namespace": self._namespace}, min(limit, _PAGE)), limit))
+        return list(islice(self.pages("/flow-runs", {**asked, "namespace": self._namespace}, min(limit, _PAGE)), limit))
 
     def flow_run(self, run: str) -> Document:
         """One flow run, by uid, or the newest of that name; raises FlowRunNotFound."""
         try:
             return self._get(f"/flow-runs/{UUID(run)}", {})
         except ValueError:
-            for found in self._pages("/flow-runs", {"name": run, "namespace": self._namespace}, _PAGE):
+            for found in self.pages("/flow-runs", {"name": run, "namespace": self._namespace}, _PAGE):
                 if found["name"] == run:
                     return found
         place = f" in namespace {self._namespace}" if self._namespace else ""
@@ -52,15 +60,15 @@ class RemoteHistory:
 
     def transitions(self, uid: str) -> list[Document]:
         """Its transitions, oldest first."""
-        return list(self._pages(f"/flow-runs/{quote(uid, safe='')}/transitions", {}))
+        return list(self.pages(f"/flow-runs/{quote(uid, safe='')}/transitions", {}))
 
     def task_runs(self, uid: str, *, attempt: int | None = None, states: Sequence[str] = ()) -> Iterator[Document]:
         """The task runs of an attempt, by number."""
-        return self._pages(f"/flow-runs/{quote(uid, safe='')}/task-runs", {"attempt": attempt, "state": list(states)}, _PAGE)
+        return self.pages(f"/flow-runs/{quote(uid, safe='')}/task-runs", {"attempt": attempt, "state": list(states)}, _PAGE)
 
     def logs(self, uid: str, *, attempt: int | None = None, after: int | None = None, level: int | None = None) -> Iterator[Document]:
         """Lines of an attempt's log, oldest first."""
-        return self._pages(f"/flow-runs/{quote(uid, safe='')}/logs", {"attempt": attempt, "after": after, "level": level}, _PAGE)
+        return self.pages(f"/flow-runs/{quote(uid, safe='')}/logs", {"attempt": attempt, "after": after, "level": level}, _PAGE)
 
     def pauses(self, uid: str) -> list[Document]:
         """The pauses in which it waits for somebody, oldest first."""
@@ -69,7 +77,7 @@ class RemoteHistory:
 
     def artifacts(self, uid: str) -> list[Document]:
         """The artifacts of a flow run, oldest first."""
-        return list(self._pages(f"/flow-runs/{quote(uid, safe='')}/artifacts", {}))
+        return list(self.pages(f"/flow-runs/{quote(uid, safe='')}/artifacts", {}))
 
     def retention(self, days: float | None) -> Document:
         """What the API's retention would delete now; `days` in place of its general limit."""
@@ -91,7 +99,7 @@ class RemoteHistory:
         """Close."""
         self.close()
 
-    def _pages(self, path: str, query: Mapping[str, Any], limit: int | None = None) -> Iterator[Document]:
+    def pages(self, path: str, query: Mapping[str, Any], limit: int | None = None) -> Iterator[Document]:
         """All items; `limit` None leaves the size of a page to the API, of which older releases refuse one for some lists."""
         cursor: str | None = None
         while True:
@@ -163,7 +171,7 @@ class RemoteHistory:
         message = f"{_path(response)}: {document.get('detail') or document.get('title')} (HTTP {response.status_code})"
         if response.status_code == httpx.codes.BAD_REQUEST:
             message += "; is the API of the same version as this? mintaka doctor tells"
-        raise FlowRunNotFound(message) if response.status_code == httpx.codes.NOT_FOUND else HistoryError(message)
+        raise FlowRunNotFound(message) if response.status_code == httpx.codes.NOT_FOUND else ApiRefusal(message, document)
 
 
 def _path(response: httpx.Response) -> str:

@@ -32,15 +32,16 @@ _opened: dict[Home, Shared] = {}
 _inherited: list[object] = []
 
 
-def shared(namespace: str | None = None) -> Shared:
+def shared(namespace: str | None = None, home_of_command: Home | None = None) -> Shared:
     """Where this process finds variables and limits; opened once, stays open.
 
-    `namespace` is for commands that people run; None: that of the flow run, or of the process outside of all runs.
+    `namespace` is for commands that people run; None: that of the flow run, or of the process outside of all runs. A command may mean
+    another place than flows do (`command_home`).
 
     Raises:
         SharingError: there is no such place, or it cannot be opened.
     """
-    where = _place(namespace)
+    where = _place(namespace, home_of_command)
     known = _opened.get(where)
     if known is not None:
         return known
@@ -52,8 +53,8 @@ def shared(namespace: str | None = None) -> Shared:
         return _opened[where]
 
 
-def _place(namespace: str | None) -> Home:
-    where = home()
+def _place(namespace: str | None, home_of_command: Home | None) -> Home:
+    where = home_of_command or home()
     context = CURRENT.get()
     if context is not None and context.flow is not None:
         launch = context.flow.launch

@@ -64,18 +64,17 @@ class AttemptStore:
             if (path / BEGUN).exists():
                 found.append(folder)
             else:
-                self.abandon(folder)
+                with suppress(OSError):  # the claim needs space on the disk
+                    self.abandon(folder)
         return found
 
     def abandon(self, folder: AttemptFolder) -> bool:
-        """Remove a folder, unless a supervisor has begun to serve it; True if it is gone."""
+        """Remove a folder, unless a supervisor has begun to serve it; True if it is gone. Raises OSError."""
         try:
             if not folder.claim({"abandoned": True}):
                 return False
         except FileNotFoundError:
             return True
-        except OSError:  # the disk is full: the claim needs a block
-            return False
         self.remove(folder)
         return True
 

@@ -45,11 +45,15 @@ class InvalidLaunch(MintakaError):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What all processes of this server have in common. `token_file` "" means that the API needs no token."""
+    """What all processes of this server have in common. `token_file` "" means that the API needs no token.
+
+    What the API does not accept while it is away is left in `spool_dir` ("": the SDK's default).
+    """
 
     python: str
     api_url: str = ""
     token_file: str = ""
+    spool_dir: str = ""
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -100,10 +104,12 @@ def build_launch(
     )
     if machine.token_file:
         ours["MINTAKA_API_TOKEN_FILE"] = machine.token_file
+    if machine.spool_dir:
+        ours["MINTAKA_SPOOL_DIR"] = machine.spool_dir
     python = _interpreter(template, machine)
     variables = {**_inherited(machine.variables, python), **ours, **own_variables, TOKEN: token}
     return Launch(
-        command=[expanded(word, variables) for word in _command(template, container, python)],
+        command=_command(template, container, python, variables),
         directory=_directory(template, container) or places.work,
         environment=variables,
         files=files,
@@ -147,8 +153,8 @@ def _interpreter(template: FlowTemplate, machine: Machine) -> str:
     return str(path / "bin" / "python" if path.is_dir() else path)
 
 
-def _command(template: FlowTemplate, container: Json, python: str) -> list[str]:
-    command, arguments = _words(container, "command"), _words(container, "args")
+def _command(template: FlowTemplate, container: Json, python: str, variables: Mapping[str, str]) -> list[str]:
+    command, arguments = ([expanded(word, variables) for word in _words(container, key)] for key in ("command", "args"))
     if command or not template.entrypoint:
         if not command:
             message = (

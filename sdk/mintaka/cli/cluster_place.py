@@ -1,0 +1,135 @@
+"""A cluster, through kubectl."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mintaka.cli.clusters import ClusterHistory, flow_run_of
+from mintaka.cli.kubectl import kubectl
+from mintaka.cli.masking import masked_json, without_secrets
+from mintaka.cli.parsing import BadArgument
+from mintaka.cli.places import EVERYWHERE
+from mintaka.cli.showing import is_over
+from mintaka.histories import FlowRunNotFound, HistoryError
+from mintaka.manifests import run_of_deployment, run_of_template
+from mintaka_core.secret_parameters import masked_deployment
+from mintaka_core.states import SUSPENDED_ITSELF
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mintaka.cli.manifest_files import Manifests
+    from mintaka.cli.places import NewRun
+    from mintaka.histories import Document
+
+_RUNS, _DEPLOYMENTS = "flowruns.mintaka.dev", "flowdeployments.mintaka.dev"
+
+
+class ClusterPlace(ClusterHistory):
+    """See `mintaka.cli.places.Place`; `namespace` None is kubectl's."""
+
+    pause_seconds = 1.5
+
+    def __init__(self, namespace: str | None = None) -> None:
+        super().__init__(namespace)
+        self._only = ["--namespace", namespace] if namespace and namespace != EVERYWHERE else []
+
+    def stop(self, run: Document, action: str) -> None:
+        """Patch the spec: the operator acts on it."""
+        self._patch(run, {action: True})
+
+    def resume(self, run: Document, value: Any, *, given: bool) -> bool:
+        """Answer it through the API if it waits for something, else take spec.suspend back, or raise spec.reruns."""
+        found = self.resource_of(run["uid"])
+        waits = [] if is_over(found) else self.pauses(found["uid"])
+        if given or any(pause["schema"] is not None or not pause["suspended"] for pause in waits[:1]):
+            self.post(f"/flow-runs/{found['uid']}/resume", {"input": value})
+            return True
+        state, spec = found["state"], found["spec"]
+        if spec.get("cancel"):
+            message = f"{found['name']} is cancelled for good: create another FlowRun with spec.resumeFrom: {found['name']}"
+            raise BadArgument(message)
+        changes: dict[str, Any] = {"suspend": False} if spec.get("suspend") else {}
+        if state["reason"] == SUSPENDED_ITSELF or is_over(found):
+            changes["reruns"] = spec.get("reruns", 0) + 1
+        if not changes:
+            message = f"{found['name']} is {state['name']}: it is neither suspended nor over, and waits for nothing"
+            raise BadArgument(message)
+        self._patch(found, changes)
+        return True
+
+    def deployments(self, *, name: str | None = None, tags: Sequence[str] = (), limit: int = 50) -> list[Document]:
+        """Those of the cluster."""
+        items = json.loads(kubectl("get", _DEPLOYMENTS, *self.there, "--output", "json"))["items"]
+        found = (deployment_of(item) for item in items)
+        return [each for each in found if each["name"].startswith(name or "") and set(tags) <= set(each["tags"])][:limit]
+
+    def deployment(self, name: str) -> Document:
+        """The one of that name."""
+        return deployment_of(json.loads(kubectl("get", _DEPLOYMENTS, name, *self._only, "--output", "json")))
+
+    def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
+        """By kubectl, whose answer is printed without secrets."""
+        options = [*self._only, *(["--dry-run=server"] if dry_run else []), *(["--output", "json"] if as_json else [])]
+        try:
+            answer = kubectl("apply", "--filename", manifests.what, *options, given=manifests.text)
+        except HistoryError as error:  # it quotes a patch that is refused
+            raise HistoryError(without_secrets(str(error), [resource for _, resource in manifests.checked()])) from None
+        return masked_json(answer) if as_json else answer
+
+    def create_run(self, deployment: str, run: NewRun) -> Document:
+        """By kubectl: the API need not be there, and the operator checks the parameters."""
+        namespace = self.deployment(deployment)["namespace"]
+        return self._created(run_of_deployment(namespace, deployment, run.parameters, run.name, run.tags))
+
+    def create_from_template(self, manifest: Document, run: NewRun) -> Document:
+        """As a FlowRun with an inline template."""
+        return self._created(run_of_template(manifest, run.parameters, run.name, run.tags))
+
+    def delete_deployment(self, name: str) -> Document:
+        """With what it owns, which goes after it."""
+        found = self.deployment(name)
+        kubectl("delete", _DEPLOYMENTS, name, "--namespace", found["namespace"], "--wait=false")
+        return found
+
+    def delete_run(self, run: Document) -> None:
+        """It is cancelled first; its history stays."""
+        kubectl("delete", _RUNS, run["name"], "--namespace", run["namespace"], "--wait=false")
+
+    def _created(self, document: Document) -> Document:
+        answer = kubectl("create", "--filename", "-", "--output", "json", *self._only, given=json.dumps(document))
+        return flow_run_of(json.loads(answer))
+
+    def _patch(self, run: Document, spec: dict[str, Any]) -> None:
+        """Merge `spec` into the spec of a flow run."""
+        if "spec" not in run:  # only the API has it
+            message = f"flow run {run['name']} has left the cluster; only its history is left"
+            raise FlowRunNotFound(message)
+        body = json.dumps({"spec": spec})
+        kubectl("patch", _RUNS, run["name"], "--namespace", run["namespace"], "--type", "merge", "--patch", body)
+
+
+def deployment_of(resource: Document) -> Document:
+    """A FlowDeployment as the API answers it, as far as the resource tells, without its secrets."""
+    masked = masked_deployment(resource)
+    metadata, spec, status = masked["metadata"], masked.get("spec", {}), masked.get("status", {})
+    ready = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), None)
+    return {
+        "uid": metadata["uid"],
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        **{name: spec.get(name) for name in ("entrypoint", "image", "version", "description")},
+        "tags": spec.get("tags", []),
+        "parameters": spec.get("parameters", {}),
+        "parameter_schema": spec.get("parameterSchema"),
+        "suspend": spec.get("suspend", False),
+        "schedules": spec.get("schedules", []),
+        "ready": ready,
+        "active_runs": status.get("activeRuns", 0),
+        "last_schedule_time": status.get("lastScheduleTime"),
+        "next_schedule_time": status.get("nextScheduleTime"),
+        "generation": metadata.get("generation", 1),
+        "created": metadata["creationTimestamp"],
+        "deleted": None,
+    }

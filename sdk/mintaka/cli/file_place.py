@@ -1,0 +1,104 @@
+"""This machine's history file, without a server: runs of scripts, and no deployments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mintaka.cli.parsing import BadArgument
+from mintaka.cli.waiting import answered_here
+from mintaka.engine.cancelling import cancel
+from mintaka.histories import of_a_script
+from mintaka.recording.local_history import LocalHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mintaka.cli.manifest_files import Manifests
+    from mintaka.cli.places import NewRun
+    from mintaka.histories import Document
+
+
+class FilePlace(LocalHistory):
+    """The file `path`; see `mintaka.cli.places.Place`."""
+
+    pause_seconds = 0.5
+
+    def __init__(self, path: Path, namespace: str | None = None) -> None:
+        """Open the file as `LocalHistory` does."""
+        super().__init__(path, namespace)
+        self._path = path
+
+    def stop(self, run: Document, action: str) -> None:
+        """Signal its process; only the flow itself can stop there to be resumed."""
+        _require_script(run)
+        stop_script(self._path, run, action)
+
+    def resume(self, run: Document, value: Any, *, given: bool) -> bool:
+        """Answer it if it waits."""
+        _require_script(run)
+        return answered_here(self._path, run, value, given=given)
+
+    def deployments(self, *, name: str | None = None, tags: Sequence[str] = (), limit: int = 50) -> list[Document]:
+        """There are none."""
+        del name, tags, limit
+        _need_server("there are no flow deployments")
+
+    def deployment(self, name: str) -> Document:
+        """There is none."""
+        _need_server(f"there is no flow deployment {name}")
+
+    def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
+        """Not here."""
+        del dry_run, as_json
+        _need_server(f"{manifests.shown} is not applied")
+
+    def create_run(self, deployment: str, run: NewRun) -> Document:
+        """Not here."""
+        del run
+        _need_server(f"no run of {deployment} is created")
+
+    def create_from_template(self, manifest: Document, run: NewRun) -> Document:
+        """Not here."""
+        del run
+        _need_server(f"no run of {manifest['metadata']['name']} is created")
+
+    def delete_deployment(self, name: str) -> Document:
+        """There is none."""
+        _need_server(f"there is no flow deployment {name}")
+
+    def delete_run(self, run: Document) -> None:
+        """Not one by one."""
+        _require_script(run)
+        message = f"{run['name']} belongs to a script: mintaka retention --days N deletes such runs by age"
+        raise BadArgument(message)
+
+
+def stop_script(database: Path, run: Document, action: str) -> None:
+    """Signal the process of this machine that runs a script's `run`.
+
+    Raises:
+        BadArgument: `action` is not to cancel.
+        NotCancellable: the process cannot be signalled.
+    """
+    if action != "cancel":
+        message = (
+            f"{run['name']} runs on this machine, in a process of its own: nobody else can {action} it; "
+            "mintaka cancel ends it, and mintaka resume starts it again where results are persisted"
+        )
+        raise BadArgument(message)
+    cancel(database, run["uid"])
+
+
+def _require_script(run: Document) -> None:
+    if not of_a_script(run):
+        message = f"{run['name']} belongs to the server of this machine, which does not run: mintaka server start"
+        raise BadArgument(message)
+
+
+def _need_server(what: str) -> NoReturn:
+    message = (
+        f"{what}: no server runs on this machine. Start one (mintaka server start), choose another place (mintaka context list), "
+        "or use --cluster for that of kubectl's context"
+    )
+    raise BadArgument(message)

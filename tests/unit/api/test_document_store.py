@@ -1,0 +1,426 @@
+"""The document store does to documents what an API server does: names, versions, generation, owners, finalizers, conflicts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local_documents import NAMESPACE, config_map, deployment, deployments_in_history, flow_run, history_of, owner_reference
+from mintaka_api.local.document_store import DocumentStore
+from mintaka_controller.ports import Conflict, Exists, Missing, Rejected
+from mintaka_core.limits import KUBECTL_COPY
+from mintaka_core.names import MIRROR_FINALIZER
+from mintaka_history.database import Database
+from mintaka_history.migrating import migrate
+from mintaka_history.queries.names import Names
+from mintaka_validation import InvalidDocument, MalformedDocument
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+DEPLOYMENT, RUN, CONFIG_MAP = "FlowDeployment", "FlowRun", "ConfigMap"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[DocumentStore]:
+    """An empty store on SQLite."""
+    database = Database(f"sqlite:///{tmp_path / 'history.db'}")
+    migrate(database)
+    opened = DocumentStore(database, Names())
+    yield opened
+    await opened.close()
+    database.dispose()
+
+
+def version_of(document: dict[str, Any]) -> int:
+    return int(document["metadata"]["resourceVersion"])
+
+
+def key_of(document: dict[str, Any]) -> tuple[str, str]:
+    return document["metadata"]["namespace"], document["metadata"]["name"]
+
+
+async def uid_names(store: DocumentStore, kind: str) -> set[str]:
+    return {document["metadata"]["name"] for document in await store.list(kind)}
+
+
+# Creating.
+
+
+async def test_a_new_document_has_what_the_server_adds(store: DocumentStore) -> None:
+    """The namespace of scripts, a uid, a time, the first generation, a version, and the defaults of the schema."""
+    created = await store.create(DEPLOYMENT, deployment())
+    metadata = created["metadata"]
+    assert (metadata["namespace"], metadata["generation"], version_of(created)) == (NAMESPACE, 1, 1)
+    assert metadata["creationTimestamp"].endswith("Z")
+    assert created["spec"]["history"] == {"limit": 100, "ttlSecondsAfterFinished": 604800}
+    assert await store.read(DEPLOYMENT, (NAMESPACE, "etl")) == created
+
+
+async def test_what_is_the_servers_cannot_be_brought_along(store: DocumentStore) -> None:
+    """As with `kubectl get -o yaml | kubectl create -f -`: times, version, generation and status are not those of the manifest."""
+    manifest = deployment()
+    manifest["metadata"] |= {
+        "generation": 7,
+        "creationTimestamp": "2020-01-01T00:00:00Z",
+        "deletionTimestamp": "2020-01-01T00:00:00Z",
+        "managedFields": [],
+    }
+    created = await store.create(DEPLOYMENT, manifest | {"status": {"activeRuns": 7}})
+    assert created["metadata"]["generation"] == 1
+    assert not created["metadata"]["creationTimestamp"].startswith("2020")
+    assert not {"deletionTimestamp", "managedFields"} & set(created["metadata"])
+    assert "status" not in created
+
+
+async def test_a_name_is_generated(store: DocumentStore) -> None:
+    """From the prefix and five characters; a long prefix is cut, as in Kubernetes."""
+    manifest = flow_run()
+    manifest["metadata"] = {"generateName": "etl-"}
+    names = {(await store.create(RUN, manifest))["metadata"]["name"] for _ in range(5)}
+    assert len(names) == 5
+    assert {name[:4] for name in names} == {"etl-"}
+    assert {len(name) for name in names} == {9}
+    manifest["metadata"] = {"generateName": "a" * 100}
+    assert len((await store.create(RUN, manifest))["metadata"]["name"]) == 63
+
+
+async def test_a_run_is_held_until_its_end_is_recorded(store: DocumentStore) -> None:
+    """Once, even if the manifest says so too."""
+    manifest = flow_run()
+    manifest["metadata"]["finalizers"] = ["example.com/mine", MIRROR_FINALIZER]
+    assert (await store.create(RUN, flow_run("other")))["metadata"]["finalizers"] == [MIRROR_FINALIZER]
+    assert (await store.create(RUN, manifest))["metadata"]["finalizers"] == ["example.com/mine", MIRROR_FINALIZER]
+
+
+async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore) -> None:
+    """The refusal names the document; nothing of the second one is stored."""
+    first = await store.create(DEPLOYMENT, deployment())
+    with pytest.raises(Exists, match='flowdeployments.mintaka.dev "local/etl" already exists'):
+        await store.create(DEPLOYMENT, deployment(image="other"))
+    other = deployment()
+    other["metadata"]["namespace"] = "elsewhere"
+    await store.create(DEPLOYMENT, other)
+    await store.create(RUN, flow_run("etl"))
+    assert await store.read(DEPLOYMENT, (NAMESPACE, "etl")) == first
+    assert [found[0] for found in await deployments_in_history(store.database, "etl")].count(first["metadata"]["uid"]) == 1
+
+
+#: What is wrong, kind, manifest, and the beginning of the message.
+REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
+    ("a field of a wrong value", DEPLOYMENT, deployment(pendingTimeoutSeconds=-1), "FlowDeployment.mintaka.dev .etl. is invalid: spec.pend"),
+    ("an unknown field", DEPLOYMENT, deployment(imagee="x"), "FlowDeployment in version .v1alpha1. cannot be handled"),
+    ("a rule", RUN, flow_run(deployment="etl"), "FlowRun.mintaka.dev .run. is invalid: spec: .*exactly one of deployment"),
+    ("no name", RUN, flow_run() | {"metadata": {}}, "FlowRun.mintaka.dev .. is invalid: .metadata.name: Required value"),
+    ("metadata of a wrong type", RUN, flow_run() | {"metadata": ["x"]}, "FlowRun in version .v1alpha1. cannot be handled"),
+    ("a name of a wrong type", RUN, flow_run() | {"metadata": {"name": 7}}, "FlowRun in version .v1alpha1. cannot be handled"),
+    ("another kind", RUN, flow_run() | {"kind": "FlowDeployment"}, "FlowRun.mintaka.dev .run. is invalid: kind"),
+    ("another version", CONFIG_MAP, config_map() | {"apiVersion": "v2"}, "ConfigMap .code. is invalid: apiVersion"),
+    ("numbers that no JSON has", RUN, flow_run(parameters={"x": float("nan")}), "spec.parameters.x"),
+    ("a key of a ConfigMap", CONFIG_MAP, config_map(data={"a/b": ""}), "ConfigMap .code. is invalid: data.a/b."),
+    ("a ConfigMap with a number", CONFIG_MAP, config_map(data={"a": 1}), "ConfigMap .code. is invalid: data.a."),
+    ("a ConfigMap with broken Base64", CONFIG_MAP, config_map(binaryData={"a": "?"}), "ConfigMap .code. is invalid: binaryData.a."),
+    ("a ConfigMap with an unknown field", CONFIG_MAP, config_map(dataa={}), "ConfigMap in version .* unknown field .dataa."),
+    ("a large ConfigMap", CONFIG_MAP, config_map(data={"a": "x" * (1 << 20 | 1)}), "ConfigMap .code. is invalid: .*1048576"),
+]
+
+
+@pytest.mark.parametrize(("kind", "manifest", "message"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+async def test_what_is_not_valid_is_refused(store: DocumentStore, kind: str, manifest: dict[str, Any], message: str) -> None:
+    """By create and apply alike, and nothing is stored."""
+    for write in (store.create, store.apply):
+        with pytest.raises(InvalidDocument, match=message):
+            await write(kind, manifest)
+    assert await store.list(kind) == []
+
+
+async def test_other_kinds_are_not_stored(store: DocumentStore) -> None:
+    """The message names those that are."""
+    with pytest.raises(Rejected, match="stores documents of the kinds FlowDeployment, FlowRun.*not 'Pod'"):
+        await store.create("Pod", {})
+
+
+# Applying and patching.
+
+
+async def test_apply_creates_configures_or_changes_nothing(store: DocumentStore) -> None:
+    """An unchanged document keeps its version; what a manifest leaves out is removed, and falls back to the default."""
+    first, created = await store.apply(DEPLOYMENT, deployment(tags=["a"], pendingTimeoutSeconds=5))
+    same, unchanged = await store.apply(DEPLOYMENT, deployment(tags=["a"], pendingTimeoutSeconds=5))
+    third, configured = await store.apply(DEPLOYMENT, deployment(tags=["a"]))
+    assert (created, unchanged, configured) == ("created", "unchanged", "configured")
+    assert same == first
+    assert third["spec"]["pendingTimeoutSeconds"] == 600
+    assert third["metadata"]["generation"] == 2
+    assert version_of(third) == version_of(first) + 1
+    assert KUBECTL_COPY in third["metadata"]["annotations"]
+
+
+async def test_apply_leaves_alone_what_others_set(store: DocumentStore) -> None:
+    """A label and a field that no manifest had stay; the generation grows with the spec alone."""
+    await store.apply(DEPLOYMENT, deployment())
+    labelled = await store.patch(DEPLOYMENT, (NAMESPACE, "etl"), {"metadata": {"labels": {"team": "a"}}})
+    assert labelled["metadata"]["generation"] == 1
+    await store.patch(DEPLOYMENT, (NAMESPACE, "etl"), {"spec": {"suspend": True}})
+    applied, _ = await store.apply(DEPLOYMENT, deployment(image="new"))
+    assert applied["metadata"]["labels"] == {"team": "a"}
+    assert applied["spec"]["suspend"] is True
+    assert applied["metadata"]["generation"] == 3
+
+
+async def test_apply_to_a_version_or_object_that_is_not_the_present_one_is_a_conflict(store: DocumentStore) -> None:
+    """A manifest that was exported before someone else changed the document."""
+    exported = await store.create(DEPLOYMENT, deployment())
+    await store.patch(DEPLOYMENT, (NAMESPACE, "etl"), {"spec": {"suspend": True}})
+    with pytest.raises(Conflict, match="the object has been modified"):
+        await store.apply(DEPLOYMENT, exported)
+    of_another = deployment()
+    of_another["metadata"]["uid"] = "6b82ec1f-a64c-407a-a68b-3258eaea246b"
+    with pytest.raises(Conflict, match="UID in precondition"):
+        await store.apply(DEPLOYMENT, of_another)
+
+
+async def test_several_manifests_are_applied_all_or_not_at_all(store: DocumentStore) -> None:
+    """So is a dry run, which stores nothing and announces nothing."""
+    seen: list[str] = []
+    store.subscribe(lambda kind, *_: seen.append(kind))
+    good, bad = (DEPLOYMENT, deployment()), (RUN, flow_run(reruns=-1))
+    with pytest.raises(InvalidDocument, match="spec.reruns"):
+        await store.apply_all([good, bad])
+    results = await store.apply_all([good, (CONFIG_MAP, config_map())], dry_run=True)
+    assert [result for _, result in results] == ["created", "created"]
+    assert (await store.list(DEPLOYMENT), seen) == ([], [])
+    assert await deployments_in_history(store.database, "etl") == []
+    results = await store.apply_all([good, (CONFIG_MAP, config_map()), good])
+    assert [result for _, result in results] == ["created", "created", "unchanged"]
+    assert seen == [DEPLOYMENT, CONFIG_MAP]
+
+
+async def test_a_patch_of_an_old_version_is_a_conflict(store: DocumentStore) -> None:
+    """Without a version it holds for any."""
+    old = await store.create(RUN, flow_run())
+    await store.patch(RUN, key_of(old), {"spec": {"suspend": True}}, version=old["metadata"]["resourceVersion"])
+    with pytest.raises(Conflict, match="the object has been modified"):
+        await store.patch(RUN, key_of(old), {"spec": {"suspend": False}}, version=old["metadata"]["resourceVersion"])
+    assert (await store.patch(RUN, key_of(old), {"spec": {"suspend": False}}))["spec"]["suspend"] is False
+    with pytest.raises(Missing, match='flowruns.mintaka.dev "local/none" not found'):
+        await store.patch(RUN, (NAMESPACE, "none"), {})
+
+
+async def test_a_patch_changes_neither_status_nor_identity(store: DocumentStore) -> None:
+    """The status has its own method; the name, namespace and uid are for life."""
+    old = await store.create(RUN, flow_run())
+    assert await store.patch(RUN, key_of(old), {"status": {"attempt": 7}, "metadata": {"generation": 9}}) == old
+    for field in ("name", "namespace", "uid"):
+        with pytest.raises(InvalidDocument, match=f"metadata.{field}: Invalid value"):
+            await store.patch(RUN, key_of(old), {"metadata": {field: "other"}})
+    with pytest.raises(InvalidDocument, match="parameters cannot be changed"):
+        await store.patch(RUN, key_of(old), {"spec": {"parameters": {"x": 1}}})
+
+
+async def test_a_revision_never_changes(store: DocumentStore) -> None:
+    """Only its metadata do; so an immutable ConfigMap."""
+    revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "data": {"spec": {"x": 1}}, "revision": 1}
+    stored = await store.create("ControllerRevision", revision)
+    with pytest.raises(InvalidDocument, match="data: .*field is immutable"):
+        await store.patch("ControllerRevision", key_of(stored), {"data": {"spec": {"x": 2}}})
+    frozen = await store.create(CONFIG_MAP, config_map(immutable=True))
+    with pytest.raises(InvalidDocument, match="data: Forbidden: field is immutable when `immutable` is set"):
+        await store.patch(CONFIG_MAP, key_of(frozen), {"data": {"more": "x"}})
+
+
+# Statuses.
+
+
+async def test_a_status_belongs_to_one_version(store: DocumentStore) -> None:
+    """It leaves spec and generation alone, and rows are written with it or not at all."""
+    run = await store.create(RUN, flow_run())
+    written = await store.write_status(RUN, key_of(run), run["metadata"]["resourceVersion"], {"attempt": 1})
+    assert (written["status"], written["spec"], written["metadata"]["generation"]) == ({"attempt": 1}, run["spec"], 1)
+    with pytest.raises(Conflict):
+        await store.write_status(RUN, key_of(run), run["metadata"]["resourceVersion"], {"attempt": 2})
+
+    def fails(_connection: Any) -> None:
+        message = "rows that cannot be written"
+        raise Rejected(message)
+
+    with pytest.raises(Rejected, match="rows that cannot be written"):
+        await store.write_status(RUN, key_of(run), written["metadata"]["resourceVersion"], {"attempt": 2}, fails)
+    assert await store.read(RUN, key_of(run)) == written
+    assert (await history_of(store.database, run["metadata"]["uid"]))["attempt"] == 1
+
+
+# Deleting.
+
+
+async def test_what_finalizers_hold_is_only_marked(store: DocumentStore) -> None:
+    """Once; it goes with its last finalizer, and gets no new ones meanwhile."""
+    run = await store.create(RUN, flow_run())
+    marked = await store.delete(RUN, key_of(run))
+    assert marked is not None
+    assert marked["metadata"]["deletionTimestamp"]
+    assert marked["metadata"]["generation"] == 2
+    assert await store.delete(RUN, key_of(run)) == marked
+    with pytest.raises(InvalidDocument, match="no new finalizers can be added"):
+        await store.patch(RUN, key_of(run), {"metadata": {"finalizers": [MIRROR_FINALIZER, "example.com/more"]}})
+    assert await store.write_finalizers(RUN, key_of(run), marked["metadata"]["resourceVersion"], ()) is None
+    with pytest.raises(Missing):
+        await store.read(RUN, key_of(run))
+
+
+async def test_a_patch_can_remove_the_last_finalizer(store: DocumentStore) -> None:
+    """As `kubectl patch` does it to what is stuck: a run that had not ended is recorded as cancelled."""
+    run = await store.create(RUN, flow_run())
+    await store.delete(RUN, key_of(run))
+    await store.patch(RUN, key_of(run), {"metadata": {"finalizers": None}})
+    assert await store.list(RUN) == []
+    history = await history_of(store.database, run["metadata"]["uid"])
+    assert (history["state"], history["reason"]) == ("CANCELLED", "Deleted")
+    assert history["deleted"] is not None
+
+
+async def test_a_deletion_can_be_meant_for_one_object_or_version(store: DocumentStore) -> None:
+    """Another of that name, or a newer version, is not deleted."""
+    old = await store.create(DEPLOYMENT, deployment())
+    new = await store.patch(DEPLOYMENT, key_of(old), {"spec": {"suspend": True}})
+    for precondition in ({"version": old["metadata"]["resourceVersion"]}, {"uid": "6b82ec1f-a64c-407a-a68b-3258eaea246b"}):
+        with pytest.raises(Conflict):
+            await store.delete(DEPLOYMENT, key_of(old), **precondition)
+    assert await store.delete(DEPLOYMENT, key_of(old), uid=old["metadata"]["uid"], version=new["metadata"]["resourceVersion"]) is None
+    with pytest.raises(Missing):
+        await store.delete(DEPLOYMENT, key_of(old))
+
+
+async def test_what_an_owner_owned_goes_with_it(store: DocumentStore) -> None:
+    """Down to the last one, except what finalizers hold, which is marked, and what has another owner, which forgets the first."""
+    owner, other = await store.create(DEPLOYMENT, deployment()), await store.create(DEPLOYMENT, deployment("other"))
+    run = await store.create(RUN, flow_run(owner=owner))
+    revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1}
+    owners = {"both": [owner, other], "one": [owner], "below": []}
+    stored = {
+        name: await store.create(
+            "ControllerRevision", revision | {"metadata": {"name": name, "ownerReferences": [owner_reference(each) for each in owned_by]}}
+        )
+        for name, owned_by in owners.items()
+    }
+    below = {"metadata": {"ownerReferences": [owner_reference(stored["one"])]}}
+    await store.patch("ControllerRevision", (NAMESPACE, "below"), below)
+    await store.delete(DEPLOYMENT, key_of(owner))
+    assert (await store.read(RUN, key_of(run)))["metadata"]["deletionTimestamp"]
+    (left,) = await store.list("ControllerRevision")
+    assert left["metadata"]["name"] == "both"
+    assert left["metadata"]["ownerReferences"] == [owner_reference(other)]
+
+
+async def test_what_is_created_for_an_owner_that_is_gone_goes_at_once(store: DocumentStore) -> None:
+    """A schedule may create a run while its deployment is deleted: the run is marked, and ends without a process."""
+    owner = await store.create(DEPLOYMENT, deployment())
+    await store.delete(DEPLOYMENT, key_of(owner))
+    await store.create(RUN, flow_run(owner=owner))
+    assert (await store.read(RUN, (NAMESPACE, "run")))["metadata"]["deletionTimestamp"]
+    await store.create(CONFIG_MAP, config_map() | {"metadata": {"name": "c", "ownerReferences": [owner_reference(owner)]}})
+    assert await store.list(CONFIG_MAP) == []
+
+
+# Listing and announcing.
+
+
+async def test_lists_are_ordered_and_come_in_pages(store: DocumentStore) -> None:
+    """By namespace and name, whatever the order of creation."""
+    keys = [("b", "x"), ("a", "z"), ("a", "y"), ("b", "w")]
+    for namespace, name in keys:
+        manifest = config_map(name)
+        manifest["metadata"]["namespace"] = namespace
+        await store.create(CONFIG_MAP, manifest)
+    first = await store.list(CONFIG_MAP, limit=3)
+    rest = await store.list(CONFIG_MAP, after=key_of(first[-1]), limit=3)
+    assert [key_of(document) for document in (*first, *rest)] == sorted(keys)
+    assert [key_of(document) for document in await store.list(CONFIG_MAP, "a")] == [("a", "y"), ("a", "z")]
+    versions = await store.list_versions(CONFIG_MAP)
+    assert [(namespace, name) for namespace, name, _ in versions] == sorted(keys)
+    assert sorted(version for *_, version in versions) == [1, 2, 3, 4]
+
+
+async def test_subscribers_see_every_change_in_order_before_the_writer_does(store: DocumentStore) -> None:
+    """A subscriber that fails does not keep the others from it; versions only grow."""
+    seen: list[tuple[str, int, bool]] = []
+
+    def fail(*_: Any) -> None:
+        message = "a subscriber's fault"
+        raise RuntimeError(message)
+
+    store.subscribe(fail)
+    store.subscribe(lambda _kind, document, deleted: seen.append((document["metadata"]["name"], version_of(document), deleted)))
+    owner = await store.create(DEPLOYMENT, deployment())
+    assert seen == [("etl", 1, False)]
+    await asyncio.gather(*(store.create(RUN, flow_run(f"run-{number}", owner=owner)) for number in range(20)))
+    await store.delete(DEPLOYMENT, key_of(owner))
+    assert len(seen) == 1 + 20 + 1 + 20
+    assert [version for _, version, _ in seen] == list(range(1, 43))
+    assert [name for name, _, deleted in seen if deleted] == ["etl"]
+
+
+async def test_a_refused_write_does_not_touch_those_that_share_its_transaction(store: DocumentStore) -> None:
+    """Many waiting writes are one transaction; each is done or refused on its own."""
+    writes = [store.create(RUN, flow_run(f"run-{number % 15}")) for number in range(30)]
+    results = await asyncio.gather(*writes, store.create(RUN, flow_run(reruns=-1)), return_exceptions=True)
+    assert [type(result) for result in results] == [dict] * 15 + [Exists] * 15 + [InvalidDocument]
+    assert len(await store.list(RUN)) == 15
+
+
+async def test_a_cancelled_writer_loses_its_answer_and_nothing_else(store: DocumentStore) -> None:
+    """What was not begun is not done; what was begun is done and announced."""
+    seen: list[str] = []
+    store.subscribe(lambda _kind, document, _deleted: seen.append(document["metadata"]["name"]))
+    begun = asyncio.create_task(store.create(RUN, flow_run("begun")))
+    while not store._writer:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the writer has taken it
+    waiting = asyncio.create_task(store.create(RUN, flow_run("waiting")))
+    await asyncio.sleep(0)
+    begun.cancel()
+    waiting.cancel()
+    await store.create(RUN, flow_run("last"))
+    assert seen == ["begun", "last"]
+    assert await uid_names(store, RUN) == {"begun", "last"}
+
+
+# History.
+
+
+async def test_the_history_follows_deployments(store: DocumentStore) -> None:
+    """A row for each uid, with its generation; one that is gone stays, and another of its name has its own."""
+    first = await store.create(DEPLOYMENT, deployment())
+    await store.patch(DEPLOYMENT, key_of(first), {"spec": {"image": "new"}})
+    await store.delete(DEPLOYMENT, key_of(first))
+    second = await store.create(DEPLOYMENT, deployment())
+    uids = [document["metadata"]["uid"] for document in (first, second)]
+    assert await deployments_in_history(store.database, "etl") == [(uids[0], 2, True, 0), (uids[1], 1, False, 0)]
+
+
+SECRET = {"type": "object", "properties": {"password": {"type": "string", "writeOnly": True}, "table": {"type": "string"}}}
+
+
+async def test_secret_parameters_are_not_in_the_history(store: DocumentStore) -> None:
+    """Neither those that were secret when the run was created, nor those that a later schema makes secret."""
+    owner = await store.create(DEPLOYMENT, deployment())
+    parameters = {"password": "hunter2", "table": "t"}
+    early = await store.create(RUN, flow_run("early", owner=owner, parameters=parameters))
+    assert "hunter2" in (await history_of(store.database, early["metadata"]["uid"]))["parameters"]
+    await store.patch(DEPLOYMENT, key_of(owner), {"spec": {"parameterSchema": SECRET}})
+    late = await store.create(RUN, flow_run("late", owner=owner, parameters=parameters))
+    for run in (early, late):
+        shown = (await history_of(store.database, run["metadata"]["uid"]))["parameters"]
+        assert "hunter2" not in shown
+        assert '"table":"t"' in shown
+
+
+async def test_malformed_metadata_is_a_malformed_document(store: DocumentStore) -> None:
+    """So that a client gets 400 for it, not 422."""
+    with pytest.raises(MalformedDocument):
+        await store.apply(RUN, flow_run() | {"metadata": {"name": "x", "annotations": ["y"]}})
