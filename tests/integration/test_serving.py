@@ -214,6 +214,7 @@ def test_in_async_code_serving_ends_when_it_is_cancelled(server: LocalServer, st
 REFUSALS = {
     "what the server does not accept": ('etl.serve("daily", tags=["x" * 101])', "spec.tags"),
     "another API than this machine's": ('os.environ["MINTAKA_API_URL"] = "http://127.0.0.1:9"; etl.serve()', "use flow.deploy"),
+    "a deployment to nowhere": ('etl.deploy("daily")', "no server runs on this machine: start one"),
     "in a flow run": ('flow(lambda: etl.serve(), name="around")()', "a flow run cannot serve deployments"),
     "a blocking call in async code": ("async def main(): etl.serve()\n    asyncio.run(main())", "write `await aserve(…)`"),
 }
@@ -253,7 +254,9 @@ def kubectl(kubeconfig: str, *arguments: str, given: str | None = None) -> Any:
     return json.loads(done.stdout)
 
 
-def test_without_a_server_a_flow_is_deployed_to_the_cluster_of_kubectls_context(start: Start, kubeconfig: str) -> None:
+def test_in_a_context_that_is_a_cluster_a_flow_is_deployed_there(server: LocalServer, start: Start, kubeconfig: str) -> None:
+    server.home.mkdir()
+    (server.home / "contexts.json").write_text('{"current": "there", "contexts": {"there": {"cluster": ""}}}', encoding="utf-8")
     process = start(
         'print(etl.deploy("cluster", image="registry/x:1", cron="@daily", job_variables={"cpu_limit": 1}, concurrency_limit=1)); '
         'print(other.deploy("inline", print_next_steps=False))',

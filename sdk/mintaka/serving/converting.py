@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import InvalidSettingError
-from mintaka.manifests import checked_manifest
+from mintaka.manifests import checked_manifest, deployment_object_name
 from mintaka.schedules import Schedule
 from mintaka.serving.job_variables import TemplateParts
 from mintaka.serving.placeholders import Placeholders
-from mintaka.serving.runner_deployments import deployment_object_name
 from mintaka.serving.schedule_arguments import manifest_schedules
 from mintaka.serving.steps import Steps, read_steps
 from mintaka_core.errors import MintakaError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import InvalidSettingError
 from mintaka.flows import Flow
-from mintaka.manifests import checked_manifest, object_name
+from mintaka.manifests import checked_manifest, deployment_object_name
 from mintaka.schedules import Schedule
 from mintaka.serving.deployable import EntrypointType
 from mintaka.serving.flow_places import FlowPlace, place_of
@@ -156,15 +156,6 @@ class RunnerDeployment:
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             message = f"parameter {name!r} of deployment {self.full_name} cannot be JSON: {error}"
             raise InvalidSettingError(message) from error
-
-
-def deployment_object_name(flow: str, name: str) -> str:
-    """The FlowDeployment that the deployment `name` of a flow is: `FLOW-NAME`, or `NAME` if that begins with the flow's name.
-
-    In Prefect each flow has its own `prod`; objects of a namespace need names of their own.
-    """
-    of_flow, own = object_name(flow), object_name(name)
-    return own if own == of_flow or own.startswith(f"{of_flow}-") else object_name(f"{of_flow}-{own}")
 
 
 def runner_deployment(

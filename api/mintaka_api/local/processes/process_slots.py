@@ -69,7 +69,8 @@ class ProcessSlots:
                 return _refusal(self._running(group), limit, f"processes of {group} run", behind, "")
         if sum(not self._is_full(theirs, reserved) for theirs in ahead) >= self.limit - len(self.taken) - len(reserved):
             self._wait(run_uid, run, created, now, limits)
-            return _refusal(len(self.taken), self.limit, "processes run on this machine", len(older), " (mintaka server start --max-processes)")
+            behind = sum(not self._is_full(waiting.limits, reserved) for waiting in older)
+            return _refusal(len(self.taken), self.limit, "processes run on this machine", behind, " (mintaka server start --max-processes)")
         self._waiting.pop(run_uid, None)
         self.taken[uid] = limits
         return None

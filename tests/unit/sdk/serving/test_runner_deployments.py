@@ -13,13 +13,15 @@ from pydantic import SecretStr
 
 from mintaka import flow
 from mintaka.exceptions import EntrypointNotFound, InvalidSettingError, MissingContextError
+from mintaka.manifests import deployment_object_name
 from mintaka.schedules import Cron, Interval, RRule, Schedule
-from mintaka.serving.runner_deployments import RunnerDeployment, deployment_object_name
 from mintaka.serving.schedule_arguments import duration_text, manifest_schedules, with_anchors
 from mintaka.serving.served_manifests import ServedManifests
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mintaka.serving.runner_deployments import RunnerDeployment
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
 
