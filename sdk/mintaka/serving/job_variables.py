@@ -21,6 +21,7 @@ _OF_THE_CONTAINER = {
     "volume_mounts": "volumeMounts",
     "env_from": "envFrom",
     "working_dir": "workingDir",
+    "resources": "resources",
 }
 _RESOURCES = {"cpu_request": ("requests", "cpu"), "cpu_limit": ("limits", "cpu"), "memory_request": ("requests", "memory"),
               "memory_limit": ("limits", "memory")}  # fmt: skip
