@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from mintaka import flow
-from mintaka.exceptions import EntrypointNotFound, InvalidSettingError, MissingContextError
+from mintaka import flow, serve
+from mintaka.exceptions import DeploymentError, EntrypointNotFound, InvalidSettingError, MissingContextError
 from mintaka.manifests import deployment_object_name
-from mintaka.schedules import Cron, Interval, RRule, Schedule
+from mintaka.schedules import Cron, Interval, Schedule
 from mintaka.serving.schedule_arguments import duration_text, manifest_schedules, with_anchors
 from mintaka.serving.served_manifests import ServedManifests
+from mintaka_core.errors import InvalidResource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,4 +240,36 @@ def test_serving_blocks_so_that_async_code_has_to_await() -> None:
 
     with pytest.raises(MissingContextError, match="await aserve"):
         asyncio.run(main())
-    assert RRule("FREQ=DAILY").rrule
+
+
+def test_a_flow_run_does_not_serve() -> None:
+    @flow
+    def around() -> None:
+        report.serve("daily")
+
+    with pytest.raises(MissingContextError, match="a flow run cannot serve deployments"):
+        around()
+
+
+def test_serving_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINTAKA_HISTORY", "on")
+    monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:9")
+    with pytest.raises(DeploymentError, match=r"means http://127\.0\.0\.1:9: use flow\.deploy"):
+        report.serve("daily")
+
+
+def test_deploying_takes_a_server_or_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
+    with pytest.raises(DeploymentError, match="no server runs on this machine: start one"):
+        report.deploy("daily", _sync=True)
+
+
+def test_what_no_server_would_accept_is_refused_before_one_is_asked() -> None:
+    with pytest.raises(InvalidResource, match=r"spec\.tags"):
+        ServedManifests((deployment(tags=["x" * 101]),), "local", None)
+
+
+@pytest.mark.parametrize("limit", [0, -1, "3"])
+def test_a_limit_is_a_number_of_runs(limit: Any) -> None:
+    with pytest.raises(InvalidSettingError, match="limit is a number of runs"):
+        serve(deployment(), limit=limit)
