@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,10 +27,20 @@ pytestmark = pytest.mark.anyio
 DEPLOYMENT, RUN, CONFIG_MAP = "FlowDeployment", "FlowRun", "ConfigMap"
 
 
+@pytest.fixture(scope="module")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema."""
+    path = tmp_path_factory.mktemp("empty") / "history.db"
+    database = Database(f"sqlite:///{path}")
+    migrate(database)
+    database.dispose()
+    return path
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[DocumentStore]:
+async def store(empty_file: Path, tmp_path: Path) -> AsyncIterator[DocumentStore]:
     """An empty store on SQLite."""
-    database = Database(f"sqlite:///{tmp_path / 'history.db'}")
+    database = Database(f"sqlite:///{shutil.copy(empty_file, tmp_path)}")
     migrate(database)
     opened = DocumentStore(database, Names())
     yield opened
@@ -119,7 +130,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     ("no name", RUN, flow_run() | {"metadata": {}}, "FlowRun.mintaka.dev .. is invalid: .metadata.name: Required value"),
     ("metadata of a wrong type", RUN, flow_run() | {"metadata": ["x"]}, "FlowRun in version .v1alpha1. cannot be handled"),
     ("a name of a wrong type", RUN, flow_run() | {"metadata": {"name": 7}}, "FlowRun in version .v1alpha1. cannot be handled"),
-    ("another kind", RUN, flow_run() | {"kind": "FlowDeployment"}, "FlowRun.mintaka.dev .run. is invalid: kind"),
+    ("another kind", RUN, flow_run() | {"kind": "FlowDeployment"}, "is invalid: kind: Invalid value: .FlowDeployment.: must be FlowRun"),
     ("another version", CONFIG_MAP, config_map() | {"apiVersion": "v2"}, "ConfigMap .code. is invalid: apiVersion"),
     ("numbers that no JSON has", RUN, flow_run(parameters={"x": float("nan")}), "spec.parameters.x"),
     ("a key of a ConfigMap", CONFIG_MAP, config_map(data={"a/b": ""}), "ConfigMap .code. is invalid: data.a/b."),
