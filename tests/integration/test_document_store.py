@@ -234,9 +234,7 @@ async def test_the_api_answers_from_the_rows(database_url: str) -> None:
         run = await store.create(RUN, flow_run(owner=owner, parameters={"x": 1}))
         states = ("SCHEDULED", "PENDING", "RUNNING", "COMPLETED")
         attempt = {"number": 1, "podName": "run-1", "state": "COMPLETED", "exitCode": 0}
-        written = await store.write_status(
-            RUN, (NAMESPACE, "run"), run["metadata"]["resourceVersion"], status(states, attempts=[attempt])
-        )
+        written = await store.write_status(RUN, (NAMESPACE, "run"), run["metadata"]["resourceVersion"], status(states, attempts=[attempt]))
         url = f"{API}/flow-runs/{run['metadata']['uid']}"
         answer = (await client.get(url)).json()
         assert (answer["state"]["type"], answer["namespace"], answer["deployment"]) == ("COMPLETED", NAMESPACE, "etl")

@@ -112,7 +112,7 @@ async def test_a_run_is_held_until_its_end_is_recorded(store: DocumentStore) -> 
 async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore) -> None:
     """The refusal names the document; nothing of the second one is stored."""
     first = await store.create(DEPLOYMENT, deployment())
-    with pytest.raises(Exists, match='flowdeployments.mintaka.dev "local/etl" already exists'):
+    with pytest.raises(Exists, match=r'flowdeployments.mintaka.dev "local/etl" already exists'):
         await store.create(DEPLOYMENT, deployment(image="other"))
     other = deployment()
     other["metadata"]["namespace"] = "elsewhere"
@@ -124,7 +124,12 @@ async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore)
 
 #: What is wrong, kind, manifest, and the beginning of the message.
 REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
-    ("a field of a wrong value", DEPLOYMENT, deployment(pendingTimeoutSeconds=-1), "FlowDeployment.mintaka.dev .etl. is invalid: spec.pend"),
+    (
+        "a field of a wrong value",
+        DEPLOYMENT,
+        deployment(pendingTimeoutSeconds=-1),
+        "FlowDeployment.mintaka.dev .etl. is invalid: spec.pend",
+    ),
     ("an unknown field", DEPLOYMENT, deployment(imagee="x"), "FlowDeployment in version .v1alpha1. cannot be handled"),
     ("a rule", RUN, flow_run(deployment="etl"), "FlowRun.mintaka.dev .run. is invalid: spec: .*exactly one of deployment"),
     ("no name", RUN, flow_run() | {"metadata": {}}, "FlowRun.mintaka.dev .. is invalid: .metadata.name: Required value"),
@@ -152,7 +157,7 @@ async def test_what_is_not_valid_is_refused(store: DocumentStore, kind: str, man
 
 async def test_other_kinds_are_not_stored(store: DocumentStore) -> None:
     """The message names those that are."""
-    with pytest.raises(Rejected, match="stores documents of the kinds FlowDeployment, FlowRun.*not 'Pod'"):
+    with pytest.raises(Rejected, match=r"stores documents of the kinds FlowDeployment, FlowRun.*not 'Pod'"):
         await store.create("Pod", {})
 
 
@@ -201,7 +206,7 @@ async def test_several_manifests_are_applied_all_or_not_at_all(store: DocumentSt
     seen: list[str] = []
     store.subscribe(lambda kind, *_: seen.append(kind))
     good, bad = (DEPLOYMENT, deployment()), (RUN, flow_run(reruns=-1))
-    with pytest.raises(InvalidDocument, match="spec.reruns"):
+    with pytest.raises(InvalidDocument, match=r"spec.reruns"):
         await store.apply_all([good, bad])
     results = await store.apply_all([good, (CONFIG_MAP, config_map())], dry_run=True)
     assert [result for _, result in results] == ["created", "created"]
@@ -219,7 +224,7 @@ async def test_a_patch_of_an_old_version_is_a_conflict(store: DocumentStore) -> 
     with pytest.raises(Conflict, match="the object has been modified"):
         await store.patch(RUN, key_of(old), {"spec": {"suspend": False}}, version=old["metadata"]["resourceVersion"])
     assert (await store.patch(RUN, key_of(old), {"spec": {"suspend": False}}))["spec"]["suspend"] is False
-    with pytest.raises(Missing, match='flowruns.mintaka.dev "local/none" not found'):
+    with pytest.raises(Missing, match=r'flowruns.mintaka.dev "local/none" not found'):
         await store.patch(RUN, (NAMESPACE, "none"), {})
 
 
@@ -238,7 +243,7 @@ async def test_a_revision_never_changes(store: DocumentStore) -> None:
     """Only its metadata do; so an immutable ConfigMap."""
     revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "data": {"spec": {"x": 1}}, "revision": 1}
     stored = await store.create("ControllerRevision", revision)
-    with pytest.raises(InvalidDocument, match="data: .*field is immutable"):
+    with pytest.raises(InvalidDocument, match=r"data: .*field is immutable"):
         await store.patch("ControllerRevision", key_of(stored), {"data": {"spec": {"x": 2}}})
     frozen = await store.create(CONFIG_MAP, config_map(immutable=True))
     with pytest.raises(InvalidDocument, match="data: Forbidden: field is immutable when `immutable` is set"):
@@ -389,9 +394,8 @@ async def test_a_cancelled_writer_loses_its_answer_and_nothing_else(store: Docum
     seen: list[str] = []
     store.subscribe(lambda _kind, document, _deleted: seen.append(document["metadata"]["name"]))
     begun = asyncio.create_task(store.create(RUN, flow_run("begun")))
-    while not store._writer:
+    for _ in range(3):  # it waits in the queue, then the writer has taken it
         await asyncio.sleep(0)
-    await asyncio.sleep(0)  # the writer has taken it
     waiting = asyncio.create_task(store.create(RUN, flow_run("waiting")))
     await asyncio.sleep(0)
     begun.cancel()

@@ -58,7 +58,7 @@ async def store(empty_file: Path, tmp_path: Path) -> AsyncIterator[DocumentStore
 
 async def test_a_run_that_is_not_valid_is_rejected(store: DocumentStore) -> None:
     """The controller does not know validation; it knows refusals that no retry changes."""
-    with pytest.raises(Rejected, match="spec.reruns: Invalid value"):
+    with pytest.raises(Rejected, match=r"spec.reruns: Invalid value"):
         await LocalResources(store).create_run(flow_run(reruns=-1))
 
 
@@ -99,7 +99,9 @@ async def test_a_deployments_status_is_written(store: DocumentStore) -> None:
 async def test_revisions_are_numbered_per_deployment(store: DocumentStore) -> None:
     """Each is stored once, under its name; the next one gets the next number."""
     revisions, owners = LocalRevisions(store), [await store.create("FlowDeployment", deployment(name)) for name in ("one", "two")]
-    runs = [FlowRun.model_validate(await store.create("FlowRun", flow_run(f"r-{owner['metadata']['name']}", owner=owner))) for owner in owners]
+    runs = [
+        FlowRun.model_validate(await store.create("FlowRun", flow_run(f"r-{owner['metadata']['name']}", owner=owner))) for owner in owners
+    ]
     made = [
         Revision(f"{owner['metadata']['name']}-{number}", owner["metadata"]["name"], owner["metadata"]["uid"], {"image": f"v{number}"})
         for owner in owners
@@ -209,10 +211,14 @@ async def test_a_warning_is_logged_once_and_becomes_an_event_of_its_run(store: D
         for recorder in (LocalEventRecorder(store), LocalEventRecorder(store)):
             for resource in (run, owner, run):
                 await recorder.record_warning(resource, "NoRevision", "it cannot be stored")
-    assert caplog.messages == [
-        "FlowRun local/run: NoRevision: it cannot be stored",
-        "FlowDeployment local/etl: NoRevision: it cannot be stored",
-    ] * 2
+    assert (
+        caplog.messages
+        == [
+            "FlowRun local/run: NoRevision: it cannot be stored",
+            "FlowDeployment local/etl: NoRevision: it cannot be stored",
+        ]
+        * 2
+    )
     (event,) = await store.database.read(lambda connection: connection.execute(select(events)).all())
     assert (event.name, event.resource, event.payload) == (
         "NoRevision",
