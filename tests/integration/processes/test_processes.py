@@ -45,7 +45,7 @@ def message(workload: Workload) -> str:
 
 def output_of(home: Path, run_uid: str, attempt: int = 1) -> str:
     """What is stored of the output, without the times."""
-    text, _ = read_output(str(home / "processes" / run_uid / str(attempt)), 10**9)
+    text, _ = read_output(str(home / "processes" / f"{run_uid}-{attempt}"), 10**9)
     return "".join(line.partition(" ")[2] + "\n" for line in text.decode().splitlines())
 
 
@@ -199,7 +199,7 @@ class TestStops:
         if stopped:
             await world.stop(owned)
         else:
-            (tmp_path / "processes" / run.metadata.uid / "1" / "work" / "go").touch()
+            (tmp_path / "processes" / f"{run.metadata.uid}-1" / "work" / "go").touch()
         await world.end(owned, seconds=30)
         assert living(pids) == []
 
@@ -231,7 +231,7 @@ class TestOutput:
     async def test_a_hundred_megabytes_fill_neither_memory_nor_disk(self, world: ProcessWorld, tmp_path: Path) -> None:
         run = flow_run(**python("import sys\nfor n in range(1_000_000):\n    sys.stdout.write(f'{n:099}\\n')"))
         assert end(await world.end(await world.create(run))) == (COMPLETED, "")
-        folder = tmp_path / "processes" / run.metadata.uid / "1"
+        folder = tmp_path / "processes" / f"{run.metadata.uid}-1"
         assert sum(file.stat().st_size for file in folder.glob("output*")) <= 2 * LIMIT_BYTES + 200_000
         lines = output_of(tmp_path, run.metadata.uid).splitlines()
         assert [int(line) for line in lines] == list(range(1_000_000 - len(lines), 1_000_000))

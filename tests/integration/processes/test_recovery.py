@@ -103,7 +103,7 @@ async def test_an_attempt_that_was_given_up_is_not_started_later(tmp_path: Path)
     await asyncio.to_thread(killed_server, tmp_path, run, "requested")
     async with next_world(tmp_path, run) as world:
         assert await world.workloads.read("local", "waiting-1") is None
-    assert files(tmp_path, "*/1") == []
+    assert files(tmp_path, "*-1") == []
 
 
 async def test_a_process_that_runs_on_is_found_and_can_be_stopped(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_what_ended_while_no_server_ran_is_known(tmp_path: Path) -> None:
     await asyncio.to_thread(killed_server, tmp_path, run, "never")
     (pid,) = await begun(tmp_path)
     (tmp_path / "ledger.go").touch()
-    await eventually(lambda: files(tmp_path, "*/1/ended"), bool)
+    await eventually(lambda: files(tmp_path, "*-1/ended"), bool)
     assert living([pid]) == []
     async with next_world(tmp_path, run) as world:
         owned = await world.workloads.read("local", "waiting-1")

@@ -34,7 +34,7 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
         from mintaka import flow
         @flow
         def main():
-            while not os.path.exists("../../../../full"):
+            while not os.path.exists("../../../full"):
                 time.sleep(0.02)
             print("x" * 100_000, flush=True)
         '''

@@ -37,6 +37,7 @@ def supervised(folder: AttemptFolder, script: str, jump: float) -> subprocess.Po
         "directory": folder.path,
         "environment": {"PATH": os.defpath, TOKEN: "t0"},
         "grace_seconds": 1,
+        "record": {"uid": "t0"},
     }
     return subprocess.Popen([sys.executable, "-S", "-E", "-I", "-c", JUMPING, json.dumps(request), str(jump), *FOLDERS])
 

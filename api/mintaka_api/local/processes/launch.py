@@ -8,6 +8,7 @@ operator refuses or would run differently is refused here with what to write ins
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,8 @@ _USUAL_GRACE_SECONDS = 30
 #: Variables of the server that its processes get as well, of those that begin with our prefix: the others are the server's own.
 _SHARED = frozenset({"MINTAKA_HOME", "MINTAKA_LOG_LEVEL"})
 _PREFIX = "MINTAKA_"
+#: Kubernetes allows no other keys of ConfigMaps.
+_FILE_NAME = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 
 class InvalidLaunch(MintakaError):
@@ -123,6 +126,9 @@ def source_files(template: FlowTemplate, config_map: Mapping[str, bytes] | None)
     if source is None:
         return {}
     if source.inline is None:
+        if wrong := [name for name in config_map or {} if not _FILE_NAME.fullmatch(name) or name in {".", ".."}]:
+            message = f"the keys of the source's ConfigMap are names of files, and {wrong[0]!r} is none"
+            raise InvalidLaunch(message)
         return config_map or {}
     path = PurePosixPath((template.entrypoint or "").rpartition(":")[0])
     if path.is_absolute() or ".." in path.parts or not path.name:

@@ -35,8 +35,8 @@ class ProcessStarter:
         Raises CreateRefused, Unavailable: then it was not started, and will not be.
         """
         try:
-            await asyncio.to_thread(self._store.create, folder, record, launch.files)
-            outcome = await self._request(folder, launch)
+            await asyncio.to_thread(self._store.create, folder, launch.files, launch.notes)
+            outcome = await self._request(folder, launch, record)
         except FileExistsError:
             return False
         except OSError as error:
@@ -52,13 +52,14 @@ class ProcessStarter:
             raise Unavailable(message)
         return False
 
-    async def _request(self, folder: AttemptFolder, launch: Launch) -> Outcome:
+    async def _request(self, folder: AttemptFolder, launch: Launch, record: Mapping[str, Any]) -> Outcome:
         request = {
             "folder": folder.path,
             "command": launch.command,
             "directory": launch.directory,
             "environment": launch.environment,
             "grace_seconds": launch.grace_seconds,
+            "record": record,
         }
         start = ProcessStart(folder)
         try:

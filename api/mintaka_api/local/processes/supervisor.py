@@ -38,7 +38,9 @@ _RESERVE = ".reserve"
 
 
 def supervise(request: Mapping[str, Any]) -> None:
-    """Serve a request of the fork server's: `folder`, `command`, `directory`, `environment`, `grace_seconds`. Raises OSError."""
+    """Serve a request of the fork server's: `folder`, `command`, `directory`, `environment`, `grace_seconds`, and the `record` of
+    whose attempt it is. Raises OSError.
+    """
     folder = AttemptFolder(request["folder"])
     reap_descendants()
     try:
@@ -49,7 +51,7 @@ def supervise(request: Mapping[str, Any]) -> None:
         return
     try:
         write_file(folder.file(_RESERVE), bytes(_RESERVE_BYTES), durable=False)
-        if not folder.claim({"supervisor": os.getpid(), "token": request["environment"][TOKEN], "boot": boot_id(), "time": time()}):
+        if not folder.claim({**request["record"], "supervisor": os.getpid(), "token": request["environment"][TOKEN], "boot": boot_id()}):
             _notify(events, b"taken\n")
             return
     except OSError as error:

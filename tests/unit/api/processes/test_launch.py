@@ -131,6 +131,13 @@ class TestFiles:
         with pytest.raises(InvalidLaunch, match=r"write flow\.py:main"):
             source_files(FlowTemplate.model_validate({"entrypoint": entrypoint, "source": {"inline": "x"}}), None)
 
+    @pytest.mark.parametrize("name", ["../flow.py", "..", "a/b.py", ""])
+    def test_nor_do_files_of_a_config_map(self, name: str) -> None:
+        template = FlowTemplate.model_validate({"entrypoint": "flow.py:main", "source": {"configMap": {"name": "wine"}}})
+        with pytest.raises(InvalidLaunch, match="names of files"):
+            source_files(template, {name: b""})
+        assert source_files(template, {"flow.py": b"x"}) == {"flow.py": b"x"}
+
     def test_a_config_map_has_texts_and_bytes(self) -> None:
         document = {"data": {"flow.py": "x"}, "binaryData": {"model.bin": "AP8=", "broken": "!"}}
         assert config_map_files(document) == {"flow.py": b"x", "model.bin": b"\x00\xff"}
