@@ -79,7 +79,7 @@ def test_an_error_tells_programs_what_is_wrong() -> None:
 
 def test_an_error_can_be_sent_to_another_process() -> None:
     error = MalformedDocument("FlowRun", "r", [FieldError("spec.x", 'unknown field "spec.x"', "UnknownField")])
-    again = pickle.loads(pickle.dumps(error))
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     assert (type(again), str(again), again.errors) == (MalformedDocument, str(error), error.errors)
 
 
@@ -147,7 +147,7 @@ def test_a_document_that_is_being_deleted_gets_no_new_finalizers() -> None:
 
 def test_an_update_needs_the_version_that_it_replaces() -> None:
     old = _stored(run("kept", deployment="d"))
-    with pytest.raises(InvalidDocument, match="metadata.resourceVersion: .* must be specified for an update"):
+    with pytest.raises(InvalidDocument, match=r"metadata\.resourceVersion: .* must be specified for an update"):
         validate_update("FlowRun", old, run("kept", deployment="d"))
 
 
