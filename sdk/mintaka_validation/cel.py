@@ -131,9 +131,12 @@ class Environment:
         Raises:
             CelError: there is no such type.
         """
-        from cel_expr_python import cel  # noqa: PLC0415 - start-up time: most processes never need it
-        from cel_expr_python.ext import ext_optional, ext_strings  # noqa: PLC0415
-
+        try:
+            from cel_expr_python import cel  # noqa: PLC0415 - start-up time: most processes never need it
+            from cel_expr_python.ext import ext_optional, ext_strings  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            message = "rules in CEL need a package that is not installed: pip install 'mintaka[server]'"
+            raise MintakaError(message) from error
         self._environment = cel.NewEnv(
             variables={name: cel.Type(_checked_type(kind)) for name, kind in variables.items()},
             extensions=[ext_strings.ExtStrings(version=_STRINGS_VERSION), ext_optional.ExtOptional()],

@@ -98,6 +98,13 @@ def schema_of(kind: str) -> Node:
     raise ValueError(message)
 
 
+@cache
+def status_schema_of(kind: str) -> Node:
+    """The schema of a document of which there is only the status."""
+    status = schema_of(kind).properties["status"]
+    return Node(("object",), properties={"status": status}, has_rules=status.has_rules, has_keyed_lists=status.has_keyed_lists)
+
+
 def compile_schema(schema: dict[str, Any]) -> Node:
     """The node of a structural schema.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mintaka_validation.ratcheting import Before
     from mintaka_validation.schema import Node
 
-_NAMES: Final = ((bool, "boolean"), (str, "string"), (int, "integer"), (float, "number"), (dict, "object"), (list, "array"))
+_NAMES: Final = {bool: "boolean", str: "string", int: "integer", float: "number", dict: "object", list: "array"}
 _FORMAT_OF: Final = {"integer": "int64", "number": "float64"}
 _TIME: Final = re.compile(r"(\d{2}):(\d{2}):(\d{2})(?:.\d+)?(?:z|[+-]\d{2}:\d{2})", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
@@ -44,7 +44,8 @@ def check_values(node: Node, value: Any, path: str, before: Before) -> list[Fiel
 
 def type_name(value: Any) -> str:
     """The JSON Schema type of a value, `null` included."""
-    return next((name for kind, name in _NAMES if isinstance(value, kind)), "null")
+    found = _NAMES.get(type(value))
+    return found or next((name for kind, name in _NAMES.items() if isinstance(value, kind)), "null")
 
 
 def _check_type(node: Node, value: Any, path: str) -> list[FieldError]:

@@ -86,7 +86,7 @@ class ApiServer:
         while (found := self.ask("POST", "/apis/cel.test/v1/namespaces/default/probes", probe, dryRun="All"))[0] in {404, 429}:
             assert time.monotonic() < deadline, "the CRD of the expressions is not served"
             time.sleep(0.2)
-        answers |= dict.fromkeys(compiled, ["true", ""])
+        answers |= {number: ["true", ""] for number in compiled}
         for cause in found[1]["details"]["causes"]:
             fault = cause["message"].removeprefix('Invalid value: "object": ')
             what = fault.partition(" evaluating rule: ")[0].partition("': call arguments did not match")[0]

@@ -29,7 +29,7 @@ class ObjectStore(AbstractFileSystem):  # type: ignore[misc]
             raise FileNotFoundError(path)
         return self.objects[key][start:end]
 
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:  # noqa: ARG002 - fsspec's signature
         """Put an object: a connection that breaks in the middle leaves what was there."""
         key = self._strip_protocol(path)
         arrived = type(self).fault("put", key)
@@ -48,7 +48,7 @@ class ObjectStore(AbstractFileSystem):  # type: ignore[misc]
             raise FileNotFoundError(path)
         return [{"name": name} for name in self.dircache[prefix]] if detail else list(self.dircache[prefix])
 
-    def invalidate_cache(self, path: str | None = None) -> None:
+    def invalidate_cache(self, path: str | None = None) -> None:  # noqa: ARG002 - fsspec's signature
         """Forget what was listed."""
         self.dircache.clear()
 

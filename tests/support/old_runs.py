@@ -132,7 +132,7 @@ def change(database: Database, uid: str, **columns: Any) -> None:
         with database.writing() as connection:
             session = SqlalchemySession(connection)
             places = ", ".join(f"{name} = ?" for name in columns)
-            session.run(f"UPDATE flow_runs SET {places} WHERE uid = ?", (*columns.values(), session.uid(uid)))
+            session.run(f"UPDATE flow_runs SET {places} WHERE uid = ?", (*columns.values(), session.uid(uid)))  # noqa: S608
 
 
 def number_of(database: Database, uid: str) -> int:
@@ -145,7 +145,7 @@ def number_of(database: Database, uid: str) -> int:
 def counts(database: Database) -> dict[str, int]:
     """The number of rows of each table of `TABLES`."""
     with database.reading() as connection:
-        return {table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in TABLES}
+        return {table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in TABLES}  # noqa: S608
 
 
 def names_left(database: Database) -> list[str]:
@@ -156,7 +156,7 @@ def names_left(database: Database) -> list[str]:
 
 def retire(database: Database, policy: RetentionPolicy, now: int = NOW) -> Counter[str]:
     """Do a whole pass of retention; the rows that it deleted."""
-    from collections import Counter
+    from collections import Counter  # noqa: PLC0415 - a type above
 
     deleted: Counter[str] = Counter()
     for progress in retention.steps(database, policy, now):

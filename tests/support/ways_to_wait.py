@@ -333,11 +333,11 @@ BLOCKING: dict[str, Callable[[], object]] = {
     "concurrent.futures.wait": _waits_for_futures,
     "concurrent.futures.as_completed": _completed_futures,
     "subprocess.run": lambda: subprocess.run(["sleep", str(LONG)], check=False),
-    "a shell with children": lambda: subprocess.run(f"sleep {LONG} & sleep {LONG}", shell=True, check=False, capture_output=True),
+    "a shell with children": lambda: subprocess.run(f"sleep {LONG} & sleep {LONG}", shell=True, check=False, capture_output=True),  # noqa: S602
     "Popen.wait": lambda: _sleeping().wait(),
     "Popen.communicate": lambda: _sleeping().communicate(),
     "a pipe of a process": _pipe_of_a_process,
-    "os.system": lambda: os.system(f"sleep {LONG}"),
+    "os.system": lambda: os.system(f"sleep {LONG}"),  # noqa: S605
     "os.waitpid": _fork_and_waitpid,
     "os.read": _pipe,
     "select.select": _select,
@@ -436,7 +436,7 @@ async def _executor() -> None:
 
 
 async def _blocks() -> None:
-    time.sleep(LONG)
+    time.sleep(LONG)  # noqa: ASYNC251 - what should not be done, and is
 
 
 async def _blocks_on_a_lock() -> None:
@@ -519,7 +519,7 @@ AWAITING: dict[str, Callable[[], Any]] = {
     "await future": _awaited,
     "await future of a thread": _awaited_thread,
     "future.result()": _blocked_result,
-    "a subflow": lambda: async_subflow(),
+    "a subflow": lambda: async_subflow(),  # noqa: PLW0108
 }
 
 

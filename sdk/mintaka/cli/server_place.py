@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mintaka.recording.homes import Home
 
 _PAGE = 200
+#: Begins the path of an error that is about the request's place of a document.
+_PLACE = re.compile(r"documents\[(\d+)\]\.")
 _RESOURCES = {"FlowDeployment": "flowdeployment.mintaka.dev", "FlowRun": "flowrun.mintaka.dev", "ConfigMap": "configmap"}
 
 
@@ -114,7 +117,10 @@ def _complaint(refusal: ApiRefusal, names: Sequence[str]) -> str:
     """Each error with the name of the document it is about."""
     told = []
     for error in refusal.problem.get("errors") or ():
-        position = error.get("document", "")
+        position, path = error.get("document", ""), error.get("path", "")
+        if found := _PLACE.match(path):
+            position, path = found[1], path[found.end() :]
         place = names[int(position)] if position.isdecimal() and int(position) < len(names) else ""
-        told.append(": ".join(part for part in (place, error.get("path", ""), error.get("message", "")) if part))
+        field = "" if path in error.get("message", "") else path  # some messages begin with it
+        told.append(": ".join(part for part in (place, field, error.get("message", "")) if part))
     return f"nothing was applied: {'; '.join(told)}" if told else str(refusal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def test_an_error_tells_programs_what_is_wrong() -> None:
 
 def test_an_error_can_be_sent_to_another_process() -> None:
     error = MalformedDocument("FlowRun", "r", [FieldError("spec.x", 'unknown field "spec.x"', "UnknownField")])
-    again = pickle.loads(pickle.dumps(error))
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     assert (type(again), str(again), again.errors) == (MalformedDocument, str(error), error.errors)
 
 
@@ -125,6 +126,26 @@ def test_a_document_that_is_too_deep_or_contains_itself_is_refused() -> None:
         validate_new("FlowRun", run(deployment="d", parameters=endless))
 
 
+@pytest.mark.parametrize("field", ["metadata", "unknown", "kind"])
+def test_no_other_field_may_be_too_deep_either(field: str) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(InvalidDocument, match="levels"):
+        validate_new("FlowRun", run(deployment="d") | {field: deep})
+
+
+def test_metadata_that_is_not_json_is_refused() -> None:
+    with pytest.raises(InvalidDocument, match=r"metadata\.annotations\.at"):
+        validate_new("FlowRun", run(deployment="d", metadata={"annotations": {"at": datetime(2026, 1, 1, tzinfo=UTC)}}))
+
+
+def test_of_very_many_errors_some_are_shown() -> None:
+    with pytest.raises(InvalidDocument, match="and 59502 further errors") as refused:  # with those of the list itself and of the rules
+        validate_new("FlowRun", run(deployment="d", tags=[""] * 60_000))
+    assert len(str(refused.value)) < 100_000
+
+
 def test_an_update_leaves_what_it_cannot_change() -> None:
     """The status, and what the server writes into the metadata."""
     old = _stored(run("kept", deployment="d"))
@@ -147,7 +168,7 @@ def test_a_document_that_is_being_deleted_gets_no_new_finalizers() -> None:
 
 def test_an_update_needs_the_version_that_it_replaces() -> None:
     old = _stored(run("kept", deployment="d"))
-    with pytest.raises(InvalidDocument, match="metadata.resourceVersion: .* must be specified for an update"):
+    with pytest.raises(InvalidDocument, match=r"metadata\.resourceVersion: .* must be specified for an update"):
         validate_update("FlowRun", old, run("kept", deployment="d"))
 
 
@@ -156,8 +177,11 @@ def test_a_status_is_completed_and_checked() -> None:
     new = validate_status("FlowRun", old, {"state": {"type": "PENDING", "name": "Pending", "time": "2026-01-01T00:00:00Z"}})
     assert new["status"]["transitions"] == []
     assert new["spec"] == old["spec"]
-    with pytest.raises(InvalidDocument, match='Unsupported value: "ASLEEP": supported values: "SCHEDULED"'):
+    with pytest.raises(InvalidDocument, match=r'"kept" is invalid: .*Unsupported value: "ASLEEP": supported values: "SCHEDULED"'):
         validate_status("FlowRun", old, {"state": {"type": "ASLEEP", "name": "x", "time": "2026-01-01T00:00:00Z"}})
+    with pytest.raises(MalformedDocument, match=r'unknown field "status.mood"'):
+        validate_status("FlowRun", old, {"mood": "good"})
+    assert validate_status("FlowRun", new | {"status": {"attempt": "1"}}, {"attempt": "1"})["status"]["attempt"] == "1"
 
 
 def test_a_kind_that_is_not_ours_is_a_mistake_of_the_caller() -> None:
