@@ -92,8 +92,8 @@ def served_manifest(deployment: RunnerDeployment, namespace: str, group: dict[st
         parts.annotate(ANNOTATION_PROCESS_LIMITS, json.dumps(limits, sort_keys=True))
     if semantics := os.environ.get(VARIABLE):  # of variables with our prefix, a server passes on few
         parts.set_variable(VARIABLE, semantics)
-    if place.path:
-        parts.set_variable("PYTHONPATH", place.path)
+    if path := os.pathsep.join(filter(None, (place.path, os.environ.get("PYTHONPATH")))):
+        parts.set_variable("PYTHONPATH", path)
     manifest = deployment.manifest(now=now, parts=parts, variables=variables)
     manifest["metadata"].setdefault("namespace", namespace)
     return manifest

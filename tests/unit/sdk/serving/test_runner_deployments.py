@@ -204,6 +204,7 @@ def test_durations_as_manifests_have_them(seconds: float, text: str) -> None:
 
 def test_served_flows_run_with_this_interpreter_in_this_folder_within_their_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/more")
     made = deployment(concurrency_limit=1, job_variables={"env": {"A": 1}, "working_dir": "/data"})
     applied: list[dict[str, Any]] = []
 
@@ -221,7 +222,11 @@ def test_served_flows_run_with_this_interpreter_in_this_folder_within_their_limi
     assert served["process"] == {"python": sys.executable, "workingDir": "/data"}
     assert served["podTemplate"] == {
         "metadata": {"annotations": {"mintaka.dev/process-limits": '{"deployment/report-daily": 1, "serve/report-daily": 3}'}},
-        "spec": {"containers": [{"name": "flow", "env": [{"name": "PYTHONPATH", "value": made.place.path}, {"name": "A", "value": "1"}]}]},
+        "spec": {
+            "containers": [
+                {"name": "flow", "env": [{"name": "PYTHONPATH", "value": f"{made.place.path}:/more"}, {"name": "A", "value": "1"}]}
+            ]
+        },
     }
     assert "suspend" not in served
     manifests.pause(Documents())
