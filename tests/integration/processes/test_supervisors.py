@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ import psutil
 import pytest
 
 import mintaka_api
+from kube import eventually
 from mintaka_api.local.processes.attempt_folder import ENDED, STARTED, TERMINATE, AttemptFolder
 from mintaka_api.local.processes.leftovers import TOKEN
+from process_world import living
 
 #: The second time that it reads is an hour off the first.
 JUMPING = """
@@ -24,6 +27,7 @@ sys.path += sys.argv[3:]
 from mintaka_api.local.processes import supervisor
 times = iter([time.time()])
 supervisor.time = lambda: next(times, None) or time.time() + float(sys.argv[2])
+supervisor.LOOK_SECONDS = 0.5
 supervisor.supervise(json.loads(sys.argv[1]))
 """
 FOLDERS = [str(Path(str(module.__file__)).parents[1]) for module in (mintaka_api, psutil)]
@@ -47,8 +51,7 @@ def test_a_clock_that_jumps_moves_neither_grace_period_nor_duration(tmp_path: Pa
     folder = AttemptFolder(str(tmp_path))
     folder.make_fifos()
     supervisor = supervised(folder, "trap '' TERM; echo up > up; sleep 60 & wait; sleep 60", jump)
-    while not (tmp_path / "up").exists():
-        assert supervisor.poll() is None
+    eventually((tmp_path / "up").exists, "it runs")
     began = monotonic()
     assert folder.send(TERMINATE)
     assert supervisor.wait(30) == 0
@@ -60,6 +63,18 @@ def test_a_clock_that_jumps_moves_neither_grace_period_nor_duration(tmp_path: Pa
     assert ended["killed"]
     assert 0.9 < ended["time"] - started["time"] < 30
     assert not folder.has_supervisor()
+
+
+def test_a_process_whose_folder_was_removed_is_ended(tmp_path: Path) -> None:
+    """No server would find it again, nor its end."""
+    folder = AttemptFolder(str(tmp_path / "attempt"))
+    (tmp_path / "attempt").mkdir()
+    folder.make_fifos()
+    supervisor = supervised(folder, f"echo $$ > {tmp_path}/up; sleep 60", 0.0)
+    eventually(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text(), "it runs")
+    shutil.rmtree(tmp_path / "attempt")
+    assert supervisor.wait(30) == 0
+    assert living([int((tmp_path / "up").read_text())]) == []
 
 
 def test_it_loads_little() -> None:

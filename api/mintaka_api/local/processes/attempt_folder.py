@@ -76,6 +76,16 @@ class AttemptFolder:
         """The FIFO with requests for the supervisor."""
         return self.file("control")
 
+    def exists(self) -> bool:
+        """False if it was removed."""
+        try:
+            os.stat(self.file(BEGUN))  # noqa: PTH116 - pathlib takes a megabyte
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
     def read(self, name: str) -> Record | None:
         """A record; None if it is not there, or is not one."""
         try:
