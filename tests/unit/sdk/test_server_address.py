@@ -57,7 +57,14 @@ def test_there_is_none_in_an_empty_folder(tmp_path: Path) -> None:
         lambda home: (home / "server.token").unlink(),
         lambda home: (home / "server.json").write_text((home / "server.json").read_text().replace('"pid": 7', '"pid": 8')),
     ],
-    ids=["it does not listen yet", "cut off", "not an object", "members are missing", "without its token", "the file is of a former server"],
+    ids=[
+        "it does not listen yet",
+        "cut off",
+        "not an object",
+        "members are missing",
+        "without its token",
+        "the file is of a former server",
+    ],
 )
 def test_a_server_that_cannot_be_used_yet_is_not_returned(tmp_path: Path, lock: ServerLock, damage: object) -> None:
     """Such a server starts, or stops."""
