@@ -71,17 +71,6 @@ def test_there_is_none_in_an_empty_folder(tmp_path: Path) -> None:
         "without its token",
         "the file is of a former server",
     ],
-<<<<<<< HEAD
-=======
-    ids=[
-        "it does not listen yet",
-        "cut off",
-        "not an object",
-        "members are missing",
-        "without its token",
-        "the file is of a former server",
-    ],
->>>>>>> wt-cli
 )
 def test_a_server_that_cannot_be_used_yet_is_not_returned(tmp_path: Path, lock: ServerLock, damage: object) -> None:
     """Such a server starts, or stops."""
