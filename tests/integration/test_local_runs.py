@@ -163,4 +163,3 @@ def test_a_server_in_a_thread(tmp_path: Path) -> None:
     assert not (home / "server.json").exists()
     with embedded_server(home) as again:
         assert again != url or running_server(home) is not None
-

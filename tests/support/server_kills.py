@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -37,12 +38,13 @@ def main(kind: str, seconds: float, ledger: str):
     if kind == "dies" and attempt == "1":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "prints":
-        for line in range(2000):
+        for line in range(PRINTED):
             print(f"line {line} of {name}")
     os.write(file, f"{name} ends {attempt}\\n".encode())
     if kind == "fails":
         raise ValueError("as it should")
 """
+_PRINTED = 2000
 _STATES = {"completes": "COMPLETED", "fails": "FAILED", "dies": "COMPLETED", "prints": "COMPLETED"}
 #: What the ledger must say of a run of each kind: nothing was run twice, nothing was forgotten.
 _LINES = {kind: ["begins 1", "begins 2", "ends 2"] if kind == "dies" else ["begins 1", "ends 1"] for kind in KINDS}
@@ -62,7 +64,12 @@ class KilledServer:
 
     def deploy(self) -> None:
         """Store the flow; the server runs."""
-        source = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "chaos"}, "data": {"flow.py": _FLOW}}
+        source = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "chaos"},
+            "data": {"flow.py": _FLOW.replace("PRINTED", str(_PRINTED))},
+        }
         spec = {
             "entrypoint": "flow.py:main",
             "source": {"configMap": {"name": "chaos"}},
@@ -143,17 +150,16 @@ class KilledServer:
             assert ends[run["state"]["type"]] == 1, (run["name"], ends)
             assert run["crashes"] == (self.kinds[run["name"]] == "dies"), run
             if self.kinds[run["name"]] == "prints":
-                wait_until(
-                    lambda uid=run["uid"], name=run["name"]: self._has_line(uid, f"line 1999 of {name}"), f"the log of {run['name']}"
-                )
+                wait_until(partial(self._has_last_line, run["uid"], run["name"]), f"the log of {run['name']}")
 
     def left_processes(self) -> list[str]:
         """What is left of the processes once every end is recorded: nothing, after a moment."""
         folder = self.server.home / "processes"
         return sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
 
-    def _has_line(self, uid: str, line: str) -> bool:
-        """Whether the log of a run has a line, perhaps from what its process left on disk."""
+    def _has_last_line(self, uid: str, name: str) -> bool:
+        """Whether the log of a run is there to its end, perhaps from what its process left on disk."""
+        line = f"line {_PRINTED - 1} of {name}"
         return any(item["message"] == line for item in self.server.get(f"/flow-runs/{uid}/logs", q=line)["items"])
 
     def _request(self, method: str, path: str, **options: Any) -> None:

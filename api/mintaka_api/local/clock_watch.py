@@ -39,6 +39,8 @@ class ClockWatch:
             await asyncio.sleep(_LOOK_SECONDS)
             now = self._day() - self._steady()
             if abs(now - before) >= _STEP_SECONDS:
-                logger.warning("the clock was set by %+.1f s, or the machine slept: whatever waits for a time is checked again", now - before)
+                logger.warning(
+                    "the clock was set by %+.1f s, or the machine slept: whatever waits for a time is checked again", now - before
+                )
                 self._stepped()
             before = now

@@ -61,6 +61,13 @@ class DocumentStore:
         found: Document = orjson.loads(text)
         return found
 
+    async def version_of(self, kind: str, key: Name) -> str:
+        """The resource version of a document, whose content stays where it is. Raises Missing."""
+        version = await self._query(documents.version_of, kind_of(kind).name, key)
+        if version is None:
+            raise kind_of(kind).missing(key)
+        return str(version)
+
     async def list(self, kind: str, namespace: str | None = None, *, after: Name | None = None, limit: int = 500) -> list[Document]:
         """At most `limit` documents of a kind after that key, in the order of (namespace, name)."""
         return [orjson.loads(text) for text in await self._query(documents.page, kind_of(kind).name, namespace, after, limit)]

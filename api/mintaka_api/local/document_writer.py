@@ -85,7 +85,7 @@ class DocumentWriter:
                 for each in group:
                     await self._write_group([each])
                 return
-            results, changes = [_of_port(error)] * len(group), []
+            results, changes = [_of_port(error) for _ in group], []
         self._announce(changes)
         await self._mask(changes)
         for each, result in zip(group, results, strict=True):

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,8 +50,7 @@ def show_context(
         if json:
             print_json(_document(found, current=found.name == _meant()))
         else:
-            kind, where = _described(found)
-            console().print(f"{found.name}: {kind} {where}{_token_words(found)}".rstrip(), markup=False)
+            console().print(f"{found.name}: {' '.join(_described(found))}{_token_words(found)}".rstrip(), markup=False)
         return
     where, why = command_home(), _reason()
     if json:
@@ -78,7 +77,8 @@ def add_context(
     context: Name,
     server: Annotated[str | None, typer.Option(metavar="URL", help="The context is the API at this URL, of a server or a cluster.")] = None,
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file with the server's token, read for each request; - reads it from standard input.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The file with the server's token, read for each request; - reads it from standard input."),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="KUBECTL_CONTEXT", help="The context is the cluster of this context of kubectl.")

@@ -34,6 +34,8 @@ def command(
                 where.delete_run(found)
             deleted.append({"kind": kind, "uid": found["uid"], "namespace": found["namespace"], "name": found["name"]})
             if not json:
-                console().print(f"{kind} {found['name']}: deleted" if kind == "deployment" else f"{found['name']}: asked to delete", markup=False)
+                console().print(
+                    f"{kind} {found['name']}: deleted" if kind == "deployment" else f"{found['name']}: asked to delete", markup=False
+                )
     if json:
         print_json(deleted)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mintaka.recording.homes import Home
 
 _PAGE = 200
+#: Reasons of errors whose message says where.
+_SELF_CONTAINED = frozenset({"UnknownField", "Malformed", "TooLarge"})
 #: Begins the path of an error that is about the request's place of a document.
 _PLACE = re.compile(r"documents\[(\d+)\]\.")
 _RESOURCES = {"FlowDeployment": "flowdeployment.mintaka.dev", "FlowRun": "flowrun.mintaka.dev", "ConfigMap": "configmap"}
@@ -45,7 +47,9 @@ class ServerPlace(RemoteHistory):
             if self._home.database is not None:
                 stop_script(self._home.database, run, action)
                 return
-            message = f"flow run {run['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
+            message = (
+                f"flow run {run['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
+            )
             raise BadArgument(message)
         self.post(f"/flow-runs/{run['uid']}/{action}")
 
@@ -99,7 +103,8 @@ class ServerPlace(RemoteHistory):
         """As a FlowRun with an inline template."""
         document = run_of_template(manifest, run.parameters, run.name, run.tags)
         created = self.post("/documents", placed([("the run", document)], self._only, self._home.namespace)[0])
-        return created["metadata"]
+        metadata: Document = created["metadata"]
+        return metadata
 
     def delete_deployment(self, name: str) -> Document:
         """With what it owns."""
@@ -121,6 +126,6 @@ def _complaint(refusal: ApiRefusal, names: Sequence[str]) -> str:
         if found := _PLACE.match(path):
             position, path = found[1], path[found.end() :]
         place = names[int(position)] if position.isdecimal() and int(position) < len(names) else ""
-        field = "" if path in error.get("message", "") else path  # some messages begin with it
+        field = "" if error.get("reason") in _SELF_CONTAINED else path
         told.append(": ".join(part for part in (place, field, error.get("message", "")) if part))
     return f"nothing was applied: {'; '.join(told)}" if told else str(refusal)

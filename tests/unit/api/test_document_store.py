@@ -122,7 +122,11 @@ async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore)
     assert [found[0] for found in await deployments_in_history(store.database, "etl")].count(first["metadata"]["uid"]) == 1
 
 
+REVISION = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "data": {"spec": {"x": 1}}, "revision": 1}
 #: What is wrong, kind, manifest, and the beginning of the message.
+DEEP: Any = []
+for _ in range(200):
+    DEEP = [DEEP]
 REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     (
         "a field of a wrong value",
@@ -142,6 +146,10 @@ REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     ("a ConfigMap with a number", CONFIG_MAP, config_map(data={"a": 1}), "ConfigMap .code. is invalid: data.a."),
     ("a ConfigMap with broken Base64", CONFIG_MAP, config_map(binaryData={"a": "?"}), "ConfigMap .code. is invalid: binaryData.a."),
     ("a ConfigMap with an unknown field", CONFIG_MAP, config_map(dataa={}), "ConfigMap in version .* unknown field .dataa."),
+    ("a deep spec", DEPLOYMENT, deployment(podTemplate={"x": DEEP}), "spec.* 100 levels"),
+    ("a deep ConfigMap", CONFIG_MAP, config_map(data={"a": DEEP}), "data.* 100 levels"),
+    ("a deep revision", "ControllerRevision", {**REVISION, "data": {"spec": {"podTemplate": {"x": DEEP}}}}, "data.spec.pod.* 100 levels"),
+    ("a revision without a number", "ControllerRevision", {**REVISION, "revision": None}, "ControllerRevision .r. is invalid: revision"),
     ("a large ConfigMap", CONFIG_MAP, config_map(data={"a": "x" * (1 << 20 | 1)}), "ConfigMap .code. is invalid: .*1048576"),
 ]
 
@@ -241,8 +249,7 @@ async def test_a_patch_changes_neither_status_nor_identity(store: DocumentStore)
 
 async def test_a_revision_never_changes(store: DocumentStore) -> None:
     """Only its metadata do; so an immutable ConfigMap."""
-    revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "data": {"spec": {"x": 1}}, "revision": 1}
-    stored = await store.create("ControllerRevision", revision)
+    stored = await store.create("ControllerRevision", REVISION)
     with pytest.raises(InvalidDocument, match=r"data: .*field is immutable"):
         await store.patch("ControllerRevision", key_of(stored), {"data": {"spec": {"x": 2}}})
     frozen = await store.create(CONFIG_MAP, config_map(immutable=True))

@@ -169,7 +169,8 @@ def test_deployments_and_runs_of_a_contexts_server_are_offered(folder: Path) -> 
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}"
-        known = {"local": Context("local"), "prod": Context("prod", server=url, token="secret"), "none": Context("none", server=f"{url}/x")}
+        prod = Context("prod", server=url, token="secret")  # noqa: S106 - made up
+        known = {"local": Context("local"), "prod": prod, "none": Context("none", server=f"{url}/x")}
         write(Contexts(data_folder() / "contexts.json", "prod", known))
         try:
             assert offered("run", "deployment/n") == ["deployment/nightly"]
