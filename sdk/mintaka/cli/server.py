@@ -7,9 +7,9 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -74,7 +74,7 @@ def start_server(
     environment = os.environ | ({"MINTAKA_DATABASE_URL": database_url} if database_url else {})
     if detach:
         return _start_in_background(command, environment, folder, log_file or folder / "server.log", timeout)
-    os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
+    return _become(command, environment)
 
 
 @group.command(name="stop", epilog="Exit codes: 0 stopped, or none runs; 2 it does not stop")
@@ -148,6 +148,11 @@ def _require_extra() -> None:
     if missing:
         message = f"the server needs more than is installed ({', '.join(missing)}): pip install 'mintaka[server]'"
         raise ServerProblem(message)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
+    """The server takes this process's place: signals and exit codes are its own."""
+    os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
 
 
 def _start_in_background(command: list[str], environment: dict[str, str], folder: Path, log: Path, timeout: float) -> int:

@@ -113,5 +113,4 @@ def attempt_request(run: FlowRun, template: FlowTemplate, attempt: int, launch: 
         "directory": launch.directory,
         "grace_seconds": launch.grace_seconds,
         "remedy": launch.remedy,
-        "notes": list(launch.notes),
     }

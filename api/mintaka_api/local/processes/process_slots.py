@@ -48,10 +48,10 @@ class ProcessSlots:
         """Take a slot for the workload `uid` of a run that was created at `created`; if that is not possible, why."""
         self._forget(now)
         known = self._waiting.get(run_uid)
-        older = [waiting for key, waiting in self._waiting.items() if key != run_uid and waiting.age < (created, run)]
-        reserved = sum(waiting.reserved_until > now for key, waiting in self._waiting.items() if key != run_uid)
-        free = self.limit - len(self.taken) - reserved
-        if free > 0 and len(older) < free:
+        others = [waiting for key, waiting in self._waiting.items() if key != run_uid]
+        older = [waiting for waiting in others if waiting.age < (created, run)]
+        free = self.limit - len(self.taken) - sum(waiting.reserved_until > now for waiting in others)
+        if free > sum(waiting.reserved_until <= now for waiting in older):
             self._waiting.pop(run_uid, None)
             self.taken.add(uid)
             return None
