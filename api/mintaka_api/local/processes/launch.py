@@ -34,6 +34,8 @@ _USUAL_GRACE_SECONDS = 30
 #: Variables of the server that its processes get as well, of those that begin with our prefix: the others are the server's own.
 _SHARED = frozenset({"MINTAKA_HOME", "MINTAKA_LOG_LEVEL"})
 _PREFIX = "MINTAKA_"
+#: Secrets are for flows: `MINTAKA_SECRET_NAME` has one, `MINTAKA_SECRETS_DIR` the folder of others.
+_SECRETS = "MINTAKA_SECRET"
 #: Kubernetes allows no other keys of ConfigMaps.
 _FILE_NAME = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
@@ -142,7 +144,7 @@ def source_files(template: FlowTemplate, config_map: Mapping[str, bytes] | None)
 
 def _inherited(server: Mapping[str, str], python: str) -> dict[str, str]:
     """The server's variables, without its own settings; programs of the interpreter's environment are found first."""
-    variables = {name: value for name, value in server.items() if not name.startswith(_PREFIX) or name in _SHARED}
+    variables = {name: value for name, value in server.items() if not name.startswith(_PREFIX) or name.startswith(_SECRETS) or name in _SHARED}
     folder = os.path.dirname(python)  # noqa: PTH120 - a text
     variables["PATH"] = os.pathsep.join(filter(None, (folder, variables.get("PATH", os.defpath))))
     return variables

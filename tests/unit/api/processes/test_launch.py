@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MACHINE = Machine(
-    "/srv/venv/bin/python", "http://127.0.0.1:4200", "/home/ada/server.token", {"PATH": "/bin", "LANG": "C", "MINTAKA_DATABASE_URL": "x"}
+    "/srv/venv/bin/python",
+    "http://127.0.0.1:4200",
+    "/home/ada/server.token",
+    variables={"PATH": "/bin", "LANG": "C", "MINTAKA_DATABASE_URL": "x", "MINTAKA_SECRET_KEY": "k"},
 )
 PLACES = AttemptPlaces("/p/source", "/p/work", "/p/report")
 
@@ -104,6 +107,7 @@ class TestSurroundings:
         found = launch(entrypoint="s:f").environment
         assert found["LANG"] == "C"
         assert "MINTAKA_DATABASE_URL" not in found
+        assert "MINTAKA_SECRET_KEY" in found, "secrets are for flows"
 
     def test_the_templates_variables_win_but_for_the_token(self) -> None:
         found = launch(entrypoint="s:f", own={"LANG": "de", "MINTAKA_LOG_LEVEL": "DEBUG", TOKEN: "x"}).environment
