@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mintaka_core.backoff import NEVER_RAN
+from mintaka_core.failure_rows import markdown, table_of
 from mintaka_operator.create_errors import CREATE_REASONS
 from mintaka_operator.diagnosis import ELSEWHERE
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _HEAD = f"""# Failure table
 
@@ -43,38 +40,24 @@ show how: `verdicts: {{OOMKilled: FAILED}}` makes the next one draw on `retries.
 
 def render() -> str:
     """The page."""
-    ends = ((row.number, row.situation, row.signs, row.conclusion, _overrides(row.overrides)) for row in POD_VERDICTS)
     reasons = ((row.number, row.situation, row.signs, row.conclusion, "") for row in PENDING_REASONS)
     elsewhere = ((*row, "") for row in ELSEWHERE)
     return "\n".join(
         [
             _HEAD,
             "## Pods that have ended\n",
-            *_table(ends),
+            *table_of(POD_VERDICTS),
             "\n## Pods that do not start\n",
             "These say why a run is PENDING. An image that cannot be used does not keep it waiting; the others get their time.\n",
-            *_table(reasons),
+            *markdown(reasons),
             "\n## What the pod's status does not show\n",
-            *_table(elsewhere),
+            *markdown(elsewhere),
             "\n## Pods that cannot be created\n",
             "The run stays SCHEDULED with the reason; its message has the words of the API server, and the field of podTemplate to write.\n",
-            "| reason | situation | what follows |",
-            "| --- | --- | --- |",
-            *(f"| {reason} | {situation} | {what} |" for reason, situation, what in CREATE_REASONS),
+            *markdown(CREATE_REASONS, ("reason", "situation", "what follows")),
             "",
         ]
     )
-
-
-def _overrides(entries: tuple[str, ...]) -> str:
-    return ", ".join(f"`{entry}`" for entry in entries)
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> Iterable[str]:
-    yield "| row | situation | signs | conclusion | override |"
-    yield "| --- | --- | --- | --- | --- |"
-    for row in rows:
-        yield "| " + " | ".join(cell.replace("|", "\\|") or "-" for cell in row) + " |"
 
 
 def main(path: str) -> None:

@@ -31,6 +31,7 @@ from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 if TYPE_CHECKING:
     import inspect
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
+    from pathlib import Path
 
     from mintaka.calling.signatures import FlowDecorator, FlowWords, Passed
     from mintaka.engine.async_calls import AsyncCall
@@ -356,16 +357,23 @@ class FlowFactory:
     @overload
     def __call__[**Q, T](self, fn: classmethod[Any, Q, T], /) -> Flow[Q, T]: ...
     @overload
-    def __call__(self, **settings: Unpack[FlowWords]) -> FlowDecorator: ...
+    def __call__(self, /, **settings: Unpack[FlowWords]) -> FlowDecorator: ...
     def __call__(self, fn: Any = None, /, **settings: Any) -> Any:
         """Make a flow of `fn`, or a decorator that does, with these settings."""
         if fn is not None:
             return Flow(fn, **settings)
         return lambda function: Flow(function, **settings)
 
-    #: `flow.from_source(folder, entrypoint)`: a flow of another folder.
-    from_source = staticmethod(Flow.from_source)
-    afrom_source = staticmethod(Flow.afrom_source)
+    if TYPE_CHECKING:
+
+        def from_source(self, source: str | Path, entrypoint: str) -> Flow[..., Any]:
+            """`Flow.from_source`."""
+
+        async def afrom_source(self, source: str | Path, entrypoint: str) -> Flow[..., Any]:
+            """`Flow.afrom_source`."""
+
+    else:
+        from_source, afrom_source = Flow.from_source, Flow.afrom_source
 
 
 flow = FlowFactory()

@@ -108,6 +108,15 @@ def object_name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:200].rstrip("-") or "flow"
 
 
+def deployment_object_name(flow: str, name: str) -> str:
+    """The FlowDeployment that the deployment `name` of a flow is: `FLOW-NAME`, or `NAME` if that begins with the flow's name.
+
+    In Prefect each flow has its own `prod`; objects of a namespace need names of their own.
+    """
+    of_flow, own = object_name(flow), object_name(name)
+    return own if own == of_flow or own.startswith(f"{of_flow}-") else object_name(f"{of_flow}-{own}")
+
+
 def as_json(manifest: dict[str, Any]) -> str:
     """The manifest as JSON."""
     return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 from mintaka.exceptions import InvalidSettingError
 from mintaka_core.cron import parse_cron
 from mintaka_core.errors import InvalidSchedule
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 _KINDS = ("interval", "cron", "rrule")
 

@@ -115,6 +115,13 @@ class Controller:
         for run in self.context.backoff.free_capacity(namespace, self.context.ports.clock.now()):
             self.wake_run(run)
 
+    def wake_all(self) -> None:
+        """Have everything reconciled that a time is awaited for: the clock was set, or stood still."""
+        for key in self.context.deployments.names():
+            self.queue.add(Key("deployment", *key))
+        for key in self.context.runs.names():
+            self.wake_run(key)
+
     def wake_run(self, run: Name, version: int = 0) -> None:
         """Have a run reconciled; `version` is the observed one, 0 for any other cause."""
         self.queue.add(Key("run", *run), version)

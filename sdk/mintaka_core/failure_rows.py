@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mintaka_core.states import State
@@ -37,3 +37,20 @@ def first_match[View, Conclusion: (State, StartIssue)](
         if verdict is not None:
             return verdict, row
     return None, None
+
+
+def markdown(
+    rows: Iterable[tuple[str, ...]], head: tuple[str, ...] = ("row", "situation", "signs", "conclusion", "override")
+) -> Iterable[str]:
+    """The lines of a table in Markdown."""
+    yield f"| {' | '.join(head)} |"
+    yield "| " + " | ".join("---" for _ in head) + " |"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") or "-" for cell in row) + " |"
+
+
+def table_of[View](rows: tuple[Row[View, State], ...]) -> Iterable[str]:
+    """The lines of a table of verdicts in Markdown."""
+    return markdown(
+        (row.number, row.situation, row.signs, row.conclusion, ", ".join(f"`{entry}`" for entry in row.overrides)) for row in rows
+    )

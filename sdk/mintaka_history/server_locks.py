@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: A reader holds the lock for some microseconds to find out whether it is free.
 _TRIES, _PAUSE_SECONDS = 5, 0.02
+#: A child that a killed server was about to start holds the lock until it has begun: on a busy machine that takes a while.
+_TRIES_AFTER_ITS_END = 250
 _LONGEST_RECORD_BYTES = 65536
 
 
@@ -57,12 +59,16 @@ class ServerLock:
             OSError: the file cannot be opened.
         """
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for _ in range(_TRIES):
+        met_alive = 0
+        for _ in range(_TRIES_AFTER_ITS_END):
             if _try_lock(descriptor, shared=False):
                 self._descriptor = descriptor
                 os.register_at_fork(after_in_child=self._leave)
                 self.write({"pid": os.getpid()})
                 return
+            met_alive += _is_alive(_record_in(descriptor))
+            if met_alive >= _TRIES:
+                break
             time.sleep(_PAUSE_SECONDS)
         try:
             raise ServerLocked(self.path, _record_in(descriptor))
@@ -94,9 +100,24 @@ def locking_server(path: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     try:
-        return None if _try_lock(descriptor, shared=True) else _record_in(descriptor)
+        record = None if _try_lock(descriptor, shared=True) else _record_in(descriptor)
     finally:
         os.close(descriptor)
+    return record if record is not None and _is_alive(record) else None
+
+
+def _is_alive(record: dict[str, Any]) -> bool:
+    """Whether the process of a record exists; True if the record does not say which one it is."""
+    pid = record.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _try_lock(descriptor: int, *, shared: bool) -> bool:

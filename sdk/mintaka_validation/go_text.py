@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from decimal import Decimal
 from typing import Any
 
 _ESCAPES = {
@@ -18,7 +18,7 @@ _ESCAPES = {
     '"': '\\"',
 }
 _IN_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e21
+_SMALLEST_PLAIN, _FIRST_IN_POWERS, _FIRST_IN_JSON_POWERS = 1e-4, 1e6, 1e21
 _LAST_OF_BYTE, _LAST_OF_PLANE = 0x7F, 0xFFFF
 
 
@@ -39,15 +39,13 @@ def _escape(character: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number as `%v` writes it."""
+    """A finite number as `%v` writes it: floating-point numbers of a million or more in powers of ten."""
     if isinstance(value, int):
         return str(value)
-    if value == 0 or _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
+    if value == 0 or _SMALLEST_PLAIN <= abs(value) < _FIRST_IN_POWERS:
         return f"{value:.0f}" if value.is_integer() else repr(value)
-    if not math.isfinite(value):
-        return {math.inf: "+Inf", -math.inf: "-Inf"}.get(value, "NaN")
-    digits, _, exponent = repr(value).partition("e")
-    return f"{digits.removesuffix('.0')}e{int(exponent):+03d}"
+    digits, sign, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
+    return f"{digits}{sign}{int(exponent):+03d}"
 
 
 def text_of(value: Any) -> str:
@@ -68,4 +66,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(member) for key, member in value.items()}
     if isinstance(value, list):
         return [_plain(member) for member in value]
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_PLAIN else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _FIRST_IN_JSON_POWERS else value

@@ -1,7 +1,4 @@
-"""Reading a document: unknown fields are found, nulls dropped, defaults filled in (apiextensions, `schema/pruning`, `schema/defaulting`).
-
-Whole numbers become integers, as Kubernetes stores them: JSON does not tell 1.0 from 1.
-"""
+"""Reading a document: unknown fields are found, nulls dropped, defaults filled in (apiextensions, `schema/pruning`, `schema/defaulting`)."""
 
 from __future__ import annotations
 
@@ -33,6 +30,15 @@ def copy(value: Any) -> Any:
         return {name: copy(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
         return [copy(member) for member in value]
+    return value
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """A deep copy in which whole numbers are integers, as they come back from a Kubernetes API server: JSON has one number type."""
+    if isinstance(value, dict):
+        return {name: with_whole_numbers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [with_whole_numbers(member) for member in value]
     return int(value) if isinstance(value, float) and value.is_integer() and -_EXACT <= value < _EXACT else value
 
 
@@ -44,7 +50,7 @@ def _take(node: Node | None, value: Any, path: str, unknown: list[str]) -> Any:
             return copy(value)
         items = node.items if node is not None else None
         return [_take(items, member, f"{path}[{index}]", unknown) for index, member in enumerate(value)]
-    return copy(value)
+    return value
 
 
 def _take_object(node: Node | None, value: dict[str, Any], path: str, unknown: list[str]) -> dict[str, Any]:

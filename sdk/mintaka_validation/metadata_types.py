@@ -67,6 +67,22 @@ def faults_of_types(metadata: Any) -> Malformed:
     return faults
 
 
+def tidied(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata without what Go does not write: null, empty texts and collections, zero. Its types must be right."""
+    kept = {name: value for name, value in metadata.items() if value not in (None, "", 0, [], {})}
+    for name in ("labels", "annotations"):
+        if name in kept:
+            kept[name] = {key: value or "" for key, value in kept[name].items()}
+    if "finalizers" in kept:
+        kept["finalizers"] = [name or "" for name in kept["finalizers"]]
+    if "ownerReferences" in kept:
+        kept["ownerReferences"] = [
+            {name: value for name, value in owner.items() if value is not None}
+            for owner in ((each or {}) for each in kept["ownerReferences"])
+        ]
+    return kept
+
+
 def go_name(value: Any) -> str:
     """The JSON type of a value, as Go's decoder calls it."""
     return next(name for kind, name in _GO_NAMES if isinstance(value, kind))
@@ -77,7 +93,7 @@ def _check(faults: Malformed, value: Any, name: str, kind: str) -> None:
     if kind == _TIME:
         place, kind = "value", _TEXT  # a time has a decoder of its own
     if kind == _TEXTS and isinstance(value, dict):
-        for member in value.values():
+        for _, member in sorted(value.items()):
             if member is not None and not isinstance(member, str):
                 faults.wrong(member, place, _TEXT)
     elif kind.startswith("[]") and isinstance(value, list):
@@ -91,17 +107,17 @@ def _check_member(faults: Malformed, member: Any, index: int, name: str) -> None
     if name == "managedFields":
         return  # only the API server writes and reads them
     if name == "finalizers":
-        if not isinstance(member, str):
+        if member is not None and not isinstance(member, str):
             faults.wrong(member, "struct field ObjectMeta.finalizers", _TEXT)
-    elif not isinstance(member, dict):
+    elif member is not None and not isinstance(member, dict):
         faults.wrong(member, f"struct field ObjectMeta.{name}", "v1.OwnerReference")
     else:
-        for inner in sorted(member):
+        for inner, value in sorted((member or {}).items()):
             kind = _OF_OWNERS.get(inner)
             if kind is None:
                 faults.unknown.append(f"metadata.{name}[{index}].{inner}")
-            elif member[inner] is not None and not _fits(member[inner], kind):
-                faults.wrong(member[inner], f"struct field OwnerReference.{name}.{inner}", kind)
+            elif value is not None and not _fits(value, kind):
+                faults.wrong(value, f"struct field OwnerReference.{name}.{inner}", kind)
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -96,10 +96,12 @@ def check_rules(node: Node, value: Any, path: str, before: Before) -> list[Field
 
 
 def _check_place(node: Node, chosen: RuleSet, value: Any, path: str, before: Before) -> list[FieldError]:
+    if not chosen.rules:
+        return []
     values = {"self": chosen.selection.view(value, node)}
     if before.value is not None:
         values["oldSelf"] = chosen.selection.view(before.value, node)
-    prepared = _environment().prepare(values)
+    prepared = chosen.rules[0].program.prepare(values)
     errors = []
     for rule in chosen.rules:
         try:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from mintaka_core.resources.crds import crds
 from mintaka_validation.cel import Environment, Program
-from mintaka_validation.intake import copy
+from mintaka_validation.intake import with_whole_numbers
 from mintaka_validation.rules import RuleSet, compile_rule
 
 _WITHOUT_EFFECT: Final = frozenset({"description", "x-kubernetes-map-type"})
@@ -28,6 +27,18 @@ _FORMATS: Final = frozenset({None, "date-time"})
 _ABSENT: Final = object()
 
 
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression in RE2's syntax, which is Go's and CEL's: Python's `$` means more."""
+
+    source: str
+    program: Program
+
+    def matches(self, text: str) -> bool:
+        """Whether it is found in `text`."""
+        return self.program.evaluate_prepared(self.program.prepare({"text": text})) is True
+
+
 @dataclass(slots=True)
 class Node:
     """The schema of one place. Limits that it does not set are None."""
@@ -36,7 +47,7 @@ class Node:
     nullable: bool = False
     format: str | None = None
     enum: tuple[Any, ...] = ()
-    pattern: tuple[str, Program] | None = None
+    pattern: Pattern | None = None
     minimum: float | None = None
     maximum: float | None = None
     min_length: int | None = None
@@ -78,11 +89,20 @@ def schema_of(kind: str) -> Node:
     Raises:
         ValueError: we define no such kind.
     """
+    from mintaka_core.resources.crds import crds  # noqa: PLC0415 - start-up time: the models are not needed to import the errors
+
     for definition in crds().values():
         if definition["spec"]["names"]["kind"] == kind:
             return compile_schema(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
     message = f"{kind!r} is none of our kinds"
     raise ValueError(message)
+
+
+@cache
+def status_schema_of(kind: str) -> Node:
+    """The schema of a document of which there is only the status."""
+    status = schema_of(kind).properties["status"]
+    return Node(("object",), properties={"status": status}, has_rules=status.has_rules, has_keyed_lists=status.has_keyed_lists)
 
 
 def compile_schema(schema: dict[str, Any]) -> Node:
@@ -107,7 +127,7 @@ def _compile(schema: dict[str, Any], texts: Environment) -> Node:
         nullable=schema.get("nullable", False),
         format=schema.get("format"),
         enum=tuple(schema.get("enum", ())),
-        pattern=(pattern, texts.compile(f"text.matches({json.dumps(pattern)})")) if pattern else None,
+        pattern=Pattern(pattern, texts.compile(f"text.matches({json.dumps(pattern)})")) if pattern else None,
         minimum=schema.get("minimum"),
         maximum=schema.get("maximum"),
         min_length=schema.get("minLength"),
@@ -122,7 +142,7 @@ def _compile(schema: dict[str, Any], texts: Environment) -> Node:
         items=_compile(items, texts) if items else None,
         preserves_unknown=schema.get("x-kubernetes-preserve-unknown-fields", False),
         map_keys=tuple(schema.get("x-kubernetes-list-map-keys", ())) if list_type == "map" else (),
-        default=copy(schema["default"]) if "default" in schema else _ABSENT,
+        default=with_whole_numbers(schema["default"]) if "default" in schema else _ABSENT,
     )
     rules = list(map(compile_rule, schema.get("x-kubernetes-validations", ())))
     if rules:

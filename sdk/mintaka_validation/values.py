@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from mintaka_validation.ratcheting import Before
     from mintaka_validation.schema import Node
 
-_NAMES: Final = ((bool, "boolean"), (str, "string"), (int, "integer"), (float, "number"), (dict, "object"), (list, "array"))
-_FORMAT_OF: Final = {"integer": "int64", "number": "double"}
+_NAMES: Final = {bool: "boolean", str: "string", int: "integer", float: "number", dict: "object", list: "array"}
+_FORMAT_OF: Final = {"integer": "int64", "number": "float64"}
 _TIME: Final = re.compile(r"(\d{2}):(\d{2}):(\d{2})(?:.\d+)?(?:z|[+-]\d{2}:\d{2})", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
+#: Beyond, kube-openapi takes no floating-point number for a whole one.
+_EXACT: Final = 2.0**53
 _MONTHS_OF_30: Final = frozenset({4, 6, 9, 11})
 
 
 def check_values(node: Node, value: Any, path: str, before: Before) -> list[FieldError]:
-    """Every place at `path` and below that does not follow its schema, in the order of the schema."""
+    """Every place at `path` and below that does not follow its schema, in the order of the document."""
     errors = _check_type(node, value, path)
     if isinstance(value, str):
         errors += _check_text(node, value, path)
@@ -42,14 +44,15 @@ def check_values(node: Node, value: Any, path: str, before: Before) -> list[Fiel
 
 def type_name(value: Any) -> str:
     """The JSON Schema type of a value, `null` included."""
-    return next((name for kind, name in _NAMES if isinstance(value, kind)), "null")
+    found = _NAMES.get(type(value))
+    return found or next((name for kind, name in _NAMES.items() if isinstance(value, kind)), "null")
 
 
 def _check_type(node: Node, value: Any, path: str) -> list[FieldError]:
     found, types = type_name(value), node.types
     if value is None:
         return [] if node.nullable else [_wrong_type(path, ",".join(types), found)]
-    whole = found == "number" and value.is_integer() and "integer" in types
+    whole = found == "number" and value.is_integer() and abs(value) < _EXACT and "integer" in types
     fits = found in types or whole or (found == "integer" and "number" in types)
     if node.format and found in {"string", "array"}:
         return []
@@ -68,8 +71,8 @@ def _check_text(node: Node, text: str, path: str) -> list[FieldError]:
         errors.append(too_long(path, node.max_length))
     elif node.min_length is not None and len(text) < node.min_length:
         errors.append(invalid(path, text, f"{path} in body should be at least {node.min_length} chars long"))
-    elif node.pattern is not None and node.pattern[1].evaluate({"text": text}) is not True:
-        errors.append(invalid(path, text, f"{path} in body should match '{node.pattern[0]}'"))
+    elif node.pattern is not None and not node.pattern.matches(text):
+        errors.append(invalid(path, text, f"{path} in body should match '{node.pattern.source}'"))
     if node.format == "date-time" and not is_date_time(text):
         errors.append(type_invalid(path, text, f"{path} in body must be of type date-time: {quote(text)}"))
     return errors
@@ -77,10 +80,11 @@ def _check_text(node: Node, text: str, path: str) -> list[FieldError]:
 
 def _check_number(node: Node, value: float, path: str) -> list[FieldError]:
     errors = []
+    kind = type(value)  # a limit is written as a number of the value's type
     if node.minimum is not None and value < node.minimum:
-        errors.append(invalid(path, value, f"{path} in body should be greater than or equal to {number(node.minimum)}"))
+        errors.append(invalid(path, value, f"{path} in body should be greater than or equal to {number(kind(node.minimum))}"))
     if node.maximum is not None and value > node.maximum:
-        errors.append(invalid(path, value, f"{path} in body should be less than or equal to {number(node.maximum)}"))
+        errors.append(invalid(path, value, f"{path} in body should be less than or equal to {number(kind(node.maximum))}"))
     return errors
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 type _Path = tuple[str, ...]
 _NAMES: Final = re.compile(r"\b(?:self|oldSelf)\b((?:\.[A-Za-z_]\w*)*)")
 _PRESENCE: Final = re.compile(r"\bhas\(\s*(?:self|oldSelf)((?:\.[A-Za-z_]\w*)+)\s*\)")
-_METADATA_IN_RULES: Final = ("name", "generateName")
+_COMPARED_AFTER: Final = re.compile(r"\s*[=!]=")
+_COMPARED_BEFORE: Final = re.compile(r"[=!]=\s*$")
 _INSTANT: Final = re.compile(r"(?i)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
@@ -33,12 +34,24 @@ class Selection:
 
     @classmethod
     def of(cls, sources: Iterable[str], node: Node) -> Selection:
-        """What some expressions need of a value of `node`."""
+        """What some expressions need of a value of `node`.
+
+        Raises:
+            ValueError: one does more with a time than compare it for equality.
+        """
         read: set[_Path] = set()
         asked: set[_Path] = set()
         for source in sources:
             asked |= {_known(match[1], node) for match in _PRESENCE.finditer(source)}
-            read |= {_known(match[1], node) for match in _NAMES.finditer(_PRESENCE.sub("", source))}
+            rest = _PRESENCE.sub("", source)
+            for match in _NAMES.finditer(rest):
+                path = _known(match[1], node)
+                if _is_time(node, path) and not (
+                    _COMPARED_AFTER.match(rest, match.end()) or _COMPARED_BEFORE.search(rest[: match.start()])
+                ):
+                    message = f"validation compares times in rules for equality only: {source}"
+                    raise ValueError(message)
+                read.add(path)
         return cls(tuple(sorted(read)), tuple(sorted(asked)))
 
     def view(self, value: Any, node: Node) -> Any:
@@ -63,6 +76,13 @@ def _known(dotted: str, node: Node) -> _Path:
         path.append(name)
         part = part.properties.get(name)
     return tuple(path)
+
+
+def _is_time(node: Node, path: _Path) -> bool:
+    part: Node | None = node
+    for name in path:
+        part = part.properties.get(name) if part is not None else None
+    return part is not None and part.format == "date-time"
 
 
 def _choose(chosen: dict[str, Any], value: dict[str, Any], node: Node, path: _Path, *, whole: bool) -> None:

@@ -30,11 +30,24 @@ def server(tmp_path: Path) -> Iterator[LocalServer]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server that runs, for tests that only ask."""
+    server = LocalServer(tmp_path_factory.mktemp("running") / "home")
+    server.start()
+    yield server
+    server.stop()
+
+
 def test_a_server_starts_and_stops(server: LocalServer) -> None:
     """In the background it is ready when the command returns; its files are for its owner alone."""
     address = server.start()
     assert server.request("GET", "/readyz", headers={}).json()["status"] == "ok"
-    modes = {path.name: path.stat().st_mode & 0o777 for path in server.home.iterdir() if path.name.startswith("server.") or path.name == "history.db"}
+    modes = {
+        path.name: path.stat().st_mode & 0o777
+        for path in server.home.iterdir()
+        if path.name.startswith("server.") or path.name == "history.db"
+    }
     assert modes == dict.fromkeys(("server.json", "server.lock", "server.log", "server.token", "history.db"), 0o600)
     assert server.home.stat().st_mode & 0o777 == 0o700
     status = json.loads(server.mintaka("server", "status", "--json").stdout)
@@ -57,22 +70,22 @@ def test_in_the_foreground_it_serves_until_it_is_told(server: LocalServer, numbe
     lines += process.stderr.read().splitlines(keepends=True)
     process.stderr.close()
     assert process.wait(30) == 0
-    assert f"Mintaka serves {json.loads(json.dumps('http://127.0.0.1:'))}" in "".join(lines)
+    assert "Mintaka serves http://127.0.0.1:" in "".join(lines)
     assert all(line[:4].isdigit() and line[19:21] == "  " for line in lines), lines
     assert lines[-1].endswith("stopped\n")
 
 
-def test_a_second_server_learns_of_the_first(server: LocalServer, tmp_path: Path) -> None:
+def test_a_second_server_learns_of_the_first(running: LocalServer, tmp_path: Path) -> None:
     """On the same home, and from another home on the same database: exit code 3, and where the first one is."""
-    address = server.start()
-    again = server.mintaka("server", "start", "--port", "0", code=3)
+    address = running.address
+    again = running.mintaka("server", "start", "--port", "0", code=3)
     assert f"a server that runs at {address.url} (pid {address.pid})" in again.stderr
     other = LocalServer(tmp_path / "other")
-    url = f"sqlite:///{server.home / 'history.db'}"
+    url = f"sqlite:///{running.home / 'history.db'}"
     refused = other.mintaka("server", "start", "--detach", "--port", "0", "--database-url", url, code=3)
     assert f"a server that runs at {address.url} (pid {address.pid}) has the database history.db already" in refused.stderr
     assert running_server(other.home) is None
-    assert server.address == address
+    assert running.address == address
 
 
 def test_a_killed_server_is_no_hindrance(server: LocalServer) -> None:
@@ -108,25 +121,25 @@ def test_ipv6_is_loopback_too(server: LocalServer) -> None:
     assert server.request("GET", "/api/v1/flow-runs").status_code == 200
 
 
-def test_the_port_belongs_to_one_user(server: LocalServer) -> None:
+def test_the_port_belongs_to_one_user(running: LocalServer) -> None:
     """Without the token 401, for another Host 421; health is open."""
-    server.start()
-    assert server.request("GET", "/api/v1/flow-runs").status_code == 200
+    assert running.request("GET", "/api/v1/flow-runs").status_code == 200
     for path in ("/api/v1/flow-runs", "/", "/metrics", "/openapi.json", "/nothing"):
-        refused = server.request("GET", path, headers={})
+        refused = running.request("GET", path, headers={})
         assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json"), path
-    assert server.request("POST", "/api/v1/login-codes", headers={"Authorization": "Bearer x"}).status_code == 401
-    assert server.request("GET", "/healthz", headers={}).status_code == 200
-    rebound = {"Host": "evil.example", "Authorization": f"Bearer {server.address.token}"}
-    assert server.request("GET", "/api/v1/flow-runs", headers=rebound).status_code == 421
+    assert running.request("POST", "/api/v1/login-codes", headers={"Authorization": "Bearer x"}).status_code == 401
+    assert running.request("GET", "/healthz", headers={}).status_code == 200
+    rebound = {"Host": "evil.example", "Authorization": f"Bearer {running.address.token}"}
+    assert running.request("GET", "/api/v1/flow-runs", headers=rebound).status_code == 421
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="becoming another user takes root")
-def test_other_users_cannot_read_the_files(server: LocalServer) -> None:
+def test_other_users_cannot_read_the_files(running: LocalServer) -> None:
     """Neither the token nor the database."""
-    server.start()
     for name in ("server.token", "server.json", "history.db", "server.log"):
-        done = subprocess.run(["cat", server.home / name], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["cat", running.home / name], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False
+        )
         assert "Permission denied" in done.stderr, name
 
 
@@ -156,7 +169,7 @@ def test_a_home_that_others_could_read_is_closed(server: LocalServer) -> None:
 
 def test_a_server_that_is_stopped_while_it_starts_leaves_nothing_behind(server: LocalServer) -> None:
     """At any moment: before it listens, while it creates the schema, when it is about to be ready."""
-    for milliseconds in (0, 200, 500, 700, 800, 900, 1000, 1100, 1300):
+    for milliseconds in (100, 600, 900, 1200):
         process = server.foreground(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         time.sleep(milliseconds / 1000)
         process.terminate()
@@ -188,7 +201,16 @@ def test_a_server_on_postgresql(server: LocalServer, postgres: PostgresServer, t
 def test_a_server_starts_before_its_database(server: LocalServer) -> None:
     """It says what is missing, runs on, and stops when asked."""
     done = server.mintaka(
-        "server", "start", "--detach", "--port", "0", "--timeout", "5", "--database-url", f"postgresql://x@127.0.0.1:{_free_port()}/x", code=1
+        "server",
+        "start",
+        "--detach",
+        "--port",
+        "0",
+        "--timeout",
+        "5",
+        "--database-url",
+        f"postgresql://x@127.0.0.1:{_free_port()}/x",
+        code=1,
     )
     assert "is not ready after 5 s" in done.stderr
     status = server.mintaka("server", "status", code=1)

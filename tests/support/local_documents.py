@@ -73,7 +73,12 @@ async def deployments_in_history(database: Database, name: str) -> list[tuple[st
         d, v = flow_deployments.c, flow_deployment_versions.c
         found = connection.execute(select(d.uid, d.generation, d.deleted).where(d.name == name).order_by(d.created)).all()
         return [
-            (row.uid, row.generation, row.deleted is not None, len(connection.execute(select(v.revision).where(v.deployment == row.uid)).all()))
+            (
+                row.uid,
+                row.generation,
+                row.deleted is not None,
+                len(connection.execute(select(v.revision).where(v.deployment == row.uid)).all()),
+            )
             for row in found
         ]
 

@@ -38,7 +38,9 @@ class LocalServer:
         done = subprocess.run(
             [*_COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS * 2, check=False
         )
-        assert code is None or done.returncode == code, f"mintaka {' '.join(arguments)} ended with {done.returncode}: {done.stderr}{done.stdout}"
+        assert code is None or done.returncode == code, (
+            f"mintaka {' '.join(arguments)} ended with {done.returncode}: {done.stderr}{done.stdout}"
+        )
         return done
 
     def start(self, *arguments: str) -> ServerAddress:

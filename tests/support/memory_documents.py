@@ -34,7 +34,9 @@ class MemoryDocuments:
 
     async def list(self, kind: str, namespace: str | None = None, *, after: Name | None = None, limit: int = 500) -> list[Document]:
         """See `Documents`."""
-        keys = sorted(key for stored, key in self.stored if stored == kind and namespace in (None, key[0]) and (after is None or key > after))
+        keys = sorted(
+            key for stored, key in self.stored if stored == kind and namespace in (None, key[0]) and (after is None or key > after)
+        )
         return [deepcopy(self.stored[kind, key]) for key in keys[:limit]]
 
     async def create(self, kind: str, document: Document) -> Document:

@@ -18,10 +18,13 @@ from mintaka import (
     State,
     Task,
     allow_failure,
+    aserve,
+    deploy,
     flow,
     pause_flow_run,
     quote,
     resume_flow_run,
+    serve,
     task,
     unmapped,
 )
@@ -31,6 +34,9 @@ from mintaka.concurrency.asyncio import concurrency as aconcurrency
 from mintaka.concurrency.asyncio import rate_limit as arate_limit
 from mintaka.concurrency.sync import concurrency, rate_limit
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
+from mintaka.flows import EntrypointType
+from mintaka.schedules import Cron, Interval, RRule, Schedule
+from mintaka.serving.runner_deployments import RunnerDeployment
 from mintaka.states import Failed
 from mintaka.variables import Variable
 
@@ -282,3 +288,29 @@ assert_type(Completed(data=1), State[int])
 assert_type(Completed(data=1).result(), int)
 failed: State[str] = Failed(message="no")
 bare: State = Completed(data="x")
+
+
+# Deployments.
+assert_type(report.to_deployment("daily", cron="@daily", tags=["a"], parameters={"city": "Rome"}), RunnerDeployment)
+assert_type(report.to_deployment("daily", schedules=[Cron("@daily"), Interval(60), RRule("FREQ=DAILY")]), RunnerDeployment)
+assert_type(report.serve("daily", interval=[60, 90.5], limit=3, pause_on_shutdown=False, entrypoint_type=EntrypointType.MODULE_PATH), None)
+assert_type(report.deploy("daily", image="registry/x:1", build=False, push=False, concurrency_limit=1), UUID)
+assert_type(deploy(report.to_deployment("daily"), image="registry/x:1"), list[UUID])
+assert_type(serve(report.to_deployment("daily"), limit=2), None)
+assert_type(flow.from_source("folder", "file.py:flow"), Flow[..., Any])
+assert_type(Flow.from_source("folder", entrypoint="file.py:flow"), Flow[..., Any])
+assert_type(Cron("0 6 * * *", timezone="Europe/Berlin"), Schedule)
+report.to_deployment("daily", cron=6)  # type: ignore[call-overload]
+report.to_deployment("daily", limit=3)  # type: ignore[call-overload]
+report.serve("daily", work_pool_name="pool")  # type: ignore[call-arg]
+report.serve("daily", schedule="@daily")  # type: ignore[arg-type]
+serve(report)  # type: ignore[arg-type]
+
+
+async def deployments() -> None:
+    deployment = await report_async.ato_deployment("daily", interval=60)
+    assert_type(deployment, RunnerDeployment)
+    assert_type(await report_async.to_deployment("daily", _sync=False), RunnerDeployment)
+    assert_type(await report_async.adeploy("daily"), UUID)
+    await aserve(deployment)
+    await report_async.aserve("daily", rrule="FREQ=DAILY")

@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-
 from mintaka_api.background_tasks import BackgroundTask, Part
+from mintaka_api.local.clock_watch import ClockWatch
 from mintaka_api.local.database_lock import DatabaseLock
 from mintaka_api.local.document_store import DocumentStore
 from mintaka_api.local.events import LocalEventRecorder
 from mintaka_api.local.inventory import LocalInventory
+from mintaka_api.local.left_history import LeftHistory
 from mintaka_api.local.processes.launch import Machine
 from mintaka_api.local.processes.process_workloads import ProcessWorkloads
 from mintaka_api.local.resources import LocalResources
@@ -46,10 +47,11 @@ _PAGE = 500
 
 
 class AttachedServer(LoginCodes, Protocol):
-    """What is attached needs of the server: where it is, and a way to end it."""
+    """What is attached needs of the server: where it is, and a way to end it. `controlling` is set as soon as the controller runs."""
 
     url: str
     token_file: Path
+    controlling: asyncio.Event
 
     def refuse(self, holder: str) -> None:
         """End: `holder` is the server that has the database."""
@@ -74,9 +76,9 @@ async def attach_local(
     services.login_codes = server
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)
-    workloads = ProcessWorkloads(
-        local.home, store, services.database, services.names, Machine(sys.executable, server.url, str(server.token_file)), local.max_processes
-    )
+    left = LeftHistory(local.home / "spool" / "processes", server.url, server.token_file)
+    machine = Machine(sys.executable, server.url, str(server.token_file), str(left.folder))
+    workloads = ProcessWorkloads(local.home, store, services.database, services.names, machine, local.max_processes)
     ports = Ports(
         resources=LocalResources(store),
         workloads=workloads,
@@ -101,6 +103,7 @@ async def attach_local(
             await workloads.recover()
             await _list(store, controller)
             part.problem = ""
+            server.controlling.set()
             await controller.run()
         finally:
             watched.controller = None
@@ -109,6 +112,8 @@ async def attach_local(
         yield [
             *([BackgroundTask(Part("database-lock", required=True), lock.run)] if services.database.is_postgresql else []),
             BackgroundTask(Part("controller", required=True, problem="it is starting"), control),
+            BackgroundTask(Part("left-history"), left.run),
+            BackgroundTask(Part("clock"), ClockWatch(watched.wake_all).run),
         ]
     finally:
         await workloads.close()
@@ -141,6 +146,11 @@ class _Watched:
         """A process began, ended or is gone."""
         if self.controller is not None:
             self.controller.observe_workload(owned)
+
+    def wake_all(self) -> None:
+        """The clock was set."""
+        if self.controller is not None:
+            self.controller.wake_all()
 
     def free_capacity(self, namespace: str) -> None:
         """A run of the namespace may start now that waited for a place."""

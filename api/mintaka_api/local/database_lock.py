@@ -10,13 +10,11 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from mintaka_api.queries.server_locks import lock_server, ping
-from mintaka_history.database import DatabaseAway, translated
+from mintaka_api.queries.server_locks import LockSession
+from mintaka_history.database import DatabaseAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sqlalchemy import Connection
 
     from mintaka_api.background_tasks import Part
     from mintaka_history.database import Database
@@ -51,10 +49,9 @@ class DatabaseLock:
 
     async def _hold(self, part: Part) -> bool:
         """Hold the lock while the session lasts; True if another server has it. Raises DatabaseAway."""
-        context = self._database.migration_connection()
-        connection: Connection = await _in_thread(context.__enter__)
+        session = await asyncio.to_thread(LockSession, self._database)
         try:
-            if (holder := await self._locked(connection)) is not None:
+            if (holder := await self._locked(session)) is not None:
                 part.problem = f"{holder} has the database"
                 self._refuse(holder)
                 return True
@@ -62,24 +59,14 @@ class DatabaseLock:
             self.held.set()
             while True:
                 await asyncio.sleep(_PING_SECONDS)
-                await _in_thread(ping, connection)
+                await asyncio.to_thread(session.ping)
         finally:
-            await asyncio.shield(asyncio.to_thread(context.__exit__, None, None, None))
+            await asyncio.shield(asyncio.to_thread(session.close))
 
-    async def _locked(self, connection: Connection) -> str | None:
+    async def _locked(self, session: LockSession) -> str | None:
         deadline = asyncio.get_running_loop().time() + _GRACE_SECONDS
-        while (holder := await _in_thread(lock_server, connection, self._name)) is not None:
+        while (holder := await asyncio.to_thread(session.lock, self._name)) is not None:
             if asyncio.get_running_loop().time() >= deadline:
                 return holder
             await asyncio.sleep(_RETRY_SECONDS / 4)
         return None
-
-
-async def _in_thread[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function that speaks to the database in a thread; its errors become DatabaseAway."""
-
-    def run() -> T:
-        with translated():
-            return function(*args, **kwargs)
-
-    return await asyncio.to_thread(run)

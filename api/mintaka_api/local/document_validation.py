@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import mintaka_validation
 from mintaka_api.local.kinds import kind_of
-from mintaka_core.limits import Excess, check_value
+from mintaka_core.limits import check_value
 from mintaka_validation import FieldError, InvalidDocument, MalformedDocument
 from mintaka_validation.errors import forbidden, invalid, too_long, type_invalid
 from mintaka_validation.go_text import quote
@@ -20,6 +20,8 @@ from mintaka_validation.metadata import check_metadata_update, check_new_metadat
 from mintaka_validation.metadata_types import faults_of_types
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mintaka_controller.ports import Document
 
 #: The most that `data` and `binaryData` of a ConfigMap take, keys not counted (Kubernetes, `MaxSecretSize`).
@@ -44,13 +46,26 @@ class InvalidCoreDocument(InvalidDocument):
 
 
 def require_readable(kind: str, manifest: Document) -> None:
-    """Check what has to be read of a manifest before it is validated as a whole. Raises MalformedDocument."""
+    """Check what has to be read of a manifest before it is validated as a whole: nothing after it meets a depth without a limit.
+
+    Raises MalformedDocument, InvalidDocument.
+    """
     metadata = manifest.get("metadata")
-    if (fault := faults_of_types({} if metadata is None else metadata).fault) and kind_of(kind):
+    if fault := faults_of_types({} if metadata is None else metadata).fault:
         raise MalformedDocument(kind, "", [FieldError("metadata", fault, "Malformed")])
-    spec = manifest.get("spec")
-    if (excess := check_value("spec", spec)) is not None:
-        raise InvalidDocument(kind, "", [_of_excess("spec", excess)])
+    for place, value in _parts(kind, manifest):
+        if (excess := check_value(place, value)) is not None:
+            raise InvalidDocument(kind, str((metadata or {}).get("name") or ""), [FieldError(place, excess.message, "TooLarge")])
+
+
+def _parts(kind: str, manifest: Document) -> Iterator[tuple[str, Any]]:
+    """The parts of a manifest besides its metadata, each with its place; a revision contains a spec, two levels deeper."""
+    for name, value in manifest.items():
+        spec = value.get("spec") if kind == "ControllerRevision" and isinstance(value, dict) and set(value) == {"spec"} else None
+        if isinstance(spec, dict):
+            yield from ((f"{name}.spec.{field}", part) for field, part in spec.items())
+        elif name != "metadata":
+            yield name, value
 
 
 def validate_new(kind: str, document: Document) -> Document:
@@ -131,7 +146,3 @@ def _faults_of_revision(document: Document) -> list[FieldError]:
     if not isinstance(number, int) or isinstance(number, bool):
         return [type_invalid("revision", number, "must be of type integer")]
     return [] if number >= 0 else [invalid("revision", number, "must be greater than or equal to 0")]
-
-
-def _of_excess(place: str, excess: Excess) -> FieldError:
-    return FieldError(place, excess.message, "TooLarge")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mintaka_api.local.server import CannotStart, LocalServer
@@ -26,8 +27,8 @@ def embedded_server(home: Path, *, port: int = 0, database_url: str = "", max_pr
     Raises:
         CannotStart: the server cannot start; `AlreadyRuns` if another one runs on `home`.
     """
-    limits = {} if max_processes is None else {"max_processes": max_processes}
-    server = LocalServer(checked(LocalSettings(home.expanduser().absolute(), port=port, database_url=database_url, **limits)))
+    settings = LocalSettings(home.expanduser().absolute(), port=port, database_url=database_url)
+    server = LocalServer(checked(settings if max_processes is None else replace(settings, max_processes=max_processes)))
     thread = _ServerThread(server)
     try:
         thread.start()

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from mintaka_api.local.settings import LocalSettings
-    from mintaka_api.services import Services
 
 logger = logging.getLogger("mintaka.server")
 
@@ -48,7 +47,6 @@ _OWNER_ONLY = 0o700
 _BACKLOG = 512
 #: Requests that are being answered when the server is stopped may take this long.
 _DRAIN_SECONDS = 3
-_LOOK_SECONDS = 0.01
 
 
 class CannotStart(MintakaError):
@@ -79,13 +77,20 @@ class LocalServer:
         self._stack = contextlib.ExitStack()
         self._stop: asyncio.Event | None = None
         self._refusal: AlreadyRuns | None = None
+        #: Set as soon as the controller runs.
+        self.controlling = asyncio.Event()
         with contextlib.ExitStack() as claimed:
             _prepare_home(settings.home)
             locks = [_locked(path, claimed) for path in _lock_files(settings)]
             self._socket = claimed.enter_context(_bound(settings.host, settings.port))
             self.port: int = self._socket.getsockname()[1]
             self.url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{self.port}"
-            self.record = {"url": self.url, "pid": os.getpid(), "token_file": str(self.token_file), "started": format_time(datetime.now(UTC))}
+            self.record = {
+                "url": self.url,
+                "pid": os.getpid(),
+                "token_file": str(self.token_file),
+                "started": format_time(datetime.now(UTC)),
+            }
             for lock in locks:
                 lock.write(self.record)
             self.token = token_in(self.token_file)
@@ -145,11 +150,9 @@ class LocalServer:
         self._stack.close()
 
     async def _listening(self, ready: Callable[[], None]) -> None:
-        """Tell others where the server is as soon as it listens, then wait until every part that requests need is there."""
+        """Tell others where the server is as soon as it listens, then wait until it runs flows."""
         write_private(self._record_file, json.dumps(self.record) + "\n")
-        services: Services = self.app.state.services
-        while any(part.required and part.problem for part in services.current_parts()):
-            await asyncio.sleep(_LOOK_SECONDS)
+        await self.controlling.wait()
         ready()
 
     def _remove_record(self) -> None:

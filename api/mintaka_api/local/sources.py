@@ -36,7 +36,7 @@ class LocalSources:
             return None
         name = template.source.config_map.name
         try:
-            await self._store.read(_KIND, (namespace, name))
+            await self._store.version_of(_KIND, (namespace, name))
         except Missing:
             message = f"there is no ConfigMap {name!r} in namespace {namespace!r}, which spec.source.configMap names: apply it"
             return Problem("ConfigMapNotFound", message)
@@ -44,7 +44,7 @@ class LocalSources:
 
     async def find_version(self, namespace: str, name: str) -> str:
         """The resource version of a ConfigMap. Raises Missing."""
-        return str((await self._store.read(_KIND, (namespace, name)))["metadata"]["resourceVersion"])
+        return await self._store.version_of(_KIND, (namespace, name))
 
     async def read_files(self, namespace: str, name: str) -> SourceVersion:
         """The content of a ConfigMap. Raises Missing."""

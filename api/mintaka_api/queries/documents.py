@@ -19,6 +19,7 @@ _COUNTER = 1
 _KEY = (_d.kind == bindparam("of_kind"), _d.ns == bindparam("of_ns"), _d.name == bindparam("of_name"))
 _one = select(_d.document).where(*_KEY)
 _generation = select(_d.uid, _d.generation).where(*_KEY)
+_version = select(_d.version).where(*_KEY)
 _replace = (
     update(documents)
     .where(_d.uid == bindparam("of"))
@@ -60,6 +61,12 @@ def generation_of(connection: Connection, kind: str, key: tuple[str, str]) -> tu
     """The uid and generation of a document; None if there is none."""
     row = connection.execute(_generation, {"of_kind": kind, "of_ns": key[0], "of_name": key[1]}).first()
     return (row.uid, row.generation) if row else None
+
+
+def version_of(connection: Connection, kind: str, key: tuple[str, str]) -> int | None:
+    """The version of a document; None if there is none."""
+    found: int | None = connection.scalar(_version, {"of_kind": kind, "of_ns": key[0], "of_name": key[1]})
+    return found
 
 
 def page(connection: Connection, kind: str, namespace: str | None, after: tuple[str, str] | None, limit: int) -> list[str]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from mintaka_history.database import translated
+
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from mintaka_history.database import Database
 
 #: "mintaka" in ASCII, as a number. Advisory locks belong to one database.
 _KEY = 0x6D696E74616B61
@@ -20,17 +22,28 @@ _HOLDER = text(
 _PING = text("SELECT 1")
 
 
-def lock_server(connection: Connection, name: str) -> str | None:
-    """Lock the database for the session of `connection`, under a name of at most 63 bytes; None, or the name of the session that holds the lock."""
-    with connection.begin():
-        connection.execute(_NAME, {"name": name})
-        if connection.execute(_LOCK, {"key": _KEY}).scalar_one():
-            return None
-        holder = connection.execute(_HOLDER, {"high": _KEY >> 32, "low": _KEY & 0xFFFFFFFF}).scalar()
-    return holder or "another server"
+class LockSession:
+    """A session of its own for the lock. Blocking; methods raise DatabaseAway. The end of the session releases the lock."""
 
+    def __init__(self, database: Database) -> None:
+        self._context = database.migration_connection()
+        with translated():
+            self._connection = self._context.__enter__()
 
-def ping(connection: Connection) -> None:
-    """Find out whether the session is still there."""
-    with connection.begin():
-        connection.execute(_PING)
+    def lock(self, name: str) -> str | None:
+        """Lock the database under a name of at most 63 bytes; None, or the name of the session that holds the lock."""
+        with translated(), self._connection.begin():
+            self._connection.execute(_NAME, {"name": name})
+            if self._connection.execute(_LOCK, {"key": _KEY}).scalar_one():
+                return None
+            holder = self._connection.execute(_HOLDER, {"high": _KEY >> 32, "low": _KEY & 0xFFFFFFFF}).scalar()
+        return holder or "another server"
+
+    def ping(self) -> None:
+        """Find out whether the session is still there."""
+        with translated(), self._connection.begin():
+            self._connection.execute(_PING)
+
+    def close(self) -> None:
+        """End the session."""
+        self._context.__exit__(None, None, None)

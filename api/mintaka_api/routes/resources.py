@@ -156,7 +156,7 @@ def _malformed(place: str, path: str, message: str) -> Problem:
     return Problem("malformed", f"{where}: {message}", errors=[{"path": where, "message": message}])
 
 
-async def _apply_all(store: Documents, documents: list[_Document], *, dry_run: bool) -> Sequence[tuple[_Document, str]]:
+async def _apply_all(store: Documents, documents: list[_Document], *, dry_run: bool) -> Sequence[tuple[_Document, Any]]:
     """Apply all, or raise a Problem with the errors of all."""
     from mintaka_validation import InvalidDocument  # noqa: PLC0415 - start-up time: not without a store
 

@@ -141,7 +141,8 @@ def app_of(name: str) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=COMMANDS[name].summary)
     if hasattr(module, "group"):
         for each in module.group.registered_commands:
-            each.callback = placed(each.callback)
+            if not hasattr(each.callback, "__wrapped__"):
+                each.callback = placed(each.callback)
         app.add_typer(module.group)
     else:
         codes = getattr(module, "EXIT_CODES", "0 done; 2 called wrongly, not found, or not reachable")

@@ -66,7 +66,9 @@ def command(
     """Apply a flow's deployment, its source inline, or manifests."""
     if what == "-" or Path(what).is_dir() or what.endswith(SUFFIXES):
         if any((name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)):
-            message = f"{what} is applied as it is: of the options only --namespace, --dry-run, --json and those of the place go with manifests"
+            message = (
+                f"{what} is applied as it is: of the options only --namespace, --dry-run, --json and those of the place go with manifests"
+            )
             raise BadArgument(message)
         manifests = _manifests(what)
         for name_there, resource in manifests.checked():

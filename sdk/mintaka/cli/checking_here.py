@@ -12,7 +12,7 @@ from uuid import uuid4
 from mintaka import __version__
 from mintaka.cli.findings import Finding
 from mintaka.persisting.result_storage import storage_of
-from mintaka.recording.homes import home
+from mintaka.recording.homes import command_home, home
 from mintaka.recording.leftover_places import SET_ASIDE, spools
 from mintaka_history.readonly_sqlite import Superseded, Unreadable, summary_of
 from mintaka_history.sqlite_schema import HEAD
@@ -45,8 +45,8 @@ def _package() -> Iterator[Finding]:
 
 
 def _history() -> Iterator[Finding]:
-    where = home()
-    if where.api_url:
+    where = command_home()
+    if where.api_url and where.cluster is None:
         yield from _api(where.api_url)
     elif where.database is None:
         yield Finding("history", None, "switched off (MINTAKA_HISTORY=off)")

@@ -72,10 +72,18 @@ class ClusterPlace(ClusterHistory):
     def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
         """By kubectl, whose answer is printed without secrets."""
         options = [*self._only, *(["--dry-run=server"] if dry_run else []), *(["--output", "json"] if as_json else [])]
+        words = ["apply", "--filename", manifests.what]
+        before = ""
         try:
-            answer = kubectl("apply", "--filename", manifests.what, *options, given=manifests.text)
+            if not dry_run and manifests.are_several_of_ours():  # kubectl would apply those before and after one that is refused
+                before = "nothing was applied: "
+                kubectl(*words, *self._only, "--dry-run=server", given=manifests.text)
+                before = ""
+            answer = kubectl(*words, *options, given=manifests.text)
         except HistoryError as error:  # it quotes a patch that is refused
-            raise HistoryError(without_secrets(str(error), [resource for _, resource in manifests.checked()])) from None
+            told = without_secrets(str(error), [resource for _, resource in manifests.checked()])
+            message = f"{before}{told}"
+            raise HistoryError(message) from None
         return masked_json(answer) if as_json else answer
 
     def create_run(self, deployment: str, run: NewRun) -> Document:

@@ -56,14 +56,14 @@ class ClusterHistory:
 
     def flow_run(self, run: str) -> Document:
         """One flow run, by name or uid; one that has left the cluster as the API has it."""
-        api = self._asked()
         try:
             found = self.resource_of(run)
         except FlowRunNotFound:
+            api = self._asked()
             if api is None:
                 raise
             return api.flow_run(run)
-        if api is not None:
+        if (api := self._asked()) is not None:
             with suppress(FlowRunNotFound):  # it may have been created just now
                 known = api.flow_run(found["uid"])
                 return {**known, **{key: value for key, value in found.items() if value not in (None, [], {})}}

@@ -1,4 +1,4 @@
-"""What a TAB offers: commands, options, their choices, runs, flow deployments, flows of files.
+"""What a TAB offers: commands, options, their choices, contexts, runs, flow deployments, flows of files.
 
 Called by the shells' functions (`mintaka completion`) as `mintaka __complete SHELL LINE` with the line up to the cursor. Answers
 in lines of `word<TAB>description`. It must be quick and never fail: what cannot be looked up is not offered.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
 import sys
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +30,14 @@ _MOST = 50
 _API_SECONDS = 1.0
 #: Where bash breaks words: what stands before the last of them is not part of what it completes.
 _BASH_BREAKS = ":="
+
+
+class Asked(NamedTuple):
+    """What a command line says of the place: whether a cluster is meant, and the name behind --context ("": none)."""
+
+    cluster: bool
+    plugin: bool
+    context: str
 
 
 class Offer(NamedTuple):
@@ -74,19 +84,30 @@ def offers(words: list[str]) -> Iterator[Offer]:
             return
         command, rest = command["commands"].get(rest[0], {}), rest[1:]
     options: dict[str, Any] = command.get("options", {})
-    kubernetes = Path(words[0]).name.startswith("kubectl-mintaka") or "--cluster" in before
+    place = _place(words)
     name, equals, value = current.partition("=")
     if equals and name.startswith("--") and name in options:
-        yield from (Offer(f"{name}={offer.word}", offer.told) for offer in _values(options[name]["what"], value, kubernetes=kubernetes))
+        yield from (Offer(f"{name}={offer.word}", offer.told) for offer in _values(options[name]["what"], value, place=place))
     elif rest and options.get(rest[-1], {}).get("what") is not None:
-        yield from _values(options[rest[-1]]["what"], current, kubernetes=kubernetes)
+        yield from _values(options[rest[-1]]["what"], current, place=place)
     elif current.startswith("-"):
         yield from (Offer(word, option["help"]) for word, option in options.items())
         yield Offer("--help", "Show its help.")
     else:
         arguments: list[Any] = command.get("arguments", [])
         if arguments:
-            yield from _values(arguments[min(_position(rest, options), len(arguments) - 1)], current, kubernetes=kubernetes)
+            yield from _values(arguments[min(_position(rest, options), len(arguments) - 1)], current, place=place)
+
+
+def _place(words: list[str]) -> Asked:
+    plugin = Path(words[0]).name.startswith("kubectl-mintaka")
+    context = ""
+    for word, following in pairwise(words[:-1]):
+        if word == "--context":
+            context = following
+        elif following.startswith("--context="):
+            context = following.partition("=")[2]
+    return Asked(plugin or "--cluster" in words[1:-1], plugin, context)
 
 
 def _position(rest: list[str], options: dict[str, Any]) -> int:
@@ -102,7 +123,7 @@ def _position(rest: list[str], options: dict[str, Any]) -> int:
     return found
 
 
-def _values(what: str | list[str] | None, current: str, *, kubernetes: bool) -> Iterable[Offer]:
+def _values(what: str | list[str] | None, current: str, *, place: Asked) -> Iterable[Offer]:
     if isinstance(what, list):
         return [Offer(choice) for choice in what]
     if what == "state":
@@ -113,9 +134,41 @@ def _values(what: str | list[str] | None, current: str, *, kubernetes: bool) -> 
         return _flows(current)
     if what == "manifest":
         return [*_flows(current), *_paths(current, _MANIFESTS)]
+    if what == "context":
+        return _contexts(place)
     if what in ("run", "deployment"):
-        return _objects(what, current, kubernetes=kubernetes)
+        return _objects(what, current, place=place)
+    named = "deployment/"
+    if what == "flow_or_deployment":
+        return [*_flows(current), *_deployments(current, named, place)]
+    if what == "object":
+        return [*_objects("run", current, place=place), *_deployments(current, named, place)]
     return ()
+
+
+def _deployments(current: str, before: str, place: Asked) -> Iterator[Offer]:
+    """`deployment/NAME`; the part before the name alone until someone begins it."""
+    if not current.startswith(before):
+        yield Offer(before)
+        return
+    for offer in _objects("deployment", current.removeprefix(before), place=place):
+        yield Offer(before + offer.word, offer.told)
+
+
+def _contexts(place: Asked) -> Iterator[Offer]:
+    """Those of kubectl for its plug-in."""
+    if place.plugin:
+        from mintaka.cli.kubectl import kubectl  # noqa: PLC0415 - start-up time
+
+        with suppress(MintakaError, OSError):
+            yield from (Offer(name) for name in kubectl("config", "get-contexts", "--output", "name", seconds=2.0).split())
+        return
+    from mintaka.recording.contexts import contexts  # noqa: PLC0415 - start-up time
+    from mintaka.recording.data_folder import data_folder  # noqa: PLC0415
+
+    with suppress(MintakaError):
+        for name, context in contexts(data_folder()).known.items():
+            yield Offer(name, context.server or (context.cluster if context.cluster is not None else "this machine"))
 
 
 def _flows(current: str) -> Iterator[Offer]:
@@ -164,23 +217,26 @@ def _paths(current: str, endings: tuple[str, ...]) -> Iterator[Offer]:
                 yield Offer(f"{folder}{slash}{path.name}")
 
 
-def _objects(what: str, current: str, *, kubernetes: bool) -> Iterator[Offer]:
+def _objects(what: str, current: str, *, place: Asked) -> Iterator[Offer]:
     try:
-        yield from _known(what, current, kubernetes=kubernetes)
+        yield from _known(what, current, place=place)
     except (MintakaError, OSError, ValueError, KeyError):
         return
 
 
-def _known(what: str, current: str, *, kubernetes: bool) -> Iterator[Offer]:
+def _known(what: str, current: str, *, place: Asked) -> Iterator[Offer]:
     """Runs or flow deployments whose name begins so, from where the commands would look."""
-    from mintaka.recording.homes import home  # noqa: PLC0415 - start-up time
+    from mintaka.recording.homes import command_home  # noqa: PLC0415 - start-up time
 
-    where = home()
-    if kubernetes:
+    named = {} if place.plugin or not place.context else {"MINTAKA_CONTEXT": place.context}
+    where = command_home({**os.environ, **named})
+    if place.cluster or where.cluster is not None:
         from mintaka.cli.kubectl import kubectl  # noqa: PLC0415 - start-up time
 
         resource = {"run": "flowruns.mintaka.dev", "deployment": "flowdeployments.mintaka.dev"}[what]
-        names = kubectl("get", resource, "--output", "name", "--request-timeout=1s", seconds=2.0).split()
+        context = place.context if place.plugin else where.cluster
+        options = ["--context", context] if context else []
+        names = kubectl("get", resource, "--output", "name", "--request-timeout=1s", *options, seconds=2.0).split()
         yield from (Offer(name.rpartition("/")[2]) for name in names)
     elif where.api_url:
         yield from _of_api(where.api_url, what, current)
@@ -193,12 +249,14 @@ def _known(what: str, current: str, *, kubernetes: bool) -> Iterator[Offer]:
 
 def _of_api(url: str, what: str, current: str) -> Iterator[Offer]:
     from urllib.parse import quote  # noqa: PLC0415 - start-up time
-    from urllib.request import urlopen  # noqa: PLC0415 - start-up time: lighter than httpx
+    from urllib.request import Request, urlopen  # noqa: PLC0415 - start-up time: lighter than httpx
+
+    from mintaka.recording.api_access import authorization  # noqa: PLC0415 - start-up time
 
     kind = {"run": "flow-runs", "deployment": "flow-deployments"}[what]
     asked = f"{url.rstrip('/')}/api/v1/{kind}?limit={_MOST}" + (f"&name={quote(current)}" if current else "")
     if not asked.startswith(("http://", "https://")):
         return
-    with urlopen(asked, timeout=_API_SECONDS) as answered:  # noqa: S310 - http, checked above
+    with urlopen(Request(asked, headers=authorization(url)), timeout=_API_SECONDS) as answered:  # noqa: S310 - http, checked above
         for item in json.load(answered)["items"]:
             yield Offer(item["name"], item.get("uid", ""))

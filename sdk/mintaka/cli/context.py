@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,8 +50,7 @@ def show_context(
         if json:
             print_json(_document(found, current=found.name == _meant()))
         else:
-            kind, where = _described(found)
-            console().print(f"{found.name}: {kind} {where}{_token_words(found)}".rstrip(), markup=False)
+            console().print(f"{found.name}: {' '.join(_described(found))}{_token_words(found)}".rstrip(), markup=False)
         return
     where, why = command_home(), _reason()
     if json:
@@ -63,13 +62,12 @@ def show_context(
 
 
 @group.command(name="use")
-def use_context(context: Name) -> None:
+def use_context(context: Name, json: JsonOption = False) -> None:
     """Make a context the current one."""
     there = contexts(data_folder())
     there.named(context, "mintaka context use")
     write(replace(there, current=context))
-    kind, where = _described(there.known[context])
-    console().print(f"{context} is the current context: {kind} {where}".rstrip(), markup=False)
+    _tell(there.known[context], f"{context} is the current context: {' '.join(_described(there.known[context]))}".rstrip(), json=json)
     if (meant := _meant()) != context:
         sys.stderr.write(f"but {_reason()} goes before it, so {meant or 'that'} is meant\n")
 
@@ -79,13 +77,15 @@ def add_context(
     context: Name,
     server: Annotated[str | None, typer.Option(metavar="URL", help="The context is the API at this URL, of a server or a cluster.")] = None,
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file with the server's token, read for each request; - reads it from standard input.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The file with the server's token, read for each request; - reads it from standard input."),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="KUBECTL_CONTEXT", help="The context is the cluster of this context of kubectl.")
     ] = None,
     use: Annotated[bool, typer.Option("--use", help="Make it the current context.")] = False,
     replacing: Annotated[bool, typer.Option("--replace", help="Change a context that exists.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Add a context: a server by its URL, or a cluster."""
     there = contexts(data_folder())
@@ -103,23 +103,29 @@ def add_context(
         raise BadArgument(message)
     added = Context(context, cluster=_known_to_kubectl(cluster)) if cluster is not None else _of_server(context, server or "", token_file)
     write(replace(there, current=context if use else there.current, known={**there.known, context: added}))
-    kind, where = _described(added)
-    console().print(f"{context}: {kind} {where}", markup=False)
+    _tell(added, f"{context}: {' '.join(_described(added))}", json=json)
     if not use:
         sys.stderr.write(f"mintaka context use {context} makes it the current context\n")
 
 
 @group.command(name="remove")
-def remove_context(context: Name) -> None:
+def remove_context(context: Name, json: JsonOption = False) -> None:
     """Remove a context; nothing is deleted where it leads."""
     there = contexts(data_folder())
     if context == LOCAL:
         message = f"{LOCAL} is this machine: it cannot be removed"
         raise BadArgument(message)
-    there.named(context, "mintaka context remove")
+    removed = there.named(context, "mintaka context remove")
     known = {name: each for name, each in there.known.items() if name != context}
     write(Contexts(there.path, "" if there.current == context else there.current, known))
-    console().print(f"{context} is removed", markup=False)
+    _tell(removed, f"{context} is removed", json=json)
+
+
+def _tell(context: Context, words: str, *, json: bool) -> None:
+    if json:
+        print_json(_document(context, current=context.name == _meant()))
+    else:
+        console().print(words, markup=False)
 
 
 def _of_server(name: str, url: str, token_file: Path | None) -> Context:

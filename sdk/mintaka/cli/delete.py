@@ -18,7 +18,7 @@ Examples:
 
 
 def command(
-    what: Annotated[list[str], typer.Argument(help="deployment/NAME, or a flow run by uid or name; several.", metavar="WHAT...")],
+    objects: Annotated[list[str], typer.Argument(help="deployment/NAME, or a flow run by uid or name; several.", metavar="WHAT...")],
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
@@ -26,7 +26,7 @@ def command(
     """Delete flow deployments and flow runs."""
     deleted = []
     with place(cluster=cluster, namespace=namespace) as where:
-        for each in what:
+        for each in objects:
             if each.startswith(DEPLOYMENT):
                 kind, found = "deployment", where.delete_deployment(each.removeprefix(DEPLOYMENT))
             else:
@@ -34,6 +34,8 @@ def command(
                 where.delete_run(found)
             deleted.append({"kind": kind, "uid": found["uid"], "namespace": found["namespace"], "name": found["name"]})
             if not json:
-                console().print(f"{kind} {found['name']}: deleted" if kind == "deployment" else f"{found['name']}: asked to delete", markup=False)
+                console().print(
+                    f"{kind} {found['name']}: deleted" if kind == "deployment" else f"{found['name']}: asked to delete", markup=False
+                )
     if json:
         print_json(deleted)

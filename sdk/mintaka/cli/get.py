@@ -51,7 +51,7 @@ _TASKS = 100
 
 
 def command(
-    what: Annotated[
+    wanted: Annotated[
         str | None,
         typer.Argument(help="runs, deployments, deployment/NAME, or a flow run by uid or name. Default: the newest runs.", metavar="WHAT"),
     ] = None,
@@ -71,7 +71,7 @@ def command(
 ) -> None:
     """Show flow runs or flow deployments, or one of them."""
     output = Output.JSON if json else output
-    deployments, run = _asked_for(what)
+    deployments, run = _asked_for(wanted)
     if everywhere and (run is not None or namespace):
         message = "--all-namespaces is for lists, and goes with no --namespace"
         raise BadArgument(message)
@@ -91,13 +91,13 @@ def command(
                 raise BadArgument(message)
             _show_one(where, run, states, limit, output)
             return
-        wanted = Wanted(states, name, deployment, tag or [])
-        runs = where.flow_runs(wanted, limit=limit or _LIMIT)
+        chosen = Wanted(states, name, deployment, tag or [])
+        runs = where.flow_runs(chosen, limit=limit or _LIMIT)
         _show(runs, output, first=True)
         if not runs and output in (None, Output.WIDE) and not watch:
             stderr_console().print("no flow runs")
         if watch:
-            _go_on(where, wanted, limit or _LIMIT, runs, output)
+            _go_on(where, chosen, limit or _LIMIT, runs, output)
 
 
 def _asked_for(what: str | None) -> tuple[bool, str | None]:

@@ -61,6 +61,11 @@ class Manifests:
                 found.append((_named(place, resource), resource))
         return found
 
+    def are_several_of_ours(self) -> bool:
+        """True for more than one document, none of which another may depend on, as on a namespace."""
+        kinds = [document.get("kind") for place, content in self._contents() for document in _documents(place, content, strict=False)]
+        return len(kinds) > 1 and set(kinds) <= {*_KINDS, "ConfigMap"}
+
     def parsed(self) -> list[tuple[str, Document]]:
         """All documents, those in lists included, each with the name of its place.
 

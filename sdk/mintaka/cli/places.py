@@ -192,7 +192,9 @@ def stop(run: str, action: str, *, cluster: bool, namespace: str | None = None) 
     with place(cluster=cluster, namespace=namespace) as where:
         found = where.flow_run(run)
         if is_over(found):
-            message = f"flow run {found['namespace']}/{found['name']} has already ended {found['state']['name']}: there is nothing to {action}"
+            message = (
+                f"flow run {found['namespace']}/{found['name']} has already ended {found['state']['name']}: there is nothing to {action}"
+            )
             raise BadArgument(message)
         if action == "suspend" and waits_without_process(found):
             message = f"{found['name']} is suspended already; it goes on with mintaka resume {found['uid']}"

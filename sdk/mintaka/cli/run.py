@@ -44,7 +44,8 @@ EXIT_CODES = (
 
 def command(
     target: Annotated[
-        str, typer.Argument(help="The flow: path/to/file.py:function or module:function; or deployment/NAME.", metavar="FLOW|deployment/NAME")
+        str,
+        typer.Argument(help="The flow: path/to/file.py:function or module:function; or deployment/NAME.", metavar="FLOW|deployment/NAME"),
     ],
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="name=value; the value is JSON, or else text.")
@@ -86,9 +87,7 @@ def command(
     leave(ended)
 
 
-def _check_options(
-    there: bool, *, wait: bool, watch: bool, namespace: str | None, cluster: bool, restart_on_crash: int
-) -> None:
+def _check_options(there: bool, *, wait: bool, watch: bool, namespace: str | None, cluster: bool, restart_on_crash: int) -> None:
     if there and restart_on_crash:
         message = "--restart-on-crash is for runs of this process: a deployment has spec.retries.onCrash"
         raise BadArgument(message)

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -24,7 +24,9 @@ from mintaka_history.server_locks import describe_server, locking_server
 if TYPE_CHECKING:
     from mintaka.server_address import ServerAddress
 
-group = typer.Typer(epilog="Exit codes: 0 done; 1 it runs but is not ready; 2 called wrongly, or it cannot start or stop; 3 see the command")
+group = typer.Typer(
+    epilog="Exit codes: 0 done; 1 it runs but is not ready; 2 called wrongly, or it cannot start or stop; 3 see the command"
+)
 
 #: What the server cannot do without, beyond what `mintaka` itself installs.
 _EXTRA = ("fastapi", "uvicorn", "prometheus_client", "orjson")
@@ -37,17 +39,23 @@ class ServerProblem(MintakaError):
     """The server cannot be started or stopped."""
 
 
-@group.command(name="start", epilog="Exit codes: 0 stopped, or ready (--detach); 1 not ready in time; 2 it cannot start; 3 one runs already")
+@group.command(
+    name="start", epilog="Exit codes: 0 stopped, or ready (--detach); 1 not ready in time; 2 it cannot start; 3 one runs already"
+)
 def start_server(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 4200,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     database_url: Annotated[
         str,
-        typer.Option(metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME. Default: MINTAKA_DATABASE_URL, else the home's file."),
+        typer.Option(
+            metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME. Default: MINTAKA_DATABASE_URL, else the home's file."
+        ),
     ] = "",
     max_processes: Annotated[int, typer.Option(min=0, help="Flow runs with a process at once; 0: one for each core.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", help="Start it in the background and return when it is ready.")] = False,
-    log_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With --detach: where it logs. Default: server.log in the home.")] = None,
+    log_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --detach: where it logs. Default: server.log in the home.")
+    ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     timeout: Annotated[float, typer.Option(min=0, help="With --detach: how many seconds to wait for it.")] = 60.0,
 ) -> int:
@@ -66,12 +74,14 @@ def start_server(
     environment = os.environ | ({"MINTAKA_DATABASE_URL": database_url} if database_url else {})
     if detach:
         return _start_in_background(command, environment, folder, log_file or folder / "server.log", timeout)
-    os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
+    return _become(command, environment)
 
 
 @group.command(name="stop", epilog="Exit codes: 0 stopped, or none runs; 2 it does not stop")
 def stop_server(
-    cancel: Annotated[bool, typer.Option("--cancel", help="First cancel the flow runs that have a process, and wait for their ends.")] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="First cancel the flow runs that have a process, and wait for their ends.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0, help="How many seconds to wait.")] = 60.0,
 ) -> None:
     """Stop the server. Processes of flow runs go on; the next server continues with them, or with what they left."""
@@ -101,7 +111,13 @@ def show_status(json: JsonOption = False) -> int:
         text = f"no server runs on {folder}: mintaka server start"
         code = _OTHER
     elif address is None:
-        document = {"running": True, "ready": False, "home": str(folder), "pid": record.get("pid"), "problems": {"server": "it is starting"}}
+        document = {
+            "running": True,
+            "ready": False,
+            "home": str(folder),
+            "pid": record.get("pid"),
+            "problems": {"server": "it is starting"},
+        }
         text, code = f"{describe_server(record)} has {folder}", _NOT_READY
     else:
         problems = _problems(address)
@@ -122,7 +138,9 @@ def show_status(json: JsonOption = False) -> int:
 
 def _home() -> Path:
     """The home folder; where history goes does not matter."""
-    return home({name: value for name, value in os.environ.items() if name in {"MINTAKA_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"}}).folder.absolute()
+    return home(
+        {name: value for name, value in os.environ.items() if name in {"MINTAKA_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"}}
+    ).folder.absolute()
 
 
 def _require_extra() -> None:
@@ -130,6 +148,11 @@ def _require_extra() -> None:
     if missing:
         message = f"the server needs more than is installed ({', '.join(missing)}): pip install 'mintaka[server]'"
         raise ServerProblem(message)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
+    """The server takes this process's place: signals and exit codes are its own."""
+    os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
 
 
 def _start_in_background(command: list[str], environment: dict[str, str], folder: Path, log: Path, timeout: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from mintaka.recording.homes import Home
 
 _PAGE = 200
+#: Reasons of errors whose message says where.
+_SELF_CONTAINED = frozenset({"UnknownField", "Malformed", "TooLarge"})
+#: Begins the path of an error that is about the request's place of a document.
+_PLACE = re.compile(r"documents\[(\d+)\]\.")
 _RESOURCES = {"FlowDeployment": "flowdeployment.mintaka.dev", "FlowRun": "flowrun.mintaka.dev", "ConfigMap": "configmap"}
 
 
@@ -42,7 +47,9 @@ class ServerPlace(RemoteHistory):
             if self._home.database is not None:
                 stop_script(self._home.database, run, action)
                 return
-            message = f"flow run {run['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
+            message = (
+                f"flow run {run['name']} belongs to a script, not to a cluster: end its process where it was started (Ctrl-C, or SIGTERM)"
+            )
             raise BadArgument(message)
         self.post(f"/flow-runs/{run['uid']}/{action}")
 
@@ -96,7 +103,8 @@ class ServerPlace(RemoteHistory):
         """As a FlowRun with an inline template."""
         document = run_of_template(manifest, run.parameters, run.name, run.tags)
         created = self.post("/documents", placed([("the run", document)], self._only, self._home.namespace)[0])
-        return created["metadata"]
+        metadata: Document = created["metadata"]
+        return metadata
 
     def delete_deployment(self, name: str) -> Document:
         """With what it owns."""
@@ -114,7 +122,10 @@ def _complaint(refusal: ApiRefusal, names: Sequence[str]) -> str:
     """Each error with the name of the document it is about."""
     told = []
     for error in refusal.problem.get("errors") or ():
-        position = error.get("document", "")
+        position, path = error.get("document", ""), error.get("path", "")
+        if found := _PLACE.match(path):
+            position, path = found[1], path[found.end() :]
         place = names[int(position)] if position.isdecimal() and int(position) < len(names) else ""
-        told.append(": ".join(part for part in (place, error.get("path", ""), error.get("message", "")) if part))
+        field = "" if error.get("reason") in _SELF_CONTAINED else path
+        told.append(": ".join(part for part in (place, field, error.get("message", "")) if part))
     return f"nothing was applied: {'; '.join(told)}" if told else str(refusal)

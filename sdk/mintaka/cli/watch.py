@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from datetime import UTC, datetime
 from itertools import islice
 from time import sleep
@@ -46,8 +47,7 @@ def watch_to_its_end(where: Place, run: Document, *, json: bool, quietly: bool =
     """Show a flow run until it is over, `quietly` only then, and end the process with its exit code."""
     found = run
     if quietly:
-        for found in _changes(where, run):
-            pass
+        found = deque(_changes(where, run), maxlen=1)[0]
         print_json(found) if json else console().print(run_line(found))
     elif not json and console().is_terminal and not console().is_dumb_terminal:
         found = _live(where, run)

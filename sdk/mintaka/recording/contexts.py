@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from mintaka.environment import InvalidEnvironment
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FILE = "contexts.json"
 #: The context that means this machine: the server that runs on MINTAKA_HOME, else its history file.
@@ -110,7 +108,7 @@ def write(changed: Contexts) -> None:
         changed.path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             beside.unlink()
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
         beside.replace(changed.path)
     except OSError as error:

@@ -14,7 +14,7 @@ from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 from mintaka.recording.api_access import UnusableToken, access_to, authorization
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from mintaka.histories import Document, Wanted

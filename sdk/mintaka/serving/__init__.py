@@ -2,13 +2,13 @@
 
 | module | what it does |
 | --- | --- |
-| `deployable` | the methods of flows; light, because every flow has them |
-| `flow_places` | how a new process finds a flow again |
+| `deployable`, `keyword_types` | the methods of flows, and `serve` and `deploy`; light, because every flow has them |
+| `flow_places`, `flow_sources` | how a new process finds a flow again; flows of other folders |
 | `schedule_arguments`, `calendar_rules` | schedules as Prefect's users write them, as those of a FlowDeployment |
 | `job_variables` | what a work pool's variables are in a pod template |
 | `runner_deployments` | a flow with the settings of its deployment, and the manifest made of it |
-| `documents` | manifests applied to a local server or a cluster |
-| `serve_loop` | register, wait until the process is asked to end, pause |
+| `documents` | manifests applied at a server or in a cluster |
+| `serve_loop`, `served_manifests`, `servers` | find or be the server, register, wait until the process is asked to end, suspend |
 | `deploying` | `flow.deploy`, `deploy` |
-| `prefect_yaml`, `converting`, `commented_yaml` | `mintaka convert` |
+| `prefect_yaml`, `placeholders`, `steps`, `converting` | `mintaka convert` |
 """

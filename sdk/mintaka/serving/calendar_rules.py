@@ -27,7 +27,7 @@ _DAY = re.compile(r"([+-]?\d+)?(MO|TU|WE|TH|FR|SA|SU)")
 _HOURS, _MINUTES, _MONTHS, _LONGEST_WEEK = 24, 60, 12, 5
 
 
-class _Inexpressible(Exception):  # noqa: N818 - it never leaves this module
+class _Inexpressible(Exception):
     """What a rule has that neither a cron expression nor an interval has."""
 
 
@@ -59,10 +59,7 @@ def calendar_schedule(text: str, zone: str, now: datetime) -> dict[str, Any]:
         if by_interval is not None:
             every, anchor = by_interval
             return {"interval": every, "anchor": instant_text(_instant(anchor, zone)), "timeZone": zone}
-        if _instant(rule.start, zone) > now:
-            message = "its DTSTART, which is in the future"
-            raise _Inexpressible(message)
-        return {"cron": _cron(rule), "timeZone": zone}
+        return {"cron": _cron(rule, has_begun=_instant(rule.start, zone) <= now), "timeZone": zone}
     except _Inexpressible as error:
         message = f"rrule {text!r} has no counterpart among cron expressions and intervals because of {error}: use one of these, or several"
         raise InvalidSettingError(message) from None
@@ -148,32 +145,36 @@ def _by_interval(rule: _Rule) -> tuple[str, datetime] | None:
     return f"{hours}h", first if first >= start else first + timedelta(hours=hours)
 
 
-def _cron(rule: _Rule) -> str:
-    start, day, weekday, months = rule.start, "*", "*", "*"
-    if start.second or any(rule.of("BYSECOND", 0)):
+def _cron(rule: _Rule, *, has_begun: bool) -> str:
+    if not has_begun:
+        message = "its DTSTART, which is in the future"
+        raise _Inexpressible(message)
+    if rule.start.second or any(rule.of("BYSECOND", 0)):
         message = "its seconds"
         raise _Inexpressible(message)
-    minutes = _steps(rule, "MINUTELY", "BYMINUTE", start.minute, _MINUTES)
-    hours = "*" if rule.frequency == "MINUTELY" and "BYHOUR" not in rule.numbers else _steps(rule, "HOURLY", "BYHOUR", start.hour, _HOURS)
+    minutes = _steps(rule, "MINUTELY", "BYMINUTE", rule.start.minute, _MINUTES)
+    every_hour = rule.frequency == "MINUTELY" and "BYHOUR" not in rule.numbers
+    hours = "*" if every_hour else _steps(rule, "HOURLY", "BYHOUR", rule.start.hour, _HOURS)
     if rule.frequency in ("DAILY", "WEEKLY", "YEARLY") and rule.interval > 1:
         message = f"INTERVAL={rule.interval} with FREQ={rule.frequency} and what else it has"
         raise _Inexpressible(message)
-    if rule.frequency in ("MONTHLY", "YEARLY"):
-        months = _months(rule)
-    elif "BYMONTH" in rule.numbers:
-        months = _listed(rule.numbers["BYMONTH"])
+    months = _months(rule) if rule.frequency in ("MONTHLY", "YEARLY") else _listed(rule.numbers.get("BYMONTH", ())) or "*"
+    day, weekday = _day_fields(rule)
+    return f"{minutes} {hours} {day} {months} {weekday}"
+
+
+def _day_fields(rule: _Rule) -> tuple[str, str]:
+    """The days of the month and of the week."""
     if rule.days and "BYMONTHDAY" in rule.numbers:
         message = "BYDAY together with BYMONTHDAY"
         raise _Inexpressible(message)
     if rule.days:
-        weekday = ",".join(_weekday(which, number) for which, number in rule.days)
-    elif "BYMONTHDAY" in rule.numbers:
-        day = ",".join(_month_day(number) for number in rule.numbers["BYMONTHDAY"])
-    elif rule.frequency == "WEEKLY":
-        weekday = _CRON_DAYS[start.weekday()]
-    elif rule.frequency in ("MONTHLY", "YEARLY"):
-        day = str(start.day)
-    return f"{minutes} {hours} {day} {months} {weekday}"
+        return "*", ",".join(_weekday(which, number) for which, number in rule.days)
+    if "BYMONTHDAY" in rule.numbers:
+        return ",".join(_month_day(number) for number in rule.numbers["BYMONTHDAY"]), "*"
+    if rule.frequency == "WEEKLY":
+        return "*", _CRON_DAYS[rule.start.weekday()]
+    return (str(rule.start.day) if rule.frequency in ("MONTHLY", "YEARLY") else "*"), "*"
 
 
 def _steps(rule: _Rule, frequency: str, part: str, start: int, size: int) -> str:

@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import InvalidSettingError
-from mintaka.manifests import checked_manifest
+from mintaka.manifests import checked_manifest, deployment_object_name
 from mintaka.schedules import Schedule
 from mintaka.serving.job_variables import TemplateParts
 from mintaka.serving.placeholders import Placeholders
-from mintaka.serving.runner_deployments import deployment_object_name
 from mintaka.serving.schedule_arguments import manifest_schedules
 from mintaka.serving.steps import Steps, read_steps
 from mintaka_core.errors import MintakaError
@@ -48,7 +47,9 @@ class Converted:
     notes: list[str] = field(default_factory=list)
 
 
-def converted(file: PrefectFile, variables: Mapping[str, str], now: datetime, *, inline: bool = False, namespace: str | None = None) -> list[Converted]:
+def converted(
+    file: PrefectFile, variables: Mapping[str, str], now: datetime, *, inline: bool = False, namespace: str | None = None
+) -> list[Converted]:
     """All deployments of the file. `variables` are those of the environment; `inline` puts the code of a flow without an image into
     its manifest.
     """
@@ -166,7 +167,9 @@ class _Conversion:
             if schedule.interval is not None and schedule.anchor_date is None:
                 self._note(f"schedules[{index}]: without anchor_date it counts from 2020-01-01T00:00:00Z, not from when it is applied")
             found.append(schedule)
-        return [{**one, **({"parameters": _json(one["parameters"])} if "parameters" in one else {})} for one in manifest_schedules(found, now)]
+        return [
+            {**one, **({"parameters": _json(one["parameters"])} if "parameters" in one else {})} for one in manifest_schedules(found, now)
+        ]
 
     def _tags(self) -> list[str]:
         given = self._fields.get("tags")

@@ -36,7 +36,9 @@ class Deployable:
         return self.to_deployment(name, _sync=True, **settings)
 
     @overload
-    def to_deployment(self, name: str, *, _sync: Literal[False], **settings: Unpack[DeploymentWords]) -> Coroutine[Any, Any, RunnerDeployment]: ...
+    def to_deployment(
+        self, name: str, *, _sync: Literal[False], **settings: Unpack[DeploymentWords]
+    ) -> Coroutine[Any, Any, RunnerDeployment]: ...
     @overload
     def to_deployment(self, name: str, *, _sync: Literal[True] | None = None, **settings: Unpack[DeploymentWords]) -> RunnerDeployment: ...
     @dual(ato_deployment)
@@ -173,9 +175,7 @@ def serve(
     """
     from mintaka.serving.serve_loop import serve_deployments  # noqa: PLC0415 - start-up time
 
-    serve_deployments(
-        deployments, limit, pause_on_shutdown=pause_on_shutdown, print_starting_message=print_starting_message, others=others
-    )
+    serve_deployments(deployments, limit, pause_on_shutdown=pause_on_shutdown, print_starting_message=print_starting_message, others=others)
 
 
 async def aserve(

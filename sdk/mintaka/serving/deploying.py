@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import warnings
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import UUID
 
+from mintaka.cli.masking import without_secrets
 from mintaka.engine.loops import loop_is_running
-from mintaka.exceptions import InvalidSettingError, MissingContextError
+from mintaka.exceptions import DeploymentError, InvalidSettingError, MissingContextError
+from mintaka.manifests import warnings_of
 from mintaka.recording.homes import command_home
 from mintaka.server_address import running_server
 from mintaka.serving.documents import ClusterDocuments, ServerDocuments
@@ -71,9 +72,15 @@ class Target:
             for deployment in deployments:
                 deployment.warn()
             manifests = [self._manifest(deployment, now) for deployment in deployments]
+            for manifest in manifests:
+                for sentence in warnings_of(manifest):
+                    _warn(f"{manifest['metadata']['name']}: {sentence}")
         for manifest in manifests:
             _keep_anchors(self._documents, manifest, now)
-        stored = self._documents.apply(manifests)
+        try:
+            stored = self._documents.apply(manifests)
+        except DeploymentError as error:  # kubectl quotes what is refused
+            raise DeploymentError(without_secrets(str(error), manifests)) from None
         if not quiet:
             for deployment in deployments:
                 sys.stdout.write(f"{deployment.full_name} is applied; a run at once: mintaka run deployment/{deployment.object_name}\n")
@@ -94,14 +101,21 @@ class Target:
 
 
 def _place() -> tuple[Documents, bool, str]:
-    """Where commands of this user act; whether that runs processes of this machine; and the namespace there ("": kubectl's)."""
+    """Where commands of this user act; whether that runs processes of this machine; and the namespace there ("": kubectl's).
+
+    Raises:
+        DeploymentError: there is no such place.
+    """
     from mintaka.cli.kubectl import kubectl  # noqa: PLC0415 - start-up time
 
     where = command_home()
+    if where.cluster is not None:
+        return ClusterDocuments(kubectl), False, ""
     if where.api_url:
         running = running_server(where.folder)
         return ServerDocuments(where.api_url), running is not None and running.url == where.api_url, where.namespace
-    return ClusterDocuments(partial(kubectl, *(["--context", where.cluster] if where.cluster else []))), False, ""
+    message = "no server runs on this machine: start one (mintaka server start), or choose a cluster (mintaka context list)"
+    raise DeploymentError(message)
 
 
 def _cluster_manifest(deployment: RunnerDeployment, image: str | None, now: datetime) -> Document:
@@ -114,14 +128,18 @@ def _cluster_manifest(deployment: RunnerDeployment, image: str | None, now: date
     source = None
     if "image" in variables:
         if Path(file).is_absolute():
-            _warn(f"deployment {deployment.full_name}: {file} has to be at this place in the image; run this in its folder to have it relative")
+            _warn(
+                f"deployment {deployment.full_name}: {file} has to be at this place in the image; run this in its folder to have it relative"
+            )
     elif file.endswith(".py"):
         source = (deployment.place.folder / file).read_text(encoding="utf-8")
         refuse(check_source(source, file))
     else:
         _warn(f"deployment {deployment.full_name}: {file} has to be in the operator's image; image=… names another one")
     if deployment.concurrency_limit:
-        _warn(f"deployment {deployment.full_name}: concurrency_limit has no effect in a cluster: take slots in the flow, with `concurrency(…)`")
+        _warn(
+            f"deployment {deployment.full_name}: concurrency_limit has no effect in a cluster: take slots in the flow, with `concurrency(…)`"
+        )
     return deployment.manifest(now=now, source=source, parts=parts, variables=variables)
 
 

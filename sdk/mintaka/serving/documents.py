@@ -1,22 +1,25 @@
-"""FlowDeployments applied, and read, where the user's commands act: a local server over HTTP, or a cluster through kubectl."""
+"""FlowDeployments applied, and read, where the user's commands act: a server over HTTP, or a cluster through kubectl."""
 
 from __future__ import annotations
 
-import http.client
 import json
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from mintaka.exceptions import DeploymentError
-from mintaka.recording.sending import Connection
+from mintaka.histories import FlowRunNotFound, HistoryError
+from mintaka.recording.remote_history import ApiRefusal, RemoteHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 type Document = dict[str, Any]
 
-_SECONDS = 30.0
-_KIND = "FlowDeployment"
+_RESOURCE = "flowdeployments.mintaka.dev"
+#: States of a run that a process works on.
+_ACTIVE = ("PENDING", "RUNNING", "CANCELLING")
+_PAGE = 200
 
 
 class Documents(Protocol):
@@ -37,41 +40,41 @@ class ServerDocuments:
 
     def apply(self, manifests: Sequence[Document]) -> list[Document]:
         """See `Documents`."""
-        answer = self._ask("PUT", "/documents", {"documents": list(manifests)})
+        with self._asked() as api:
+            answer = api.request("PUT", "/documents", {"documents": list(manifests)})
         return [item["document"] for item in answer["items"]]
 
     def deployment(self, namespace: str, name: str) -> Document | None:
         """See `Documents`."""
-        path = f"/documents/{_KIND}/{quote(namespace, safe='')}/{quote(name, safe='')}"
-        answer: Document | None = self._ask("GET", path, missing=http.client.NOT_FOUND)
-        return answer
+        with self._asked() as api:
+            try:
+                return api.request("GET", f"/documents/FlowDeployment/{quote(namespace, safe='')}/{quote(name, safe='')}")
+            except FlowRunNotFound:
+                return None
 
     def active_runs(self, namespace: str, name: str) -> list[Document]:
         """The flow runs of a deployment that a process works on."""
-        query = f"namespace={quote(namespace)}&deployment={quote(name)}&state=PENDING&state=RUNNING&state=CANCELLING&limit=200"
-        items: list[Document] = self._ask("GET", f"/flow-runs?{query}")["items"]
+        query = {"namespace": namespace, "deployment": name, "state": _ACTIVE, "limit": _PAGE}
+        with self._asked() as api:
+            items: list[Document] = api.request("GET", "/flow-runs", **query)["items"]
         return items
 
     def cancel(self, uid: str) -> None:
         """Ask for the end of a flow run; nothing if it is over."""
-        self._ask("POST", f"/flow-runs/{quote(uid, safe='')}/cancel", missing=http.client.CONFLICT)
+        with self._asked() as api, suppress(ApiRefusal):
+            api.request("POST", f"/flow-runs/{quote(uid, safe='')}/cancel")
 
-    def _ask(self, method: str, path: str, document: Any = None, *, missing: int = 0) -> Any:
-        """What the server answers; None for the status `missing`."""
-        connection = Connection(self._url, _SECONDS)
-        try:
-            status, answer = connection.exchange(method, path, document)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            message = f"the server at {self._url} does not answer: {error}"
-            raise DeploymentError(message) from error
-        finally:
-            connection.close()
-        if status == missing:
-            return None
-        if status >= http.client.BAD_REQUEST:
-            message = f"the server at {self._url} refused: {'; '.join(_complaints(answer)) or f'HTTP {status}'}"
-            raise DeploymentError(message)
-        return answer
+    @contextmanager
+    def _asked(self) -> Iterator[RemoteHistory]:
+        """The API, whose refusals are DeploymentErrors."""
+        with RemoteHistory(self._url) as api:
+            try:
+                yield api
+            except ApiRefusal as refusal:
+                told = [": ".join(filter(None, (error.get("path"), error.get("message")))) for error in refusal.problem.get("errors") or ()]
+                raise DeploymentError("; ".join(told) or str(refusal)) from refusal
+            except HistoryError as error:
+                raise DeploymentError(str(error)) from error
 
 
 class ClusterDocuments:
@@ -90,26 +93,12 @@ class ClusterDocuments:
     def deployment(self, namespace: str, name: str) -> Document | None:
         """See `Documents`; `namespace` "" is that of kubectl's context."""
         place = ["--namespace", namespace] if namespace else []
-        text = self._called("get", "flowdeployments.mintaka.dev", name, *place, "--ignore-not-found", "--output", "json")
+        text = self._called("get", _RESOURCE, name, *place, "--ignore-not-found", "--output", "json")
         found: Document | None = json.loads(text) if text.strip() else None
         return found
 
     def _called(self, *arguments: str, given: str | None = None) -> str:
-        from mintaka.histories import HistoryError  # noqa: PLC0415 - start-up time
-
         try:
             return self._kubectl(*arguments, given=given)
         except HistoryError as error:
             raise DeploymentError(str(error)) from error
-
-
-def _complaints(answer: Any) -> Iterator[str]:
-    """What a problem document (RFC 9457) says, and about which fields."""
-    problem: Mapping[str, Any] = answer if isinstance(answer, dict) else {}
-    if detail := problem.get("detail") or problem.get("title"):
-        yield str(detail)
-    for error in problem.get("errors") or ():
-        if isinstance(error, dict):
-            yield ": ".join(str(error[key]) for key in ("kind", "name", "path", "field", "message", "detail") if error.get(key))
-        else:
-            yield str(error)

@@ -123,7 +123,9 @@ def _name_in(surroundings: Mapping[str, Any], flow: Flow[..., Any], function: An
         message = f"flow {flow.name} has no name in its module: assign it to a variable there, such as {function.__name__} = flow(…)"
         raise InvalidSettingError(message)
     if "." in qualified and _needs_instance(surroundings, qualified):
-        message = f"flow {flow.name} is a method, which takes an instance: serve a function that makes one and calls it, or use @staticmethod"
+        message = (
+            f"flow {flow.name} is a method, which takes an instance: serve a function that makes one and calls it, or use @staticmethod"
+        )
         raise InvalidSettingError(message)
     return qualified, _settings(found) == _settings(flow)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from mintaka.exceptions import InvalidSettingError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _STEPS = ("build", "push", "pull")
 #: `definitions` is where people put what they refer to with anchors.

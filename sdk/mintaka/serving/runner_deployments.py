@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import InvalidSettingError
-from mintaka.manifests import checked_manifest, object_name
+from mintaka.flows import Flow
+from mintaka.manifests import checked_manifest, deployment_object_name
+from mintaka.schedules import Schedule
 from mintaka.serving.deployable import EntrypointType
 from mintaka.serving.flow_places import FlowPlace, place_of
 from mintaka.serving.job_variables import TemplateParts
@@ -19,9 +21,6 @@ from mintaka_core.secret_parameters import SecretParameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from mintaka.flows import Flow
-    from mintaka.schedules import Schedule
 
 #: Characters that neither Prefect nor the API has in the name of a deployment.
 _BANNED = frozenset("/%&><")
@@ -101,8 +100,8 @@ class RunnerDeployment:
             "schedules": self._schedules(moment) or None,
             "suspend": self.paused or None,
             "tags": sorted({*self.flow.tags, *self.tags}) or None,
-            "version": self.version or self.flow.version,
-            "description": self.description or self.flow.description,
+            "version": self.version,
+            "description": self.description,
             "podTemplate": parts.pod_template,
             **parts.spec,
         }
@@ -159,15 +158,6 @@ class RunnerDeployment:
             raise InvalidSettingError(message) from error
 
 
-def deployment_object_name(flow: str, name: str) -> str:
-    """The FlowDeployment that the deployment `name` of a flow is: `FLOW-NAME`, or `NAME` if that begins with the flow's name.
-
-    In Prefect each flow has its own `prod`; objects of a namespace need names of their own.
-    """
-    of_flow, own = object_name(flow), object_name(name)
-    return own if own == of_flow or own.startswith(f"{of_flow}-") else object_name(f"{of_flow}-{own}")
-
-
 def runner_deployment(
     flow: Flow[..., Any],
     name: str,
@@ -214,8 +204,8 @@ def runner_deployment(
         schedules_of(interval=interval, cron=cron, rrule=rrule, schedule=schedule, schedules=schedules),
         dict(parameters or {}),
         tuple(tags or ()),
-        version,
-        description,
+        version or flow.version,
+        description or flow.description,
         bool(paused),
         enforce_parameter_schema,
         limit,

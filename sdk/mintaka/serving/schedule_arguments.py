@@ -53,7 +53,7 @@ def _read(given: Any) -> Schedule:
     """A schedule, or what Prefect takes for one: `{"schedule": …, "active": …}`, or an object with the attributes of one."""
     if isinstance(given, Schedule):
         return given
-    fields = dict(given) if isinstance(given, Mapping) else {key: value for key, value in vars(given).items() if not key.startswith("_")}
+    fields = dict(given) if isinstance(given, Mapping) else dict(getattr(given, "__dict__", {}))
     if (inner := fields.pop("schedule", None)) is not None:
         around = {key: value for key, value in fields.items() if key in ("active", "parameters", "slug") and value is not None}
         schedule = _read(inner)
@@ -102,7 +102,9 @@ def with_anchors(schedules: Iterable[Mapping[str, Any]], existing: Iterable[Mapp
 
 
 def _name(slug: str | None, index: int, taken: set[str]) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", (slug or "").lower()).strip("-")[:50].rstrip("-") or ("main" if index == 0 else f"schedule-{index + 1}")
+    name = re.sub(r"[^a-z0-9]+", "-", (slug or "").lower()).strip("-")[:50].rstrip("-") or (
+        "main" if index == 0 else f"schedule-{index + 1}"
+    )
     return name if name not in taken else f"{name}-{index + 1}"
 
 

@@ -163,7 +163,9 @@ class Serving:
 
 def _of_one(flow: Flow[..., Any], name: str | None, settings: dict[str, Any]) -> tuple[RunnerDeployment, dict[str, Any]]:
     """The deployment of `flow.serve`, and what is left of the settings for `serve`."""
-    around = {word: settings.pop(word) for word in ("limit", "pause_on_shutdown", "print_starting_message") if word in settings}
+    around: dict[str, Any] = {
+        word: settings.pop(word) for word in ("limit", "pause_on_shutdown", "print_starting_message") if word in settings
+    }
     if settings.pop("webserver", False):
         warnings.warn("webserver has no effect: the local server has an API and a health check", UserWarning, stacklevel=4)
     deployment = runner_deployment(flow, name or flow.name, concurrency_limit=settings.pop("global_limit", None), **settings)

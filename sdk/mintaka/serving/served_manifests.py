@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mintaka.engine.semantics import VARIABLE
 from mintaka.exceptions import InvalidSettingError
+from mintaka.manifests import warnings_of
 from mintaka.serving.job_variables import TemplateParts
 from mintaka.serving.schedule_arguments import with_anchors
 from mintaka_core.names import ANNOTATION_PROCESS_LIMITS
@@ -40,6 +44,10 @@ class ServedManifests:
         self._manifests = [served_manifest(deployment, namespace, group, now) for deployment in deployments]
         for deployment in deployments:
             deployment.warn()
+        for name, sentence in (
+            (name, each) for name, manifest in zip(self.names, self._manifests, strict=True) for each in warnings_of(manifest)
+        ):
+            warnings.warn(f"{name}: {sentence}", UserWarning, stacklevel=4)
 
     @property
     def keys(self) -> list[tuple[str, str]]:
@@ -82,8 +90,10 @@ def served_manifest(deployment: RunnerDeployment, namespace: str, group: dict[st
     limits = {**group, **({f"deployment/{deployment.object_name}": deployment.concurrency_limit} if deployment.concurrency_limit else {})}
     if limits:
         parts.annotate(ANNOTATION_PROCESS_LIMITS, json.dumps(limits, sort_keys=True))
-    if place.path:
-        parts.set_variable("PYTHONPATH", place.path)
+    if semantics := os.environ.get(VARIABLE):  # of variables with our prefix, a server passes on few
+        parts.set_variable(VARIABLE, semantics)
+    if path := os.pathsep.join(filter(None, (place.path, os.environ.get("PYTHONPATH")))):
+        parts.set_variable("PYTHONPATH", path)
     manifest = deployment.manifest(now=now, parts=parts, variables=variables)
     manifest["metadata"].setdefault("namespace", namespace)
     return manifest

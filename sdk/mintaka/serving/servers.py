@@ -94,7 +94,9 @@ class Servers:
     def _started(self) -> bool:
         """Start one in this process; False if another process has just done so."""
         try:
-            module: Any = import_module("mintaka_api.local.embedded")  # not a dependency: the extra `server` installs what it needs
+            # Not imported above, for the extra `server` installs what it needs.
+            embedded: Any = import_module("mintaka_api.local.embedded")
+            server: Any = import_module("mintaka_api.local.server")
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("mintaka_api."):
                 raise
@@ -105,17 +107,16 @@ class Servers:
             settings["max_processes"] = self._limit
         try:
             try:
-                url = self._stack.enter_context(module.embedded_server(self._folder, port=_PORT, **settings))
-            except module.AlreadyRuns:
+                url = self._stack.enter_context(embedded.embedded_server(self._folder, port=_PORT, **settings))
+            except server.AlreadyRuns:
                 raise
-            except module.CannotStart:  # perhaps because of the port
-                url = self._stack.enter_context(module.embedded_server(self._folder, port=0, **settings))
-        except module.AlreadyRuns:
+            except server.CannotStart:  # perhaps because of the port
+                url = self._stack.enter_context(embedded.embedded_server(self._folder, port=0, **settings))
+        except server.AlreadyRuns:
             sleep(_LOOK_SECONDS)
             return False
-        except module.CannotStart as error:
+        except server.CannotStart as error:
             message = f"the local server cannot start: {error}"
             raise DeploymentError(message) from error
         self._url, self.own = str(url), True
         return True
-

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mintaka.exceptions import ConfigurationError, NotPausedError, ParameterTypeError
-from mintaka.recording.homes import home
+from mintaka.recording.homes import command_home, home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +19,9 @@ def suspend(uid: str) -> None:
         ConfigurationError: there is no API, and nobody else could stop the process of a run.
         HistoryError: the API refused, or cannot be asked.
     """
-    url = home().api_url
+    url = command_home().api_url
     if not url:
-        message = f"flow run {uid} can be suspended from outside only through an API (MINTAKA_API_URL)"
+        message = f"flow run {uid} can be suspended from outside only through a server or another API: mintaka server start, or MINTAKA_API_URL"
         raise ConfigurationError(message)
     from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 

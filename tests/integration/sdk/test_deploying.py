@@ -62,7 +62,7 @@ def test_what_passes_a_limit_never_reaches_the_cluster(folder: Path, kubeconfig:
     (folder / "deep.json").write_text(json.dumps(document).replace('"DEEP"', deep), encoding="utf-8")
     command = ["kubectl", "--kubeconfig", kubeconfig, "create", "--dry-run=server", "-f", "deep.json"]
     assert subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False).returncode == 0
-    done = _mintaka(folder, "apply", "deep.json", KUBECONFIG=kubeconfig)
+    done = _mintaka(folder, "apply", "deep.json", "--cluster", KUBECONFIG=kubeconfig)
     assert (done.returncode, done.stdout) == (2, "")
     assert "deep.json is nested more than 100 levels deep" in done.stderr
     look = ["kubectl", "--kubeconfig", kubeconfig, "get", "flowruns", "--output", "name"]

@@ -19,8 +19,9 @@ from mintaka import flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from mintaka.environment import InvalidEnvironment
 from mintaka.recording.homes import home
+from mintaka_history import baseline
 from mintaka_history.embedded_sqlite import EmbeddedDatabase
-from mintaka_history.sqlite_schema import HEAD, PATH, generated
+from mintaka_history.sqlite_schema import BASELINE, HEAD, PATH, generated
 from mintaka_history.writing.crashes import RULE
 from mintaka_history.writing.restarts import OVERDUE
 from old_databases import OLD_LINE, close_old_file
@@ -314,3 +315,20 @@ def test_what_is_overdue_is_found_without_reading_every_pause_there_was(database
     plan = [row[-1] for row in rows(database, "EXPLAIN QUERY PLAN " + OVERDUE.replace("?", "1"))]
     assert any("ix_pauses_open_suspensions" in step for step in plan), plan
     assert not any(step.startswith("SCAN") for step in plan), plan
+
+
+def test_a_file_of_an_earlier_revision_is_migrated_when_a_flow_is_called(database: Path) -> None:
+    """With its history: the baseline's, which the first release wrote. A second call finds it migrated."""
+    with closing(sqlite3.connect(database)) as connection:
+        for statement in baseline.statements("sqlite"):
+            connection.execute(statement)
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version (version_num) VALUES (?)", (BASELINE,))
+        connection.execute("INSERT INTO variables (ns, name, created, updated, value, tags) VALUES ('local', 'v', 1, 1, '1', '[]')")
+        connection.commit()
+    for _ in range(2):
+        assert flow(lambda: add(1))() == 2
+    assert rows(database, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    assert rows(database, "SELECT state FROM flow_runs") == [(4,), (4,)]
+    assert rows(database, "SELECT name FROM variables") == [("v",)]
+    assert rows(database, "SELECT count(*) FROM documents") == [(0,)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,10 +27,20 @@ pytestmark = pytest.mark.anyio
 DEPLOYMENT, RUN, CONFIG_MAP = "FlowDeployment", "FlowRun", "ConfigMap"
 
 
+@pytest.fixture(scope="module")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema."""
+    path = tmp_path_factory.mktemp("empty") / "history.db"
+    database = Database(f"sqlite:///{path}")
+    migrate(database)
+    database.dispose()
+    return path
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[DocumentStore]:
+async def store(empty_file: Path, tmp_path: Path) -> AsyncIterator[DocumentStore]:
     """An empty store on SQLite."""
-    database = Database(f"sqlite:///{tmp_path / 'history.db'}")
+    database = Database(f"sqlite:///{shutil.copy(empty_file, tmp_path)}")
     migrate(database)
     opened = DocumentStore(database, Names())
     yield opened
@@ -101,7 +112,7 @@ async def test_a_run_is_held_until_its_end_is_recorded(store: DocumentStore) -> 
 async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore) -> None:
     """The refusal names the document; nothing of the second one is stored."""
     first = await store.create(DEPLOYMENT, deployment())
-    with pytest.raises(Exists, match='flowdeployments.mintaka.dev "local/etl" already exists'):
+    with pytest.raises(Exists, match=r'flowdeployments.mintaka.dev "local/etl" already exists'):
         await store.create(DEPLOYMENT, deployment(image="other"))
     other = deployment()
     other["metadata"]["namespace"] = "elsewhere"
@@ -111,21 +122,34 @@ async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore)
     assert [found[0] for found in await deployments_in_history(store.database, "etl")].count(first["metadata"]["uid"]) == 1
 
 
+REVISION = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "data": {"spec": {"x": 1}}, "revision": 1}
 #: What is wrong, kind, manifest, and the beginning of the message.
+DEEP: Any = []
+for _ in range(200):
+    DEEP = [DEEP]
 REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
-    ("a field of a wrong value", DEPLOYMENT, deployment(pendingTimeoutSeconds=-1), "FlowDeployment.mintaka.dev .etl. is invalid: spec.pend"),
+    (
+        "a field of a wrong value",
+        DEPLOYMENT,
+        deployment(pendingTimeoutSeconds=-1),
+        "FlowDeployment.mintaka.dev .etl. is invalid: spec.pend",
+    ),
     ("an unknown field", DEPLOYMENT, deployment(imagee="x"), "FlowDeployment in version .v1alpha1. cannot be handled"),
     ("a rule", RUN, flow_run(deployment="etl"), "FlowRun.mintaka.dev .run. is invalid: spec: .*exactly one of deployment"),
     ("no name", RUN, flow_run() | {"metadata": {}}, "FlowRun.mintaka.dev .. is invalid: .metadata.name: Required value"),
     ("metadata of a wrong type", RUN, flow_run() | {"metadata": ["x"]}, "FlowRun in version .v1alpha1. cannot be handled"),
     ("a name of a wrong type", RUN, flow_run() | {"metadata": {"name": 7}}, "FlowRun in version .v1alpha1. cannot be handled"),
-    ("another kind", RUN, flow_run() | {"kind": "FlowDeployment"}, "FlowRun.mintaka.dev .run. is invalid: kind"),
+    ("another kind", RUN, flow_run() | {"kind": "FlowDeployment"}, "is invalid: kind: Invalid value: .FlowDeployment.: must be FlowRun"),
     ("another version", CONFIG_MAP, config_map() | {"apiVersion": "v2"}, "ConfigMap .code. is invalid: apiVersion"),
     ("numbers that no JSON has", RUN, flow_run(parameters={"x": float("nan")}), "spec.parameters.x"),
     ("a key of a ConfigMap", CONFIG_MAP, config_map(data={"a/b": ""}), "ConfigMap .code. is invalid: data.a/b."),
     ("a ConfigMap with a number", CONFIG_MAP, config_map(data={"a": 1}), "ConfigMap .code. is invalid: data.a."),
     ("a ConfigMap with broken Base64", CONFIG_MAP, config_map(binaryData={"a": "?"}), "ConfigMap .code. is invalid: binaryData.a."),
     ("a ConfigMap with an unknown field", CONFIG_MAP, config_map(dataa={}), "ConfigMap in version .* unknown field .dataa."),
+    ("a deep spec", DEPLOYMENT, deployment(podTemplate={"x": DEEP}), "spec.* 100 levels"),
+    ("a deep ConfigMap", CONFIG_MAP, config_map(data={"a": DEEP}), "data.* 100 levels"),
+    ("a deep revision", "ControllerRevision", {**REVISION, "data": {"spec": {"podTemplate": {"x": DEEP}}}}, "data.spec.pod.* 100 levels"),
+    ("a revision without a number", "ControllerRevision", {**REVISION, "revision": None}, "ControllerRevision .r. is invalid: revision"),
     ("a large ConfigMap", CONFIG_MAP, config_map(data={"a": "x" * (1 << 20 | 1)}), "ConfigMap .code. is invalid: .*1048576"),
 ]
 
@@ -141,7 +165,7 @@ async def test_what_is_not_valid_is_refused(store: DocumentStore, kind: str, man
 
 async def test_other_kinds_are_not_stored(store: DocumentStore) -> None:
     """The message names those that are."""
-    with pytest.raises(Rejected, match="stores documents of the kinds FlowDeployment, FlowRun.*not 'Pod'"):
+    with pytest.raises(Rejected, match=r"stores documents of the kinds FlowDeployment, FlowRun.*not 'Pod'"):
         await store.create("Pod", {})
 
 
@@ -190,7 +214,7 @@ async def test_several_manifests_are_applied_all_or_not_at_all(store: DocumentSt
     seen: list[str] = []
     store.subscribe(lambda kind, *_: seen.append(kind))
     good, bad = (DEPLOYMENT, deployment()), (RUN, flow_run(reruns=-1))
-    with pytest.raises(InvalidDocument, match="spec.reruns"):
+    with pytest.raises(InvalidDocument, match=r"spec.reruns"):
         await store.apply_all([good, bad])
     results = await store.apply_all([good, (CONFIG_MAP, config_map())], dry_run=True)
     assert [result for _, result in results] == ["created", "created"]
@@ -208,7 +232,7 @@ async def test_a_patch_of_an_old_version_is_a_conflict(store: DocumentStore) -> 
     with pytest.raises(Conflict, match="the object has been modified"):
         await store.patch(RUN, key_of(old), {"spec": {"suspend": False}}, version=old["metadata"]["resourceVersion"])
     assert (await store.patch(RUN, key_of(old), {"spec": {"suspend": False}}))["spec"]["suspend"] is False
-    with pytest.raises(Missing, match='flowruns.mintaka.dev "local/none" not found'):
+    with pytest.raises(Missing, match=r'flowruns.mintaka.dev "local/none" not found'):
         await store.patch(RUN, (NAMESPACE, "none"), {})
 
 
@@ -225,9 +249,8 @@ async def test_a_patch_changes_neither_status_nor_identity(store: DocumentStore)
 
 async def test_a_revision_never_changes(store: DocumentStore) -> None:
     """Only its metadata do; so an immutable ConfigMap."""
-    revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "data": {"spec": {"x": 1}}, "revision": 1}
-    stored = await store.create("ControllerRevision", revision)
-    with pytest.raises(InvalidDocument, match="data: .*field is immutable"):
+    stored = await store.create("ControllerRevision", REVISION)
+    with pytest.raises(InvalidDocument, match=r"data: .*field is immutable"):
         await store.patch("ControllerRevision", key_of(stored), {"data": {"spec": {"x": 2}}})
     frozen = await store.create(CONFIG_MAP, config_map(immutable=True))
     with pytest.raises(InvalidDocument, match="data: Forbidden: field is immutable when `immutable` is set"):
@@ -378,9 +401,8 @@ async def test_a_cancelled_writer_loses_its_answer_and_nothing_else(store: Docum
     seen: list[str] = []
     store.subscribe(lambda _kind, document, _deleted: seen.append(document["metadata"]["name"]))
     begun = asyncio.create_task(store.create(RUN, flow_run("begun")))
-    while not store._writer:
+    for _ in range(3):  # it waits in the queue, then the writer has taken it
         await asyncio.sleep(0)
-    await asyncio.sleep(0)  # the writer has taken it
     waiting = asyncio.create_task(store.create(RUN, flow_run("waiting")))
     await asyncio.sleep(0)
     begun.cancel()

@@ -151,7 +151,9 @@ async def test_a_code_opens_a_browser_once() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("method", "path"), [("POST", "/?code=CODE"), ("GET", "/healthz/?code=CODE"), ("GET", "/api/v1/flow-runs?code=CODE")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/?code=CODE"), ("GET", "/healthz/?code=CODE"), ("GET", "/api/v1/flow-runs?code=CODE")]
+)
 async def test_a_code_opens_nothing_but_the_start_page(method: str, path: str) -> None:
     """And is not used up by a try elsewhere."""
     server = Server()

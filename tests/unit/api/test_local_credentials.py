@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+TOKEN = "secret"  # noqa: S105 - of a test
+
+
 class Times:
     """The time of day and the steady time, set apart."""
 
@@ -19,7 +22,7 @@ class Times:
         self.day = 1_790_000_000.0
         self.steady = 50.0
 
-    def credentials(self, token: str = "secret") -> Credentials:
+    def credentials(self, token: str = TOKEN) -> Credentials:
         """Credentials that go by these times."""
         return Credentials(token, clock=lambda: self.day, timer=lambda: self.steady)
 
@@ -40,7 +43,9 @@ def test_a_token_file_is_created_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode"), [("known-to-others\n", 0o644), ("", 0o600), ("  \n", 0o600)], ids=["others could read it", "it is empty", "it is blank"]
+    ("text", "mode"),
+    [("known-to-others\n", 0o644), ("", 0o600), ("  \n", 0o600)],
+    ids=["others could read it", "it is empty", "it is blank"],
 )
 def test_a_token_that_is_no_secret_is_replaced(tmp_path: Path, text: str, mode: int) -> None:
     """The new one is a secret."""

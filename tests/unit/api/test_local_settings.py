@@ -57,5 +57,5 @@ def test_what_cannot_work_is_refused(arguments: list[str], environment: dict[str
 
 def test_no_setting_shows_a_password() -> None:
     """URLs are not part of the representation, which logs may contain."""
-    shown = repr(LocalSettings(Path("/x"), database_url="postgresql://ada:secret@db/runs", database_password="secret"))
+    shown = repr(LocalSettings(Path("/x"), database_url="postgresql://ada:secret@db/runs", database_password="secret"))  # noqa: S106 - of a test
     assert "secret" not in shown

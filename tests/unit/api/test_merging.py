@@ -43,7 +43,9 @@ def test_applying(first: dict[str, Any], by_others: dict[str, Any], second: dict
 
 def test_the_manifest_is_stored_without_what_is_the_servers() -> None:
     """So that a manifest from `kubectl get -o yaml` can be applied again; the copy does not contain itself."""
-    exported = manifest({"a": 1}, uid="u", resourceVersion="7", generation=3, creationTimestamp="t", labels={"x": "y"}) | {"status": {"s": 1}}
+    exported = manifest({"a": 1}, uid="u", resourceVersion="7", generation=3, creationTimestamp="t", labels={"x": "y"}) | {
+        "status": {"s": 1}
+    }
     once = with_last_applied(exported)
     assert with_last_applied(once) == once
     assert last_applied(once) == manifest({"a": 1}, annotations={}, labels={"x": "y"})

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.support.memory_documents import MemoryDocuments
 
 from mintaka_api import document_problems
 from mintaka_api.app import create_app
+from mintaka_api.request_bodies import Intake
 from mintaka_api.settings import Settings
-from tests.support.memory_documents import MemoryDocuments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,8 +35,6 @@ class Stand:
     """The services that these routes use."""
 
     def __init__(self, documents: MemoryDocuments | None) -> None:
-        from mintaka_api.request_bodies import Intake
-
         self.documents = documents
         self.intake = Intake()
 
@@ -201,7 +200,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS.values(), ids=REQUESTS)
 async def test_an_api_without_a_store_names_kubectl(client: httpx.AsyncClient, method: str, path: str, body: Any) -> None:
     """As one in a cluster."""
-    client._transport.app.state.services = Stand(None)  # type: ignore[attr-defined]  # noqa: SLF001
+    client._transport.app.state.services = Stand(None)  # type: ignore[attr-defined]
     answer = await client.request(method, API + path, json=body)
     assert answer.status_code == 404
     assert "kubectl" in answer.json()["detail"]

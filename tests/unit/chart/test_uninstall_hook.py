@@ -25,6 +25,7 @@ def test_it_runs_a_command_that_exists(render: Render) -> None:
         "timeout": 3600,
         "yes": True,
         "json": False,
+        "context": None,
     }
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOLD = """
 import sys
+import threading
 from pathlib import Path
 from mintaka_history.server_locks import ServerLock
 lock = ServerLock(Path(sys.argv[1]))
@@ -31,10 +33,10 @@ def test_a_second_server_learns_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "server.lock"
     first = ServerLock(path)
     first.acquire()
-    first.write({"url": "http://127.0.0.1:4200", "pid": 7})
-    with pytest.raises(ServerLocked, match=r"a server that runs at http://127.0.0.1:4200 \(pid 7\)") as refused:
+    first.write({"url": "http://127.0.0.1:4200", "pid": os.getpid()})
+    with pytest.raises(ServerLocked, match=rf"a server that runs at http://127.0.0.1:4200 \(pid {os.getpid()}\)") as refused:
         ServerLock(path).acquire()
-    assert refused.value.record == locking_server(path) == {"url": "http://127.0.0.1:4200", "pid": 7}
+    assert refused.value.record == locking_server(path) == {"url": "http://127.0.0.1:4200", "pid": os.getpid()}
     first.release()
     first.release()
     assert locking_server(path) is None
@@ -78,6 +80,21 @@ def test_the_lock_of_a_killed_server_is_free(tmp_path: Path) -> None:
     lock = ServerLock(path)
     lock.acquire()
     lock.release()
+
+
+def test_a_child_that_a_killed_server_was_about_to_start_is_no_server(tmp_path: Path) -> None:
+    """Such a child has the descriptor until it has begun."""
+    path = tmp_path / "server.lock"
+    lock = ServerLock(path)
+    lock.acquire()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    lock.write({"url": "http://127.0.0.1:4200", "pid": gone.pid})
+    assert locking_server(path) is None
+    next_server = ServerLock(path)
+    threading.Timer(0.5, lock.release).start()
+    next_server.acquire()
+    next_server.release()
 
 
 def test_a_forked_child_does_not_hold_it(tmp_path: Path) -> None:

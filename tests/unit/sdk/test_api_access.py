@@ -32,7 +32,7 @@ def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
     (tmp_path / "prod.token").write_text("of-prod")
     there = contexts(tmp_path)
     prod = Context("prod", server="https://prod", token_file=str(tmp_path / "prod.token"))
-    twin = Context("twin", server="https://prod", token="of-twin")
+    twin = Context("twin", server="https://prod", token="of-twin")  # noqa: S106 - made up
     write(Contexts(there.path, "", {**there.known, "prod": prod, "twin": twin}))
     yield {"MINTAKA_HOME": str(tmp_path)}
     lock.release()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ from mintaka.cli import COMMANDS
 from mintaka.cli.completing import main, offers
 from mintaka.cli.completion import Shell, script
 from mintaka.cli.words import PATH, generated
+from mintaka.recording.contexts import Context, Contexts, write
+from mintaka.recording.data_folder import data_folder
 from mintaka_history.readonly_sqlite import Unreadable, newest_names, summary_of
 
 SOURCE = '''import mintaka
@@ -74,7 +79,7 @@ def test_commands_options_and_choices_are_offered(folder: Path) -> None:
 
 
 def test_flows_are_offered_by_file_without_running_it(folder: Path) -> None:
-    assert offered("run", "") == ["jobs.py:first", "jobs.py:second", "sub/"]
+    assert offered("run", "") == ["deployment/", "jobs.py:first", "jobs.py:second", "sub/"]
     assert offered("run", "jobs.py:s") == ["jobs.py:second"]
     assert offered("run", "./jobs.py:f") == ["./jobs.py:first"]
     assert offered("run", "sub/") == ["sub/deep.py:first", "sub/deep.py:second"]
@@ -131,3 +136,50 @@ def test_completing_loads_neither_typer_nor_a_command() -> None:
         "assert not {'typer', 'pydantic', 'asyncio', 'sqlalchemy', 'httpx', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_contexts_are_offered_behind_their_option_and_their_command(folder: Path) -> None:
+    known = {"local": Context("local"), "prod": Context("prod", server="http://prod"), "stage": Context("stage", cluster="kind-stage")}
+    write(Contexts(data_folder() / "contexts.json", "", known))
+    assert folder.exists()
+    assert offered("get", "--context", "") == ["local", "prod", "stage"]
+    assert offered("get", "--context=p") == ["--context=prod"]
+    assert offered("context", "use", "s") == ["stage"]
+    assert offered("context", "add", "") == ["local", "prod", "stage"]
+    (data_folder() / "contexts.json").write_text("{")
+    assert offered("get", "--context", "") == []
+
+
+class Listing(BaseHTTPRequestHandler):
+    """Lists one object, if the token is right."""
+
+    def do_GET(self) -> None:
+        well = self.headers["Authorization"] == "Bearer secret"
+        body = json.dumps({"items": [{"name": "nightly", "uid": "u"}]}).encode() if well else b"{}"
+        self.send_response(200 if well else 401)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_deployments_and_runs_of_a_contexts_server_are_offered(folder: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        prod = Context("prod", server=url, token="secret")  # noqa: S106 - made up
+        known = {"local": Context("local"), "prod": prod, "none": Context("none", server=f"{url}/x")}
+        write(Contexts(data_folder() / "contexts.json", "prod", known))
+        try:
+            assert offered("run", "deployment/n") == ["deployment/nightly"]
+            assert offered("delete", "n") == ["nightly"]
+            assert offered("get", "d") == ["deployment/"]
+            assert offered("watch", "") == ["nightly"]
+            assert offered("watch", "--context", "none", "") == [], "without its token"
+            assert offered("watch", "--context", "local", "") == []
+        finally:
+            server.shutdown()
+            thread.join()
+    assert folder.exists()

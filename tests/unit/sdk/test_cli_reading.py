@@ -284,15 +284,13 @@ def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.Mo
     asked: list[str] = []
     known: dict[str, Any] = {"uid": uid, "name": "etl-1", "namespace": "ns", "state": {"type": "RUNNING", "name": "Running"}}
 
-    def get(_client: object, url: str, **_: object) -> httpx.Response:
-        return httpx.Response(200, json=known, request=httpx.Request("GET", url))
+    def request(_client: object, method: str, url: str, **_: object) -> httpx.Response:
+        if method == "POST":
+            asked.append(url)
+            return httpx.Response(202, json={"intent": "suspend"}, request=httpx.Request(method, url))
+        return httpx.Response(200, json=known, request=httpx.Request(method, url))
 
-    def post(_client: object, url: str, **_: object) -> httpx.Response:
-        asked.append(url)
-        return httpx.Response(202, json={"intent": "suspend"}, request=httpx.Request("POST", url))
-
-    monkeypatch.setattr(httpx.Client, "get", get)
-    monkeypatch.setattr(httpx.Client, "post", post)
+    monkeypatch.setattr(httpx.Client, "request", request)
     code, out, _ = terminal("suspend", uid, "--json")
     assert (code, json.loads(out)["asked"]) == (0, "suspend")
     assert asked == [f"http://api.invalid/api/v1/flow-runs/{uid}/suspend"]
@@ -304,7 +302,7 @@ def test_intents_are_posted_to_an_api(terminal: Terminal, monkeypatch: pytest.Mo
 
 def test_apply_hands_a_flow_s_deployment_to_kubectl(terminal: Terminal, kubectl: Path, tmp_path: Path) -> None:
     (tmp_path / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main():\n    return 1\n")
-    code, out, _ = terminal("apply", f"{tmp_path}/etl.py:main", "--namespace", "ns")
+    code, out, _ = terminal("apply", f"{tmp_path}/etl.py:main", "--namespace", "ns", "--cluster")
     assert (code, out) == (0, "applied\n")
     assert "apply --filename - --namespace ns" in kubectl.read_text()
     applied = json.loads((tmp_path / "applied").read_text())
@@ -316,14 +314,14 @@ def test_apply_applies_what_deploy_prints(terminal: Terminal, kubectl: Path, tmp
     (tmp_path / "etl.py").write_text("from mintaka import flow\n\n@flow\ndef main(n: int = 1):\n    return n\n")
     options = ["--cron", "0 6 * * *", "--time-zone", "Europe/Berlin", "-p", "n=2", "--tag", "x", "--name", "nightly", "-n", "team"]
     options += ["--result-storage", "s3://results", "--result-storage-secret", "access"]
-    assert terminal("apply", f"{tmp_path}/etl.py:main", *options)[0] == 0
+    assert terminal("apply", f"{tmp_path}/etl.py:main", *options, "--cluster")[0] == 0
     _, printed, error = terminal("deploy", f"{tmp_path}/etl.py:main", "--inline", "--json", *options)
     assert error == ""
     assert json.loads((tmp_path / "applied").read_text()) == json.loads(printed)
     assert "apply --filename - --namespace team" in kubectl.read_text()
     code, _, error = terminal("apply", f"{tmp_path}/x.yaml", "--cron", "0 6 * * *")
     assert code == 2
-    assert "only --namespace and --json go with manifests" in error
+    assert "only --namespace, --dry-run, --json and those of the place go with manifests" in error
     assert terminal("apply", f"{tmp_path}/x.yaml", "--result-storage", "s3://results")[2] == error
 
 

@@ -140,7 +140,7 @@ SHOWN: list[tuple[str, list[str], str]] = [
     ("explain as JSON", ["explain", "by-name", "--cluster", "--json"], "by-name"),
     ("diff", ["diff", "by-name", "inline", "--cluster"], ""),
     ("diff as JSON", ["diff", "by-name", "inline", "--cluster", "--json"], "by-name"),
-    ("apply as JSON", ["apply", "manifest.yaml", "--json"], "north"),
+    ("apply as JSON", ["apply", "manifest.yaml", "--json", "--cluster"], "north"),
 ]
 
 
@@ -168,7 +168,7 @@ def test_a_patch_that_is_refused_is_told_without_its_secrets(mintaka: Any, clust
     """Kubectl quotes the whole of it."""
     (tmp_path / "manifest.yaml").write_text(yaml.safe_dump(DEPLOYMENT))
     (cluster / "refusal").write_text("error when applying patch: " + json.dumps(DEPLOYMENT["spec"]) + " to: x")
-    code, out, err = mintaka("apply", "manifest.yaml")
+    code, out, err = mintaka("apply", "manifest.yaml", "--cluster")
     assert code == 2
     assert "error when applying patch" in err
     assert CANARY not in out + err
@@ -187,13 +187,13 @@ WRITTEN: list[tuple[str, list[str], bool]] = [
 
 
 @pytest.mark.parametrize(("options", "warned"), [case[1:] for case in WRITTEN], ids=[case[0] for case in WRITTEN])
-@pytest.mark.parametrize("command", ["deploy", "apply"])
+@pytest.mark.parametrize("command", [("deploy",), ("apply", "--cluster")], ids=["deploy", "apply"])
 def test_a_secret_that_is_written_into_a_manifest_gets_a_warning_that_names_the_better_way(
-    mintaka: Any, cluster: Path, command: str, options: list[str], warned: bool
+    mintaka: Any, cluster: Path, command: tuple[str, ...], options: list[str], warned: bool
 ) -> None:
     """On standard error; the manifest is made all the same."""
     assert cluster.is_dir()
-    code, out, err = mintaka(command, "secret_flow.py:main", *options, "--image", "x:1")
+    code, out, err = mintaka(*command, "secret_flow.py:main", *options, "--image", "x:1")
     assert code == 0
     assert out
     assert ("is secret, and its value stands in the manifest" in err) is warned
@@ -208,7 +208,7 @@ def test_manifests_are_warned_of_by_file_and_resource(mintaka: Any, cluster: Pat
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.yaml").write_text(yaml.safe_dump_all([{"kind": "ConfigMap"}, DEPLOYMENT | {"spec": spec}]))
     (tmp_path / "folder" / "b.json").write_text(json.dumps({"kind": "List", "items": [_run("r", INLINE)]}))
-    code, _, err = mintaka("apply", "folder")
+    code, _, err = mintaka("apply", "folder", "--cluster")
     assert code == 0
     assert CANARY not in err
     assert err.count("warning: folder/a.yaml: FlowDeployment etl: parameter 'token' is secret") == 2
@@ -267,7 +267,7 @@ EXCESSES: list[tuple[str, str, str, str]] = [
 def test_a_manifest_that_passes_a_limit_is_not_sent(mintaka: Any, cluster: Path, tmp_path: Path, name: str, text: str, words: str) -> None:
     """The limit, the place and what to do stand on one line."""
     (tmp_path / name).write_text(text)
-    code, out, err = mintaka("apply", name)
+    code, out, err = mintaka("apply", name, "--cluster")
     assert (code, out) == (2, "")
     assert words in err
     assert len(err.splitlines()) == 1

@@ -42,7 +42,9 @@ def run(kind: str = "RUNNING", attempt: int = 1, **more: Any) -> dict[str, Any]:
 
 
 class Story:
-    """A history that changes at each pause: `runs` one after the other, `lines` by attempt as far as they are written then."""
+    """A place that changes at each pause: `runs` one after the other, `lines` by attempt as far as they are written then."""
+
+    pause_seconds = 1.0
 
     def __init__(self, runs: list[dict[str, Any]], lines: dict[int, list[tuple[int, str]]] | None = None) -> None:
         self.runs, self.lines, self.now = runs, lines or {}, 0

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     """A home with three contexts."""
     known = {
         "local": Context("local"),
-        "prod": Context("prod", server="https://prod", token="t"),
+        "prod": Context("prod", server="https://prod", token="t"),  # noqa: S106 - made up
         "stage": Context("stage", cluster="kind-stage"),
     }
     write(Contexts(tmp_path / "contexts.json", "", known))
@@ -54,7 +54,13 @@ PLACES: dict[str, tuple[dict[str, str], str, bool, tuple[str, str | None], str]]
     "nothing is said": ({}, "", False, ("", None), ""),
     "a server runs": ({}, "", True, (SERVER, None), ""),
     "MINTAKA_API_URL, though a server runs": ({"MINTAKA_API_URL": "http://api"}, "", True, ("http://api", None), "http://api"),
-    "MINTAKA_API_URL, though there is a current context": ({"MINTAKA_API_URL": "http://api"}, "prod", True, ("http://api", None), "http://api"),
+    "MINTAKA_API_URL, though there is a current context": (
+        {"MINTAKA_API_URL": "http://api"},
+        "prod",
+        True,
+        ("http://api", None),
+        "http://api",
+    ),
     "MINTAKA_CONTEXT, though there is MINTAKA_API_URL": (
         {"MINTAKA_CONTEXT": "prod", "MINTAKA_API_URL": "http://api"},
         "stage",
@@ -126,7 +132,7 @@ def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path
 
 def test_a_context_that_is_not_there_is_named_with_those_that_are(folder: Path) -> None:
     """By the variable, and by the file's own current one."""
-    with pytest.raises(InvalidEnvironment, match="MINTAKA_CONTEXT names context 'production', which .* use one of local, prod, stage"):
+    with pytest.raises(InvalidEnvironment, match=r"MINTAKA_CONTEXT names context 'production', which .* use one of local, prod, stage"):
         home({"MINTAKA_HOME": str(folder), "MINTAKA_CONTEXT": "production"})
     write(Contexts(folder / "contexts.json", "gone", contexts(folder).known))
     with pytest.raises(InvalidEnvironment, match="as the current one, names context 'gone'"):

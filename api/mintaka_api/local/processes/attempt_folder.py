@@ -1,9 +1,9 @@
 """The folder of an attempt: what the server requests, and what the attempt's supervisor records.
 
-    request.json  by the server: whose attempt it is, when it was requested (`AttemptRequest`)
     source/       by the server: the files of its source
     work/         by the server: the process's working directory if its template names none
-    begun         by the supervisor before it starts anything, exclusively: of several requests for an attempt, one is served
+    begun         by the supervisor before it starts anything, exclusively: of several requests for an attempt, one is served;
+                  whose attempt it is, when it was requested, the supervisor's process and the machine's boot
     started       by the supervisor: when the process began
     stop          by the server: it was asked to stop
     ended         by the supervisor: how the process ended; by the server if the supervisor was killed (`lost`)
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 type Record = dict[str, Any]
 
-REQUEST, BEGUN, STARTED, STOP, ENDED, COPIED = "request.json", "begun", "started", "stop", "ended", "copied"
+BEGUN, STARTED, STOP, ENDED, COPIED = "begun", "started", "stop", "ended", "copied"
 SUPERVISOR_ERROR = "supervisor-error"
 #: Written to `control`: begin the grace period; kill at once.
 TERMINATE, KILL = b"t", b"k"
@@ -76,6 +76,16 @@ class AttemptFolder:
         """The FIFO with requests for the supervisor."""
         return self.file("control")
 
+    def exists(self) -> bool:
+        """False if it was removed."""
+        try:
+            os.stat(self.file(BEGUN))  # noqa: PTH116 - pathlib takes a megabyte
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
     def read(self, name: str) -> Record | None:
         """A record; None if it is not there, or is not one."""
         try:
@@ -101,20 +111,19 @@ class AttemptFolder:
     def claim(self, record: Mapping[str, Any]) -> bool:
         """Write `begun`, unless it is there: of all that may serve or abandon this attempt, one gets True. Raises OSError.
 
-        Everything that was written before is durable then, with the folders that lead here: one after the other, because
-        most file systems write all of it with the first.
+        It is durable then, with the folders that lead here.
         """
+        temporary = self.file(f".{BEGUN}-{os.getpid()}")
         try:
-            write_file(self.file(BEGUN), json.dumps(record).encode(), exclusive=True)
+            write_file(temporary, json.dumps(record).encode())
+            os.link(temporary, self.file(BEGUN))
         except FileExistsError:
             return False
-        except OSError:
+        finally:
             with suppress(OSError):
-                os.unlink(self.file(BEGUN))  # noqa: PTH108 - as above
-            raise
-        for path in (self.file(REQUEST), self.path, f"{self.path}/..", f"{self.path}/../.."):
-            with suppress(FileNotFoundError):
-                sync(path)
+                os.unlink(temporary)  # noqa: PTH108 - as above
+        for path in (self.path, f"{self.path}/.."):
+            sync(path)
         return True
 
     def send(self, request: bytes) -> bool:
@@ -127,6 +136,8 @@ class AttemptFolder:
             raise
         try:
             os.write(control, request)
+        except BrokenPipeError:  # it has just ended
+            return False
         except BlockingIOError:  # it has thousands of requests
             pass
         finally:
@@ -144,10 +155,9 @@ class AttemptFolder:
                 os.mkfifo(path, 0o600)
 
 
-def write_file(path: str, content: bytes, *, exclusive: bool = False, durable: bool = True) -> None:
-    """Write a file that only its owner can read. Raises FileExistsError (`exclusive`), OSError."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if exclusive else os.O_TRUNC)
-    descriptor = os.open(path, flags, 0o600)
+def write_file(path: str, content: bytes, *, durable: bool = True) -> None:
+    """Write a file that only its owner can read. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         view = memoryview(content)
         while view:

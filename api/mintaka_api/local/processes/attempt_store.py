@@ -1,4 +1,4 @@
-"""The folders of all attempts, `processes/RUN-UID/ATTEMPT` under the server's home: found, created, settled and removed.
+"""The folders of all attempts, `processes/RUN-UID-ATTEMPT` under the server's home: found, created, settled and removed.
 
 Blocking: to be called in threads.
 """
@@ -9,9 +9,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, KILL, REQUEST, STARTED, STOP, SUPERVISOR_ERROR, AttemptFolder
+from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, KILL, STARTED, STOP, SUPERVISOR_ERROR, AttemptFolder
 from mintaka_api.local.processes.leftovers import end_holders
 from mintaka_api.local.processes.output import OUTPUT, stamp
 from mintaka_api.local.processes.process_view import ProcessView
@@ -19,7 +19,7 @@ from mintaka_api.local.processes.supervisor import boot_id
 from mintaka_core.json_values import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 #: Longer reports are not reports.
 _REPORT_BYTES = 12 * 1024
@@ -33,16 +33,16 @@ class AttemptStore:
 
     def folder(self, run_uid: str, attempt: int) -> AttemptFolder:
         """The folder of an attempt, whether it exists or not."""
-        return AttemptFolder(str(self._root / run_uid / str(attempt)))
+        return AttemptFolder(str(self._root / f"{run_uid}-{attempt}"))
 
-    def create(self, folder: AttemptFolder, request: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-        """Create the folder of an attempt with its request; one that no supervisor has begun to serve is used again.
+    def create(self, folder: AttemptFolder, files: Mapping[str, bytes], notes: Iterable[str] = ()) -> None:
+        """Create the folder of an attempt with the files of its source and what its output begins with; one that no supervisor has begun to serve is used again.
 
         Raises FileExistsError if one has, and OSError.
         """
         path = Path(folder.path)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         if (path / BEGUN).exists():
             raise FileExistsError(str(path))
         folder.make_fifos()
@@ -51,31 +51,29 @@ class AttemptStore:
             file = Path(folder.source) / name
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file.write_bytes(content)
-        for note in request.get("notes") or ():
+        for note in notes:
             with Path(folder.file(OUTPUT)).open("ab") as output:
                 output.write(stamp() + f"{note}\n".encode())
-        folder.write(REQUEST, request, durable=False)  # made durable with the claim
 
     def all(self) -> list[AttemptFolder]:
         """Every folder that a supervisor has begun to serve; those of requests that none will serve are removed."""
         found = []
-        for path in sorted(self._root.glob("*/*")) if self._root.is_dir() else []:
+        for path in sorted(self._root.iterdir()) if self._root.is_dir() else []:
             folder = AttemptFolder(str(path))
             if (path / BEGUN).exists():
                 found.append(folder)
             else:
-                self.abandon(folder)
+                with suppress(OSError):  # the claim needs space on the disk
+                    self.abandon(folder)
         return found
 
     def abandon(self, folder: AttemptFolder) -> bool:
-        """Remove a folder, unless a supervisor has begun to serve it; True if it is gone."""
+        """Remove a folder, unless a supervisor has begun to serve it; True if it is gone. Raises OSError."""
         try:
             if not folder.claim({"abandoned": True}):
                 return False
         except FileNotFoundError:
             return True
-        except OSError:  # the disk is full: the claim needs a block
-            return False
         self.remove(folder)
         return True
 
@@ -85,22 +83,20 @@ class AttemptStore:
         folder.send(KILL)
         with suppress(FileNotFoundError):
             for entry in path.iterdir():
-                if entry.name in {BEGUN, REQUEST}:
+                if entry.name == BEGUN:
                     continue
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:
                     entry.unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)
-            with suppress(OSError):  # of other attempts
-                path.parent.rmdir()
 
     def view(self, folder: AttemptFolder) -> ProcessView | None:
-        """What is recorded; None if there is no request."""
-        request = folder.read(REQUEST)
-        if request is None:
+        """What is recorded; None if no supervisor has begun to serve it."""
+        begun = folder.read(BEGUN)
+        if begun is None or "uid" not in begun:
             return None
-        return ProcessView(request, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._text_of(folder.report))
+        return ProcessView(begun, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._text_of(folder.report))
 
     def _text_of(self, path: str) -> str:
         """The beginning of a file; "" if there is none."""

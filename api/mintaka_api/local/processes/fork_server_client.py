@@ -15,7 +15,7 @@ import psutil
 import mintaka_api
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _PROGRAM = "import sys; sys.path += sys.argv[1:]; from mintaka_api.local.processes.fork_server import main; main()"
 _END_SECONDS = 5.0
@@ -28,28 +28,31 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = asyncio.Lock()
 
-    async def request(self, request: Mapping[str, Any]) -> None:
-        """Request a supervisor, which tells the rest itself. Raises OSError if that is not possible now."""
+    async def request(self, request: Mapping[str, Any]) -> Callable[[], bool]:
+        """Request a supervisor, which tells the rest itself; the result says whether the fork server still lives.
+
+        Raises OSError if that is not possible now.
+        """
         line = json.dumps(request, separators=(",", ":")).encode() + b"\n"
         async with self._lock:
-            await asyncio.to_thread(self._send, line)
+            process = await asyncio.to_thread(self._send, line)
+        return lambda: process.poll() is None
 
-    def _send(self, line: bytes) -> None:
-        for last in (False, True):
+    def _send(self, line: bytes) -> subprocess.Popen[bytes]:
+        process = self._running()
+        try:
+            _write(process, line)
+        except BrokenPipeError:
+            self._end(process)
             process = self._running()
-            try:
-                if process.stdin is not None:
-                    process.stdin.write(line)
-                    process.stdin.flush()
-            except BrokenPipeError:
-                self._end(process)
-                if last:
-                    raise
-            else:
-                return
+            _write(process, line)
+        return process
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self._end(self._process)
+            self._process = None
+        if self._process is None:
             folders = dict.fromkeys(str(Path(module.__file__).parent.parent) for module in (mintaka_api, psutil) if module.__file__)
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
                 [sys.executable, "-S", "-E", "-I", "-c", _PROGRAM, *folders],
@@ -82,3 +85,9 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _write(process: subprocess.Popen[bytes], line: bytes) -> None:
+    if process.stdin is not None:
+        process.stdin.write(line)
+        process.stdin.flush()

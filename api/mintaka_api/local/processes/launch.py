@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,10 @@ _USUAL_GRACE_SECONDS = 30
 #: Variables of the server that its processes get as well, of those that begin with our prefix: the others are the server's own.
 _SHARED = frozenset({"MINTAKA_HOME", "MINTAKA_LOG_LEVEL"})
 _PREFIX = "MINTAKA_"
+#: Secrets are for flows: `MINTAKA_SECRET_NAME` has one, `MINTAKA_SECRETS_DIR` the folder of others.
+_SECRETS = "MINTAKA_SECRET"
+#: Kubernetes allows no other keys of ConfigMaps.
+_FILE_NAME = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 
 class InvalidLaunch(MintakaError):
@@ -45,11 +50,15 @@ class InvalidLaunch(MintakaError):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What all processes of this server have in common. `token_file` "" means that the API needs no token."""
+    """What all processes of this server have in common. `token_file` "" means that the API needs no token.
+
+    What the API does not accept while it is away is left in `spool_dir` ("": the SDK's default).
+    """
 
     python: str
     api_url: str = ""
     token_file: str = ""
+    spool_dir: str = ""
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -100,10 +109,12 @@ def build_launch(
     )
     if machine.token_file:
         ours["MINTAKA_API_TOKEN_FILE"] = machine.token_file
+    if machine.spool_dir:
+        ours["MINTAKA_SPOOL_DIR"] = machine.spool_dir
     python = _interpreter(template, machine)
     variables = {**_inherited(machine.variables, python), **ours, **own_variables, TOKEN: token}
     return Launch(
-        command=[expanded(word, variables) for word in _command(template, container, python)],
+        command=_command(template, container, python, variables),
         directory=_directory(template, container) or places.work,
         environment=variables,
         files=files,
@@ -120,6 +131,9 @@ def source_files(template: FlowTemplate, config_map: Mapping[str, bytes] | None)
     if source is None:
         return {}
     if source.inline is None:
+        if wrong := [name for name in config_map or {} if not _FILE_NAME.fullmatch(name) or name in {".", ".."}]:
+            message = f"the keys of the source's ConfigMap are names of files, and {wrong[0]!r} is none"
+            raise InvalidLaunch(message)
         return config_map or {}
     path = PurePosixPath((template.entrypoint or "").rpartition(":")[0])
     if path.is_absolute() or ".." in path.parts or not path.name:
@@ -130,7 +144,7 @@ def source_files(template: FlowTemplate, config_map: Mapping[str, bytes] | None)
 
 def _inherited(server: Mapping[str, str], python: str) -> dict[str, str]:
     """The server's variables, without its own settings; programs of the interpreter's environment are found first."""
-    variables = {name: value for name, value in server.items() if not name.startswith(_PREFIX) or name in _SHARED}
+    variables = {name: value for name, value in server.items() if not name.startswith(_PREFIX) or name.startswith(_SECRETS) or name in _SHARED}
     folder = os.path.dirname(python)  # noqa: PTH120 - a text
     variables["PATH"] = os.pathsep.join(filter(None, (folder, variables.get("PATH", os.defpath))))
     return variables
@@ -147,8 +161,8 @@ def _interpreter(template: FlowTemplate, machine: Machine) -> str:
     return str(path / "bin" / "python" if path.is_dir() else path)
 
 
-def _command(template: FlowTemplate, container: Json, python: str) -> list[str]:
-    command, arguments = _words(container, "command"), _words(container, "args")
+def _command(template: FlowTemplate, container: Json, python: str, variables: Mapping[str, str]) -> list[str]:
+    command, arguments = ([expanded(word, variables) for word in _words(container, key)] for key in ("command", "args"))
     if command or not template.entrypoint:
         if not command:
             message = (

@@ -9,6 +9,7 @@ Imported by the supervisor: only the standard library, and little of it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from time import gmtime, time
 
 #: The size of each file.
@@ -36,27 +37,24 @@ class Output:
     def add(self, chunk: bytes) -> None:
         """Store what was read."""
         self.tail = (self.tail + chunk)[-TAIL_BYTES:]
-        begin = stamp()
-        text = self._broken(chunk).replace(b"\n", b"\n" + begin)
+        begin, ends_at = stamp(), chunk.rfind(b"\n")
+        too_long = b"\n" not in chunk[:_LONGEST_LINE] and self._in_line + len(chunk) > _LONGEST_LINE
+        text = chunk.replace(b"\n", b"\n" + begin)
         if not self._in_line:
             text = begin + text
-        ends = chunk.endswith(b"\n")
-        if ends:
+        elif too_long:
+            text = b"\n" + begin + text
+        if ends_at == len(chunk) - 1:
             text = text[: -len(begin)]
-        self._in_line = 0 if ends else self._in_line + len(chunk) if b"\n" not in chunk else len(chunk) - chunk.rfind(b"\n") - 1
+        self._in_line = len(chunk) - ends_at - 1 if ends_at >= 0 or too_long else self._in_line + len(chunk)
+        if self._size >= LIMIT_BYTES and b"\n" in text:  # each file begins with a whole line
+            line, _, text = text.partition(b"\n")
+            self._write(line + b"\n")
+            self._rotate()
         self._write(text)
-
-    def _broken(self, chunk: bytes) -> bytes:
-        """The chunk with a line feed where a line is too long."""
-        if b"\n" in chunk[:_LONGEST_LINE] or self._in_line + len(chunk) <= _LONGEST_LINE:
-            return chunk
-        self._in_line = 0
-        return b"\n" + chunk
 
     def _write(self, text: bytes) -> None:
         try:
-            if self._size >= LIMIT_BYTES:
-                self._rotate()
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
                 self._size = os.fstat(self._descriptor).st_size
@@ -71,10 +69,9 @@ class Output:
             self.dropped += len(text) - written
 
     def _rotate(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        os.replace(self._path, self._older)  # noqa: PTH105 - pathlib takes a megabyte
+        self.close()
+        with suppress(OSError):
+            os.replace(self._path, self._older)  # noqa: PTH105 - pathlib takes a megabyte
         self._size = 0
 
     def close(self) -> None:

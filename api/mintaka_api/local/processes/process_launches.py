@@ -113,6 +113,5 @@ def attempt_request(run: FlowRun, template: FlowTemplate, attempt: int, launch: 
         "directory": launch.directory,
         "grace_seconds": launch.grace_seconds,
         "remedy": launch.remedy,
-        "notes": list(launch.notes),
         "limits": dict(launch.limits),
     }

@@ -60,14 +60,16 @@ class ProcessSlots:
         others = {key: waiting for key, waiting in self._waiting.items() if key != run_uid}
         reserved = [waiting.limits for waiting in others.values() if waiting.reserved_until > now]
         older = [waiting for waiting in others.values() if waiting.age < (created, run)]
+        ahead = [waiting.limits for waiting in older if waiting.reserved_until <= now]
         for group, limit in limits.items():
-            of_group = sum(group in waiting.limits and not self._is_full(_without(waiting.limits, group), reserved) for waiting in older)
+            of_group = sum(group in theirs and not self._is_full(_without(theirs, group), reserved) for theirs in ahead)
             if of_group >= self._free_of(group, limit, reserved):
                 self._wait(run_uid, run, created, now, limits)
-                return _refusal(self._running(group), limit, f"processes of {group} run", of_group, "")
-        behind = sum(not self._is_full(waiting.limits, reserved) for waiting in older)
-        if behind >= self.limit - len(self.taken) - len(reserved):
+                behind = sum(group in waiting.limits for waiting in older)
+                return _refusal(self._running(group), limit, f"processes of {group} run", behind, "")
+        if sum(not self._is_full(theirs, reserved) for theirs in ahead) >= self.limit - len(self.taken) - len(reserved):
             self._wait(run_uid, run, created, now, limits)
+            behind = sum(not self._is_full(waiting.limits, reserved) for waiting in older)
             return _refusal(len(self.taken), self.limit, "processes run on this machine", behind, " (mintaka server start --max-processes)")
         self._waiting.pop(run_uid, None)
         self.taken[uid] = limits

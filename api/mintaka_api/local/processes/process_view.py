@@ -23,7 +23,7 @@ _SIGNALS = 128
 
 @dataclass(frozen=True)
 class ProcessView:
-    """What is recorded of an attempt's process. `request` is there always, each other record is None until it is written."""
+    """What is recorded of an attempt's process: as it was requested, then each record, None until it is written."""
 
     request: Mapping[str, Any]
     started: Mapping[str, Any] | None = None

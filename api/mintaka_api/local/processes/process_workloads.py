@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
+import sys
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 from mintaka_api.local.processes.attempt_folder import KILL, TERMINATE
@@ -18,20 +18,18 @@ from mintaka_api.local.processes.fork_server_client import ForkServer
 from mintaka_api.local.processes.log_follower import LogFollower
 from mintaka_api.local.processes.process_launches import ProcessLaunches, attempt_request
 from mintaka_api.local.processes.process_slots import ProcessSlots
-from mintaka_api.local.processes.process_start import ProcessStart
+from mintaka_api.local.processes.process_starter import ProcessStarter
 from mintaka_api.local.processes.run_logs import RunLogs
-from mintaka_controller.ports import CreateRefused, Exists, Listed, Missing, Unavailable
+from mintaka_controller.ports import CreateRefused, Exists, Listed, Missing
 from mintaka_core import names
-from mintaka_core.states import CRASHED
-from mintaka_core.workloads import NO_REVISION, CreateError, CreateErrorKind
+from mintaka_core.workloads import NO_REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from mintaka_api.local.processes.attempt_folder import AttemptFolder
-    from mintaka_api.local.processes.launch import Launch, Machine
-    from mintaka_api.local.processes.process_start import Outcome
+    from mintaka_api.local.processes.launch import Machine
     from mintaka_controller.ports import Document, Name, OwnedWorkload
     from mintaka_core.resources import FlowRun, FlowTemplate
     from mintaka_core.workloads import RevisionCode, StartIssue, Workload
@@ -68,10 +66,11 @@ class ProcessWorkloads:
         self._store = AttemptStore(home)
         self._launches = ProcessLaunches(home, store, machine)
         self._attempts = Attempts(self._store, self._publish)
-        self._slots = ProcessSlots(max_processes or os.cpu_count() or 1, self._offer)
+        self._slots = ProcessSlots(max_processes or _cores(), self._offer)
         self._logs = RunLogs(database, names_)
         self._follower = LogFollower(self._attempts, self._logs)
-        self._fork_server = ForkServer()
+        self.fork_server = ForkServer()
+        self.starter = ProcessStarter(self._store, self.fork_server)
         self._observers: list[Callable[[OwnedWorkload], None]] = []
         self._capacity_observers: list[Callable[[str], None]] = []
         self._offers: asyncio.TimerHandle | None = None
@@ -110,7 +109,7 @@ class ProcessWorkloads:
         if self._offers is not None:
             self._offers.cancel()
         await self._attempts.close()
-        await self._fork_server.close()
+        await self.fork_server.close()
 
     async def _is_wanted(self, attempt: Attempt) -> bool:
         """Whether its run exists."""
@@ -163,55 +162,22 @@ class ProcessWorkloads:
         if error is not None:
             raise CreateRefused(error)
         try:
-            return await self._start(folder, launch, attempt_request(run, template, attempt, launch, uid, code.revision))
+            began = await self.starter.start(folder, launch, attempt_request(run, template, attempt, launch, uid, code.revision))
+            found = await self._find(folder)
+            if began and found is not None:
+                return found.owned
+            message = f"process {metadata.namespace}/{name} was begun by another request"
+            raise Exists(message)
         finally:
             started = self._attempts.get((metadata.namespace, name))
             if started is None or not started.owned.workload.alive:
                 self._slots.free(uid, monotonic())
 
-    async def _start(self, folder: AttemptFolder, launch: Launch, request: dict[str, Any]) -> OwnedWorkload:
-        try:
-            await asyncio.to_thread(self._store.create, folder, request, launch.files)
-        except FileExistsError as error:
-            await self._find(folder)
-            message = f"process {request['namespace']}/{request['name']} exists"
-            raise Exists(message) from error
-        except OSError as error:
-            raise CreateRefused(_refusal(error)) from error
-        start = ProcessStart(folder)
-        try:
-            await self._fork_server.request(
-                {
-                    "folder": folder.path,
-                    "command": launch.command,
-                    "directory": launch.directory,
-                    "environment": launch.environment,
-                    "grace_seconds": launch.grace_seconds,
-                }
-            )
-            outcome = await start.outcome()
-        except OSError as error:
-            raise CreateRefused(_refusal(error)) from error
-        finally:
-            start.close()
-        return await self._started(folder, outcome)
-
-    async def _started(self, folder: AttemptFolder, outcome: Outcome) -> OwnedWorkload:
-        """The workload, if a supervisor has begun to serve it."""
-        if outcome.begun:
-            attempt = await self._find(folder)
-            if attempt is not None:
-                return attempt.owned
-        elif await asyncio.to_thread(self._store.abandon, folder):
-            if outcome.error is not None:
-                raise CreateRefused(_refusal(outcome.error))
-            message = "the supervisor of the process did not begin: is the machine overloaded?"
-            raise Unavailable(message)
-        message = f"process {folder.path} was begun by another request"
-        raise Exists(message)
-
     async def _find(self, folder: AttemptFolder) -> Attempt | None:
-        """Add and watch an attempt that a supervisor has begun to serve."""
+        """Add and watch an attempt that a supervisor has begun to serve, unless it is known."""
+        known = next((attempt for attempt in self._attempts if attempt.folder == folder), None)
+        if known is not None:
+            return known
         view = await asyncio.to_thread(self._store.view, folder)
         if view is None:
             return None
@@ -277,13 +243,16 @@ class ProcessWorkloads:
             raise Missing(message)
         await self._logs.copy(attempt.folder.path, run_uid, workload.attempt, workload.container, workload.name)
 
+    def folder_of(self, namespace: str, name: str) -> AttemptFolder | None:
+        """The folder of a workload; None if the name is unknown."""
+        attempt = self._attempts.get((namespace, name))
+        return None if attempt is None else attempt.folder
+
     def list_versions(self) -> list[Listed]:
         """Every workload with its version."""
         return [Listed(attempt.key, attempt.owned.version) for attempt in self._attempts]
 
 
-def _refusal(error: OSError) -> CreateError:
-    """Why no process can be started at present, for want of something that others may free."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return CreateError("DiskFull", f"{error}: free disk space", CRASHED, None, CreateErrorKind.TRANSIENT)
-    return CreateError("NoResources", f"no process can be started: {error}", CRASHED, None, CreateErrorKind.TRANSIENT)
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

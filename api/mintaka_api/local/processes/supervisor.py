@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _READ_BYTES = 64 * 1024
 #: How long output is read on after everything that could write it was killed.
 _DRAIN_SECONDS = 2.0
+#: How often it is checked that the folder exists: without it no server can find the process.
+LOOK_SECONDS = 30.0
 #: How long to wait before a record is written again that a full disk refused.
 _FULL_DISK_SECONDS = 1.0
 #: Blocks of the disk that are freed when the end is to be recorded.
@@ -38,7 +40,9 @@ _RESERVE = ".reserve"
 
 
 def supervise(request: Mapping[str, Any]) -> None:
-    """Serve a request of the fork server's: `folder`, `command`, `directory`, `environment`, `grace_seconds`. Raises OSError."""
+    """Serve a request of the fork server's: `folder`, `command`, `directory`, `environment`, `grace_seconds`, and the `record` of
+    whose attempt it is. Raises OSError.
+    """
     folder = AttemptFolder(request["folder"])
     reap_descendants()
     try:
@@ -49,7 +53,7 @@ def supervise(request: Mapping[str, Any]) -> None:
         return
     try:
         write_file(folder.file(_RESERVE), bytes(_RESERVE_BYTES), durable=False)
-        if not folder.claim({"supervisor": os.getpid(), "token": request["environment"][TOKEN], "boot": boot_id(), "time": time()}):
+        if not folder.claim({**request["record"], "supervisor": os.getpid(), "token": request["environment"][TOKEN], "boot": boot_id()}):
             _notify(events, b"taken\n")
             return
     except OSError as error:
@@ -74,6 +78,7 @@ class Supervisor:
         self._peak_kilobytes = 0
         self._asked_time: float | None = None
         self._kill_at: float | None = None
+        self._look_at = monotonic() + LOOK_SECONDS
         self._killed = False
 
     def run(self, request: Mapping[str, Any]) -> None:
@@ -139,10 +144,19 @@ class Supervisor:
                     self._terminate()
             if self._kill_at is not None and monotonic() >= self._kill_at:
                 self._kill()
+            if monotonic() >= self._look_at:
+                self._look()
             self._reap()
 
-    def _wait_milliseconds(self) -> float | None:
-        return None if self._kill_at is None else max(self._kill_at - monotonic(), 0.0) * 1000 + 1
+    def _wait_milliseconds(self) -> float:
+        until = self._look_at if self._kill_at is None else min(self._look_at, self._kill_at)
+        return max(until - monotonic(), 0.0) * 1000 + 1
+
+    def _look(self) -> None:
+        """End the process if its folder was removed, as with the whole of MINTAKA_HOME."""
+        self._look_at = monotonic() + LOOK_SECONDS
+        if not self._folder.exists():
+            self._terminate()
 
     def _read(self, pipe: int) -> bool:
         """Store what there is; False at the end."""

@@ -234,5 +234,7 @@ def test_the_command_prints_documents_that_are_read_again_and_says_if_some_are_m
     printed = capsys.readouterr().out
     documents = [document for document in yaml.safe_load_all(printed) if document]
     assert [document["metadata"]["name"] for document in documents] == ["x-a-kind-pod", "f-c"]
-    assert printed.startswith("# prefect.yaml: extra is not a key that Mintaka knows\n# deployment 2, b\n#   not converted: it has no entrypoint")
+    assert printed.startswith(
+        "# prefect.yaml: extra is not a key that Mintaka knows\n# deployment 2, b\n#   not converted: it has no entrypoint"
+    )
     assert ended.value.code == 1

@@ -6,18 +6,23 @@ import asyncio
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 
-from mintaka import flow
-from mintaka.exceptions import EntrypointNotFound, InvalidSettingError, MissingContextError
-from mintaka.schedules import Cron, Interval, RRule, Schedule
-from mintaka.serving.runner_deployments import RunnerDeployment, deployment_object_name
+from mintaka import flow, serve
+from mintaka.exceptions import DeploymentError, EntrypointNotFound, InvalidSettingError, MissingContextError
+from mintaka.manifests import deployment_object_name
+from mintaka.schedules import Cron, Interval, Schedule
 from mintaka.serving.schedule_arguments import duration_text, manifest_schedules, with_anchors
 from mintaka.serving.served_manifests import ServedManifests
+from mintaka_core.errors import InvalidResource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mintaka.serving.runner_deployments import RunnerDeployment
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
 
@@ -49,7 +54,9 @@ def test_the_flow_says_what_the_arguments_do_not() -> None:
 
 
 def test_the_arguments_take_its_place_or_are_added() -> None:
-    found = spec(version="8", description="Other", tags=["more"], paused=True, parameters={"day": date(2026, 1, 2)}, enforce_parameter_schema=False)
+    found = spec(
+        version="8", description="Other", tags=["more"], paused=True, parameters={"day": date(2026, 1, 2)}, enforce_parameter_schema=False
+    )
     assert (found["version"], found["description"], found["tags"], found["suspend"]) == ("8", "Other", ["more", "own"], True)
     assert found["parameters"] == {"day": "2026-01-02"}
     assert "parameterSchema" not in found
@@ -105,6 +112,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an interval below a second": ({"interval": 0.5}, "at least one second"),
     "days that both match": ({"schedule": Cron("0 9 13 * FRI", day_or=False)}, "day_or=False"),
     "a rule that ends": ({"rrule": "FREQ=DAILY;COUNT=2"}, "because of COUNT"),
+    "a text that is no schedule": ({"schedules": ["@daily"]}, "is not a schedule"),
     "what is no schedule": ({"schedules": [Block()]}, "is not a schedule"),
     "a parameter that the flow does not have": ({"parameters": {"regoin": 1}}, "no parameter 'regoin'; it has region"),
     "a parameter of a schedule that it does not have": ({"schedule": Cron("@daily", parameters={"x": 1})}, "no parameter 'x'"),
@@ -133,7 +141,12 @@ def test_a_schedule_is_of_one_kind(given: dict[str, Any]) -> None:
         Schedule(**given)
 
 
-NAMES = {("etl", "daily"): "etl-daily", ("etl", "etl"): "etl", ("etl", "etl-daily"): "etl-daily", ("My Flow", "Prod (EU)"): "my-flow-prod-eu"}
+NAMES = {
+    ("etl", "daily"): "etl-daily",
+    ("etl", "etl"): "etl",
+    ("etl", "etl-daily"): "etl-daily",
+    ("My Flow", "Prod (EU)"): "my-flow-prod-eu",
+}
 
 
 @pytest.mark.parametrize(("names", "expected"), NAMES.items(), ids=[f"{flow} {name}" for flow, name in NAMES])
@@ -191,6 +204,7 @@ def test_durations_as_manifests_have_them(seconds: float, text: str) -> None:
 
 def test_served_flows_run_with_this_interpreter_in_this_folder_within_their_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/more")
     made = deployment(concurrency_limit=1, job_variables={"env": {"A": 1}, "working_dir": "/data"})
     applied: list[dict[str, Any]] = []
 
@@ -208,7 +222,11 @@ def test_served_flows_run_with_this_interpreter_in_this_folder_within_their_limi
     assert served["process"] == {"python": sys.executable, "workingDir": "/data"}
     assert served["podTemplate"] == {
         "metadata": {"annotations": {"mintaka.dev/process-limits": '{"deployment/report-daily": 1, "serve/report-daily": 3}'}},
-        "spec": {"containers": [{"name": "flow", "env": [{"name": "PYTHONPATH", "value": made.place.path}, {"name": "A", "value": "1"}]}]},
+        "spec": {
+            "containers": [
+                {"name": "flow", "env": [{"name": "PYTHONPATH", "value": f"{made.place.path}:/more"}, {"name": "A", "value": "1"}]}
+            ]
+        },
     }
     assert "suspend" not in served
     manifests.pause(Documents())
@@ -227,4 +245,36 @@ def test_serving_blocks_so_that_async_code_has_to_await() -> None:
 
     with pytest.raises(MissingContextError, match="await aserve"):
         asyncio.run(main())
-    assert RRule("FREQ=DAILY").rrule
+
+
+def test_a_flow_run_does_not_serve() -> None:
+    @flow
+    def around() -> None:
+        report.serve("daily")
+
+    with pytest.raises(MissingContextError, match="a flow run cannot serve deployments"):
+        around()
+
+
+def test_serving_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINTAKA_HISTORY", "on")
+    monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:9")
+    with pytest.raises(DeploymentError, match=r"means http://127\.0\.0\.1:9: use flow\.deploy"):
+        report.serve("daily")
+
+
+def test_deploying_takes_a_server_or_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
+    with pytest.raises(DeploymentError, match="no server runs on this machine: start one"):
+        report.deploy("daily", _sync=True)
+
+
+def test_what_no_server_would_accept_is_refused_before_one_is_asked() -> None:
+    with pytest.raises(InvalidResource, match=r"spec\.tags"):
+        ServedManifests((deployment(tags=["x" * 101]),), "local", None)
+
+
+@pytest.mark.parametrize("limit", [0, -1, "3"])
+def test_a_limit_is_a_number_of_runs(limit: Any) -> None:
+    with pytest.raises(InvalidSettingError, match="limit is a number of runs"):
+        serve(deployment(), limit=limit)

@@ -1,6 +1,6 @@
-"""Documents that the Kubernetes API server refuses, by what is wrong with them: `mintaka_validation` must refuse them alike.
+"""Documents that the Kubernetes API server refuses or completes: `mintaka_validation` must do the same.
 
-Its messages are recorded in `bad_documents.json`; a test against a real one checks that they are still the same.
+Its answers are recorded in `validated_documents.json` by `api_server_answers`; a test asks a real one whether they are still the same.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _labelled(**metadata: Any) -> dict[str, Any]:
 
 _OWNER = {"apiVersion": "mintaka.dev/v1alpha1", "kind": "FlowRun", "name": "parent", "uid": "1"}
 
-#: New documents.
-NEW: dict[str, dict[str, Any]] = {
+#: New documents that are refused.
+REFUSED: dict[str, dict[str, Any]] = {
     # rules
     "a run with neither deployment nor template": run(),
     "a run with both deployment and template": run(deployment="d", template=_CONTAINER),
@@ -175,8 +175,8 @@ def _changed(old: dict[str, Any], *, metadata: dict[str, Any] | None = None, **s
     return old, {**old, "metadata": old["metadata"] | (metadata or {}), "spec": kept}
 
 
-#: Updates: the old document, which is valid, and the new one.
-UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+#: Updates that are refused: the old document, which is valid, and the new one.
+REFUSED_UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the deployment of a run": _changed(_RUN, deployment="other"),
     "the deployment of a run for a template": _changed(_RUN, deployment=None, template=_CONTAINER),
     "the template of a run": _changed(_TEMPLATED, template={**_CONTAINER, "timeoutSeconds": 6}),
@@ -201,11 +201,92 @@ UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+#: New documents that are accepted; the answers are what is stored, without what the server adds to the metadata.
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "a run with nothing but its deployment": run("good", deployment="d"),
+    "a run with everything": run(
+        "good",
+        deployment="d.e-1",
+        parameters={"nothing": None, "whole": 2.0, "fraction": 0.5, "deep": [{"x": [None, True, {}]}], "ü": "\u2028<&>"},
+        scheduledTime="2099-01-01T00:00:00.123456789+05:30",
+        suspend=True,
+        cancel=True,
+        reruns=1000000,
+        resumeFrom="first",
+        tags=["a", "漢" * 100],
+        metadata={"labels": {"a.b/C_d": "E.f", "empty": ""}, "annotations": {"A/b": "any text\n"}, "finalizers": ["mintaka.dev/mirror"]},
+    ),
+    "nulls": run(
+        "good", deployment="d", parameters=None, tags=None, reruns=None, metadata={"labels": None, "annotations": {"a": None}, "uid": None}
+    ),
+    "nulls in a template": run(
+        "good", template={**_CONTAINER, "retries": {"onCrash": {"limit": None, "backoff": None}}, "podRetention": None}
+    ),
+    "whole numbers that are written as fractions": run("good", deployment="d", reruns=2.0),
+    "empty collections": run("good", deployment="d", parameters={}, tags=[], metadata={"labels": {}, "finalizers": []}),
+    "a list for a time, which kube-openapi lets pass": run("good", deployment="d", scheduledTime=["soon"]),
+    "a time in lower case with an offset of 99 hours": run("good", deployment="d", scheduledTime="2099-01-01t00:00:00+99:99"),
+    "a status, which is dropped": {**run("good", deployment="d"), "status": {"attempt": 1}},
+    "a name of 200 characters": run("x" * 200, deployment="d"),
+    "a template with everything": run(
+        "good",
+        template={
+            "entrypoint": "flows/etl.py:main.run",
+            "source": {"configMap": {"name": "code"}},
+            "image": "registry:5000/image@sha256:0",
+            "parameters": {"x": [1, 2.5]},
+            "secretParameters": {"token": {"name": "s", "key": "a.b_c-d"}},
+            "parameterSchema": {"type": "object", "properties": {"x": {}}},
+            "retries": {"onFailure": {"limit": 3}, "onCrash": {"backoff": {"factor": 1}, "reasons": ["OOMKilled"]}},
+            "timeoutSeconds": 1,
+            "verdicts": {"OOMKilled": "FAILED"},
+            "resultStorage": {"url": "s3://b/c", "secretRef": {"name": "s"}},
+            "podTemplate": {"metadata": {"labels": None}, "spec": {"containers": []}},
+            "podRetention": {"completedSeconds": 0},
+        },
+    ),
+    "a plain container": deployment("good", **_CONTAINER),
+    "schedules": deployment(
+        "good",
+        entrypoint="m:f",
+        schedules=[
+            {"name": "macro", "cron": "@daily", "timeZone": "Europe/Berlin", "startingDeadlineSeconds": 1},
+            {"name": "fields", "cron": "*/5 0-23/2 1,15 JAN-DEC MON#1", "suspend": True},
+            {"name": "interval", "interval": "1h30m0.5s", "anchor": "2026-01-01T00:00:00Z", "parameters": {"x": None}},
+        ],
+        history={"limit": 0},
+        suspend=True,
+        version="",
+        description="# Flow",
+    ),
+}
+
+#: Updates that are accepted: the old document and the new one.
+ACCEPTED_UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "nothing": _changed(_RUN),
+    "cancelling": _changed(_RUN, cancel=True, suspend=True, reruns=5),
+    "the same time in another notation": _changed(_RUN, scheduledTime="2099-01-01T02:00:00.000+02:00"),
+    "the same parameters in another order": _changed(
+        run("kept", deployment="d", parameters={"a": 1, "b": {"c": 1, "d": 2}}), parameters={"b": {"d": 2, "c": 1}, "a": 1}
+    ),
+    "defaults written out": _changed(_RUN, suspend=False, cancel=False),
+    "other labels": _changed(_RUN, metadata={"labels": {"x": "y"}, "finalizers": ["mintaka.dev/mirror"]}),
+    "another schedule of a deployment": _changed(_SCHEDULED, schedules=[{"name": "t", "interval": "1h"}, _CRON], image="other"),
+}
+
+
 def recorded() -> dict[str, dict[str, Any]]:
-    """The answers of a real API server, {"new": {case: [status, message]}, "updates": {...}}."""
+    """The answers of a real API server: [status, message] to what is refused, the stored document to what is accepted."""
     return dict(json.loads(_RECORDED.read_text(encoding="utf-8")))
 
 
 def write(answers: dict[str, dict[str, Any]]) -> None:
     """Record answers."""
     _RECORDED.write_text(json.dumps(answers, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def faults(message: str) -> tuple[str, list[str]]:
+    """A refusal without the order of its errors, which the API server varies: what is refused, and why."""
+    head, _, errors = message.partition(" is invalid: ")
+    listed = errors.removeprefix("[").removesuffix("]") if errors.startswith("[") else errors
+    return head, sorted(listed.split(", "))

@@ -1,0 +1,195 @@
+"""A server that was killed: the next one finds its processes, or what they left; no attempt is started twice, none is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import process_server
+from mintaka_controller.ports import Exists
+from mintaka_core.states import COMPLETED, CRASHED, FAILED
+from mintaka_core.workloads import Phase
+from process_world import MemoryDocuments, ProcessWorld, eventually, flow, flow_run, living, shell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mintaka_core.resources import FlowRun
+
+pytestmark = pytest.mark.anyio
+
+#: Notes its start in a ledger, then waits to be let go.
+WAITS = 'echo $$$$ >> "$LEDGER"; while [ ! -e "$LEDGER.go" ]; do sleep 0.05; done; echo done; exit 7'
+
+
+def ledger(home: Path) -> list[int]:
+    """The processes that began."""
+    file = home / "ledger"
+    return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def files(home: Path, pattern: str) -> list[Path]:
+    """What there is in the folder of processes."""
+    return list((home / "processes").glob(pattern))
+
+
+def waiting_run(home: Path) -> FlowRun:
+    """A run whose process waits for the file `ledger.go`."""
+    return flow_run("waiting", **shell(WAITS, env=[{"name": "LEDGER", "value": str(home / "ledger")}]))
+
+
+def killed_server(home: Path, run: FlowRun, moment: str) -> None:
+    """A server that starts the run's process and is killed at a moment."""
+    server = subprocess.Popen(
+        [sys.executable, process_server.__file__, str(home), moment],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(run.model_dump_json(by_alias=True))
+    server.stdin.close()
+    if moment == "never":
+        assert server.stdout.readline() == "ready\n"
+        server.kill()
+    assert server.wait(60) == -signal.SIGKILL
+    server.stdout.close()
+
+
+def next_world(home: Path, *runs: FlowRun) -> ProcessWorld:
+    """The server after it."""
+    documents = MemoryDocuments()
+    for run in runs:
+        documents.put(run)
+    return ProcessWorld(home, documents=documents)
+
+
+async def begun(home: Path, count: int = 1) -> list[int]:
+    """The processes that began, once there are so many."""
+    return await eventually(lambda: ledger(home), lambda found: len(found) >= count)
+
+
+@pytest.mark.parametrize("moment", ["requested", "sent", "running"])
+async def test_a_server_killed_while_it_starts_a_process(tmp_path: Path, moment: str) -> None:
+    """The next one starts it, or finds it: once, whatever it had done."""
+    run = waiting_run(tmp_path)
+    await asyncio.to_thread(killed_server, tmp_path, run, moment)
+    async with next_world(tmp_path, run) as world:
+        try:
+            owned = await world.create(run)
+        except Exists:
+            found = await world.workloads.read("local", "waiting-1")
+            assert found is not None
+            owned = found
+        await begun(tmp_path)
+        (tmp_path / "ledger.go").touch()
+        ended = await world.end(owned)
+        assert (ended.exit_code, len(ledger(tmp_path))) == (7, 1)
+        assert ended.end is not None
+        assert (ended.end.type, ended.end.message) == (FAILED, "exit code 7: done")
+
+
+async def test_an_attempt_that_was_given_up_is_not_started_later(tmp_path: Path) -> None:
+    """The request of a server that died reaches its fork server after the next server has found nothing."""
+    run = waiting_run(tmp_path)
+    await asyncio.to_thread(killed_server, tmp_path, run, "requested")
+    async with next_world(tmp_path, run) as world:
+        assert await world.workloads.read("local", "waiting-1") is None
+    assert files(tmp_path, "*-1") == []
+
+
+async def test_a_process_that_runs_on_is_found_and_can_be_stopped(tmp_path: Path) -> None:
+    run = waiting_run(tmp_path)
+    await asyncio.to_thread(killed_server, tmp_path, run, "never")
+    (pid,) = await begun(tmp_path)
+    async with next_world(tmp_path, run) as world:
+        owned = await world.workloads.read("local", "waiting-1")
+        assert owned is not None
+        assert (owned.owner_uid, owned.workload.phase, owned.workload.alive) == (run.metadata.uid, Phase.RUNNING, True)
+        assert world.workloads.list_versions()[0].key == ("local", "waiting-1")
+        assert living([pid]) == [pid]
+        await world.stop(owned)
+        ended = await world.end(owned)
+        assert ended.end is not None
+        assert ended.end.reason == "Stopped"
+    assert living([pid]) == []
+
+
+async def test_what_ended_while_no_server_ran_is_known(tmp_path: Path) -> None:
+    run = waiting_run(tmp_path)
+    await asyncio.to_thread(killed_server, tmp_path, run, "never")
+    (pid,) = await begun(tmp_path)
+    (tmp_path / "ledger.go").touch()
+    await eventually(lambda: files(tmp_path, "*-1/ended"), bool)
+    assert living([pid]) == []
+    async with next_world(tmp_path, run) as world:
+        owned = await world.workloads.read("local", "waiting-1")
+        assert owned is not None
+        assert (owned.workload.phase, owned.workload.exit_code, owned.workload.log_tail) == (Phase.ENDED, 7, "done")
+
+
+async def test_the_report_of_a_flow_that_ended_while_no_server_ran(tmp_path: Path) -> None:
+    run = flow_run("flow", **flow("from mintaka import flow\n@flow\ndef main():\n    pass\n"))
+    await asyncio.to_thread(killed_server, tmp_path, run, "running")
+    async with next_world(tmp_path, run) as world:
+        owned = await world.workloads.read("local", "flow-1")
+        assert owned is not None
+        ended = await world.end(owned)
+        assert ended.end is not None
+        assert (ended.end.type, ended.history_complete) == (COMPLETED, True)
+
+
+async def test_a_stop_outlives_the_server_that_requested_it(tmp_path: Path) -> None:
+    """Requested, and recorded, but not delivered: the next server delivers it."""
+    run = waiting_run(tmp_path)
+    async with next_world(tmp_path, run) as world:
+        owned = await world.create(run)
+        await begun(tmp_path)
+        folder = world.workloads.folder_of("local", "waiting-1")
+        assert folder is not None
+        folder.write("stop", {"time": 0.0, "grace_seconds": 1.0})
+    async with next_world(tmp_path, run) as world:
+        ended = await world.end(owned)
+        assert ended.end is not None
+        assert ended.end.reason == "Stopped"
+
+
+async def test_a_supervisor_killed_while_no_server_ran(tmp_path: Path) -> None:
+    run = flow_run("lost", **shell('echo $PPID > "$LEDGER"; sleep 600', env=[{"name": "LEDGER", "value": str(tmp_path / "ledger")}]))
+    await asyncio.to_thread(killed_server, tmp_path, run, "never")
+    (supervisor,) = await begun(tmp_path)
+    os.kill(supervisor, signal.SIGKILL)
+    async with next_world(tmp_path, run) as world:
+        owned = await world.workloads.read("local", "lost-1")
+        assert owned is not None
+        ended = await world.end(owned)
+        assert ended.end is not None
+        assert (ended.end.type, ended.end.reason) == (CRASHED, "ProcessLost")
+
+
+async def test_processes_of_a_run_that_was_deleted_meanwhile_are_stopped(tmp_path: Path) -> None:
+    run = waiting_run(tmp_path)
+    await asyncio.to_thread(killed_server, tmp_path, run, "never")
+    (pid,) = await begun(tmp_path)
+    async with next_world(tmp_path) as world:
+        owned = await world.workloads.read("local", "waiting-1")
+        assert owned is not None
+        await world.end(owned)
+    assert living([pid]) == []
+
+
+async def test_a_removed_attempt_leaves_no_files(tmp_path: Path) -> None:
+    async with next_world(tmp_path) as world:
+        owned = await world.create(flow_run(**shell("true")))
+        ended = await world.end(owned)
+        await world.workloads.remove("local", ended.name, ended.uid)
+        assert await world.workloads.read("local", ended.name) is None
+        assert files(tmp_path, "*") == []

@@ -1,0 +1,79 @@
+"""Which run gets a process next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from mintaka_api.local.processes.process_slots import RESERVED_SECONDS, ProcessSlots
+from mintaka_core.workloads import CreateErrorKind
+
+START = datetime(2026, 3, 4, 5, tzinfo=UTC)
+
+
+class Slots(ProcessSlots):
+    """Slots that are asked for by the number of a run, which is its age as well."""
+
+    def __init__(self, limit: int) -> None:
+        self.offered: list[str] = []
+        super().__init__(limit, lambda run: self.offered.append(run[1]))
+
+    def ask(self, number: int, now: float = 0.0) -> bool:
+        """Whether the run gets one."""
+        name = f"run-{number}"
+        return self.take(f"w{number}", f"u{number}", ("local", name), START + timedelta(seconds=number), now) is None
+
+
+def test_there_are_as_many_as_the_limit_says() -> None:
+    slots = Slots(2)
+    assert [slots.ask(number) for number in (1, 2, 3)] == [True, True, False]
+
+
+def test_a_refusal_says_how_many_run_and_wait() -> None:
+    slots = Slots(1)
+    slots.ask(1)
+    slots.ask(2)
+    error = slots.take("w3", "u3", ("local", "run-3"), START + timedelta(seconds=3), 0.0)
+    assert error is not None
+    assert (error.reason, error.kind, error.patience) == ("ProcessLimitReached", CreateErrorKind.CAPACITY, None)
+    assert error.message.startswith("1 of at most 1 processes run on this machine, 1 older run waits: ")
+
+
+def test_the_oldest_is_the_next_whoever_asks_first() -> None:
+    slots = Slots(1)
+    slots.ask(1)
+    slots.ask(3)
+    slots.ask(2)
+    slots.free("w1", 1.0)
+    assert slots.offered == ["run-2"]
+    assert [slots.ask(4, 1.1), slots.ask(3, 1.1), slots.ask(2, 1.1)] == [False, False, True]
+
+
+def test_one_that_does_not_come_loses_its_place() -> None:
+    """It was cancelled, or deleted."""
+    slots = Slots(1)
+    for number in (1, 2, 3):
+        slots.ask(number)
+    slots.free("w1", 1.0)
+    assert slots.offer_next(1.0 + RESERVED_SECONDS) is not None
+    assert slots.offered == ["run-2", "run-3"]
+    assert slots.ask(3, 3.5)
+    assert slots.offer_next(10.0) is None
+
+
+def test_freeing_twice_frees_one() -> None:
+    slots = Slots(2)
+    slots.ask(1)
+    slots.ask(2)
+    slots.free("w1", 0.0)
+    slots.free("w1", 0.0)
+    assert [slots.ask(3), slots.ask(4)] == [True, False]
+
+
+def test_several_free_slots_are_offered_to_several() -> None:
+    slots = Slots(2)
+    for number in (1, 2, 3, 4, 5):
+        slots.ask(number)
+    slots.free("w1", 1.0)
+    slots.free("w2", 1.0)
+    assert slots.offered == ["run-3", "run-4"]
+    assert [slots.ask(5, 1.1), slots.ask(4, 1.1), slots.ask(3, 1.1)] == [False, True, True]
