@@ -67,7 +67,8 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
     if create_error is None and may_start(run):
         create_error = await find_create_error(context, run, found.template, source_found=found.source_found)
     seen = _observation(context, run, found.template, workloads, create_error, resumed_from)
-    return replace(seen, revision=found.revision)
+    caller = entry.caller if entry else ""
+    return replace(seen, revision=found.revision, caller_cancelled=bool(caller) and context.runs.called.is_cancelled(caller))
 
 
 def _observation(

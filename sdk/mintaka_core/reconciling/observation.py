@@ -50,7 +50,7 @@ class RunObservation:
     and the finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
-    `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
+    `caller_cancelled`: the run that called it was cancelled. `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
     """
 
     run: FlowRun
@@ -64,6 +64,7 @@ class RunObservation:
     retention: Retention | None = Retention()
     pending_since: datetime | None = None
     revision: str | None = None
+    caller_cancelled: bool = False
     policy: Policy = FLOW_RUN_POLICY
     noted: tuple[TransitionStatus, ...] = ()
 

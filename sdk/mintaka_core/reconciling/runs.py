@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 _STEPS = 8
 
 
+def has_to_be_cancelled(seen: RunObservation) -> bool:
+    """True if the run that called it was cancelled: the wish is written into its own spec first, where its process and others find it."""
+    run = seen.run
+    over = run.status.is_terminal and not run.rerun_wanted
+    return seen.caller_cancelled and not over and not run.spec.cancel and run.metadata.deletion_timestamp is None
+
+
 def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
     """What to do about the run at `now` (aware, UTC); idempotent: repeating it leads to the same state."""
     reconciliation = Reconciliation(seen, now)
@@ -112,7 +119,10 @@ def _resume(reconciliation: Reconciliation) -> bool:
 
 
 def _why_cancelled(reconciliation: Reconciliation) -> str:
-    return "spec.cancel was set" if reconciliation.seen.run.spec.cancel else "the FlowRun was deleted"
+    run = reconciliation.seen.run
+    if run.spec.cancel and reconciliation.seen.caller_cancelled and run.spec.called_by:
+        return f"flow run {run.spec.called_by.name}, which called it, was cancelled"
+    return "spec.cancel was set" if run.spec.cancel else "the FlowRun was deleted"
 
 
 def _plan(reconciliation: Reconciliation, status: FlowRunStatus | None) -> RunPlan:
