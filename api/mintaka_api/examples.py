@@ -301,6 +301,8 @@ EXAMPLES: dict[str, Any] = {
         "status": 404,
         "detail": "what is wrong here and what to do",
     },
+    "AwaitedRuns": {"runs": [{"uid": _RUN["uid"], "after": -1}], "wait": 20},
+    "EndedRuns": {"items": [_RUN]},
     "NewFlowRun": {"parameters": {"day": "2026-11-21"}, "name": None, "scheduled_time": None, "tags": ["manual"], "resume_from": None},
     "PauseAnswer": _PAUSE,
     "PausePage": {"items": [_PAUSE], "next": None},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,19 @@ from mintaka_api.problems import Problem
 from mintaka_api.row_mapping import read_run, read_valid_deployment, read_valid_run
 from mintaka_core import limits
 from mintaka_core.instants import format_time
-from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
+from mintaka_core.names import (
+    ANNOTATION_CALLED_IN,
+    ANNOTATION_RUN_NAME,
+    API_VERSION,
+    LABEL_CALLED_BY,
+    LABEL_DEPLOYMENT,
+    MIRROR_FINALIZER,
+    label_value,
+)
 from mintaka_core.secret_parameters import SecretParameters, masked_run
 from mintaka_core.states import SUSPENDED_ITSELF
 from mintaka_core.stop_reasons import StopReason, stop_reason
+from mintaka_history.queries.flow_runs import RunKey
 from mintaka_kubernetes import FLOW_DEPLOYMENTS, FLOW_RUNS, ClusterRefusal, Unreadable
 
 if TYPE_CHECKING:
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
     from mintaka_api.intents import RunRequest
     from mintaka_controller.schema_validation import SchemaValidator
     from mintaka_core.resources import FlowDeployment, FlowRun
-    from mintaka_history.queries.flow_runs import RunKey
 
 #: One operation of a JSON Patch (RFC 6902).
 type _Operation = dict[str, Any]
@@ -32,8 +39,6 @@ type _Operation = dict[str, Any]
 _NOT_FOUND = 404
 _LEFT = "left-the-cluster"
 _CHANGED = frozenset({409, 422})
-_NAME_LIMIT = 200
-_SUFFIX_BYTES = 4
 
 
 class KubernetesRunControl:
@@ -53,6 +58,25 @@ class KubernetesRunControl:
             await check_parameters(self._validator, schema, owner.spec.merged_parameters(request.parameters), namespace)
         created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, request))
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
+
+    async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The run's document in the cluster; one that cannot be decoded has no usable spec."""
+        try:
+            found = await self._cluster.get(FLOW_RUNS, namespace, name)
+        except ClusterRefusal as refusal:
+            if refusal.code == _NOT_FOUND:
+                return None
+            raise
+        return found.document if isinstance(found, Unreadable) else found
+
+    async def run_again(self, run: FlowRun, called_in: str) -> None:
+        """Increment `spec.reruns`, and record for which try of the caller."""
+        metadata = run.metadata
+        key = RunKey(0, metadata.uid, metadata.namespace, metadata.name, 0, 0, terminal=True, deleted=False, of_a_script=False)
+        noted = "/metadata/annotations/" + ANNOTATION_CALLED_IN.replace("/", "~1")
+        before = metadata.annotations.get(ANNOTATION_CALLED_IN)
+        recorded: list[_Operation] = [{"op": "test", "path": noted, "value": before}, {"op": "add", "path": noted, "value": called_in}]
+        await self._patch(key, _raised_reruns(key, run), recorded)
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
         """The deployment's current state in the cluster."""
@@ -168,7 +192,7 @@ def _raised_reruns(run: RunKey, current: FlowRun) -> list[_Operation]:
 
 def run_manifest(namespace: str, deployment: str, deployment_uid: str, request: RunRequest) -> dict[str, Any]:
     """The manifest of the requested FlowRun, owned by its deployment and protected by the mirror's finalizer."""
-    name = request.name or shortened(deployment, f"-{secrets.token_hex(_SUFFIX_BYTES)}", _NAME_LIMIT)
+    labels, annotations = {LABEL_DEPLOYMENT: label_value(deployment)}, {}
     spec: dict[str, Any] = {"deployment": deployment}
     if request.parameters:
         spec["parameters"] = request.parameters
@@ -178,14 +202,23 @@ def run_manifest(namespace: str, deployment: str, deployment_uid: str, request: 
         spec["resumeFrom"] = request.resume_from
     if request.tags:
         spec["tags"] = list(request.tags)
+    if request.overrides is not None:
+        spec["overrides"] = request.overrides.to_wire()
+    if request.called_by is not None:
+        spec["calledBy"] = request.called_by.to_wire()
+        labels[LABEL_CALLED_BY] = request.called_by.uid
+        annotations[ANNOTATION_CALLED_IN] = request.called_in
+    if request.flow_run_name:
+        annotations[ANNOTATION_RUN_NAME] = request.flow_run_name
     owner = {"apiVersion": API_VERSION, "kind": "FlowDeployment", "name": deployment, "uid": deployment_uid, "controller": True}
     return {
         "apiVersion": API_VERSION,
         "kind": "FlowRun",
         "metadata": {
-            "name": name,
+            "name": request.name,
             "namespace": namespace,
-            "labels": {LABEL_DEPLOYMENT: label_value(deployment)},
+            "labels": labels,
+            **({"annotations": annotations} if annotations else {}),
             "finalizers": [MIRROR_FINALIZER],
             "ownerReferences": [owner],
         },

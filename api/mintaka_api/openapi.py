@@ -46,7 +46,7 @@ def _kinds() -> list[type[msgspec.Struct]]:
     from mintaka_api.routes.attempts import NewAttempt  # noqa: PLC0415 - the routes import this module
     from mintaka_api.routes.concurrency import NewLease, NewLimit, NewReservation, Renewal  # noqa: PLC0415 - likewise
     from mintaka_api.routes.container_logs import ContainerLog  # noqa: PLC0415 - likewise
-    from mintaka_api.routes.intents import NewFlowRun  # noqa: PLC0415 - likewise
+    from mintaka_api.routes.new_runs import AwaitedRuns, NewFlowRun  # noqa: PLC0415 - likewise
     from mintaka_api.routes.pauses import NewAnswer, NewPause  # noqa: PLC0415 - likewise
     from mintaka_api.routes.variables import NewVariable  # noqa: PLC0415 - likewise
 
@@ -55,5 +55,5 @@ def _kinds() -> list[type[msgspec.Struct]]:
         for kind in {**vars(history), **vars(response_models)}.values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )
-    bodies = (NewFlowRun, NewVariable, NewLimit, NewLease, Renewal, NewReservation, NewPause, NewAnswer, NewAttempt, ContainerLog)
-    return [*structs, HistoryBatch, *bodies]
+    bodies = (NewFlowRun, AwaitedRuns, NewVariable, NewLimit, NewLease, Renewal, NewReservation)
+    return [*structs, HistoryBatch, *bodies, NewPause, NewAnswer, NewAttempt, ContainerLog]

@@ -93,6 +93,12 @@ class IntentAnswer(msgspec.Struct):
     intent: str
 
 
+class EndedRuns(msgspec.Struct):
+    """Flow runs that are over."""
+
+    items: list[FlowRunAnswer]
+
+
 class StopReasonAnswer(msgspec.Struct):
     """Why an attempt is requested to stop. Outside: for a reason that its run does not state, such as a node drain."""
 

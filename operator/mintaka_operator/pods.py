@@ -30,6 +30,7 @@ from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowRun, FlowTemplate
+    from mintaka_core.resources.runs import RunOverrides
     from mintaka_core.workloads import RevisionCode
 
 #: Kubernetes' limits: all annotations of an object, keys included; one name in a file system.
@@ -76,6 +77,14 @@ def _fault_of_source(template: FlowTemplate, defaults: PodDefaults, code: Revisi
             "put the code into " + ("a ConfigMap (source.configMap) or an image" if code.files is None else "an image")
         )
     return ""
+
+
+def overridden(template: FlowTemplate, overrides: RunOverrides | None) -> FlowTemplate:
+    """The template with what one run has otherwise."""
+    if overrides is None:
+        return template
+    pod = strategic_merge(template.pod_template or {}, overrides.pod_template) if overrides.pod_template else template.pod_template
+    return template.model_copy(update={"image": overrides.image or template.image, "pod_template": pod})
 
 
 def build_pod(

@@ -67,8 +67,13 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
     if create_error is None and may_start(run):
         create_error = await find_create_error(context, run, found.template, source_found=found.source_found)
     seen = _observation(context, run, found.template, workloads, create_error, resumed_from)
-    caller = entry.caller if entry else ""
-    return replace(seen, revision=found.revision, caller_cancelled=bool(caller) and context.runs.called.is_cancelled(caller))
+    called = context.runs.called
+    return replace(
+        seen,
+        revision=found.revision,
+        caller_cancelled=bool(entry and entry.caller) and called.is_cancelled(entry.caller if entry else ""),
+        called_go_on=called.goes_on(run.metadata.uid),
+    )
 
 
 def _observation(

@@ -18,7 +18,7 @@ from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_run
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
@@ -80,6 +80,13 @@ def page(
 def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
     """The flow run with this uid."""
     return _single(connection, names, select(*_COLUMNS).where(_r.uid == uid))
+
+
+def ended(connection: Connection, names: Names, runs: Mapping[str, int]) -> list[FlowRunAnswer]:
+    """Those of the flow runs with these uids that are over with a sequence above the given one."""
+    query = select(*_COLUMNS).where(_r.uid.in_(runs), _r.state.in_([pages.written(code) for code in sorted(TERMINAL_CODES)]))
+    rows = [row for row in connection.execute(query).all() if row.sequence > runs[str(row.uid)]]
+    return _answers(connection, names, rows)
 
 
 def newest(connection: Connection, names: Names, namespace: str, name: str) -> FlowRunAnswer | None:
