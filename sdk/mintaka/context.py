@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mintaka.persisting.calls import CallIndex
     from mintaka.persisting.replaying import Replay  # noqa: TC004 - would be a cycle
     from mintaka.persisting.transacting import Transaction
+    from mintaka.remote_runs.call_keys import CallNumbers
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
     from mintaka.waiting.pausing import Answer
@@ -173,7 +174,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("args", "calls", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
+    __slots__ = ("args", "called", "calls", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -190,6 +191,8 @@ class RunContext:
         self.pending_calls: set[PendingCall] | None = None
         #: The calls of async tasks and flows by its code that are not over; None where there was none.
         self.calls: dict[AsyncCall, None] | None = None
+        #: Numbers its calls of deployments; None where there was none.
+        self.called: CallNumbers | None = None
 
     def arguments(self) -> dict[str, Any]:
         """What a task was called with, by name, defaults included; for a method, its instance too."""
