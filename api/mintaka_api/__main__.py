@@ -5,9 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mintaka_core.errors import MintakaError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from mintaka_api.settings import Settings
 
 
 def main() -> int:
@@ -24,7 +29,7 @@ def main() -> int:
     try:
         settings = from_command_line(sys.argv[1:], os.environ)
         json_logging.configure(settings.log_level)
-        app = create_app(settings)
+        app = _cluster_app(settings) if settings.mirror else create_app(settings)
     except MintakaError as error:
         sys.stderr.write(f"mintaka_api: {error}\n")
         return 2
@@ -35,6 +40,12 @@ def main() -> int:
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
     )
     return 0
+
+
+def _cluster_app(settings: Settings) -> FastAPI:
+    from mintaka_api.kubernetes_services import create_cluster_app  # noqa: PLC0415 - start-up time: not without a cluster
+
+    return create_cluster_app(settings)
 
 
 if __name__ == "__main__":

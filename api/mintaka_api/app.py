@@ -2,13 +2,16 @@
 
 Startup does not wait for the database or the cluster: migrations are retried until the database answers, the mirror until
 the cluster does, and /readyz reports what is still wrong.
+
+What runs the flows is attached by the caller: a cluster (`kubernetes_services`), this machine (`local.attached`), or nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -31,8 +34,7 @@ from mintaka_history.queries.names import Names
 from mintaka_history.schema_revisions import SchemaNotUsable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from mintaka_api.permissions import Authenticator, Authorizer
     from mintaka_api.settings import Settings
@@ -41,8 +43,14 @@ logger = logging.getLogger("mintaka.api")
 _LONGEST_WAIT_SECONDS = 5.0
 
 
-def create_app(settings: Settings, *, authenticator: Authenticator | None = None, authorizer: Authorizer | None = None) -> FastAPI:
-    """Create the application for `settings`; it opens no connection before it starts.
+#: Adds to the services what runs the flows, until the end of the block; its background tasks start once the schema is there.
+type Attach = Callable[[Services, Settings], AbstractAsyncContextManager[Sequence[BackgroundTask]]]
+
+
+def create_app(
+    settings: Settings, *, attach: Attach | None = None, authenticator: Authenticator | None = None, authorizer: Authorizer | None = None
+) -> FastAPI:
+    """Create the application for `settings`; it opens no connection before it starts. Without `attach` it serves the database alone.
 
     Raises:
         InvalidDatabaseUrl: the database's URL cannot be used.
@@ -53,7 +61,7 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
     app = FastAPI(
         title="Mintaka",
         version="v1",
-        lifespan=_lifespan(settings, metrics),
+        lifespan=_lifespan(settings, metrics, attach),
         openapi_url=None,
     )
     app.state.authenticator = authenticator or everyone
@@ -62,16 +70,12 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         app.router.routes.extend(router.routes)
     require_permissions(app.routes)
     problems.install(app)
-    if settings.mirror:
-        from mintaka_api import cluster_problems  # noqa: PLC0415 - start-up time: not without a cluster
-
-        cluster_problems.install(app)
     app.add_middleware(HeldBodies)
     app.add_middleware(RequestLogging, metrics=metrics)
     return app
 
 
-def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(settings: Settings, metrics: Metrics, attach: Attach | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(
@@ -87,12 +91,9 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
         async with AsyncExitStack() as stack:
             stack.callback(database.dispose)
             stack.push_async_callback(services.validator.close)
-            if settings.mirror:
-                from mintaka_api.kubernetes_services import attach_kubernetes  # noqa: PLC0415 - start-up time: not without a cluster
-
-                await stack.enter_async_context(attach_kubernetes(services, settings))
+            attached = await stack.enter_async_context(attach(services, settings)) if attach else ()
             tried = asyncio.Event()
-            tasks = _background_tasks(services, settings, tried)
+            tasks = _background_tasks(services, settings, tried, attached)
             services.parts = [task.part for task in tasks]
             await stack.enter_async_context(supervised(tasks, metrics))
             await tried.wait()
@@ -101,7 +102,9 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[FastAPI], Abstr
     return lifespan
 
 
-def _background_tasks(services: Services, settings: Settings, tried: asyncio.Event) -> list[BackgroundTask]:
+def _background_tasks(
+    services: Services, settings: Settings, tried: asyncio.Event, attached: Sequence[BackgroundTask]
+) -> list[BackgroundTask]:
     """Create the background tasks: the migrations, which set `tried` after their first attempt, and the tasks that wait for them."""
     database, migrated = services.database, asyncio.Event()
 
@@ -112,33 +115,24 @@ def _background_tasks(services: Services, settings: Settings, tried: asyncio.Eve
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         migrated.set()
 
-    async def zombie_detection(part: Part) -> None:
-        await migrated.wait()
-        await ZombieDetection(database, settings.silence_seconds).run(part)
+    def once_migrated(task: BackgroundTask) -> BackgroundTask:
+        async def run(part: Part) -> None:
+            await migrated.wait()
+            await task.run(part)
 
-    async def maintenance(part: Part) -> None:
-        await migrated.wait()
-        await Maintenance(database, settings.retention, services.metrics).run(part)
+        return replace(task, run=run)
 
-    tasks = [
-        BackgroundTask(Part("migrations", required=True, problem="not migrated yet"), migrations),
-        BackgroundTask(Part("zombie-detection"), zombie_detection),
-        BackgroundTask(Part("maintenance"), maintenance),
+    zombie_detection = ZombieDetection(database, settings.silence_seconds)
+    maintenance = Maintenance(database, settings.retention, services.metrics)
+    waiting = [
+        BackgroundTask(Part("zombie-detection"), zombie_detection.run),
+        BackgroundTask(Part("maintenance"), maintenance.run),
+        *attached,
     ]
-    if (mirror := services.mirror) is not None and (leader := services.leader) is not None:
-
-        async def election(part: Part) -> None:
-            await migrated.wait()
-            await leader.run(part)
-
-        async def mirroring(_: Part) -> None:
-            await migrated.wait()
-            await leader.while_leading(mirror.run)
-
-        tasks.append(BackgroundTask(Part("mirror"), mirroring))
-        if leader.elected:
-            tasks.append(BackgroundTask(Part("leader-election"), election))
-    return tasks
+    return [
+        BackgroundTask(Part("migrations", required=True, problem="not migrated yet"), migrations),
+        *map(once_migrated, waiting),
+    ]
 
 
 async def _try_to_migrate(database: Database, part: Part, tried: asyncio.Event) -> bool:

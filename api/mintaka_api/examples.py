@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mintaka_core.names import API_VERSION
 from mintaka_core.wire_versions import WIRE_VERSION
 
 _RUN: dict[str, Any] = {
@@ -214,6 +215,23 @@ _LIMIT: dict[str, Any] = {
 _NODE: dict[str, Any] = {key: _TASK[key] for key in ("n", "task", "name", "kind", "state", "state_name", "started", "ended", "parent")}
 _NEXT = "WyI1ZjJhMWMwOSIsMTc5MDAwMDAwMDAwMDAwMCwxXQ"
 
+_MANIFEST: dict[str, Any] = {
+    "apiVersion": API_VERSION,
+    "kind": "FlowDeployment",
+    "metadata": {"name": "nightly", "namespace": "local"},
+    "spec": {"entrypoint": "/home/ann/etl.py:main", "schedules": [{"name": "main", "cron": "0 3 * * *"}]},
+}
+_DOCUMENT: dict[str, Any] = {
+    **_MANIFEST,
+    "metadata": {
+        **_MANIFEST["metadata"],
+        "uid": "5d0c7b0a-6d0f-4a53-8d3b-0d7b8a1c2e11",
+        "resourceVersion": "17",
+        "generation": 1,
+        "creationTimestamp": "2026-11-01T00:00:00Z",
+    },
+}
+
 #: The example of each document, by schema name.
 EXAMPLES: dict[str, Any] = {
     "HistogramAnswer": {
@@ -248,6 +266,18 @@ EXAMPLES: dict[str, Any] = {
     "ArtifactAnswer": _ARTIFACT,
     "ArtifactPage": {"items": [_ARTIFACT], "next": None},
     "LogPage": {"items": [_LOG], "next": None, "previous": None, "partial": False},
+    "DocumentAnswer": _DOCUMENT,
+    "DocumentPage": {"items": [_DOCUMENT], "next": None},
+    "AppliedPage": {
+        "items": [{"kind": "FlowDeployment", "namespace": "local", "name": "nightly", "result": "created", "document": _DOCUMENT}]
+    },
+    "NewDocument": {
+        "apiVersion": API_VERSION,
+        "kind": "FlowRun",
+        "metadata": {"generateName": "nightly-", "namespace": "local"},
+        "spec": {"deployment": "nightly"},
+    },
+    "NewDocuments": {"documents": [_MANIFEST], "dry_run": False},
     "FlowDeploymentAnswer": _DEPLOYMENT,
     "FlowDeploymentPage": {"items": [_DEPLOYMENT], "next": None},
     "VariableAnswer": _VARIABLE,
@@ -295,6 +325,7 @@ EXAMPLES: dict[str, Any] = {
     "ReservationAnswer": {"granted": True, "seconds": 0.4},
     "ReportAnswer": {"report": 17, "previous": 16},
     "IntentAnswer": {"uid": _RUN["uid"], "namespace": "etl", "name": _RUN["name"], "intent": "cancel"},
+    "LoginCodeAnswer": {"code": "NHpvbmUtZXhhbXBsZQ", "url": "http://127.0.0.1:4200/?code=NHpvbmUtZXhhbXBsZQ", "expires_in_seconds": 60},
     "ProblemAnswer": {
         "type": "https://mintaka.dev/problems/not-found",
         "title": "Not found",

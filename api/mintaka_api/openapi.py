@@ -48,6 +48,7 @@ def _kinds() -> list[type[msgspec.Struct]]:
     from mintaka_api.routes.container_logs import ContainerLog  # noqa: PLC0415 - likewise
     from mintaka_api.routes.new_runs import AwaitedRuns, NewFlowRun  # noqa: PLC0415 - likewise
     from mintaka_api.routes.pauses import NewAnswer, NewPause  # noqa: PLC0415 - likewise
+    from mintaka_api.routes.resources import NewDocument, NewDocuments  # noqa: PLC0415 - likewise
     from mintaka_api.routes.variables import NewVariable  # noqa: PLC0415 - likewise
 
     structs = (
@@ -55,5 +56,5 @@ def _kinds() -> list[type[msgspec.Struct]]:
         for kind in {**vars(history), **vars(response_models)}.values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )
-    bodies = (NewFlowRun, AwaitedRuns, NewVariable, NewLimit, NewLease, Renewal, NewReservation)
-    return [*structs, HistoryBatch, *bodies, NewPause, NewAnswer, NewAttempt, ContainerLog]
+    bodies = (NewFlowRun, AwaitedRuns, NewVariable, NewLimit, NewLease, Renewal, NewReservation, NewPause, NewAnswer, NewAttempt, ContainerLog, NewDocument, NewDocuments)
+    return [*structs, HistoryBatch, *bodies]

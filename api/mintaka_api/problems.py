@@ -25,13 +25,18 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = f"https://{GROUP}/problems/"
 _RETRY_AFTER_SECONDS = "2"
 _ERRORS_SHOWN = 20
-#: Headers that a status requires; RFC 9110, section 15.5.22, for 426.
-_HEADERS = {503: {"Retry-After": _RETRY_AFTER_SECONDS}, 426: {"Upgrade": f"mintaka/{WIRE_VERSION}", "Connection": "Upgrade"}}
+#: Headers that a status requires; RFC 9110, sections 15.5.2 and 15.5.22, for 401 and 426.
+_HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    503: {"Retry-After": _RETRY_AFTER_SECONDS},
+    426: {"Upgrade": f"mintaka/{WIRE_VERSION}", "Connection": "Upgrade"},
+}
 
 #: Every problem by the last part of its type: HTTP status and title.
 PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid-parameter": (400, "A query parameter is not valid"),
     "invalid-cursor": (400, "The cursor does not belong to this question"),
+    "unauthenticated": (401, "Not authenticated"),
     "forbidden": (403, "Not allowed"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "Method not allowed"),
@@ -47,7 +52,9 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown-attempt": (409, "The flow run is not known to be in that attempt yet"),
     "too-large": (413, "Too large"),
     "unsupported-encoding": (415, "Content-Encoding is not supported"),
+    "misdirected": (421, "The request is for another server"),
     "malformed": (422, "The document is malformed"),
+    "invalid-document": (422, "A document is not valid"),
     "invalid-parameters": (422, "The parameters do not obey the flow deployment's schema"),
     "invalid-input": (422, "The input is not what the flow run waits for"),
     "refused-by-cluster": (422, "Kubernetes refused the object"),

@@ -6,7 +6,7 @@ Times are RFC 3339 in UTC, with microseconds if not zero. `Raw` members are JSON
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -97,6 +97,48 @@ class EndedRuns(msgspec.Struct):
     """Flow runs that are over."""
 
     items: list[FlowRunAnswer]
+
+
+class LoginCodeAnswer(msgspec.Struct):
+    """A code that opens a local server in a browser, once; `url` is the address with it."""
+
+    code: str
+    url: str
+    expires_in_seconds: int
+
+
+class DocumentAnswer(msgspec.Struct):
+    """A document as Kubernetes would answer it; members that its kind does not have are absent. Secret parameters are masked."""
+
+    kind: str
+    metadata: dict[str, Any]
+    api_version: str = msgspec.field(name="apiVersion")
+    spec: Any = None
+    status: Any = None
+    data: Any = None
+
+
+class AppliedAnswer(msgspec.Struct):
+    """A document that was applied, and what that did; a dry run says what it would do."""
+
+    kind: str
+    namespace: str
+    name: str
+    result: Literal["created", "configured", "unchanged"]
+    document: Any
+
+
+class AppliedPage(msgspec.Struct):
+    """The documents of a request, in its order."""
+
+    items: list[AppliedAnswer]
+
+
+class DocumentPage(msgspec.Struct):
+    """A page of documents, by namespace and name."""
+
+    items: list[DocumentAnswer]
+    next: str | None
 
 
 class StopReasonAnswer(msgspec.Struct):

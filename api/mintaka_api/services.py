@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
 from fastapi import Depends
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation
 
 from mintaka_api.background_tasks import Part
 from mintaka_api.change_feed import ChangeFeed
+from mintaka_api.documents import Documents
 from mintaka_api.intents import RunControl
 from mintaka_api.metrics import Metrics
 from mintaka_api.request_bodies import Intake
@@ -21,11 +22,21 @@ from mintaka_history.queries.names import Names
 if TYPE_CHECKING:
     from mintaka_api.leader import Leader  # noqa: TC004 - start-up time: not without a cluster
     from mintaka_api.mirror import Mirror  # noqa: TC004 - start-up time: not without a cluster
+    from mintaka_api.response_models import LoginCodeAnswer
+
+
+class LoginCodes(Protocol):
+    """Codes by which a browser gets a session."""
+
+    def create(self) -> LoginCodeAnswer:
+        """A new code."""
 
 
 @dataclass(slots=True)
 class Services:
-    """The services of a running API; `mirror` is None if mirroring is off, `runs` and `leader` are None without a cluster.
+    """The services of a running API; `mirror` is None if mirroring is off, `leader` is None without a cluster.
+
+    `runs` is None if nothing runs flows: neither a cluster nor a local server. Only a local server has `documents` and `login_codes`.
 
     Of the replicas of a release, the one whose `leader` leads mirrors and maintains the database; without one, this process does.
     """
@@ -38,6 +49,8 @@ class Services:
     runs: RunControl | None = None
     mirror: Mirror | None = None
     leader: Leader | None = None
+    login_codes: LoginCodes | None = None
+    documents: Documents | None = None
     parts: list[Part] = field(default_factory=list)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     feed: ChangeFeed = field(init=False)

@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from mintaka_core.failure_rows import first_match
 from mintaka_core.history_reasons import HistoryReason
+from mintaka_core.json_values import text
 from mintaka_core.names import FLOW_CONTAINER
 from mintaka_core.printable import printable_end
 from mintaka_core.workloads import Phase, Workload
-from mintaka_operator.failure_rows import first_match
-from mintaka_operator.json_values import text
 from mintaka_operator.other_containers import killed_for_memory
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS

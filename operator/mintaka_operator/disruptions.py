@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mintaka_core.json_values import text
 from mintaka_core.states import CRASHED, State, timed_out
-from mintaka_operator.json_values import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

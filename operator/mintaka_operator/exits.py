@@ -5,38 +5,17 @@ Each function is one row of the failure table (pod_verdicts.py).
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
+from mintaka_core import exit_codes
 from mintaka_core.history_reasons import HistoryReason
-from mintaka_core.reports import ExitCode
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PAUSED, State
+from mintaka_core.json_values import text
+from mintaka_core.states import COMPLETED, FAILED, State
 from mintaka_operator.disruptions import crashed
-from mintaka_operator.json_values import text
 from mintaka_operator.other_containers import failed_init
 
 if TYPE_CHECKING:
     from mintaka_operator.podview import PodView
-
-#: Exit codes from 128 on mean "killed by signal code - 128" (POSIX shells and container runtimes).
-_SIGNALS, _HIGHEST_SIGNAL = 128, 64
-_SIGNAL_REASONS = {signal.SIGKILL: "Killed", signal.SIGSEGV: "SegmentationFault", signal.SIGTERM: "Terminated", signal.SIGABRT: "Aborted"}
-
-#: The exit codes that match each reported state; a report that contradicts its exit code is ignored.
-_HONEST = {
-    COMPLETED: {ExitCode.COMPLETED},
-    FAILED: {ExitCode.FAILED},
-    CANCELLED: {ExitCode.CANCELLED, ExitCode.TERMINATED},
-    CRASHED: {ExitCode.CRASHED, ExitCode.TERMINATED, ExitCode.FENCED},
-    PAUSED: {ExitCode.SUSPENDED},
-}
-#: The ends that an exit code alone says; a suspension has a name that only the report has.
-_END_OF_EXIT_CODE = {
-    int(ExitCode.COMPLETED): COMPLETED,
-    int(ExitCode.FAILED): FAILED,
-    int(ExitCode.CANCELLED): CANCELLED,
-    int(ExitCode.CRASHED): CRASHED,
-}
 
 
 def reported(view: PodView) -> State | None:
@@ -44,7 +23,7 @@ def reported(view: PodView) -> State | None:
     report = view.report
     if report is None or _reason(view) == "ContainerStatusUnknown":
         return None
-    if view.exit_code not in _HONEST.get(report.state.type, set()) and not _lost_by_the_runtime(view):
+    if not exit_codes.matches(report.state.type, view.exit_code) and not _lost_by_the_runtime(view):
         return None
     # The process only knows that it was asked to stop; the rows below know why.
     return None if report.state.reason == "Terminated" else report.state
@@ -52,7 +31,7 @@ def reported(view: PodView) -> State | None:
 
 def reported_in_another_version(view: PodView) -> State | None:
     """The process left a report that this release cannot read: its exit code says which end it reported."""
-    end = _END_OF_EXIT_CODE.get(view.exit_code or 0) if view.unserved_report and view.exit_code is not None else None
+    end = exit_codes.end_of(view.exit_code) if view.unserved_report else None
     if end is None or _reason(view) == "ContainerStatusUnknown" or (end == COMPLETED and view.stopped_before_it_ended):
         return None
     return State(end, reason="" if end == COMPLETED else str(HistoryReason.WIRE_VERSION_NOT_SERVED), message=view.unserved_report)
@@ -93,7 +72,7 @@ def started_again(view: PodView) -> State | None:
 
 def out_of_memory(view: PodView) -> State | None:
     """A process was OOM-killed and ended the flow's process; an exit code that the flow chose itself takes precedence."""
-    if _reason(view) != "OOMKilled" or (not view.reports and 0 < (view.exit_code or 0) < _SIGNALS):
+    if _reason(view) != "OOMKilled" or (not view.reports and exit_codes.is_chosen(view.exit_code)):
         return None
     return crashed("OOMKilled", f"out of memory: raise the memory limit of container {view.container_name}{_last_words(view)}")
 
@@ -116,12 +95,10 @@ def init_failed(view: PodView) -> State | None:
 
 def killed_by_signal(view: PodView) -> State | None:
     """The exit code of a process that a signal ended."""
-    code = view.exit_code
-    if code is None or not _SIGNALS < code <= _SIGNALS + _HIGHEST_SIGNAL:
+    number = exit_codes.signal_of(view.exit_code)
+    if number is None:
         return None
-    number = code - _SIGNALS
-    reason = _SIGNAL_REASONS.get(number, f"Signal{number}")  # type: ignore[call-overload]
-    return crashed(reason, f"exit code {code}: killed by signal {number}{_last_words(view)}")
+    return crashed(exit_codes.signal_reason(number), f"exit code {view.exit_code}: killed by signal {number}{_last_words(view)}")
 
 
 def exited_non_zero(view: PodView) -> State | None:

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from mintaka_core import names, wire_versions
-from mintaka_operator.json_values import items, mapping
+from mintaka_core import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mintaka_core.resources import FlowRun, FlowTemplate
+    from mintaka_core.resources import FlowTemplate
     from mintaka_core.resources.template import SecretKeyReference
 
 SOURCE_DIR = "/mintaka/source"
 #: An emptyDir of the pod: its content outlives the containers, and shows a restarted container that it is not the first.
 ATTEMPT_DIR = "/mintaka/attempt"
-
-
-def flow_container_name(template: FlowTemplate) -> str | None:
-    """The name of the flow's container; None if it is ambiguous.
-
-    It is `flow`, or the author's name of the only container of a flow without an entrypoint.
-    """
-    containers = items(mapping(mapping(template.pod_template).get("spec")).get("containers"))
-    there = [container.get("name") for container in containers]
-    if template.entrypoint or not there or names.FLOW_CONTAINER in there:
-        return names.FLOW_CONTAINER
-    only = there[0]
-    return only if len(there) == 1 and isinstance(only, str) and only else None
 
 
 def default_container(name: str, template: FlowTemplate, image: str, env: list[dict[str, Any]], *, restricted: bool) -> dict[str, Any]:
@@ -52,19 +37,12 @@ def default_container(name: str, template: FlowTemplate, image: str, env: list[d
 
 
 def environment(variables: Mapping[str, str], secrets: Mapping[str, SecretKeyReference]) -> list[dict[str, Any]]:
-    """The container's variables, without empty ones, and `secrets`: parameters that the kubelet reads from Secrets.
-
-    The variables of secrets are numbered, since a parameter's name need not be a valid variable name.
-    """
-    given = {**variables, "MINTAKA_PARAMETERS_FROM_SECRETS": json.dumps(list(secrets)) if secrets else ""}
+    """The container's variables: those with values, and those that the kubelet reads from Secrets."""
     return [
-        *({"name": name, "value": _literal(value)} for name, value in given.items() if value),
+        *({"name": name, "value": _literal(value)} for name, value in variables.items()),
         *(
-            {
-                "name": f"MINTAKA_PARAMETER_FROM_SECRET_{index}",
-                "valueFrom": {"secretKeyRef": {"name": reference.name, "key": reference.key}},
-            }
-            for index, reference in enumerate(secrets.values())
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": reference.name, "key": reference.key}}}
+            for name, reference in secrets.items()
         ),
     ]
 
@@ -101,32 +79,6 @@ def _annotation_file(path: str, annotation: str) -> dict[str, Any]:
 def source_file(template: FlowTemplate) -> str:
     """The file name that the entrypoint uses for inline source."""
     return (template.entrypoint or "").rpartition(":")[0]
-
-
-def run_variables(run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str) -> dict[str, str]:
-    """The environment variables that describe the run; empty values are dropped later."""
-    # Another attempt of a run that suspended itself only begins because it was resumed.
-    over = [*run.status.resumed, *filter(None, (run.status.suspension,))]
-    variables = {
-        "MINTAKA_FLOW_RUN": run.metadata.name,
-        "MINTAKA_FLOW_RUN_UID": run.metadata.uid,
-        "MINTAKA_NAMESPACE": run.metadata.namespace,
-        "MINTAKA_DEPLOYMENT": run.spec.deployment or "",
-        "MINTAKA_ATTEMPT": str(attempt),
-        wire_versions.VARIABLE: str(wire_versions.WIRE_VERSION),
-        "MINTAKA_SCHEDULED_TIME": run.spec.scheduled_time.isoformat() if run.spec.scheduled_time else "",
-        "MINTAKA_PARAMETERS": json.dumps(template.merged_parameters(run.spec.parameters), separators=(",", ":")),
-        "MINTAKA_TAGS": json.dumps(sorted({*template.tags, *run.spec.tags})),
-        "MINTAKA_ENTRYPOINT": template.entrypoint or "",
-        "MINTAKA_TIMEOUT_SECONDS": str(template.timeout_seconds or ""),
-        "MINTAKA_SOURCE_DIR": SOURCE_DIR if template.source else "",
-        "MINTAKA_ATTEMPT_DIR": ATTEMPT_DIR if template.entrypoint else "",
-        "MINTAKA_RESUME_FROM": resumed_from,
-        "MINTAKA_RESUMED": json.dumps(over) if over else "",
-    }
-    if template.result_storage:
-        variables |= {"MINTAKA_RESULT_STORAGE": template.result_storage.url, "MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"}
-    return variables
 
 
 def _literal(text: str) -> str:

@@ -8,10 +8,10 @@ from mintaka_controller.ports import ListedRevision, Missing
 from mintaka_controller.run_cache import name_of
 from mintaka_core import names
 from mintaka_core.instants import EARLIEST, parse_time
+from mintaka_core.json_values import mapping, text
 from mintaka_core.revisions import Revision
 from mintaka_kubernetes.resources import CONTROLLER_REVISIONS
 from mintaka_operator.cluster import ApiError, Unreadable, document_of
-from mintaka_operator.json_values import mapping, text
 from mintaka_operator.pods import owner_reference
 from mintaka_operator.port_errors import port_error, port_errors
 

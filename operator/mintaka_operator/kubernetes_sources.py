@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mintaka_core.json_values import mapping
 from mintaka_core.reconciling.deployments import Problem
 from mintaka_core.revisions import SourceVersion, source_version
 from mintaka_kubernetes.resources import CONFIG_MAPS
 from mintaka_operator.cluster import ApiError
-from mintaka_operator.json_values import mapping
 from mintaka_operator.port_errors import port_error, port_errors
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from mintaka_kubernetes.resources import EVENTS, PODS
 from mintaka_operator.cluster import JSON_PATCH, ApiError
 from mintaka_operator.create_errors import create_error_of
 from mintaka_operator.diagnosis import diagnose
-from mintaka_operator.pods import build_pod, overridden, template_fault
+from mintaka_operator.pods import build_pod, template_fault
 from mintaka_operator.port_errors import port_error, port_errors
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ class KubernetesWorkloads:
         self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str, code: RevisionCode = NO_REVISION
     ) -> OwnedWorkload:
         """Create the pod of an attempt. Raises CreateRefused; Exists for a pod of that name."""
-        template = overridden(template, run.spec.overrides)
         if (fault := template_fault(template, self._defaults, code)) is not None:
             raise CreateRefused(fault)
         pod = build_pod(run, template, attempt, self._defaults, resumed_from, code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mintaka_operator.json_values import integer, items, mapping, text
+from mintaka_core.json_values import integer, items, mapping, text
 from mintaka_operator.podview import terminated
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mintaka_core.failure_rows import Row
+from mintaka_core.json_values import items, text
 from mintaka_core.rules import SCHEDULING_GATED
 from mintaka_core.workloads import StartIssue
-from mintaka_operator.failure_rows import Row
-from mintaka_operator.json_values import items, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def _gated(view: PodView) -> StartIssue | None:
 
 
 #: For pods that have not started.
-PENDING_REASONS: tuple[Row[StartIssue], ...] = (
+PENDING_REASONS: tuple[Row[PodView, StartIssue], ...] = (
     Row(
         "31",
         "held by scheduling gates",

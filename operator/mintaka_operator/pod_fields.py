@@ -6,8 +6,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from mintaka_core.json_values import items, mapping, text
 from mintaka_core.names import FLOW_CONTAINER
-from mintaka_operator.json_values import items, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mintaka_core.failure_rows import Row
 from mintaka_operator import disruptions, exits
-from mintaka_operator.failure_rows import Row
 
 if TYPE_CHECKING:
     from mintaka_core.states import State
+    from mintaka_operator.podview import PodView
 
 #: For pods that have ended.
-POD_VERDICTS: tuple[Row[State], ...] = (
+POD_VERDICTS: tuple[Row[PodView, State], ...] = (
     Row(
         "0",
         "the flow reported its own end",

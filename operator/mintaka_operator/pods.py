@@ -14,23 +14,24 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import names
+from mintaka_core.attempt_environment import Places, attempt_variables, secret_variables
+from mintaka_core.flow_containers import flow_container_name
+from mintaka_core.json_values import items, mapping
 from mintaka_core.states import FAILED
 from mintaka_core.workloads import NO_REVISION, CreateError
 from mintaka_operator.flow_container import (
+    ATTEMPT_DIR,
+    SOURCE_DIR,
     default_container,
     default_volumes,
     environment,
-    flow_container_name,
-    run_variables,
     source_annotation,
     source_file,
 )
-from mintaka_operator.json_values import items, mapping
-from mintaka_operator.strategic_merge import strategic_merge
+from mintaka_core.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowRun, FlowTemplate
-    from mintaka_core.resources.runs import RunOverrides
     from mintaka_core.workloads import RevisionCode
 
 #: Kubernetes' limits: all annotations of an object, keys included; one name in a file system.
@@ -79,14 +80,6 @@ def _fault_of_source(template: FlowTemplate, defaults: PodDefaults, code: Revisi
     return ""
 
 
-def overridden(template: FlowTemplate, overrides: RunOverrides | None) -> FlowTemplate:
-    """The template with what one run has otherwise."""
-    if overrides is None:
-        return template
-    pod = strategic_merge(template.pod_template or {}, overrides.pod_template) if overrides.pod_template else template.pod_template
-    return template.model_copy(update={"image": overrides.image or template.image, "pod_template": pod})
-
-
 def build_pod(
     run: FlowRun,
     template: FlowTemplate,
@@ -99,13 +92,8 @@ def build_pod(
     container = flow_container_name(template) or names.FLOW_CONTAINER
     site = _named(defaults.template, container)
     written = _written(template, site)
-    variables = {
-        **run_variables(run, template, attempt, resumed_from),
-        "MINTAKA_API_URL": defaults.api_url,
-        "MINTAKA_GRACE_SECONDS": str(_grace_seconds(written)),
-        "MINTAKA_TERMINATION_MESSAGE_PATH": _message_path(written, container),
-    }
-    env = environment(variables, template.merged_secrets(run.spec.parameters))
+    places = Places(SOURCE_DIR, ATTEMPT_DIR, _grace_seconds(written), _message_path(written, container), defaults.api_url)
+    env = environment(attempt_variables(run, template, attempt, resumed_from, places), secret_variables(run, template))
     base = _default_pod(template, container, defaults.image, env, code, restricted=_runs_our_image(template, written, container))
     merged = strategic_merge(strategic_merge(base, site), template.pod_template or {})
     metadata, spec = _part(merged, "metadata"), _part(merged, "spec")

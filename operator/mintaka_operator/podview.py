@@ -10,6 +10,7 @@ from typing import Any
 
 from mintaka_core.errors import MintakaError
 from mintaka_core.instants import later, parse_time
+from mintaka_core.json_values import integer, items, mapping, text
 from mintaka_core.names import (
     ANNOTATION_CONTAINER,
     ANNOTATION_REVISION,
@@ -22,7 +23,6 @@ from mintaka_core.names import (
 from mintaka_core.reports import Report, decode_report, is_cut_report, unserved_version
 from mintaka_core.wire_versions import why_unserved
 from mintaka_operator.durations import LONGEST, parse_seconds
-from mintaka_operator.json_values import integer, items, mapping, text
 
 #: Reasons of a terminated container whose exit code the runtime or the kubelet made up: it may never have run.
 NEVER_STARTED = {"StartError", "ContainerCannotRun", "ContainerStatusUnknown"}

@@ -25,6 +25,7 @@ from mintaka.flow_runs import apause_flow_run, aresume_flow_run, asuspend_flow_r
 from mintaka.flows import Flow, flow
 from mintaka.futures import Future, FutureList, as_completed, wait
 from mintaka.logging import get_run_logger
+from mintaka.serving.deployable import aserve, deploy, serve
 from mintaka.states import Cancelled, Completed, Failed, State
 from mintaka.task_runners import ThreadPoolTaskRunner
 from mintaka.tasks import Task, task
@@ -45,7 +46,9 @@ __all__ = [
     "apause_flow_run",
     "aresume_flow_run",
     "as_completed",
+    "aserve",
     "asuspend_flow_run",
+    "deploy",
     "exponential_backoff",
     "flow",
     "get_run_logger",
@@ -54,6 +57,7 @@ __all__ = [
     "quote",
     "resume_flow_run",
     "runtime",
+    "serve",
     "states",
     "suspend_flow_run",
     "tags",

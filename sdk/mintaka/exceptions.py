@@ -37,6 +37,7 @@
     │   ├── SerializationError it cannot be made bytes, or the bytes cannot be read
     │   └── StorageError       the place cannot be reached, read or written
     ├── ConfigurationError     settings that contradict each other
+    ├── DeploymentError        a deployment that could not be registered or applied
     ├── TimedOut               (also a TimeoutError) a body that ran longer than its `timeout_seconds`
     └── LoadError              a flow that could not be loaded
         ├── EntrypointNotFound
@@ -212,6 +213,10 @@ class ConfigurationError(MintakaError):
 
 class InvalidSettingError(ConfigurationError, ValueError):
     """A setting of a task or flow is of the wrong kind, or makes no sense."""
+
+
+class DeploymentError(MintakaError):
+    """A deployment could not be registered or applied; the message says where and why."""
 
 
 class TimedOut(MintakaError, TimeoutError):

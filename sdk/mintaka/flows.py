@@ -23,6 +23,8 @@ from mintaka.engine.stopping import STOP
 from mintaka.exceptions import Terminated
 from mintaka.persisting.result_settings import ResultSettings
 from mintaka.recording.launching import launched
+from mintaka.serving.deployable import Deployable
+from mintaka.serving.deployable import EntrypointType as EntrypointType  # noqa: PLC0414 - exported, as from Prefect's module
 from mintaka.task_runners import task_runner_of
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 
@@ -46,7 +48,7 @@ _HOOKED = {"on_completion": COMPLETED, "on_failure": FAILED, "on_cancellation": 
 _WORDS = {state_type: word for word, state_type in _HOOKED.items()}
 
 
-class Flow(Decorated, Typed[P, R_co, V_co]):
+class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
     """What `@flow` makes of a function. See `flow` for the settings."""
 
     #: A flow's failures are tried again as often as `retries` says, whatever they are.
@@ -315,26 +317,8 @@ def _given(outcome: Outcome, *, return_state: bool) -> Any:
     return outcome.state if return_state else outcome.called()
 
 
-@overload
-def flow[**Q, T](fn: Callable[Q, Coroutine[Any, Any, T]], /) -> Flow[Q, Coroutine[Any, Any, T], T]: ...
-@overload
-def flow[**Q, T, S, U](fn: Callable[Q, Generator[T, S, U]], /) -> Flow[Q, Generator[T, S, U], list[T]]: ...
-@overload
-def flow[**Q, T, S](fn: Callable[Q, AsyncGenerator[T, S]], /) -> Flow[Q, AsyncGenerator[T, S], list[T]]: ...
-@overload
-def flow[**Q, T](fn: Callable[Q, State[T] | Future[T]], /) -> Flow[Q, T]: ...
-@overload
-def flow[**Q, T](fn: Callable[Q, FutureList[T] | list[Future[T]]], /) -> Flow[Q, list[T]]: ...
-@overload
-def flow[**Q, T](fn: Callable[Q, T], /) -> Flow[Q, T]: ...
-@overload
-def flow[**Q, T](fn: classmethod[Any, Q, Coroutine[Any, Any, T]], /) -> Flow[Q, Coroutine[Any, Any, T], T]: ...
-@overload
-def flow[**Q, T](fn: classmethod[Any, Q, T], /) -> Flow[Q, T]: ...
-@overload
-def flow(**settings: Unpack[FlowWords]) -> FlowDecorator: ...
-def flow(fn: Any = None, /, **settings: Any) -> Any:
-    """Make a flow of a function, sync or async: `@flow` or `@flow(name="etl", …)`.
+class FlowFactory:
+    """`@flow`: makes a flow of a function, sync or async; `@flow(name="etl", …)` with settings.
 
     Args:
         fn: the function.
@@ -352,6 +336,36 @@ def flow(fn: Any = None, /, **settings: Any) -> Any:
             `semantics`: "prefect3" has this flow, and its subflows unless they say otherwise, end as Prefect 3 ends them where
             "mintaka" does not on purpose (default: what is around it says, else MINTAKA_SEMANTICS, else "mintaka").
     """
-    if fn is not None:
-        return Flow(fn, **settings)
-    return lambda function: Flow(function, **settings)
+
+    __name__ = "flow"
+
+    @overload
+    def __call__[**Q, T](self, fn: Callable[Q, Coroutine[Any, Any, T]], /) -> Flow[Q, Coroutine[Any, Any, T], T]: ...
+    @overload
+    def __call__[**Q, T, S, U](self, fn: Callable[Q, Generator[T, S, U]], /) -> Flow[Q, Generator[T, S, U], list[T]]: ...
+    @overload
+    def __call__[**Q, T, S](self, fn: Callable[Q, AsyncGenerator[T, S]], /) -> Flow[Q, AsyncGenerator[T, S], list[T]]: ...
+    @overload
+    def __call__[**Q, T](self, fn: Callable[Q, State[T] | Future[T]], /) -> Flow[Q, T]: ...
+    @overload
+    def __call__[**Q, T](self, fn: Callable[Q, FutureList[T] | list[Future[T]]], /) -> Flow[Q, list[T]]: ...
+    @overload
+    def __call__[**Q, T](self, fn: Callable[Q, T], /) -> Flow[Q, T]: ...
+    @overload
+    def __call__[**Q, T](self, fn: classmethod[Any, Q, Coroutine[Any, Any, T]], /) -> Flow[Q, Coroutine[Any, Any, T], T]: ...
+    @overload
+    def __call__[**Q, T](self, fn: classmethod[Any, Q, T], /) -> Flow[Q, T]: ...
+    @overload
+    def __call__(self, **settings: Unpack[FlowWords]) -> FlowDecorator: ...
+    def __call__(self, fn: Any = None, /, **settings: Any) -> Any:
+        """Make a flow of `fn`, or a decorator that does, with these settings."""
+        if fn is not None:
+            return Flow(fn, **settings)
+        return lambda function: Flow(function, **settings)
+
+    #: `flow.from_source(folder, entrypoint)`: a flow of another folder.
+    from_source = staticmethod(Flow.from_source)
+    afrom_source = staticmethod(Flow.afrom_source)
+
+
+flow = FlowFactory()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -76,6 +77,11 @@ def _schedules(spec: Any) -> list[dict[str, Any]]:
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
+
+
+def object_name(text: str) -> str:
+    """`text` as Kubernetes names objects; `flow` if nothing of it can stand in a name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:200].rstrip("-") or "flow"
 
 
 def as_json(manifest: dict[str, Any]) -> str:

@@ -72,6 +72,29 @@ CREATE TABLE concurrency_limits (
 	CONSTRAINT pk_concurrency_limits PRIMARY KEY (ns, name)
 )
  WITHOUT ROWID;
+CREATE TABLE document_counter (
+	id SMALLINT NOT NULL,
+	version INTEGER NOT NULL,
+	CONSTRAINT pk_document_counter PRIMARY KEY (id)
+);
+CREATE TABLE document_owners (
+	owner CHAR(32) NOT NULL,
+	document CHAR(32) NOT NULL,
+	CONSTRAINT pk_document_owners PRIMARY KEY (owner, document)
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_document_owners_document ON document_owners (document);
+CREATE TABLE documents (
+	kind TEXT NOT NULL,
+	ns TEXT NOT NULL,
+	name TEXT NOT NULL,
+	uid CHAR(32) NOT NULL,
+	version INTEGER NOT NULL,
+	generation INTEGER NOT NULL,
+	document TEXT NOT NULL,
+	CONSTRAINT pk_documents PRIMARY KEY (kind, ns, name),
+	CONSTRAINT uq_documents_uid UNIQUE (uid)
+);
 CREATE TABLE events (
 	at INTEGER NOT NULL,
 	flow_run INTEGER,
@@ -306,4 +329,4 @@ CREATE TRIGGER flow_deployment_inserted AFTER INSERT ON flow_deployments BEGIN I
 CREATE TRIGGER flow_deployment_changed AFTER UPDATE OF resource_version, deleted ON flow_deployments BEGIN INSERT INTO changes (tx, at, object, ns, kind) VALUES (0, CAST(strftime('%s', 'now') AS INTEGER) * 1000000, new.uid, new.ns, 2); END;
 INSERT INTO schema_compatibility (oldest) VALUES ('0010');
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
-INSERT INTO alembic_version (version_num) VALUES ('0010');
+INSERT INTO alembic_version (version_num) VALUES ('0011');

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The newest revision in `migrations/versions`.
-HEAD = "0010"
+HEAD = "0011"
 #: The revision from which migrations start.
 BASELINE = "0010"
 #: The oldest revision whose code can use the schema of `HEAD`; the migration that raises it calls `schema_changes.require`.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from mintaka_api.app import create_app
+from mintaka_api.kubernetes_services import create_cluster_app
 from mintaka_core.names import API_VERSION, MIRROR_FINALIZER
 from mintaka_core.wire_versions import WIRE_VERSION
 from mintaka_kubernetes import FLOW_RUNS, Unreadable
@@ -32,7 +33,7 @@ ORDINARY = ("SCHEDULED", "PENDING", "RUNNING", "COMPLETED")
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The API in this process, without a socket."""
-    app = create_app(settings)
+    app = create_cluster_app(settings) if settings.mirror else create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         client.app = app  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from mintaka_api.routes import (
     attempts,
     batches,
+    browser,
     changes,
     concurrency,
     container_logs,
@@ -14,6 +15,7 @@ from mintaka_api.routes import (
     intents,
     new_runs,
     pauses,
+    resources,
     retention,
     stop_reasons,
     task_runs,
@@ -22,6 +24,7 @@ from mintaka_api.routes import (
 
 ROUTERS = (
     health.router,
+    browser.router,
     flow_deployments.router,
     counts.router,  # before the routes of one flow run, whose paths begin alike
     flow_runs.router,
@@ -36,6 +39,7 @@ ROUTERS = (
     variables.router,
     concurrency.router,
     retention.router,
+    resources.router,
     events.router,
     changes.router,
 )

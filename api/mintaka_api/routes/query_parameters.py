@@ -125,6 +125,17 @@ def member_names(fields: str | None, members: tuple[str, ...]) -> frozenset[str]
     return wanted or None
 
 
+class DocumentQuery(ListQuery):
+    """Query parameters of the list of documents of a kind."""
+
+    namespace: Annotated[Text | None, Field(description="Only this namespace.")] = None
+
+    @property
+    def order(self) -> str:
+        """By namespace and name."""
+        return "name"
+
+
 class FlowDeploymentQuery(ListQuery):
     """Query parameters of the list of flow deployments."""
 

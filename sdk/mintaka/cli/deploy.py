@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,7 +12,7 @@ import typer
 
 from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.entrypoints import imported_flow, split_entrypoint
-from mintaka.manifests import as_json, checked_manifest, warnings_of
+from mintaka.manifests import as_json, checked_manifest, object_name, warnings_of
 from mintaka.yaml_text import as_yaml
 from mintaka_core.limits import check_source, refuse
 from mintaka_core.secret_parameters import SecretParameters
@@ -139,7 +138,7 @@ def deployment_of(
         "version": flow.version,
         "description": flow.description,
     }
-    return checked_manifest({"name": name or _object_name(flow.name), "namespace": namespace}, spec, now=now)
+    return checked_manifest({"name": name or object_name(flow.name), "namespace": namespace}, spec, now=now)
 
 
 def warn_of(manifest: dict[str, Any], what: str = "") -> None:
@@ -211,8 +210,3 @@ def _source(entrypoint: str, *, inline: bool, config_map: str | None) -> dict[st
     text = Path(place).read_text(encoding="utf-8")
     refuse(check_source(text, place))
     return {"inline": text}
-
-
-def _object_name(text: str) -> str:
-    """`text` as Kubernetes names objects."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:200].rstrip("-") or "flow"

@@ -1,22 +1,30 @@
-"""Where a script's history goes, and in which namespace its runs are, by what the environment says.
+"""Where a flow's history goes and what a command means, by what the environment says, the first that applies:
 
-| variable | meaning |
+| | meaning |
 | --- | --- |
-| `MINTAKA_API_URL` | to this API, over HTTP |
-| `MINTAKA_DATABASE_URL` | else into this file: `sqlite:///relative/path`, `sqlite:////absolute/path` |
-| `MINTAKA_HOME` | else into `history.db` in this folder (default: `mintaka` in the user's data folder); the spool is here as well |
 | `MINTAKA_HISTORY=off` | nowhere |
-| `MINTAKA_NAMESPACE` | the namespace of runs, variables and limits (default: `local`) |
+| `MINTAKA_CONTEXT` (`--context` of a command) | the place that this context names (`mintaka.recording.contexts`) |
+| `MINTAKA_API_URL` | this API, over HTTP |
+| the current context | the place that it names: `mintaka context use NAME` |
+| the server that runs on `MINTAKA_HOME` | for commands: flows that scripts call are recorded into its file without it |
+| `MINTAKA_DATABASE_URL` | this file: `sqlite:///relative/path`, `sqlite:////absolute/path` |
+| `MINTAKA_HOME` | `history.db` in this folder (default: `mintaka` in the user's data folder); the spool is here as well |
+
+`MINTAKA_NAMESPACE` is the namespace of runs, variables and limits (default: `local`). A context that is a cluster is for commands:
+flows that are called on this machine are recorded into its file. How tokens are found: `mintaka.recording.api_access`.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mintaka.environment import InvalidEnvironment
+from mintaka.recording.contexts import contexts
+from mintaka.recording.data_folder import data_folder
+from mintaka.server_address import running_server
 from mintaka_core.errors import InvalidNameError
 from mintaka_core.names import checked_namespace
 
@@ -31,12 +39,17 @@ NAMESPACE = "local"
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where history goes, and the `namespace` of runs, variables and limits. `api_url` "" and `database` None: nowhere."""
+    """Where history goes, and the `namespace` of runs, variables and limits. `api_url` "" and `database` None: nowhere.
+
+    For commands, both: the server of this machine, and the file that scripts write beside it; `cluster` is the context of kubectl
+    that is meant ("" its current one), None: no cluster.
+    """
 
     folder: Path
     api_url: str
     database: Path | None
     namespace: str = NAMESPACE
+    cluster: str | None = None
 
     @property
     def spool(self) -> Path:
@@ -45,18 +58,36 @@ class Home:
 
 
 def home(variables: Mapping[str, str] = os.environ) -> Home:
-    """What the environment says.
+    """Where flows are recorded that are called in this process.
 
     Raises:
-        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, or MINTAKA_NAMESPACE is not the name of a namespace.
+        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, MINTAKA_NAMESPACE is not the name of a namespace, there is no
+            such context, or the file with contexts cannot be understood.
     """
-    namespace = _namespace(variables.get("MINTAKA_NAMESPACE") or NAMESPACE)
-    folder = Path(variables.get("MINTAKA_HOME") or _data_folder(variables)).expanduser()
+    folder, namespace = data_folder(variables), _namespace(variables.get("MINTAKA_NAMESPACE") or NAMESPACE)
     if variables.get("MINTAKA_HISTORY", "").lower() in _OFF:
         return Home(folder, "", None, namespace)
-    if url := variables.get("MINTAKA_API_URL", ""):
+    context = contexts(folder).chosen(variables)
+    if context is None and (url := variables.get("MINTAKA_API_URL", "")):
         return Home(folder, url, None, namespace)
+    if context is not None and context.server:
+        return Home(folder, context.server, None, namespace)
     return Home(folder, "", _database(variables.get("MINTAKA_DATABASE_URL", ""), folder), namespace)
+
+
+def command_home(variables: Mapping[str, str] = os.environ) -> Home:
+    """What a command means: `home`, but for a cluster, or the server of this machine.
+
+    Raises:
+        InvalidEnvironment: as of `home`.
+    """
+    named = variables.get("MINTAKA_CONTEXT")
+    where = home({**variables, "MINTAKA_HISTORY": ""} if named else variables)
+    context = contexts(where.folder).chosen(variables)
+    if context is not None and context.cluster is not None:
+        return replace(where, api_url="", cluster=context.cluster)
+    server = None if where.api_url else running_server(where.folder)
+    return where if server is None else replace(where, api_url=server.url)
 
 
 def _namespace(name: str) -> str:
@@ -83,10 +114,3 @@ def _kind(url: str) -> str:
     """What a URL is of, without what may be a password."""
     scheme, separator, _ = url.partition("://")
     return f"a database of {scheme!r}" if separator and scheme.replace("+", "").isalnum() and scheme != "sqlite" else "no file"
-
-
-def _data_folder(variables: Mapping[str, str]) -> Path:
-    """`mintaka` in the folder that the platform has for users' data."""
-    if os.name == "nt":
-        return Path(variables.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "mintaka"
-    return Path(variables.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "mintaka"

@@ -11,6 +11,7 @@ import httpx
 
 from mintaka.exceptions import NotPausedError
 from mintaka.histories import ANY, FlowRunNotFound, HistoryError
+from mintaka.recording.api_access import UnusableToken, access_to, authorization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,7 +77,7 @@ class RemoteHistory:
 
     def health(self) -> Document:
         """What the API says of itself: its `status` and `version`."""
-        return self._answer(lambda: self._client.get(self._root + "/healthz"))
+        return self._answer("GET", self._root + "/healthz")
 
     def close(self) -> None:
         """Close the connections."""
@@ -102,7 +103,7 @@ class RemoteHistory:
 
     def _get(self, path: str, query: Mapping[str, Any]) -> Document:
         given = {key: value for key, value in query.items() if value is not None and value != []}
-        return self._answer(lambda: self._client.get(self._url + path, params=given))
+        return self._answer("GET", self._url + path, params=given)
 
     def post(self, path: str, document: Any = None) -> Document:
         """Ask the API to do something, with a JSON document (None: none); what it answers.
@@ -111,11 +112,18 @@ class RemoteHistory:
             NotPausedError: the flow run does not wait.
             HistoryError: it refused for another reason, or cannot be asked.
         """
-        return self._answer(lambda: self._client.post(self._url + path, **({} if document is None else {"json": document})))
+        return self.request("POST", path, document)
 
-    def _answer(self, ask: Callable[[], httpx.Response]) -> Document:
+    def request(self, method: str, path: str, document: Any = None, **query: Any) -> Document:
+        """Send any request, `path` below /api/v1, and return what is answered; raises as `post`."""
+        given = {key: value for key, value in query.items() if value is not None}
+        return self._answer(method, self._url + path, params=given, **({} if document is None else {"json": document}))
+
+    def _answer(self, method: str, url: str, **given: Any) -> Document:
         try:
-            response = ask()
+            response = self._client.request(method, url, headers=authorization(self._root), **given)
+        except UnusableToken as error:
+            raise HistoryError(str(error)) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             message = f"{self._url} is no address of an API: write MINTAKA_API_URL=http://HOST:PORT ({error})"
             raise HistoryError(message) from error
@@ -123,7 +131,7 @@ class RemoteHistory:
             message = f"the API at {self._url} cannot be asked: no answer within {_TIMEOUT_SECONDS:.0f} s"
             raise HistoryError(message) from error
         except httpx.HTTPError as error:
-            message = f"the API at {self._url} cannot be asked: {error}; start it, or correct MINTAKA_API_URL"
+            message = f"the API at {self._url} cannot be asked: {error}; {access_to(self._root).if_away}"
             raise HistoryError(message) from error
         return self._read(response)
 
@@ -136,6 +144,12 @@ class RemoteHistory:
                 document = response.json()
             except ValueError:
                 document = None
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            said = f": {document['detail']}" if isinstance(document, dict) and "detail" in document else ""
+            access = access_to(self._root)
+            what = "refuses the token" if access.token else "wants a token"
+            message = f"the API at {self._url} {what} (HTTP 401{said}); {access.if_refused}"
+            raise HistoryError(message)
         if isinstance(document, dict) and document.get("kind") == "Status":  # of a kube-apiserver between here and there
             message = f"{document.get('message') or document.get('reason')} (HTTP {response.status_code})"
             raise HistoryError(message)

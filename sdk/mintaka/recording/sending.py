@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from mintaka.exceptions import LoadError
+from mintaka.recording.api_access import authorization
 from mintaka_core.stop_reasons import StopReason
 from mintaka_history.json_text import encode_storable
 
@@ -36,7 +37,7 @@ class Answer(Enum):
 
 
 class Connection:
-    """A kept-alive HTTP connection to the API at `url`; for one thread."""
+    """A kept-alive HTTP connection to the API at `url`, with its token; for one thread."""
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         parts = urlsplit(url)
@@ -45,6 +46,7 @@ class Connection:
             raise LoadError(message)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._http = kind(parts.hostname, parts.port, timeout=timeout_seconds)
+        self._url = url
         self._prefix = parts.path.rstrip("/") + "/api/v1"
         self._interrupted = False
         #: What the last answer other than ACCEPTED said, for the log.
@@ -130,7 +132,7 @@ class Connection:
 
     def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         try:
-            self._http.request(method, path, body, headers)
+            self._http.request(method, path, body, {**headers, **authorization(self._url)})
             response = self._http.getresponse()
             return response.status, response.read()
         except BaseException:

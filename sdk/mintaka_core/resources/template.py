@@ -120,6 +120,23 @@ class PodRetention(Model):
     """After attempts that failed or crashed, in seconds. Absent: the operator's setting (3600)."""
 
 
+class ProcessSpec(Model):
+    """How `mintaka server` runs the flow, as a process of its machine. In a cluster it has no effect."""
+
+    python: str | None = Field(default=None, min_length=1, max_length=4096)
+    """The interpreter, which needs mintaka installed: its path, or the folder of a virtual environment; `~` is the home of the
+    server's user. Absent: the server's own interpreter.
+    """
+    requirements: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = Field(default=(), max_length=200)
+    """Packages that are installed for the flow beside those of the interpreter, such as `pandas>=2`; `uv run` does that, and
+    reuses what it has installed before.
+    """
+    working_dir: str | None = Field(default=None, min_length=1, max_length=4096)
+    """The folder in which the process runs, and in which an entrypoint without a source is looked for; `~` is the home of the
+    server's user. Absent: podTemplate's workingDir of the container, else a folder of the attempt's own.
+    """
+
+
 _TEMPLATE_RULES = validations(
     cel(
         "has(self.entrypoint) || has(self.podTemplate)",
@@ -184,6 +201,10 @@ class FlowTemplate(Model):
     """
     pod_template: AnyObject | None = None
     """A partial PodTemplateSpec, merged strategically over the operator's own; the container named `flow` is the flow's."""
+    process: ProcessSpec | None = None
+    """How `mintaka server` runs the flow: interpreter, packages, folder. The command, arguments and variables are those of
+    podTemplate's container. In a cluster it has no effect.
+    """
     pod_retention: PodRetention = PodRetention()
     """How long pods of ended attempts stay. Before a pod is deleted, output of its container that the SDK did not deliver
     is copied into the run's log.

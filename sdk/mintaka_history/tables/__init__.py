@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from mintaka_history.tables.columns import Big, Name, metadata
 from mintaka_history.tables.derived import ALL, changes, flow_run_counts, schema_compatibility
+from mintaka_history.tables.documents import document_counter, document_owners, documents
 from mintaka_history.tables.runs import (
     SPAN,
     SPAN_LIMITS,
@@ -41,6 +42,9 @@ __all__ = [
     "changes",
     "concurrency_leases",
     "concurrency_limits",
+    "document_counter",
+    "document_owners",
+    "documents",
     "events",
     "flow_deployment_versions",
     "flow_deployments",

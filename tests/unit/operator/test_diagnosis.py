@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintaka_controller.gathering import overridden
+from mintaka_core.failure_rows import first_match
 from mintaka_core.reports import Report, decode_report
 from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, State
 from mintaka_core.workloads import Phase, Workload
 from mintaka_operator.diagnosis import diagnose
-from mintaka_operator.failure_rows import first_match
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
 from mintaka_operator.podview import PodView, PodWithoutIdentity

@@ -1,4 +1,4 @@
-"""The type of a row of the failure table."""
+"""The type of a row of a failure table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 from mintaka_core.states import State
 from mintaka_core.workloads import StartIssue
-from mintaka_operator.podview import PodView
 
 
 @dataclass(frozen=True, slots=True)
-class Row[Conclusion: (State, StartIssue)]:
-    """One row of the failure table. `judge` returns a State for a pod that has ended, a StartIssue for one that has not
+class Row[View, Conclusion: (State, StartIssue)]:
+    """One row of a failure table. `judge` returns a State for a workload that has ended, a StartIssue for one that has not
     started; None: no match.
 
     `reasons` are the possible reasons of its conclusions, except those that pods and flows define. `overrides` are the
@@ -23,15 +22,15 @@ class Row[Conclusion: (State, StartIssue)]:
     situation: str
     signs: str = field(kw_only=True)
     conclusion: str = field(kw_only=True)
-    judge: Callable[[PodView], Conclusion | None] = field(kw_only=True)
+    judge: Callable[[View], Conclusion | None] = field(kw_only=True)
     reasons: tuple[str, ...] = field(default=(), kw_only=True)
     overrides: tuple[str, ...] = field(default=(), kw_only=True)
     never_ran: bool = field(default=False, kw_only=True)
 
 
-def first_match[Conclusion: (State, StartIssue)](
-    rows: tuple[Row[Conclusion], ...], view: PodView
-) -> tuple[Conclusion | None, Row[Conclusion] | None]:
+def first_match[View, Conclusion: (State, StartIssue)](
+    rows: tuple[Row[View, Conclusion], ...], view: View
+) -> tuple[Conclusion | None, Row[View, Conclusion] | None]:
     """The verdict of the first row that matches, and that row."""
     for row in rows:
         verdict = row.judge(view)

@@ -1,0 +1,43 @@
+"""Documents as users apply, read and delete them with a local server: FlowDeployment, FlowRun, ConfigMap, ControllerRevision.
+
+`Documents` is the port; `mintaka_api.local.document_store` is its adapter. In a cluster there is none: kubectl does this there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from mintaka_core.names import API_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mintaka_controller.ports import Document, Name
+
+type Result = Literal["created", "configured", "unchanged"]
+
+#: The kinds that can be read, and their API versions.
+KINDS = {"FlowDeployment": API_VERSION, "FlowRun": API_VERSION, "ConfigMap": "v1", "ControllerRevision": "apps/v1"}
+#: The kinds that users write; revisions are the controller's.
+WRITABLE = ("FlowDeployment", "FlowRun", "ConfigMap")
+#: The namespace of documents that name none: that of scripts.
+NAMESPACE = "local"
+
+
+class Documents(Protocol):
+    """The documents of a local server. Any method may raise `mintaka_controller.ports.Rejected`."""
+
+    async def read(self, kind: str, key: Name) -> Document:
+        """The newest version. Raises Missing."""
+
+    async def list(self, kind: str, namespace: str | None = None, *, after: Name | None = None, limit: int = 500) -> Sequence[Document]:
+        """At most `limit` documents in the order of namespace and name, those after the key `after`."""
+
+    async def create(self, kind: str, document: Document) -> Document:
+        """Create a document; a name is made of `metadata.generateName` if there is none. Raises Exists, InvalidDocument."""
+
+    async def apply(self, kind: str, document: Document, *, dry_run: bool = False) -> tuple[Document, Any]:
+        """Create or change a document as `kubectl apply` does; with the `Result`. `dry_run` stores nothing. Raises InvalidDocument."""
+
+    async def delete(self, kind: str, key: Name, *, uid: str | None = None, version: str | None = None) -> Document | None:
+        """Delete a document; what is left of it while finalizers hold it, else None. Raises Missing, Conflict."""

@@ -1,0 +1,118 @@
+"""The metadata of documents: names, times, generation and owners, as an API server of Kubernetes maintains them. Pure, but for names."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from mintaka_core.names import MIRROR_FINALIZER
+
+if TYPE_CHECKING:
+    from mintaka_api.local.kinds import Kind
+    from mintaka_controller.ports import Document, Name
+
+#: The namespace of documents that name none: that of scripts.
+NAMESPACE = "local"
+#: Generated names: without vowels and what is easily confused, as Kubernetes generates them.
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_SUFFIX_LENGTH = 5
+_PREFIX_LIMIT = 63 - _SUFFIX_LENGTH
+#: What no writer but the server changes.
+_OWNED_BY_THE_SERVER = (
+    *("name", "namespace", "uid", "generateName", "resourceVersion"),
+    *("generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+)
+
+
+def key_of(document: Document) -> Name:
+    """Namespace and name of a document or manifest; "" for a name that is still to be generated."""
+    metadata = document.get("metadata") or {}
+    return str(metadata.get("namespace") or NAMESPACE), str(metadata.get("name") or "")
+
+
+def generated_name(prefix: str) -> str:
+    """A name that begins with `prefix`."""
+    return prefix[:_PREFIX_LIMIT] + "".join(secrets.choice(_LETTERS) for _ in range(_SUFFIX_LENGTH))
+
+
+def new_document(kind: Kind, manifest: Document, uid: str, now: str) -> Document:
+    """The document of a manifest whose name and namespace are there: with uid, time and generation, without status or version."""
+    metadata = {
+        name: value for name, value in manifest["metadata"].items() if name not in _OWNED_BY_THE_SERVER or name in {"name", "generateName"}
+    }
+    metadata |= {"namespace": key_of(manifest)[0], "uid": uid, "creationTimestamp": now}
+    if kind.custom:
+        metadata["generation"] = 1
+    if kind.name == "FlowRun":
+        # As in a cluster the mirror's finalizer: deleting a run cancels it, and it stays until its end is in the history.
+        metadata["finalizers"] = list(dict.fromkeys((*(metadata.get("finalizers") or ()), MIRROR_FINALIZER)))
+    document = {"apiVersion": kind.api_version, "kind": kind.name, **manifest, "metadata": metadata}
+    if kind.custom:
+        document.pop("status", None)
+    return document
+
+
+def changed_document(kind: Kind, old: Document, new: Document) -> Document:
+    """`new` with what a change cannot touch as it is in `old`: identity, times, generation, status."""
+    before = old["metadata"]
+    metadata = {name: value for name, value in (new.get("metadata") or {}).items() if name not in _OWNED_BY_THE_SERVER}
+    metadata |= {name: before[name] for name in _OWNED_BY_THE_SERVER if name in before}
+    document = {**new, "apiVersion": old["apiVersion"], "kind": old["kind"], "metadata": metadata}
+    if kind.custom:
+        document.pop("status", None)
+        document |= {"status": old["status"]} if "status" in old else {}
+    return document
+
+
+def with_generation(kind: Kind, old: Document, new: Document) -> Document:
+    """`new` with the next generation if anything but metadata and status differs from `old`."""
+    if not kind.custom or _content(old) == _content(new):
+        return new
+    return {**new, "metadata": {**new["metadata"], "generation": old["metadata"]["generation"] + 1}}
+
+
+def being_deleted(document: Document, now: str) -> Document:
+    """The document with a deletion time: it goes when its finalizers are gone."""
+    metadata = {**document["metadata"], "deletionTimestamp": now, "deletionGracePeriodSeconds": 0}
+    if "generation" in metadata:
+        metadata["generation"] += 1
+    return {**document, "metadata": metadata}
+
+
+def with_version(document: Document, version: int) -> Document:
+    """The document under another resource version."""
+    return {**document, "metadata": {**document["metadata"], "resourceVersion": str(version)}}
+
+
+def is_released(document: Document) -> bool:
+    """True for a deleted document that no finalizer holds."""
+    metadata = document["metadata"]
+    return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")
+
+
+def owners_of(document: Document) -> set[str]:
+    """The uids of a document's owners; one that is not a UUID is of no document, and left out."""
+    found = (_uuid(reference.get("uid")) for reference in document["metadata"].get("ownerReferences") or ())
+    return {uid for uid in found if uid}
+
+
+def owned_by_only(document: Document, uids: set[str]) -> Document:
+    """The document without its references to owners whose uid is not one of these."""
+    references = [reference for reference in document["metadata"].get("ownerReferences") or () if _uuid(reference.get("uid")) in uids]
+    metadata: dict[str, Any] = {**document["metadata"], "ownerReferences": references}
+    if not references:
+        del metadata["ownerReferences"]
+    return {**document, "metadata": metadata}
+
+
+def _uuid(text: Any) -> str:
+    """A UUID in its usual spelling; "" if it is not one."""
+    try:
+        return str(uuid.UUID(text))
+    except (ValueError, TypeError, AttributeError):
+        return ""
+
+
+def _content(document: Document) -> Document:
+    return {name: value for name, value in document.items() if name not in {"metadata", "status"}}

@@ -1,0 +1,159 @@
+"""The folder of an attempt: what the server requests, and what the attempt's supervisor records.
+
+    request.json  by the server: whose attempt it is, when it was requested (`AttemptRequest`)
+    source/       by the server: the files of its source
+    work/         by the server: the process's working directory if its template names none
+    begun         by the supervisor before it starts anything, exclusively: of several requests for an attempt, one is served
+    started       by the supervisor: when the process began
+    stop          by the server: it was asked to stop
+    ended         by the supervisor: how the process ended; by the server if the supervisor was killed (`lost`)
+    report        by the flow: its termination message
+    output, output.1   by the supervisor: the end of what was printed
+    events        a FIFO that the supervisor writes to, open as long as the supervisor lives
+    control       a FIFO that the supervisor reads
+
+Records are written to another name, synced and renamed, so that each is there as a whole or not at all. Whether a supervisor
+lives is read from the FIFOs, not from process ids, which are used again: without a reader a FIFO cannot be opened for writing.
+
+Imported by the supervisor: only the standard library, and little of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+type Record = dict[str, Any]
+
+REQUEST, BEGUN, STARTED, STOP, ENDED = "request.json", "begun", "started", "stop", "ended"
+#: Written to `control`: begin the grace period; kill at once.
+TERMINATE, KILL = b"t", b"k"
+#: A record that is longer was not written by us.
+_LONGEST_RECORD = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFolder:
+    """One attempt's folder; none of its files need to exist."""
+
+    path: str
+
+    def file(self, name: str) -> str:
+        """The path of one of its files."""
+        return f"{self.path}/{name}"
+
+    @property
+    def report(self) -> str:
+        """The file that the flow writes its report into."""
+        return self.file("report")
+
+    @property
+    def source(self) -> str:
+        """The folder with the files of its source."""
+        return self.file("source")
+
+    @property
+    def work(self) -> str:
+        """The folder in which the process runs if its template names none, and for what the SDK notes of the attempt."""
+        return self.file("work")
+
+    @property
+    def events(self) -> str:
+        """The FIFO that is open as long as the supervisor lives."""
+        return self.file("events")
+
+    @property
+    def control(self) -> str:
+        """The FIFO with requests for the supervisor."""
+        return self.file("control")
+
+    def read(self, name: str) -> Record | None:
+        """A record; None if it is not there, or is not one."""
+        try:
+            with open(self.file(name), "rb") as file:  # noqa: PTH123 - pathlib takes a megabyte
+                record = json.loads(file.read(_LONGEST_RECORD))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
+
+    def write(self, name: str, record: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Write a record as a whole. Raises OSError."""
+        temporary = self.file(f".{name}")
+        try:
+            write_file(temporary, json.dumps(record).encode(), durable=durable)
+            os.replace(temporary, self.file(name))  # noqa: PTH105 - as above
+        except OSError:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108 - as above
+            raise
+        if durable:
+            sync_folder(self.path)
+
+    def claim(self, record: Mapping[str, Any]) -> bool:
+        """Write `begun`, durably, unless it is there: of all that may serve or abandon this attempt, one gets True. Raises OSError."""
+        try:
+            write_file(self.file(BEGUN), json.dumps(record).encode(), exclusive=True)
+        except FileExistsError:
+            return False
+        except OSError:
+            with suppress(OSError):
+                os.unlink(self.file(BEGUN))  # noqa: PTH108 - as above
+            raise
+        sync_folder(self.path)
+        return True
+
+    def send(self, request: bytes) -> bool:
+        """Send a request to the supervisor; False if none lives."""
+        try:
+            control = os.open(self.control, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in {errno.ENXIO, errno.ENOENT}:
+                return False
+            raise
+        try:
+            os.write(control, request)
+        except BlockingIOError:  # it has thousands of requests
+            pass
+        finally:
+            os.close(control)
+        return True
+
+    def has_supervisor(self) -> bool:
+        """Whether a supervisor lives."""
+        return self.send(b"")
+
+    def make_fifos(self) -> None:
+        """Create the FIFOs that are not there. Raises OSError."""
+        for path in (self.events, self.control):
+            with suppress(FileExistsError):
+                os.mkfifo(path, 0o600)
+
+
+def write_file(path: str, content: bytes, *, exclusive: bool = False, durable: bool = True) -> None:
+    """Write a file that only its owner can read. Raises FileExistsError (`exclusive`), OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if exclusive else os.O_TRUNC)
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: str) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,126 @@
+"""The folders of all attempts, `processes/RUN-UID/ATTEMPT` under the server's home: found, created, settled and removed.
+
+Blocking: to be called in threads.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, REQUEST, STARTED, STOP, AttemptFolder, sync_folder
+from mintaka_api.local.processes.leftovers import end_holders
+from mintaka_api.local.processes.process_view import ProcessView
+from mintaka_api.local.processes.supervisor import boot_id
+from mintaka_core.json_values import text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Longer reports are not reports.
+_REPORT_BYTES = 12 * 1024
+
+
+class AttemptStore:
+    """The folders under `home`, which is created with the first of them."""
+
+    def __init__(self, home: Path) -> None:
+        self._root = home / "processes"
+
+    def folder(self, run_uid: str, attempt: int) -> AttemptFolder:
+        """The folder of an attempt, whether it exists or not."""
+        return AttemptFolder(str(self._root / run_uid / str(attempt)))
+
+    def create(self, folder: AttemptFolder, request: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+        """Create the folder of an attempt with its request; one that no supervisor has begun to serve is used again.
+
+        Raises FileExistsError if one has, and OSError.
+        """
+        path = Path(folder.path)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (path / BEGUN).exists():
+            raise FileExistsError(str(path))
+        folder.make_fifos()
+        Path(folder.work).mkdir(mode=0o700, exist_ok=True)
+        for name, content in files.items():
+            file = Path(folder.source) / name
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.write_bytes(content)
+        folder.write(REQUEST, request)
+        sync_folder(str(path.parent))
+        sync_folder(str(self._root))
+
+    def all(self) -> list[AttemptFolder]:
+        """Every folder that a supervisor has begun to serve; those of requests that none will serve are removed."""
+        found = []
+        for path in sorted(self._root.glob("*/*")) if self._root.is_dir() else []:
+            folder = AttemptFolder(str(path))
+            if (path / BEGUN).exists():
+                found.append(folder)
+            else:
+                self.abandon(folder)
+        return found
+
+    def abandon(self, folder: AttemptFolder) -> bool:
+        """Remove a folder, unless a supervisor has begun to serve it; True if it is gone."""
+        try:
+            if not folder.claim({"abandoned": True}):
+                return False
+        except FileNotFoundError:
+            return True
+        except OSError:  # the disk is full: the claim needs a block
+            return False
+        self.remove(folder)
+        return True
+
+    def remove(self, folder: AttemptFolder) -> None:
+        """Delete a folder; `begun` is the last to go, so that no late supervisor serves it."""
+        path = Path(folder.path)
+        with suppress(FileNotFoundError):
+            for entry in path.iterdir():
+                if entry.name in {BEGUN, REQUEST}:
+                    continue
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
+            path.parent.rmdir() if not any(path.parent.iterdir()) else None
+
+    def view(self, folder: AttemptFolder) -> ProcessView | None:
+        """What is recorded; None if there is no request."""
+        request = folder.read(REQUEST)
+        if request is None:
+            return None
+        return ProcessView(request, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._report(folder))
+
+    def _report(self, folder: AttemptFolder) -> str:
+        try:
+            with Path(folder.report).open("rb") as file:
+                return file.read(_REPORT_BYTES).decode(errors="replace")
+        except OSError:
+            return ""
+
+    def settle_lost(self, folder: AttemptFolder) -> None:
+        """Record the end of an attempt whose supervisor is gone, after ending what is left of it. Raises OSError."""
+        if folder.read(ENDED) is not None or folder.has_supervisor():
+            return
+        begun = folder.read(BEGUN) or {}
+        request = folder.read(REQUEST) or {}
+        restarted = bool(begun.get("boot")) and begun.get("boot") != boot_id()
+        remaining = [] if restarted else end_holders(text(request.get("uid")))
+        folder.write(ENDED, {"lost": True, "machine_restarted": restarted, "time": time(), "remaining": remaining})
+
+    def request_stop(self, folder: AttemptFolder, grace_seconds: float) -> None:
+        """Record that an attempt is to stop, once. Raises OSError."""
+        if folder.read(STOP) is None:
+            folder.write(STOP, {"time": time(), "grace_seconds": grace_seconds})
+
+    def give_up(self, folder: AttemptFolder) -> None:
+        """Record that no one waits any more for the end of a process that cannot be killed. Raises OSError."""
+        if folder.read(ENDED) is None:
+            folder.write(ENDED, {"given_up": True, "asked": time(), "time": time()})

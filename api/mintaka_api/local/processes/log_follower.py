@@ -1,0 +1,69 @@
+"""Copies the output of processes into their runs' logs: of commands while they run, of flows that delivered nothing when they ended.
+
+A flow's own log is delivered by the SDK. The controller copies once more before a workload is removed, which adds nothing then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mintaka_api.local.processes.output import output_size
+from mintaka_controller.ports import PortError
+from mintaka_core.reconciling.cleanup import needs_log_copy
+
+if TYPE_CHECKING:
+    from mintaka_api.local.processes.attempts import Attempt, Attempts
+    from mintaka_api.local.processes.run_logs import RunLogs
+
+_logger = logging.getLogger(__name__)
+
+_INTERVAL_SECONDS = 1.0
+#: Copying takes at most one part in so many of the time, and of a database that writers share.
+_SHARE = 10
+#: How often the end of a log is tried: the database may not have the attempt yet.
+_TRIES = 30
+
+
+class LogFollower:
+    """Follows the output of all attempts."""
+
+    def __init__(self, attempts: Attempts, logs: RunLogs) -> None:
+        self._attempts = attempts
+        self._logs = logs
+        self._copied: dict[str, tuple[int, int]] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            began = monotonic()
+            for attempt in self._attempts:
+                if not attempt.view.reports and attempt.owned.workload.alive:
+                    await self._copy_new(attempt)
+            await asyncio.sleep(max(_INTERVAL_SECONDS, _SHARE * (monotonic() - began)))
+
+    async def finish(self, attempt: Attempt) -> None:
+        """Copy what an ended attempt printed, if its run's log does not have it."""
+        workload = attempt.owned.workload
+        if not needs_log_copy(workload):
+            return
+        for _ in range(_TRIES):
+            if self._attempts.get(attempt.key) is not attempt or await self._copy_new(attempt):
+                break
+            await asyncio.sleep(_INTERVAL_SECONDS)
+        self._copied.pop(workload.uid, None)
+
+    async def _copy_new(self, attempt: Attempt) -> bool:
+        """Copy if there is more than before; False if that failed."""
+        workload, size = attempt.owned.workload, output_size(attempt.folder.path)
+        if size in {(0, 0), self._copied.get(workload.uid)}:
+            return True
+        try:
+            await self._logs.copy(attempt.folder.path, attempt.run_uid, workload.attempt, workload.container, workload.name)
+        except PortError as error:
+            _logger.debug("the output of process %s/%s cannot be copied yet: %s", *attempt.key, error)
+            return False
+        self._copied[workload.uid] = size
+        return True

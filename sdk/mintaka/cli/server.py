@@ -1,0 +1,210 @@
+"""`mintaka server`: start, stop and look after the local server, which runs flows on this machine as processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mintaka.cli.parsing import BadArgument, JsonOption
+from mintaka.cli.server_requests import Unanswered, cancel_active, count_active, login_url, readiness
+from mintaka.cli.showing import print_json
+from mintaka.recording.homes import home
+from mintaka.server_address import running_server
+from mintaka_core.errors import MintakaError
+from mintaka_history.server_locks import describe_server, locking_server
+
+if TYPE_CHECKING:
+    from mintaka.server_address import ServerAddress
+
+group = typer.Typer(epilog="Exit codes: 0 done; 1 it runs but is not ready; 2 called wrongly, or it cannot start or stop; 3 see the command")
+
+#: What the server cannot do without, beyond what `mintaka` itself installs.
+_EXTRA = ("fastapi", "uvicorn", "prometheus_client", "orjson")
+_NOT_READY, _FAILED, _OTHER = 1, 2, 3
+_LOOK_SECONDS = 0.02
+_OWNER_ONLY = 0o600
+
+
+class ServerProblem(MintakaError):
+    """The server cannot be started or stopped."""
+
+
+@group.command(name="start", epilog="Exit codes: 0 stopped, or ready (--detach); 1 not ready in time; 2 it cannot start; 3 one runs already")
+def start_server(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 4200,
+    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    database_url: Annotated[
+        str,
+        typer.Option(metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME. Default: MINTAKA_DATABASE_URL, else the home's file."),
+    ] = "",
+    max_processes: Annotated[int, typer.Option(min=0, help="Flow runs with a process at once; 0: one for each core.")] = 0,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it in the background and return when it is ready.")] = False,
+    log_file: Annotated[Path | None, typer.Option(metavar="FILE", help="With --detach: where it logs. Default: server.log in the home.")] = None,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    timeout: Annotated[float, typer.Option(min=0, help="With --detach: how many seconds to wait for it.")] = 60.0,
+) -> int:
+    """Start the server: in the foreground until Ctrl-C, or in the background."""
+    folder = _home()
+    _require_extra()
+    if (record := locking_server(folder / "server.lock")) is not None:
+        sys.stderr.write(f"mintaka server: {describe_server(record)} has this MINTAKA_HOME already ({folder})\n")
+        return _OTHER
+    if log_file is not None and not detach:
+        message = "--log-file goes with --detach: in the foreground the server logs to the terminal"
+        raise BadArgument(message)
+    command = [sys.executable, "-P", "-m", "mintaka_api.local", "--home", str(folder), "--host", host, "--port", str(port)]
+    command += ["--log-level", log_level.upper(), *(["--max-processes", str(max_processes)] if max_processes else [])]
+    # Not as an argument: a URL may contain a password, and other users can read arguments.
+    environment = os.environ | ({"MINTAKA_DATABASE_URL": database_url} if database_url else {})
+    if detach:
+        return _start_in_background(command, environment, folder, log_file or folder / "server.log", timeout)
+    os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
+
+
+@group.command(name="stop", epilog="Exit codes: 0 stopped, or none runs; 2 it does not stop")
+def stop_server(
+    cancel: Annotated[bool, typer.Option("--cancel", help="First cancel the flow runs that have a process, and wait for their ends.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="How many seconds to wait.")] = 60.0,
+) -> None:
+    """Stop the server. Processes of flow runs go on; the next server continues with them, or with what they left."""
+    folder = _home()
+    deadline = monotonic() + timeout
+    record = locking_server(folder / "server.lock")
+    if record is None:
+        sys.stdout.write(f"no server runs on {folder}\n")
+        return
+    address = running_server(folder)
+    if cancel and address is not None:
+        cancel_active(address, deadline)
+    left = _count(address)
+    pid = _stopped(folder, record, deadline)
+    more = f"; {left} flow runs go on in processes of their own, and the next server continues with them" if left else ""
+    sys.stdout.write(f"stopped the server (pid {pid}){more}\n")
+
+
+@group.command(name="status", epilog="Exit codes: 0 it runs and is ready; 1 it runs but is not ready; 3 none runs")
+def show_status(json: JsonOption = False) -> int:
+    """Show whether the server runs and where, with a link that opens it in a browser, once and within a minute."""
+    folder = _home()
+    record = locking_server(folder / "server.lock")
+    address = running_server(folder)
+    if record is None:
+        document: dict[str, object] = {"running": False, "home": str(folder)}
+        text = f"no server runs on {folder}: mintaka server start"
+        code = _OTHER
+    elif address is None:
+        document = {"running": True, "ready": False, "home": str(folder), "pid": record.get("pid"), "problems": {"server": "it is starting"}}
+        text, code = f"{describe_server(record)} has {folder}", _NOT_READY
+    else:
+        problems = _problems(address)
+        ready = not problems
+        browser = login_url(address) if ready else None
+        document = {"running": True, "ready": ready, "home": str(folder), "url": address.url, "pid": address.pid}
+        document |= {"started": record.get("started"), "problems": problems, "browser": browser}
+        text = f"the server runs at {address.url} (pid {address.pid}, since {record.get('started')}, home {folder})"
+        text += "".join(f"\n{part}: {problem}" for part, problem in problems.items())
+        text += f"\nin a browser, once and within a minute: {browser}" if browser else ""
+        code = 0 if ready else _NOT_READY
+    if json:
+        print_json(document)
+    else:
+        sys.stdout.write(f"{text}\n")
+    return code
+
+
+def _home() -> Path:
+    """The home folder; where history goes does not matter."""
+    return home({name: value for name, value in os.environ.items() if name in {"MINTAKA_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"}}).folder.absolute()
+
+
+def _require_extra() -> None:
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        message = f"the server needs more than is installed ({', '.join(missing)}): pip install 'mintaka[server]'"
+        raise ServerProblem(message)
+
+
+def _start_in_background(command: list[str], environment: dict[str, str], folder: Path, log: Path, timeout: float) -> int:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _OWNER_ONLY)
+    except OSError as error:
+        message = f"{log} cannot be written: {error.strerror}; --log-file names another file"
+        raise ServerProblem(message) from error
+    begin = os.fstat(descriptor).st_size
+    with os.fdopen(descriptor, "ab") as file:
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+        )
+    deadline, problem = monotonic() + timeout, "it does not answer"
+    while monotonic() < deadline:
+        if (code := process.poll()) is not None:
+            sys.stderr.write(_end_of(log, begin) or f"mintaka server: it ended with {code}; {log} says more\n")
+            return code if code in (_FAILED, _OTHER) else _FAILED
+        address = running_server(folder)
+        if address is not None and address.pid == process.pid:
+            problems = _problems(address)
+            if not problems:
+                sys.stdout.write(f"the server runs at {address.url} (pid {address.pid}) and logs to {log}\n")
+                return 0
+            problem = "; ".join(f"{part}: {text}" for part, text in problems.items())
+        sleep(_LOOK_SECONDS)
+    sys.stderr.write(f"mintaka server: it runs (pid {process.pid}) and is not ready after {timeout:g} s: {problem}; it logs to {log}\n")
+    return _NOT_READY
+
+
+def _end_of(log: Path, begin: int) -> str:
+    """What the server said last."""
+    with log.open("rb") as file:
+        file.seek(begin)
+        lines = file.read().decode(errors="replace").splitlines()
+    return f"{lines[-1]}\n" if lines else ""
+
+
+def _problems(address: ServerAddress) -> dict[str, str]:
+    try:
+        return readiness(address)
+    except Unanswered as error:
+        return {"server": str(error)}
+
+
+def _count(address: ServerAddress | None) -> int:
+    """How many flow runs have a process; 0 if the server does not say so."""
+    with suppress(Unanswered):
+        return count_active(address) if address is not None else 0
+    return 0
+
+
+def _stopped(folder: Path, record: dict[str, object], deadline: float) -> int:
+    """Ask the process of the lock's holder to stop and wait until the lock is free; its pid.
+
+    Raises:
+        ServerProblem: it does not stop in time, or may not be asked.
+    """
+    from signal import SIGTERM  # noqa: PLC0415 - rarely needed
+
+    pid = record.get("pid")
+    if not isinstance(pid, int):
+        message = f"{describe_server(record)} has {folder}: try again"
+        raise ServerProblem(message)
+    try:
+        os.kill(pid, SIGTERM)
+    except ProcessLookupError:
+        return pid
+    except PermissionError as error:
+        message = f"process {pid} belongs to another user"
+        raise ServerProblem(message) from error
+    while (found := locking_server(folder / "server.lock")) is not None and found.get("pid") == pid:
+        if monotonic() >= deadline:
+            message = f"process {pid} has not stopped yet; kill -9 {pid} loses nothing: the next server continues where it was"
+            raise ServerProblem(message)
+        sleep(_LOOK_SECONDS)
+    return pid

@@ -1,0 +1,201 @@
+"""`mintaka server`: start, stop and status with real processes; who gets in, and who does not; what is left of a killed server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local_server import LocalServer, wait_until
+from mintaka.server_address import running_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from postgres_server import PostgresServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalServer]:
+    """A home on which no server runs yet; one that does is stopped at the end."""
+    server = LocalServer(tmp_path / "home")
+    yield server
+    server.stop()
+
+
+def test_a_server_starts_and_stops(server: LocalServer) -> None:
+    """In the background it is ready when the command returns; its files are for its owner alone."""
+    address = server.start()
+    assert server.request("GET", "/readyz", headers={}).json()["status"] == "ok"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in server.home.iterdir() if path.name.startswith("server.") or path.name == "history.db"}
+    assert modes == dict.fromkeys(("server.json", "server.lock", "server.log", "server.token", "history.db"), 0o600)
+    assert server.home.stat().st_mode & 0o777 == 0o700
+    status = json.loads(server.mintaka("server", "status", "--json").stdout)
+    assert (status["running"], status["ready"], status["url"], status["pid"]) == (True, True, address.url, address.pid)
+    assert f"stopped the server (pid {address.pid})" in server.stop()
+    assert not (server.home / "server.json").exists()
+    assert "no server runs on" in server.stop(), "a second stop finds nothing to do"
+    assert "no server runs on" in server.mintaka("server", "status", code=3).stdout
+    assert server.start().token == address.token, "the token stays, for processes that outlive the server"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_in_the_foreground_it_serves_until_it_is_told(server: LocalServer, number: signal.Signals) -> None:
+    """Its logs are lines with a time; the exit code is 0."""
+    process = server.foreground(stderr=subprocess.PIPE)
+    wait_until(lambda: running_server(server.home) is not None, "it listens")
+    assert process.stderr is not None
+    lines = [process.stderr.readline() for _ in range(3)]
+    process.send_signal(number)
+    lines += process.stderr.read().splitlines(keepends=True)
+    process.stderr.close()
+    assert process.wait(30) == 0
+    assert f"Mintaka serves {json.loads(json.dumps('http://127.0.0.1:'))}" in "".join(lines)
+    assert all(line[:4].isdigit() and line[19:21] == "  " for line in lines), lines
+    assert lines[-1].endswith("stopped\n")
+
+
+def test_a_second_server_learns_of_the_first(server: LocalServer, tmp_path: Path) -> None:
+    """On the same home, and from another home on the same database: exit code 3, and where the first one is."""
+    address = server.start()
+    again = server.mintaka("server", "start", "--port", "0", code=3)
+    assert f"a server that runs at {address.url} (pid {address.pid})" in again.stderr
+    other = LocalServer(tmp_path / "other")
+    url = f"sqlite:///{server.home / 'history.db'}"
+    refused = other.mintaka("server", "start", "--detach", "--port", "0", "--database-url", url, code=3)
+    assert f"a server that runs at {address.url} (pid {address.pid}) has the database history.db already" in refused.stderr
+    assert running_server(other.home) is None
+    assert server.address == address
+
+
+def test_a_killed_server_is_no_hindrance(server: LocalServer) -> None:
+    """Its file and lock are still there, and are of no concern."""
+    first = server.start()
+    server.kill()
+    assert (server.home / "server.json").exists()
+    assert running_server(server.home) is None
+    assert "no server runs on" in server.mintaka("server", "status", code=3).stdout
+    assert server.start().pid != first.pid
+
+
+def test_a_port_that_is_taken_is_said(server: LocalServer) -> None:
+    """By whatever program."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = server.mintaka("server", "start", "--detach", "--port", str(port), code=2)
+    assert f"another program listens on port {port} of 127.0.0.1" in done.stderr
+    assert "--port" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - it is refused
+def test_other_machines_are_kept_out(server: LocalServer, host: str) -> None:
+    """There is no authentication of users yet."""
+    done = server.mintaka("server", "start", "--host", host, code=2)
+    assert f"cannot listen on '{host}'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ipv6_is_loopback_too(server: LocalServer) -> None:
+    """The URL has brackets then."""
+    assert server.start("--host", "::1").url.startswith("http://[::1]:")
+    assert server.request("GET", "/api/v1/flow-runs").status_code == 200
+
+
+def test_the_port_belongs_to_one_user(server: LocalServer) -> None:
+    """Without the token 401, for another Host 421; health is open."""
+    server.start()
+    assert server.request("GET", "/api/v1/flow-runs").status_code == 200
+    for path in ("/api/v1/flow-runs", "/", "/metrics", "/openapi.json", "/nothing"):
+        refused = server.request("GET", path, headers={})
+        assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json"), path
+    assert server.request("POST", "/api/v1/login-codes", headers={"Authorization": "Bearer x"}).status_code == 401
+    assert server.request("GET", "/healthz", headers={}).status_code == 200
+    rebound = {"Host": "evil.example", "Authorization": f"Bearer {server.address.token}"}
+    assert server.request("GET", "/api/v1/flow-runs", headers=rebound).status_code == 421
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user takes root")
+def test_other_users_cannot_read_the_files(server: LocalServer) -> None:
+    """Neither the token nor the database."""
+    server.start()
+    for name in ("server.token", "server.json", "history.db", "server.log"):
+        done = subprocess.run(["cat", server.home / name], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False)
+        assert "Permission denied" in done.stderr, name
+
+
+def test_a_browser_gets_in_by_a_link_once(server: LocalServer) -> None:
+    """The link of `mintaka server status` becomes a cookie; a used link is refused; the cookie outlives a restart."""
+    address = server.start("--port", str(_free_port()))
+    link = json.loads(server.mintaka("server", "status", "--json").stdout)["browser"].removeprefix(address.url)
+    first = server.request("GET", link, headers={})
+    assert (first.status_code, first.headers["location"]) == (303, "/")
+    cookie = {"Cookie": first.headers["set-cookie"].split(";")[0]}
+    assert server.request("GET", "/api/v1/flow-runs", headers=cookie).status_code == 200
+    assert server.request("GET", link, headers={}).status_code == 401
+    server.stop()
+    server.start("--port", address.url.rsplit(":", 1)[1])
+    assert server.request("GET", "/api/v1/flow-runs", headers=cookie).status_code == 200
+    assert server.request("POST", "/api/v1/login-codes", headers=cookie).status_code == 401, "from a page that says nothing of itself"
+
+
+def test_a_home_that_others_could_read_is_closed(server: LocalServer) -> None:
+    """And said so in the log."""
+    server.home.mkdir(mode=0o755)
+    server.home.chmod(0o755)
+    server.start()
+    assert server.home.stat().st_mode & 0o777 == 0o700
+    assert "was open to other users" in server.log
+
+
+def test_a_server_that_is_stopped_while_it_starts_leaves_nothing_behind(server: LocalServer) -> None:
+    """At any moment: before it listens, while it creates the schema, when it is about to be ready."""
+    for milliseconds in (0, 200, 500, 700, 800, 900, 1000, 1100, 1300):
+        process = server.foreground(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(milliseconds / 1000)
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+        assert process.returncode in {0, -signal.SIGTERM}, said
+        assert "Traceback" not in said
+        assert running_server(server.home) is None
+    server.start()
+
+
+def test_a_server_on_postgresql(server: LocalServer, postgres: PostgresServer, tmp_path: Path) -> None:
+    """Its password is in no argument; a second one on the same database is refused, also from another home."""
+    url = postgres.create_database("local_server")
+    try:
+        address = server.start("--database-url", url)
+        assert server.get("/flow-runs")["items"] == []
+        other = LocalServer(tmp_path / "other")
+        refused = other.mintaka("server", "start", "--detach", "--port", "0", "--database-url", url, code=3)
+        assert f"mintaka server {address.url} (pid {address.pid}" in refused.stderr
+        assert "has this database already" in refused.stderr
+        server.kill()
+        other.start("--database-url", url)
+        other.stop()
+    finally:
+        server.stop()
+        postgres.drop_database("local_server")
+
+
+def test_a_server_starts_before_its_database(server: LocalServer) -> None:
+    """It says what is missing, runs on, and stops when asked."""
+    done = server.mintaka(
+        "server", "start", "--detach", "--port", "0", "--timeout", "5", "--database-url", f"postgresql://x@127.0.0.1:{_free_port()}/x", code=1
+    )
+    assert "is not ready after 5 s" in done.stderr
+    status = server.mintaka("server", "status", code=1)
+    assert "migrations:" in status.stdout
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
