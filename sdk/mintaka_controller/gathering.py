@@ -17,7 +17,7 @@ from mintaka_controller.run_template import RunTemplate, find_template, may_star
 from mintaka_core import names
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
 from mintaka_core.reconciling.observation import Retention, RunObservation
-from mintaka_core.run_overrides import overridden
+from mintaka_core.run_overrides import with_overrides
 from mintaka_core.states import FAILED, PENDING, State, StateType
 from mintaka_core.workloads import CreateError, CreateErrorKind
 
@@ -63,7 +63,7 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
     workloads = await _workloads(context, run)
     found = RunTemplate(None, _unusable(problem)) if problem else await find_template(context, run, workloads)
     if found.template is not None:
-        found = found._replace(template=overridden(found.template, run.spec.overrides))
+        found = found._replace(template=with_overrides(found.template, run.spec.overrides))
     workloads = _judged(workloads, found.template)
     resumed_from, unresolved = ("", None) if problem else await find_resume_source(context, run)
     create_error = create_error or found.error or unresolved

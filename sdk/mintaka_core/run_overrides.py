@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mintaka_core.resources.runs import RunOverrides
 
 
-def overridden(template: FlowTemplate, overrides: RunOverrides | None) -> FlowTemplate:
+def with_overrides(template: FlowTemplate, overrides: RunOverrides | None) -> FlowTemplate:
     """The template with the overrides of a run, in which the flow's container is called `flow` whatever its name is."""
     if overrides is None:
         return template

@@ -10,9 +10,8 @@ from urllib.parse import quote
 from mintaka.context import CURRENT
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ConfigurationError, DeploymentNotFound, RunRequestAway, RunRequestError
-from mintaka.recording.homes import home
+from mintaka.recording.homes import command_home
 from mintaka.recording.sending import Connection
-from mintaka.server_address import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,14 +35,13 @@ def place() -> Place:
     Raises:
         ConfigurationError: there is no API.
     """
-    where, context = home(), CURRENT.get()
+    where, context = command_home(), CURRENT.get()
     launch = context.flow.launch if context is not None and context.flow is not None else None
     url = (launch.api_url if launch is not None else "") or where.api_url
-    if not url and (server := running_server(where.folder)) is not None:
-        url = server.url
     if not url:
+        what = "the current context is a cluster, whose API is not known" if where.cluster is not None else "there is none"
         message = (
-            "run_deployment needs an API that runs deployments: start a server on this machine (mintaka server start), "
+            f"run_deployment needs an API that runs deployments, and {what}: start a server on this machine (mintaka server start), "
             "or set MINTAKA_API_URL to the API of a cluster"
         )
         raise ConfigurationError(message)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: Variables that mean a field of the pod, whatever its value is.
 _OF_THE_POD = {"service_account_name": "serviceAccountName", "node_selector": "nodeSelector", "tolerations": "tolerations", "affinity": "affinity",
                "volumes": "volumes", "priority_class_name": "priorityClassName"}  # fmt: skip
-_OF_THE_CONTAINER = {"image_pull_policy": "imagePullPolicy", "volume_mounts": "volumeMounts", "env_from": "envFrom", "working_dir": "workingDir"}
+_OF_THE_CONTAINER = {"image_pull_policy": "imagePullPolicy", "volume_mounts": "volumeMounts", "env_from": "envFrom", "working_dir": "workingDir",
+                     "resources": "resources"}  # fmt: skip
 _RESOURCES = {"cpu_request": ("requests", "cpu"), "cpu_limit": ("limits", "cpu"), "memory_request": ("requests", "memory"),
               "memory_limit": ("limits", "memory")}  # fmt: skip
 _NEEDLESS = {
