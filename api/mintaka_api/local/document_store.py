@@ -18,8 +18,10 @@ import orjson
 from mintaka_api.local.document_transaction import DocumentTransaction
 from mintaka_api.local.history_rows import HistoryRows
 from mintaka_api.local.kinds import kind_of
+from mintaka_api.local.object_metadata import key_of
+from mintaka_api.local.parameter_masking import ParameterMasking
 from mintaka_api.queries import documents
-from mintaka_controller.ports import PortError, Rejected, Unavailable
+from mintaka_controller.ports import Rejected, Unavailable
 from mintaka_core.errors import MintakaError
 from mintaka_history.database import DatabaseAway, DatabaseRefusal
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from mintaka_api.local.document_transaction import Change, Validation
+    from mintaka_api.local.document_transaction import Change
     from mintaka_controller.ports import Document, Name
     from mintaka_history.database import Database
     from mintaka_history.queries.names import Names
@@ -37,6 +39,8 @@ logger = logging.getLogger("mintaka.api.documents")
 
 #: The most writes that share a transaction: other writers of the database wait for its end.
 _GROUP = 50
+_PAGE = 500
+_DEPLOYMENT = "FlowDeployment"
 
 type Write = Callable[[DocumentTransaction], Any]
 
@@ -54,10 +58,10 @@ class DocumentStore:
     Methods raise Missing, Exists, Conflict, Rejected and Unavailable (`mintaka_controller.ports`), and InvalidDocument.
     """
 
-    def __init__(self, database: Database, names: Names, validation: Validation | None = None) -> None:
+    def __init__(self, database: Database, names: Names) -> None:
         self.database = database
         self._history = HistoryRows(names)
-        self._validation = validation or _Unvalidated()
+        self._masking = ParameterMasking(database, names)
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._subscribers: list[Callable[[str, Document, bool], None]] = []
@@ -65,6 +69,14 @@ class DocumentStore:
     def subscribe(self, callback: Callable[[str, Document, bool], None]) -> None:
         """Have `callback(kind, document, deleted)` called in the loop after each commit, in order; it must not change the document."""
         self._subscribers.append(callback)
+
+    async def recover(self) -> None:
+        """Once after a start: complete what an earlier server could not, of the history of deployments and runs. Raises Unavailable."""
+        after: Name | None = None
+        while page := await self.list(_DEPLOYMENT, after=after, limit=_PAGE):
+            await self._masking.mask(page)
+            after = key_of(page[-1])
+        await self._write(lambda transaction: self._history.end_orphans(transaction.connection))
 
     async def read(self, kind: str, key: Name) -> Document:
         """The newest version of a document. Raises Missing."""
@@ -176,6 +188,8 @@ class DocumentStore:
                     await self._write_group([each])
                 return
         self._announce(changes)
+        await self._masking.mask(change.document for change in changes if change.kind == _DEPLOYMENT and not change.deleted)
+        self._masking.forget(change.document for change in changes if change.kind == _DEPLOYMENT and change.deleted)
         for each, result in zip(group, results, strict=True):
             if each.answer.done():
                 continue
@@ -187,7 +201,7 @@ class DocumentStore:
     def _commit(self, writes: list[Write]) -> tuple[list[Any], list[Change]]:
         """Make these changes in one transaction (in a writer's thread); the result or error of each, and what changed."""
         with self.database.writing() as connection:
-            transaction = DocumentTransaction(connection, self._validation)
+            transaction = DocumentTransaction(connection)
             results = [_result_of(transaction, write) for write in writes]
             self._history.write(connection, transaction.changes)
             transaction.close()
@@ -227,18 +241,4 @@ def _of_port(error: Exception) -> Exception:
         return Unavailable(str(error))
     if isinstance(error, DatabaseRefusal):
         return Rejected(str(error))
-    return error if isinstance(error, PortError | MintakaError) else error
-
-
-class _Unvalidated:
-    """Takes documents as they are."""
-
-    def validate_new(self, kind: str, document: Document) -> Document:
-        """The document."""
-        del kind
-        return document
-
-    def validate_update(self, kind: str, old: Document, new: Document) -> Document:
-        """The new document."""
-        del kind, old
-        return new
+    return error

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from mintaka_api.local.document_validation import require_readable, validate_new, validate_update
 from mintaka_api.local.kinds import kind_of
 from mintaka_api.local.merging import applied, merge_patched, with_last_applied
 from mintaka_api.local.object_metadata import (
@@ -42,16 +43,6 @@ if TYPE_CHECKING:
 _NAME_TRIES = 8
 
 
-class Validation(Protocol):
-    """How documents are validated; each returns the document with its defaults."""
-
-    def validate_new(self, kind: str, document: Document) -> Document:
-        """A new document. Raises InvalidDocument."""
-
-    def validate_update(self, kind: str, old: Document, new: Document) -> Document:
-        """A document that replaces `old`. Raises InvalidDocument."""
-
-
 class Change(NamedTuple):
     """A version of a document that was written, or the last one of a document that is gone."""
 
@@ -63,10 +54,9 @@ class Change(NamedTuple):
 class DocumentTransaction:
     """Reads and changes documents on a connection; `close` stores the version reached. No other writer interleaves."""
 
-    def __init__(self, connection: Connection, validation: Validation) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.changes: list[Change] = []
-        self._validation = validation
         self._version = self._stored_version = documents.lock_counter(connection)
         self._now = format_time(datetime.now(UTC))
 
@@ -85,6 +75,7 @@ class DocumentTransaction:
 
     def create(self, kind: str, manifest: Document) -> Document:
         """Store a new document. Raises Exists, InvalidDocument."""
+        require_readable(kind, manifest)
         prefix = "" if key_of(manifest)[1] else (manifest.get("metadata") or {}).get("generateName")
         if not prefix:
             return self._add(kind, manifest)
@@ -96,14 +87,15 @@ class DocumentTransaction:
 
     def apply(self, kind: str, manifest: Document) -> tuple[Document, str]:
         """Create a document, or merge the manifest into it: the result, and "created", "configured" or "unchanged"."""
+        require_readable(kind, manifest)
         key = key_of(manifest)
         wanted = with_last_applied(manifest)
         text = documents.read(self.connection, kind_of(kind).name, key)
         if text is None:
             return self._add(kind, wanted), "created"
         old = orjson.loads(text)
-        version = (manifest.get("metadata") or {}).get("resourceVersion")
-        self._require(kind, old, version=version)
+        metadata = manifest.get("metadata") or {}
+        self._require(kind, old, version=metadata.get("resourceVersion"), uid=metadata.get("uid"))
         new = self._update(kind, old, applied(old, wanted))
         return new, "unchanged" if new is old else "configured"
 
@@ -121,7 +113,9 @@ class DocumentTransaction:
 
     def write_finalizers(self, kind: str, key: Name, version: str, finalizers: Sequence[str]) -> Document | None:
         """Replace the finalizers of a document that still has that version; None if it is gone thereby. Raises Conflict, Missing."""
-        new = self.patch(kind, key, {"metadata": {"finalizers": list(finalizers) or None}}, version)
+        old = self.read(kind, key)
+        self._require(kind, old, version=version)
+        new = self._store(kind, old, {**old, "metadata": {**old["metadata"], "finalizers": list(finalizers)}})
         return None if is_released(new) else new
 
     def delete(self, kind: str, key: Name, *, uid: str | None = None, version: str | None = None) -> Document | None:
@@ -132,7 +126,7 @@ class DocumentTransaction:
 
     def _add(self, kind: str, manifest: Document) -> Document:
         key = key_of(manifest)
-        document = self._validation.validate_new(kind, new_document(kind_of(kind), manifest, str(uuid.uuid4()), self._now))
+        document = validate_new(kind, new_document(kind_of(kind), manifest, str(uuid.uuid4()), self._now))
         document = self._next(document)
         if not documents.add(self.connection, _row(kind, document)):
             raise kind_of(kind).exists(key)
@@ -147,7 +141,7 @@ class DocumentTransaction:
     def _update(self, kind: str, old: Document, new: Document) -> Document:
         """Store a change of anything but the status; `old` itself if there is none."""
         new = changed_document(kind_of(kind), old, new)
-        new = self._validation.validate_update(kind, old, new)
+        new = validate_update(kind, old, new)
         return self._store(kind, old, with_generation(kind_of(kind), old, new))
 
     def _store(self, kind: str, old: Document, new: Document) -> Document:
@@ -189,8 +183,10 @@ class DocumentTransaction:
     def _require(self, kind: str, document: Document, *, version: str | None = None, uid: str | None = None) -> None:
         """Raise Conflict unless the document is the one that is meant."""
         metadata = document["metadata"]
-        if uid is not None and uid != metadata["uid"]:
-            message = f"{kind_of(kind).plural} {'/'.join(key_of(document))}: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
+        if uid and uid != metadata["uid"]:
+            message = (
+                f"{kind_of(kind).plural} {'/'.join(key_of(document))}: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
+            )
             raise Conflict(message)
         if version and version != metadata["resourceVersion"]:
             raise kind_of(kind).changed(key_of(document))

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from mintaka_api.queries import documents, flow_deployments, mirrored, mirrored_deployments
-from mintaka_api.row_mapping import Inherited, deployment_row, inherited_from, names_of_run, read_deployment, read_version, run_rows, version_row
+from mintaka_api.queries import documents, flow_deployments, mirrored, mirrored_deployments, vanished
+from mintaka_api.row_mapping import (
+    Inherited,
+    deployment_row,
+    inherited_from,
+    names_of_run,
+    read_deployment,
+    read_version,
+    run_rows,
+    version_row,
+)
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.names import LABEL_DEPLOYMENT
 from mintaka_core.secret_parameters import SecretParameters
@@ -71,6 +80,13 @@ class HistoryRows:
             rows_of_runs = [run_rows(run, ids, inherited, ids[cluster]) for run, inherited in zip(runs, inheritances, strict=True)]
             mirrored.write_runs(connection, rows_of_runs)
 
+    def end_orphans(self, connection: Connection) -> None:
+        """Record that runs without a document are gone: such a row remains if a process reports whose run and history were deleted before."""
+        cluster = NameKind.CLUSTER, CLUSTER_KEY
+        number = assign_ids(SqlalchemySession(connection), [cluster])[cluster]
+        live = set(vanished.live_runs(connection, number, None))
+        vanished.vanish_runs(connection, live - documents.uids_of(connection, "FlowRun"), now_microseconds(), number)
+
     def _inheritance(self, connection: Connection, run: ObservedRun, changed: set[str]) -> Inherited:
         """What a run inherits from its deployment, or from the last one of that name.
 
@@ -120,8 +136,6 @@ def _runs(changes: Iterable[Change], now: int) -> dict[str, ObservedRun]:
         newest = (replace(snapshot, gone_time=now) if deleted else snapshot).parsed()
         earlier = found.get(snapshot.uid)
         if earlier is not None:
-            newest = replace(
-                newest, transitions=earlier.transitions | newest.transitions, attempts=earlier.attempts | newest.attempts
-            )
+            newest = replace(newest, transitions=earlier.transitions | newest.transitions, attempts=earlier.attempts | newest.attempts)
         found[snapshot.uid] = newest
     return found

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from mintaka_controller.ports import Document
 
 #: What an object's own metadata has and a manifest may repeat, from `kubectl get -o yaml`: none of it is merged.
-_SERVER_OWNED = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields")
+_SERVER_OWNED = (
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+)
 
 
 def merge_patched(value: Any, patch: Any) -> Any:

@@ -18,11 +18,10 @@ NAMESPACE = "local"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _PREFIX_LIMIT = 63 - _SUFFIX_LENGTH
-#: What no writer but the server changes.
-_OWNED_BY_THE_SERVER = (
-    *("name", "namespace", "uid", "generateName", "resourceVersion"),
-    *("generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
-)
+#: What the server maintains; a manifest may repeat it.
+_MAINTAINED = ("resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+#: What is not stored at all.
+_NOT_STORED = ("managedFields", "selfLink")
 
 
 def key_of(document: Document) -> Name:
@@ -38,9 +37,7 @@ def generated_name(prefix: str) -> str:
 
 def new_document(kind: Kind, manifest: Document, uid: str, now: str) -> Document:
     """The document of a manifest whose name and namespace are there: with uid, time and generation, without status or version."""
-    metadata = {
-        name: value for name, value in manifest["metadata"].items() if name not in _OWNED_BY_THE_SERVER or name in {"name", "generateName"}
-    }
+    metadata = _authored(manifest)
     metadata |= {"namespace": key_of(manifest)[0], "uid": uid, "creationTimestamp": now}
     if kind.custom:
         metadata["generation"] = 1
@@ -54,11 +51,11 @@ def new_document(kind: Kind, manifest: Document, uid: str, now: str) -> Document
 
 
 def changed_document(kind: Kind, old: Document, new: Document) -> Document:
-    """`new` with what a change cannot touch as it is in `old`: identity, times, generation, status."""
+    """`new` with what a change cannot touch as it is in `old`: version, times, generation, status."""
     before = old["metadata"]
-    metadata = {name: value for name, value in (new.get("metadata") or {}).items() if name not in _OWNED_BY_THE_SERVER}
-    metadata |= {name: before[name] for name in _OWNED_BY_THE_SERVER if name in before}
-    document = {**new, "apiVersion": old["apiVersion"], "kind": old["kind"], "metadata": metadata}
+    metadata = {"uid": before["uid"], "namespace": before["namespace"], "name": before["name"], **_authored(new)}
+    metadata |= {name: before[name] for name in _MAINTAINED if name in before}
+    document = {**new, "metadata": metadata}
     if kind.custom:
         document.pop("status", None)
         document |= {"status": old["status"]} if "status" in old else {}
@@ -104,6 +101,12 @@ def owned_by_only(document: Document, uids: set[str]) -> Document:
     if not references:
         del metadata["ownerReferences"]
     return {**document, "metadata": metadata}
+
+
+def _authored(document: Document) -> dict[str, Any]:
+    """The metadata that a writer may choose, or has to repeat as it is."""
+    ignored = {*_MAINTAINED, *_NOT_STORED}
+    return {name: value for name, value in (document.get("metadata") or {}).items() if name not in ignored and value is not None}
 
 
 def _uuid(text: Any) -> str:

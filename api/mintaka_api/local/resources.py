@@ -39,12 +39,11 @@ class LocalResources:
 
     async def write_run_status(self, run: FlowRun, version: str, status: FlowRunStatus) -> Snapshot:
         """Replace the status, if the run still has resource version `version`. Raises Conflict, Missing."""
-        return Snapshot(await self._store.write_status(_RUN, _key(run.metadata), version, status.to_wire(), uid=run.metadata.uid))
+        return Snapshot(await self._store.write_status(_RUN, _key(run.metadata), version, status.to_wire()))
 
     async def write_deployment_status(self, deployment: FlowDeployment, version: str, status: FlowDeploymentStatus) -> Snapshot:
         """Replace the status, if the deployment still has resource version `version`. Raises Conflict, Missing."""
-        metadata = deployment.metadata
-        return Snapshot(await self._store.write_status(_DEPLOYMENT, _key(metadata), version, status.to_wire(), uid=metadata.uid))
+        return Snapshot(await self._store.write_status(_DEPLOYMENT, _key(deployment.metadata), version, status.to_wire()))
 
     async def write_finalizers(self, run: FlowRun, version: str, finalizers: tuple[str, ...]) -> Snapshot | None:
         """Replace a run's finalizers, if it still has version `version`; None if that removed the run. Raises Conflict, Missing."""
