@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mintaka_api.problems import Problem
-from mintaka_controller.ports import Conflict, Exists, Missing, PortError, Rejected
+from mintaka_controller.ports import Conflict, Exists, Missing, PortError, Rejected, Unavailable
 from mintaka_validation import InvalidDocument
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _NAMES: tuple[tuple[type[PortError], str], ...] = (
     (Exists, "already-exists"),
     (Conflict, "conflict"),
     (Rejected, "malformed"),
+    (Unavailable, "database-away"),
 )
 
 

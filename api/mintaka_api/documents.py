@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mintaka_core.names import API_VERSION
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mintaka_controller.ports import Document, Name
-
-type Result = Literal["created", "configured", "unchanged"]
 
 #: The kinds that can be read, and their API versions.
 KINDS = {"FlowDeployment": API_VERSION, "FlowRun": API_VERSION, "ConfigMap": "v1", "ControllerRevision": "apps/v1"}
@@ -36,8 +34,11 @@ class Documents(Protocol):
     async def create(self, kind: str, document: Document) -> Document:
         """Create a document; a name is made of `metadata.generateName` if there is none. Raises Exists, InvalidDocument."""
 
-    async def apply(self, kind: str, document: Document, *, dry_run: bool = False) -> tuple[Document, Any]:
-        """Create or change a document as `kubectl apply` does; with the `Result`. `dry_run` stores nothing. Raises InvalidDocument."""
+    async def apply_all(self, manifests: Sequence[tuple[str, Document]], *, dry_run: bool = False) -> Sequence[tuple[Document, str]]:
+        """Create or change documents as `kubectl apply` does, all or none; each with `created`, `configured` or `unchanged`.
+
+        `dry_run` stores nothing. Raises InvalidDocument for the first that is not valid.
+        """
 
     async def delete(self, kind: str, key: Name, *, uid: str | None = None, version: str | None = None) -> Document | None:
         """Delete a document; what is left of it while finalizers hold it, else None. Raises Missing, Conflict."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COMMAND = [sys.executable, "-c", "from mintaka.cli import main; main()"]
 _ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 DEADLINE_SECONDS = 60.0
+_LOG_CHARACTERS = 4000
 
 
 class LocalServer:
@@ -68,9 +69,9 @@ class LocalServer:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """What it has logged, its end."""
         path = self.home / "server.log"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        return path.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:] if path.exists() else ""
 
     def request(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> httpx.Response:
         """The answer to a request; with the token unless there are other headers."""

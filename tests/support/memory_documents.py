@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import Conflict, Exists, Missing
 from mintaka_validation import validate_new, validate_update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mintaka_controller.ports import Document, Name
 
@@ -41,24 +41,26 @@ class MemoryDocuments:
         """See `Documents`."""
         metadata = dict(document["metadata"])
         metadata.setdefault("name", metadata.get("generateName", "") + uuid.uuid4().hex[:5])
-        key = metadata["namespace"], metadata["name"]
+        key = _key({"metadata": metadata})
         if (kind, key) in self.stored:
             message = f'{kind} "{key[0]}/{key[1]}" already exists'
             raise Exists(message)
         return self._stored(kind, key, _valid(kind, {**document, "metadata": metadata}))
 
-    async def apply(self, kind: str, document: Document, *, dry_run: bool = False) -> tuple[Document, Any]:
-        """See `Documents`; fields that a manifest no longer has are removed with the spec that had them."""
-        key = document["metadata"]["namespace"], document["metadata"]["name"]
-        old = self.stored.get((kind, key))
+    async def apply_all(self, manifests: Sequence[tuple[str, Document]], *, dry_run: bool = False) -> list[tuple[Document, str]]:
+        """See `Documents`; a field that a manifest no longer has is removed with the whole spec it was in."""
+        planned = [self._planned(kind, document) for kind, document in manifests]
+        if dry_run:
+            return planned
+        return [(self._stored(kind, _key(new), new), result) for (kind, _), (new, result) in zip(manifests, planned, strict=True)]
+
+    def _planned(self, kind: str, document: Document) -> tuple[Document, str]:
+        old = self.stored.get((kind, _key(document)))
         if old is None:
-            valid = _valid(kind, document)
-            return (valid if dry_run else self._stored(kind, key, valid)), "created"
+            return _valid(kind, document), "created"
         new = {**old, **document, "metadata": {**old["metadata"], **document["metadata"]}}
         valid = validate_update(kind, old, new) if kind in _OURS else new
-        if valid == old:
-            return deepcopy(old), "unchanged"
-        return (valid if dry_run else self._stored(kind, key, valid)), "configured"
+        return deepcopy(valid), "unchanged" if valid == old else "configured"
 
     async def delete(self, kind: str, key: Name, *, uid: str | None = None, version: str | None = None) -> Document | None:
         """See `Documents`."""
@@ -72,11 +74,17 @@ class MemoryDocuments:
     def _stored(self, kind: str, key: Name, document: Document) -> Document:
         self._version += 1
         new = (kind, key) not in self.stored
+        if not new and document == self.stored[kind, key]:
+            return deepcopy(document)
         metadata = {"uid": str(uuid.uuid4()), "creationTimestamp": "2026-01-01T00:00:00Z", **document["metadata"]}
         self.stored[kind, key] = {**document, "metadata": {**metadata, "resourceVersion": str(self._version)}}
         if new and kind == "FlowRun":
             self._created(self.stored[kind, key])
         return deepcopy(self.stored[kind, key])
+
+
+def _key(document: Document) -> Name:
+    return document["metadata"]["namespace"], document["metadata"]["name"]
 
 
 def _valid(kind: str, document: Document) -> Document:

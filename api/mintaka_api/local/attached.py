@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-import mintaka_validation
+
 from mintaka_api.background_tasks import BackgroundTask, Part
 from mintaka_api.local.database_lock import DatabaseLock
 from mintaka_api.local.document_store import DocumentStore
@@ -70,7 +70,7 @@ async def attach_local(
     """Attach this machine to `services` until the end of the block; the background tasks of that. Processes of runs outlive the block."""
     del settings
     lock = DatabaseLock(services.database, server.url, os.getpid(), server.refuse)
-    store = DocumentStore(services.database, services.names, mintaka_validation)
+    store = DocumentStore(services.database, services.names)
     services.login_codes = server
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)

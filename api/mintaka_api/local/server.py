@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from mintaka_api import document_problems
 from mintaka_api.app import create_app
 from mintaka_api.local.attached import attach_local
 from mintaka_api.local.authentication import LocalAuthentication, LocalUser, hosts_of
@@ -94,7 +95,9 @@ class LocalServer:
 
     def _new_app(self) -> FastAPI:
         attach = partial(attach_local, local=self.settings, server=self)
-        return create_app(of_api(self.settings), attach=attach, authenticator=LocalUser(getpass.getuser()))
+        app = create_app(of_api(self.settings), attach=attach, authenticator=LocalUser(getpass.getuser()))
+        document_problems.install(app)
+        return app
 
     def create(self) -> LoginCodeAnswer:
         """A code for a browser: the services' `login_codes`."""

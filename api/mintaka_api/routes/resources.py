@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -21,6 +21,9 @@ from mintaka_api.routes.responses import documented_responses, json_response
 from mintaka_api.services import Here, Services
 from mintaka_core.limits import check_resource
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters, masked_deployment, masked_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 router = APIRouter(prefix=PREFIX, tags=["documents"], dependencies=GUARDED)
 DocumentQuery.key_types = {"name": (str, str)}
@@ -56,9 +59,7 @@ async def apply_documents(request: Request, _query: Annotated[NoQuery, Query()],
     store = _store(here)
     asked = await read_document(request, NewDocuments, BODY_LIMIT)
     documents = [_checked(document, f"documents[{position}]") for position, document in enumerate(asked.documents)]
-    results = await _apply_all(store, documents, dry_run=True)
-    if not asked.dry_run:
-        results = await _apply_all(store, documents)
+    results = await _apply_all(store, documents, dry_run=asked.dry_run)
     masking = _Masking(store)
     items = []
     for document, result in results:
@@ -155,21 +156,30 @@ def _malformed(place: str, path: str, message: str) -> Problem:
     return Problem("malformed", f"{where}: {message}", errors=[{"path": where, "message": message}])
 
 
-async def _apply_all(store: Documents, documents: list[_Document], *, dry_run: bool = False) -> list[tuple[_Document, Any]]:
+async def _apply_all(store: Documents, documents: list[_Document], *, dry_run: bool) -> Sequence[tuple[_Document, str]]:
     """Apply all, or raise a Problem with the errors of all."""
+    from mintaka_validation import InvalidDocument  # noqa: PLC0415 - start-up time: not without a store
+
+    try:
+        return await store.apply_all([(document["kind"], document) for document in documents], dry_run=dry_run)
+    except InvalidDocument as first:
+        raise await _all_errors(store, documents) from first
+
+
+async def _all_errors(store: Documents, documents: list[_Document]) -> Problem:
+    """What is wrong with all documents: the store stops at the first that is not valid."""
     from mintaka_api.document_problems import of_invalid_documents  # noqa: PLC0415 - start-up time: not without a store
     from mintaka_validation import InvalidDocument  # noqa: PLC0415 - likewise
 
-    results: list[tuple[_Document, Any]] = []
     refused: list[tuple[int, InvalidDocument]] = []
     for position, document in enumerate(documents):
         try:
-            results.append(await store.apply(document["kind"], document, dry_run=dry_run))
+            await store.apply_all([(document["kind"], document)], dry_run=True)
         except InvalidDocument as invalid:
             refused.append((position, invalid))
-    if refused:
-        raise of_invalid_documents(refused)
-    return results
+    if not refused:  # what the document would have changed has changed meanwhile
+        return Problem("conflict", "the documents were valid on a second look: apply them again")
+    return of_invalid_documents(refused)
 
 
 class _Masking:

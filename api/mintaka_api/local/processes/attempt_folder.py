@@ -7,6 +7,7 @@
     started       by the supervisor: when the process began
     stop          by the server: it was asked to stop
     ended         by the supervisor: how the process ended; by the server if the supervisor was killed (`lost`)
+    copied        by the server: its whole output is in the run's log
     report        by the flow: its termination message
     output, output.1   by the supervisor: the end of what was printed
     events        a FIFO that the supervisor writes to, open as long as the supervisor lives
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 type Record = dict[str, Any]
 
-REQUEST, BEGUN, STARTED, STOP, ENDED = "request.json", "begun", "started", "stop", "ended"
+REQUEST, BEGUN, STARTED, STOP, ENDED, COPIED = "request.json", "begun", "started", "stop", "ended", "copied"
+SUPERVISOR_ERROR = "supervisor-error"
 #: Written to `control`: begin the grace period; kill at once.
 TERMINATE, KILL = b"t", b"k"
 #: A record that is longer was not written by us.
@@ -94,10 +96,14 @@ class AttemptFolder:
                 os.unlink(temporary)  # noqa: PTH108 - as above
             raise
         if durable:
-            sync_folder(self.path)
+            sync(self.path)
 
     def claim(self, record: Mapping[str, Any]) -> bool:
-        """Write `begun`, durably, unless it is there: of all that may serve or abandon this attempt, one gets True. Raises OSError."""
+        """Write `begun`, unless it is there: of all that may serve or abandon this attempt, one gets True. Raises OSError.
+
+        Everything that was written before is durable then, with the folders that lead here: one after the other, because
+        most file systems write all of it with the first.
+        """
         try:
             write_file(self.file(BEGUN), json.dumps(record).encode(), exclusive=True)
         except FileExistsError:
@@ -106,7 +112,9 @@ class AttemptFolder:
             with suppress(OSError):
                 os.unlink(self.file(BEGUN))  # noqa: PTH108 - as above
             raise
-        sync_folder(self.path)
+        for path in (self.file(REQUEST), self.path, f"{self.path}/..", f"{self.path}/../.."):
+            with suppress(FileNotFoundError):
+                sync(path)
         return True
 
     def send(self, request: bytes) -> bool:
@@ -150,8 +158,8 @@ def write_file(path: str, content: bytes, *, exclusive: bool = False, durable: b
         os.close(descriptor)
 
 
-def sync_folder(path: str) -> None:
-    """Make the entries of a folder durable."""
+def sync(path: str) -> None:
+    """Make a file, or the entries of a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,8 +11,9 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, REQUEST, STARTED, STOP, AttemptFolder, sync_folder
+from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, KILL, REQUEST, STARTED, STOP, SUPERVISOR_ERROR, AttemptFolder
 from mintaka_api.local.processes.leftovers import end_holders
+from mintaka_api.local.processes.output import OUTPUT, stamp
 from mintaka_api.local.processes.process_view import ProcessView
 from mintaka_api.local.processes.supervisor import boot_id
 from mintaka_core.json_values import text
@@ -50,9 +51,10 @@ class AttemptStore:
             file = Path(folder.source) / name
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file.write_bytes(content)
-        folder.write(REQUEST, request)
-        sync_folder(str(path.parent))
-        sync_folder(str(self._root))
+        for note in request.get("notes") or ():
+            with Path(folder.file(OUTPUT)).open("ab") as output:
+                output.write(stamp() + f"{note}\n".encode())
+        folder.write(REQUEST, request, durable=False)  # made durable with the claim
 
     def all(self) -> list[AttemptFolder]:
         """Every folder that a supervisor has begun to serve; those of requests that none will serve are removed."""
@@ -80,6 +82,7 @@ class AttemptStore:
     def remove(self, folder: AttemptFolder) -> None:
         """Delete a folder; `begun` is the last to go, so that no late supervisor serves it."""
         path = Path(folder.path)
+        folder.send(KILL)
         with suppress(FileNotFoundError):
             for entry in path.iterdir():
                 if entry.name in {BEGUN, REQUEST}:
@@ -89,18 +92,20 @@ class AttemptStore:
                 else:
                     entry.unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)
-            path.parent.rmdir() if not any(path.parent.iterdir()) else None
+            with suppress(OSError):  # of other attempts
+                path.parent.rmdir()
 
     def view(self, folder: AttemptFolder) -> ProcessView | None:
         """What is recorded; None if there is no request."""
         request = folder.read(REQUEST)
         if request is None:
             return None
-        return ProcessView(request, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._report(folder))
+        return ProcessView(request, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._text_of(folder.report))
 
-    def _report(self, folder: AttemptFolder) -> str:
+    def _text_of(self, path: str) -> str:
+        """The beginning of a file; "" if there is none."""
         try:
-            with Path(folder.report).open("rb") as file:
+            with Path(path).open("rb") as file:
                 return file.read(_REPORT_BYTES).decode(errors="replace")
         except OSError:
             return ""
@@ -110,10 +115,10 @@ class AttemptStore:
         if folder.read(ENDED) is not None or folder.has_supervisor():
             return
         begun = folder.read(BEGUN) or {}
-        request = folder.read(REQUEST) or {}
         restarted = bool(begun.get("boot")) and begun.get("boot") != boot_id()
-        remaining = [] if restarted else end_holders(text(request.get("uid")))
-        folder.write(ENDED, {"lost": True, "machine_restarted": restarted, "time": time(), "remaining": remaining})
+        remaining = [] if restarted else end_holders(text(begun.get("token")))
+        record = {"lost": True, "machine_restarted": restarted, "time": time(), "remaining": remaining}
+        folder.write(ENDED, record | {"supervisor_error": self._text_of(folder.file(SUPERVISOR_ERROR))})
 
     def request_stop(self, folder: AttemptFolder, grace_seconds: float) -> None:
         """Record that an attempt is to stop, once. Raises OSError."""

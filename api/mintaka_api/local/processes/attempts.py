@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,10 @@ class Attempt:
     view: ProcessView
     owned: OwnedWorkload
     events: SupervisorEvents | None = None
+    #: True once its end has been published.
+    over: bool = False
+    #: Of several readings of its records the last one counts.
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def key(self) -> Name:
@@ -95,14 +99,15 @@ class Attempts:
 
     async def refresh(self, attempt: Attempt) -> None:
         """Read its records again."""
-        view = await asyncio.to_thread(self._store.view, attempt.folder)
-        if view is None or self._attempts.get(attempt.key) is not attempt:
-            return
-        attempt.view, attempt.owned = view, self._owned(view)
-        if view.ended is not None and attempt.events is not None:
-            attempt.events.close()
-            attempt.events = None
-        self._changed(attempt)
+        async with attempt.lock:
+            view = await asyncio.to_thread(self._store.view, attempt.folder)
+            if view is None or view == attempt.view or self._attempts.get(attempt.key) is not attempt:
+                return
+            attempt.view, attempt.owned = view, self._owned(view)
+            if view.ended is not None and attempt.events is not None:
+                attempt.events.close()
+                attempt.events = None
+            self._changed(attempt)
 
     async def _settle(self, attempt: Attempt) -> None:
         """Its supervisor is gone: record its end if the supervisor has not."""

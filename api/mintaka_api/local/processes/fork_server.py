@@ -17,7 +17,7 @@ import sys
 import traceback
 from contextlib import suppress
 
-from mintaka_api.local.processes.attempt_folder import write_file
+from mintaka_api.local.processes.attempt_folder import SUPERVISOR_ERROR, write_file
 from mintaka_api.local.processes.supervisor import supervise
 
 _LOADED = ctypes.CDLL  # before the first fork, so that supervisors share it
@@ -53,7 +53,7 @@ def _serve(line: bytes) -> None:
     except BaseException:  # noqa: BLE001 - there is no one above
         if folder:
             with suppress(OSError):
-                write_file(f"{folder}/supervisor-error", traceback.format_exc().encode(), durable=False)
+                write_file(f"{folder}/{SUPERVISOR_ERROR}", traceback.format_exc().encode(), durable=False)
         os._exit(1)
     os._exit(0)
 

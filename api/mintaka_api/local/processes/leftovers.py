@@ -23,6 +23,8 @@ TOKEN = "MINTAKA_PROCESS_TOKEN"  # noqa: S105 - not a secret
 
 _LINUX = sys.platform == "linux"
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
+#: For want of memory the kernel shall end flows before it ends servers (proc(5), oom_score_adj).
+_KILL_FIRST = "200"
 #: How long to wait for what was killed: a process in an uninterruptible sleep, or of another user's, may never go.
 _KILL_SECONDS = 10.0
 _POLL_SECONDS = 0.01
@@ -41,6 +43,8 @@ def die_with_parent(parent: int) -> Callable[[], None] | None:
 
     def request() -> None:
         _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - pathlib takes a megabyte
+            file.write(_KILL_FIRST)
         if os.getppid() != parent:  # it is dead already
             os._exit(1)
 

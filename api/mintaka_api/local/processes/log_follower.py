@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from mintaka_api.local.processes.attempt_folder import COPIED
 from mintaka_api.local.processes.output import output_size
 from mintaka_controller.ports import PortError
 from mintaka_core.reconciling.cleanup import needs_log_copy
@@ -47,10 +49,14 @@ class LogFollower:
     async def finish(self, attempt: Attempt) -> None:
         """Copy what an ended attempt printed, if its run's log does not have it."""
         workload = attempt.owned.workload
-        if not needs_log_copy(workload):
+        if not needs_log_copy(workload) or attempt.folder.read(COPIED) is not None:
             return
         for _ in range(_TRIES):
-            if self._attempts.get(attempt.key) is not attempt or await self._copy_new(attempt):
+            if self._attempts.get(attempt.key) is not attempt:
+                break
+            if await self._copy_new(attempt):
+                with suppress(OSError):  # then it is copied once more after a restart
+                    attempt.folder.write(COPIED, {}, durable=False)
                 break
             await asyncio.sleep(_INTERVAL_SECONDS)
         self._copied.pop(workload.uid, None)

@@ -17,14 +17,14 @@ LIMIT_BYTES = 4 * 1024 * 1024
 TAIL_BYTES = 4096
 #: A longer line is stored as several.
 _LONGEST_LINE = 64 * 1024
-_OUTPUT, _OLDER = "output", "output.1"
+OUTPUT, _OLDER = "output", "output.1"
 
 
 class Output:
     """Stores output in `folder`; never raises. `full` is True once the disk was full, and `dropped` counts bytes that are lost."""
 
     def __init__(self, folder: str) -> None:
-        self._path = f"{folder}/{_OUTPUT}"
+        self._path = f"{folder}/{OUTPUT}"
         self._older = f"{folder}/{_OLDER}"
         self._descriptor: int | None = None
         self._size = 0
@@ -36,13 +36,13 @@ class Output:
     def add(self, chunk: bytes) -> None:
         """Store what was read."""
         self.tail = (self.tail + chunk)[-TAIL_BYTES:]
-        stamp = _stamp()
-        text = self._broken(chunk).replace(b"\n", b"\n" + stamp)
+        begin = stamp()
+        text = self._broken(chunk).replace(b"\n", b"\n" + begin)
         if not self._in_line:
-            text = stamp + text
+            text = begin + text
         ends = chunk.endswith(b"\n")
         if ends:
-            text = text[: -len(stamp)]
+            text = text[: -len(begin)]
         self._in_line = 0 if ends else self._in_line + len(chunk) if b"\n" not in chunk else len(chunk) - chunk.rfind(b"\n") - 1
         self._write(text)
 
@@ -88,7 +88,7 @@ def read_output(folder: str, limit: int) -> tuple[bytes, bool]:
     """The last `limit` bytes, beginning with a whole line, and whether earlier output is missing."""
     parts: list[bytes] = []
     whole = 0
-    for name in (_OLDER, _OUTPUT):
+    for name in (_OLDER, OUTPUT):
         try:
             with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123 - as above
                 size = os.fstat(file.fileno()).st_size
@@ -106,13 +106,14 @@ def read_output(folder: str, limit: int) -> tuple[bytes, bool]:
 def output_size(folder: str) -> tuple[int, int]:
     """What changes when output is added: the number of the file and its size."""
     try:
-        status = os.stat(f"{folder}/{_OUTPUT}")  # noqa: PTH116 - as above
+        status = os.stat(f"{folder}/{OUTPUT}")  # noqa: PTH116 - as above
     except FileNotFoundError:
         return (0, 0)
     return (status.st_ino, status.st_size)
 
 
-def _stamp() -> bytes:
+def stamp() -> bytes:
+    """The current time as `kubectl logs --timestamps` writes it before a line."""
     now = time()
     year, month, day, hour, minute, second = gmtime(now)[:6]
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{int(now % 1 * 1e9):09}Z ".encode()

@@ -81,8 +81,12 @@ def no_resources(view: ProcessView) -> State | None:
 
 def lost(view: ProcessView) -> State | None:
     """Its supervisor was killed, so that no one knows how it ended."""
+    if view.given_up:
+        return _crashed("ProcessLost", "the process was killed, and did not end: nothing waits for it any more")
     if not view.lost:
         return None
+    if view.supervisor_error:
+        return _crashed("ProcessLost", f"the supervisor of the process failed, and the process was ended: {view.supervisor_error}")
     if view.machine_restarted:
         return _crashed("MachineRestarted", "the machine was restarted while the process ran")
     return _crashed("ProcessLost", "the supervisor of the process was killed, and the process with it: was its whole user session ended?")

@@ -46,7 +46,7 @@ PROCESS_VERDICTS: tuple[Row[ProcessView, State], ...] = (
     Row(
         "P3",
         "lost",
-        signs="neither the process nor its supervisor lives, and neither left a word: the machine was restarted, or the supervisor killed",
+        signs="the supervisor is gone and has recorded no end: the machine was restarted, or the supervisor killed; or a process that was killed does not end",
         conclusion="CRASHED MachineRestarted or ProcessLost; what was left of it has been ended",
         judge=process_ends.lost,
         reasons=("MachineRestarted", "ProcessLost"),

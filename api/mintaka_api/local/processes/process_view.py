@@ -112,6 +112,16 @@ class ProcessView:
         return self.end.get("machine_restarted") is True
 
     @property
+    def given_up(self) -> bool:
+        """True if it could not be killed, and nothing waits for its end any more."""
+        return self.end.get("given_up") is True
+
+    @property
+    def supervisor_error(self) -> str:
+        """What its supervisor failed of; "" if it was killed."""
+        return printable_end(text(self.end.get("supervisor_error")), _TAIL_CHARACTERS)
+
+    @property
     def was_asked_to_stop(self) -> bool:
         """True if it was asked to stop before it ended, by the server or by a signal to its supervisor."""
         return isinstance(self.end.get("asked"), (int, float))

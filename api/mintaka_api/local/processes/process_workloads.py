@@ -42,6 +42,7 @@ _logger = logging.getLogger(__name__)
 
 #: How long a forced stop may take; then the process is given up.
 _KILL_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
 
 class Documents(Protocol):
@@ -90,7 +91,8 @@ class ProcessWorkloads:
         """Find the attempts of a server that ran before: those that still run, and what the others left."""
         for folder in await asyncio.to_thread(self._store.all):
             view = await asyncio.to_thread(self._store.view, folder)
-            if view is None:
+            if view is None:  # its removal was interrupted
+                await asyncio.to_thread(self._store.remove, folder)
                 continue
             attempt = self._attempts.add(folder, view)
             if attempt.owned.workload.alive:
@@ -125,7 +127,8 @@ class ProcessWorkloads:
                 self._attempts.spawn(self._stop(attempt))
 
     def _publish(self, attempt: Attempt) -> None:
-        if not attempt.owned.workload.alive:
+        if not attempt.owned.workload.alive and not attempt.over:
+            attempt.over = True
             self._attempts.spawn(self._follower.finish(attempt))
             self._slots.free(attempt.owned.workload.uid, monotonic())
         for observer in self._observers:
@@ -241,17 +244,16 @@ class ProcessWorkloads:
         if attempt.owned.workload.alive:
             attempt.folder.send(KILL if force else TERMINATE)
         if force:
-            await self._give_up(attempt)
+            await self._wait_for_end(attempt, _KILL_SECONDS)
+            if attempt.owned.workload.alive:
+                await asyncio.to_thread(self._store.give_up, attempt.folder)
         await self._attempts.refresh(attempt)
 
-    async def _give_up(self, attempt: Attempt) -> None:
-        """Wait for the end of what was killed, then record that no one waits for it any more."""
-        until = monotonic() + _KILL_SECONDS
+    async def _wait_for_end(self, attempt: Attempt, seconds: float) -> None:
+        until = monotonic() + seconds
         while attempt.owned.workload.alive and monotonic() < until:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_POLL_SECONDS)
             await self._attempts.refresh(attempt)
-        if attempt.owned.workload.alive:
-            await asyncio.to_thread(self._store.give_up, attempt.folder)
 
     async def release(self, namespace: str, name: str, uid: str) -> None:
         """Remove an ended workload whose end is recorded, and that was asked to stop or has lost its run."""

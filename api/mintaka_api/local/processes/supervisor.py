@@ -48,8 +48,8 @@ def supervise(request: Mapping[str, Any]) -> None:
     except FileNotFoundError:  # the server gave this attempt up
         return
     try:
-        write_file(folder.file(_RESERVE), bytes(_RESERVE_BYTES))
-        if not folder.claim({"supervisor": os.getpid(), "boot": boot_id(), "time": time()}):
+        write_file(folder.file(_RESERVE), bytes(_RESERVE_BYTES), durable=False)
+        if not folder.claim({"supervisor": os.getpid(), "token": request["environment"][TOKEN], "boot": boot_id(), "time": time()}):
             _notify(events, b"taken\n")
             return
     except OSError as error:
@@ -88,8 +88,7 @@ class Supervisor:
             record["start_error"] = _start_error(error)
         else:
             self._main = process.pid
-            with suppress(OSError):
-                self._folder.write(STARTED, {"pid": process.pid, "time": began}, durable=False)
+            self._record_start(process.pid, began)
             _notify(self._events, b"started\n")
             pipe = process.stdout.fileno() if process.stdout is not None else -1
             self._supervise(pipe)
@@ -195,10 +194,23 @@ class Supervisor:
             if not self._read(pipe):
                 return
 
-    def _record(self, record: dict[str, Any]) -> None:
-        """Record the end, however long that takes: on a full disk the reserved blocks are freed, then others' have to be."""
+    def _record_start(self, pid: int, began: float) -> None:
+        record = {"pid": pid, "time": began}
+        try:
+            self._folder.write(STARTED, record, durable=False)
+        except OSError:
+            self._output.full = True
+            self._free_reserve()
+            with suppress(OSError):
+                self._folder.write(STARTED, record, durable=False)
+
+    def _free_reserve(self) -> None:
         with suppress(OSError):
             os.unlink(self._folder.file(_RESERVE))  # noqa: PTH108 - pathlib takes a megabyte
+
+    def _record(self, record: dict[str, Any]) -> None:
+        """Record the end, however long that takes: on a full disk the reserved blocks are freed, then others' have to be."""
+        self._free_reserve()
         while True:
             try:
                 self._folder.write(ENDED, record)
