@@ -126,6 +126,7 @@ _DEPLOYMENT: dict[str, Any] = {
     "tags": ["nightly"],
     "parameters": {"day": None},
     "parameter_schema": None,
+    "result_storage": "s3://results/etl",
     "suspend": False,
     "schedules": [
         {

@@ -20,6 +20,8 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 #: Answers after which the same request may succeed later: too many requests, and those of 500 and above.
 _LATER = frozenset({408, 429})
 _FIRST_SERVER_ERROR = 500
+#: How long after a deployment was applied the API of a cluster knows it.
+_MIRROR_SECONDS = 1.5
 
 
 class Place(NamedTuple):
@@ -109,16 +111,24 @@ class Deployment(NamedTuple):
     @property
     def path(self) -> str:
         """Where runs of it are created."""
-        return f"{_path(self.namespace, self.name)}/runs"
+        return f"/namespaces/{quote(self.namespace, safe='')}/flow-deployments/{quote(self.name, safe='')}/runs"
 
 
 def find_deployment(where: Place, name: str) -> Deployment:
-    """The deployment called `deployment`, `flow/deployment` or `namespace/deployment`.
+    """The deployment called `deployment`, `flow/deployment` or `namespace/deployment`; one that was just applied may take a second.
 
     Raises:
         DeploymentNotFound: there is none.
         RunRequestError: the API refuses or is away.
     """
+    try:
+        return _find(where, name)
+    except DeploymentNotFound:
+        STOP.sleep(_MIRROR_SECONDS)
+        return _find(where, name)
+
+
+def _find(where: Place, name: str) -> Deployment:
     first, slash, last = name.partition("/")
     if not slash:
         found = _read(where.url, where.namespace, name)
@@ -134,31 +144,26 @@ def find_deployment(where: Place, name: str) -> Deployment:
         return _deployment(first, last, there)
     message = f"there is no flow deployment {last!r} in namespace {first!r} of the API at {where.url}"
     if here is not None:
-        message += f", and that of namespace {where.namespace!r} is of another flow, {here['spec'].get('entrypoint') or 'a container'}"
+        message += f", and that of namespace {where.namespace!r} is of another flow, {here['entrypoint'] or 'a container'}"
     else:
         message += f", nor one of flow {first!r} in namespace {where.namespace!r}"
     raise DeploymentNotFound(message)
 
 
 def _read(url: str, namespace: str, name: str) -> dict[str, Any] | None:
-    status, document = ask(url, "GET", _path(namespace, name))
-    return None if status == http.client.NOT_FOUND else document
+    status, document = ask(url, "GET", f"/flow-deployments/{quote(namespace, safe='')}/{quote(name, safe='')}")
+    return None if status == http.client.NOT_FOUND or document["deleted"] is not None else document
 
 
 def _deployment(namespace: str, name: str, document: dict[str, Any]) -> Deployment:
-    storage = document["spec"].get("resultStorage") or {}
-    return Deployment(namespace, name, storage.get("url") or "")
+    return Deployment(namespace, name, document.get("result_storage") or "")
 
 
 def _flow_name(document: dict[str, Any]) -> str:
     """The name of the flow's function."""
-    return _normal((document["spec"].get("entrypoint") or "").rpartition(":")[2].rpartition(".")[2])
+    return _normal((document["entrypoint"] or "").rpartition(":")[2].rpartition(".")[2])
 
 
 def _normal(name: str) -> str:
     """Prefect names a flow after its function, with hyphens."""
     return name.lower().replace("_", "-").replace(" ", "-")
-
-
-def _path(namespace: str, name: str) -> str:
-    return f"/namespaces/{quote(namespace, safe='')}/flow-deployments/{quote(name, safe='')}"
