@@ -32,9 +32,9 @@ class FollowedRecorder:
         self.changes.append(run)
         self._recorder.changed(run)
 
-    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+    def log(self, level: int, logger: str, n: int | None, message: str, called: Run | None = None) -> None:
         """Hand a line on."""
-        self._recorder.log(level, logger, n, message)
+        self._recorder.log(level, logger, n, message, called)
 
     def keep(self, artifact: ArtifactVersion) -> None:
         """Hand an artifact on."""

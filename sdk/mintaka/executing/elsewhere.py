@@ -286,10 +286,9 @@ class Errand:
         run = self._invocation.run
         entry = run.history[-1]
         run.history[-1] = entry._replace(time=max(entry.time, now_micros() - int(returned.seconds * 1e6)))
-        numbers = self._invocation.ledger.adopt(returned.runs, run)
+        adopted = self._invocation.ledger.adopt(returned.runs, run)
         for artifact in returned.artifacts:
-            n = artifact.n if artifact.n is None else numbers.get(artifact.n, run.n)
-            self._invocation.ledger.recorder.keep(artifact._replace(n=n))
+            self._invocation.ledger.recorder.keep(artifact.adopted(adopted, run))
         if returned.logs:
             run_logger(self._invocation.context)  # shows lines on the console, where nobody configured logging
         for kept in returned.logs:

@@ -20,6 +20,7 @@ from mintaka.recording.homes import home
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
     from mintaka.context import FlowContext, RunContext
@@ -45,7 +46,7 @@ class Surroundings(NamedTuple):
     flow_name: str
     flow_version: str | None
     flow_run: Run
-    parent: int | None
+    parent: UUID | None
     scheduled_time: datetime | None
     parameters: bytes
     root_level: int

@@ -22,6 +22,7 @@ from mintaka.calling.dual_functions import check_awaited
 from mintaka.calling.parameters import Parameters
 from mintaka.concurrency.holdings import HELD, Holding
 from mintaka.context import CURRENT, FlowContext, Launch, RunContext
+from mintaka.engine.called_flows import CallNumbers
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
@@ -182,6 +183,9 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, t
     flow = FlowContext(kind.flow, around.flow_run, ledger, launch, None)
     flow.parameters = kind.parameters
     flow.parent = around.parent
+    flow.numbers = CallNumbers(f"try {run.run_count} of task run {run.n}: ")
+    if around.flow_run.called is not None:
+        ledger.ids.owners[run.n] = around.flow_run
     flow.kept = True  # that it is on record beside its results is for home to see to
     try:
         args, kwargs = pickle.loads(arguments)  # noqa: S301 - as above

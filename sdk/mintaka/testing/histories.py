@@ -36,9 +36,9 @@ class MemoryRecorder:
         if run.n >= 0:
             self.runs[run.n] = run
 
-    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+    def log(self, level: int, logger: str, n: int | None, message: str, called: Run | None = None) -> None:
         """Keep one line; its time is not recorded."""
-        self.lines.append(LogLine(len(self.lines), 0, level, logger, n, message))
+        self.lines.append(LogLine(len(self.lines), 0, level, logger, n, message, called))
 
     def keep(self, artifact: ArtifactVersion) -> None:
         """Keep the newest version of an artifact."""
