@@ -14,6 +14,7 @@ from mintaka.engine.bookkeeping import uninterrupted
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.context import Launch
     from mintaka.engine.runs import Run
     from mintaka.recording.recorder import Delivery, Recorder
@@ -39,6 +40,10 @@ class FollowedRecorder:
     def keep(self, artifact: ArtifactVersion) -> None:
         """Hand an artifact on."""
         self._recorder.keep(artifact)
+
+    def emit(self, event: EmittedEvent) -> None:
+        """Hand an event on."""
+        self._recorder.emit(event)
 
     def close(self, deadline: float) -> Delivery:
         """Close the recorder."""

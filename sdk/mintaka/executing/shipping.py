@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.context import FlowContext, RunContext
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.runs import Run
@@ -89,6 +90,7 @@ class Returned(NamedTuple):
     logs: list[dict[str, Any]]
     runs: list[Run]
     artifacts: list[ArtifactVersion]
+    events: list[EmittedEvent]
 
 
 def pickled(value: Any, what: Callable[[], str], sent: str = "sent to another process") -> bytes:

@@ -68,6 +68,7 @@ class HistoryRecorder:
         self.changed = self._outbox.changed
         self.log = self._outbox.log
         self.keep = self._outbox.keep
+        self.emit = self._outbox.emit
         self._historian.add(self)
 
     # -- called from every thread -------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ class HistoryRecorder:
     def _report(self) -> tuple[HistoryBatch, int] | None:
         """The next report of what waits, with its weight; None where nothing does."""
         contents, weight, about_itself = self._outbox.take()
-        if not (contents.tasks or contents.logs or contents.artifacts or (about_itself and self._launch.local)):
+        if not (contents.tasks or contents.logs or contents.artifacts or contents.events or (about_itself and self._launch.local)):
             return None
         despatch = self._despatch
         all_of_it = despatch.deadline is not None and self._outbox.empty and not (despatch.waiting or despatch.lost or despatch.reason)

@@ -1,4 +1,4 @@
-"""What waits to be reported: runs that changed, lines of logs, artifacts.
+"""What waits to be reported: runs that changed, lines of logs, artifacts, events.
 
 What belongs to a flow run that another one called is reported as part of it, and describes it in the same report.
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.runs import now_micros
-from mintaka.recording.wire import Contents, LogLine, artifact_record, called_run, task_record
+from mintaka.recording.wire import Contents, LogLine, artifact_record, called_run, event_record, task_record
 from mintaka_history.batches import CALLED_LIMIT, LINE_STEP
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.engine.runs import Run
     from mintaka.recording.delivery_settings import DeliverySettings
     from mintaka.recording.historian import Historian
-    from mintaka_history.batches import ArtifactRecord, CalledRun, LineRecord, TaskRecord
+    from mintaka_history.batches import ArtifactRecord, CalledRun, EventRecord, LineRecord, TaskRecord
 
 #: What a row takes beside its texts, and each entry of its history, about.
 _ROW_BYTES, _ENTRY_BYTES = 300, 60
@@ -118,6 +119,7 @@ class Outbox:
         self._runs: deque[Run] = deque()
         self._lines: deque[LogLine] = deque()
         self._artifacts: deque[ArtifactVersion] = deque()
+        self._events: deque[EmittedEvent] = deque()
         self._line_numbers = itertools.count(LINE_STEP, LINE_STEP)
         self._room = threading.Condition()
         #: Of the task runs of the outermost flow run.
@@ -147,6 +149,12 @@ class Outbox:
         self._artifacts.append(artifact)
         self._added(len(self._artifacts))
 
+    @uninterrupted
+    def emit(self, event: EmittedEvent) -> None:
+        """Put in one event; waits where too much is."""
+        self._events.append(event)
+        self._added(len(self._events))
+
     def _added(self, waiting: int) -> None:
         if waiting >= self._settings.batch_items and not self._wake.is_set():
             self._wake.set()
@@ -155,7 +163,11 @@ class Outbox:
                 self._room.wait_for(self._has_room)
 
     def _has_room(self) -> bool:
-        return self.closed or max(len(self._runs), len(self._lines), len(self._artifacts)) < self._settings.queue_items
+        return self.closed or self._longest < self._settings.queue_items
+
+    @property
+    def _longest(self) -> int:
+        return max(len(self._runs), len(self._lines), len(self._artifacts), len(self._events))
 
     # -- called by the historian --------------------------------------------------------------------------------------
 
@@ -167,12 +179,12 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """True where nothing waits."""
-        return not (self._runs or self._lines or self._artifacts)
+        return not (self._runs or self._lines or self._artifacts or self._events)
 
     @property
     def crowded(self) -> bool:
         """True where those who add will soon have to wait."""
-        return max(len(self._runs), len(self._lines), len(self._artifacts)) >= self._settings.queue_items // 2
+        return self._longest >= self._settings.queue_items // 2
 
     def counts(self) -> dict[str, int]:
         """How many of the task runs taken out, those of the outermost flow run, are in which state."""
@@ -185,9 +197,10 @@ class Outbox:
         weight, size, about_itself = self._take_runs(contents.tasks, mentioned)
         items = len(contents.tasks)
         size = self._take_lines(contents.logs, items, size, mentioned)
-        self._take_artifacts(contents.artifacts, items + len(contents.logs), size, mentioned)
-        contents = contents._replace(called=mentioned.records())
-        return contents, weight + len(contents.logs) + len(contents.artifacts), about_itself
+        size = self._take_artifacts(contents.artifacts, items + len(contents.logs), size, mentioned)
+        events = self._take_events(items + len(contents.logs) + len(contents.artifacts), size, mentioned)
+        contents = contents._replace(called=mentioned.records(), events=events)
+        return contents, weight + len(contents.logs) + len(contents.artifacts) + len(events), about_itself
 
     def _take_runs(self, rows: list[TaskRecord], mentioned: Mentioned) -> tuple[int, int, bool]:
         weight = size = 0
@@ -220,12 +233,22 @@ class Outbox:
             size += len(line.message) + _ROW_BYTES
         return size
 
-    def _take_artifacts(self, artifacts: list[ArtifactRecord], items: int, size: int, mentioned: Mentioned) -> None:
+    def _take_artifacts(self, artifacts: list[ArtifactRecord], items: int, size: int, mentioned: Mentioned) -> int:
         settings = self._settings
         while self._artifacts and items + len(artifacts) < settings.batch_items and size < settings.batch_bytes and not mentioned.full:
             artifact = self._artifacts.popleft()
             artifacts.append(artifact_record(artifact, mentioned.position(artifact.called)))
             size += len(artifact.data) + _ROW_BYTES
+        return size
+
+    def _take_events(self, items: int, size: int, mentioned: Mentioned) -> list[EventRecord]:
+        settings = self._settings
+        events: list[EventRecord] = []
+        while self._events and items + len(events) < settings.batch_items and size < settings.batch_bytes and not mentioned.full:
+            event = self._events.popleft()
+            events.append(event_record(event, mentioned.position(event.called)))
+            size += len(event.payload) + _ROW_BYTES
+        return events
 
 
 def _size(row: TaskRecord) -> int:

@@ -13,6 +13,7 @@ from mintaka_core.history_reasons import HistoryReason
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.engine.runs import Run
 
 
@@ -42,6 +43,9 @@ class Recorder(Protocol):
     def keep(self, artifact: ArtifactVersion) -> None:
         """An artifact was made, or has a new version."""
 
+    def emit(self, event: EmittedEvent) -> None:
+        """An event was emitted."""
+
     def close(self, deadline: float) -> Delivery:
         """Deliver what is left until `deadline` (`time.monotonic()`), then stop."""
 
@@ -56,6 +60,9 @@ class NullRecorder:
         """Nothing to do."""
 
     def keep(self, artifact: ArtifactVersion) -> None:
+        """Nothing to do."""
+
+    def emit(self, event: EmittedEvent) -> None:
         """Nothing to do."""
 
     def close(self, deadline: float) -> Delivery:  # noqa: ARG002 - the protocol's signature

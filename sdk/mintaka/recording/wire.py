@@ -18,12 +18,13 @@ from mintaka_core.history_reasons import DATABASE_REASONS
 from mintaka_core.reports import storable
 from mintaka_core.states import DEFAULT_NAMES, RUNNING
 from mintaka_core.wire_versions import WIRE_VERSION
-from mintaka_history.batches import ArtifactRecord, BatchRun, CalledRun, HistoryBatch, LineRecord, LocalRun, TaskRecord
+from mintaka_history.batches import ArtifactRecord, BatchRun, CalledRun, EventRecord, HistoryBatch, LineRecord, LocalRun, TaskRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.context import Launch
     from mintaka.engine.called_flows import CalledFlow
     from mintaka.engine.runs import Entry, Opinion, Run
@@ -197,6 +198,11 @@ def artifact_record(artifact: ArtifactVersion, of: int = 0) -> ArtifactRecord:
     )
 
 
+def event_record(event: EmittedEvent, of: int = 0) -> EventRecord:
+    """An event as it is reported."""
+    return EventRecord(event.id, event.name, event.resource, event.time, msgspec.Raw(event.payload), of)
+
+
 def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_cleaned(tag, _TAG_LIMIT) for tag in tags[:_TAGS_LIMIT] if tag)
 
@@ -235,6 +241,7 @@ class Contents(NamedTuple):
     final: bool = False
     lost: HistoryReason | None = None
     called: Sequence[CalledRun] = ()
+    events: Sequence[EventRecord] = ()
 
 
 def history_batch(launch: Launch, number: int, contents: Contents) -> HistoryBatch:
@@ -252,6 +259,7 @@ def history_batch(launch: Launch, number: int, contents: Contents) -> HistoryBat
         final=contents.final,
         version=WIRE_VERSION,
         called=tuple(contents.called),
+        events=tuple(contents.events),
         lost=contents.lost if contents.lost in DATABASE_REASONS else None,  # type: ignore[arg-type]
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.engine.runs import Run
 
 
@@ -31,6 +32,7 @@ class MemoryRecorder:
         self.runs: dict[int, Run] = {}
         self.lines: list[LogLine] = []
         self.artifacts: dict[UUID, ArtifactVersion] = {}
+        self.events: list[EmittedEvent] = []
 
     def changed(self, run: Run) -> None:
         """Keep `run`; the flow run itself has no row."""
@@ -44,6 +46,10 @@ class MemoryRecorder:
     def keep(self, artifact: ArtifactVersion) -> None:
         """Keep the newest version of an artifact."""
         self.artifacts[artifact.id] = artifact
+
+    def emit(self, event: EmittedEvent) -> None:
+        """Keep an event."""
+        self.events.append(event)
 
     def close(self, deadline: float) -> Delivery:  # noqa: ARG002 - the protocol's signature
         """Everything is here."""

@@ -44,7 +44,7 @@ def below(n: int) -> int:
 
 @flow
 def middle(n: int) -> int:
-    return below(n) + below(add(n))
+    return below(n) + below(add.submit(n))
 
 
 @flow
@@ -95,7 +95,7 @@ def test_each_is_there_with_what_is_its_own() -> None:
         assert calls == [
             ("subflow", "below 1", None, {}),
             ("task", added, None, {}),
-            ("subflow", "below 2", None, {"n": [next(where.task_runs(child["uid"]))["n"] + 2]}),
+            ("subflow", "below 2", None, {"n": [int(added.removeprefix("add-"))]}),
         ]
         assert [(line["message"], line["n"]) for line in where.logs(root["uid"])] == [("outermost", None)]
         lines = [(line["message"], line["n"] is None) for line in where.logs(inner["uid"])]
@@ -280,7 +280,7 @@ def test_commands_show_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ter
     assert "outermost" in own
     assert "adding" not in own
     lines = [line.split("]")[0].split("[")[-1] if "[" in line else "" for line in terminal("logs", root["uid"], "--called")[1].splitlines()]
-    assert lines == ["", "below 1", "below 1 3", f"{child['name']} 4", "below 2", "below 2 6"]
+    assert lines == ["", "below 1", "below 1 2", f"{child['name']} 3", "below 2", "below 2 5"]
     assert len(terminal("logs", child["uid"], "--called", "--tail", "2")[1].splitlines()) == 2
 
 

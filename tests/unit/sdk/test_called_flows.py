@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from mintaka import flow, get_run_logger, runtime, tags, task
 from mintaka.artifacts import create_markdown_artifact
 from mintaka.context import LAUNCH, Launch
+from mintaka.events import emit_event
 from mintaka.logger_tree import own_logger
 from mintaka.logging import HistoryHandler
 from mintaka.recording.delivery_settings import DeliverySettings
@@ -49,6 +52,16 @@ def part(day: int = 0) -> Any:
 @task
 def add(a: int, b: int = 1) -> int:
     return a + b
+
+
+@task
+def numbers(n: int) -> list[int]:
+    return list(range(n))
+
+
+@task
+def add_all(given: list[int]) -> int:
+    return sum(given)
 
 
 def ids_of(body: Callable[[], Any], attempt: int = 1, uid: str = UID) -> list[str]:
@@ -154,7 +167,7 @@ def test_what_is_reported_of_it() -> None:
     """Parameters with defaults and without secrets, tags, transitions with retries, counts of its own task runs."""
 
     @flow(retries=1, tags=["own"])
-    def flaky(user: str, password: str = "hidden", n: int = 3) -> None:  # noqa: S107 - a secret is to be masked
+    def flaky(user: str, password: SecretStr = SecretStr("hidden"), n: int = 3) -> None:  # noqa: ARG001, B008 - it is to be masked
         add(n)
         if runtime.flow_run.run_count == 1:
             raise ValueError(user)
@@ -225,6 +238,7 @@ def call_part() -> Any:
 @flow
 def kept() -> Any:
     create_markdown_artifact("of the flow")
+    emit_event("kept", "of the flow")
     return add(1), here()
 
 
@@ -236,7 +250,7 @@ def test_those_called_in_a_worker_process_are_known_at_home_by_the_same_ids() ->
     with recorded(flow_run_id=UID) as history:
         results = flow(lambda: inside(), name="main")()
     middle = history.flow_run("inside-0")["uid"]
-    assert [run.name for run in history.runs_of("inside-0") if run.kind == "task"] == ["call_part-1", "call_part-2"]
+    assert [run.task.rpartition(".")[2] for run in history.runs_of("inside-0")] == ["call_part", "part", "kept"] * 2
     told = [place for (own, (_, other)) in results for place in (own, other)]
     called = {history.flow_run(run.name)["uid"]: history.flow_run(run.name) for run in history.called}
     assert len({own for own, _, _ in told}) == 4
@@ -245,6 +259,7 @@ def test_those_called_in_a_worker_process_are_known_at_home_by_the_same_ids() ->
         assert called[own or ""]["parent"] == middle
     places = sorted((artifact.data.decode(), artifact.called.name if artifact.called else "") for artifact in history.artifacts.values())
     inner = sorted(run.name for run in history.called if run.task.endswith("kept"))
+    assert sorted(event.called.name for event in history.events if event.called) == inner
     assert places == sorted([('"of the task"', history.run("inside-0").name)] * 2 + [('"of the flow"', name) for name in inner])
 
 
@@ -254,7 +269,7 @@ class Reported:
     def __init__(self) -> None:
         self.launch = Launch(flow_run_id=UID, name="main", namespace="ns", recorder=self)
         self.outbox = Outbox(DeliverySettings(), Historian(), lambda: self.launch.ledger.ids.owners if self.launch.ledger else {})
-        self.changed, self.log, self.keep = self.outbox.changed, self.outbox.log, self.outbox.keep
+        self.changed, self.log, self.keep, self.emit = self.outbox.changed, self.outbox.log, self.outbox.keep, self.outbox.emit
         self.reports: list[HistoryBatch] = []
 
     def report(self) -> HistoryBatch:
@@ -281,37 +296,41 @@ def named(report: HistoryBatch) -> dict[str, CalledRun]:
     return {run.name: run for run in report.called}
 
 
-def test_rows_lines_and_artifacts_go_under_the_flow_run_that_they_are_of() -> None:
+def test_rows_lines_and_artifacts_go_under_the_flow_run_that_they_are_of(caplog: pytest.LogCaptureFixture) -> None:
     @task
-    def talks(n: int) -> int:
+    def talks(n: list[int]) -> list[int]:
         get_run_logger().info("in a task")
         create_markdown_artifact("of a task")
-        return n
+        emit_event("talked", "a task")
+        return [*n]
 
     @flow(flow_run_name="child")
-    def child(n: int) -> int:
+    def child(n: list[int]) -> list[int]:
         get_run_logger().info("in a flow")
         create_markdown_artifact("of a flow")
+        emit_event("talked", {"prefect.resource.id": "a flow", "name": "x"}, {"n": n})
         return talks(talks(n))
 
     @flow
     def main() -> None:
-        add(child(add(1)))
+        add_all(child(numbers(1)))
+        emit_event("talked", "outermost")
 
     kept = Reported()
     handler = HistoryHandler(kept)
     own_logger("mintaka").addHandler(handler)
     try:
-        kept.run(main)
+        with caplog.at_level(logging.INFO, "mintaka"):
+            kept.run(main)
     finally:
         own_logger("mintaka").removeHandler(handler)
     report = kept.report()
     assert [(row.n, row.of, row.kind, row.parent, row.inputs) for row in report.tasks] == [
         (0, 0, "task", None, {}),
+        (1, 0, "subflow", None, {"n": (0,)}),
         (2, 1, "task", None, {}),  # what came in as a parameter of its flow has no number there
         (3, 1, "task", None, {"n": (2,)}),
-        (1, 0, "subflow", None, {"n": (0,)}),
-        (4, 0, "task", None, {"a": (1,)}),
+        (4, 0, "task", None, {"given": (1,)}),
     ]
     assert [(line.message, line.n, line.of) for line in report.logs if line.message.startswith("in a")] == [
         ("in a flow", None, 1),
@@ -323,6 +342,12 @@ def test_rows_lines_and_artifacts_go_under_the_flow_run_that_they_are_of() -> No
         (b'"of a task"', 2, 1),
         (b'"of a task"', 3, 1),
     ]
+    assert [(event.name, event.resource, bytes(event.payload), event.of) for event in report.events] == [
+        ("talked", "a flow", b'{"n":[0]}', 1),
+        ("talked", "a task", b"null", 1),
+        ("talked", "a task", b"null", 1),
+        ("talked", "outermost", b"null", 0),
+    ]
     assert (report.counts, named(report)["child"].counts) == ({"COMPLETED": 3}, {"COMPLETED": 2})
     assert named(report)["child"].parent_n == 1
 
@@ -332,7 +357,7 @@ def test_what_comes_out_of_a_called_flow_run_comes_from_its_call() -> None:
 
     @flow
     def inner() -> list[Any]:
-        return [[add(1)]]
+        return [numbers(3)]
 
     @flow
     def outer() -> Any:
@@ -340,18 +365,11 @@ def test_what_comes_out_of_a_called_flow_run_comes_from_its_call() -> None:
 
     @flow
     def main() -> None:
-        found = outer()["found"]
-        add_all(found)
-        add_all([found[0]])
-
-    @task
-    def add_all(numbers: list[int]) -> int:
-        return sum(numbers)
+        add_all(outer()["found"])
 
     kept = Reported()
     kept.run(main)
-    rows = {row.n: row for row in kept.report().tasks}
-    assert [(row.of, row.inputs) for n, row in rows.items() if row.task.endswith("add_all")] == [(0, {"numbers": (0,)})] * 2
+    assert [(row.of, row.inputs) for row in kept.report().tasks if row.task.endswith("add_all")] == [(0, {"given": (0,)})]
 
 
 def test_transitions_are_told_when_there_are_new_ones() -> None:
