@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from mintaka.calling.signatures import FlowDecorator, FlowWords, Passed
     from mintaka.engine.async_calls import AsyncCall
+    from mintaka.engine.invocations import Keeping
     from mintaka.engine.outcomes import Outcome
     from mintaka.engine.retries import RetryDelay
     from mintaka.futures import Future, FutureList
@@ -273,11 +274,15 @@ class Flow(Decorated, Typed[P, R_co, V_co]):
         dependencies.find_arguments(bound.args, bound.kwargs)
         dependencies.find_waits(wait_for)
         run.inputs = self.parameters.inputs(dependencies.edges)
-        keeping = None
+        keeping: Keeping | None = None
         if child.results.persist and not self.is_generator and launch.replay is None:
             from mintaka.persisting.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
 
             keeping = FlowKeeping(child)
+        elif launch.replay is not None and launch.replay.within and run.called is not None:
+            from mintaka.persisting.replaying import ReplayedFlow  # noqa: PLC0415 - start-up time
+
+            keeping = ReplayedFlow(launch.replay)
         if outer is None:
             CHILD_PROCESSES.begin_flow(ledger, CURRENT.get)
         return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True, keeping=keeping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,14 +11,17 @@ import textwrap
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
-from mintaka import cli, flow, get_run_logger, suspend_flow_run, task
+from api_testing import report
+from api_testing import task as row
+from mintaka import cli, flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact
-from mintaka.exceptions import Suspension
 from mintaka.histories import Wanted, history
-from mintaka.persisting.resuming import resume
+from mintaka.persisting.resuming import called, resume
 from mintaka.recording.homes import home
+from mintaka_history.batches import decode
 from mintaka_history.embedded_sqlite import EmbeddedDatabase
 
 if TYPE_CHECKING:
@@ -168,19 +172,22 @@ def test_a_further_attempt_goes_on_with_the_same_flow_runs(tmp_path: Path, monke
 
 
 def _called(flow_again: Any, given: dict[str, Any], launch: Any) -> Any:  # noqa: ARG001 - the same flow, which counts here
-    from mintaka.persisting.resuming import called  # noqa: PLC0415 - beside its name in this module
-
     return called(twice, given, launch)
 
 
-@flow(flow_run_name="waits below")
-def suspends() -> None:
-    suspend_flow_run()
+SUSPENDING = """
+    from mintaka import flow, suspend_flow_run
 
+    @flow(flow_run_name="waits below")
+    def suspends():
+        suspend_flow_run()
 
-@flow(flow_run_name="held", persist_result=True)
-def calls_suspending() -> None:
-    suspends()
+    @flow(flow_run_name="held", persist_result=True)
+    def held():
+        suspends()
+
+    held()
+"""
 
 
 def test_one_that_is_suspended_is_cancelled_with_its_root(
@@ -188,16 +195,13 @@ def test_one_that_is_suspended_is_cancelled_with_its_root(
 ) -> None:
     """It is the root that is cancelled, which the command for the other says."""
     monkeypatch.setenv("MINTAKA_RESULT_STORAGE", str(tmp_path / "results"))
-    with pytest.raises(Suspension):
-        calls_suspending()
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(SUSPENDING)], capture_output=True, check=False).returncode == 5
     root, child = only(name="held"), only(name="waits below")
     assert (root["state"]["name"], child["state"]["name"]) == ("Suspended", "Suspended")
     for command in ("cancel", "suspend", "resume"):
         code, _, error = terminal(command, child["uid"])
         assert (code, f"mintaka {command} {root['uid']}" in error) == (2, True), error
     if reached is not None:
-        import httpx  # noqa: PLC0415 - of an API alone
-
         for action in ("cancel", "suspend", "resume", "rerun"):
             answer = httpx.post(f"{reached.url}/api/v1/flow-runs/{child['uid']}/{action}")
             assert (answer.status_code, root["uid"] in answer.json()["detail"]) == (409, True), answer.text
@@ -288,16 +292,11 @@ def test_a_file_of_a_release_without_them_is_read_as_before(tmp_path: Path, monk
     """There a subflow and what it called are task runs of the flow run."""
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
     monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
-    from api_testing import report, task as row  # noqa: PLC0415 - a helper of tests of the API
-    from mintaka_history.batches import decode  # noqa: PLC0415
-
     local = {"flow": "main", "created": 1, "transitions": [[1, "COMPLETED", "", 2, "", [], "", ""]]}
     old = report(1, [row(0, kind="subflow"), row(1, parent=0)], flow_run={"name": "old", "namespace": "local", "local": local})
     database = home().database
     assert database is not None
     with closing(EmbeddedDatabase(database)) as opened:
-        import json  # noqa: PLC0415
-
         opened.store_batch("0190f5fe-0000-7000-8000-000000000009", decode(json.dumps(old).encode()))
     with history() as where:
         assert [(each["kind"], each["parent"]) for each in where.task_runs(only()["uid"])] == [("subflow", None), ("task", 0)]
