@@ -37,6 +37,7 @@ _RUN: dict[str, Any] = {
     "kind": "deployed",
     "parent": None,
     "root": None,
+    "parent_n": None,
     "cluster": "3d2f7e0a-1f5b-4c43-9a6e-6f0c4b8a7d21",
     "revision": "nightly-6f9c4d7b58",
     "next_time": None,

@@ -30,6 +30,7 @@ _INTENT_PROBLEMS = (
     "invalid-resource",
     "left-the-cluster",
     "of-a-script",
+    "called",
     "refused-by-cluster",
     "cluster-away",
 )
@@ -61,6 +62,7 @@ async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: 
 async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Resume a run that waits or is suspended, or restart one that is over; the body has the input of one that waits."""
     run = await known_run(here, uid)
+    _check_not_called(run)
     given = await read_document(request, NewAnswer)
     known = await here.database.read(pauses.of_run, run.uid)
     pause = next((one for one in known if one.open), None)
@@ -91,7 +93,7 @@ async def rerun_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: He
     "/flow-runs/{uid}",
     status_code=202,
     responses=documented_responses(
-        IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "of-a-script", "cluster-away", status=202
+        IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "of-a-script", "called", "cluster-away", status=202
     ),
 )
 async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
@@ -108,7 +110,15 @@ def control(here: Services) -> RunControl:
     return here.runs
 
 
+def _check_not_called(run: RunKey) -> None:
+    """Refuse intents for a run that has no process of its own."""
+    if run.root is not None:
+        detail = f"flow run {run.namespace}/{run.name} was called in the process of flow run {run.root}: address that one"
+        raise Problem("called", detail)
+
+
 def _control_of(here: Services, run: RunKey) -> RunControl:
+    _check_not_called(run)
     if run.of_a_script:
         detail = f"flow run {run.namespace}/{run.name} belongs to a script and was never in a cluster: end its process where it was started"
         raise Problem("of-a-script", detail)

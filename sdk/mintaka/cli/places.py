@@ -14,7 +14,7 @@ import typer
 
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.showing import is_over
-from mintaka.histories import history, of_a_script
+from mintaka.histories import history, is_called, of_a_script
 from mintaka.recording.homes import home
 from mintaka.sharing import shared
 from mintaka_core.errors import InvalidNameError
@@ -113,6 +113,7 @@ def intend(run: str, action: str, *, cluster: bool, namespace: str | None = None
     where = home()
     with place(cluster=False, namespace=namespace) as there:
         document = there.flow_run(run)
+    require_own_process(document, action)
     _require_unfinished(document, action)
     waits_without_process = of_a_script(document) and document["state"]["name"] == "Suspended"
     if waits_without_process and action == "suspend":
@@ -154,6 +155,17 @@ def _intend_here(run: Document, action: str, where: Home) -> None:
     from mintaka.engine.cancelling import cancel  # noqa: PLC0415 - start-up time
 
     cancel(where.database, run["uid"])
+
+
+def require_own_process(run: Document, action: str) -> None:
+    """Refuse to `action` a flow run that was called in the process of another one.
+
+    Raises:
+        BadArgument: it was.
+    """
+    if is_called(run):
+        message = f"flow run {run['name']} was called by another one, in whose process it is: mintaka {action} {run['root']}"
+        raise BadArgument(message)
 
 
 def _require_unfinished(run: Document, action: str) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from mintaka.cli.ending import leave, tell
 from mintaka.cli.parsing import BadArgument, JsonOption, ProgressOption, parameters_of
-from mintaka.cli.places import ClusterOption, NamespaceOption, in_cluster, place
+from mintaka.cli.places import ClusterOption, NamespaceOption, in_cluster, place, require_own_process
 from mintaka.cli.run import carried_out
 from mintaka.cli.showing import console, is_over, print_json
 from mintaka.cli.waiting import answered_here
@@ -66,6 +66,8 @@ def command(
     if in_cluster(cluster) and not here:
         return _asked(_resume_in_cluster(run, value, namespace, given=given is not None), json=json)
     found = _known(run, namespace)
+    if found is not None:
+        require_own_process(found, "resume")
     script = found is not None and (not home().api_url or of_a_script(found))
     if found is not None and not parameter and (script or not here):
         goes_on = _answered_there(found, value) if home().api_url else answered_here(found, value, given=given is not None)

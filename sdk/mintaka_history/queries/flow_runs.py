@@ -40,7 +40,9 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {"created": (int, int), "name": (str, i
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """The keys of a flow run in the cluster and in the big tables; a script's run was never in a cluster."""
+    """The keys of a flow run in the cluster and in the big tables; a script's run was never in a cluster. `root` is the uid of the
+    flow run in whose process it was called (None: it was not called).
+    """
 
     no: int
     uid: str
@@ -51,6 +53,7 @@ class RunKey:
     terminal: bool
     deleted: bool
     of_a_script: bool
+    root: str | None = None
 
 
 def page(
@@ -104,14 +107,16 @@ def newest_of_name(connection: Connection, names: Names, name: str) -> FlowRunAn
 
 def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
     """The keys of the flow run with this uid; None if it is unknown."""
-    columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted, _r.resource_version)
+    columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted, _r.resource_version, _r.kind, _r.root)
     row = connection.execute(select(*columns).where(_r.uid == uid)).first()
     if row is None:
         return None
     namespace = names.values(connection, [row.ns])[row.ns]
     terminal, deleted = row.state in TERMINAL_CODES, row.deleted is not None
-    of_a_script = deleted and row.resource_version == 0
-    return RunKey(row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, terminal, deleted, of_a_script)
+    called = row.kind == RunKind.CALLED
+    of_a_script = deleted and row.resource_version == 0 and not called
+    root = uids(connection, [row.root]).get(row.root) if called else None
+    return RunKey(row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, terminal, deleted, of_a_script, root)
 
 
 def transitions(connection: Connection, number: int, page: Page, *, changed: bool = False) -> Part[TransitionAnswer]:
@@ -180,6 +185,7 @@ def _answer(row: Row[Any], texts: dict[int, str], family: dict[int, str]) -> Flo
         kind=_KINDS.get(row.kind, "unknown"),
         parent=family.get(row.parent),
         root=family.get(row.root),
+        parent_n=row.parent_n,
         cluster=texts[row.cluster] if row.cluster is not None else None,
         revision=row.revision or None,
         next_time=optional_datetime(row.next_time),
