@@ -221,7 +221,9 @@ def _call_of(run: FlowRun) -> Call | None:
     if called_by is None or called_by.detached:
         return None
     try:
-        return Call(str(uuid.UUID(called_by.uid)), called_by.task_run)
+        root = str(uuid.UUID(called_by.uid))
+        caller = str(uuid.UUID(called_by.flow_run)) if called_by.flow_run else root
+        return Call(caller, called_by.task_run, root, final=run.status.is_terminal)
     except ValueError:
         return None
 

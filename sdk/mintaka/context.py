@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mintaka.persisting.calls import CallIndex
     from mintaka.persisting.replaying import Replay  # noqa: TC004 - would be a cycle
     from mintaka.persisting.transacting import Transaction
-    from mintaka.remote_runs.call_keys import CallNumbers
+    from mintaka.remote_runs.call_keys import DeploymentCalls
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
     from mintaka.waiting.pausing import Answer
@@ -183,7 +183,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("args", "called", "calls", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
+    __slots__ = ("args", "calls", "deployment_calls", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -201,7 +201,7 @@ class RunContext:
         #: The calls of async tasks and flows by its code that are not over; None where there was none.
         self.calls: dict[AsyncCall, None] | None = None
         #: Numbers its calls of deployments; None where there was none.
-        self.called: CallNumbers | None = None
+        self.deployment_calls: DeploymentCalls | None = None
 
     @property
     def place(self) -> tuple[int | None, Run | None]:

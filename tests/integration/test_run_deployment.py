@@ -95,6 +95,16 @@ _FLOWS = dedent('''
 
 
     @flow
+    def inner(n: int) -> str:
+        return run_deployment("double", parameters={"n": n}, timeout=0).name
+
+
+    @flow(persist_result=True)
+    def outer() -> list[str]:
+        return [inner(1), inner(2)]
+
+
+    @flow
     def calling_slow(folder: str) -> None:
         run_deployment("slow", parameters={"folder": folder}, as_subflow=False, timeout=0)
         run_deployment("slow", parameters={"folder": folder})
@@ -109,7 +119,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     path.write_text(_FLOWS, encoding="utf-8")
     server = LocalServer(folder / "home")
     server.start("--max-processes", "6")
-    names = ("double", "forgetful", "slow", "failing", "sums", "gathered", "crashing", "insisting", "calling-slow")
+    names = ("double", "forgetful", "slow", "failing", "sums", "gathered", "crashing", "insisting", "outer", "calling-slow")
     retries = {"crashing": {"retries": {"onCrash": {"limit": 1, "backoff": {"delaySeconds": 0}}}}}
     server.apply(
         *(
@@ -164,7 +174,7 @@ def test_a_scheduled_time_is_kept() -> None:
     assert (run.expected_start_time, run.state.type) == (due, "SCHEDULED")
 
 
-def test_a_key_means_one_run(server: LocalServer) -> None:
+def test_a_key_means_one_run() -> None:
     """However often it is called with it, and whatever else is said."""
     first = run_deployment("double", parameters={"n": 1}, idempotency_key="2026-11-21")
     again = run_deployment("double", parameters={"n": 5}, idempotency_key="2026-11-21", flow_run_name="again")
@@ -189,7 +199,7 @@ def test_a_call_that_cannot_work_says_why(tmp_path: Path) -> None:
         run_deployment("forgetful").state.result()
 
 
-def test_variables_of_the_job_are_those_of_its_process(server: LocalServer, tmp_path: Path) -> None:
+def test_variables_of_the_job_are_those_of_its_process() -> None:
     """Beside those of the deployment."""
     job_variables = {"env.MODE": "trial", "env": {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"}}
     assert run_deployment("forgetful", job_variables=job_variables).state.result() == "trial"
@@ -216,6 +226,17 @@ def test_a_flow_runs_deployments(server: LocalServer, deployment: str, result: i
     roots = {each["uid"] for each in server.get("/flow-runs")["items"]}
     assert not roots & {each["uid"] for each in below}, "lists show roots"
     assert {each["uid"] for each in below} <= {each["uid"] for each in server.get("/flow-runs", deployment="double", limit=200)["items"]}
+
+
+def test_a_flow_that_is_called_in_a_flow_is_the_caller(server: LocalServer) -> None:
+    """Below the outermost one, which is the root of all."""
+    run = run_deployment("outer")
+    inner = called_by(server, run.id)
+    assert {(each["kind"], each["flow"]) for each in inner} == {("called", "inner")}
+    wait_until(lambda: len([each for one in inner for each in called_by(server, one["uid"])]) == 2, "both runs have their caller")
+    below = [each for one in inner for each in called_by(server, one["uid"])]
+    assert sorted(run.state.result()) == sorted(each["name"] for each in below)
+    assert {each["root"] for each in below} == {str(run.id)}
 
 
 def test_a_caller_that_crashed_finds_what_it_called(server: LocalServer, tmp_path: Path) -> None:

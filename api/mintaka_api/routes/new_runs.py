@@ -33,7 +33,8 @@ _RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^
 class Caller(msgspec.Struct, forbid_unknown_fields=True):
     """The flow run whose code calls a deployment.
 
-    `task_run` is the number of the task run that calls. A `detached` run goes on if its caller is cancelled. `call` says which call
+    `flow_run` is the uid of a flow run that it called in its own process, if the code of that calls; `task_run` is the number of the
+    task run that calls. A `detached` run goes on if its caller is cancelled. `call` says which call
     of the caller it is; `attempt` and `tries` say in which attempt of it, and how often its code was started again in that.
     """
 
@@ -41,6 +42,7 @@ class Caller(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=253)] = ""
     attempt: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     tries: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    flow_run: Annotated[str, msgspec.Meta(min_length=1, max_length=63)] | None = None
     task_run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
     detached: bool = False
     call: Annotated[str, msgspec.Meta(max_length=300)] = ""
@@ -149,4 +151,11 @@ def _run_request(new: NewFlowRun) -> RunRequest:
 
 
 def _called_by(caller: Caller) -> CalledBy:
-    return CalledBy(uid=caller.uid, name=caller.name, attempt=caller.attempt, task_run=caller.task_run, detached=caller.detached)
+    return CalledBy(
+        uid=caller.uid,
+        name=caller.name,
+        attempt=caller.attempt,
+        flow_run=caller.flow_run,
+        task_run=caller.task_run,
+        detached=caller.detached,
+    )

@@ -1,8 +1,9 @@
 """Which call of a deployment is which, so that a run that is tried again finds the runs that it called before.
 
-A call is known by the flow or task run whose code it is in and its number among the calls of the same deployment there. A task run
-is known by its task and arguments, and a subflow by its flow and parameters, so that the order in which tasks run does not matter;
-of tasks that are called alike, each has a number. The arguments of the call itself do not count: they may hold the present time.
+A call is known by the flow or task run whose code it is in and its number among the calls of the same deployment there. A flow run
+has an id that is the same in each attempt (`mintaka.engine.called_flows`). A task run is known by its task and arguments, so that the
+order in which tasks run does not matter; of tasks that are called alike, each has a number. The arguments of the call of the
+deployment do not count: they may hold the present time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _LOCK = threading.Lock()
 
 
-class CallNumbers:
+class DeploymentCalls:
     """Numbers the calls of one flow or task run, from 0 in each try of it; `scope` identifies that run."""
 
     __slots__ = ("_counts", "_lock", "_tries", "scope")
@@ -46,12 +47,13 @@ class CallNumbers:
 
 def call_key(context: RunContext, deployment: str) -> str:
     """The key of the next call of `deployment` (`namespace/name`) by the code of a run within a flow run."""
-    if context.called is None:
+    if context.deployment_calls is None:
         with _LOCK:
-            if context.called is None:
-                context.called = CallNumbers(_scope_of(context))
-    number = context.called.next(deployment, context.run.run_count)
-    return fingerprint(context.called.scope, deployment, number)[:32]
+            if context.deployment_calls is None:
+                context.deployment_calls = DeploymentCalls(_scope_of(context))
+    calls = context.deployment_calls
+    number = calls.next(deployment, context.run.run_count)
+    return fingerprint(calls.scope, deployment, number)[:32]
 
 
 def tries_of(context: RunContext) -> int:
@@ -66,17 +68,16 @@ def tries_of(context: RunContext) -> int:
 
 
 def _scope_of(context: RunContext) -> str:
-    """What identifies a run in each attempt of its flow run; its number, if its arguments have no fingerprint."""
+    """What identifies a run in each attempt of its flow run; its number, if the arguments of a task have no fingerprint."""
     flow = context.flow
     if flow is None:
         return ""
-    numbered = f"run {context.run.n}"
+    if context.task is None:
+        return flow.id
+    numbered = f"{flow.id} run {context.run.n}"
     try:
-        index = calls_of(flow)
-        if context.task is None:
-            return index.path
-        identity = index.identify(f"calls of {lasting_key(context.run.task)}", context.arguments())
+        identity = calls_of(flow).identify(f"calls of {lasting_key(context.run.task)}", context.arguments())
     except NoFingerprint:
         return numbered
     # A worker process does not know which tasks are called alike elsewhere.
-    return identity if flow.launch.ledger is not None else f"{identity} {numbered}"
+    return f"{flow.id} {identity}" if flow.launch.ledger is not None else f"{numbered} {identity}"

@@ -16,10 +16,10 @@ from mintaka.remote_runs.api_requests import Deployment, ask, find_deployment, p
 from mintaka.remote_runs.call_keys import call_key, tries_of
 from mintaka.remote_runs.job_variables import overrides_of
 from mintaka.remote_runs.run_views import CalledFlowRun, view_of
-from mintaka_core.run_ids import flow_run_id, task_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from uuid import UUID
 
 _logger = logging.getLogger("mintaka")
 
@@ -149,22 +149,22 @@ def _caller(context: RunContext, deployment: str, *, detached: bool) -> dict[str
         message = "a call outside of flow runs has no caller"
         raise ValueError(message)
     launch = flow.launch
+    uid = launch.flow_run_id or str(flow.ledger.ids.flow_run)
     return {
-        "uid": launch.flow_run_id or str(flow.ledger.ids.flow_run),
+        "uid": uid,
         "name": launch.name or flow.run.name,
+        "flow_run": flow.id if flow.id != uid else None,
         "attempt": launch.attempt,
         "tries": tries_of(context),
-        "task_run": context.run.n if context.run.n >= 0 else None,
+        "task_run": None if context.task is None else context.run.n,
         "detached": detached,
         "call": call_key(context, deployment),
     }
 
 
-def _family(context: RunContext) -> tuple[Any, Any]:
+def _family(context: RunContext) -> tuple[UUID | None, UUID | None]:
     """The ids of the flow run and the task run that call (None: the flow itself)."""
     flow = context.flow
     if flow is None:
         return None, None
-    root = flow_run_id(flow.launch.flow_run_id) if flow.launch.flow_run_id else flow.ledger.ids.flow_run
-    called_in = context.run.n if context.task is not None else None
-    return root, None if called_in is None else task_run_id(root, flow.launch.attempt, called_in)
+    return flow.uid, None if context.task is None else flow.ledger.ids.of(context.run.n)

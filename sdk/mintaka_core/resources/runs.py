@@ -74,6 +74,8 @@ class CalledBy(Model):
     """Its name."""
     attempt: int | None = Field(default=None, ge=1)
     """The attempt of it that called."""
+    flow_run: str | None = Field(default=None, min_length=1, max_length=64)
+    """The uid of the flow run whose code called, if that is one which it had called in its own process; history shows it as the parent."""
     task_run: int | None = Field(default=None, ge=0)
     """The number of the task run that called, in that attempt; absent: the flow itself called."""
     detached: bool = False
