@@ -200,6 +200,7 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, t
         raise SerializationError(message) from error
     ledger.live[run.n] = run
     context = RunContext(flow, ledger, run, kind.task, log_prints=kind.task.log_prints)
+    context.args, context.kwargs = args, kwargs
     holdings = tuple(Holding(names, slots, here=here) for names, slots, here in held)
     return Invocation(kind.task, run, ledger, context, args, kwargs, None), holdings
 
