@@ -57,7 +57,10 @@ class KubernetesRunControl:
         owner = await self._deployment(namespace, deployment)
         if (schema := owner.spec.schema_of_merged(request.parameters)) is not None:
             await check_parameters(self._validator, schema, owner.spec.merged_parameters(request.parameters), namespace)
-        created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, request))
+        try:
+            created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, request))
+        except ClusterRefusal as refusal:
+            raise of_refusal(refusal) from refusal
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
 
     async def read(self, namespace: str, name: str) -> dict[str, Any] | None:

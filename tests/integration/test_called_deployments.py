@@ -224,7 +224,10 @@ async def test_a_called_run_is_below_its_caller(world: World) -> None:
     await world.see(run, detached)
     assert (await world.get(run["metadata"]["uid"]))["parent"] is None
     await world.see(seen_run("caller", ("RUNNING",), uid=CALLER))
-    await world.see(called("called", ("RUNNING", "COMPLETED"), version=2, taskRun=3), called("detached", ("RUNNING", "COMPLETED"), version=2, detached=True))
+    await world.see(
+        called("called", ("RUNNING", "COMPLETED"), version=2, taskRun=3),
+        called("detached", ("RUNNING", "COMPLETED"), version=2, detached=True),
+    )
     found = await world.get(run["metadata"]["uid"])
     assert (found["parent"], found["root"], found["kind"]) == (CALLER, CALLER, "deployed")
     assert (await world.get(detached["metadata"]["uid"]))["parent"] is None

@@ -127,9 +127,7 @@ def refuse_patches(method: str, _path: str) -> Exception | None:
     return ApiError(403, "Forbidden", "flowruns is forbidden") if method == "PATCH" else None
 
 
-@pytest.mark.parametrize(
-    ("fault", "state"), [(lambda _m, _p: None, "CANCELLED"), (refuse_patches, "PAUSED")], ids=["patched", "refused"]
-)
+@pytest.mark.parametrize(("fault", "state"), [(lambda _m, _p: None, "CANCELLED"), (refuse_patches, "PAUSED")], ids=["patched", "refused"])
 def test_a_run_that_cannot_be_cancelled_is_reconciled_all_the_same(fault: Callable[[str, str], Any], state: str) -> None:
     world = World()
     world.see(run("caller", "RUNNING", cancel=True))
@@ -151,7 +149,9 @@ def test_its_message_names_the_caller() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "first"), [(datetime.now(UTC), "CANCELLING"), (datetime(2026, 3, 4, tzinfo=UTC), "CANCELLED")], ids=["at first", "not for ever"]
+    ("since", "first"),
+    [(datetime.now(UTC), "CANCELLING"), (datetime(2026, 3, 4, tzinfo=UTC), "CANCELLED")],
+    ids=["at first", "not for ever"],
 )
 def test_a_caller_waits_until_what_it_called_is_to_be_cancelled(since: datetime, first: str) -> None:
     """Afterwards an operator that starts need not know of it."""
