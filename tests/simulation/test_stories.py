@@ -85,17 +85,21 @@ def test_the_stories_have_everything_in_them() -> None:
     silent = {"fence_stale_attempts", "terminal_states_stay", "run_in_order"}
     assert {rule.name for rule in FLOW_RUN_POLICY} - silent <= rules.keys()
     assert facts.keys() >= {"current", "proposed", "retries", "failures", "crashes", "jitter", "stopped", "deadline", "suspendRequested"}
-    assert calls.keys() >= {"stop", "stop(force)", "release", "remove", "delete_run", "write_tombstone"}
+    assert calls.keys() >= {"stop", "stop(force)", "release", "remove", "delete_run", "write_tombstone", "cancel_run"}
     assert seen.keys() >= SEEN
 
 
 #: What some of the first 300 stories tell of.
 SEEN = {
+    "a called run was found again",
+    "a called run was run again",
     "a namespace was deleted",
     "a pod was deleted while the operator was away",
     "a pod was orphaned",
+    "a run was called",
     "resumeFrom",
     "started after the webhook was up",
+    "what a cancelled run called was cancelled",
 }
 
 
