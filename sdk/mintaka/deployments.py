@@ -19,7 +19,7 @@ from mintaka.engine.stopping import STOP
 from mintaka.exceptions import RunRequestAway
 from mintaka.executing.pool import slot_handed_over
 from mintaka.remote_runs.end_watch import watch_of
-from mintaka.remote_runs.run_requests import call_of
+from mintaka.remote_runs.run_requests import call_of, next_call
 from mintaka.waiting.drivers import apart
 from mintaka.waiting.pausing import check_seconds
 
@@ -56,18 +56,9 @@ async def arun_deployment(
 
     begun = monotonic()
     check_seconds("poll_interval of run_deployment", poll_interval or 5)
+    caller = next_call(str(name), detached=as_subflow is False)  # before anything is awaited, so that calls are numbered in their order
     call = await apart(
-        lambda: call_of(
-            str(name),
-            parameters,
-            scheduled_time,
-            flow_run_name,
-            timeout,
-            tags,
-            idempotency_key,
-            job_variables,
-            as_subflow=as_subflow is not False,
-        )
+        lambda: call_of(str(name), caller, parameters, scheduled_time, flow_run_name, timeout, tags, idempotency_key, job_variables)
     )
     deployment, requested = await apart(call.request)
     if timeout == 0:
@@ -131,17 +122,8 @@ def run_deployment(
     """
     begun = monotonic()
     check_seconds("poll_interval of run_deployment", poll_interval or 5)
-    call = call_of(
-        str(name),
-        parameters,
-        scheduled_time,
-        flow_run_name,
-        timeout,
-        tags,
-        idempotency_key,
-        job_variables,
-        as_subflow=as_subflow is not False,
-    )
+    caller = next_call(str(name), detached=as_subflow is False)
+    call = call_of(str(name), caller, parameters, scheduled_time, flow_run_name, timeout, tags, idempotency_key, job_variables)
     deployment, requested = call.request()
     if timeout == 0:
         return call.view(requested.document, deployment)

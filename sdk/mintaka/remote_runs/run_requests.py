@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import UUID
 
 from mintaka.calling.dependencies import resolved
-from mintaka.context import CURRENT, RunContext
+from mintaka.context import CURRENT
 from mintaka.exceptions import InvalidSettingError, ParameterTypeError, RunRequestError
 from mintaka.remote_runs.api_requests import Deployment, ask, find_deployment, place, repeat
 from mintaka.remote_runs.call_keys import call_key, tries_of
@@ -19,7 +20,6 @@ from mintaka.remote_runs.run_views import CalledFlowRun, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from uuid import UUID
 
 _logger = logging.getLogger("mintaka")
 
@@ -45,8 +45,7 @@ class RunCall:
     url: str
     namespace: str
     timeout_seconds: float | None
-    context: RunContext | None
-    detached: bool
+    caller: Caller | None
     job_variables: dict[str, Any]
 
     def request(self) -> tuple[Deployment, Requested]:
@@ -56,13 +55,11 @@ class RunCall:
             DeploymentNotFound, RunRequestError: why there is no run.
         """
         patience = _PATIENCE_SECONDS if self.timeout_seconds is None else min(self.timeout_seconds, _PATIENCE_SECONDS)
-        if self.context is None and self.body.get("idempotency_key") is None:
+        if self.caller is None and self.body.get("idempotency_key") is None:
             patience = 0.0
         where = place()._replace(url=self.url, namespace=self.namespace)
         deployment = repeat(lambda: find_deployment(where, self.name), patience)
-        body = self.body
-        if self.context is not None:
-            body = {**body, "called_by": _caller(self.context, f"{deployment.namespace}/{deployment.name}", detached=self.detached)}
+        body = self.body if self.caller is None else {**self.body, "called_by": self.caller.document}
         return deployment, repeat(lambda: self._post(deployment, body), patience)
 
     def _post(self, deployment: Deployment, body: dict[str, Any]) -> Requested:
@@ -72,7 +69,20 @@ class RunCall:
             raise RunRequestError(message)
         done = {http.client.CREATED: "was created", _RUNS_AGAIN: "of an earlier try runs again"}.get(status, "exists already")
         _logger.info("flow run %s of deployment %s %s", document["name"], deployment.name, done)
+        if status != http.client.CREATED and self._differs(document):
+            _logger.warning(
+                "flow run %s, which this call of deployment %s created in an earlier try, has other parameters than the call has now: "
+                "%s; give idempotency_key if it is another call",
+                document["name"],
+                deployment.name,
+                sorted(document["parameters"]),
+            )
         return Requested(document, document["sequence"] if status == _RUNS_AGAIN else -1)
+
+    def _differs(self, document: Mapping[str, Any]) -> bool:
+        """Whether a run that was found has other parameters; those that are secret are not known."""
+        known = {name: value for name, value in document["parameters"].items() if "**" not in str(value)}
+        return any(self.body["parameters"].get(name) != value for name, value in known.items())
 
     def read(self, requested: Requested) -> dict[str, Any]:
         """The run as it is now, as far as the API knows it already. Raises RunRequestError."""
@@ -81,19 +91,53 @@ class RunCall:
 
     def view(self, document: Mapping[str, Any], deployment: Deployment) -> CalledFlowRun:
         """What the user gets."""
-        parent, task_run = _family(self.context) if self.context is not None and not self.detached else (None, None)
+        parent = self.caller if self.caller is not None and not self.caller.document["detached"] else None
         return view_of(
             document,
             deployment.storage_url,
-            parent_flow_run_id=parent,
-            parent_task_run_id=task_run,
+            parent_flow_run_id=parent.flow_run if parent else None,
+            parent_task_run_id=parent.task_run if parent else None,
             idempotency_key=self.body.get("idempotency_key"),
             job_variables=self.job_variables,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The run whose code calls; `document` says to the API which of its calls this is, `flow_run` and `task_run` are its ids."""
+
+    document: dict[str, Any]
+    flow_run: UUID
+    task_run: UUID | None
+
+
+def next_call(name: str, *, detached: bool) -> Caller | None:
+    """The caller, with the next call of the deployment `name`; None outside of flow runs.
+
+    Calls are numbered when this is called, so code that makes several at a time has to do it in the order of the calls.
+    """
+    context = CURRENT.get()
+    flow = context.flow if context is not None else None
+    if context is None or flow is None:
+        return None
+    launch = flow.launch
+    uid = launch.flow_run_id or str(flow.ledger.ids.flow_run)
+    document = {
+        "uid": uid,
+        "name": launch.name or flow.run.name,
+        "flow_run": flow.id if flow.id != uid else None,
+        "attempt": launch.attempt,
+        "tries": tries_of(context),
+        "task_run": None if context.task is None else context.run.n,
+        "detached": detached,
+        "call": call_key(context, name),
+    }
+    return Caller(document, flow.uid, None if context.task is None else flow.ledger.ids.of(context.run.n))
+
+
 def call_of(
     name: str,
+    caller: Caller | None,
     parameters: Mapping[str, Any] | None,
     scheduled_time: datetime | None,
     flow_run_name: str | None,
@@ -101,8 +145,6 @@ def call_of(
     tags: Iterable[str] | None,
     idempotency_key: str | None,
     job_variables: Mapping[str, Any] | None,
-    *,
-    as_subflow: bool,
 ) -> RunCall:
     """The call with those arguments of the code that runs; waits for futures among its parameters.
 
@@ -125,9 +167,8 @@ def call_of(
         body["idempotency_key"] = str(idempotency_key)
     if (overrides := overrides_of(job_variables)) is not None:
         body["overrides"] = overrides
-    where, context = place(), CURRENT.get()
-    inside = context if context is not None and context.flow is not None else None
-    return RunCall(str(name), body, where.url, where.namespace, timeout_seconds, inside, not as_subflow, dict(job_variables or {}))
+    where = place()
+    return RunCall(name, body, where.url, where.namespace, timeout_seconds, caller, dict(job_variables or {}))
 
 
 def _json_of(parameters: Mapping[str, Any]) -> Any:
@@ -140,31 +181,3 @@ def _json_of(parameters: Mapping[str, Any]) -> Any:
     except (PydanticSerializationError, ValueError) as error:
         message = f"the parameters of a deployment are sent as JSON, and these cannot be: {error}"
         raise ParameterTypeError(message) from error
-
-
-def _caller(context: RunContext, deployment: str, *, detached: bool) -> dict[str, Any]:
-    """Which call this is, of which run. Counts as one call."""
-    flow = context.flow
-    if flow is None:
-        message = "a call outside of flow runs has no caller"
-        raise ValueError(message)
-    launch = flow.launch
-    uid = launch.flow_run_id or str(flow.ledger.ids.flow_run)
-    return {
-        "uid": uid,
-        "name": launch.name or flow.run.name,
-        "flow_run": flow.id if flow.id != uid else None,
-        "attempt": launch.attempt,
-        "tries": tries_of(context),
-        "task_run": None if context.task is None else context.run.n,
-        "detached": detached,
-        "call": call_key(context, deployment),
-    }
-
-
-def _family(context: RunContext) -> tuple[UUID | None, UUID | None]:
-    """The ids of the flow run and the task run that call (None: the flow itself)."""
-    flow = context.flow
-    if flow is None:
-        return None, None
-    return flow.uid, None if context.task is None else flow.ledger.ids.of(context.run.n)

@@ -156,7 +156,37 @@ def test_arguments_without_a_meaning_are_refused(monkeypatch: pytest.MonkeyPatch
     given: dict[str, Any] = dict.fromkeys(("parameters", "scheduled_time", "flow_run_name", "timeout_seconds", "tags"))
     given |= dict.fromkeys(("idempotency_key", "job_variables"))
     with pytest.raises(kind):
-        call_of("nightly", as_subflow=True, **(given | arguments))
+        call_of("nightly", None, **(given | arguments))
+
+
+def found(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a call whose run exists."""
+    return {"uid": "u", "name": "nightly-1", "sequence": 3, "parameters": parameters}
+
+
+FOUND: dict[str, tuple[int, dict[str, Any], bool]] = {
+    "created": (201, {"day": 2}, False),
+    "the same": (200, {"day": 1}, False),
+    "with other parameters": (200, {"day": 2}, True),
+    "run again with other parameters": (202, {"day": 2}, True),
+    "with a secret": (200, {"day": "********"}, False),
+    "not known in history yet": (200, {}, False),
+}
+
+
+@pytest.mark.parametrize(("status", "parameters", "warned"), FOUND.values(), ids=FOUND)
+def test_a_run_that_is_found_with_other_parameters_is_worth_a_warning(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int, parameters: dict[str, Any], warned: bool
+) -> None:
+    """The call may be another one; an end of before it runs again does not count."""
+    monkeypatch.delenv("MINTAKA_HISTORY", raising=False)
+    monkeypatch.setenv("MINTAKA_API_URL", "http://api")
+    call = call_of("nightly", None, {"day": 1}, None, None, None, None, "key", None)
+    api.answers = [(200, deployment("a:b")), (status, found(parameters))]
+    with caplog.at_level("WARNING", "mintaka"):
+        _, requested = call.request()
+    assert ("has other parameters" in caplog.text) == warned
+    assert requested.after == (3 if status == 202 else -1)
 
 
 class Ends:
