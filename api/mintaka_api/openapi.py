@@ -56,5 +56,19 @@ def _kinds() -> list[type[msgspec.Struct]]:
         for kind in {**vars(history), **vars(response_models)}.values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )
-    bodies = (NewFlowRun, AwaitedRuns, NewVariable, NewLimit, NewLease, Renewal, NewReservation, NewPause, NewAnswer, NewAttempt, ContainerLog, NewDocument, NewDocuments)
+    bodies = (
+        NewFlowRun,
+        AwaitedRuns,
+        NewVariable,
+        NewLimit,
+        NewLease,
+        Renewal,
+        NewReservation,
+        NewPause,
+        NewAnswer,
+        NewAttempt,
+        ContainerLog,
+        NewDocument,
+        NewDocuments,
+    )
     return [*structs, HistoryBatch, *bodies]

@@ -59,7 +59,9 @@ class TemplateParts:
 
     def annotate(self, **annotations: str) -> None:
         """Set annotations of the pod template, those with the names of mintaka.dev/."""
-        self._pod_metadata.setdefault("annotations", {}).update({f"mintaka.dev/{name.replace('_', '-')}": text for name, text in annotations.items()})
+        self._pod_metadata.setdefault("annotations", {}).update(
+            {f"mintaka.dev/{name.replace('_', '-')}": text for name, text in annotations.items()}
+        )
 
     @property
     def pod_template(self) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ def key(deployment: str = "local/double") -> str:
 
 
 @task
-def keyed(n: int, calls: int = 1) -> list[str]:
+def keyed(n: int, calls: int = 1) -> list[str]:  # noqa: ARG001 - it distinguishes tasks
     time.sleep(random.random() / 100)
     return [key() for _ in range(calls)]
 
