@@ -37,6 +37,7 @@ _RUN: dict[str, Any] = {
     "kind": "deployed",
     "parent": None,
     "root": None,
+    "parent_n": None,
     "cluster": "3d2f7e0a-1f5b-4c43-9a6e-6f0c4b8a7d21",
     "revision": "nightly-6f9c4d7b58",
     "next_time": None,
@@ -126,6 +127,7 @@ _DEPLOYMENT: dict[str, Any] = {
     "tags": ["nightly"],
     "parameters": {"day": None},
     "parameter_schema": None,
+    "result_storage": "s3://results/etl",
     "suspend": False,
     "schedules": [
         {
@@ -332,6 +334,8 @@ EXAMPLES: dict[str, Any] = {
         "status": 404,
         "detail": "what is wrong here and what to do",
     },
+    "AwaitedRuns": {"runs": [{"uid": _RUN["uid"], "after": -1}], "wait": 20},
+    "EndedRuns": {"items": [_RUN]},
     "NewFlowRun": {"parameters": {"day": "2026-11-21"}, "name": None, "scheduled_time": None, "tags": ["manual"], "resume_from": None},
     "PauseAnswer": _PAUSE,
     "PausePage": {"items": [_PAUSE], "next": None},

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka_api.problems import Problem
 from mintaka_core import limits
 from mintaka_core.instants import format_time
-from mintaka_core.names import API_VERSION, LABEL_DEPLOYMENT, MIRROR_FINALIZER, label_value, shortened
+from mintaka_core.names import (
+    ANNOTATION_CALLED_IN,
+    ANNOTATION_RUN_NAME,
+    API_VERSION,
+    LABEL_CALLED_BY,
+    LABEL_DEPLOYMENT,
+    MIRROR_FINALIZER,
+    label_value,
+)
 from mintaka_core.states import SUSPENDED_ITSELF
 
 if TYPE_CHECKING:
@@ -17,8 +24,6 @@ if TYPE_CHECKING:
     from mintaka_history.queries.flow_runs import RunKey
 
 LEFT = "left-the-cluster"
-_NAME_LIMIT = 200
-_SUFFIX_BYTES = 4
 
 
 class Change(NamedTuple):
@@ -74,7 +79,7 @@ def check_size(request: RunRequest) -> None:
 
 def run_manifest(namespace: str, deployment: str, deployment_uid: str, request: RunRequest) -> dict[str, Any]:
     """The manifest of the requested FlowRun, owned by its deployment; the mirror's finalizer keeps it until its end is recorded."""
-    name = request.name or shortened(deployment, f"-{secrets.token_hex(_SUFFIX_BYTES)}", _NAME_LIMIT)
+    labels, annotations = {LABEL_DEPLOYMENT: label_value(deployment)}, dict[str, str]()
     spec: dict[str, Any] = {"deployment": deployment}
     if request.parameters:
         spec["parameters"] = request.parameters
@@ -84,14 +89,23 @@ def run_manifest(namespace: str, deployment: str, deployment_uid: str, request: 
         spec["resumeFrom"] = request.resume_from
     if request.tags:
         spec["tags"] = list(request.tags)
+    if request.overrides is not None:
+        spec["overrides"] = request.overrides.to_wire()
+    if request.called_by is not None:
+        spec["calledBy"] = request.called_by.to_wire()
+        labels[LABEL_CALLED_BY] = request.called_by.uid
+        annotations[ANNOTATION_CALLED_IN] = request.called_in
+    if request.flow_run_name:
+        annotations[ANNOTATION_RUN_NAME] = request.flow_run_name
     owner = {"apiVersion": API_VERSION, "kind": "FlowDeployment", "name": deployment, "uid": deployment_uid, "controller": True}
     return {
         "apiVersion": API_VERSION,
         "kind": "FlowRun",
         "metadata": {
-            "name": name,
+            "name": request.name,
             "namespace": namespace,
-            "labels": {LABEL_DEPLOYMENT: label_value(deployment)},
+            "labels": labels,
+            **({"annotations": annotations} if annotations else {}),
             "finalizers": [MIRROR_FINALIZER],
             "ownerReferences": [owner],
         },

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mintaka_core.resources.runs import CalledBy, RunOverrides
+
 if TYPE_CHECKING:
+    from mintaka_core.resources import FlowRun
     from mintaka_core.stop_reasons import StopReason
     from mintaka_history.queries.flow_runs import RunKey
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run to create; `name` None generates one, `scheduled_time` None means at once.
+    """A run to create; `name` None: as `mintaka_api.called_runs` makes it, `scheduled_time` None means at once.
 
-    `resume_from` names a run whose finished tasks it reuses.
+    `resume_from` names a run whose finished tasks it reuses. `called_by` is the run whose code called it, `call` which of its calls
+    this is ("": any), `called_in` in which attempt and try of it, `ATTEMPT.TRY`. `idempotency_key` replaces `call`, also outside of
+    runs. `flow_run_name` is the name that a person gave it. `overrides` is what it has otherwise than the deployment.
     """
 
     parameters: dict[str, Any]
@@ -27,13 +32,25 @@ class RunRequest:
     scheduled_time: datetime | None
     tags: tuple[str, ...]
     resume_from: str | None = None
+    called_by: CalledBy | None = None
+    call: str = ""
+    called_in: str = ""
+    idempotency_key: str | None = None
+    flow_run_name: str = ""
+    overrides: RunOverrides | None = None
 
 
 class RunControl(Protocol):
     """The port through which flow runs are controlled."""
 
     async def create(self, namespace: str, deployment: str, request: RunRequest) -> dict[str, Any]:
-        """Create a run of a deployment; return the manifest as stored."""
+        """Create a run of a deployment, named as the request says; return its document as stored, with secret parameters masked."""
+
+    async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The document of a run as it is now; None if there is none of that name."""
+
+    async def run_again(self, run: FlowRun, called_in: str) -> None:
+        """Request that a finished run start again for the caller's try `called_in`, if it was not requested since it was read."""
 
     async def cancel(self, run: RunKey) -> None:
         """Request that the run be stopped for good."""

@@ -22,16 +22,19 @@ from mintaka_api.intent_changes import (
 from mintaka_api.json_schema_checks import check_parameters
 from mintaka_api.problems import Problem
 from mintaka_api.row_mapping import read_run, read_valid_deployment, read_valid_run
+from mintaka_core.names import ANNOTATION_CALLED_IN
 from mintaka_core.secret_parameters import SecretParameters, masked_run
 from mintaka_core.stop_reasons import StopReason, stop_reason
+from mintaka_history.queries.flow_runs import RunKey
 from mintaka_kubernetes import FLOW_DEPLOYMENTS, FLOW_RUNS, ClusterRefusal, Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mintaka_api.cluster import Cluster
     from mintaka_api.intents import RunRequest
     from mintaka_controller.schema_validation import SchemaValidator
     from mintaka_core.resources import FlowDeployment, FlowRun
-    from mintaka_history.queries.flow_runs import RunKey
 
 #: One operation of a JSON Patch (RFC 6902).
 type _Operation = dict[str, Any]
@@ -54,8 +57,30 @@ class KubernetesRunControl:
         owner = await self._deployment(namespace, deployment)
         if (schema := owner.spec.schema_of_merged(request.parameters)) is not None:
             await check_parameters(self._validator, schema, owner.spec.merged_parameters(request.parameters), namespace)
-        created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, request))
+        try:
+            created = await self._cluster.create(FLOW_RUNS, namespace, run_manifest(namespace, deployment, owner.metadata.uid, request))
+        except ClusterRefusal as refusal:
+            raise of_refusal(refusal) from refusal
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
+
+    async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The run's document in the cluster; one that cannot be decoded has no usable spec."""
+        try:
+            found = await self._cluster.get(FLOW_RUNS, namespace, name)
+        except ClusterRefusal as refusal:
+            if refusal.code == _NOT_FOUND:
+                return None
+            raise
+        return found.document if isinstance(found, Unreadable) else found
+
+    async def run_again(self, run: FlowRun, called_in: str) -> None:
+        """Increment `spec.reruns`, and record for which try of the caller."""
+        metadata = run.metadata
+        key = RunKey(0, metadata.uid, metadata.namespace, metadata.name, 0, 0, terminal=True, deleted=False, of_a_script=False)
+        noted = "/metadata/annotations/" + ANNOTATION_CALLED_IN.replace("/", "~1")
+        before = metadata.annotations.get(ANNOTATION_CALLED_IN)
+        recorded: list[_Operation] = [{"op": "test", "path": noted, "value": before}, {"op": "add", "path": noted, "value": called_in}]
+        await self._patch(key, change_to_rerun(key, run), noted=recorded)
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
         """The deployment's current state in the cluster."""
@@ -132,9 +157,12 @@ class KubernetesRunControl:
             raise left_problem(run)
         return current
 
-    async def _patch(self, run: RunKey, *changes: Change) -> None:
-        """Apply all changes or none; the `test` operations make them conditional on the state they were computed from."""
-        operations = [{"op": "test", "path": "/metadata/uid", "value": run.uid}, *chain.from_iterable(map(_operations, changes))]
+    async def _patch(self, run: RunKey, *changes: Change, noted: Sequence[_Operation] = ()) -> None:
+        """Apply all changes, and what is `noted` beside the spec, or none; `test` operations make them conditional on what they were
+        computed from.
+        """
+        changed = chain.from_iterable(map(_operations, changes))
+        operations = [{"op": "test", "path": "/metadata/uid", "value": run.uid}, *changed, *noted]
         try:
             await self._cluster.patch(FLOW_RUNS, run.namespace, run.name, operations)
         except ClusterRefusal as refusal:

@@ -46,7 +46,7 @@ def _kinds() -> list[type[msgspec.Struct]]:
     from mintaka_api.routes.attempts import NewAttempt  # noqa: PLC0415 - the routes import this module
     from mintaka_api.routes.concurrency import NewLease, NewLimit, NewReservation, Renewal  # noqa: PLC0415 - likewise
     from mintaka_api.routes.container_logs import ContainerLog  # noqa: PLC0415 - likewise
-    from mintaka_api.routes.intents import NewFlowRun  # noqa: PLC0415 - likewise
+    from mintaka_api.routes.new_runs import AwaitedRuns, NewFlowRun  # noqa: PLC0415 - likewise
     from mintaka_api.routes.pauses import NewAnswer, NewPause  # noqa: PLC0415 - likewise
     from mintaka_api.routes.resources import NewDocument, NewDocuments  # noqa: PLC0415 - likewise
     from mintaka_api.routes.variables import NewVariable  # noqa: PLC0415 - likewise
@@ -58,6 +58,7 @@ def _kinds() -> list[type[msgspec.Struct]]:
     )
     bodies = (
         NewFlowRun,
+        AwaitedRuns,
         NewVariable,
         NewLimit,
         NewLease,

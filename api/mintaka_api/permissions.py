@@ -74,6 +74,7 @@ PERMISSIONS: dict[str, Permission] = {
     "get_stop_reason": Permission("get", "flowruns"),
     "put_container_log": Permission("update", "flowruns/log"),
     "begin_attempt": Permission("create", "flowruns/reports"),
+    "list_ended_runs": Permission("list", "flowruns"),
     "create_flow_run": Permission("create", "flowruns"),
     "cancel_flow_run": Permission("create", "flowruns/cancel"),
     "suspend_flow_run": Permission("create", "flowruns/suspend"),

@@ -48,6 +48,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "invalid-resource": (409, "The object in the cluster is not valid"),
     "left-the-cluster": (409, "The flow run is no longer in the cluster"),
     "of-a-script": (409, "The flow run belongs to a script"),
+    "called": (409, "The flow run was called by another one"),
     "stale-attempt": (409, "The attempt was replaced by a newer one"),
     "unknown-attempt": (409, "The flow run is not known to be in that attempt yet"),
     "too-large": (413, "Too large"),

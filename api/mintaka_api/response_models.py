@@ -49,7 +49,8 @@ class VersionAnswer(msgspec.Struct):
 class FlowDeploymentAnswer(msgspec.Struct):
     """A flow deployment. `ready` is null until the operator has checked it; the schedules include their next and last times.
 
-    `revision` is the newest version of its spec, `last_runs` are its newest 20 flow runs, oldest first.
+    `revision` is the newest version of its spec, `last_runs` are its newest 20 flow runs, oldest first. `result_storage` is the URL
+    under which its runs keep results; null if it does not say.
     """
 
     uid: str
@@ -73,6 +74,7 @@ class FlowDeploymentAnswer(msgspec.Struct):
     deleted: datetime | None
     revision: str | None = None
     last_runs: list[LastRunAnswer] = []
+    result_storage: str | None = None
 
 
 class ReportAnswer(msgspec.Struct):
@@ -91,6 +93,12 @@ class IntentAnswer(msgspec.Struct):
     namespace: str
     name: str
     intent: str
+
+
+class EndedRuns(msgspec.Struct):
+    """Flow runs that are over."""
+
+    items: list[FlowRunAnswer]
 
 
 class LoginCodeAnswer(msgspec.Struct):

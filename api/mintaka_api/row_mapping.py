@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from mintaka_api.decisions import Attempt, Decision
 from mintaka_api.queries.mirrored import MirroredRun
+from mintaka_api.queries.mirrored_calls import Call
 from mintaka_api.queries.vanished import vanished_state, vanished_transition
 from mintaka_api.status_rows import attempt_row, clean, condition_columns, transition_row
 from mintaka_core.errors import InvalidResource
@@ -211,7 +212,20 @@ def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherite
         transitions.append(vanished_transition(row["sequence"], row["state"], row["attempt"], gone_time))
         row.update(sequence=row["sequence"] + 1, **vanished_state(gone_time))
     attempts = [mapped for number in sorted(observed.attempts) if (mapped := attempt_row(observed.attempts[number])) is not None]
-    return MirroredRun(row, transitions, [ids[NameKind.TAG, tag] for tag in tags], attempts)
+    return MirroredRun(row, transitions, [ids[NameKind.TAG, tag] for tag in tags], attempts, _call_of(run))
+
+
+def _call_of(run: FlowRun) -> Call | None:
+    """Who called a run; None if nobody did, or its caller does not count as its parent."""
+    called_by = run.spec.called_by
+    if called_by is None or called_by.detached:
+        return None
+    try:
+        root = str(uuid.UUID(called_by.uid))
+        caller = str(uuid.UUID(called_by.flow_run)) if called_by.flow_run else root
+        return Call(caller, called_by.task_run, root, final=run.status.is_terminal)
+    except ValueError:
+        return None
 
 
 def shown_parameters(run: FlowRun, inherited: SecretParameters) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ CASES = ("call", "submit", "map", "gather")
 def flows(library: str) -> dict[str, Any]:  # noqa: C901 - one function a case
     """Flows of `n` trivial tasks by case, made with the decorators of `library` (mintaka or prefect); they return `n`.
 
-    Also `flow`, which calls `n` flows without a task one after the other, and `memory`, which calls `n` tasks and returns by
+    Also `flow`, which calls `n` flows without a task one after the other, `called`, which does so within a flow, and `memory`, which calls `n` tasks and returns by
     how many bytes the process has grown.
     """
     made: Any = importlib.import_module(library)
@@ -57,6 +57,12 @@ def flows(library: str) -> dict[str, Any]:  # noqa: C901 - one function a case
         return n
 
     @made.flow
+    def called(n: int) -> int:
+        for _ in range(n):
+            nothing()
+        return n
+
+    @made.flow
     def memory(n: int) -> int:
         for i in range(n // 10):
             add(i)
@@ -67,7 +73,7 @@ def flows(library: str) -> dict[str, Any]:  # noqa: C901 - one function a case
         gc.collect()
         return resident_bytes() - before
 
-    return {"call": call, "submit": submit, "map": mapped, "gather": gather, "flow": flow, "memory": memory}
+    return {"call": call, "submit": submit, "map": mapped, "gather": gather, "flow": flow, "called": called, "memory": memory}
 
 
 def resident_bytes() -> int:

@@ -2,8 +2,8 @@
 
 Trivial tasks called, submitted, mapped and gathered, in 1,000, 10,000 and 100,000 to a flow, each case in a process of its
 own that calls the flow as a script does. With history, the clock stops when all of it is durable in the embedded SQLite
-file, whose rows are counted afterwards. Then a flow without tasks, and the memory that finished calls leave behind.
-Budgets: 50 µs a call, 100 µs a submit, 1 ms a flow, 1 KiB a finished task.
+file, whose rows are counted afterwards. Then a flow without tasks, by itself and called in another, and the memory that finished calls leave behind.
+Budgets: 50 µs a call, 100 µs a submit, 1 ms a flow, 1 ms a flow called in a flow, 1 KiB a finished task.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from places import Nowhere, SqliteFile
 from processes import FlowProcess, Round
 
 _SIZES = (1_000, 10_000, 100_000)
-_FLOWS, _REMEMBERED = 200, 100_000
+_FLOWS, _CALLED, _REMEMBERED = 200, 1_000, 100_000
 
 
 def measured(place: Nowhere | SqliteFile, case: str, n: int, rounds: int) -> list[Round]:
@@ -64,6 +64,8 @@ def main() -> None:
         print(
             f"a flow without tasks, history durable: {median(calls) / 1e3:.2f} ms in the median of {_FLOWS}, {min(calls) / 1e3:.2f} at best"
         )
+        inside = [each.micros for each in durable(file, "called", _CALLED, given.rounds)]
+        print(f"a flow without tasks called in a flow, {_CALLED:,} of them, history durable: {median(inside):.0f} µs, {min(inside):.0f} at best")
         for name, place in (("no history", Nowhere()), ("SQLite", SqliteFile(Path(folder) / "memory"))):
             with FlowProcess(place, "memory", _REMEMBERED, drain_seconds=0) as process:
                 grown = process.round().result

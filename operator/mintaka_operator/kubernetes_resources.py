@@ -90,6 +90,19 @@ class KubernetesResources:
         gone = changed["metadata"].get("deletionTimestamp") and not changed["metadata"].get("finalizers")
         return None if gone else Snapshot(changed)
 
+    async def cancel_run(self, key: Name, uid: str) -> Snapshot:
+        """Set `spec.cancel` of the run with that uid. Raises Conflict, Missing."""
+        patch: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/spec/cancel", "value": True},
+        ]
+        try:
+            return Snapshot(await self._cluster.patch(FLOW_RUNS.path(*key), patch, JSON_PATCH))
+        except ApiError as error:
+            if error.code == _INVALID and not error.causes:  # the answer to a failed test
+                raise Conflict(str(error)) from error
+            raise port_error(error) from error
+
     async def delete_run(self, key: Name, uid: str, version: int) -> Snapshot | None:
         """Delete the run with that uid and version; None if it is gone. Raises Conflict, Missing."""
         options = {"preconditions": {"uid": uid, "resourceVersion": str(version)}, "propagationPolicy": "Background"}

@@ -18,6 +18,7 @@ from mintaka_core.attempt_environment import Places, attempt_variables, secret_v
 from mintaka_core.flow_containers import flow_container_name
 from mintaka_core.json_values import items, mapping
 from mintaka_core.states import FAILED
+from mintaka_core.strategic_merge import strategic_merge
 from mintaka_core.workloads import NO_REVISION, CreateError
 from mintaka_operator.flow_container import (
     ATTEMPT_DIR,
@@ -28,7 +29,6 @@ from mintaka_operator.flow_container import (
     source_annotation,
     source_file,
 )
-from mintaka_operator.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
     from mintaka_core.resources import FlowRun, FlowTemplate

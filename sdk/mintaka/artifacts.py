@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from mintaka.engine.runs import Run
+
 type Kind = Literal["markdown", "table", "link", "image", "progress"]
 
 _KEY = re.compile(r"[a-z0-9]([a-z0-9-]{0,198}[a-z0-9])?")
@@ -42,7 +44,10 @@ _progresses: dict[UUID, ArtifactVersion] = {}
 
 
 class ArtifactVersion(NamedTuple):
-    """An artifact as it is now: `seq` counts its versions, `data` is JSON, instants are µs since the epoch."""
+    """An artifact as it is now: `seq` counts its versions, `data` is JSON, instants are µs since the epoch.
+
+    It was made in task run `n` (None: in none) of the flow run `called` (None: of the outermost one).
+    """
 
     id: UUID
     seq: int
@@ -53,6 +58,14 @@ class ArtifactVersion(NamedTuple):
     key: str | None = None
     description: str | None = None
     n: int | None = None
+    called: Run | None = None
+
+    def adopted(self, runs: Mapping[int, Run], task_run: Run) -> ArtifactVersion:
+        """The same at home: it was made in a worker that ran `task_run`; `runs` are those of that worker by their numbers there."""
+        if self.n is None and self.called is not None:
+            return self._replace(called=runs.get(self.called.n))
+        run = runs.get(-1 if self.n is None else self.n, task_run)
+        return self._replace(n=run.n, called=run.owner)
 
 
 async def acreate_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
@@ -158,8 +171,8 @@ def _created(kind: Kind, value: Any, key: str | None, description: str | None) -
         raise ValueError(message)
     context = CURRENT.get()
     now = now_micros()
-    n = context.run.n if context is not None and context.run.n >= 0 else None
-    version = ArtifactVersion(uuid.uuid4(), 1, kind, now, now, _encoded(value), key, description, n)
+    n, called = (None, None) if context is None else context.place
+    version = ArtifactVersion(uuid.uuid4(), 1, kind, now, now, _encoded(value), key, description, n, called)
     if kind == "progress":
         if len(_progresses) >= _REMEMBERED:
             _progresses.pop(next(iter(_progresses)), None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.calling.bodies import instance_of
 from mintaka.calling.lineage import Lineage
+from mintaka.engine.called_flows import CallNumbers
 from mintaka.engine.loops import running_loop
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.runs import Ledger, Run
@@ -32,6 +33,7 @@ from mintaka.waiting.pausing import Mailbox
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Iterator
+    from uuid import UUID
 
     from mintaka.calling.dual_functions import PendingCall
     from mintaka.concurrency.holdings import Holding
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from mintaka.persisting.calls import CallIndex
     from mintaka.persisting.replaying import Replay  # noqa: TC004 - would be a cycle
     from mintaka.persisting.transacting import Transaction
+    from mintaka.remote_runs.call_keys import DeploymentCalls
     from mintaka.task_runners import TaskRunner
     from mintaka.tasks import Task
     from mintaka.waiting.pausing import Answer
@@ -108,11 +111,11 @@ class Launch:
 
 
 class FlowContext:
-    """One run of a flow: its record, the ledger and launch it shares with its subflows, and its open futures."""
+    """One run of a flow: its record, the ledger and launch it shares with those it calls, and its open futures."""
 
     __slots__ = (
-        "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "loop", "open", "outer",
-        "parameters", "parent", "results", "run", "semantics",
+        "_runner", "answers", "calls", "failures", "flow", "kept", "launch", "ledger", "lineage", "lock", "loop", "numbers", "open",
+        "outer", "parameters", "parent", "results", "run", "semantics",
     )  # fmt: skip
 
     def __init__(self, flow: Flow[Any, Any], run: Run, ledger: Ledger, launch: Launch, outer: FlowContext | None) -> None:
@@ -121,8 +124,9 @@ class FlowContext:
         self.ledger = ledger
         self.launch = launch
         self.outer = outer
-        #: The number of the flow run around it; None: it is the outermost one.
-        self.parent: int | None = outer.run.n if outer else None
+        #: The id of the flow run that called it; None: it is the outermost one.
+        self.parent: UUID | None = outer.uid if outer else None
+        self.numbers = CallNumbers()
         self.lineage: Lineage = outer.lineage if outer else Lineage()
         self.parameters: dict[str, Any] = {}
         self.lock = threading.Lock()
@@ -143,10 +147,16 @@ class FlowContext:
 
     @property
     def id(self) -> str:
-        """The id of this run as text: the flow run's uid, or that of a subflow run."""
+        """The id of this run as text, which history knows it by."""
         if self.parent is None and self.launch.flow_run_id:
             return self.launch.flow_run_id
-        return str(self.ledger.ids.of(self.run.n))
+        return str(self.uid)
+
+    @property
+    def uid(self) -> UUID:
+        """The id of this run; of a call that a persisted result stands in for, that of the call."""
+        run = self.run
+        return self.ledger.ids.of(run.n) if run.called is None else run.called.uid
 
     @property
     def runner(self) -> TaskRunner:
@@ -173,7 +183,7 @@ class FlowContext:
 class RunContext:
     """The run whose code is running: a task's (`task` is set) or a flow's. `flow` is None in a task outside of flows."""
 
-    __slots__ = ("args", "calls", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
+    __slots__ = ("args", "calls", "deployment_calls", "flow", "holding", "kwargs", "ledger", "log_prints", "pending_calls", "run", "task")
 
     def __init__(self, flow: FlowContext | None, ledger: Ledger, run: Run, task: Task[Any, Any] | None, *, log_prints: bool) -> None:
         self.flow = flow
@@ -190,6 +200,15 @@ class RunContext:
         self.pending_calls: set[PendingCall] | None = None
         #: The calls of async tasks and flows by its code that are not over; None where there was none.
         self.calls: dict[AsyncCall, None] | None = None
+        #: Numbers its calls of deployments; None where there was none.
+        self.deployment_calls: DeploymentCalls | None = None
+
+    @property
+    def place(self) -> tuple[int | None, Run | None]:
+        """Which task run (by number; None: none) of which called flow run (None: of the outermost one) it is, as history has them."""
+        flow = self.flow
+        called = flow.run if flow is not None and flow.run.called is not None else None
+        return (None if self.task is None else self.run.n), called
 
     def arguments(self) -> dict[str, Any]:
         """What a task was called with, by name, defaults included; for a method, its instance too."""

@@ -17,6 +17,9 @@
     ├── BlockedEventLoop       (also a RuntimeError) a blocking wait, in an event loop, for what runs in that loop
     ├── ReservedArgumentError  (also a ValueError) a parameter named like a word of ours
     ├── InvalidNameError       (also a ValueError) a name that something cannot have
+    ├── RunRequestError        a run of a deployment that could not be requested
+    │   ├── RunRequestAway     … because the API does not answer now
+    │   └── DeploymentNotFound (also a LookupError) there is no such deployment
     ├── SharingError           variables or limits could not be read or written
     │   ├── SharingAway        … because the API or database does not answer now
     │   └── ConcurrencySlotAcquisitionError  slots of a limit that cannot be had, or are lost
@@ -126,6 +129,18 @@ class BlockedEventLoop(MintakaError, RuntimeError):
 
 class ReservedArgumentError(MintakaError, ValueError):
     """A function has a parameter whose name calls of flows and tasks use themselves."""
+
+
+class RunRequestError(MintakaError):
+    """A run of a deployment could not be requested, or its end not be waited for; the message says why."""
+
+
+class RunRequestAway(RunRequestError):
+    """The API does not answer, or has too much to do."""
+
+
+class DeploymentNotFound(RunRequestError, LookupError):
+    """There is no flow deployment of that name."""
 
 
 class SharingError(MintakaError):

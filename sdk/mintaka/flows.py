@@ -10,6 +10,7 @@ from mintaka.calling.settings import check_hook, check_settings
 from mintaka.calling.signatures import P, R_co, Typed, V_co
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
 from mintaka.engine.async_calls import noted
+from mintaka.engine.called_flows import CalledFlow
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.closing import close_flow, close_flow_async, close_generator, close_generator_async
 from mintaka.engine.drivers import run_async, run_sync
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from mintaka.calling.signatures import FlowDecorator, FlowWords, Passed
     from mintaka.engine.async_calls import AsyncCall
+    from mintaka.engine.invocations import Keeping
     from mintaka.engine.outcomes import Outcome
     from mintaka.engine.retries import RetryDelay
     from mintaka.futures import Future, FutureList
@@ -184,7 +186,7 @@ class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
     @overload
     def __call__(self, /, **kwargs: Passed) -> R_co: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Run the flow here: as a subflow inside of a flow, else as a flow run of its own. Async flows give a coroutine;
+        """Run the flow here, as a flow run of its own; inside of a flow, that one is its parent. Async flows give a coroutine;
         a generator hands out its items one by one, and begins when the first is asked for.
 
         `wait_for` and `return_state` (True: return the State, raise nothing) are taken out of the arguments.
@@ -260,12 +262,13 @@ class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
         if around is not None and outer is not None:
             launch, ledger = outer.launch, outer.ledger
             run = ledger.open(self.key, "subflow", around.run.n if around.run.n >= 0 else None, tags, around.run)
+            run.called = CalledFlow(self.name, self.key, outer.uid, outer.numbers, nested=outer.run.n >= 0)
             inherited = around.log_prints
         else:
             launch = LAUNCH.get() or launched(self.name)
             ledger, inherited = Ledger(launch.recorder, ids=RunIds(launch.flow_run_id, launch.attempt)), False
             run = ledger.root(self.key, tuple(sorted({*tags, *launch.tags})))
-            run.own_name = launch.name or f"{self.name}-{launch.flow_run_id[:8]}".rstrip("-")
+            run.own_name = launch.name or _default_name(self.name, launch.flow_run_id)
             launch.run, launch.ledger = run, ledger
         child = FlowContext(self, run, ledger, launch, outer)
         child.lineage.disregard(self.fn)
@@ -274,11 +277,15 @@ class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
         dependencies.find_arguments(bound.args, bound.kwargs)
         dependencies.find_waits(wait_for)
         run.inputs = self.parameters.inputs(dependencies.edges)
-        keeping = None
+        keeping: Keeping | None = None
         if child.results.persist and not self.is_generator and launch.replay is None:
             from mintaka.persisting.keeping import FlowKeeping  # noqa: PLC0415 - start-up time
 
             keeping = FlowKeeping(child)
+        elif launch.replay is not None and launch.replay.within and run.called is not None:
+            from mintaka.persisting.replaying import ReplayedFlow  # noqa: PLC0415 - start-up time
+
+            keeping = ReplayedFlow(launch.replay)
         if outer is None:
             CHILD_PROCESSES.begin_flow(ledger, CURRENT.get)
         return Invocation(self, run, ledger, context, bound.args, bound.kwargs, dependencies, child, needs_preparing=True, keeping=keeping)
@@ -299,7 +306,11 @@ class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
         invocation.args, invocation.kwargs = bound.args, bound.kwargs
         if invocation.child is not None:
             invocation.child.parameters = dict(bound.arguments)
-            if invocation.run.n < 0 and invocation.child.launch.local:
+            called = invocation.run.called
+            if called is not None:
+                called.parameters = self.parameters.described(bound.arguments)
+                invocation.run.own_name = _default_name(self.name, str(called.uid))
+            elif invocation.child.launch.local:
                 invocation.child.launch.parameters = self.parameters.described(bound.arguments)
         template = self.flow_run_name
         if template is not None and not (invocation.run.n < 0 and invocation.child is not None and invocation.child.launch.name):
@@ -312,6 +323,11 @@ class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
 
     def __repr__(self) -> str:
         return f"<Flow {self.key}>"
+
+
+def _default_name(flow: str, uid: str) -> str:
+    """The name of a flow run that nobody names."""
+    return f"{flow}-{uid[:8]}".rstrip("-")
 
 
 def _given(outcome: Outcome, *, return_state: bool) -> Any:

@@ -31,17 +31,29 @@ class FlowRunNotFound(HistoryError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which flow runs: of these state types, with this beginning of their name, of this deployment, with all of these tags."""
+    """Which flow runs: of these state types, with this beginning of their name, of this deployment, with all of these tags.
+
+    `called`: only those that other flow runs called in their process, which lists leave out otherwise; `parent` and `root`: only
+    those that the flow run with this uid called, or that were called below it, however deep.
+    """
 
     states: Sequence[str] = ()
     name: str | None = None
     deployment: str | None = None
     tags: Sequence[str] = ()
+    called: bool = False
+    parent: str | None = None
+    root: str | None = None
 
 
 def of_a_script(run: Document) -> bool:
     """True if a flow run is outside of clusters: its own process reported it, with the name of its flow."""
-    return run.get("flow") is not None
+    return run.get("flow") is not None and not is_called(run)
+
+
+def is_called(run: Document) -> bool:
+    """True if a flow run was called in the process of another one, its root."""
+    return run.get("kind") == "called"
 
 
 #: Every flow run.

@@ -120,8 +120,8 @@ class HistoryHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a bad format string must not end the flow; logging shows where it is
             self.handleError(record)
             return
-        n = context.run.n if context is not None and context.run.n >= 0 else None
-        recorder.log(record.levelno, record.name, n, shortened(message))
+        n, called = (None, None) if context is None else context.place
+        recorder.log(record.levelno, record.name, n, shortened(message), called)
 
 
 _recording_lock = threading.Lock()

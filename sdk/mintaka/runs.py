@@ -89,8 +89,8 @@ class RunView(ABC):
 
     @cached_property
     def flow_run_id(self) -> UUID | None:
-        """The id of the flow run, or subflow run, that it is part of; a flow run's own. None: outside of flows."""
-        return None if self._flow is None else self._ids.of(self._flow.run.n)
+        """The id of the flow run that it is part of; a flow run's own. None: outside of flows."""
+        return None if self._flow is None else self._flow.uid
 
     @cached_property
     def flow_id(self) -> UUID | None:
@@ -254,7 +254,7 @@ class RunView(ABC):
 
 
 class FlowRun(RunView):
-    """A flow run or subflow run. `id` is what `mintaka get` calls its uid; a subflow run has an id of its own."""
+    """A flow run. `id` is what `mintaka get` calls its uid; that of a flow run which another one called is the same in each attempt."""
 
     _empty: ClassVar[dict[str, Callable[[], object]]] = {
         **dict.fromkeys(("deployment_version", "work_queue_name", "work_queue_id", "work_pool_name", "work_pool_id"), lambda: None),
@@ -266,6 +266,11 @@ class FlowRun(RunView):
     def __init__(self, flow: FlowContext, state: State[Any] | None = None) -> None:
         super().__init__(flow.run, flow.ledger.ids, flow, state)
         self._context = flow
+
+    @cached_property
+    def id(self) -> UUID:
+        """Its id."""
+        return self._context.uid
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -302,19 +307,17 @@ class FlowRun(RunView):
     @cached_property
     def parent_flow_run_id(self) -> UUID | None:
         """The id of the flow run that called it; None: it is the outermost one."""
-        return None if self._context.parent is None else self._ids.of(self._context.parent)
+        return self._context.parent
 
     @cached_property
     def root_flow_run_id(self) -> UUID:
-        """The id of the outermost flow run around it: its own, where it is no subflow run."""
+        """The id of the outermost flow run around it: its own, where no other called it."""
         return self._ids.flow_run
 
     @cached_property
     def parent_task_run_id(self) -> UUID | None:
-        """The id of the task run that called it; None: a flow did, or no run at all."""
-        parent = self._run.parent
-        around = -1 if self._context.parent is None else self._context.parent
-        return None if parent is None or parent == around else self._ids.of(parent)
+        """The id of the task run that stands for it in the flow run that called it; None: no other called it."""
+        return None if self._context.parent is None else self._ids.within(self._context.parent, self._run.n)
 
 
 class TaskRun(RunView):

@@ -37,11 +37,11 @@ def _text(value: object) -> str | None:
 
 
 class _FlowRun:
-    """The flow run (or subflow run) that is running."""
+    """The innermost flow run that is running."""
 
     @property
     def id(self) -> str | None:
-        """Its id: the flow run's uid, or a subflow run's own id."""
+        """Its id, which history knows it by."""
         flow = _flow()
         return None if flow is None else flow.id
 
@@ -77,13 +77,13 @@ class _FlowRun:
 
     @property
     def parent_flow_run_id(self) -> str | None:
-        """The id of the flow run that called this one; None: it is no subflow run."""
+        """The id of the flow run that called this one; None: no other did."""
         run = _flow_run()
         return _text(run.parent_flow_run_id) if run else None
 
     @property
     def root_flow_run_id(self) -> str | None:
-        """The id of the outermost flow run, which is what commands and the API know: this one's, where it is no subflow run."""
+        """The id of the outermost flow run: this one's, where no other called it."""
         flow = _flow()
         return None if flow is None else flow.launch.flow_run_id or str(flow.ledger.ids.flow_run)
 

@@ -65,7 +65,7 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
     async def aresult(self, raise_on_failure: bool) -> R_co | Exception: ...
     async def aresult(self, raise_on_failure: bool = True) -> R_co | Exception:
         """`result` for `await`; a persisted one is read without blocking the event loop."""
-        if type(self.data) is not ResultRecord:
+        if not isinstance(self.data, ResultRecord):
             return self.result(raise_on_failure, _sync=True)
         from mintaka.waiting.drivers import apart  # noqa: PLC0415 - would be a cycle
 
@@ -89,7 +89,7 @@ class State(core.State, Generic[R_co]):  # noqa: UP046 - a type parameter with a
             FailedRun, CrashedRun, CancelledRun: the run ended so without an exception of its own.
         """
         if self.type == core.COMPLETED:
-            value: R_co = self.data.result if type(self.data) is ResultRecord else self.data
+            value: R_co = self.data.result if isinstance(self.data, ResultRecord) else self.data
             return value
         if self.type == core.PAUSED:
             message = f"the run is {self.name}, so it has no result until it is resumed: {self.message}".rstrip(": ")

@@ -232,6 +232,18 @@ async def delete_run(context: Context, effect: DeleteRun) -> bool:
     return True
 
 
+async def cancel_called(context: Context, run: FlowRun) -> bool:
+    """Cancel a run because the one that called it was cancelled; False if that is refused. Raises Conflict, Unavailable."""
+    key = (run.metadata.namespace, run.metadata.name)
+    try:
+        cancelled = await context.ports.resources.cancel_run(key, run.metadata.uid)
+    except Rejected as error:  # no reason not to reconcile it
+        _logger.error("flow run %s/%s cannot be cancelled along with the one that called it: %s", *key, error)  # noqa: TRY400
+        return False
+    context.observe_run(cancelled)
+    return True
+
+
 async def create_run(context: Context, deployment: FlowDeployment, effect: CreateRun) -> Name | None:
     """Create a scheduled run; None if it exists already."""
     try:

@@ -26,6 +26,7 @@ class Controller:
         self.context.observe_run = self.observe_run
         self.context.observe_deployment = self.observe_deployment
         self.context.workloads.ended = self.free_capacity
+        self.context.runs.called.wake = self._wake_called
         self.resync = Resync(self)
         self._reconciler = Reconciler(self.context, self.queue)
 
@@ -125,6 +126,11 @@ class Controller:
     def wake_run(self, run: Name, version: int = 0) -> None:
         """Have a run reconciled; `version` is the observed one, 0 for any other cause."""
         self.queue.add(Key("run", *run), version)
+
+    def _wake_called(self, runs: list[Name]) -> None:
+        """Reconcile runs whose caller was cancelled."""
+        for run in runs:
+            self.wake_run(run)
 
     def _wrote(self, run: Name, version: int) -> None:
         self.queue.wrote(Key("run", *run), version)

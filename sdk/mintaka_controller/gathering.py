@@ -17,6 +17,7 @@ from mintaka_controller.run_template import RunTemplate, find_template, may_star
 from mintaka_core import names
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
 from mintaka_core.reconciling.observation import Retention, RunObservation
+from mintaka_core.run_overrides import with_overrides
 from mintaka_core.states import FAILED, PENDING, State, StateType
 from mintaka_core.workloads import CreateError, CreateErrorKind
 
@@ -61,13 +62,21 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
         return _observation(context, run, None, context.workloads.of_run(key, run.metadata.uid))
     workloads = await _workloads(context, run)
     found = RunTemplate(None, _unusable(problem)) if problem else await find_template(context, run, workloads)
+    if found.template is not None:
+        found = found._replace(template=with_overrides(found.template, run.spec.overrides))
     workloads = _judged(workloads, found.template)
     resumed_from, unresolved = ("", None) if problem else await find_resume_source(context, run)
     create_error = create_error or found.error or unresolved
     if create_error is None and may_start(run):
         create_error = await find_create_error(context, run, found.template, source_found=found.source_found)
     seen = _observation(context, run, found.template, workloads, create_error, resumed_from)
-    return replace(seen, revision=found.revision)
+    called = context.runs.called
+    return replace(
+        seen,
+        revision=found.revision,
+        caller_cancelled=bool(entry and entry.caller) and called.is_cancelled(entry.caller if entry else ""),
+        called_go_on=called.goes_on(run.metadata.uid),
+    )
 
 
 def _observation(

@@ -146,6 +146,9 @@ class Resources(Protocol):
     async def write_finalizers(self, run: FlowRun, version: str, finalizers: tuple[str, ...]) -> Snapshot | None:
         """Replace a run's finalizers, if it still has version `version`; None if that removed the run. Raises Conflict, Missing."""
 
+    async def cancel_run(self, key: Name, uid: str) -> Snapshot:
+        """Set `spec.cancel` of the run with that uid. Raises Conflict, Missing."""
+
     async def delete_run(self, key: Name, uid: str, version: int) -> Snapshot | None:
         """Delete the run with that uid and version; None if it is gone. Raises Conflict, Missing."""
 

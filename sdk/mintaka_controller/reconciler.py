@@ -11,6 +11,7 @@ from mintaka_controller.announcing import announce_missing_revision, announce_tr
 from mintaka_controller.applying import (
     add_finalizer,
     apply_effect,
+    cancel_called,
     create_run,
     create_workload,
     delete_run,
@@ -155,6 +156,8 @@ class Reconciler:
         if seen is None:
             self._forget(key)
             return None
+        if runs.has_to_be_cancelled(seen) and await cancel_called(context, seen.run):
+            return context.ports.clock.now()
         seen, plan = await self._decide(self._recall(key, seen))
         create = next((effect for effect in plan.effects if isinstance(effect, CreateWorkload)), None)
         error = await self._create(seen, create) if create else None

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mintaka_controller.called_runs import CalledRuns
 from mintaka_controller.json_cache import JsonCache
 from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_core.instants import EARLIEST, parse_time
-from mintaka_core.states import COMPLETED, TERMINAL, StateType
+from mintaka_core.states import CANCELLED, COMPLETED, TERMINAL, StateType
 
 if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Snapshot
@@ -51,7 +52,8 @@ class RunEntry:
     """The cached fields of one run, without reading the whole of it.
 
     `first_version` is the first version in which it was seen, which orders runs of the same second. `problem`: it cannot be
-    processed as it is. `reservation`: the memory to reserve before it is reconciled.
+    processed as it is. `reservation`: the memory to reserve before it is reconciled. `caller` is the uid of the run with which it is
+    cancelled, "" if there is none; `cancel` is `spec.cancel`.
     """
 
     version: int
@@ -66,6 +68,13 @@ class RunEntry:
     problem: ObjectProblem | None = None
     reservation: int = 0
     revision: str = ""
+    caller: str = ""
+    cancel: bool = False
+
+    @property
+    def cancels_called(self) -> bool:
+        """True if it was cancelled, or deleted before it ended, so that the runs it called are cancelled too."""
+        return (self.cancel or self.deleting) and (self.state == _CANCELLED or self.state not in _TERMINAL)
 
     @property
     def finished(self) -> bool:
@@ -74,6 +83,7 @@ class RunEntry:
 
 
 _TERMINAL = frozenset(str(state) for state in TERMINAL)
+_CANCELLED = str(CANCELLED)
 
 
 @dataclass(slots=True)
@@ -95,6 +105,7 @@ class RunCache:
         self._groups: dict[Name, _Group] = {}
         #: The number of runs by state type, "" for new ones.
         self.states: Counter[str] = Counter()
+        self.called = CalledRuns()
 
     def put(self, snapshot: Snapshot) -> bool:
         """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
@@ -108,11 +119,14 @@ class RunCache:
         raw = _dump(document)
         entry = _entry(snapshot, version, known, reservation(raw))
         self._unlink(key, known)
+        if known and known.uid != entry.uid:
+            self.called.forget(known)
         self._entries[key] = entry
         self._store(key, entry, raw)
         self.states[entry.state] += 1
         if entry.deployment:
             self._link(key, entry)
+        self.called.put(key, entry)
         return True
 
     def _store(self, key: Name, entry: RunEntry, raw: bytes) -> None:
@@ -133,6 +147,7 @@ class RunCache:
         self._unlink(key, known)
         del self._entries[key]
         self._drop(key)
+        self.called.forget(known)
         return True
 
     def _link(self, key: Name, entry: RunEntry) -> None:
@@ -150,6 +165,7 @@ class RunCache:
         if known is None:
             return
         self.states[known.state] -= 1
+        self.called.drop(key, known)
         group = self._groups.get((key[0], known.deployment))
         if group is None:
             return
@@ -230,7 +246,16 @@ def _entry(snapshot: Snapshot, version: int, known: RunEntry | None, reserved: i
         problem=snapshot.problem or (known.problem if known and known.uid == uid else None),
         reservation=reserved,
         revision=_shared(status.get("revision")),
+        caller=_caller(spec),
+        cancel=spec.get("cancel") is True,
     )
+
+
+def _caller(spec: dict[str, Any]) -> str:
+    called_by = spec.get("calledBy")
+    if not isinstance(called_by, dict) or called_by.get("detached"):
+        return ""
+    return _shared(called_by.get("uid"))
 
 
 _ALL = frozenset(str(state) for state in StateType)

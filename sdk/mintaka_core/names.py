@@ -23,6 +23,8 @@ LABEL_DEPLOYMENT = f"{GROUP}/deployment"
 LABEL_FLOW_RUN = f"{GROUP}/flow-run"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_SCHEDULE = f"{GROUP}/schedule"
+#: On flow runs that another one called: its uid.
+LABEL_CALLED_BY = f"{GROUP}/called-by"
 #: "true" on pods whose flow container leaves a report (the SDK runs in it); other containers are judged by exit code.
 LABEL_REPORTS = f"{GROUP}/reports"
 LABEL_TOMBSTONE = f"{GROUP}/tombstone"
@@ -40,6 +42,11 @@ ANNOTATION_PROCESS_LIMITS = f"{GROUP}/process-limits"
 #: On ControllerRevisions: the uid of the flow deployment, and their number, which listings of metadata do not show otherwise.
 ANNOTATION_DEPLOYMENT_UID = f"{GROUP}/deployment-uid"
 ANNOTATION_REVISION_NUMBER = f"{GROUP}/revision-number"
+
+#: On flow runs that another one called: in which attempt and try of it that was last requested, `ATTEMPT.TRY`.
+ANNOTATION_CALLED_IN = f"{GROUP}/called-in"
+#: On flow runs: the name that their caller gave them, as it was written.
+ANNOTATION_RUN_NAME = f"{GROUP}/flow-run-name"
 
 #: Holds a flow run in the cluster until the mirror has its whole history.
 MIRROR_FINALIZER = f"{GROUP}/mirror"
@@ -79,6 +86,19 @@ def scheduled_run_name(deployment: str, deployment_uid: str, schedule: str, nomi
     instant = nominal_time.astimezone(UTC)
     key = f"{deployment_uid}/{schedule}/{instant.isoformat()}"
     return shortened(deployment, f"-{instant:%Y%m%d%H%M}-{_digest(key, 10)}", LABEL_LIMIT)
+
+
+def called_run_name(prefix: str, deployment: str, caller: str, key: str) -> str:
+    """The name of the run of `deployment` that stands for one call: `key` of the flow run with the uid `caller` ("": of no flow run).
+
+    It begins with `prefix`. A collision would give a caller another run's result, so the digest has 64 bits.
+    """
+    return shortened(prefix, f"-{_digest(f'{caller}/{deployment}/{key}', 16)}", LABEL_LIMIT)
+
+
+def object_name(text: str) -> str:
+    """`text` with what Kubernetes allows in the name of an object (a DNS label); "" if nothing of it is left."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def label_value(name: str) -> str:

@@ -28,7 +28,8 @@ class FlowRunAnswer(msgspec.Struct):
     process reported it, that is, for runs outside of clusters.
 
     `kind` is deployed (a resource of a cluster), called (a flow called in another one's process) or script. `parent` is the run
-    that called or started it, `root` the first of them; null for a run by itself. `revision` is the version of the deployment's
+    that called or started it, `root` the first of them; null for a run by itself. `parent_n` is the number of the task run of `parent`
+    that stands for a called run, in the same attempt. `revision` is the version of the deployment's
     spec that it was created with, `next_time` when the operator acts next if nothing else happens, `history_reason` why the
     history is not complete. `conditions` are those of its resource.
     """
@@ -56,6 +57,7 @@ class FlowRunAnswer(msgspec.Struct):
     kind: str = "deployed"
     parent: str | None = None
     root: str | None = None
+    parent_n: int | None = None
     cluster: str | None = None
     revision: str | None = None
     next_time: datetime | None = None

@@ -99,6 +99,21 @@ SEEN = {
 }
 
 
+def test_a_call_has_one_run_and_goes_with_its_caller() -> None:
+    """Callers crash, are tried again, cancelled, deleted and suspended; what they called is found, run again, and cancelled with them."""
+    seen: Counter[str] = Counter()
+    for story in tell(lambda seed: Story(seed, only=("runs that call others",)), list(range(60))):
+        seen.update(story.seen)
+        seen.update(call for operator in story.past for call in operator.connection.calls)
+    assert seen.keys() >= {
+        "a run was called",
+        "a called run was found again",
+        "a called run was run again",
+        "what a cancelled run called was cancelled",
+        "cancel_run",
+    }
+
+
 def test_a_story_follows_from_its_seed_alone() -> None:
     """Told twice, it is the same to the microsecond."""
     first, second = tell(Story, [7, 7])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mintaka_controller.ports import Rejected, Snapshot
+from mintaka_controller.ports import Conflict, Rejected, Snapshot
 from mintaka_validation import InvalidDocument
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ class LocalResources:
         """Replace a run's finalizers, if it still has version `version`; None if that removed the run. Raises Conflict, Missing."""
         left = await self._store.write_finalizers(_RUN, _key(run.metadata), version, finalizers)
         return None if left is None else Snapshot(left)
+
+    async def cancel_run(self, key: Name, uid: str) -> Snapshot:
+        """Set `spec.cancel` of the run with that uid. Raises Conflict, Missing."""
+        document = await self._store.read(_RUN, key)
+        if document["metadata"]["uid"] != uid:
+            raise Conflict("/".join(key))
+        return Snapshot(await self._store.patch(_RUN, key, {"spec": {"cancel": True}}, version=document["metadata"]["resourceVersion"]))
 
     async def delete_run(self, key: Name, uid: str, version: int) -> Snapshot | None:
         """Delete the run with that uid and version; None if it is gone. Raises Conflict, Missing."""

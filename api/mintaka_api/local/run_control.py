@@ -22,8 +22,10 @@ from mintaka_api.problems import Problem
 from mintaka_api.row_mapping import read_run, read_valid_deployment, read_valid_run
 from mintaka_controller.ports import Conflict, Exists, Missing
 from mintaka_core.errors import InvalidResource
+from mintaka_core.names import ANNOTATION_CALLED_IN
 from mintaka_core.secret_parameters import SecretParameters, masked_run
 from mintaka_core.stop_reasons import StopReason, stop_reason
+from mintaka_history.queries.flow_runs import RunKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from mintaka_controller.ports import Document
     from mintaka_controller.schema_validation import SchemaValidator
     from mintaka_core.resources import FlowDeployment, FlowRun
-    from mintaka_history.queries.flow_runs import RunKey
 
 _DEPLOYMENT, _RUN = "FlowDeployment", "FlowRun"
 #: The run may change between reading and writing; each further try begins with its new version.
@@ -60,6 +61,26 @@ class LocalRunControl:
         except Exists as exists:
             raise Problem("already-exists", f"there is a flow run {namespace}/{manifest['metadata']['name']} already") from exists
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
+
+    async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The run's document."""
+        try:
+            return await self._store.read(_RUN, (namespace, name))
+        except Missing:
+            return None
+
+    async def run_again(self, run: FlowRun, called_in: str) -> None:
+        """Increment `spec.reruns`, and record for which try of the caller."""
+        metadata = run.metadata
+        key = RunKey(0, metadata.uid, metadata.namespace, metadata.name, 0, 0, terminal=True, deleted=False, of_a_script=False)
+        change = change_to_rerun(key, run)
+        merge = {"metadata": {"annotations": {ANNOTATION_CALLED_IN: called_in}}, "spec": {change.field: change.value}}
+        try:
+            await self._store.patch(_RUN, (metadata.namespace, metadata.name), merge, version=metadata.resource_version)
+        except Conflict as conflict:
+            raise Problem("conflict", str(conflict)) from conflict
+        except Missing as missing:
+            raise left_problem(key) from missing
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
         try:

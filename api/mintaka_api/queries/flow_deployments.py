@@ -115,6 +115,7 @@ def _answer(row: Row[Any], words: dict[int, str], runs: list[LastRunAnswer]) -> 
         tags=list(spec.get("tags") or ()),
         parameters=spec.get("parameters") or {},
         parameter_schema=spec.get("parameterSchema"),
+        result_storage=(spec.get("resultStorage") or {}).get("url"),
         suspend=bool(spec.get("suspend")),
         schedules=schedules,
         ready={"status": ready["status"], "reason": ready["reason"], "message": ready.get("message", "")} if ready else None,

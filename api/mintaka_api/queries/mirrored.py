@@ -17,6 +17,7 @@ from sqlalchemy import Boolean, and_, bindparam, case, func, or_, select, update
 
 from mintaka_api.queries.gaps import GAP, record_gaps
 from mintaka_api.queries.mirrored_attempts import write_attempts
+from mintaka_api.queries.mirrored_calls import Call, link_called
 from mintaka_api.queries.vanished import VANISHED_RULE, return_vanished
 from mintaka_history.queries import numbers
 from mintaka_history.queries.arrays import columns, unnested
@@ -36,7 +37,7 @@ _UPDATED = tuple(
     if column.name
     not in {
         *("no", "uid", "tags", "gap", "deleted", "counts", "reported", "reported_attempt", "final_attempt", "flow", "holder", "heard"),
-        *("parent", "root", "parent_n"),  # as the run's own process reports them
+        *("parent", "root", "parent_n"),  # `mirrored_calls`
         # Parameters never change, except that a schema change may make some secret; once masked they stay masked.
         "parameters",
         # The process reports it before the cluster has a condition.
@@ -70,13 +71,14 @@ class MirroredRun:
     """One flow run as it was seen: `row` has the columns of `flow_runs` except `no`, `transitions` those of
     `flow_run_transitions`, in order, `attempts` those of `attempts`, both without `flow_run`.
 
-    `tags` are ids of names.
+    `tags` are ids of names, `call` says who called it.
     """
 
     row: dict[str, Any]
     transitions: list[dict[str, Any]]
     tags: list[int] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    call: Call | None = None
 
     @property
     def version(self) -> tuple[int, int]:
@@ -112,6 +114,7 @@ def write_runs(connection: Connection, runs: Sequence[MirroredRun]) -> Written:
     stored = known | (numbers.stored(connection, [run.row["uid"] for run in unknown]) if unknown else {})
     written, gaps = _write_transitions(connection, runs, known, stored)
     _write_attempts(connection, runs, known, stored)
+    link_called(connection, {stored[run.row["uid"]].no: run.call for run in runs if run.call is not None})
     first_seen = [run for run in runs if run.tags and (run.row["uid"] not in known or known[run.row["uid"]].sequence == 0)]
     tags = [{"tag": tag, "created": run.row["created"], "flow_run": stored[run.row["uid"]].no} for run in first_seen for tag in run.tags]
     if tags:

@@ -1,27 +1,23 @@
-"""User intents for flow runs: create, cancel, suspend, resume, delete. They are written to Kubernetes; the operator acts on them."""
+"""User intents for flow runs: cancel, suspend, resume, delete. They are written to Kubernetes; the operator acts on them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.intents import RunControl, RunRequest
+from mintaka_api.intents import RunControl
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
 from mintaka_api.response_models import IntentAnswer
 from mintaka_api.routes.documents import json_body, read_document
 from mintaka_api.routes.pauses import NewAnswer, settle
-from mintaka_api.routes.query_parameters import NoQuery, Text
+from mintaka_api.routes.query_parameters import NoQuery
 from mintaka_api.routes.responses import documented_responses, json_response, known_run
 from mintaka_api.services import Here, Services
-from mintaka_core.instants import to_utc
 from mintaka_history.queries import pauses, restarts
-from mintaka_history.response_models import FlowRunAnswer, StateAnswer
 
 if TYPE_CHECKING:
     from mintaka_history.queries.flow_runs import RunKey
@@ -34,50 +30,10 @@ _INTENT_PROBLEMS = (
     "invalid-resource",
     "left-the-cluster",
     "of-a-script",
+    "called",
     "refused-by-cluster",
     "cluster-away",
 )
-
-
-_RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-
-
-class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
-    """A run to create; `name` null generates one, `scheduled_time` null means at once.
-
-    `resume_from` is the name of a finished run whose finished tasks it reuses.
-    """
-
-    parameters: dict[str, Any] = {}
-    name: _RunName | None = None
-    scheduled_time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    tags: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]], msgspec.Meta(max_length=50)] = []
-    resume_from: _RunName | None = None
-
-
-@router.post(
-    "/namespaces/{namespace}/flow-deployments/{name}/runs",
-    status_code=201,
-    responses=documented_responses(
-        FlowRunAnswer,
-        "invalid-parameter",
-        "not-found",
-        "already-exists",
-        "too-large",
-        "malformed",
-        "invalid-parameters",
-        "invalid-resource",
-        "validation-unavailable",
-        "cluster-away",
-        status=201,
-    ),
-    openapi_extra=json_body(NewFlowRun, required=False),
-)
-async def create_flow_run(namespace: Text, name: Text, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Create a run of a flow deployment; it starts as soon as it is due, even if the API is down."""
-    requested = _run_request(await read_document(request, NewFlowRun))
-    manifest = await _control(here).create(namespace, name, requested)
-    return json_response(_created(manifest), status=201)
 
 
 @router.post("/flow-runs/{uid}/cancel", status_code=202, responses=documented_responses(IntentAnswer, *_INTENT_PROBLEMS, status=202))
@@ -106,6 +62,7 @@ async def suspend_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: 
 async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Resume a run that waits or is suspended, or restart one that is over; the body has the input of one that waits."""
     run = await known_run(here, uid)
+    _check_not_called(run)
     given = await read_document(request, NewAnswer)
     known = await here.database.read(pauses.of_run, run.uid)
     pause = next((one for one in known if one.open), None)
@@ -117,7 +74,7 @@ async def resume_flow_run(uid: str, request: Request, _query: Annotated[NoQuery,
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input")
     elif run.of_a_script:  # the process that starts it claims its next attempt (routes/attempts.py)
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} waits for no input: it has continued already, or it is over")
-    elif not await _control(here).resume(run):
+    elif not await control(here).resume(run):
         raise Problem("not-paused", f"flow run {run.namespace}/{run.name} has already been requested to continue")
     return json_response(IntentAnswer(run.uid, run.namespace, run.name, "resume"), status=202)
 
@@ -136,7 +93,7 @@ async def rerun_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: He
     "/flow-runs/{uid}",
     status_code=202,
     responses=documented_responses(
-        IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "of-a-script", "cluster-away", status=202
+        IntentAnswer, "invalid-parameter", "not-found", "left-the-cluster", "of-a-script", "called", "cluster-away", status=202
     ),
 )
 async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
@@ -146,50 +103,23 @@ async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: H
     return json_response(IntentAnswer(run.uid, run.namespace, run.name, "delete"), status=202)
 
 
-def _control(here: Services) -> RunControl:
+def control(here: Services) -> RunControl:
+    """The port to control runs with. Raises a Problem if there is none."""
     if here.runs is None:
         raise Problem("cluster-away", "this API serves a database alone; it has no cluster")
     return here.runs
 
 
+def _check_not_called(run: RunKey) -> None:
+    """Refuse intents for a run that has no process of its own."""
+    if run.root is not None:
+        detail = f"flow run {run.namespace}/{run.name} was called in the process of flow run {run.root}: address that one"
+        raise Problem("called", detail)
+
+
 def _control_of(here: Services, run: RunKey) -> RunControl:
+    _check_not_called(run)
     if run.of_a_script:
         detail = f"flow run {run.namespace}/{run.name} belongs to a script and was never in a cluster: end its process where it was started"
         raise Problem("of-a-script", detail)
-    return _control(here)
-
-
-def _run_request(new: NewFlowRun) -> RunRequest:
-    try:
-        scheduled = None if new.scheduled_time is None else to_utc(new.scheduled_time)
-    except ValueError as error:
-        raise Problem("malformed", f"scheduled_time: {error}", errors=[{"path": "scheduled_time", "message": str(error)}]) from error
-    return RunRequest(new.parameters, new.name, scheduled, tuple(new.tags), new.resume_from)
-
-
-def _created(manifest: dict[str, Any]) -> FlowRunAnswer:
-    """The run as Kubernetes stored it; the operator has not seen it yet."""
-    metadata, spec = manifest["metadata"], manifest["spec"]
-    created = datetime.fromisoformat(metadata["creationTimestamp"]).astimezone(UTC)
-    scheduled = spec.get("scheduledTime")
-    return FlowRunAnswer(
-        uid=metadata["uid"],
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        deployment=spec.get("deployment"),
-        state=StateAnswer("SCHEDULED", "Scheduled", "", "", created),
-        sequence=0,
-        attempt=0,
-        failures=0,
-        crashes=0,
-        created=created,
-        scheduled=datetime.fromisoformat(scheduled).astimezone(UTC) if scheduled else None,
-        started=None,
-        ended=None,
-        tags=spec.get("tags") or [],
-        parameters=spec.get("parameters") or {},
-        pod=None,
-        history_complete=False,
-        deleted=None,
-        task_counts={},
-    )
+    return control(here)

@@ -26,7 +26,7 @@ router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)
 async def get_stop_reason(uid: str, attempt: Attempt, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Why an attempt's process is requested to stop: its run's current state in the cluster, not in the mirror, which may be behind."""
     run = await known_run(here, uid)
-    if here.runs is not None and not run.of_a_script:
+    if here.runs is not None and not run.of_a_script and run.root is None:
         return json_response(StopReasonAnswer(await here.runs.stop_reason(run, attempt)))
     found = await here.database.read(flow_runs.one, here.names, run.uid)
     cancelled = found is not None and found.state.type in (CANCELLING, CANCELLED)

@@ -44,7 +44,10 @@ class ClusterHistory:
         self._names: dict[str, str] = {}
 
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
-        """The newest flow runs that are wanted, newest first: those that are in the cluster."""
+        """The newest flow runs that are wanted, newest first: those that are in the cluster. Called ones are known to the API alone."""
+        if wanted.called:
+            called = self._asked()
+            return [] if called is None else called.flow_runs(wanted, limit=limit)
         items = json.loads(kubectl("get", _RESOURCE, *self.there, "--output", "json"))["items"]
         wanted_items = sorted((item for item in items if _is_wanted(flow_run_of(item), wanted)), key=_created, reverse=True)[:limit]
         runs = [flow_run_of(self._secrets.masked(item)) for item in wanted_items]

@@ -14,6 +14,7 @@ from mintaka.engine.bookkeeping import uninterrupted
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.context import Launch
     from mintaka.engine.runs import Run
     from mintaka.recording.recorder import Delivery, Recorder
@@ -32,13 +33,17 @@ class FollowedRecorder:
         self.changes.append(run)
         self._recorder.changed(run)
 
-    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+    def log(self, level: int, logger: str, n: int | None, message: str, called: Run | None = None) -> None:
         """Hand a line on."""
-        self._recorder.log(level, logger, n, message)
+        self._recorder.log(level, logger, n, message, called)
 
     def keep(self, artifact: ArtifactVersion) -> None:
         """Hand an artifact on."""
         self._recorder.keep(artifact)
+
+    def emit(self, event: EmittedEvent) -> None:
+        """Hand an event on."""
+        self._recorder.emit(event)
 
     def close(self, deadline: float) -> Delivery:
         """Close the recorder."""

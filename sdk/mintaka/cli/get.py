@@ -41,6 +41,8 @@ Examples:
   mintaka get --state failed --state crashed    those that went wrong
   mintaka get --watch                           and each change from now on
   mintaka get etl-7c1a2f90                      one run with its task runs
+  mintaka get --called                          flow runs that others called
+  mintaka get etl-7c1a2f90 --called             those that this one called
   mintaka get --json | jq -r '.[].uid'          for programs
 """
 _PAUSE_SECONDS = 1.0
@@ -62,6 +64,9 @@ def command(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="How many: 20 runs, of one run 100 task runs.", show_default=False)
     ] = None,
+    called: Annotated[
+        bool, typer.Option("--called", help="Flow runs that other flow runs called, of RUN if it is given; else lists leave them out.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with what changes, until Ctrl-C.")] = False,
     output: Annotated[Output | None, typer.Option("--output", "-o", help="Format. Default: a table.")] = None,
     json: JsonOption = False,
@@ -85,13 +90,14 @@ def command(
             show_deployments(where, run, name=name, tags=tag or [], limit=limit or _LIMIT, output=output)
         return
     with place(cluster=cluster, namespace=namespace) as where:
-        if run is not None:
+        if run is not None and not called:
             if watch:
                 message = "--watch is for lists; one run is watched with: mintaka watch RUN"
                 raise BadArgument(message)
             _show_one(where, run, states, limit, output)
             return
-        chosen = Wanted(states, name, deployment, tag or [])
+        parent = where.flow_run(run)["uid"] if run is not None else None
+        chosen = Wanted(states, name, deployment, tag or [], called, parent)
         runs = where.flow_runs(chosen, limit=limit or _LIMIT)
         _show(runs, output, first=True)
         if not runs and output in (None, Output.WIDE) and not watch:
@@ -171,6 +177,8 @@ def _described(run: Document) -> list[Text]:
         ("Namespace", run["namespace"]),
         ("Flow", run.get("flow")),
         ("Deployment", run["deployment"]),
+        ("Called by", run.get("parent")),
+        ("Root", run.get("root") if run.get("root") != run.get("parent") else None),
         ("State", state_text(state["type"], state["name"])),
         ("Why", told(state["reason"], state["message"])),
         ("Attempt", f"{run['attempt']} ({run['failures']} failures, {run['crashes']} crashes)" if run["attempt"] > 1 else run["attempt"]),

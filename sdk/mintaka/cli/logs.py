@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import re
 import sys
@@ -16,6 +17,7 @@ from rich.text import Text
 from mintaka.cli.parsing import BadArgument, JsonOption
 from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, place
 from mintaka.cli.showing import console, instant, is_over, print_json
+from mintaka.histories import Wanted
 from mintaka_core.durations import cap_seconds
 from mintaka_core.instants import later
 
@@ -29,8 +31,11 @@ Examples:
   mintaka logs etl-7c1a2f90 --follow            until the run is over, through all its attempts
   mintaka logs etl-7c1a2f90 load-3              of one task run, by name, number or id
   mintaka logs etl-7c1a2f90 --level warning --since 10m --tail 50
+  mintaka logs etl-7c1a2f90 --called            and of the flow runs that it called
 """
 _PAUSE_SECONDS = 0.5
+#: Of how many called flow runs.
+_CALLED_LIMIT = 10_000
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red bold"}
 
@@ -60,6 +65,7 @@ def command(
     ] = None,
     tail: Annotated[int | None, typer.Option(metavar="N", min=0, help="Only the last so many lines.")] = None,
     attempt: Annotated[int | None, typer.Option(metavar="N", min=1, help="Of which attempt. Default: the current one.")] = None,
+    called: Annotated[bool, typer.Option("--called", help="Also of the flow runs that it called, however deep.")] = False,
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
@@ -69,6 +75,9 @@ def command(
     if number is None:
         message = f"--level takes DEBUG, INFO, WARNING, ERROR or CRITICAL, not {level!r}"
         raise BadArgument(message)
+    if called and task_run is not None:
+        message = "--called is for the log of a flow run, and goes with no TASK_RUN"
+        raise BadArgument(message)
     with place(cluster=cluster, namespace=namespace) as where:
         found = where.flow_run(run)
         if attempt is not None and attempt > found["attempt"] and not follow:
@@ -77,43 +86,70 @@ def command(
         n = None if task_run is None else _number_of(where, found, task_run, attempt)
         asked = Asked(number, _instant_of(since, datetime.now(UTC)), n, tail)
         show = print_json if json else lambda line: console().print(_told(line), soft_wrap=True)
+        source = _Lines(where, found, called=called)
         if follow:
-            _follow(where, found, asked, attempt, show)
+            _follow(source, found, asked, attempt, show)
         else:
-            _print(where, found["uid"], attempt, None, asked, show)
+            source.print(attempt or max(found["attempt"], 1), asked, show)
 
 
-def _follow(where: History, run: Document, asked: Asked, attempt: int | None, show: Any) -> None:
+def _follow(source: _Lines, run: Document, asked: Asked, attempt: int | None, show: Any) -> None:
     """Until the run is over, or the attempt where one is given; an attempt is printed to its end before the next begins."""
-    current, last = attempt or max(run["attempt"], 1), None
+    current = attempt or max(run["attempt"], 1)
     while True:
         over, newest = is_over(run), max(run["attempt"], 1)  # asked first: what it logged before that is there then
-        last = _print(where, run["uid"], current, last, asked, show)
+        source.print(current, asked, show)
         asked = asked._replace(tail=None)
         if attempt is None and newest > current:
-            current, last = current + 1, None
+            current += 1
+            source.last.clear()
             sys.stderr.write(f"attempt {current}\n")
         elif over or newest > current:
             return
         else:
             sleep(_PAUSE_SECONDS)
-        run = where.flow_run(run["uid"])
+        run = source.where.flow_run(run["uid"])
 
 
-def _print(where: History, uid: str, attempt: int | None, last: int | None, asked: Asked, show: Any) -> int | None:
-    """Print the lines after number `last`; returns the number of the last one that was looked at."""
-    seen = last
+class _Lines:
+    """The lines of a flow run and, if `called`, of those that it called, in the order they were logged.
 
-    def looked() -> Iterator[Document]:
-        nonlocal seen
-        for line in where.logs(uid, attempt=attempt, after=last, level=asked.level):
-            seen = line["seq"]
-            yield line
+    `last` is the number of the last line of each that was looked at, by uid.
+    """
 
-    lines = asked.of(looked())
-    for line in lines if asked.tail is None else deque(lines, maxlen=asked.tail):
-        show(line)
-    return seen
+    def __init__(self, where: History, run: Document, *, called: bool) -> None:
+        self.where = where
+        self.last: dict[str, int] = {}
+        self._run = run
+        self._called = called
+
+    def print(self, attempt: int, asked: Asked, show: Any) -> None:
+        """Print the lines of an attempt that were not looked at before."""
+        names = self._names()
+        found = heapq.merge(*(self._of(uid, name, attempt, asked) for uid, name in names.items()), key=lambda line: line["seq"])
+        lines = asked.of(found)
+        for line in lines if asked.tail is None else deque(lines, maxlen=asked.tail):
+            show(line)
+
+    def _names(self) -> dict[str, str]:
+        """The name of each flow run by uid, parents first; "" for the one that was asked for."""
+        names = {self._run["uid"]: ""}
+        if self._called:
+            below = self.where.flow_runs(Wanted(called=True, root=self._run.get("root") or self._run["uid"]), limit=_CALLED_LIMIT)
+            found = {run["uid"]: run for run in below}
+
+            def is_below(run: Document) -> bool:
+                while run["parent"] != self._run["uid"] and run["parent"] in found:
+                    run = found[run["parent"]]
+                return bool(run["parent"] == self._run["uid"])
+
+            names |= {run["uid"]: run["name"] for run in below if is_below(run)}
+        return names
+
+    def _of(self, uid: str, name: str, attempt: int, asked: Asked) -> Iterator[Document]:
+        for line in self.where.logs(uid, attempt=attempt, after=self.last.get(uid), level=asked.level):
+            self.last[uid] = line["seq"]
+            yield {**line, "flow_run": uid, "flow_run_name": name} if name else line
 
 
 def _number_of(where: History, run: Document, task_run: str, attempt: int | None) -> int:
@@ -140,7 +176,8 @@ def _instant_of(text: str | None, now: datetime) -> datetime | None:
 
 
 def _told(line: dict[str, Any]) -> Text:
-    of = "" if line["n"] is None else f" [{line['n']}]"
+    places = [str(part) for part in (line.get("flow_run_name"), line["n"]) if part not in (None, "")]
+    of = f" [{' '.join(places)}]" if places else ""
     text = Text().append(f"{instant(line['time']):%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z ", style="dim")
     text.append(f"{logging.getLevelName(line['level']):<7}", style=_STYLES.get(line["level"], ""))
     return text.append(f"{of} {line['message']}")

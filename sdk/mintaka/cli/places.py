@@ -15,7 +15,7 @@ import typer
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.plugin import is_plugin
 from mintaka.cli.showing import is_over
-from mintaka.histories import History, HistoryError, of_a_script
+from mintaka.histories import History, HistoryError, is_called, of_a_script
 from mintaka.recording.homes import command_home
 from mintaka_core.errors import InvalidNameError
 from mintaka_core.names import checked_namespace
@@ -191,6 +191,7 @@ def stop(run: str, action: str, *, cluster: bool, namespace: str | None = None) 
     """
     with place(cluster=cluster, namespace=namespace) as where:
         found = where.flow_run(run)
+        require_own_process(found, action)
         if is_over(found):
             message = (
                 f"flow run {found['namespace']}/{found['name']} has already ended {found['state']['name']}: there is nothing to {action}"
@@ -206,3 +207,14 @@ def stop(run: str, action: str, *, cluster: bool, namespace: str | None = None) 
 def waits_without_process(run: Document) -> bool:
     """True for the suspended run of a script: no process is left that could be asked for anything."""
     return of_a_script(run) and run["state"]["name"] == "Suspended"
+
+
+def require_own_process(run: Document, action: str) -> None:
+    """Refuse to `action` a flow run that was called in the process of another one.
+
+    Raises:
+        BadArgument: it was.
+    """
+    if is_called(run):
+        message = f"flow run {run['name']} was called by another one, in whose process it is: mintaka {action} {run['root']}"
+        raise BadArgument(message)

@@ -16,7 +16,9 @@ from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, plac
 from mintaka.cli.resume import Entrypoint, Parameter, Storage
 from mintaka.cli.showing import print_json, told
 from mintaka.engine.child_processes import CHILD_PROCESSES
-from mintaka.histories import FlowRunNotFound
+from mintaka.exceptions import MissingResult
+from mintaka.histories import FlowRunNotFound, HistoryError, is_called
+from mintaka.persisting.kept_runs import kept_run
 from mintaka.persisting.replaying import replay
 from mintaka.runner import exit_code
 
@@ -64,7 +66,7 @@ def command(
         message = "--json and --pdb exclude each other"
         raise BadArgument(message)
     CHILD_PROCESSES.dedicate()
-    uid = _uid_of(run, namespace=namespace, cluster=cluster)
+    uid, within = _uids_of(run, storage, namespace=namespace, cluster=cluster)
     state, going = replay(
         uid,
         storage=storage,
@@ -73,12 +75,16 @@ def command(
         until=until,
         from_task=from_task,
         debug=_step_through if until and use_pdb else None,
+        within=within,
     )
     if json:
-        _print_json(uid, state, going)
+        _print_json(within or uid, state, going)
     else:
         _tell(going, until)
     if state is None:
+        if within and not going.begun:
+            message = f"the replay of flow run {uid} did not come to the call of {within}: its code or its parameters have changed"
+            raise BadArgument(message)
         return
     if use_pdb and not until and state.error is not None:
         pdb.post_mortem(state.error.__traceback__)
@@ -87,14 +93,22 @@ def command(
     sys.exit(exit_code(state))
 
 
-def _uid_of(run: str, *, namespace: str | None, cluster: bool) -> str:
-    """The run's uid; history is asked only where a name is given, and what it does not know is taken as it is."""
+def _uids_of(run: str, storage: str | None, *, namespace: str | None, cluster: bool) -> tuple[str, str]:
+    """The uid of the run to go through, and that of a called run within it ("": it was not called). History is asked only where a name
+    is given, or nothing is kept of that uid; what it does not know is taken as it is.
+    """
     try:
-        return str(UUID(run))
+        uid = str(UUID(run))
     except ValueError:
-        with suppress(FlowRunNotFound), place(cluster=cluster, namespace=namespace) as where:
-            return str(where.flow_run(run)["uid"])
-    return run
+        uid = ""
+    if uid:
+        with suppress(MissingResult):
+            kept_run(uid, storage)
+            return uid, ""
+    with suppress(HistoryError if uid else FlowRunNotFound), place(cluster=cluster, namespace=namespace) as where:
+        found = where.flow_run(run)
+        return (found["root"], found["uid"]) if is_called(found) else (found["uid"], "")
+    return run, ""
 
 
 def _print_json(uid: str, state: State | None, going: Replay) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from mintaka.cli.ending import leave, tell
 from mintaka.cli.parsing import BadArgument, JsonOption, ProgressOption, parameters_of
-from mintaka.cli.places import ClusterOption, NamespaceOption, command_place, place
+from mintaka.cli.places import ClusterOption, NamespaceOption, command_place, place, require_own_process
 from mintaka.cli.run import carried_out
 from mintaka.cli.showing import console, print_json
 from mintaka.histories import FlowRunNotFound, of_a_script
@@ -66,6 +66,8 @@ def command(
         with place(cluster=cluster, namespace=namespace) as where:
             with suppress(FlowRunNotFound):  # its results may be kept all the same
                 found = where.flow_run(run)
+            if found is not None:
+                require_own_process(found, "resume")
             may_go_on = found is not None and not parameter and (not here or of_a_script(found))
             if found is not None and may_go_on and where.resume(found, value, given=given is not None):
                 _tell_asked(found, json=json)

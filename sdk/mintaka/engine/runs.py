@@ -24,6 +24,7 @@ from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from mintaka.engine.called_flows import CalledFlow
     from mintaka.recording.recorder import Recorder
     from mintaka_core.transitions import Decision
 
@@ -85,15 +86,17 @@ class Stoppable(Protocol):
 
 
 class Run:
-    """One task run, subflow run or flow run.
+    """One task run, called flow run or flow run.
 
-    `n` is its dense number within the attempt; the flow run itself has -1 and no row. `parent` is the `n` of the run
-    around it (None: the flow run). `inputs` are pairs: which parameter (or
+    `n` is its dense number within the attempt; the outermost flow run has -1 and no row. `parent` is the `n` of the run
+    around it (None: the outermost flow run). `inputs` are pairs: which parameter (or
     `wait_for`), and the `n` of a run whose result came in through it. `own_name` is None where the
-    name is the default one.
+    name is the default one. `called` describes a flow run that another one calls; None for all others, and for a call whose
+    result was found, so that no flow run was made. History has such a call twice: as a task run of the flow run that calls,
+    and as a flow run of its own.
     """
 
-    __slots__ = ("around", "history", "inputs", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task")
+    __slots__ = ("around", "called", "history", "inputs", "kind", "n", "own_name", "parent", "queued", "reported", "tags", "task")
 
     def __init__(self, n: int, task: str, kind: str, parent: int | None, tags: tuple[str, ...] = ()) -> None:
         self.n = n
@@ -102,6 +105,7 @@ class Run:
         self.parent = parent
         #: The run around it, if that is one of this process: it may be over before those that it submitted.
         self.around: Run | None = None
+        self.called: CalledFlow | None = None
         self.tags = tags
         self.own_name: str | None = None
         self.inputs: tuple[tuple[str, int], ...] = ()
@@ -131,6 +135,14 @@ class Run:
         entry = self.last
         return State(entry.type, entry.name, entry.reason, entry.message, time=to_datetime(entry.time))
 
+    @property
+    def owner(self) -> Run | None:
+        """The called flow run that it is part of; None: the outermost one."""
+        around = self.around
+        while around is not None and around.kind != "subflow":
+            around = around.around
+        return around
+
     def is_inside(self, run: Run) -> bool:
         """True if `run` is around it, or around what is."""
         around = self.around
@@ -151,7 +163,7 @@ class Run:
     def __reduce__(self) -> tuple[Any, ...]:
         """In plain values: runs go to workers and back with each task, and classes take longer to pickle than what is in them."""
         history = [(entry.type._value_, *entry[1:]) for entry in self.history]
-        return _restored, (self.n, self.task, self.kind, self.parent, self.tags, self.own_name, self.inputs, history)
+        return _restored, (self.n, self.task, self.kind, self.parent, self.tags, self.own_name, self.inputs, history, self.called)
 
     def __repr__(self) -> str:
         return f"<{self.kind} run {self.name} {self.history[-1].name}>"
@@ -166,10 +178,11 @@ def _restored(
     own_name: str | None,
     inputs: tuple[tuple[str, int], ...],
     history: list[tuple[Any, ...]],
+    called: CalledFlow | None,
 ) -> Run:
     """A run out of a pickle; no recorder knows it."""
     run = Run(n, task, kind, parent, tags)
-    run.own_name, run.inputs = own_name, inputs
+    run.own_name, run.inputs, run.called = own_name, inputs, called
     run.history = [Entry(StateType(kind), *rest) for kind, *rest in history]
     return run
 
@@ -207,7 +220,10 @@ class Ledger:
             message = f"the flow run is over, so {task} does not start"
             raise Halted(message)
         run = Run(next(self._numbers), task, kind, parent, tags)
-        run.around = around
+        if around is not None:
+            run.around = around
+            if (owner := run.owner) is not None:
+                self.ids.owners[run.n] = owner
         self.live[run.n] = run
         return run
 
@@ -281,25 +297,26 @@ class Ledger:
         inside = [other for other in self.live.copy().values() if other.n >= 0 and (run.n < 0 or other.is_inside(run))]
         return [other for other in sorted(inside, key=lambda other: other.n) if self.end(other, entry)]
 
-    def adopt(self, runs: Iterable[Run], inside: Run) -> dict[int, int]:
+    def adopt(self, runs: Iterable[Run], inside: Run) -> dict[int, Run]:
         """Take over `runs`, which began and ended inside of `inside` in another process, under numbers of this ledger; gives
-        the new number of each by the old one.
+        each by its old number.
         """
-        numbers = {inside.n: inside.n}
+        adopted = {inside.n: inside}
         for other in runs:
-            run = self.open(other.task, other.kind, numbers.get(inside.n if other.parent is None else other.parent, inside.n), other.tags)
-            numbers[other.n] = run.n
-            run.own_name = other.own_name
-            run.inputs = tuple((name, numbers[n]) for name, n in other.inputs if n in numbers)
+            around = adopted.get(inside.n if other.parent is None else other.parent, inside)
+            run = self.open(other.task, other.kind, around.n, other.tags, around)
+            adopted[other.n] = run
+            run.own_name, run.called = other.own_name, other.called
+            run.inputs = tuple((name, adopted[n].n) for name, n in other.inputs if n in adopted)
             run.history = other.history
             if run.is_over:
                 self.live.pop(run.n, None)
             self.recorder.changed(run)
-        return numbers
+        return adopted
 
     @uninterrupted
     def log(self, level: int, logger: str, n: int | None, message: str) -> None:
-        """Keep one line of a log; `n` is the run it belongs to (None: the flow run)."""
+        """Keep one line of a log; `n` is the task run it belongs to (None: the flow run)."""
         self.recorder.log(level, logger, n, message)
 
 

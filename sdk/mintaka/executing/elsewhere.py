@@ -282,14 +282,15 @@ class Errand:
         return self._protocol.send(value)
 
     def _record(self, returned: Returned) -> None:
-        """Take over what was recorded in the worker: when the body really began, logs, runs inside, artifacts."""
+        """Take over what was recorded in the worker: when the body really began, logs, runs inside, artifacts, events."""
         run = self._invocation.run
         entry = run.history[-1]
         run.history[-1] = entry._replace(time=max(entry.time, now_micros() - int(returned.seconds * 1e6)))
-        numbers = self._invocation.ledger.adopt(returned.runs, run)
+        adopted = self._invocation.ledger.adopt(returned.runs, run)
         for artifact in returned.artifacts:
-            n = artifact.n if artifact.n is None else numbers.get(artifact.n, run.n)
-            self._invocation.ledger.recorder.keep(artifact._replace(n=n))
+            self._invocation.ledger.recorder.keep(artifact.adopted(adopted, run))
+        for event in returned.events:
+            self._invocation.ledger.recorder.emit(event.adopted(adopted, run))
         if returned.logs:
             run_logger(self._invocation.context)  # shows lines on the console, where nobody configured logging
         for kept in returned.logs:

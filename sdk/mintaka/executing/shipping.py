@@ -20,8 +20,10 @@ from mintaka.recording.homes import home
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.context import FlowContext, RunContext
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.runs import Run
@@ -45,7 +47,7 @@ class Surroundings(NamedTuple):
     flow_name: str
     flow_version: str | None
     flow_run: Run
-    parent: int | None
+    parent: UUID | None
     scheduled_time: datetime | None
     parameters: bytes
     root_level: int
@@ -88,6 +90,7 @@ class Returned(NamedTuple):
     logs: list[dict[str, Any]]
     runs: list[Run]
     artifacts: list[ArtifactVersion]
+    events: list[EmittedEvent]
 
 
 def pickled(value: Any, what: Callable[[], str], sent: str = "sent to another process") -> bytes:

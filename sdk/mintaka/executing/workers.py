@@ -22,6 +22,7 @@ from mintaka.calling.dual_functions import check_awaited
 from mintaka.calling.parameters import Parameters
 from mintaka.concurrency.holdings import HELD, Holding
 from mintaka.context import CURRENT, FlowContext, Launch, RunContext
+from mintaka.engine.called_flows import CallNumbers
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import call_body, call_body_async
 from mintaka.engine.invocations import Invocation
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from mintaka.artifacts import ArtifactVersion
     from mintaka.engine.runs import Run
+    from mintaka.events import EmittedEvent
     from mintaka.executing.shipping import Surroundings
     from mintaka.persisting.result_settings import Surroundings as ResultSurroundings
 
@@ -49,11 +51,12 @@ _LOGS: ContextVar[list[dict[str, Any]] | None] = ContextVar("mintaka_worker_logs
 
 
 class RunKeeper(NullRecorder):
-    """Keeps the runs that begin in the worker, and the artifacts that are made there."""
+    """Keeps the runs that begin in the worker, the artifacts that are made and the events that are emitted there."""
 
     def __init__(self) -> None:
         self.runs: dict[int, Run] = {}
         self.artifacts: dict[UUID, ArtifactVersion] = {}
+        self.events: list[EmittedEvent] = []
 
     def changed(self, run: Run) -> None:
         """Keep `run`."""
@@ -62,6 +65,10 @@ class RunKeeper(NullRecorder):
     def keep(self, artifact: ArtifactVersion) -> None:
         """Keep the newest version of an artifact."""
         self.artifacts[artifact.id] = artifact
+
+    def emit(self, event: EmittedEvent) -> None:
+        """Keep an event."""
+        self.events.append(event)
 
 
 class _Collecting(logging.Handler):
@@ -104,7 +111,7 @@ def run_parcel(shared: bytes, own: bytes, home: int) -> bytes:
     if at_home:
         close_thread_loop()  # threads of an executor of the user's end without us
     runs = [keeper.runs[n] for n in sorted(keeper.runs)]
-    returned = Returned(ok, kept, late, monotonic() - began, logs, runs, [*keeper.artifacts.values()])
+    returned = Returned(ok, kept, late, monotonic() - began, logs, runs, [*keeper.artifacts.values()], keeper.events)
     return pickle.dumps(tuple(returned), pickle.HIGHEST_PROTOCOL)
 
 
@@ -182,6 +189,9 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, t
     flow = FlowContext(kind.flow, around.flow_run, ledger, launch, None)
     flow.parameters = kind.parameters
     flow.parent = around.parent
+    flow.numbers = CallNumbers(f"try {run.run_count} of task run {run.n}: ")
+    if around.flow_run.called is not None:
+        ledger.ids.owners[run.n] = around.flow_run
     flow.kept = True  # that it is on record beside its results is for home to see to
     try:
         args, kwargs = pickle.loads(arguments)  # noqa: S301 - as above
@@ -190,6 +200,7 @@ def _unpacked(kind: _Kind, own: bytes, keeper: RunKeeper) -> tuple[Invocation, t
         raise SerializationError(message) from error
     ledger.live[run.n] = run
     context = RunContext(flow, ledger, run, kind.task, log_prints=kind.task.log_prints)
+    context.args, context.kwargs = args, kwargs
     holdings = tuple(Holding(names, slots, here=here) for names, slots, here in held)
     return Invocation(kind.task, run, ledger, context, args, kwargs, None), holdings
 

@@ -112,6 +112,7 @@ def stood_in(invocation: Invocation, found: ResultRecord, now: datetime, *, refr
     )
     if decision.state is None or decision.state.type != COMPLETED:
         return None
+    run.called = None  # no flow run is made: the one that completed is there
     entered = invocation.ledger.end(run, entry_of(decision.state, decision))
     return KeptOutcome(run, found) if entered else Outcome(run)
 

@@ -1,6 +1,7 @@
 """Going through an earlier flow run again, to look at it: its results stand in for its tasks, and nothing is recorded or kept.
 
 A developer stops before any task with the inputs it had (`until`), or lets everything from a task on run for real (`from_task`).
+A flow run that was called by another one is gone through by going through its root as far as its end (`within`).
 Tasks whose results were not persisted run for real in any case; `Replay.ran` names them.
 """
 
@@ -54,9 +55,15 @@ class Replay:
         until: stop before the first call of this task (its name, or the end of its key).
         from_task: run for real from the first call of this task on.
         debug: where set, called with the body and its arguments at `until` instead of stopping there; returns its value.
+        within: only tasks of the called flow run of this id are meant, and its end is that of the replay ("": of all).
     """
 
-    def __init__(self, *, until: str = "", from_task: str = "", debug: Callable[..., Any] | None = None) -> None:
+    def __init__(self, *, until: str = "", from_task: str = "", debug: Callable[..., Any] | None = None, within: str = "") -> None:
+        self.within = within
+        #: False while what is gone through lies before the flow run that is meant.
+        self.begun = not within
+        #: The state in which that one ended.
+        self.ended: State | None = None
         self.until = until
         self.from_task = from_task
         self.debug = debug
@@ -86,7 +93,7 @@ class ReplayedTask(TaskKeeping):
     def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:
         """The recorded result, or None: it runs for real."""
         replay, task = self._replay, self._task
-        if replay.until and _is(task, replay.until) and replay.stopped is None:
+        if replay.begun and replay.until and _is(task, replay.until) and replay.stopped is None:
             replay.stopped = Stop(task.name, invocation.args, invocation.kwargs)
             if replay.debug is None:
                 message = f"stopped before task {task.name}, as asked"
@@ -94,7 +101,7 @@ class ReplayedTask(TaskKeeping):
             invocation.definition = _debugged(task, replay.debug)
             replay.ran.append(invocation.run.name)
             return None
-        replay.live = replay.live or (bool(replay.from_task) and _is(task, replay.from_task))
+        replay.live = replay.live or (replay.begun and bool(replay.from_task) and _is(task, replay.from_task))
         found = None if replay.live else (yield from self._recorded(invocation)) if self._kept else _NOT_KEPT
         if not isinstance(found, ResultRecord):
             replay.ran.append(invocation.run.name)
@@ -125,6 +132,48 @@ class ReplayedTask(TaskKeeping):
         return Outcome(invocation.run, value, ok=invocation.ledger.complete(invocation.run))
 
 
+class ReplayedFlow:
+    """Lets the called flow run that a replay is of begin and end the part that is meant; all others just run."""
+
+    __slots__ = ("_invocation", "_replay")
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._invocation: Invocation | None = None
+
+    def begin(self, invocation: Invocation) -> Generator[Step, Any, Outcome | None]:
+        """It runs."""
+        called = invocation.run.called
+        if called is not None and str(called.uid) == self._replay.within:
+            self._invocation, self._replay.begun = invocation, True
+        yield from ()
+
+    def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
+        """A replay keeps nothing."""
+        yield from ()
+        outcome = Outcome(invocation.run, value, ok=invocation.ledger.complete(invocation.run))
+        self._stop(outcome.state)
+        return outcome
+
+    def ended(self, *, ok: bool) -> Generator[Step, Any, None]:  # noqa: ARG002 - the engine's protocol
+        """The same for one that did not complete."""
+        yield from ()
+        if self._invocation is not None:
+            self._stop(self._invocation.run.state)
+
+    def forget(self, outcome: Outcome) -> None:
+        """Flows are not submitted."""
+
+    def release(self) -> None:
+        """Nobody waits for it."""
+
+    def _stop(self, state: State) -> None:
+        if self._invocation is not None:
+            self._replay.ended = state
+            message = "the called flow run is over, and so is the replay"
+            raise ReplayStopped(message)
+
+
 _NOT_KEPT = "its results are not persisted"
 
 
@@ -149,8 +198,9 @@ def replay(
     until: str = "",
     from_task: str = "",
     debug: Callable[..., Any] | None = None,
+    within: str = "",
 ) -> tuple[State | None, Replay]:
-    """Go through a flow run again; the state it ends in (None where it was stopped), and what was done.
+    """Go through a flow run again; the state it ends in (None where it was stopped, or did not get there), and what was done.
 
     Args:
         flow_run_id: the run; its results have to be persisted.
@@ -160,6 +210,7 @@ def replay(
         until: see `Replay`.
         from_task: see `Replay`.
         debug: see `Replay`.
+        within: a flow run that it called, which is meant.
 
     Raises:
         MissingResult: nothing is kept of that run.
@@ -171,13 +222,16 @@ def replay(
     run, store = kept_run(flow_run_id, storage)
     flow = found_again(run, entrypoint)
     given, _ = parameters_of(run, parameters or {})
-    going = Replay(until=until, from_task=from_task, debug=debug)
-    launch = Launch(run.results_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))
-    with _hushed(lambda: going.stopped is not None and debug is None):
+    going = Replay(until=until, from_task=from_task, debug=debug, within=within)
+    launch = Launch(run.flow_run_id, run.name, tags=run.tags, replay=going, results=persisted_in(store.storage))
+    launch.resume_from = "" if run.results_id == run.flow_run_id else run.results_id
+    with _hushed(lambda: going.ended is not None or (going.stopped is not None and debug is None)):
         try:
             state: State | None = called(flow, given, launch)
         except ReplayStopped:
             state = None
+    if within:
+        state = going.ended
     return (None if going.stopped is not None and debug is None else state), going
 
 

@@ -27,9 +27,10 @@ from mintaka.recording.wire import Contents, history_batch, local_run
 from mintaka_core.history_reasons import DATABASE_REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mintaka.context import Launch
+    from mintaka.engine.runs import Run
     from mintaka.recording.sinks import Sink
     from mintaka_history.batches import HistoryBatch, LocalRun
 
@@ -56,7 +57,7 @@ class HistoryRecorder:
         self._beats = launch.local and sink.wants_beats
         self._despatch = Despatch(sink, self._spool, launch.flow_run_id, settings, on_fenced)
         self._historian = historian()
-        self._outbox = Outbox(settings, self._historian)
+        self._outbox = Outbox(settings, self._historian, self._owners)
         self._report_numbers = itertools.count(1)
         self._waiters: deque[threading.Event] = deque()
         self._done = threading.Event()
@@ -67,6 +68,7 @@ class HistoryRecorder:
         self.changed = self._outbox.changed
         self.log = self._outbox.log
         self.keep = self._outbox.keep
+        self.emit = self._outbox.emit
         self._historian.add(self)
 
     # -- called from every thread -------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ class HistoryRecorder:
     def _report(self) -> tuple[HistoryBatch, int] | None:
         """The next report of what waits, with its weight; None where nothing does."""
         contents, weight, about_itself = self._outbox.take()
-        if not (contents.tasks or contents.logs or contents.artifacts or (about_itself and self._launch.local)):
+        if not (contents.tasks or contents.logs or contents.artifacts or contents.events or (about_itself and self._launch.local)):
             return None
         despatch = self._despatch
         all_of_it = despatch.deadline is not None and self._outbox.empty and not (despatch.waiting or despatch.lost or despatch.reason)
@@ -179,6 +181,11 @@ class HistoryRecorder:
         contents = contents._replace(counts=self._outbox.counts(), local=self._local(), final=final, lost=self._despatch.reason)
         self._said_reason = self._said_reason or contents.lost is not None
         return history_batch(self._launch, next(self._report_numbers), contents)
+
+    def _owners(self) -> Mapping[int, Run]:
+        """The called flow runs that runs are part of, by the numbers of these."""
+        ledger = self._launch.ledger
+        return {} if ledger is None else ledger.ids.owners
 
     def _local(self) -> LocalRun | None:
         run = self._launch.run

@@ -13,6 +13,7 @@ from mintaka.histories import ANY, FlowRunNotFound, HistoryError
 from mintaka_core.states import StateType
 from mintaka_history.database import Database, DatabaseAway
 from mintaka_history.embedded_sqlite import EmbeddedDatabase, HistoryBusy, HistoryUnreadable
+from mintaka_history.enum_codes import RunKind
 from mintaka_history.paging import Page, Part
 from mintaka_history.queries import artifacts, flow_runs, logs, pauses, task_runs
 from mintaka_history.queries.flow_run_filters import FlowRunFilter
@@ -55,7 +56,16 @@ class LocalHistory:
         self._look()
         states = tuple(StateType(state) for state in wanted.states)
         namespaces = () if self._namespace is None else (self._namespace,)
-        asked = FlowRunFilter(namespaces=namespaces, states=states, name=wanted.name, deployment=wanted.deployment, tags=tuple(wanted.tags))
+        asked = FlowRunFilter(
+            namespaces=namespaces,
+            states=states,
+            name=wanted.name,
+            deployment=wanted.deployment,
+            tags=tuple(wanted.tags),
+            parent=wanted.parent,
+            root=wanted.root,
+            kinds=(RunKind.CALLED,) if wanted.called else (),
+        )
         page = Page(limit, descending=True)
         return [_document(run) for run in self._ask(flow_runs.page, self._names, asked, "created", page, None).items]
 

@@ -13,6 +13,7 @@ from mintaka_core.history_reasons import HistoryReason
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.engine.runs import Run
 
 
@@ -34,13 +35,16 @@ class Recorder(Protocol):
     """Takes history; called from every thread that runs tasks."""
 
     def changed(self, run: Run) -> None:
-        """`run` (a task run, or the flow run itself, whose `n` is -1) entered another state."""
+        """`run` (a task run, a called flow run, or the flow run itself, whose `n` is -1) entered another state."""
 
-    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
-        """A line was logged; `n` is the run it belongs to (None: the flow run)."""
+    def log(self, level: int, logger: str, n: int | None, message: str, called: Run | None = None) -> None:
+        """A line was logged in task run `n` (None: in none) of the flow run `called` (None: of the outermost one)."""
 
     def keep(self, artifact: ArtifactVersion) -> None:
         """An artifact was made, or has a new version."""
+
+    def emit(self, event: EmittedEvent) -> None:
+        """An event was emitted."""
 
     def close(self, deadline: float) -> Delivery:
         """Deliver what is left until `deadline` (`time.monotonic()`), then stop."""
@@ -52,10 +56,13 @@ class NullRecorder:
     def changed(self, run: Run) -> None:
         """Nothing to do."""
 
-    def log(self, level: int, logger: str, n: int | None, message: str) -> None:
+    def log(self, level: int, logger: str, n: int | None, message: str, called: Run | None = None) -> None:
         """Nothing to do."""
 
     def keep(self, artifact: ArtifactVersion) -> None:
+        """Nothing to do."""
+
+    def emit(self, event: EmittedEvent) -> None:
         """Nothing to do."""
 
     def close(self, deadline: float) -> Delivery:  # noqa: ARG002 - the protocol's signature

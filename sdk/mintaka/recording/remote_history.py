@@ -44,6 +44,7 @@ class RemoteHistory:
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
         """The newest flow runs that are wanted, newest first."""
         asked = {"state": list(wanted.states), "name": wanted.name, "deployment": wanted.deployment, "tag": list(wanted.tags)}
+        asked |= {"kind": ["called"] if wanted.called else [], "parent": wanted.parent, "root": wanted.root}
         return list(islice(self.pages("/flow-runs", {**asked, "namespace": self._namespace}, min(limit, _PAGE)), limit))
 
     def flow_run(self, run: str) -> Document:

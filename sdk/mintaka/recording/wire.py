@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,11 +18,15 @@ from mintaka_core.history_reasons import DATABASE_REASONS
 from mintaka_core.reports import storable
 from mintaka_core.states import DEFAULT_NAMES, RUNNING
 from mintaka_core.wire_versions import WIRE_VERSION
-from mintaka_history.batches import ArtifactRecord, BatchRun, HistoryBatch, LineRecord, LocalRun, TaskRecord
+from mintaka_history.batches import ArtifactRecord, BatchRun, CalledRun, EventRecord, HistoryBatch, LineRecord, LocalRun, TaskRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from mintaka.artifacts import ArtifactVersion
+    from mintaka.events import EmittedEvent
     from mintaka.context import Launch
+    from mintaka.engine.called_flows import CalledFlow
     from mintaka.engine.runs import Entry, Opinion, Run
     from mintaka_core.history_reasons import HistoryReason
 
@@ -44,7 +49,9 @@ encode = msgspec.json.Encoder().encode
 
 
 class LogLine(NamedTuple):
-    """One line of a log; `time` in µs since the epoch, `n` the task run it belongs to (None: the flow run)."""
+    """One line of a log; `time` in µs since the epoch, `n` the task run it belongs to (None: the flow run), `called` the flow run
+    (None: the outermost one).
+    """
 
     seq: int
     time: int
@@ -52,14 +59,23 @@ class LogLine(NamedTuple):
     logger: str
     n: int | None
     message: str
+    called: Run | None = None
 
-    def report(self) -> LineRecord:
-        """The line as it is reported."""
-        return LineRecord(self.seq, self.time, clean(self.message), min(max(self.level, 0), _LEVEL_LIMIT), _cleaned(self.logger), self.n)
+    def report(self, of: int = 0) -> LineRecord:
+        """The line as it is reported; `of` is the position of its flow run in the report."""
+        level = min(max(self.level, 0), _LEVEL_LIMIT)
+        return LineRecord(self.seq, self.time, clean(self.message), level, _cleaned(self.logger), self.n, of)
 
 
-def task_record(run: Run) -> TaskRecord:
-    """The row of `run` as it is now."""
+_NO_OWNERS: Mapping[int, Run] = MappingProxyType({})
+
+
+def task_record(run: Run, owners: Mapping[int, Run] = _NO_OWNERS, of: int = 0) -> TaskRecord:
+    """The row of `run` as it is now, in that of the report's flow runs to which position `of` belongs.
+
+    `owners` are the called flow runs that runs are part of, by the numbers of these (`RunIds.owners`).
+    """
+    owner = run.owner
     history = tuple(run.history)
     first, last = history[0], last_entered(history)
     created = first.time
@@ -82,12 +98,25 @@ def task_record(run: Run) -> TaskRecord:
         started,
         last.time if last.type.is_terminal else None,
         runs,
-        _inputs(run.inputs) if run.inputs else {},
+        _inputs(run.inputs if not owners else tuple(_inside(owner, run.inputs, owners))) if run.inputs else {},
         _tags(run.tags) if run.tags else (),
-        run.parent,
+        run.parent if owner is None or run.parent != owner.n else None,
         run.kind,  # type: ignore[arg-type]
         _entries(history, created),
+        of,
     )
+
+
+def _inside(owner: Run | None, pairs: tuple[tuple[str, int], ...], owners: Mapping[int, Run]) -> Iterator[tuple[str, int]]:
+    """Inputs as task runs of the flow run `owner`: for a run within a flow run that was called there stands the call. What was made
+    outside came in as a parameter of the flow.
+    """
+    for name, n in pairs:
+        source = owners.get(n)
+        while source is not owner and source is not None:
+            n, source = source.n, source.owner  # noqa: PLW2901 - one step up
+        if source is owner:
+            yield name, n
 
 
 def _inputs(pairs: tuple[tuple[str, int], ...]) -> dict[str, tuple[int, ...]]:
@@ -129,27 +158,49 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
         created=history[0].time,
         parameters=launch.parameters,
         tags=_tags(run.tags),
-        transitions=tuple(
-            (
-                *(number, entry.type._value_, _cleaned(entry.name), entry.time),
-                *(
-                    "" if entry.proposed is None else entry.proposed._value_,
-                    _trail(entry.trail),
-                    _cleaned(entry.reason),
-                    _cleaned(entry.message),
-                ),
-            )
-            for number, entry in enumerate(history, 1 + launch.transitions)
-        ),
+        transitions=_transitions(history, 1 + launch.transitions),
     )
 
 
-def artifact_record(artifact: ArtifactVersion) -> ArtifactRecord:
-    """An artifact as it is reported."""
+def called_run(run: Run, called: CalledFlow, counts: Mapping[str, int], *, moved: bool) -> CalledRun:
+    """What is said of a flow run that another one called, with its transitions if it `moved`; `counts` are of its task runs."""
+    history = tuple(run.history)
+    return CalledRun(
+        uid=called.uid,
+        name=clean(run.name, _NAME_LIMIT) or called.flow,
+        flow=_cleaned(called.flow, _KEY_LIMIT),
+        created=history[0].time,
+        parent=called.caller if called.nested else None,
+        parent_n=run.n,
+        parameters=called.parameters,
+        tags=_tags(run.tags),
+        transitions=_transitions(history, 1) if moved else (),
+        counts={name: count for name, count in counts.items() if count},  # type: ignore[misc]
+    )
+
+
+def _transitions(history: tuple[Entry, ...], first: int) -> tuple[Any, ...]:
+    """A flow run's history, numbered from `first` on."""
+    return tuple(
+        (
+            *(number, entry.type._value_, _cleaned(entry.name), entry.time),
+            *("" if entry.proposed is None else entry.proposed._value_, _trail(entry.trail), _cleaned(entry.reason), _cleaned(entry.message)),
+        )
+        for number, entry in enumerate(history, first)
+    )
+
+
+def artifact_record(artifact: ArtifactVersion, of: int = 0) -> ArtifactRecord:
+    """An artifact as it is reported; `of` is the position of its flow run in the report."""
     return ArtifactRecord(
         *(artifact.id, artifact.seq, artifact.kind, artifact.created, artifact.updated, msgspec.Raw(artifact.data)),
-        *(artifact.key, None if artifact.description is None else clean(artifact.description), artifact.n),
+        *(artifact.key, None if artifact.description is None else clean(artifact.description), artifact.n, of),
     )
+
+
+def event_record(event: EmittedEvent, of: int = 0) -> EventRecord:
+    """An event as it is reported."""
+    return EventRecord(event.id, event.name, event.resource, event.time, msgspec.Raw(event.payload), of)
 
 
 def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
@@ -179,7 +230,7 @@ def clean(text: str, limit: int = _TEXT_LIMIT) -> str:
 
 class Contents(NamedTuple):
     """What one report carries; `local` is the flow run itself if it is not a resource of any cluster, `lost` why the database
-    lacks what it had acknowledged (None: it does not).
+    lacks what it had acknowledged (None: it does not). `called` are the called flow runs that are mentioned.
     """
 
     tasks: list[TaskRecord]
@@ -189,6 +240,8 @@ class Contents(NamedTuple):
     local: LocalRun | None
     final: bool = False
     lost: HistoryReason | None = None
+    called: Sequence[CalledRun] = ()
+    events: Sequence[EventRecord] = ()
 
 
 def history_batch(launch: Launch, number: int, contents: Contents) -> HistoryBatch:
@@ -205,6 +258,8 @@ def history_batch(launch: Launch, number: int, contents: Contents) -> HistoryBat
         counts={name: count for name, count in contents.counts.items() if count},  # type: ignore[misc]
         final=contents.final,
         version=WIRE_VERSION,
+        called=tuple(contents.called),
+        events=tuple(contents.events),
         lost=contents.lost if contents.lost in DATABASE_REASONS else None,  # type: ignore[arg-type]
     )
 

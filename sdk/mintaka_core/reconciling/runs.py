@@ -13,7 +13,7 @@ from mintaka_core import names
 from mintaka_core.reconciling.active_runs import end, follow
 from mintaka_core.reconciling.attempts import complete_attempts, end_attempt, record_revision
 from mintaka_core.reconciling.cleanup import clean_up_run, clean_up_workloads
-from mintaka_core.reconciling.observation import Reconciliation, RunObservation
+from mintaka_core.reconciling.observation import CALLED_PATIENCE, TRY_AGAIN, Reconciliation, RunObservation
 from mintaka_core.reconciling.plans import AddFinalizer, RunPlan
 from mintaka_core.reconciling.reruns import run_again, wait_for_its_owner
 from mintaka_core.reconciling.starting import adopt, start
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from mintaka_core.resources.runs import FlowRunStatus
 
 _STEPS = 8
+
+
+def has_to_be_cancelled(seen: RunObservation) -> bool:
+    """True if the run that called it was cancelled: the wish is written into its own spec first, where its process and others find it."""
+    run = seen.run
+    over = run.status.is_terminal and not run.rerun_wanted
+    return seen.caller_cancelled and not over and not run.spec.cancel and run.metadata.deletion_timestamp is None
 
 
 def reconcile(seen: RunObservation, now: datetime) -> RunPlan:
@@ -87,7 +94,7 @@ def _cancel(reconciliation: Reconciliation) -> bool:
     running = [other for other in reconciliation.seen.workloads.values() if other.end is None]
     for other in running:
         reconciliation.stop(other, "the run is being cancelled")
-    if running:
+    if running or _waits_for_called(reconciliation):
         return False
     workload = reconciliation.workload
     if workload is not None:
@@ -96,6 +103,18 @@ def _cancel(reconciliation: Reconciliation) -> bool:
     decision = reconciliation.ledger.propose(State(CANCELLED, reason="Cancelled", message=_why_cancelled(reconciliation)))
     end_attempt(reconciliation, attempt, decision)
     return decision.accepted
+
+
+def _waits_for_called(reconciliation: Reconciliation) -> bool:
+    """True while a run that this one called is not to be cancelled yet: after its end, nobody may remember that it should be."""
+    state = reconciliation.ledger.state
+    if not reconciliation.seen.called_go_on or state is None or state.time is None:
+        return False
+    until = state.time + CALLED_PATIENCE
+    if reconciliation.now >= until:
+        return False
+    reconciliation.due.append(min(until, reconciliation.now + TRY_AGAIN))
+    return True
 
 
 def _resume(reconciliation: Reconciliation) -> bool:
@@ -112,7 +131,10 @@ def _resume(reconciliation: Reconciliation) -> bool:
 
 
 def _why_cancelled(reconciliation: Reconciliation) -> str:
-    return "spec.cancel was set" if reconciliation.seen.run.spec.cancel else "the FlowRun was deleted"
+    run = reconciliation.seen.run
+    if run.spec.cancel and reconciliation.seen.caller_cancelled and run.spec.called_by:
+        return f"flow run {run.spec.called_by.name}, which called it, was cancelled"
+    return "spec.cancel was set" if run.spec.cancel else "the FlowRun was deleted"
 
 
 def _plan(reconciliation: Reconciliation, status: FlowRunStatus | None) -> RunPlan:

@@ -53,6 +53,8 @@ _RUN_RULES = validations(
     _immutable("scheduledTime"),
     _immutable("tags"),
     _immutable("resumeFrom"),
+    _immutable("calledBy"),
+    _immutable("overrides"),
     cel("!oldSelf.cancel || self.cancel", "cancel cannot be taken back: create another FlowRun", reason="FieldValueForbidden"),
     cel("self.reruns >= oldSelf.reruns", "reruns can only grow: each rise starts the run again", reason="FieldValueForbidden"),
     cel(
@@ -61,6 +63,32 @@ _RUN_RULES = validations(
         reason="FieldValueForbidden",
     ),
 )
+
+
+class CalledBy(Model):
+    """The flow run whose code called this one, with `run_deployment`."""
+
+    uid: str = Field(min_length=1, max_length=64)
+    """Its uid."""
+    name: str = Field(default="", max_length=253)
+    """Its name."""
+    attempt: int | None = Field(default=None, ge=1)
+    """The attempt of it that called."""
+    flow_run: str | None = Field(default=None, min_length=1, max_length=64)
+    """The uid of the flow run whose code called, if that is one which it had called in its own process; history shows it as the parent."""
+    task_run: int | None = Field(default=None, ge=0)
+    """The number of the task run that called, in that attempt; absent: the flow itself called."""
+    detached: bool = False
+    """True: this run goes on if the one that called it is cancelled."""
+
+
+class RunOverrides(Model):
+    """What one run has otherwise than its deployment says."""
+
+    image: str | None = Field(default=None, min_length=1, max_length=1000)
+    """The image of the flow's container."""
+    pod_template: AnyObject | None = None
+    """A partial PodTemplateSpec, merged strategically over that of the deployment; the container named `flow` is the flow's."""
 
 
 class FlowRunSpec(Model):
@@ -92,6 +120,10 @@ class FlowRunSpec(Model):
     """
     tags: tuple[Tag, ...] = Field(default=(), max_length=50)
     """Free words to find the run by, in addition to those of the deployment."""
+    called_by: CalledBy | None = Field(default=None, json_schema_extra=ATOMIC)
+    """The flow run that called this one. If that is cancelled, or deleted before it ended, this one is cancelled too."""
+    overrides: RunOverrides | None = Field(default=None, json_schema_extra=ATOMIC)
+    """What this run has otherwise than its deployment says."""
 
 
 class StateStatus(Model):

@@ -60,8 +60,9 @@ class FlowRunFilter:
 
     @property
     def roots_only(self) -> bool:
-        """True if runs that other runs called or started are left out."""
-        return not (self.any_parent or self.parent or self.root or self.kinds or self.name is not None)
+        """True if runs that other runs called or started are left out: unless something asks for them, or for the runs of a deployment."""
+        asked = self.any_parent or self.parent or self.root or self.kinds
+        return not (asked or self.name is not None or self.deployment is not None)
 
     @property
     def narrowed_by_names_only(self) -> bool:

@@ -18,7 +18,7 @@ from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_run
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
@@ -40,7 +40,9 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {"created": (int, int), "name": (str, i
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """The keys of a flow run in the cluster and in the big tables; a script's run was never in a cluster."""
+    """The keys of a flow run in the cluster and in the big tables; a script's run was never in a cluster. `root` is the uid of the
+    flow run in whose process it was called (None: it was not called).
+    """
 
     no: int
     uid: str
@@ -51,6 +53,7 @@ class RunKey:
     terminal: bool
     deleted: bool
     of_a_script: bool
+    root: str | None = None
 
 
 def page(
@@ -82,6 +85,13 @@ def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
     return _single(connection, names, select(*_COLUMNS).where(_r.uid == uid))
 
 
+def ended(connection: Connection, names: Names, runs: Mapping[str, int]) -> list[FlowRunAnswer]:
+    """Those of the flow runs with these uids that are over with a sequence above the given one."""
+    query = select(*_COLUMNS).where(_r.uid.in_(runs), _r.state.in_([pages.written(code) for code in sorted(TERMINAL_CODES)]))
+    rows = [row for row in connection.execute(query).all() if row.sequence > runs[str(row.uid)]]
+    return _answers(connection, names, rows)
+
+
 def newest(connection: Connection, names: Names, namespace: str, name: str) -> FlowRunAnswer | None:
     """The newest flow run of this name, even if it was deleted."""
     number = names.known(connection, NameKind.NAMESPACE, namespace)
@@ -97,14 +107,16 @@ def newest_of_name(connection: Connection, names: Names, name: str) -> FlowRunAn
 
 def key(connection: Connection, names: Names, uid: str) -> RunKey | None:
     """The keys of the flow run with this uid; None if it is unknown."""
-    columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted, _r.resource_version)
+    columns = (_r.no, _r.uid, _r.ns, _r.name, _r.attempt, _r.reported_attempt, _r.state, _r.deleted, _r.resource_version, _r.kind, _r.root)
     row = connection.execute(select(*columns).where(_r.uid == uid)).first()
     if row is None:
         return None
     namespace = names.values(connection, [row.ns])[row.ns]
     terminal, deleted = row.state in TERMINAL_CODES, row.deleted is not None
-    of_a_script = deleted and row.resource_version == 0
-    return RunKey(row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, terminal, deleted, of_a_script)
+    called = row.kind == RunKind.CALLED
+    of_a_script = deleted and row.resource_version == 0 and not called
+    root = uids(connection, [row.root]).get(row.root) if called else None
+    return RunKey(row.no, row.uid, namespace, row.name, row.attempt, row.reported_attempt, terminal, deleted, of_a_script, root)
 
 
 def transitions(connection: Connection, number: int, page: Page, *, changed: bool = False) -> Part[TransitionAnswer]:
@@ -173,6 +185,7 @@ def _answer(row: Row[Any], texts: dict[int, str], family: dict[int, str]) -> Flo
         kind=_KINDS.get(row.kind, "unknown"),
         parent=family.get(row.parent),
         root=family.get(row.root),
+        parent_n=row.parent_n,
         cluster=texts[row.cluster] if row.cluster is not None else None,
         revision=row.revision or None,
         next_time=optional_datetime(row.next_time),

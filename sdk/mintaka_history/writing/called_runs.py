@@ -3,10 +3,13 @@
 Their reports are repeated and arrive in any order like all others. A report may name a parent that no report has described
 yet: it gets a row that a later report completes. A called run belongs to its root for ever: a report of another flow run that
 names it is refused, so that no process can write into the runs of others. It is fenced by the attempt of its root.
+
+A process numbers the transitions of an attempt from 1, since it does not know the attempts before: they continue those here.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka_core.states import RUNNING
@@ -18,16 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mintaka_history.writing.report_rows import CalledRows, Rows
-    from mintaka_history.writing.runs import Heading, Place
+    from mintaka_history.writing.runs import Heading, Movement, Place
     from mintaka_history.writing.sessions import Session
 
 _CALLED = int(RunKind.CALLED)
 #: Nothing was reported of this attempt, or only older reports.
 _NEWER = "(reported_attempt < ? OR reported_attempt = ? AND reported < ?)"
-# Its creation time is given again for the placeholder row of a parent that was not described yet.
+# The placeholder row of a parent that was not described yet, which has no flow, has no creation time of its own.
 _UPDATE = f"""
 UPDATE flow_runs SET
-  name = ?, flow = ?, parent_n = ?, created = ?, deleted = ?, tags = ?, parameters = ?, parent = ?, cluster = COALESCE(cluster, ?),
+  name = ?, flow = ?, parent_n = ?,
+  created = CASE WHEN flow IS NULL THEN ? ELSE created END, deleted = CASE WHEN flow IS NULL THEN ? ELSE deleted END, tags = ?, parameters = ?, parent = ?, cluster = COALESCE(cluster, ?),
   counts = CASE WHEN {_NEWER} THEN COALESCE(?, counts) ELSE counts END,
   reported = CASE WHEN {_NEWER} THEN ? ELSE reported END,
   reported_attempt = CASE WHEN reported_attempt < ? THEN ? ELSE reported_attempt END,
@@ -35,6 +39,7 @@ UPDATE flow_runs SET
 WHERE uid = ? AND root = ? AND kind = {_CALLED}
 RETURNING no, state, reason, sequence, attempt
 """  # noqa: S608 - our own conditions
+_EARLIER = "SELECT seq, to_state FROM flow_run_transitions WHERE flow_run = ? AND attempt < ? ORDER BY seq DESC LIMIT 1"
 _COLUMNS = ("name", "flow", "parent_n", "created", "deleted", "tags", "parameters")
 
 
@@ -62,12 +67,23 @@ def write(
     for run in _parents_first(called):
         stored = writer.row_of(run)
         if run.movement is not None and stored.attempt <= heading.attempt:
-            first = run.movement.transitions[0].seq
+            movement = _continued(session, stored.number, heading.attempt, run.movement)
+            first = movement.transitions[0].seq
             if crashes.is_inferred(stored.state, stored.reason) and stored.sequence >= first:
                 crashes.recall(session, stored.number, heading.attempt, first)
-            runs.move(session, stored.number, run.movement)
+            runs.move(session, stored.number, movement)
         write_rows(session, (stored.number, heading.attempt), run.rows)
     return [writer.numbers[run.uid] for run in called]
+
+
+def _continued(session: Session, number: int, attempt: int, movement: Movement) -> Movement:
+    """A movement whose transitions are numbered after those of earlier attempts."""
+    rows = session.run(_EARLIER, (number, attempt)) if attempt > 1 else ()
+    if not rows:
+        return movement
+    last, state = rows[0]
+    continued = [transition._replace(seq=last + transition.seq) for transition in movement.transitions]
+    return replace(movement, transitions=[continued[0]._replace(from_state=state), *continued[1:]])
 
 
 def _parents_first(called: Sequence[CalledRows]) -> Iterator[CalledRows]:

@@ -4,6 +4,7 @@ That is inferred, from a released lock or from missing heartbeats, and may be wr
 while, or its last report may be on a disk. Therefore any later report of the process itself reverts the inference.
 
 A run that was called in the process of another one, its root, crashes with that: when the root is over, or in a later attempt.
+Only if both were suspended, without a process, and the root was cancelled, it is cancelled too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Protocol
 
-from mintaka_core.states import COMPLETED, CRASHED, PAUSED
+from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, PAUSED
 from mintaka_history import process_locks
 from mintaka_history.enum_codes import STATE_CODES, STATE_OF_CODE, TERMINAL_CODES, RunKind, shown_state
 from mintaka_history.state_history import without_last
@@ -31,7 +32,8 @@ MESSAGE = "the process of this run ended without reporting a result: it was kill
 HEARTBEAT_LOST = "the process of this run sends no heartbeats: it was killed, ran out of memory, or cannot reach the API"
 #: For a run that was called in the process of another one.
 ROOT_ENDED = "the flow run in whose process it was called is over, and no end of this one was reported"
-_CRASHED, _COMPLETED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED]
+CANCELLED_WITH_ROOT = "it was suspended, and the flow run that it was called in was cancelled"
+_CRASHED, _COMPLETED, _CANCELLED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED], STATE_CODES[CANCELLED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
 #: The maximum of PostgreSQL's integer. A release that did not bound received values may have stored it.
 _LARGEST = 2**31 - 1
@@ -47,6 +49,12 @@ _CALLED_AND_LEFT = f"""
 SELECT c.no FROM flow_runs AS c JOIN flow_runs AS r ON r.no = c.root
 WHERE c.state <> {_COMPLETED} AND c.state IN ({_LIVE}) AND c.kind = {int(RunKind.CALLED)}
   AND (r.state IN ({_TERMINAL}) OR r.attempt > c.attempt) ORDER BY c.no
+"""  # noqa: S608
+_CANCEL_SUSPENDED = f"""
+UPDATE flow_runs SET state = {_CANCELLED}, state_name = NULL, reason = 'Cancelled', message = ?, state_time = ?, ended = ?,
+  sequence = sequence + 1
+WHERE no = ? AND {_WAITS} AND (SELECT r.state FROM flow_runs AS r WHERE r.no = flow_runs.root) = {_CANCELLED}
+RETURNING sequence, attempt
 """  # noqa: S608
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
 _SELECT_WITHOUT_HEARTBEAT = f"{_SELECT} AND heard < ?"
@@ -98,15 +106,15 @@ def called_and_left(session: Session) -> list[int]:
 
 
 def crash_left(session: Session, number: int) -> bool:
-    """Record one of them as CRASHED; False if it has ended since."""
-    return _crash_one(session, number, ROOT_ENDED)
+    """Record one of them as CRASHED, or CANCELLED if it was suspended; False if it has ended since."""
+    return _cancel_suspended(session, number) or _crash_one(session, number, ROOT_ENDED)
 
 
 def crash_called(session: Session, number: int) -> None:
-    """Record as CRASHED the runs that were called in the process of a run that has ended, and did not end themselves."""
+    """End the runs that were called in the process of a run that has ended, and did not end themselves."""
     for called, state in called_by(session, number):
         if state not in TERMINAL_CODES:
-            _crash_one(session, called, ROOT_ENDED)
+            crash_left(session, called)
 
 
 def runs_without_heartbeat(session: Session, before: int) -> list[int]:
@@ -139,6 +147,18 @@ def _crash(session: Session, number: int, message: str) -> bool:
     if not _crash_one(session, number, message):
         return False
     crash_called(session, number)
+    return True
+
+
+def _cancel_suspended(session: Session, number: int) -> bool:
+    """Record a suspended run as CANCELLED if its root was cancelled; False if that is not so."""
+    now = now_microseconds()
+    rows = session.run(_CANCEL_SUSPENDED, (CANCELLED_WITH_ROOT, now, now, number))
+    if not rows:
+        return False
+    sequence, attempt = rows[0]
+    told = (STATE_CODES[PAUSED], _CANCELLED, _CANCELLED, RULE, "Cancelled", CANCELLED_WITH_ROOT)
+    session.run(_TRANSITION, (number, sequence, now, max(attempt, 1), *told))
     return True
 
 

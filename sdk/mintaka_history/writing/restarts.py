@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mintaka_core.states import CANCELLED, FAILED, PAUSED, SCHEDULED
-from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES
+from mintaka_history.enum_codes import STATE_CODES, TERMINAL_CODES, RunKind
 from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import crashes
 
@@ -21,7 +21,9 @@ _PAUSED, _SCHEDULED, _FAILED, _CANCELLED = (STATE_CODES[state] for state in (PAU
 SUSPENDED = "Suspended"
 _LATE = "SuspensionTimedOut"
 _LATE_MESSAGE = "it was suspended and nobody resumed it in time"
-_FIND = "SELECT no, state, state_name, sequence, attempt, reported_attempt, name FROM flow_runs WHERE uid = ? AND resource_version = 0"
+#: A run that was called by another one has that one's process.
+_OWN_PROCESS = f"resource_version = 0 AND kind <> {int(RunKind.CALLED)}"
+_FIND = f"SELECT no, state, state_name, sequence, attempt, reported_attempt, name FROM flow_runs WHERE uid = ? AND {_OWN_PROCESS}"  # noqa: S608
 _CLAIM = """
 UPDATE flow_runs SET state = ?, state_name = ?, reason = NULL, message = ?, state_time = ?, ended = NULL, sequence = ?, attempt = ?,
   holder = ?, heard = ?
@@ -113,7 +115,7 @@ def fail_overdue_run(session: Session, number: int) -> bool:
 
 def cancel_suspended(session: Session, uid: str) -> bool:
     """Record a run that suspended itself as CANCELLED, since it has no process to notify; False if it is in another state."""
-    statement = "SELECT no, uid, sequence, attempt FROM flow_runs WHERE uid = ? AND state = ? AND state_name = ? AND resource_version = 0"
+    statement = f"SELECT no, uid, sequence, attempt FROM flow_runs WHERE uid = ? AND state = ? AND state_name = ? AND {_OWN_PROCESS}"  # noqa: S608
     rows = session.run(statement, (session.uid(uid), _PAUSED, SUSPENDED))
     return bool(rows) and _end(session, _Suspended(*rows[0]), _CANCELLED, (None, "Cancelled", "somebody asked for it"))
 

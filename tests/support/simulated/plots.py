@@ -292,4 +292,5 @@ PLOTS = (
     Plot("namespace terminating", 0.06, _terminating),
     Plot("clocks off by an hour", 0.08, _clocks_off),
     Plot("uninstall", 0.04, _uninstall),
+    Plot("runs that call others", 0.2, lambda story: story.calls.begin()),
 )

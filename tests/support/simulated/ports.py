@@ -77,6 +77,10 @@ class MemoryResources:
         )
         return left.snapshot if left else None
 
+    async def cancel_run(self, key: Name, uid: str) -> Snapshot:
+        """Set spec.cancel of a run. Raises Conflict, Missing."""
+        return await self._connection.write("cancel_run", uid, lambda: self._server.cancel_run(key, uid).snapshot)
+
     async def delete_run(self, key: Name, uid: str, version: int) -> Snapshot | None:
         """Delete a run. Raises Conflict, Missing."""
         left = await self._connection.write("delete_run", uid, lambda: self._server.delete_run(key, uid, version))

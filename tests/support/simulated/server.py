@@ -89,6 +89,8 @@ class Server:
     tombstones: dict[str, dict[str, Any]] = field(default_factory=dict)
     watchers: list[Watcher] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
+    #: The uids of the runs that operators cancelled.
+    cancelled: list[str] = field(default_factory=list)
     pods: Pods = field(init=False)
     revisions: Revisions = field(init=False)
     _version: int = 0
@@ -146,6 +148,14 @@ class Server:
         if spec != stored.model.spec and stored.problem is None and stored.spec is None:
             metadata = stored.model.metadata.model_copy(update={"generation": stored.model.metadata.generation + 1})
             self._put_run(stored.with_model(stored.model.model_copy(update={"spec": spec, "metadata": metadata})))
+
+    def cancel_run(self, key: Name, uid: str) -> Stored[FlowRun]:
+        """What an operator does to a run whose caller was cancelled."""
+        if self.read_run(key).model.metadata.uid != uid:
+            raise Conflict(str(key))
+        self.cancelled.append(uid)
+        self.change_spec(key, cancel=True)
+        return self.runs[key]
 
     def fill_run(self, key: Name, filler: int) -> None:
         """Make a run larger or smaller by what is in its annotations."""

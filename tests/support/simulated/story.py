@@ -12,6 +12,7 @@ from mintaka_controller.reconciler import PENDING_SECONDS
 from mintaka_core.reconciling.observation import Retention
 from mintaka_core.resources import FlowDeployment, FlowRun
 from simulated import plots
+from simulated.calls import Calls
 from simulated.cluster import Cluster
 from simulated.faults import CALM, Faults
 from simulated.operators import Operator
@@ -71,6 +72,7 @@ class Story:
         self.operators: list[Operator] = []
         self._number = 0
         self.people = People(self)
+        self.calls = Calls(self)
         if self.random.random() < 0.1:
             self.cluster.api.away = True  # there is none, or it never comes
         self._settle(only)
@@ -117,6 +119,7 @@ class Story:
             self.agenda.go_to(self.agenda.seconds + 60 + 100 + _SLACK.total_seconds())
             self.referee.pods.nothing_outlives(self.settings.retention, _SLACK)
         plots.check(self)
+        self.calls.check()
         self.agenda.go_to(self.agenda.seconds)
 
     def _over(self) -> bool:
@@ -208,7 +211,11 @@ class Story:
         state = stored.model.status.state
         self.referee.demand(state is not None, f"{key[1]} has no state {self.state_within:.0f} s after it was created")
         due = stored.model.spec.scheduled_time
-        if state is not None and state.type == "SCHEDULED" and (due is None or due < self.agenda.now - timedelta(seconds=5)):
+        if (
+            state is not None
+            and state.type == "SCHEDULED"
+            and (due is None or due < self.agenda.now - timedelta(seconds=self.state_within - 5))
+        ):
             self.referee.demand(bool(state.reason), f"{key[1]} does not say why it waits")
 
     def _faults(self) -> Faults:

@@ -216,7 +216,7 @@ def test_a_subflows_result_is_an_edge_from_the_subflow() -> None:
 
     with recorded() as history:
         main()
-    assert history.upstream_of("use-1") == {"inner-0"}
+    assert history.upstream_of("use-1") == {history.run("inner-0").name}
 
 
 def test_results_that_nobody_holds_any_more_are_let_go() -> None:

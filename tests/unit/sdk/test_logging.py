@@ -14,6 +14,7 @@ import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
+from mintaka.engine.called_flows import CalledFlow, CallNumbers
 from mintaka.engine.bookkeeping import in_bookkeeping
 from mintaka.exceptions import InvalidSettingError, MissingContextError
 from mintaka.logger_tree import hear, stop_hearing
@@ -290,7 +291,7 @@ OF_FLOW = {**AROUND, "deployment_name": "daily"}
 
 
 def of_task(n: int, flow: dict[str, Any] = AROUND) -> dict[str, Any]:
-    own = {"task_run_id": str(task_run_id(flow_run_id(UID), 1, n)), "task_run_name": "look", "task_name": "the task", "run_name": "look"}
+    own = {"task_run_id": str(task_run_id(flow_run_id(flow["flow_run_id"]), 1, n)), "task_run_name": "look", "task_name": "the task", "run_name": "look"}
     return {**flow, **own}
 
 
@@ -318,7 +319,8 @@ def logs_below() -> None:
     logs_fields()
 
 
-BELOW = {"flow_run_id": str(task_run_id(flow_run_id(UID), 1, 0)), "flow_run_name": "run below", "flow_name": "below"}
+_BELOW_UID = CalledFlow("below", logs_below.key, flow_run_id(UID), CallNumbers(), nested=False).uid
+BELOW = {"flow_run_id": str(_BELOW_UID), "flow_run_name": "run below", "flow_name": "below"}
 LINES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
     "the flow itself": (lambda: get_run_logger().warning("a line"), [{**OF_FLOW, "run_name": "run-1"}]),
     "a task": (logs_fields, [of_task(0)]),

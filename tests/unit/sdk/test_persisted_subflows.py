@@ -275,3 +275,48 @@ def test_a_replay_goes_through_subflows_and_leaves_their_results_as_they_are(res
 @flow
 def replayed_around() -> str:
     return part("a")
+
+
+@flow
+def two_parts() -> str:
+    return part("a") + part("b") + part("b")
+
+
+@pytest.mark.parametrize("options", [{}, {"until": "step"}, {"from_task": "step"}], ids=["all of it", "until a task", "from a task"])
+def test_a_called_flow_run_is_replayed_within_its_root(results: Path, bodies: Counter[str], options: dict[str, str]) -> None:
+    """What comes before it is taken from its results, what comes after it is not reached."""
+    with recorded(flow_run_id="run") as history:
+        two_parts()
+    within = history.flow_run("part-2")["uid"]
+    RAN.clear()
+    bodies.clear()
+    state, went = replay("run", storage=str(results), within=within, **options)
+    assert bodies == {"a": 1, "b": 1}
+    if "until" in options:
+        assert state is None
+        assert (went.stopped and went.stopped.args, went.replayed, RAN) == (("b",), ["step-1"], {})
+    else:
+        assert state is not None
+        assert (state.type, RAN) == ("COMPLETED", {"b": 1} if options else {})
+
+
+def test_a_replay_says_how_a_called_flow_run_failed(results: Path, bodies: Counter[str]) -> None:  # noqa: ARG001 - the fixture clears
+    with recorded(flow_run_id="run") as history:
+        replayed_failing(return_state=True)
+    RAN.clear()
+    state, went = replay("run", storage=str(results), within=history.flow_run("fails-0")["uid"])
+    assert state is not None
+    assert (state.type, state.reason, went.begun) == ("FAILED", "ValueError", True)
+    state, went = replay("run", storage=str(results), within="another")
+    assert (state, went.begun) == (None, False)
+
+
+@flow
+def fails() -> str:
+    return broken("fails")
+
+
+@flow
+def replayed_failing() -> str:
+    fails(return_state=True)
+    return "after"

@@ -34,9 +34,9 @@ UID = "0190f5fe-0000-7000-8000-000000000001"
 FLOW_RUN = UUID(UID)
 
 
-def nth(n: int, attempt: int = 1) -> UUID:
-    """The id of run `n`."""
-    return uuid5(FLOW_RUN, f"{attempt}/{n}")
+def nth(n: int, attempt: int = 1, within: UUID = FLOW_RUN) -> UUID:
+    """The id of task run `n` of the flow run `within`."""
+    return uuid5(within, f"{attempt}/{n}")
 
 
 @pytest.fixture
@@ -360,13 +360,14 @@ def test_a_subflow_has_an_id_of_its_own_and_its_tasks_belong_to_it(runner: str, 
         return look(), below(), look.submit().result()
 
     first, (flow_below, called, submitted), last = main()
-    subflow, root = str(nth(1)), (UID, UID)
+    called_uid = UUID(history.flow_run("below-1")["uid"])
+    subflow, root = str(called_uid), (UID, UID)
     assert first == {"flow": (UID, UID), "flow run of the task": UID, "task": (str(nth(0)),) * 2, "parent": None, "root": root}
     assert last == {"flow": (UID, UID), "flow run of the task": UID, "task": (str(nth(4)),) * 2, "parent": None, "root": root}
     root = (UID, subflow)
     assert flow_below == {"flow": (subflow,) * 2, "flow run of the task": None, "task": None, "parent": UID, "root": root}
-    assert called == {"flow": (subflow,) * 2, "flow run of the task": subflow, "task": (str(nth(2)),) * 2, "parent": UID, "root": root}
-    assert submitted == {**called, "task": (str(nth(3)),) * 2}
+    assert called == {"flow": (subflow,) * 2, "flow run of the task": subflow, "task": (str(nth(2, within=called_uid)),) * 2, "parent": UID, "root": root}
+    assert submitted == {**called, "task": (str(nth(3, within=called_uid)),) * 2}
     assert [run.n for run in history.runs.values()] == [0, 1, 2, 3, 4]
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintaka_operator.strategic_merge import strategic_merge
+from mintaka_core.strategic_merge import strategic_merge
 
 BUILD = Path(__file__).parents[3] / "cluster" / "build"
 

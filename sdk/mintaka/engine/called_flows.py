@@ -1,0 +1,79 @@
+"""What a flow run that another one calls in its process is known by.
+
+Its id is made of the id of the flow run that calls it, the flow, the arguments as history shows them, and how many calls like it
+there were before. So a further attempt of the outermost flow run calls the same flow runs again, whatever the order of its calls.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from uuid import uuid5
+
+import msgspec
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class CallNumbers:
+    """Counts the calls of flows within one flow run, those that look alike together.
+
+    A worker process counts by itself: `mark` ("": none) distinguishes its calls from those of other processes.
+    """
+
+    __slots__ = ("_counts", "_lock", "_mark")
+
+    def __init__(self, mark: str = "") -> None:
+        self._counts: Counter[UUID] = Counter()
+        self._lock = threading.Lock()
+        self._mark = mark
+
+    def identify(self, called: CalledFlow) -> UUID:
+        """The id of `called`, given once."""
+        with self._lock:
+            if called.given is None:
+                first = uuid5(called.caller, f"{self._mark}{called.key} {_encode(called.parameters).decode()}")
+                number = self._counts[first]
+                self._counts[first] = number + 1
+                called.given = uuid5(first, str(number)) if number else first
+            return called.given
+
+
+class CalledFlow:
+    """A called flow run, as far as its record (`mintaka.engine.runs.Run`) does not say it.
+
+    `caller` is the id of the flow run that called it, `nested` says that that one was called too. `flow` is the flow's name, `key` that
+    of its function. `parameters` are the arguments as JSON values, set before the id is first asked for; {} if they were not valid.
+    """
+
+    __slots__ = ("_numbers", "caller", "counts", "flow", "given", "key", "nested", "parameters")
+
+    def __init__(self, flow: str, key: str, caller: UUID, numbers: CallNumbers, *, nested: bool) -> None:
+        self.flow = flow
+        self.key = key
+        self.caller = caller
+        self.nested = nested
+        self.parameters: dict[str, Any] = {}
+        self._numbers = numbers
+        #: Its id, once that has been made.
+        self.given: UUID | None = None
+        #: Owned by the recorder: how many of its task runs are in which state.
+        self.counts: Any = None
+
+    @property
+    def uid(self) -> UUID:
+        """Its id."""
+        return self._numbers.identify(self) if self.given is None else self.given
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.flow, self.key, self.caller, self.nested, self.parameters, self.uid)
+
+
+def _restored(flow: str, key: str, caller: UUID, nested: bool, parameters: dict[str, Any], uid: UUID) -> CalledFlow:  # noqa: FBT001 - out of a pickle
+    called = CalledFlow(flow, key, caller, CallNumbers(), nested=nested)
+    called.parameters, called.given = parameters, uid
+    return called

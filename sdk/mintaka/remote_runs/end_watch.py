@@ -1,0 +1,131 @@
+"""Waiting for the ends of flow runs: one thread of this process asks an API for all that its code waits for.
+
+A request stays open until one of the runs is over, two seconds at most, so that 200 runs cost the API no more than one.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from time import sleep
+from typing import Any
+
+from mintaka.exceptions import RunRequestAway, RunRequestError
+from mintaka.remote_runs.api_requests import ask
+
+_logger = logging.getLogger("mintaka")
+
+_WAIT_SECONDS = 2.0
+_MOST_AT_ONCE = 1000
+#: What is asked for in a burst is asked for together.
+_LINGER_SECONDS = 0.02
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
+
+
+class Awaited(Future[dict[str, Any]]):
+    """The document of a run once it is over, with a sequence above `after`. Cancel it when nobody waits any more."""
+
+    def __init__(self, uid: str, after: int) -> None:
+        super().__init__()
+        self.uid = uid
+        self.after = after
+
+
+class EndWatch:
+    """Watches runs of the API at `url`; its thread lives while there are any."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._awaited: dict[Awaited, None] = {}
+        self._thread: threading.Thread | None = None
+
+    def wait_for(self, uid: str, after: int = -1) -> Awaited:
+        """The end of a run."""
+        awaited = Awaited(uid, after)
+        with self._lock:
+            self._awaited[awaited] = None
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="mintaka-run-ends", daemon=True)
+                self._thread.start()
+        return awaited
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while self._goes_on():
+            sleep(_LINGER_SECONDS)
+            wanted = self._wanted()
+            try:
+                ended = self._ask(wanted)
+            except RunRequestAway as away:
+                _logger.warning("%s; asked again in %.1f s for the runs that are waited for", away, pause)
+                sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, rather than never
+                for awaited in wanted:
+                    self._settle(awaited, error)
+            else:
+                pause = _FIRST_PAUSE_SECONDS
+                for awaited in wanted:
+                    document = ended.get(awaited.uid)
+                    if document is not None and document["sequence"] > awaited.after:
+                        self._settle(awaited, document)
+
+    def _goes_on(self) -> bool:
+        """Whether anything is still waited for; if not, the next one starts another thread."""
+        with self._lock:
+            for awaited in [awaited for awaited in self._awaited if awaited.done()]:
+                del self._awaited[awaited]
+            if not self._awaited:
+                self._thread = None
+            return bool(self._awaited)
+
+    def _wanted(self) -> list[Awaited]:
+        """What is waited for, the oldest first."""
+        with self._lock:
+            return list(self._awaited)[:_MOST_AT_ONCE]
+
+    def _ask(self, wanted: list[Awaited]) -> dict[str, dict[str, Any]]:
+        """The documents of the runs that are over, by uid."""
+        after: dict[str, int] = {}
+        for awaited in wanted:
+            after[awaited.uid] = max(awaited.after, after.get(awaited.uid, awaited.after))
+        body = {"runs": [{"uid": uid, "after": sequence} for uid, sequence in after.items()], "wait": _WAIT_SECONDS}
+        status, document = ask(self._url, "POST", "/flow-runs/ended", body, timeout_seconds=_WAIT_SECONDS + 10)
+        if status == http.client.NOT_FOUND:
+            message = f"the API at {self._url} is of an older release, which cannot wait for runs: upgrade it"
+            raise RunRequestError(message)
+        return {run["uid"]: run for run in document["items"]}
+
+    def _settle(self, awaited: Awaited, outcome: dict[str, Any] | Exception) -> None:
+        with self._lock:
+            self._awaited.pop(awaited, None)
+        with suppress(Exception):  # it was cancelled meanwhile
+            if isinstance(outcome, Exception):
+                awaited.set_exception(outcome)
+            else:
+                awaited.set_result(outcome)
+
+
+_watches: dict[tuple[int, str], EndWatch] = {}
+_lock = threading.Lock()
+
+
+def watch_of(url: str) -> EndWatch:
+    """The watch of this process for an API; a forked child has one of its own."""
+    with _lock:
+        return _watches.setdefault((os.getpid(), url), EndWatch(url))
+
+
+def _begin_anew() -> None:
+    global _lock  # noqa: PLW0603 - another thread of the parent may have held it
+    _lock = threading.Lock()
+    _watches.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

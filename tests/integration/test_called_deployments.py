@@ -1,0 +1,256 @@
+"""Runs that flow runs call: created once, found again, waited for, and below their callers in history."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api_testing import API, ORDINARY, running, seen_run, status
+from mintaka_api.backlog import Batch
+from mintaka_api.cluster import Cluster
+from mintaka_api.intent_changes import run_manifest
+from mintaka_api.metrics import Metrics
+from mintaka_api.mirror import Mirror
+from mintaka_api.problems import Problem
+from mintaka_api.settings import Settings
+from mintaka_api.snapshots import snapshot_of
+from mintaka_core.names import ANNOTATION_CALLED_IN, LABEL_CALLED_BY
+from mintaka_history.queries.names import Names
+from mintaka_kubernetes import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx
+
+    from mintaka_api.intents import RunRequest
+    from mintaka_core.resources import FlowRun
+    from mintaka_history.database import Database
+
+pytestmark = pytest.mark.anyio
+
+CALLER = "0190f5fe-0000-7000-8000-000000000001"
+LATER = 1_900_000_000_000_000
+
+
+class MemoryRunControl:
+    """Flow runs in memory, as far as new ones need a cluster. `creations` counts the requests to create one."""
+
+    def __init__(self) -> None:
+        self.runs: dict[tuple[str, str], dict[str, Any]] = {}
+        self.creations = 0
+        self.again: list[tuple[str, str]] = []
+
+    async def create(self, namespace: str, deployment: str, request: RunRequest) -> dict[str, Any]:
+        """As a cluster does."""
+        self.creations += 1
+        await asyncio.sleep(0)
+        manifest = run_manifest(namespace, deployment, "uid-of-deployment", request)
+        key = namespace, manifest["metadata"]["name"]
+        if key in self.runs:
+            raise Problem("already-exists", f"there is a flow run {key} already")
+        manifest["metadata"] |= {"uid": str(uuid.uuid4()), "resourceVersion": "1", "creationTimestamp": datetime.now(UTC).isoformat()}
+        self.runs[key] = manifest
+        return copy.deepcopy(manifest)
+
+    async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The run as it is now."""
+        return copy.deepcopy(self.runs.get((namespace, name)))
+
+    async def run_again(self, run: FlowRun, called_in: str) -> None:
+        """Note it."""
+        self.again.append((run.metadata.name, called_in))
+        document = self.runs[run.metadata.namespace, run.metadata.name]
+        document["metadata"]["annotations"][ANNOTATION_CALLED_IN] = called_in
+        document["spec"]["reruns"] = run.spec.reruns + 1
+
+
+class World:
+    """An API over `database` whose runs are in memory, and its mirror."""
+
+    def __init__(self, api: httpx.AsyncClient, database: Database) -> None:
+        self.api, self.control = api, MemoryRunControl()
+        api.app.state.services.runs = self.control  # type: ignore[attr-defined]
+        cluster = Cluster(credentials=Credentials("http://127.0.0.1:1"))
+        self.mirror = Mirror(database, Names(), cluster, Settings(cluster_name="one"), Metrics())
+        self.mirror.writer.cluster_key = "one"
+
+    async def call(self, deployment: str = "nightly", *, attempt: int = 1, tries: int = 0, call: str = "a", **body: Any) -> httpx.Response:
+        """What the process of the caller requests."""
+        caller = {"uid": CALLER, "name": "caller", "attempt": attempt, "tries": tries, "task_run": 3, "call": call}
+        return await self.api.post(f"{API}/namespaces/ns/flow-deployments/{deployment}/runs", json={"called_by": caller, **body})
+
+    async def see(self, *documents: dict[str, Any]) -> None:
+        """Mirror runs as they are in the cluster."""
+        await self.mirror.writer.write(Batch([snapshot_of(each, 0.0) for each in documents]))
+
+    async def finish(self, name: str, *states: str) -> dict[str, Any]:
+        """Have a run enter states."""
+        document = self.control.runs["ns", name]
+        document["status"] = status(states)
+        document["metadata"]["resourceVersion"] = str(int(document["metadata"]["resourceVersion"]) + 1)
+        await self.see(copy.deepcopy(document))
+        return document
+
+    async def ended(self, *uids: str, after: int = -1, wait: float = 0) -> list[str]:
+        """The uids of those that are over."""
+        body = {"runs": [{"uid": uid, "after": after} for uid in uids], "wait": wait}
+        answer = await self.api.post(f"{API}/flow-runs/ended", json=body)
+        assert answer.status_code == 200, answer.text
+        return [run["uid"] for run in answer.json()["items"]]
+
+    async def get(self, uid: str) -> dict[str, Any]:
+        """A run in history."""
+        found: dict[str, Any] = (await self.api.get(f"{API}/flow-runs/{uid}")).json()
+        return found
+
+
+@pytest.fixture
+async def world(database: Database, database_url: str) -> AsyncIterator[World]:
+    """An API with a mirror."""
+    async with running(Settings(database_url=database_url, mirror=False)) as api:
+        yield World(api, database)
+
+
+async def test_a_call_has_one_run(world: World) -> None:
+    """Named after its deployment, with its caller; another call has another."""
+    first, again, other = await world.call(), await world.call(attempt=2), await world.call(call="b")
+    assert [answer.status_code for answer in (first, again, other)] == [201, 200, 201], first.text
+    assert first.json()["uid"] == again.json()["uid"] != other.json()["uid"]
+    document = world.control.runs["ns", first.json()["name"]]
+    assert document["metadata"]["name"].startswith("nightly-")
+    assert document["metadata"]["labels"][LABEL_CALLED_BY] == CALLER
+    assert document["spec"]["calledBy"] == {"uid": CALLER, "name": "caller", "attempt": 1, "taskRun": 3, "detached": False}
+
+
+async def test_calls_at_the_same_time_have_one_run(world: World) -> None:
+    answers = await asyncio.gather(*(world.call() for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    assert len({answer.json()["uid"] for answer in answers}) == 1
+
+
+async def test_a_name_is_part_of_the_runs_name(world: World) -> None:
+    """As far as Kubernetes allows; a key makes it the same run whatever it is called."""
+    named = (await world.call(flow_run_name="For Tuesday!")).json()["name"]
+    assert named.startswith("for-tuesday-")
+    assert world.control.runs["ns", named]["metadata"]["annotations"]["mintaka.dev/flow-run-name"] == "For Tuesday!"
+    keyed = [await world.call(flow_run_name=name, idempotency_key="k", call=name) for name in ("x", "y")]
+    assert [answer.status_code for answer in keyed] == [201, 200]
+    answer = await world.api.post(f"{API}/namespaces/ns/flow-deployments/nightly/runs", json={"idempotency_key": "k"})
+    assert answer.status_code == 201, "outside of flow runs it is another key"
+
+
+ENDS: dict[str, tuple[tuple[str, ...], dict[str, Any], int]] = {
+    "failed, in the same try": (("RUNNING", "FAILED"), {}, 200),
+    "failed, in another try": (("RUNNING", "FAILED"), {"tries": 1}, 202),
+    "crashed, in another attempt": (("RUNNING", "CRASHED"), {"attempt": 2}, 202),
+    "failed, in an earlier try": (("RUNNING", "FAILED"), {"attempt": 1, "tries": 0}, 200),
+    "completed": (ORDINARY, {"attempt": 2}, 200),
+    "cancelled": (("RUNNING", "CANCELLED"), {"attempt": 2}, 200),
+    "running": (("RUNNING",), {"attempt": 2}, 200),
+}
+
+
+@pytest.mark.parametrize(("states", "later", "code"), ENDS.values(), ids=ENDS)
+async def test_what_failed_runs_again_for_a_later_try(world: World, states: tuple[str, ...], later: dict[str, Any], code: int) -> None:
+    """Once for each; what was requested with a key is taken as it is."""
+    for key, expected in ((None, code), ("a key", 200)):
+        run = (await world.call(idempotency_key=key)).json()
+        await world.finish(run["name"], *states)
+        answers = [await world.call(idempotency_key=key, **later) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [expected, 200]
+        assert [answer.json()["uid"] for answer in answers] == [run["uid"]] * 2
+    assert len(world.control.again) == (code == 202)
+
+
+async def test_a_run_that_left_the_cluster_is_found(world: World) -> None:
+    """It is not created a second time."""
+    run = (await world.call()).json()
+    document = await world.finish(run["name"], *ORDINARY)
+    await world.mirror.writer.write(Batch(vanished_runs={run["uid"]: LATER}))
+    del world.control.runs["ns", run["name"]]
+    again = await world.call(attempt=2)
+    assert (again.status_code, again.json()["uid"], again.json()["state"]["type"]) == (200, document["metadata"]["uid"], "COMPLETED")
+    assert world.control.creations == 1
+
+
+async def test_a_run_of_another_caller_is_none_of_this_call(world: World) -> None:
+    run = (await world.call()).json()
+    world.control.runs["ns", run["name"]]["spec"].pop("calledBy")
+    answer = await world.call()
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "already-exists")
+
+
+async def test_overrides_are_in_the_runs_spec(world: World) -> None:
+    overrides = {"image": "flows:2", "pod_template": {"spec": {"priorityClassName": "low"}}}
+    run = (await world.call(overrides=overrides)).json()
+    assert world.control.runs["ns", run["name"]]["spec"]["overrides"] == {
+        "image": "flows:2",
+        "podTemplate": {"spec": {"priorityClassName": "low"}},
+    }
+
+
+async def test_the_first_end_of_many_runs_is_waited_for(world: World) -> None:
+    """One that is over already is answered at once; an end of before a rerun is none."""
+    runs = [(await world.call(call=str(number))).json() for number in range(3)]
+    uids = [run["uid"] for run in runs]
+    assert await world.ended(*uids) == []
+    waiting = asyncio.create_task(world.ended(*uids, wait=20))
+    await asyncio.sleep(0.1)
+    await world.finish(runs[1]["name"], "RUNNING")
+    await world.finish(runs[1]["name"], "RUNNING", "FAILED")
+    assert await waiting == [uids[1]]
+    assert await world.ended(*uids, str(uuid.uuid4()), wait=20) == [uids[1]]
+    assert await world.ended(uids[1], after=2) == []
+    assert await world.ended(uids[1], after=1) == [uids[1]]
+    assert (await world.api.post(f"{API}/flow-runs/ended", json={"runs": [{"uid": "x"}]})).status_code == 404
+    assert (await world.api.post(f"{API}/flow-runs/ended", json={"runs": [], "wait": 31})).status_code == 422
+
+
+def called(name: str, states: tuple[str, ...] = ("RUNNING",), *, version: int = 1, **called_by: Any) -> dict[str, Any]:
+    """A run that the caller called, as a watch shows it."""
+    spec = {"deployment": "nightly", "calledBy": {"uid": CALLER, "name": "caller", **called_by}}
+    return seen_run(name, states, version=version, spec=spec)
+
+
+async def test_a_called_run_is_below_its_caller(world: World) -> None:
+    """Also if the caller becomes known later; with the task run that called. A detached run is below nobody."""
+    run, detached = called("called", taskRun=3), called("detached", detached=True)
+    await world.see(run, detached)
+    assert (await world.get(run["metadata"]["uid"]))["parent"] is None
+    await world.see(seen_run("caller", ("RUNNING",), uid=CALLER))
+    await world.see(
+        called("called", ("RUNNING", "COMPLETED"), version=2, taskRun=3),
+        called("detached", ("RUNNING", "COMPLETED"), version=2, detached=True),
+    )
+    found = await world.get(run["metadata"]["uid"])
+    assert (found["parent"], found["root"], found["kind"]) == (CALLER, CALLER, "deployed")
+    assert (await world.get(detached["metadata"]["uid"]))["parent"] is None
+    below = (await world.api.get(f"{API}/flow-runs", params={"parent": CALLER})).json()["items"]
+    assert [each["name"] for each in below] == ["called"]
+    roots = (await world.api.get(f"{API}/flow-runs")).json()["items"]
+    assert {each["name"] for each in roots} == {"caller", "detached"}
+    of_deployment = (await world.api.get(f"{API}/flow-runs", params={"deployment": "nightly"})).json()["items"]
+    assert {each["name"] for each in of_deployment} == {"called", "detached"}
+
+
+async def test_a_run_that_is_called_by_a_called_run_has_the_same_root(world: World) -> None:
+    """And a caller that nobody reports is replaced by the flow run in whose process it was, in the end."""
+    first = called("first")
+    await world.see(seen_run("caller", ("RUNNING",), uid=CALLER), first)
+    uid = first["metadata"]["uid"]
+    second = seen_run("second", ("RUNNING",), spec={"deployment": "nightly", "calledBy": {"uid": uid, "name": "first"}})
+    await world.see(second)
+    found = await world.get(second["metadata"]["uid"])
+    assert (found["parent"], found["root"]) == (uid, CALLER)
+    unknown = str(uuid.uuid4())
+    third = called("third", flowRun=unknown)
+    await world.see(third)
+    assert (await world.get(third["metadata"]["uid"]))["parent"] is None
+    await world.see(called("third", ("RUNNING", "COMPLETED"), version=2, flowRun=unknown))
+    assert (await world.get(third["metadata"]["uid"]))["parent"] == CALLER
