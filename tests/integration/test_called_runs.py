@@ -178,7 +178,9 @@ def test_many_are_written_with_few_statements(database: Database, monkeypatch: p
     store(database, report(1, called=[called(uid) for uid in many]))
     assert len(statements) < 60
     rows = runs_in(database)
-    assert {(rows[uid]["state"], rows[uid]["sequence"], rows[uid]["parent"], rows[uid]["tags"]) for uid in many} == {(4, 3, ROOT, '["part"]')}
+    assert {(rows[uid]["state"], rows[uid]["sequence"], rows[uid]["parent"], rows[uid]["tags"]) for uid in many} == {
+        (4, 3, ROOT, '["part"]')
+    }
 
 
 def test_a_number_that_is_in_use_costs_no_run(database: Database) -> None:

@@ -73,7 +73,7 @@ class CalledFlow:
         return _restored, (self.flow, self.key, self.caller, self.nested, self.parameters, self.uid)
 
 
-def _restored(flow: str, key: str, caller: UUID, nested: bool, parameters: dict[str, Any], uid: UUID) -> CalledFlow:  # noqa: FBT001 - out of a pickle
+def _restored(flow: str, key: str, caller: UUID, nested: bool, parameters: dict[str, Any], uid: UUID) -> CalledFlow:
     called = CalledFlow(flow, key, caller, CallNumbers(), nested=nested)
     called.parameters, called.given = parameters, uid
     return called

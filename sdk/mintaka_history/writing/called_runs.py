@@ -171,9 +171,7 @@ class _Writer:
         for chunk in batched(new.items(), _CHUNK):
             values = [value for number, (_, row) in chunk for value in (number, *row)]
             placeholders = ", ".join([f"({', '.join('?' * (len(_INSERTED) + 1))})"] * len(chunk))
-            statement = (
-                f"INSERT INTO flow_runs (no, {', '.join(_INSERTED)}) VALUES {placeholders} ON CONFLICT DO NOTHING RETURNING no"  # noqa: S608 - our own columns
-            )
+            statement = f"INSERT INTO flow_runs (no, {', '.join(_INSERTED)}) VALUES {placeholders} ON CONFLICT DO NOTHING RETURNING no"  # noqa: S608 - our own columns
             for (number,) in self._session.run(statement, values):
                 self.numbers[new[number][0].uid] = number
                 inserted.add(new[number][0].uid)

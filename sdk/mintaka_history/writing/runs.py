@@ -283,7 +283,10 @@ def insert_transitions(session: Session, moved: Sequence[tuple[int, Movement]]) 
     """Write the transitions of runs, by their numbers, and the tags of those that are new."""
     _insert_many(session, _TRANSITIONS, [(number, *transition) for number, movement in moved for transition in movement.transitions])
     tags = [
-        (tag, movement.created, number) for number, movement in moved if movement.transitions[0].seq == 1 for tag in sorted(set(movement.tags))
+        (tag, movement.created, number)
+        for number, movement in moved
+        if movement.transitions[0].seq == 1
+        for tag in sorted(set(movement.tags))
     ]
     _insert_many(session, "flow_run_tags (tag, created, flow_run)", tags)
 
