@@ -11,12 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
-import msgspec
-
 if TYPE_CHECKING:
     from uuid import UUID
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class CallNumbers:
@@ -34,9 +30,12 @@ class CallNumbers:
 
     def identify(self, called: CalledFlow) -> UUID:
         """The id of `called`, given once."""
+        from msgspec import json  # noqa: PLC0415 - start-up time
+
         with self._lock:
             if called.given is None:
-                first = uuid5(called.caller, f"{self._mark}{called.key} {_encode(called.parameters).decode()}")
+                arguments = json.encode(called.parameters, order="sorted").decode()
+                first = uuid5(called.caller, f"{self._mark}{called.key} {arguments}")
                 number = self._counts[first]
                 self._counts[first] = number + 1
                 called.given = uuid5(first, str(number)) if number else first
