@@ -46,7 +46,7 @@ class CalledFlow:
     """A called flow run, as far as its record (`mintaka.engine.runs.Run`) does not say it.
 
     `caller` is the id of the flow run that called it, `nested` says that that one was called too. `flow` is the flow's name, `key` that
-    of its function. `parameters` are the arguments as JSON values, set before the id is first asked for; {} if they were not valid.
+    of its function beyond this process. `parameters` are the arguments as JSON values, set before the id is first asked for; {} if they were not valid.
     """
 
     __slots__ = ("_numbers", "caller", "counts", "flow", "given", "key", "nested", "parameters")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,14 @@ def test_each_attempt_calls_the_same_flow_runs_whatever_their_order() -> None:
     assert ids_of(lambda: [part(2), part(1), part(1), part(1)], attempt=2) == [one[1], one[0], one[2], one[3]]
     assert not set(ids_of(lambda: [part(1)], uid=UID[:-1] + "2")) & set(one)
     assert not set(ids_of(lambda: [part.with_options(name="other")(3)])) & set(one)
+
+
+def test_a_script_and_its_file_imported_later_call_the_same_flow_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mintaka resume` imports what ran as a script."""
+    one = ids_of(lambda: [part(1)])
+    monkeypatch.setattr(part, "key", "__main__.part")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", f"/somewhere/{__name__}.py")
+    assert ids_of(lambda: [part(1)]) == one
 
 
 def test_calls_in_threads_have_one_id_each() -> None:
