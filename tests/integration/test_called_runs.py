@@ -278,12 +278,16 @@ class TestAnEndThatNoOneReported:
         sweep(database)
         assert [runs_in(database)[uid]["state"] for uid in (ROOT, A, B)] == [3, 6, 3]
 
-    def test_a_suspended_one_is_cancelled_with_its_root(self, database: Database) -> None:
+    def test_a_suspended_one_waits_for_the_next_attempt_and_is_cancelled_with_its_root(self, database: Database) -> None:
         """There was no process that could have crashed."""
         suspended = [*BEGUN, [3, "PAUSED", "Suspended", AT + 9, "", [], "", ""]]
-        store(database, report(1, called=[called(A, transitions=suspended), called(B, ended=False)]))
+        store(database, report(1, called=[called(A, transitions=suspended)]))
+        store(database, report(1, attempt=2, called=[called(B, ended=False)]))
         with database.writing() as connection:
-            connection.execute(text("UPDATE flow_runs SET state = 9, resource_version = 7, attempt = 1 WHERE root IS NULL"))
+            connection.execute(text("UPDATE flow_runs SET resource_version = 7, attempt = 2 WHERE root IS NULL"))
+        assert sweep(database) == 0
+        with database.writing() as connection:
+            connection.execute(text("UPDATE flow_runs SET state = 9 WHERE root IS NULL"))
         assert sweep(database) == 2
         rows = runs_in(database)
         assert [(rows[uid]["state"], rows[uid]["reason"], rows[uid]["sequence"]) for uid in (A, B)] == [
