@@ -93,7 +93,7 @@ def command(
             _show_one(where, run, states, limit, output)
             return
         parent = where.flow_run(run)["uid"] if run is not None else None
-        wanted = Wanted(states, name, deployment, tag or [], called, parent)
+        wanted = Wanted(states, name, deployment, tag or [], called and parent is None, parent)
         runs = where.flow_runs(wanted, limit=limit or _LIMIT)
         _show(runs, output, first=True)
         if not runs and output in (None, Output.WIDE) and not watch:
