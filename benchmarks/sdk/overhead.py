@@ -65,7 +65,9 @@ def main() -> None:
             f"a flow without tasks, history durable: {median(calls) / 1e3:.2f} ms in the median of {_FLOWS}, {min(calls) / 1e3:.2f} at best"
         )
         inside = [each.micros for each in durable(file, "called", _CALLED, given.rounds)]
-        print(f"a flow without tasks called in a flow, {_CALLED:,} of them, history durable: {median(inside):.0f} µs, {min(inside):.0f} at best")
+        print(
+            f"a flow without tasks called in a flow, {_CALLED:,} of them, history durable: {median(inside):.0f} µs, {min(inside):.0f} at best"
+        )
         for name, place in (("no history", Nowhere()), ("SQLite", SqliteFile(Path(folder) / "memory"))):
             with FlowProcess(place, "memory", _REMEMBERED, drain_seconds=0) as process:
                 grown = process.round().result

@@ -74,7 +74,9 @@ def emit_event(event: str, resource: str | Mapping[str, str], payload: Any = Non
             raise ValueError(message)
     data = json.dumps(_plain(payload), default=lambda other: storable(str(other)), separators=(",", ":"), ensure_ascii=False).encode()
     if len(data) > _PAYLOAD_LIMIT_BYTES:
-        message = f"the payload of an event may have {_PAYLOAD_LIMIT_BYTES} bytes as JSON, not {len(data)}: keep it elsewhere and name its place"
+        message = (
+            f"the payload of an event may have {_PAYLOAD_LIMIT_BYTES} bytes as JSON, not {len(data)}: keep it elsewhere and name its place"
+        )
         raise ValueError(message)
     context = CURRENT.get()
     called = None if context is None else context.place[1]

@@ -8,6 +8,7 @@ from mintaka.calling.bodies import Decorated, checked_flow_name, name_run
 from mintaka.calling.dependencies import Dependencies
 from mintaka.calling.settings import check_hook, check_settings
 from mintaka.calling.signatures import P, R_co, Typed, V_co
+from mintaka.calling.task_identity import lasting_key
 from mintaka.context import CURRENT, LAUNCH, FlowContext, RunContext, current_tags
 from mintaka.engine.async_calls import noted
 from mintaka.engine.called_flows import CalledFlow
@@ -262,7 +263,7 @@ class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
         if around is not None and outer is not None:
             launch, ledger = outer.launch, outer.ledger
             run = ledger.open(self.key, "subflow", around.run.n if around.run.n >= 0 else None, tags, around.run)
-            run.called = CalledFlow(self.name, self.key, outer.uid, outer.numbers, nested=outer.run.n >= 0)
+            run.called = CalledFlow(self.name, lasting_key(self.key), outer.uid, outer.numbers, nested=outer.run.n >= 0)
             inherited = around.log_prints
         else:
             launch = LAUNCH.get() or launched(self.name)

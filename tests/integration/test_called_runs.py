@@ -21,6 +21,7 @@ from mintaka_history.ingest import store_batch
 from mintaka_history.queries.dialects import SqlalchemySession
 from mintaka_history.queries.names import Names
 from mintaka_history.writing import crashes
+from mintaka_history.writing.runs import first_number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +132,66 @@ def test_an_attempt_that_was_replaced_writes_no_called_runs(database: Database) 
     assert (runs_in(database)[A]["state"], of_tables(database, "task_runs")) == (4, [(A, 7)])
 
 
+def test_a_later_attempt_continues_the_transitions(database: Database) -> None:
+    """A process numbers them from 1. The creation time is the first one's, and the tags are found by it."""
+    store(database, report(1, [task(0, of=1)], called=[called(A)]))
+    store(database, report(1, attempt=2, called=[called(A, ended=False, created=AT + 50)]))
+    row = runs_in(database)[A]
+    assert (row["state"], row["sequence"], row["attempt"], row["ended"], row["created"], row["crashes"]) == (3, 5, 2, None, AT, 0)
+    for _ in range(2):
+        store(database, report(2, [task(0, of=1)], attempt=2, called=[called(A, created=AT + 50)]))
+    with database.reading() as connection:
+        transitions = connection.execute(text("SELECT seq, attempt, from_state, to_state FROM flow_run_transitions ORDER BY seq")).all()
+    assert [tuple(transition) for transition in transitions] == [
+        *((1, 1, None, 2), (2, 1, 2, 3), (3, 1, 3, 4)),
+        *((4, 2, 4, 2), (5, 2, 2, 3), (6, 2, 3, 4)),
+    ]
+    assert (runs_in(database)[A]["state"], runs_in(database)[A]["sequence"]) == (4, 6)
+    assert of_tables(database, "task_runs") == [(A, 0), (A, 0)]
+
+
+def test_one_that_crashed_with_its_attempt_goes_on_in_the_next(database: Database) -> None:
+    """The crash stays in its history."""
+    store(database, report(1, called=[called(A, ended=False)]))
+    with database.writing() as connection:
+        connection.execute(text("UPDATE flow_runs SET resource_version = 7, attempt = 2 WHERE root IS NULL"))
+    assert sweep(database) == 1
+    store(database, report(1, attempt=2, called=[called(A, created=AT + 50)]))
+    row = runs_in(database)[A]
+    assert (row["state"], row["sequence"], row["attempt"]) == (4, 6, 2)
+    with database.reading() as connection:
+        states = connection.execute(text("SELECT to_state FROM flow_run_transitions ORDER BY seq")).scalars().all()
+    assert states == [2, 3, 6, 2, 3, 4]
+
+
+def test_many_are_written_with_few_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement for each would take longer than a process waits for its last report."""
+    statements: list[str] = []
+    run = SqlalchemySession.run
+
+    def counted(self: SqlalchemySession, statement: str, values: Any = ()) -> list[Any]:
+        statements.append(statement)
+        return run(self, statement, values)
+
+    monkeypatch.setattr(SqlalchemySession, "run", counted)
+    many = [str(uuid.UUID(int=1000 + n)) for n in range(500)]
+    store(database, report(1, called=[called(uid) for uid in many]))
+    assert len(statements) < 60
+    rows = runs_in(database)
+    assert {(rows[uid]["state"], rows[uid]["sequence"], rows[uid]["parent"], rows[uid]["tags"]) for uid in many} == {
+        (4, 3, ROOT, '["part"]')
+    }
+
+
+def test_a_number_that_is_in_use_costs_no_run(database: Database) -> None:
+    store(database, report(1, called=[called(A)]))
+    with database.writing() as connection:
+        connection.execute(text("UPDATE flow_runs SET no = :no WHERE root IS NOT NULL"), {"no": first_number(B, AT)})
+    store(database, report(2, called=[called(B), called(C)]))
+    rows = runs_in(database)
+    assert [(rows[uid]["name"], rows[uid]["state"]) for uid in (B, C)] == [("run 3", 4), ("run 4", 4)]
+
+
 HOSTILE = {
     "a run of another root": ({"called": [called(B)]}, "called[0].uid"),
     "the root itself": ({"called": [called(ROOT)]}, "called[0].uid"),
@@ -216,6 +277,23 @@ class TestAnEndThatNoOneReported:
         store(database, report(1, attempt=2, called=[called(B, ended=False)]))
         sweep(database)
         assert [runs_in(database)[uid]["state"] for uid in (ROOT, A, B)] == [3, 6, 3]
+
+    def test_a_suspended_one_waits_for_the_next_attempt_and_is_cancelled_with_its_root(self, database: Database) -> None:
+        """There was no process that could have crashed."""
+        suspended = [*BEGUN, [3, "PAUSED", "Suspended", AT + 9, "", [], "", ""]]
+        store(database, report(1, called=[called(A, transitions=suspended)]))
+        store(database, report(1, attempt=2, called=[called(B, ended=False)]))
+        with database.writing() as connection:
+            connection.execute(text("UPDATE flow_runs SET resource_version = 7, attempt = 2 WHERE root IS NULL"))
+        assert sweep(database) == 0
+        with database.writing() as connection:
+            connection.execute(text("UPDATE flow_runs SET state = 9 WHERE root IS NULL"))
+        assert sweep(database) == 2
+        rows = runs_in(database)
+        assert [(rows[uid]["state"], rows[uid]["reason"], rows[uid]["sequence"]) for uid in (A, B)] == [
+            (9, "Cancelled", 4),
+            (6, "ProcessDied", 3),
+        ]
 
     def test_the_process_of_a_script_is_gone(self, tmp_path: Path) -> None:
         """Its lock is free: the root crashes when the file is opened next, and what it called."""

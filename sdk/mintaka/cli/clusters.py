@@ -45,7 +45,7 @@ class ClusterHistory:
 
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
         """The newest flow runs that are wanted, newest first: those that are in the cluster. Called ones are known to the API alone."""
-        if wanted.called:
+        if wanted.called or wanted.parent or wanted.root:
             called = self._asked()
             return [] if called is None else called.flow_runs(wanted, limit=limit)
         items = json.loads(kubectl("get", _RESOURCE, *self.there, "--output", "json"))["items"]

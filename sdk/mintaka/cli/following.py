@@ -14,9 +14,9 @@ from mintaka.engine.bookkeeping import uninterrupted
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.events import EmittedEvent
     from mintaka.context import Launch
     from mintaka.engine.runs import Run
+    from mintaka.events import EmittedEvent
     from mintaka.recording.recorder import Delivery, Recorder
 
 

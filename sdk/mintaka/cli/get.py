@@ -97,7 +97,7 @@ def command(
             _show_one(where, run, states, limit, output)
             return
         parent = where.flow_run(run)["uid"] if run is not None else None
-        chosen = Wanted(states, name, deployment, tag or [], called, parent)
+        chosen = Wanted(states, name, deployment, tag or [], called and parent is None, parent)
         runs = where.flow_runs(chosen, limit=limit or _LIMIT)
         _show(runs, output, first=True)
         if not runs and output in (None, Output.WIDE) and not watch:

@@ -11,12 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
-import msgspec
-
 if TYPE_CHECKING:
     from uuid import UUID
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class CallNumbers:
@@ -34,9 +30,12 @@ class CallNumbers:
 
     def identify(self, called: CalledFlow) -> UUID:
         """The id of `called`, given once."""
+        from msgspec import json  # noqa: PLC0415 - start-up time
+
         with self._lock:
             if called.given is None:
-                first = uuid5(called.caller, f"{self._mark}{called.key} {_encode(called.parameters).decode()}")
+                arguments = json.encode(called.parameters, order="sorted").decode()
+                first = uuid5(called.caller, f"{self._mark}{called.key} {arguments}")
                 number = self._counts[first]
                 self._counts[first] = number + 1
                 called.given = uuid5(first, str(number)) if number else first
@@ -47,7 +46,7 @@ class CalledFlow:
     """A called flow run, as far as its record (`mintaka.engine.runs.Run`) does not say it.
 
     `caller` is the id of the flow run that called it, `nested` says that that one was called too. `flow` is the flow's name, `key` that
-    of its function. `parameters` are the arguments as JSON values, set before the id is first asked for; {} if they were not valid.
+    of its function beyond this process. `parameters` are the arguments as JSON values, set before the id is first asked for; {} if they were not valid.
     """
 
     __slots__ = ("_numbers", "caller", "counts", "flow", "given", "key", "nested", "parameters")
@@ -73,7 +72,7 @@ class CalledFlow:
         return _restored, (self.flow, self.key, self.caller, self.nested, self.parameters, self.uid)
 
 
-def _restored(flow: str, key: str, caller: UUID, nested: bool, parameters: dict[str, Any], uid: UUID) -> CalledFlow:  # noqa: FBT001 - out of a pickle
+def _restored(flow: str, key: str, caller: UUID, nested: bool, parameters: dict[str, Any], uid: UUID) -> CalledFlow:
     called = CalledFlow(flow, key, caller, CallNumbers(), nested=nested)
     called.parameters, called.given = parameters, uid
     return called

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.events import EmittedEvent
     from mintaka.context import FlowContext, RunContext
     from mintaka.engine.invocations import Invocation
     from mintaka.engine.runs import Run
+    from mintaka.events import EmittedEvent
     from mintaka.tasks import Task
 
 #: What needs no cloudpickle, which takes five times as long.

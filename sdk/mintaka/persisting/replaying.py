@@ -147,6 +147,7 @@ class ReplayedFlow:
         if called is not None and str(called.uid) == self._replay.within:
             self._invocation, self._replay.begun = invocation, True
         yield from ()
+        return None
 
     def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
         """A replay keeps nothing."""

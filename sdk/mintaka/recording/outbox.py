@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.events import EmittedEvent
     from mintaka.engine.runs import Run
+    from mintaka.events import EmittedEvent
     from mintaka.recording.delivery_settings import DeliverySettings
     from mintaka.recording.historian import Historian
     from mintaka_history.batches import ArtifactRecord, CalledRun, EventRecord, LineRecord, TaskRecord

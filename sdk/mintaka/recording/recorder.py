@@ -13,8 +13,8 @@ from mintaka_core.history_reasons import HistoryReason
 
 if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.events import EmittedEvent
     from mintaka.engine.runs import Run
+    from mintaka.events import EmittedEvent
 
 
 @dataclass(frozen=True, slots=True)

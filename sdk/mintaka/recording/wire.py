@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.events import EmittedEvent
     from mintaka.context import Launch
     from mintaka.engine.called_flows import CalledFlow
     from mintaka.engine.runs import Entry, Opinion, Run
+    from mintaka.events import EmittedEvent
     from mintaka_core.history_reasons import HistoryReason
 
 #: Texts longer than this many characters are cut: a row has to fit into a report.
@@ -184,7 +184,12 @@ def _transitions(history: tuple[Entry, ...], first: int) -> tuple[Any, ...]:
     return tuple(
         (
             *(number, entry.type._value_, _cleaned(entry.name), entry.time),
-            *("" if entry.proposed is None else entry.proposed._value_, _trail(entry.trail), _cleaned(entry.reason), _cleaned(entry.message)),
+            *(
+                "" if entry.proposed is None else entry.proposed._value_,
+                _trail(entry.trail),
+                _cleaned(entry.reason),
+                _cleaned(entry.message),
+            ),
         )
         for number, entry in enumerate(history, first)
     )

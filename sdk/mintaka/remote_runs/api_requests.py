@@ -10,6 +10,7 @@ from urllib.parse import quote
 from mintaka.context import CURRENT
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ConfigurationError, DeploymentNotFound, RunRequestAway, RunRequestError
+from mintaka.manifests import deployment_object_name
 from mintaka.recording.homes import command_home
 from mintaka.recording.sending import Connection
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from mintaka.artifacts import ArtifactVersion
-    from mintaka.events import EmittedEvent
     from mintaka.engine.runs import Run
+    from mintaka.events import EmittedEvent
 
 
 class MemoryRecorder:

@@ -5,11 +5,14 @@ yet: it gets a row that a later report completes. A called run belongs to its ro
 names it is refused, so that no process can write into the runs of others. It is fenced by the attempt of its root.
 
 A process numbers the transitions of an attempt from 1, since it does not know the attempts before: they continue those here.
+
+Most called runs are named in one report, which has their end: those that are new are inserted as they are then, many in a statement.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka_core.states import RUNNING
@@ -40,6 +43,13 @@ WHERE uid = ? AND root = ? AND kind = {_CALLED}
 RETURNING no, state, reason, sequence, attempt
 """  # noqa: S608 - our own conditions
 _EARLIER = "SELECT seq, to_state FROM flow_run_transitions WHERE flow_run = ? AND attempt < ? ORDER BY seq DESC LIMIT 1"
+_CHUNK = 100
+#: The columns of a new row but its number.
+_INSERTED = (
+    *("uid", "parent", "root", "cluster", "ns", "kind", "attempt", "reported_attempt", "reported", "counts"),
+    *("name", "flow", "parent_n", "created", "deleted", "tags", "parameters"),
+    *("state", "state_name", "reason", "message", "state_time", "started", "ended", "sequence"),
+)
 _COLUMNS = ("name", "flow", "parent_n", "created", "deleted", "tags", "parameters")
 
 
@@ -64,16 +74,29 @@ def write(
         MalformedBatch: one of them, or a parent, is not a run of this root.
     """
     writer = _Writer(session, root, heading, {run.uid: f"called[{index}]" for index, run in enumerate(called)})
-    for run in _parents_first(called):
-        stored = writer.row_of(run)
-        if run.movement is not None and stored.attempt <= heading.attempt:
-            movement = _continued(session, stored.number, heading.attempt, run.movement)
-            first = movement.transitions[0].seq
-            if crashes.is_inferred(stored.state, stored.reason) and stored.sequence >= first:
-                crashes.recall(session, stored.number, heading.attempt, first)
-            runs.move(session, stored.number, movement)
-        write_rows(session, (stored.number, heading.attempt), run.rows)
+    writer.find(called)
+    for generation in _generations(_parents_first(called)):
+        inserted = writer.insert(generation)
+        for run in generation:
+            if run.uid in inserted:
+                write_rows(session, (writer.numbers[run.uid], heading.attempt), run.rows)
+            else:
+                _write_known(session, writer, heading, run, write_rows)
     return [writer.numbers[run.uid] for run in called]
+
+
+def _write_known(
+    session: Session, writer: _Writer, heading: Heading, run: CalledRows, write_rows: Callable[[Session, tuple[int, int], Rows], None]
+) -> None:
+    """Write a run that has a row, or could not be inserted with others."""
+    stored = writer.row_of(run)
+    if run.movement is not None and stored.attempt <= heading.attempt:
+        movement = _continued(session, stored.number, heading.attempt, run.movement)
+        first = movement.transitions[0].seq
+        if crashes.is_inferred(stored.state, stored.reason) and stored.sequence >= first:
+            crashes.recall(session, stored.number, heading.attempt, first)
+        runs.move(session, stored.number, movement)
+    write_rows(session, (stored.number, heading.attempt), run.rows)
 
 
 def _continued(session: Session, number: int, attempt: int, movement: Movement) -> Movement:
@@ -100,6 +123,20 @@ def _parents_first(called: Sequence[CalledRows]) -> Iterator[CalledRows]:
             yield one
 
 
+def _generations(ordered: Iterator[CalledRows]) -> Iterator[list[CalledRows]]:
+    """The runs in the same order, divided so that no parent of a run is in the same part."""
+    part: list[CalledRows] = []
+    uids: set[str] = set()
+    for run in ordered:
+        if run.parent in uids:
+            yield part
+            part, uids = [], set()
+        part.append(run)
+        uids.add(run.uid)
+    if part:
+        yield part
+
+
 class _Writer:
     """Writes the rows of called runs; `places` says where in the report each uid is described."""
 
@@ -109,6 +146,45 @@ class _Writer:
         self._heading = heading
         self._places = places
         self.numbers: dict[str, int] = {heading.uid: root.number}
+        self._known: set[str] = set()
+
+    def find(self, called: Sequence[CalledRows]) -> None:
+        """Look which runs, and which of their parents, have a row."""
+        uids = sorted({run.uid for run in called} | {run.parent for run in called if run.parent is not None})
+        for chunk in batched(uids, _CHUNK):
+            by_text = {self._session.uid(uid): uid for uid in chunk}
+            query = f"SELECT uid, no, root, kind FROM flow_runs WHERE uid IN ({', '.join('?' * len(chunk))})"  # noqa: S608 - placeholders
+            for uid, number, root, kind in self._session.run(query, tuple(by_text)):
+                text = by_text[str(uid)]
+                self._known.add(text)
+                if root == self._root.number and kind == _CALLED:
+                    self.numbers.setdefault(text, number)
+
+    def insert(self, called: Sequence[CalledRows]) -> set[str]:
+        """Insert those that have no row, as they are now; returns their uids. A number that is in use leaves one out."""
+        new = {}
+        for run in called:
+            if run.uid not in self._known:
+                parent = self._root.number if run.parent is None else self._parent(run.parent, self._places[run.uid])
+                new[runs.first_number(run.uid, run.columns["created"])] = run, self._whole_row(run, parent)
+        inserted: set[str] = set()
+        for chunk in batched(new.items(), _CHUNK):
+            values = [value for number, (_, row) in chunk for value in (number, *row)]
+            placeholders = ", ".join([f"({', '.join('?' * (len(_INSERTED) + 1))})"] * len(chunk))
+            statement = f"INSERT INTO flow_runs (no, {', '.join(_INSERTED)}) VALUES {placeholders} ON CONFLICT DO NOTHING RETURNING no"  # noqa: S608 - our own columns
+            for (number,) in self._session.run(statement, values):
+                self.numbers[new[number][0].uid] = number
+                inserted.add(new[number][0].uid)
+        moved = [(self.numbers[run.uid], run.movement) for run, _ in new.values() if run.uid in inserted and run.movement is not None]
+        runs.insert_transitions(self._session, moved)
+        return inserted
+
+    def _whole_row(self, run: CalledRows, parent: int) -> list[Any]:
+        row = {**self._row(run.uid, parent), **run.columns, "counts": run.counts, "reported": self._heading.report}
+        row["uid"] = self._session.uid(run.uid)
+        if run.movement is not None:
+            row |= runs.state_columns(run.movement)
+        return [row.get(name, 0 if name == "sequence" else None) for name in _INSERTED]
 
     def row_of(self, run: CalledRows) -> _Stored:
         """Insert or update the row of a run."""

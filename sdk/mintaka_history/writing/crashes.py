@@ -4,7 +4,7 @@ That is inferred, from a released lock or from missing heartbeats, and may be wr
 while, or its last report may be on a disk. Therefore any later report of the process itself reverts the inference.
 
 A run that was called in the process of another one, its root, crashes with that: when the root is over, or in a later attempt.
-Only if both were suspended, without a process, and the root was cancelled, it is cancelled too.
+One that was suspended had no process: it waits for the next attempt, and is cancelled when the root is over.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MESSAGE = "the process of this run ended without reporting a result: it was kill
 HEARTBEAT_LOST = "the process of this run sends no heartbeats: it was killed, ran out of memory, or cannot reach the API"
 #: For a run that was called in the process of another one.
 ROOT_ENDED = "the flow run in whose process it was called is over, and no end of this one was reported"
-CANCELLED_WITH_ROOT = "it was suspended, and the flow run that it was called in was cancelled"
+ROOT_OF_SUSPENDED_ENDED = "it was suspended, and the flow run in whose process it was called is over"
 _CRASHED, _COMPLETED, _CANCELLED = STATE_CODES[CRASHED], STATE_CODES[COMPLETED], STATE_CODES[CANCELLED]
 _LIVE = ", ".join(str(code) for code in STATE_OF_CODE if code not in TERMINAL_CODES)
 #: The maximum of PostgreSQL's integer. A release that did not bound received values may have stored it.
@@ -48,13 +48,13 @@ _TERMINAL = ", ".join(str(code) for code in sorted(TERMINAL_CODES))
 _CALLED_AND_LEFT = f"""
 SELECT c.no FROM flow_runs AS c JOIN flow_runs AS r ON r.no = c.root
 WHERE c.state <> {_COMPLETED} AND c.state IN ({_LIVE}) AND c.kind = {int(RunKind.CALLED)}
-  AND (r.state IN ({_TERMINAL}) OR r.attempt > c.attempt) ORDER BY c.no
+  AND (r.state IN ({_TERMINAL}) OR r.attempt > c.attempt AND NOT (c.state = {STATE_CODES[PAUSED]} AND COALESCE(c.state_name, '') = 'Suspended'))
+ORDER BY c.no
 """  # noqa: S608
 _CANCEL_SUSPENDED = f"""
 UPDATE flow_runs SET state = {_CANCELLED}, state_name = NULL, reason = 'Cancelled', message = ?, state_time = ?, ended = ?,
   sequence = sequence + 1
-WHERE no = ? AND {_WAITS} AND (SELECT r.state FROM flow_runs AS r WHERE r.no = flow_runs.root) = {_CANCELLED}
-RETURNING sequence, attempt
+WHERE no = ? AND {_WAITS} RETURNING sequence, attempt
 """  # noqa: S608
 _SELECT = f"SELECT state, sequence, attempt FROM flow_runs WHERE no = ? AND state IN ({_LIVE})"  # noqa: S608
 _SELECT_WITHOUT_HEARTBEAT = f"{_SELECT} AND heard < ?"
@@ -151,13 +151,13 @@ def _crash(session: Session, number: int, message: str) -> bool:
 
 
 def _cancel_suspended(session: Session, number: int) -> bool:
-    """Record a suspended run as CANCELLED if its root was cancelled; False if that is not so."""
+    """Record a suspended run as CANCELLED; False if it is not suspended."""
     now = now_microseconds()
-    rows = session.run(_CANCEL_SUSPENDED, (CANCELLED_WITH_ROOT, now, now, number))
+    rows = session.run(_CANCEL_SUSPENDED, (ROOT_OF_SUSPENDED_ENDED, now, now, number))
     if not rows:
         return False
     sequence, attempt = rows[0]
-    told = (STATE_CODES[PAUSED], _CANCELLED, _CANCELLED, RULE, "Cancelled", CANCELLED_WITH_ROOT)
+    told = (STATE_CODES[PAUSED], _CANCELLED, _CANCELLED, RULE, "Cancelled", ROOT_OF_SUSPENDED_ENDED)
     session.run(_TRANSITION, (number, sequence, now, max(attempt, 1), *told))
     return True
 

@@ -10,6 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka_core.errors import MintakaError
@@ -119,7 +120,7 @@ _PREVIOUS = (
 )
 _ADVANCE_AND_PREVIOUS = f"{_ADVANCE.rstrip()}, ({_PREVIOUS})"
 _ATTEMPTS = "SELECT attempt, CASE WHEN resource_version > 0 THEN 0 ELSE reported_attempt END FROM flow_runs WHERE uid = ?"
-_TRANSITION_COLUMNS = ", ".join(TransitionRow._fields)
+_TRANSITIONS = f"flow_run_transitions (flow_run, {', '.join(TransitionRow._fields)})"
 _MOVE = """
 UPDATE flow_runs SET
   state = ?, state_name = ?, reason = ?, message = ?, state_time = ?, started = COALESCE(started, ?), ended = ?, sequence = ?,
@@ -254,23 +255,44 @@ def current_attempt(session: Session, uid: str) -> int | None:
     return max(rows[0]) if rows else None
 
 
+def state_columns(movement: Movement) -> dict[str, Any]:
+    """The columns of a run that say in which state it is after `movement`."""
+    last = next((transition for transition in reversed(movement.transitions) if not transition.refused), movement.transitions[0])
+    return {
+        "state": last.to_state,
+        "state_name": last.name,
+        "reason": movement.state_reason,
+        "message": movement.state_message,
+        "state_time": last.at,
+        "started": movement.started,
+        "ended": movement.ended,
+        "sequence": movement.transitions[-1].seq,
+        "attempt": last.attempt,
+        "name": movement.name,
+    }
+
+
 def move(session: Session, number: int, movement: Movement) -> None:
     """Write the new transitions and the resulting state; no effect if the run belongs to the operator."""
-    last = next((transition for transition in reversed(movement.transitions) if not transition.refused), movement.transitions[0])
-    seq = movement.transitions[-1].seq
-    session.run(
-        _MOVE,
-        (
-            *(last.to_state, last.name, movement.state_reason, movement.state_message, last.at, movement.started, movement.ended, seq),
-            *(last.attempt, movement.name, int(movement.waits), number, seq),
-        ),
-    )
-    rows = ", ".join([f"(?, {', '.join('?' * len(TransitionRow._fields))})"] * len(movement.transitions))
-    session.run(
-        f"INSERT INTO flow_run_transitions (flow_run, {_TRANSITION_COLUMNS}) VALUES {rows} ON CONFLICT DO NOTHING",  # noqa: S608
-        [value for transition in movement.transitions for value in (number, *transition)],
-    )
-    for tag in movement.tags if movement.transitions[0].seq == 1 else ():
-        session.run(
-            "INSERT INTO flow_run_tags (tag, created, flow_run) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (tag, movement.created, number)
-        )
+    columns = state_columns(movement)
+    session.run(_MOVE, (*columns.values(), int(movement.waits), number, columns["sequence"]))
+    insert_transitions(session, [(number, movement)])
+
+
+def insert_transitions(session: Session, moved: Sequence[tuple[int, Movement]]) -> None:
+    """Write the transitions of runs, by their numbers, and the tags of those that are new."""
+    _insert_many(session, _TRANSITIONS, [(number, *transition) for number, movement in moved for transition in movement.transitions])
+    tags = [
+        (tag, movement.created, number)
+        for number, movement in moved
+        if movement.transitions[0].seq == 1
+        for tag in sorted(set(movement.tags))
+    ]
+    _insert_many(session, "flow_run_tags (tag, created, flow_run)", tags)
+
+
+def _insert_many(session: Session, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    for chunk in batched(rows, _CHUNK):
+        placeholders = ", ".join([f"({', '.join('?' * len(chunk[0]))})"] * len(chunk))
+        statement = f"INSERT INTO {into} VALUES {placeholders} ON CONFLICT DO NOTHING"  # noqa: S608 - our own columns
+        session.run(statement, [value for row in chunk for value in row])

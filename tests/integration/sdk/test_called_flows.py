@@ -88,7 +88,12 @@ def test_each_is_there_with_what_is_its_own() -> None:
     assert grandchildren.keys() == {"below 1", "below 2"}
     assert len(runs(root=root["uid"])) == 3
     inner = grandchildren["below 2"]
-    assert (inner["root"], inner["tags"], inner["state"]["type"], inner["task_counts"]) == (root["uid"], ["deep"], "COMPLETED", {"COMPLETED": 1})
+    assert (inner["root"], inner["tags"], inner["state"]["type"], inner["task_counts"]) == (
+        root["uid"],
+        ["deep"],
+        "COMPLETED",
+        {"COMPLETED": 1},
+    )
     assert [state for _, _, state in states(inner)] == ["PENDING", "RUNNING", "COMPLETED"]
     assert (root["task_counts"], child["task_counts"]) == ({"COMPLETED": 1}, {"COMPLETED": 3})
     with history() as where:
@@ -248,7 +253,12 @@ def test_a_process_that_ends_takes_them_along(
     monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
     number, state, reason = ENDS[how]
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(RUNNING)], env=os.environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", textwrap.dedent(RUNNING)],
+        env=os.environ,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "busy\n"

@@ -79,10 +79,14 @@ def test_a_run_with_the_api_killed_and_started_again_is_there_in_full(real_api: 
     assert recorder.close(time.monotonic() + 60).complete
 
     rows = real_api.all_of(f"/flow-runs/{UID}/task-runs")
-    assert sorted(row["n"] for row in rows) == list(range(1004))
+    assert sorted(row["n"] for row in rows) == list(range(1003))
+    (called,) = real_api.get(f"/flow-runs?root={UID}")["items"]
+    assert (called["parent_n"], called["state"]["type"], called["task_counts"]) == (1002, "COMPLETED", {"COMPLETED": 1})
+    assert [row["n"] for row in real_api.all_of(f"/flow-runs/{called['uid']}/task-runs")] == [1003]
+    assert [line["message"] for line in real_api.all_of(f"/flow-runs/{called['uid']}/logs")] == ["doubling 3"]
     assert {row["state"]["type"] if isinstance(row["state"], dict) else row["state"] for row in rows} == {"COMPLETED"}
     lines = real_api.all_of(f"/flow-runs/{UID}/logs")
-    assert sum("doubling" in line["message"] for line in lines) == 1001
+    assert sum("doubling" in line["message"] for line in lines) == 1000
     assert sum("gone" in line["message"] for line in lines) == 1
     graph = real_api.get(f"/flow-runs/{UID}/graph")
     edges = {tuple(edge) for edge in graph["edges"]}
@@ -90,7 +94,7 @@ def test_a_run_with_the_api_killed_and_started_again_is_there_in_full(real_api: 
     assert {(n, 1001) for n in range(500, 1000)} <= edges
     run = real_api.get(f"/flow-runs/{UID}")
     assert run["history_complete"] is True
-    assert run["task_counts"]["COMPLETED"] == 1004
+    assert run["task_counts"]["COMPLETED"] == 1003
 
 
 def test_what_a_script_says_to_an_api_is_read_as_from_its_own_file(

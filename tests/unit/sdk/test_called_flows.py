@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ def here() -> tuple[str | None, str | None, str | None]:
 
 
 @flow
-def part(day: int = 0) -> Any:
+def part(day: int = 0) -> Any:  # noqa: ARG001 - its argument tells calls apart
     return here()
 
 
@@ -78,6 +79,14 @@ def test_each_attempt_calls_the_same_flow_runs_whatever_their_order() -> None:
     assert ids_of(lambda: [part(2), part(1), part(1), part(1)], attempt=2) == [one[1], one[0], one[2], one[3]]
     assert not set(ids_of(lambda: [part(1)], uid=UID[:-1] + "2")) & set(one)
     assert not set(ids_of(lambda: [part.with_options(name="other")(3)])) & set(one)
+
+
+def test_a_script_and_its_file_imported_later_call_the_same_flow_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mintaka resume` imports what ran as a script."""
+    one = ids_of(lambda: [part(1)])
+    monkeypatch.setattr(part, "key", "__main__.part")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", f"/somewhere/{__name__}.py", raising=False)
+    assert ids_of(lambda: [part(1)]) == one
 
 
 def test_calls_in_threads_have_one_id_each() -> None:
@@ -248,7 +257,7 @@ def test_those_called_in_a_worker_process_are_known_at_home_by_the_same_ids() ->
         return call_part.submit().result(), call_part.submit().result()
 
     with recorded(flow_run_id=UID) as history:
-        results = flow(lambda: inside(), name="main")()
+        (results,) = flow(lambda: [inside()], name="main")()
     middle = history.flow_run("inside-0")["uid"]
     assert [run.task.rpartition(".")[2] for run in history.runs_of("inside-0")] == ["call_part", "part", "kept"] * 2
     told = [place for (own, (_, other)) in results for place in (own, other)]
@@ -381,7 +390,7 @@ def test_transitions_are_told_when_there_are_new_ones() -> None:
         add(1)
         kept.report()
 
-    kept.run(flow(lambda: child(), name="main"))
+    kept.run(flow(lambda: [child()], name="main"))
     kept.report()
     told = [[kind for _, kind, *_ in named(report)["child"].transitions] for report in kept.reports]
     assert told == [["PENDING", "RUNNING"], [], ["PENDING", "RUNNING", "COMPLETED"]]

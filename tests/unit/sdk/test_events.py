@@ -20,7 +20,9 @@ def test_an_event_has_what_was_given() -> None:
 
     @flow
     async def main() -> None:
-        ids.append(emit_event("file.arrived", "s3://landing/orders.csv", {"rows": 12, "mean": float("nan"), "by": ValueError("x"), "é": "\0"}))
+        ids.append(
+            emit_event("file.arrived", "s3://landing/orders.csv", {"rows": 12, "mean": float("nan"), "by": ValueError("x"), "é": "\0"})
+        )
         await asyncio.sleep(0)
 
     with recorded() as history:

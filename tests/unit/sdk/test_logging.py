@@ -14,8 +14,8 @@ import pytest
 
 from mintaka import flow, get_run_logger, runtime, task
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
-from mintaka.engine.called_flows import CalledFlow, CallNumbers
 from mintaka.engine.bookkeeping import in_bookkeeping
+from mintaka.engine.called_flows import CalledFlow, CallNumbers
 from mintaka.exceptions import InvalidSettingError, MissingContextError
 from mintaka.logger_tree import hear, stop_hearing
 from mintaka.logging import HistoryHandler, disable_run_logger, own_loggers
@@ -291,7 +291,12 @@ OF_FLOW = {**AROUND, "deployment_name": "daily"}
 
 
 def of_task(n: int, flow: dict[str, Any] = AROUND) -> dict[str, Any]:
-    own = {"task_run_id": str(task_run_id(flow_run_id(flow["flow_run_id"]), 1, n)), "task_run_name": "look", "task_name": "the task", "run_name": "look"}
+    own = {
+        "task_run_id": str(task_run_id(flow_run_id(flow["flow_run_id"]), 1, n)),
+        "task_run_name": "look",
+        "task_name": "the task",
+        "run_name": "look",
+    }
     return {**flow, **own}
 
 

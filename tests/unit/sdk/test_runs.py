@@ -366,7 +366,13 @@ def test_a_subflow_has_an_id_of_its_own_and_its_tasks_belong_to_it(runner: str, 
     assert last == {"flow": (UID, UID), "flow run of the task": UID, "task": (str(nth(4)),) * 2, "parent": None, "root": root}
     root = (UID, subflow)
     assert flow_below == {"flow": (subflow,) * 2, "flow run of the task": None, "task": None, "parent": UID, "root": root}
-    assert called == {"flow": (subflow,) * 2, "flow run of the task": subflow, "task": (str(nth(2, within=called_uid)),) * 2, "parent": UID, "root": root}
+    assert called == {
+        "flow": (subflow,) * 2,
+        "flow run of the task": subflow,
+        "task": (str(nth(2, within=called_uid)),) * 2,
+        "parent": UID,
+        "root": root,
+    }
     assert submitted == {**called, "task": (str(nth(3, within=called_uid)),) * 2}
     assert [run.n for run in history.runs.values()] == [0, 1, 2, 3, 4]
 
