@@ -7,7 +7,6 @@ Objects Using Kustomize"). Whatever else a folder uses is refused by name, since
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,6 +15,8 @@ from mintaka.cli.parsing import BadArgument
 from mintaka.manifests import as_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mintaka.histories import Document
 
 #: The names that kustomize knows, in its order.

@@ -21,7 +21,9 @@ def suspend(uid: str) -> None:
     """
     url = command_home().api_url
     if not url:
-        message = f"flow run {uid} can be suspended from outside only through a server or another API: mintaka server start, or MINTAKA_API_URL"
+        message = (
+            f"flow run {uid} can be suspended from outside only through a server or another API: mintaka server start, or MINTAKA_API_URL"
+        )
         raise ConfigurationError(message)
     from mintaka.recording.remote_history import RemoteHistory  # noqa: PLC0415 - start-up time: httpx
 

@@ -79,11 +79,15 @@ if __name__ == "__main__":
                 "seconds": shown(report.to_deployment("a", interval=[60, 90.5]))["schedules"],
                 "rule": shown(report.to_deployment("a", rrule="FREQ=WEEKLY;BYDAY=MO"))["schedules"],
                 "schedule": shown(report.to_deployment("a", schedule=Cron("0 6 * * *", timezone="Europe/Berlin")))["schedules"],
-                "schedules": shown(report.to_deployment("a", schedules=[Interval(60, anchor_date=every), RRule("FREQ=DAILY")]))["schedules"],
+                "schedules": shown(report.to_deployment("a", schedules=[Interval(60, anchor_date=every), RRule("FREQ=DAILY")]))[
+                    "schedules"
+                ],
                 "older form": shown(report.to_deployment("a", schedules=[{"schedule": Cron("0 6 * * *"), "active": False}]))["schedules"],
                 "static method": shown(Reports.static.to_deployment("a"))["entrypoint"],
                 "entrypoint type": refused(lambda: report.to_deployment("a", entrypoint_type=EntrypointType.FILE_PATH)),
-                "Cron": schedule(Cron("0 6 * * *", timezone="Asia/Tokyo", day_or=False, active=False, parameters={"days": 2}, slug="early")),
+                "Cron": schedule(
+                    Cron("0 6 * * *", timezone="Asia/Tokyo", day_or=False, active=False, parameters={"days": 2}, slug="early")
+                ),
                 "Interval": schedule(Interval(90, timezone="UTC")),
                 "RRule": schedule(RRule("RRULE:FREQ=DAILY;INTERVAL=1")),
                 "Schedule": schedule(Schedule(cron="@daily")),

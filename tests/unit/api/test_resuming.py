@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from mintaka_api.intents import RunRequest
 from mintaka_api.intent_changes import run_manifest
+from mintaka_api.intents import RunRequest
 from mintaka_api.kubernetes_intents import KubernetesRunControl
 from mintaka_api.problems import Problem
 from mintaka_controller.schema_validation import SchemaValidator

@@ -144,7 +144,9 @@ def source_files(template: FlowTemplate, config_map: Mapping[str, bytes] | None)
 
 def _inherited(server: Mapping[str, str], python: str) -> dict[str, str]:
     """The server's variables, without its own settings; programs of the interpreter's environment are found first."""
-    variables = {name: value for name, value in server.items() if not name.startswith(_PREFIX) or name.startswith(_SECRETS) or name in _SHARED}
+    variables = {
+        name: value for name, value in server.items() if not name.startswith(_PREFIX) or name.startswith(_SECRETS) or name in _SHARED
+    }
     folder = os.path.dirname(python)  # noqa: PTH120 - a text
     variables["PATH"] = os.pathsep.join(filter(None, (folder, variables.get("PATH", os.defpath))))
     return variables
@@ -239,6 +241,8 @@ def _limits(template: FlowTemplate) -> Mapping[str, int]:
     except ValueError:
         limits = None
     if not isinstance(limits, dict) or not all(type(limit) is int and limit > 0 for limit in limits.values()):
-        message = f'the annotation {ANNOTATION_PROCESS_LIMITS} is an object such as {{"group": 3}}, with numbers from 1 on, not {given:.100}'
+        message = (
+            f'the annotation {ANNOTATION_PROCESS_LIMITS} is an object such as {{"group": 3}}, with numbers from 1 on, not {given:.100}'
+        )
         raise InvalidLaunch(message)
     return limits
