@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mintaka_api.local.document_store import DocumentStore
 from mintaka_api.local.events import LocalEventRecorder
@@ -169,7 +169,7 @@ class LocalWorld:
             workloads=self.workloads,
             sources=LocalSources(store),
             revisions=LocalRevisions(store),
-            schemas=None,  # type: ignore[arg-type] - no run here has a schema
+            schemas=cast("Any", None),  # no run here has a schema
             events=LocalEventRecorder(store),
             inventory=LocalInventory(store, self.workloads),
             telemetry=self.telemetry,

@@ -25,6 +25,7 @@ _replace = (
     .where(_d.uid == bindparam("of"))
     .values(version=bindparam("new_version"), generation=bindparam("new_generation"), document=bindparam("new_document"))
 )
+_set_counter = update(document_counter).where(_c.id == _COUNTER).values(version=bindparam("new_version"))
 
 
 class DocumentRow(NamedTuple):
@@ -48,7 +49,7 @@ def lock_counter(connection: Connection) -> int:
 
 def set_counter(connection: Connection, version: int) -> None:
     """Store the last resource version that was given."""
-    connection.execute(update(document_counter).where(_c.id == _COUNTER).values(version=version))
+    connection.execute(_set_counter, {"new_version": version})
 
 
 def read(connection: Connection, kind: str, key: tuple[str, str]) -> str | None:

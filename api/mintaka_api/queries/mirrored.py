@@ -10,6 +10,7 @@ exists here and is not behind; a run that left this cluster changes nothing of i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, and_, bindparam, case, func, or_, select, update
@@ -25,7 +26,7 @@ from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Update
 
     from mintaka_history.queries.numbers import Stored
 
@@ -154,6 +155,12 @@ def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
     if is_postgresql(connection):
         connection.exec_driver_sql(_POSTGRESQL_UPDATE.format(source=unnested(flow_runs, _SENT)), columns(rows, _SENT))
         return
+    connection.execute(_sqlite_update(), [{f"{name}_": value for name, value in row.items()} for row in rows])
+
+
+@cache
+def _sqlite_update() -> Update:
+    """The statement, built once: that takes longer than running it for one row."""
     newer = or_(
         flow_runs.c.sequence < bindparam("sequence_"),
         and_(
@@ -169,8 +176,7 @@ def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
         (bindparam("history_condition_", type_=Boolean).is_(None), flow_runs.c.history_reason), else_=bindparam("history_reason_")
     )
     values["tags"] = case((flow_runs.c.sequence == 0, bindparam("tags_")), else_=flow_runs.c.tags)
-    statement = update(flow_runs).where(flow_runs.c.uid == bindparam("uid_"), newer).values(values)
-    connection.execute(statement, [{f"{name}_": value for name, value in row.items()} for row in rows])
+    return update(flow_runs).where(flow_runs.c.uid == bindparam("uid_"), newer).values(values)
 
 
 def _write_transitions(
