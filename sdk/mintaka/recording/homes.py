@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 from mintaka.environment import InvalidEnvironment
 from mintaka.recording.contexts import contexts
 from mintaka.recording.data_folder import data_folder
-from mintaka.server_address import running_server
 from mintaka_core.errors import InvalidNameError
 from mintaka_core.names import checked_namespace
 
@@ -86,7 +85,11 @@ def command_home(variables: Mapping[str, str] = os.environ) -> Home:
     context = contexts(where.folder).chosen(variables)
     if context is not None and context.cluster is not None:
         return replace(where, api_url="", cluster=context.cluster)
-    server = None if where.api_url else running_server(where.folder)
+    if where.api_url:
+        return where
+    from mintaka.server_address import running_server  # noqa: PLC0415 - start-up time: not for flows
+
+    server = running_server(where.folder)
     return where if server is None else replace(where, api_url=server.url)
 
 

@@ -101,8 +101,8 @@ def mintaka(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mintaka", *arguments])
+    def call(*arguments: str, program: str = "mintaka") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
         capsys.readouterr()
         code: Any = 0
         try:
@@ -314,3 +314,23 @@ def test_contexts_are_added_used_shown_and_removed(server: LocalServer, mintaka:
     assert contexts(tmp_path / "home").current == ""
     assert "which" in mintaka("context", "use", "cluster")[2]
     assert "context server is not a cluster: leave --cluster out" in mintaka("get", "--cluster", "--context", "server")[2]
+
+
+def test_variables_are_those_of_the_place_too(mintaka: Command) -> None:
+    """Sent with the token."""
+    assert mintaka("variable", "set", "region", "north", "--context", "server")[0] == 0
+    assert mintaka("variable", "get", "region", "--context", "server")[1] == "north\n"
+    assert "there is no variable 'region'" in mintaka("variable", "get", "region", "--context", "local")[2]
+    assert "kubectl port-forward" in mintaka("variable", "get", "region", "--context", "cluster")[2]
+
+
+def test_the_plug_in_takes_a_context_of_kubectl(mintaka: Command) -> None:
+    """Whatever is the current context here."""
+    assert mintaka("context", "use", "server")[0] == 0
+    assert mintaka("apply", "etl.py:etl", "--name", "plugged", "--context", "places", program="kubectl-mintaka")[1].endswith(
+        "plugged created\n"
+    )
+    assert mintaka("delete", "deployment/plugged", "--context", "places", program="kubectl-mintaka")[0] == 0
+    code, _, err = mintaka("get", program="kubectl-mintaka")
+    assert code == 2
+    assert "127.0.0.1:1" in err, "kubectl's current context"
