@@ -49,6 +49,9 @@ _STATES = {"completes": "COMPLETED", "fails": "FAILED", "dies": "COMPLETED", "pr
 #: What the ledger must say of a run of each kind: nothing was run twice, nothing was forgotten.
 _LINES = {kind: ["begins 1", "begins 2", "ends 2"] if kind == "dies" else ["begins 1", "ends 1"] for kind in KINDS}
 _LONGEST_FLOW_SECONDS = 2.0
+#: How often the server is killed then; else while it serves.
+_WHILE_IT_STARTS = 0.25
+_WHILE_RUNS_ARE_CREATED = 0.3
 
 
 class KilledServer:
@@ -130,11 +133,14 @@ class KilledServer:
         """Kill the server so many times: while it starts, serves, or creates runs."""
         for _ in range(times):
             self.start()
-            until = time.monotonic() + self.random.uniform(0, longest_seconds)
-            while time.monotonic() < until and not self.listens():
-                time.sleep(0.02)
-            if self.listens():
-                self.create_runs() if self.random.random() < 0.5 else time.sleep(self.random.uniform(0, longest_seconds))
+            if self.random.random() < _WHILE_IT_STARTS:
+                time.sleep(self.random.uniform(0, longest_seconds))
+            else:
+                wait_until(self.listens, "the server listens")
+                if self.random.random() < _WHILE_RUNS_ARE_CREATED:
+                    self.create_runs()
+                else:
+                    time.sleep(self.random.uniform(0, longest_seconds))
             self.kill()
 
     def judge(self) -> None:

@@ -77,7 +77,7 @@ async def attach_local(
     services.documents = store
     services.runs = LocalRunControl(store, services.validator)
     left = LeftHistory(local.home / "spool" / "processes", server.url, server.token_file)
-    machine = Machine(sys.executable, server.url, str(server.token_file), str(left.folder))
+    machine = Machine(sys.executable, server.url, str(server.token_file), spool_dir=str(left.folder))
     workloads = ProcessWorkloads(local.home, store, services.database, services.names, machine, local.max_processes)
     ports = Ports(
         resources=LocalResources(store),

@@ -58,8 +58,8 @@ class Machine:
     python: str
     api_url: str = ""
     token_file: str = ""
-    spool_dir: str = ""
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    spool_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True)
