@@ -58,6 +58,7 @@ def start_server(
     ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     timeout: Annotated[float, typer.Option(min=0, help="With --detach: how many seconds to wait for it.")] = 60.0,
+    json: Annotated[bool, typer.Option("--json", help="With --detach: print where it runs as JSON.")] = False,
 ) -> int:
     """Start the server: in the foreground until Ctrl-C, or in the background."""
     folder = _home()
@@ -65,15 +66,15 @@ def start_server(
     if (record := locking_server(folder / "server.lock")) is not None:
         sys.stderr.write(f"mintaka server: {describe_server(record)} has this MINTAKA_HOME already ({folder})\n")
         return _OTHER
-    if log_file is not None and not detach:
-        message = "--log-file goes with --detach: in the foreground the server logs to the terminal"
+    if (log_file is not None or json) and not detach:
+        message = "--log-file and --json go with --detach: in the foreground the server logs to the terminal"
         raise BadArgument(message)
     command = [sys.executable, "-P", "-m", "mintaka_api.local", "--home", str(folder), "--host", host, "--port", str(port)]
     command += ["--log-level", log_level.upper(), *(["--max-processes", str(max_processes)] if max_processes else [])]
     # Not as an argument: a URL may contain a password, and other users can read arguments.
     environment = os.environ | ({"MINTAKA_DATABASE_URL": database_url} if database_url else {})
     if detach:
-        return _start_in_background(command, environment, folder, log_file or folder / "server.log", timeout)
+        return _start_in_background(command, environment, folder, log_file or folder / "server.log", timeout, json=json)
     return _become(command, environment)
 
 
@@ -83,13 +84,14 @@ def stop_server(
         bool, typer.Option("--cancel", help="First cancel the flow runs that have a process, and wait for their ends.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=0, help="How many seconds to wait.")] = 60.0,
+    json: JsonOption = False,
 ) -> None:
     """Stop the server. Processes of flow runs go on; the next server continues with them, or with what they left."""
     folder = _home()
     deadline = monotonic() + timeout
     record = locking_server(folder / "server.lock")
     if record is None:
-        sys.stdout.write(f"no server runs on {folder}\n")
+        _tell({"stopped": False, "home": str(folder)}, f"no server runs on {folder}", json=json)
         return
     address = running_server(folder)
     if cancel and address is not None:
@@ -97,7 +99,7 @@ def stop_server(
     left = _count(address)
     pid = _stopped(folder, record, deadline)
     more = f"; {left} flow runs go on in processes of their own, and the next server continues with them" if left else ""
-    sys.stdout.write(f"stopped the server (pid {pid}){more}\n")
+    _tell({"stopped": True, "home": str(folder), "pid": pid, "active": left}, f"stopped the server (pid {pid}){more}", json=json)
 
 
 @group.command(name="status", epilog="Exit codes: 0 it runs and is ready; 1 it runs but is not ready; 3 none runs")
@@ -129,11 +131,15 @@ def show_status(json: JsonOption = False) -> int:
         text += "".join(f"\n{part}: {problem}" for part, problem in problems.items())
         text += f"\nin a browser, once and within a minute: {browser}" if browser else ""
         code = 0 if ready else _NOT_READY
+    _tell(document, text, json=json)
+    return code
+
+
+def _tell(document: dict[str, object], text: str, *, json: bool) -> None:
     if json:
         print_json(document)
     else:
         sys.stdout.write(f"{text}\n")
-    return code
 
 
 def _home() -> Path:
@@ -155,7 +161,7 @@ def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
     os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
 
 
-def _start_in_background(command: list[str], environment: dict[str, str], folder: Path, log: Path, timeout: float) -> int:
+def _start_in_background(command: list[str], environment: dict[str, str], folder: Path, log: Path, timeout: float, *, json: bool) -> int:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _OWNER_ONLY)
@@ -176,7 +182,8 @@ def _start_in_background(command: list[str], environment: dict[str, str], folder
         if address is not None and address.pid == process.pid:
             problems = _problems(address)
             if not problems:
-                sys.stdout.write(f"the server runs at {address.url} (pid {address.pid}) and logs to {log}\n")
+                document = {"running": True, "ready": True, "home": str(folder), "url": address.url, "pid": address.pid, "log": str(log)}
+                _tell(document, f"the server runs at {address.url} (pid {address.pid}) and logs to {log}", json=json)
                 return 0
             problem = "; ".join(f"{part}: {text}" for part, text in problems.items())
         sleep(_LOOK_SECONDS)
