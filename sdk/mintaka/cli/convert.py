@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mintaka.cli.parsing import BadArgument
+from mintaka.cli.parsing import BadArgument, JsonOption
+from mintaka.cli.showing import print_json
 from mintaka.serving.converting import Converted, converted
 from mintaka.serving.prefect_yaml import read_prefect_file
 from mintaka.yaml_text import as_yaml
@@ -31,6 +32,7 @@ def command(
     file: Annotated[Path, typer.Argument(help="The file.", metavar="FILE")] = Path("prefect.yaml"),
     inline: Annotated[bool, typer.Option("--inline", help="Put the code of flows without an image into their manifests.")] = False,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of all of them.")] = None,
+    json: JsonOption = False,
 ) -> int:
     """Print the deployments of a prefect.yaml as FlowDeployments, with a comment for each thing that does not carry over."""
     try:
@@ -40,12 +42,16 @@ def command(
         raise BadArgument(message) from error
     read = read_prefect_file(file, text)
     found = converted(read, os.environ, datetime.now(UTC), inline=inline, namespace=namespace)
+    code = _NOT_ALL if any(one.manifest is None for one in found) else 0
+    if json:
+        print_json([{"title": one.title, "notes": list(one.notes), "manifest": one.manifest} for one in found])
+        return code
     for key in read.unknown:
         sys.stdout.write(f"# {file.name}: {_line(key)} is not a key that Mintaka knows\n")
     # What makes no manifest comes first: a document of comments alone would be an empty one.
     for one in sorted(found, key=lambda one: one.manifest is not None):
         sys.stdout.writelines(f"{line}\n" for line in _document(one))
-    return _NOT_ALL if any(one.manifest is None for one in found) else 0
+    return code
 
 
 def _document(one: Converted) -> Iterator[str]:
