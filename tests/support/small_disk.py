@@ -9,6 +9,7 @@ the disk full or not (`largest` is what stands for that in bytes of a file, wher
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -63,6 +64,7 @@ def with_small_disk(child: str, folder: Path, *, kilobytes: int = 1000) -> Any:
     mounted = may_mount()
     python = [sys.executable, "-c", _PRELUDE + textwrap.dedent(child), str(disk), "mounted" if mounted else "limited", str(kilobytes)]
     command = ["unshare", "-m", "sh", "-c", _MOUNTED, "sh", str(kilobytes), str(disk), *python] if mounted else python
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
