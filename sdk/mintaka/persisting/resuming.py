@@ -7,7 +7,6 @@ than it had) is gone on with in a new run that shares its results.
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.context import LAUNCH
