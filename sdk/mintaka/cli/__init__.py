@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 USAGE = 2
 INTERRUPTED = 130
 
+#: Options that were removed, and what to do instead.
+REMOVED = {
+    "--restart-on-crash": "it was removed: give the flow a deployment with spec.retries.onCrash, then mintaka run deployment/NAME",
+}
+
 
 class Command(NamedTuple):
     """A command's one line of help; its module has a function `command` for typer, or a `group` of commands.
@@ -125,7 +130,8 @@ def _call(name: str, arguments: list[str]) -> None:
     except MintakaError as error:
         _fail(name, type(error).__name__, str(error), as_json=as_json)
     except typer.TyperException as error:
-        _fail(name, "UsageError", f"{error.format_message()} (mintaka {name} --help tells more)", as_json=as_json)
+        advice = REMOVED.get(getattr(error, "option_name", ""), f"mintaka {name} --help tells more")
+        _fail(name, "UsageError", f"{error.format_message()} ({advice})", as_json=as_json)
     except typer.Abort:
         sys.exit(INTERRUPTED)
     if isinstance(code, int):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import nullcontext, redirect_stdout
 from time import monotonic
@@ -15,12 +14,11 @@ from mintaka.cli.following import Followed
 from mintaka.cli.live import JsonLines, Picture, PlainLines, Silence, wants_picture
 from mintaka.cli.parsing import BadArgument, JsonOption, ProgressOption, parameters_of
 from mintaka.cli.places import DEPLOYMENT, ClusterOption, NamespaceOption, NewRun
-from mintaka.cli.supervising import supervised, watch_supervisor
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.entrypoints import imported_flow
 from mintaka.exceptions import ParameterError
 from mintaka.persisting.resuming import called
-from mintaka.recording.launching import SUPERVISED, launched
+from mintaka.recording.launching import launched
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -52,9 +50,6 @@ def command(
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run. Default: the flow's, with the run's number.")] = "",
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find the run by.")] = None,
-    restart_on_crash: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Go on in another process where this one dies, at most N times.")
-    ] = 0,
     remote: Annotated[
         bool, typer.Option("--remote", help="Run it at the server or in the cluster; deployments always do. A flow's file is taken along.")
     ] = False,
@@ -67,15 +62,13 @@ def command(
 ) -> None:
     """Run a flow here, in this process, or one of a deployment where it is."""
     there = remote or target.startswith(DEPLOYMENT)
-    _check_options(there, wait=wait, watch=watch, namespace=namespace, cluster=cluster, restart_on_crash=restart_on_crash)
+    _check_options(there, wait=wait, watch=watch, namespace=namespace, cluster=cluster)
     if there:
         from mintaka.cli.starting import Following, start  # noqa: PLC0415 - start-up time
 
         new = NewRun(parameters_of(parameter or []), name, tuple(tag or ()))
         start(target, new, Following(watch, wait, json), namespace=namespace, cluster=cluster)
         return
-    if restart_on_crash:
-        sys.exit(supervised(restart_on_crash, progress=progress, json=json))
     with redirect_stdout(sys.stderr) if json else nullcontext():
         flow = imported_flow(target)
     values = parameters_of(parameter or [])
@@ -87,10 +80,7 @@ def command(
     leave(ended)
 
 
-def _check_options(there: bool, *, wait: bool, watch: bool, namespace: str | None, cluster: bool, restart_on_crash: int) -> None:
-    if there and restart_on_crash:
-        message = "--restart-on-crash is for runs of this process: a deployment has spec.retries.onCrash"
-        raise BadArgument(message)
+def _check_options(there: bool, *, wait: bool, watch: bool, namespace: str | None, cluster: bool) -> None:
     if not there and (wait or watch or namespace or cluster):
         message = "--wait, --watch, --namespace and --cluster go with --remote or deployment/NAME: this run is one of this process"
         raise BadArgument(message)
@@ -100,7 +90,7 @@ def followed_run(
     flow: Flow[Any, Any], values: dict[str, Any], *, name: str = "", tags: tuple[str, ...] = (), progress: bool = True, json: bool = False
 ) -> Ended:
     """Run `flow` in this process, shown as `progress` and `json` say; how it ended, be it by Ctrl-C."""
-    launch = launched(flow.name, os.environ.pop(SUPERVISED, ""))
+    launch = launched(flow.name)
     launch.name, launch.tags = name, tags
     return carried_out(flow, values, launch, progress=progress, json=json)
 
@@ -108,7 +98,6 @@ def followed_run(
 def carried_out(flow: Flow[Any, Any], values: dict[str, Any], launch: Launch, *, progress: bool, json: bool) -> Ended:
     """Run `flow` as `launch` says, shown as `progress` and `json` say; how it ended, be it by Ctrl-C. What it leaves ends with this process."""
     CHILD_PROCESSES.dedicate()
-    watch_supervisor()
     followed = Followed(launch)
     began = monotonic()
     with _shown(followed, progress=progress, json=json):

@@ -116,7 +116,7 @@ def parameters_of(run: KeptRun, given: dict[str, Any]) -> tuple[dict[str, Any], 
     """
     if run.parameters is None:
         return dict(given), bool(given)
-    secrets = secrets_of(run)
+    secrets = _secrets_of(run)
     if missing := [name for name in secrets if name not in given]:
         options = " ".join(f"-p {name}=…" for name in missing)
         message = f"secret parameters of flow run {run.flow_run_id} are not kept: give them again ({options})"
@@ -129,7 +129,7 @@ def parameters_of(run: KeptRun, given: dict[str, Any]) -> tuple[dict[str, Any], 
     return kept | given, any(name not in secrets for name in given)
 
 
-def secrets_of(run: KeptRun) -> tuple[str, ...]:
+def _secrets_of(run: KeptRun) -> tuple[str, ...]:
     """The names of its parameters that have to be given again; runs that were kept before there were any have none."""
     return getattr(run, "secrets", ())
 

@@ -7,7 +7,6 @@ than it had) is gone on with in a new run that shares its results.
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.context import LAUNCH
@@ -15,7 +14,7 @@ from mintaka.exceptions import NotPausedError
 from mintaka.persisting.kept_runs import found_again, kept_run, parameters_of
 from mintaka.persisting.result_settings import persisted_in
 from mintaka.recording.homes import home
-from mintaka.recording.launching import SUPERVISED, launched
+from mintaka.recording.launching import launched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,9 +111,8 @@ def _again_at(url: str, flow: str, uid: str) -> Launch | None:
             return None
         if not of_a_script(document):
             return None
-        supervised = os.environ.get(SUPERVISED) == uid  # who supervised it knows before the API does that its process is gone
         try:
-            claimed = history.post(f"/flow-runs/{uid}/attempts", {"died": max(document["attempt"], 1) if supervised else None})
+            claimed = history.post(f"/flow-runs/{uid}/attempts")
         except NotPausedError as error:
             raise _goes_on(uid, str(error)) from error
     launch = launched(flow, uid, claimed["attempt"])

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(UNRECORDED)
 
-#: The variable in which whoever supervises a process names its flow run.
-SUPERVISED = "MINTAKA_SUPERVISED_RUN"
 #: How long a flow's end waits for its history, where nothing else is said in MINTAKA_HISTORY_GRACE_SECONDS.
 _GRACE_SECONDS = 10.0
 _GRACE = "MINTAKA_HISTORY_GRACE_SECONDS"

@@ -243,7 +243,7 @@ class Started:
         self.process: subprocess.Popen[bytes] | None = None
         self.reader: subprocess.Popen[bytes] | None = None
 
-    def begin(self, kind: str, entry: str, way: str = "shell", *options: str) -> None:
+    def begin(self, kind: str, entry: str, way: str = "shell") -> None:
         """Start it, and wait until what it starts is there."""
         environment = {**os.environ, **self.terminal.environment, "WAY": way, "SLEEPS": " ".join(self.sleeps)}
         if kind == "script":
@@ -253,7 +253,7 @@ class Started:
             environment |= {"MINTAKA_ENTRYPOINT": f"etl.py:{entry}", "MINTAKA_TERMINATION_MESSAGE_PATH": str(self.folder / "report")}
             environment |= {"MINTAKA_SOURCE_DIR": str(self.folder), "MINTAKA_GRACE_SECONDS": "6"}
         else:
-            command = [sys.executable, "-c", "from mintaka.cli import main; main()", "run", f"etl.py:{entry}", *options]
+            command = [sys.executable, "-c", "from mintaka.cli import main; main()", "run", f"etl.py:{entry}"]
         self.process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.reader = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=subprocess.DEVNULL)
         assert self.process.stdout is not None
@@ -404,34 +404,3 @@ def test_processes_of_the_program_around_a_flow_are_left_alone(started: Started)
     eventually(lambda: "own processes live" in started.marks(), "what is the program's own")
     assert started.left() == []
     started.assert_over()
-
-
-def test_nothing_is_left_when_a_supervisor_is_killed(started: Started) -> None:
-    """The process that it supervises ends as on SIGTERM, and what that started with it."""
-    started.begin("run", "main", "shell", "--restart-on-crash", "3")
-    kill(started)
-    started.assert_over()
-
-
-def test_a_supervised_process_that_is_killed_leaves_nothing_to_the_next(started: Started) -> None:
-    """The supervisor starts another one, whose flow starts the same; the old one's processes are gone."""
-    started.begin("run", "main", "shell", "--restart-on-crash", "1")
-    before = started.left()
-    [child] = children_of(started.process.pid if started.process else 0)
-    os.kill(child, signal.SIGKILL)
-    eventually(lambda: len(started.left()) == 2 and not set(before) & set(started.left()), "others sleep", seconds=30)
-    terminate(started)
-    started.assert_over()
-
-
-def children_of(pid: int) -> list[int]:
-    """The pids of the children of a process."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(path.parent.name))
-    return found

@@ -241,7 +241,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["run long.py:main", "run long.py:main_async", "run long.py:main --restart-on-crash 2", "a script"])
+@pytest.mark.parametrize("how", ["run long.py:main", "run long.py:main_async", "a script"])
 def test_a_run_of_this_machine_is_cancelled_by_another_process(terminal: Terminal, tmp_path: Path, how: str) -> None:
     (tmp_path / "long.py").write_text(LONG)
     running = terminal.begin(*how.split(), python="long.py" if how == "a script" else None)

@@ -193,6 +193,10 @@ WRONG = {
     "a parameter that is missing": (["run", "survey_flow.py:daily_survey"], "missing a required argument: 'day'"),
     "a parameter that does not fit": (["run", "survey_flow.py:daily_survey", "-p", "day=x"], "day: Input should be a valid date"),
     "an option that is not there": (["deploy", "survey_flow.py:daily_survey", "--nix"], "No such option: --nix"),
+    "an option that was removed": (
+        ["run", "survey_flow.py:daily_survey", "--restart-on-crash=3"],
+        "No such option: --restart-on-crash (it was removed: give the flow a deployment with spec.retries.onCrash",
+    ),
     "a command that is not there": (["xyzzy"], "there is no command 'xyzzy': use one of apply, cancel"),
     "a command that is mistyped": (["explian"], "there is no command 'explian': did you mean explain?"),
 }

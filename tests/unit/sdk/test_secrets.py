@@ -19,7 +19,6 @@ from pydantic import AfterValidator, BaseModel, Field, SecretBytes, SecretStr
 from mintaka import flow, get_run_logger, task
 from mintaka.blocks.system import Secret
 from mintaka.calling.parameters import Parameters
-from mintaka.cli.supervising import parameters_in
 from mintaka.exceptions import (
     InvalidNameError,
     MissingResult,
@@ -281,17 +280,3 @@ def test_the_documented_manifest_mounts_a_secret_where_it_is_looked_for() -> Non
     assert (volume["secret"], mount["readOnly"]) == ({"secretName": "sales"}, True)
     variable = next(each for each in container["env"] if each["name"] == "MINTAKA_SECRET_API_TOKEN")
     assert variable["valueFrom"]["secretKeyRef"] == {"name": "sales-api", "key": "token"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["run", "f.py:f", "-p", "token=x", "-p", "n=1"], ["-p", "token=x"]),
-        (["run", "f.py:f", "--parameter", "token=a=b", "--json"], ["-p", "token=a=b"]),
-        (["run", "f.py:f", "--parameter=token=x", "-ptoken=y", "-ptokens=z"], ["-p", "token=x", "-p", "token=y"]),
-        (["run", "f.py:f", "--progress", "-p"], []),
-    ],
-)
-def test_a_supervisor_gives_secrets_again_to_the_process_that_goes_on(arguments: list[str], expected: list[str]) -> None:
-    """However the option was written."""
-    assert parameters_in(arguments, ["token"]) == expected
