@@ -88,7 +88,7 @@ def contexts(folder: Path) -> Contexts:
         if _read is None or _read[0] != version:
             _read = (version, _parsed(path, path.read_bytes()))
         return _read[1]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Contexts(path)
     except OSError as error:
         message = f"the contexts in {path} cannot be read: {error.strerror}; make it readable, or set MINTAKA_HOME to a folder of yours"
