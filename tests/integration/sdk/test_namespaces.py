@@ -363,7 +363,7 @@ def test_kubectl_mintaka_means_the_namespace_of_kubectls_context(
     place: str, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At an API; a script's file is in no cluster."""
-    monkeypatch.setattr("mintaka.cli.places.in_cluster", lambda cluster: not cluster)
+    monkeypatch.setattr("mintaka.cli.places.is_plugin", lambda: True)
     monkeypatch.setattr("mintaka.cli.cluster_api.current_namespace", lambda: "b")
     code, _, reported = run("variable", "set", "x", "1")
     if place == "script":
