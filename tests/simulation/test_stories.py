@@ -52,6 +52,12 @@ def test_a_story_that_once_broke_a_promise_keeps_them(seed: int) -> None:
     tell(Story, [seed])
 
 
+@pytest.mark.parametrize("seed", [300241])
+def test_a_timetable_that_once_broke_a_promise_keeps_it(seed: int) -> None:
+    """300241: a creation that hung arrived after its run had ended and was deleted."""
+    tell(Timetable, [seed])
+
+
 @pytest.mark.parametrize("seeds", CHUNKS[: max(len(CHUNKS) // 6, 1)], ids=lambda seeds: f"{kind_of(seeds)}")
 def test_whatever_happens_to_the_operator_each_time_of_a_schedule_has_one_run(seeds: list[int]) -> None:
     """Never two, also where the run is finished and gone; none is lost while the operator is there."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
 from mintaka_core.history_reasons import DELIVERED, SENTENCES, HistoryReason
 from mintaka_core.reconciling.plans import DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload
 from mintaka_core.states import CANCELLING, PENDING, RUNNING
+
+#: How long a run of a schedule stays at least after its end: a request to create it that was sent once more, because no answer came, may
+#: arrive late. While the run exists it is refused; afterwards it would create, and run, the same scheduled time again.
+LATE_REQUEST = timedelta(seconds=60)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,10 +39,11 @@ def clean_up_run(seen: RunObservation, reconciliation: Reconciliation, now: date
             else:
                 reconciliation.due.append(deadline)
     elif status.end_time is not None:
-        if now >= status.end_time + seen.ttl:
+        ttl = max(seen.ttl, LATE_REQUEST) if names.LABEL_SCHEDULE in metadata.labels else seen.ttl
+        if now >= status.end_time + ttl:
             reconciliation.effects.append(DeleteRun(metadata.namespace, metadata.name, metadata.uid, "its time to live is over"))
         else:
-            reconciliation.due.append(status.end_time + seen.ttl)
+            reconciliation.due.append(status.end_time + ttl)
 
 
 def clean_up_workloads(reconciliation: Reconciliation) -> None:

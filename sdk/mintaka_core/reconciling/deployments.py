@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from mintaka_core.errors import InvalidSchedule
 from mintaka_core.names import scheduled_run_name
+from mintaka_core.reconciling.cleanup import LATE_REQUEST
 from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan, DeploymentWarning
 from mintaka_core.reconciling.schedule_times import advance
 from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentStatus, Schedule, ScheduleStatus
@@ -81,9 +82,11 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
     problem = Problem("InvalidSchedule", "; ".join(invalid)) if invalid else seen.problem or _fault_of_last_run(seen)
     status = _status(seen, tuple(entries), create, problem, now)
     moments = [entry.next_time for entry in entries if entry.next_time]
-    due = min([*moments, now + _LOOK_AGAIN] if seen.problem else moments, default=None)
+    moments += [now + _LOOK_AGAIN] if seen.problem else []
+    moments += filter(None, (_kept_until(deployment, run, now) for run in seen.excess))
+    due = min(moments, default=None)
     warnings = (*missed, *_new_problem(deployment, problem))
-    return DeploymentPlan(tuple(create), _retired(seen, create), status if status != deployment.status else None, due, warnings)
+    return DeploymentPlan(tuple(create), _retired(seen, create, now), status if status != deployment.status else None, due, warnings)
 
 
 def _active_schedules(deployment: FlowDeployment) -> tuple[Schedule, ...]:
@@ -159,7 +162,13 @@ def _advice(deployment: FlowDeployment) -> str:
     return " ".join(filter(None, map(advice, names)))[:_MESSAGE]
 
 
-def _retired(seen: DeploymentObservation, create: list[CreateRun]) -> tuple[DeleteRun, ...]:
+def _kept_until(deployment: FlowDeployment, run: FinishedRun, now: datetime) -> datetime | None:
+    """Until when a run beyond the history limit stays; None if it may go."""
+    until = run.end_time + LATE_REQUEST
+    return until if deployment.spec.schedules and until > now else None
+
+
+def _retired(seen: DeploymentObservation, create: list[CreateRun], now: datetime) -> tuple[DeleteRun, ...]:
     """The finished runs beyond the history limit.
 
     A run that is about to be created again, because the status that records it could not be written, must still exist: the
@@ -167,4 +176,8 @@ def _retired(seen: DeploymentObservation, create: list[CreateRun]) -> tuple[Dele
     """
     due = {run.name for run in create}
     namespace = seen.deployment.metadata.namespace
-    return tuple(DeleteRun(namespace, run.name, run.uid, "the history limit is passed") for run in seen.excess if run.name not in due)
+    return tuple(
+        DeleteRun(namespace, run.name, run.uid, "the history limit is passed")
+        for run in seen.excess
+        if run.name not in due and _kept_until(seen.deployment, run, now) is None
+    )

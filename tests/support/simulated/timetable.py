@@ -90,6 +90,6 @@ class Timetable(Story):
         finished = [
             key
             for key, stored in self.server.runs.items()
-            if stored.model.status.end_time and stored.model.status.end_time < end - timedelta(seconds=20)
+            if stored.model.status.end_time and stored.model.status.end_time < end - timedelta(seconds=80)
         ]
         self.referee.demand(len(finished) <= self.limit, f"{len(finished)} finished runs are kept, {self.limit} are allowed")

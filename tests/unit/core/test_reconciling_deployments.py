@@ -375,6 +375,7 @@ def test_an_ordinary_bad_end_is_not_the_deployments_fault(reason: str) -> None:
 def test_finished_runs_beyond_the_limit_are_retired_oldest_first() -> None:
     """The newest stay; the order does not depend on how they were listed."""
     stage = Stage(history={"limit": 2}, settled=False)
+    stage.now += 5 * HOUR
     ends = {"a": 3, "b": 1, "c": 4, "d": 2}
     stage.finished = tuple(FinishedRun(name, f"uid-{name}", START + hours * HOUR) for name, hours in ends.items())
     stage.settle()
@@ -397,6 +398,19 @@ def test_a_run_that_is_created_once_more_is_not_retired() -> None:
     stage.finished = (FinishedRun(made.name, "uid", stage.now), FinishedRun("older", "uid", START))
     plan = stage.plan()
     assert ([run.name for run in plan.create], [run.name for run in plan.retire]) == ([made.name], ["older"])
+
+
+def test_a_scheduled_run_stays_for_a_minute_after_its_end() -> None:
+    """A request to create it that was sent twice may arrive late; what has no schedule goes at once."""
+    for schedule, left in [(HOURLY, ["just ended"]), (None, [])]:
+        stage = Stage(*([schedule] if schedule else []), history={"limit": 0})
+        stage.pass_time(30 * MINUTE)
+        stage.finished = (FinishedRun("just ended", "uid", stage.now), FinishedRun("older", "uid", stage.now - MINUTE))
+        plan = stage.plan()
+        assert [run.name for run in plan.retire] == [name for name in ("older", "just ended") if name not in left]
+        assert (plan.due == stage.now + MINUTE) == bool(left)
+        stage.now += MINUTE
+        assert [run.name for run in stage.plan().retire] == ["older", "just ended"]
 
 
 def test_active_runs_are_counted_in_the_status() -> None:
