@@ -22,13 +22,11 @@ from mintaka_history.enum_codes import NameKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sqlalchemy import Connection
-
     from mintaka_api.backlog import Batch
     from mintaka_api.finalizers import ReleaseQueue
     from mintaka_api.leader import Leader
     from mintaka_api.metrics import Metrics
-    from mintaka_history.database import Database
+    from mintaka_history.database import Connection, Database
     from mintaka_history.queries.names import Names
     from mintaka_history.writing.names import Name
 

@@ -10,10 +10,14 @@ from mintaka_core.json_schema import summary
 
 if TYPE_CHECKING:
     from mintaka_controller.schema_validation import SchemaValidator
+    from mintaka_core.resources import FlowDeployment
 
 
-async def check_parameters(validator: SchemaValidator, schema: Any, parameters: dict[str, Any], namespace: str) -> None:
-    """Raise a Problem that names each invalid place in `parameters`; `namespace` is the flow deployment's."""
+async def check_parameters(validator: SchemaValidator, deployment: FlowDeployment, own: dict[str, Any], namespace: str) -> None:
+    """Raise a Problem that names each invalid place in a run's parameters: its `own` over those of the deployment."""
+    if (schema := deployment.spec.schema_of_merged(own)) is None:
+        return
+    parameters = deployment.spec.merged_parameters(own)
     await _check(validator, schema, parameters, namespace, ("invalid-parameters", "parameters", "the flow deployment's parameterSchema"))
 
 

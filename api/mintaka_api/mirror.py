@@ -29,13 +29,11 @@ from mintaka_kubernetes import CONFIG_MAPS, CONTROLLER_REVISIONS, FLOW_DEPLOYMEN
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sqlalchemy import Connection
-
     from mintaka_api.cluster import Cluster
     from mintaka_api.metrics import Metrics
     from mintaka_api.row_mapping import Inherited
     from mintaka_api.settings import Settings
-    from mintaka_history.database import Database
+    from mintaka_history.database import Connection, Database
     from mintaka_history.queries.names import Names
     from mintaka_kubernetes import EventHandler, Resource
 

@@ -12,11 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core.failure_rows import first_match
-from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.json_values import text
 from mintaka_core.names import FLOW_CONTAINER
 from mintaka_core.printable import printable_end
-from mintaka_core.workloads import Phase, Workload
+from mintaka_core.workloads import Phase, Workload, report_fields
 from mintaka_operator.other_containers import killed_for_memory
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
@@ -67,7 +66,8 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
     started = view.started_time
     start_issue, _ = first_match(PENDING_REASONS, view) if not ended and started is None else (None, None)
     report = view.report
-    reported = report is not None and end is report.state
+    unserved = report is None and bool(view.unserved_report)
+    fields = report_fields(report, end, incomplete=bool(ended and view.reports and started), unserved=unserved)
     return Workload(
         name=view.name,
         uid=text(view.metadata.get("uid")),
@@ -80,14 +80,8 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         stopping_time=view.stopping_time,
         start_issue=start_issue,
         end=end and _with_remarks(end, view),
-        retriable=report.retriable if report and reported else True,
         never_ran=bool(row and row.never_ran),
         exit_code=view.exit_code,
-        history_complete=report.history_complete if report else (False if ended and view.reports and started else None),
-        spool=report.spool if report else "",
-        history_reason=report.history_reason if report else HistoryReason.WIRE_VERSION_NOT_SERVED if view.unserved_report else None,
-        suspension=report.suspension if report and reported else "",
-        resume_by=report.resume_by if report and reported else None,
         held=view.held,
         deleted=view.deleted,
         ended_unasked=view.deleted and not view.deleted_before_it_ended,
@@ -96,6 +90,7 @@ def diagnose(pod: Mapping[str, Any], *, node_gone: bool = False) -> Workload:
         log_tail=printable_end(view.log_tail, _TAIL_CHARACTERS) if ended and report is None else "",
         revision=sys.intern(view.revision),
         container=FLOW_CONTAINER if view.container_name == FLOW_CONTAINER else view.container_name,
+        **fields,
     )
 
 

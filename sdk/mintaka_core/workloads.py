@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypedDict
 
 from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.states import State, StateType
+
+if TYPE_CHECKING:
+    from mintaka_core.reports import Report
 
 
 class Phase(StrEnum):
@@ -121,3 +125,35 @@ class CreateError:
     kind: CreateErrorKind = CreateErrorKind.LASTING
     retry_after: float | None = None
     retry_time: datetime | None = None
+
+
+class ReportFields(TypedDict):
+    """The fields of a Workload that its report decides."""
+
+    retriable: bool
+    history_complete: bool | None
+    spool: str
+    history_reason: HistoryReason | None
+    suspension: str
+    resume_by: datetime | None
+
+
+def report_fields(report: Report | None, end: State | None, *, incomplete: bool, unserved: bool) -> ReportFields:
+    """What a workload that ended as `end` has from its report.
+
+    Without one its history is `incomplete` if its process began and should have left one; `unserved`: it left one of a wire version
+    that is not served. An end that the observer did not take from the report keeps nothing of what the report requests.
+    """
+    if report is None:
+        reason = HistoryReason.WIRE_VERSION_NOT_SERVED if unserved else None
+        missing = False if incomplete else None
+        return ReportFields(retriable=True, history_complete=missing, spool="", history_reason=reason, suspension="", resume_by=None)
+    decides = end is report.state
+    return ReportFields(
+        retriable=report.retriable if decides else True,
+        history_complete=report.history_complete,
+        spool=report.spool,
+        history_reason=report.history_reason,
+        suspension=report.suspension if decides else "",
+        resume_by=report.resume_by if decides else None,
+    )

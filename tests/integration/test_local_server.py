@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -133,7 +132,6 @@ def test_the_port_belongs_to_one_user(running: LocalServer) -> None:
     assert running.request("GET", "/api/v1/flow-runs", headers=rebound).status_code == 421
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user takes root")
 def test_other_users_cannot_read_the_files(running: LocalServer) -> None:
     """Neither the token nor the database."""
     for name in ("server.token", "server.json", "history.db", "server.log"):

@@ -20,11 +20,9 @@ from mintaka_history.database import DatabaseAway
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection
-
     from mintaka_api.local.document_transaction import DocumentTransaction
     from mintaka_controller.ports import Document, Name
-    from mintaka_history.database import Database
+    from mintaka_history.database import Connection, Database
     from mintaka_history.queries.names import Names
 
 _PAGE = 500

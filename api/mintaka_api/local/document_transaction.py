@@ -35,9 +35,8 @@ from mintaka_core.instants import format_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
-
     from mintaka_controller.ports import Document, Name
+    from mintaka_history.database import Connection
 
 #: How often a name is generated before it is given up, as in Kubernetes.
 _NAME_TRIES = 8

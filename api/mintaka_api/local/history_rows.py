@@ -33,11 +33,10 @@ from mintaka_history.writing.names import assign_ids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection
-
     from mintaka_api.local.document_transaction import Change
     from mintaka_api.row_mapping import DeploymentVersion, ObservedRun
     from mintaka_core.resources import FlowDeployment
+    from mintaka_history.database import Connection
     from mintaka_history.queries.names import Names
     from mintaka_history.writing.names import Name as StoredName
 

@@ -53,8 +53,7 @@ class LocalRunControl:
         """Create the FlowRun after checking its parameters against the deployment's schema; return it without its secrets."""
         check_size(request)
         owner = await self._deployment(namespace, deployment)
-        if (schema := owner.spec.schema_of_merged(request.parameters)) is not None:
-            await check_parameters(self._validator, schema, owner.spec.merged_parameters(request.parameters), namespace)
+        await check_parameters(self._validator, owner, request.parameters, namespace)
         manifest = run_manifest(namespace, deployment, owner.metadata.uid, request)
         try:
             created = await self._store.create(_RUN, manifest)

@@ -16,7 +16,8 @@ import pytest
 
 from api_testing import report
 from api_testing import task as row
-from mintaka import cli, flow, get_run_logger, task
+from command_calls import call_command
+from mintaka import flow, get_run_logger, task
 from mintaka.artifacts import create_markdown_artifact
 from mintaka.histories import Wanted, history
 from mintaka.persisting.resuming import called, resume
@@ -317,14 +318,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Runs a command: its exit code, and what it printed."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mintaka", *arguments])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        return int(code), printed.out, printed.err
+        return call_command(monkeypatch, capsys, *arguments)
 
     return run

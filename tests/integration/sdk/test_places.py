@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from command_calls import call_command
 from local_server import LocalServer, wait_until
-from mintaka import cli, flow
+from mintaka import flow
 from mintaka.recording.contexts import Context, Contexts, contexts, write
 
 if TYPE_CHECKING:
@@ -102,15 +103,7 @@ def mintaka(
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     def call(*arguments: str, program: str = "mintaka") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [program, *arguments])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return int(code), said.out, said.err
+        return call_command(monkeypatch, capsys, *arguments, program=program)
 
     return call
 

@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local_documents import NAMESPACE, config_map, deployment, deployments_in_history, flow_run, history_of, owner_reference
-from mintaka_api.local.document_store import DocumentStore
 from mintaka_controller.ports import Conflict, Exists, Missing, Rejected
 from mintaka_core.limits import KUBECTL_COPY
 from mintaka_core.names import MIRROR_FINALIZER
-from mintaka_history.database import Database
-from mintaka_history.migrating import migrate
-from mintaka_history.queries.names import Names
 from mintaka_validation import InvalidDocument, MalformedDocument
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from mintaka_api.local.document_store import DocumentStore
 
 pytestmark = pytest.mark.anyio
 
 DEPLOYMENT, RUN, CONFIG_MAP = "FlowDeployment", "FlowRun", "ConfigMap"
-
-
-@pytest.fixture(scope="module")
-def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the schema."""
-    path = tmp_path_factory.mktemp("empty") / "history.db"
-    database = Database(f"sqlite:///{path}")
-    migrate(database)
-    database.dispose()
-    return path
-
-
-@pytest.fixture
-async def store(empty_file: Path, tmp_path: Path) -> AsyncIterator[DocumentStore]:
-    """An empty store on SQLite."""
-    database = Database(f"sqlite:///{shutil.copy(empty_file, tmp_path)}")
-    migrate(database)
-    opened = DocumentStore(database, Names())
-    yield opened
-    await opened.close()
-    database.dispose()
 
 
 def version_of(document: dict[str, Any]) -> int:

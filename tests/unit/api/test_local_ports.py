@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +10,6 @@ from sqlalchemy import select
 
 from local_documents import NAMESPACE, config_map, deployment, flow_run
 from mintaka_api.local import inventory as inventory_module
-from mintaka_api.local.document_store import DocumentStore
 from mintaka_api.local.events import LocalEventRecorder
 from mintaka_api.local.inventory import LocalInventory
 from mintaka_api.local.resources import LocalResources
@@ -20,37 +18,14 @@ from mintaka_api.local.sources import LocalSources
 from mintaka_controller.ports import Conflict, Exists, Listed, Missing, Rejected
 from mintaka_core.resources import FlowDeployment, FlowRun, FlowTemplate
 from mintaka_core.revisions import Revision
-from mintaka_history.database import Database
-from mintaka_history.migrating import migrate
-from mintaka_history.queries.names import Names
 from mintaka_history.tables import events
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from mintaka_api.local.document_store import DocumentStore
+
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the schema."""
-    path = tmp_path_factory.mktemp("empty") / "history.db"
-    database = Database(f"sqlite:///{path}")
-    migrate(database)
-    database.dispose()
-    return path
-
-
-@pytest.fixture
-async def store(empty_file: Path, tmp_path: Path) -> AsyncIterator[DocumentStore]:
-    """An empty store on SQLite."""
-    database = Database(f"sqlite:///{shutil.copy(empty_file, tmp_path)}")
-    migrate(database)
-    opened = DocumentStore(database, Names())
-    yield opened
-    await opened.close()
-    database.dispose()
 
 
 # Resources.

@@ -20,6 +20,7 @@ from mintaka_api.request_bodies import HeldBodies, Intake
 from mintaka_api.settings import InvalidSetting, from_command_line, from_environment
 from mintaka_controller.schema_validation import CheckUnavailable, InvalidSchema, Violation
 from mintaka_core.errors import MintakaError
+from mintaka_core.resources import FlowDeployment
 from mintaka_core.states import DEFAULT_NAMES, StateType
 from mintaka_history.enum_codes import STATE_CODES, StateWord
 from mintaka_history.lineage import inputs_of, upstream_of
@@ -256,8 +257,10 @@ CHECKED: dict[str, tuple[list[Violation] | MintakaError, tuple[str, str]]] = {
 @pytest.mark.parametrize(("answer", "problem"), CHECKED.values(), ids=CHECKED)
 async def test_parameters_that_cannot_be_accepted_are_a_problem(answer: list[Violation] | MintakaError, problem: tuple[str, str]) -> None:
     """Of the parameters, of the schema, or of the moment."""
+    spec = {"entrypoint": "m:f", "parameterSchema": {"type": "object"}}
+    deployment = FlowDeployment.model_validate({"metadata": {"name": "d", "namespace": "sales", "uid": "u"}, "spec": spec})
     with pytest.raises(Problem) as refused:
-        await check_parameters(cast("SchemaValidator", Answering(answer)), {}, {"n": "x"}, "sales")
+        await check_parameters(cast("SchemaValidator", Answering(answer)), deployment, {"n": "x"}, "sales")
     assert (refused.value.name, refused.value.detail) == problem
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from mintaka import cli
+from command_calls import call_command
 from mintaka.cli import get, logs, watch
 
 if TYPE_CHECKING:
@@ -94,14 +93,8 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         for module in (get, logs, watch):
             monkeypatch.setattr(module, "place", lambda **_: story)
             monkeypatch.setattr(module, "sleep", story.pause)
-        monkeypatch.setattr(sys, "argv", ["mintaka", *arguments])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return int(code), said.out.splitlines(), said.err
+        code, out, error = call_command(monkeypatch, capsys, *arguments)
+        return code, out.splitlines(), error
 
     return call
 

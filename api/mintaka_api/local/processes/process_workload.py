@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from mintaka_api.local.processes.process_verdicts import PROCESS_VERDICTS
 from mintaka_core.failure_rows import first_match
-from mintaka_core.history_reasons import HistoryReason
 from mintaka_core.json_values import text
-from mintaka_core.workloads import Phase, Workload
+from mintaka_core.workloads import Phase, Workload, report_fields
 
 if TYPE_CHECKING:
     from mintaka_api.local.processes.process_view import ProcessView
@@ -21,8 +20,9 @@ def process_workload(view: ProcessView) -> Workload:
     ended = view.ended is not None
     end, row = first_match(PROCESS_VERDICTS, view) if ended else (None, None)
     report = view.report
-    reported = report is not None and end is report.state
     started = view.started_time
+    unserved = report is None and bool(view.unserved_report)
+    fields = report_fields(report, end, incomplete=bool(ended and view.reports and started), unserved=unserved)
     return Workload(
         name=text(view.request.get("name")),
         uid=text(view.request.get("uid")),
@@ -34,14 +34,8 @@ def process_workload(view: ProcessView) -> Workload:
         ended_time=view.ended_time,
         stopping_time=view.grace_end_time,
         end=end and _with_remarks(end, view),
-        retriable=report.retriable if report and reported else True,
         never_ran=bool(row and row.never_ran),
         exit_code=view.exit_code,
-        history_complete=report.history_complete if report else (False if ended and view.reports and started else None),
-        spool=report.spool if report else "",
-        history_reason=report.history_reason if report else HistoryReason.WIRE_VERSION_NOT_SERVED if view.unserved_report else None,
-        suspension=report.suspension if report and reported else "",
-        resume_by=report.resume_by if report and reported else None,
         held=True,
         deleted=view.stop is not None,
         ended_unasked=view.stop is not None and ended and not view.was_asked_to_stop,
@@ -49,6 +43,7 @@ def process_workload(view: ProcessView) -> Workload:
         container=text(view.request.get("container")),
         log_tail=view.tail if ended and report is None else "",
         revision=text(view.request.get("revision")),
+        **fields,
     )
 
 
