@@ -167,7 +167,7 @@ def measure_start(folder: Path, given: argparse.Namespace) -> None:
 
 
 def measure_runs(folder: Path, given: argparse.Namespace) -> None:
-    """Trivial flows per second, and seconds of CPU each."""
+    """Trivial flows per second, start and stop of the servers included."""
     (folder / "nothing.py").write_text(_FLOW.format(library="mintaka"), encoding="utf-8")
     cores = os.cpu_count() or 1
 
@@ -196,18 +196,10 @@ def measure_runs(folder: Path, given: argparse.Namespace) -> None:
 
 
 def _report(title: str, work: Callable[[], int]) -> None:
-    before, began = _cpu(), time.perf_counter()
+    began = time.perf_counter()
     count = work()
-    seconds, used = time.perf_counter() - began, _cpu() - before
-    print(
-        f"{title}: {count} in {seconds:.1f} s, {count / seconds:.1f}/s; CPU of all processes {used / count * 1e3:.0f} ms each", flush=True
-    )
-
-
-def _cpu() -> float:
-    """Seconds of CPU that this process and what it has waited for have taken."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    seconds = time.perf_counter() - began
+    print(f"{title}: {count} in {seconds:.1f} s, {count / seconds:.1f}/s", flush=True)
 
 
 def _under_prefect(folder: Path, runs: int, limit: int) -> int:
