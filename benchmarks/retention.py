@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     rows: int = parser.parse_args().rows
     now = now_microseconds()
-    server = PostgresServer(autovacuum="off")  # it would hold a table that is dropped; the next pass would drop it then
+    server = PostgresServer(autovacuum="off")  # it would lock a table that is to be dropped; the next pass would drop it then
     server.start()
     try:
         for name in ("PostgreSQL, whole weeks", "PostgreSQL, row by row"):

@@ -1,7 +1,7 @@
 """What the local server costs and how fast it is: start, idle, the start of a run, many runs, many schedules.
 
 Each part uses a server of its own on a new file, on loopback, and stops it. `runs` compares trivial flows at the server with the same
-script run by `subprocess`, as many at a time as there are cores, and with `serve` of Prefect, whose server is on SQLite as it comes.
+script run by `subprocess`, as many at a time as there are cores, and with `serve` of Prefect, whose server uses SQLite by default.
 
     python benchmarks/server.py [--part ready|idle|start|runs|schedules ...] [--runs 1000] [--prefect-runs 40] [--schedules 10000]
 """
@@ -226,7 +226,7 @@ def _under_prefect(folder: Path, runs: int, limit: int) -> int:
 
 
 def measure_schedules(folder: Path, given: argparse.Namespace) -> None:
-    """How late the runs of many schedules are created that are all due within one minute; the server has one core, runs wait."""
+    """How late runs are created when many schedules are due within one minute; the server has one core, runs wait."""
     count: int = given.schedules
     with LocalServer(folder / "home", "--max-processes", "1") as server:
         psutil.Process(server.process.pid).cpu_affinity([0])
@@ -254,7 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=PARTS, help="only these")
     parser.add_argument("--runs", type=int, default=1000)
-    parser.add_argument("--prefect-runs", type=int, default=40, help="0: not beside Prefect")
+    parser.add_argument("--prefect-runs", type=int, default=40, help="0: without Prefect")
     parser.add_argument("--schedules", type=int, default=10_000)
     given = parser.parse_args()
     measures = dict(zip(PARTS, (measure_ready, measure_idle, measure_start, measure_runs, measure_schedules), strict=True))

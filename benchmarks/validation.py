@@ -1,10 +1,10 @@
 """What validating a document costs, and how libraries of CEL compare: `python benchmarks/validation.py`.
 
-Of cel-expr-python, common-expression-language and cel-python those are compared that are installed:
+Compares those of cel-expr-python, common-expression-language and cel-python that are installed:
 
     tools/uv run --with common-expression-language --with cel-python python benchmarks/validation.py
 
-Agreement is that with a real API server, about the expressions of `tests/support/cel_expressions.py`. Times are processor time.
+Agreement is with a real API server, on the expressions of `tests/support/cel_expressions.py`. Times are processor time.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _is_installed(module: str) -> bool:
 def _agrees(compile_expression: Compile, expression: str, expected: str) -> bool:
     try:
         found = compile_expression(expression)({"self": cel_expressions.VALUE})
-    except Exception:  # noqa: BLE001 - libraries raise what they like, and any refusal is one
+    except Exception:  # noqa: BLE001 - libraries raise exceptions of any type; each counts as a refusal
         return expected in _REFUSED
     return str(found).lower() == expected if isinstance(found, bool) else expected in _REFUSED
 

@@ -1,4 +1,4 @@
-"""Show a flow run as the API tells it: `query.py API_URL UID`; waits until the database has its end. MINTAKA_API_TOKEN is sent if it is set."""
+"""Show a flow run as the API returns it: `query.py API_URL UID`; waits until its end is recorded. MINTAKA_API_TOKEN is sent if set."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Startup does not wait for the database or the cluster: migrations are retried until the database answers, the mirror until
 the cluster does, and /readyz reports what is still wrong.
 
-What runs the flows is attached by the caller: a cluster (`kubernetes_services`), this machine (`local.attached`), or nothing.
+The caller attaches what runs the flows: a cluster (`kubernetes_services`), this machine (`local.attached`), or nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ logger = logging.getLogger("mintaka.api")
 _LONGEST_WAIT_SECONDS = 5.0
 
 
-#: Adds to the services what runs the flows, until the end of the block; its background tasks start once the schema is there.
+#: Adds what runs the flows to the services, until the end of the block; its background tasks start once the schema exists.
 type Attach = Callable[[Services, Settings], AbstractAsyncContextManager[Sequence[BackgroundTask]]]
 
 

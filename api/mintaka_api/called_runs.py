@@ -1,8 +1,8 @@
-"""Creates the run of a call once: the same request again finds the run that the first one created, also if that has ended and left.
+"""Creates the run of a call once: a repeated request finds the run that the first one created, even if it has ended and been deleted.
 
 The name of the run follows from the caller and the key of the call, so Kubernetes itself refuses a second one. Before it is created,
-history is asked for a run of that name, since finished runs leave the cluster. A run that FAILED or CRASHED runs again if a later try
-of its caller comes to the call: it is the same run, with another attempt, and takes its finished tasks from persisted results.
+the history is searched for a run of that name, since finished runs leave the cluster. A run that FAILED or CRASHED runs again if a
+later try of its caller reaches the call: it is the same run with another attempt, and it reuses persisted results of finished tasks.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Requested(NamedTuple):
 
 
 def name_of(deployment: str, request: RunRequest) -> str:
-    """The name of the requested run; a random one if nothing in the request says that it is the same as another one."""
+    """The name of the requested run; a random one if the request has no name, key or call."""
     if request.name is not None:
         return request.name
     prefix = object_name(request.flow_run_name) or deployment
@@ -53,7 +53,7 @@ def name_of(deployment: str, request: RunRequest) -> str:
 
 
 def is_repeatable(request: RunRequest) -> bool:
-    """Whether the same request again means the same run."""
+    """Whether a repeated request means the same run."""
     return request.name is None and (request.idempotency_key is not None or (request.called_by is not None and bool(request.call)))
 
 
@@ -80,7 +80,7 @@ async def request_run(here: Services, control: RunControl, namespace: str, deplo
 
 
 async def _find(control: RunControl, namespace: str, deployment: str, request: RunRequest, known: FlowRunAnswer | None) -> Requested | None:
-    """The run that exists; None if it has changed or left meanwhile."""
+    """The existing run; None if it has changed or been deleted meanwhile."""
     document = await control.read(namespace, request.name or "")
     if document is None:
         return None
@@ -103,7 +103,7 @@ async def _find(control: RunControl, namespace: str, deployment: str, request: R
 
 
 def _runs_again(run: FlowRun, request: RunRequest) -> bool:
-    """Whether a later try of its caller wants the run, and it did not end well. One with a key of its own is taken as it is."""
+    """Whether a later try of its caller requests the run after it FAILED or CRASHED. One with a key of its own is returned as it is."""
     state = run.status.state
     if request.idempotency_key is not None or state is None or state.type not in {FAILED, CRASHED}:
         return False

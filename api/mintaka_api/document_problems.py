@@ -38,7 +38,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def of_invalid_documents(refused: Sequence[tuple[int, InvalidDocument]]) -> Problem:
-    """All that is wrong with the documents of a request; with each its position there."""
+    """All errors in the documents of a request, each with the position of its document."""
     errors = [
         {
             "document": str(position),

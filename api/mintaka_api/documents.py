@@ -1,6 +1,6 @@
 """Documents as users apply, read and delete them with a local server: FlowDeployment, FlowRun, ConfigMap, ControllerRevision.
 
-`Documents` is the port; `mintaka_api.local.document_store` is its adapter. In a cluster there is none: kubectl does this there.
+`Documents` is the port; `mintaka_api.local.document_store` is its adapter. A cluster has no adapter: kubectl does this there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KINDS = {"FlowDeployment": API_VERSION, "FlowRun": API_VERSION, "ConfigMap": "v1", "ControllerRevision": "apps/v1"}
 #: The kinds that users write; revisions are the controller's.
 WRITABLE = ("FlowDeployment", "FlowRun", "ConfigMap")
-#: The namespace of documents that name none: that of scripts.
+#: The namespace of documents that do not name one: that of scripts.
 NAMESPACE = "local"
 
 
@@ -29,10 +29,10 @@ class Documents(Protocol):
         """The newest version. Raises Missing."""
 
     async def list(self, kind: str, namespace: str | None = None, *, after: Name | None = None, limit: int = 500) -> Sequence[Document]:
-        """At most `limit` documents in the order of namespace and name, those after the key `after`."""
+        """At most `limit` documents after the key `after`, ordered by namespace and name."""
 
     async def create(self, kind: str, document: Document) -> Document:
-        """Create a document; a name is made of `metadata.generateName` if there is none. Raises Exists, InvalidDocument."""
+        """Create a document; without a name it gets one from `metadata.generateName`. Raises Exists, InvalidDocument."""
 
     async def apply_all(self, manifests: Sequence[tuple[str, Document]], *, dry_run: bool = False) -> Sequence[tuple[Document, str]]:
         """Create or change documents as `kubectl apply` does, all or none; each with `created`, `configured` or `unchanged`.
@@ -41,4 +41,4 @@ class Documents(Protocol):
         """
 
     async def delete(self, kind: str, key: Name, *, uid: str | None = None, version: str | None = None) -> Document | None:
-        """Delete a document; what is left of it while finalizers hold it, else None. Raises Missing, Conflict."""
+        """Delete a document; the remaining document while finalizers hold it, else None. Raises Missing, Conflict."""

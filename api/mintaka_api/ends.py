@@ -1,6 +1,6 @@
 """Waiting for the ends of flow runs: one request for many runs, answered as soon as the first is over.
 
-The runs are looked up again only when the feed of changes names one of them.
+The runs are read again only when the feed of changes names one of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def wait_for_ends(here: Services, runs: Mapping[str, int], wait_seconds: float) -> list[FlowRunAnswer]:
-    """Those of `runs` that are over with a sequence above the given one; waits for the first, [] if there is none in time."""
+    """Those of `runs` that are over with a sequence above the given one; waits for the first, [] at the timeout."""
     found = await here.database.read(flow_runs.ended, here.names, runs)
     if found or not wait_seconds or not runs:
         return found

@@ -45,25 +45,25 @@ def require_unfinished(run: RunKey, current: FlowRun) -> None:
 
 
 def changes_to_resume(run: RunKey, current: FlowRun, suspended_in: int | None) -> list[Change]:
-    """End the suspension, ask for another start, or both; nothing if this was done before.
+    """End the suspension, request another start, or both; nothing if this was done before.
 
     Raises:
-        Problem: the run neither waits nor is it over, or it is cancelled for good.
+        Problem: the run is neither suspended nor over, or it is cancelled for good.
     """
     state, held = current.status.state, current.spec.suspend
     waits = state is not None and (state.type.is_terminal or state.reason == SUSPENDED_ITSELF)
     if not waits and not held and suspended_in is None:
-        detail = f"flow run {run.namespace}/{run.name} is {state.name if state else 'new'}: it is not suspended, nor over"
+        detail = f"flow run {run.namespace}/{run.name} is {state.name if state else 'new'}: it is neither suspended nor over"
         raise Problem("not-paused", detail)
-    asked = current.rerun_wanted or (suspended_in is not None and current.status.attempt > suspended_in)
+    requested = current.rerun_wanted or (suspended_in is not None and current.status.attempt > suspended_in)
     changes = [Change("suspend", value=False)] if held else []
-    if (waits or suspended_in is not None) and not asked:
+    if (waits or suspended_in is not None) and not requested:
         changes.append(change_to_rerun(run, current))
     return changes
 
 
 def change_to_rerun(run: RunKey, current: FlowRun) -> Change:
-    """Ask for another start. Raises a Problem if the run is cancelled for good."""
+    """Request another start. Raises a Problem if the run is cancelled for good."""
     if current.spec.cancel:
         detail = f"flow run {run.namespace}/{run.name} is cancelled for good: create another run that resumes from it"
         raise Problem("already-ended", detail)
@@ -72,7 +72,7 @@ def change_to_rerun(run: RunKey, current: FlowRun) -> Change:
 
 
 def check_size(request: RunRequest) -> None:
-    """Raise a Problem if the parameters are no JSON, or too large."""
+    """Raise a Problem if the parameters are not JSON, or too large."""
     if (excess := limits.check_parameters(request.parameters)) is not None:
         raise Problem("malformed" if excess.reason == "NotJson" else "too-large", excess.message, reason=excess.reason)
 
@@ -114,5 +114,5 @@ def run_manifest(namespace: str, deployment: str, deployment_uid: str, request: 
 
 
 def left_problem(run: RunKey) -> Problem:
-    """The run is gone; what is known of it is history."""
+    """The run was deleted; only its history is left."""
     return Problem(LEFT, f"flow run {run.namespace}/{run.name} is no longer in the cluster; only its history is left")

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run to create; `name` None: as `mintaka_api.called_runs` makes it, `scheduled_time` None means at once.
+    """A run to create; `name` None means that `mintaka_api.called_runs` chooses it, `scheduled_time` None means at once.
 
-    `resume_from` names a run whose finished tasks it reuses. `called_by` is the run whose code called it, `call` which of its calls
-    this is ("": any), `called_in` in which attempt and try of it, `ATTEMPT.TRY`. `idempotency_key` replaces `call`, also outside of
-    runs. `flow_run_name` is the name that a person gave it. `overrides` is what it has otherwise than the deployment.
+    `resume_from` names a run whose finished tasks it reuses. `called_by` is the run whose code called it, `call` identifies the call
+    in that run ("": any), `called_in` the attempt and try that called, `ATTEMPT.TRY`. `idempotency_key` replaces `call`, also outside of
+    runs. `flow_run_name` is the name that the user chose. `overrides` replaces parts of the deployment's template.
     """
 
     parameters: dict[str, Any]
@@ -47,7 +47,7 @@ class RunControl(Protocol):
         """Create a run of a deployment, named as the request says; return its document as stored, with secret parameters masked."""
 
     async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The document of a run as it is now; None if there is none of that name."""
+        """The current document of a run; None if there is no run of that name."""
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
         """Request that a finished run start again for the caller's try `called_in`, if it was not requested since it was read."""

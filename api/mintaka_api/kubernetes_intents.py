@@ -73,7 +73,7 @@ class KubernetesRunControl:
         return found.document if isinstance(found, Unreadable) else found
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
-        """Increment `spec.reruns`, and record for which try of the caller."""
+        """Increment `spec.reruns`, and record the caller's try that requested it."""
         metadata = run.metadata
         key = RunKey(0, metadata.uid, metadata.namespace, metadata.name, 0, 0, terminal=True, deleted=False, of_a_script=False)
         noted = "/metadata/annotations/" + ANNOTATION_CALLED_IN.replace("/", "~1")
@@ -157,7 +157,7 @@ class KubernetesRunControl:
         return current
 
     async def _patch(self, run: RunKey, *changes: Change, noted: Sequence[_Operation] = ()) -> None:
-        """Apply all changes, and what is `noted` beside the spec, or none; `test` operations make them conditional on what they were
+        """Apply all changes and the operations in `noted`, or none; `test` operations make them conditional on what they were
         computed from.
         """
         changed = chain.from_iterable(map(_operations, changes))

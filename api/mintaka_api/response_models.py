@@ -50,7 +50,7 @@ class FlowDeploymentAnswer(msgspec.Struct):
     """A flow deployment. `ready` is null until the operator has checked it; the schedules include their next and last times.
 
     `revision` is the newest version of its spec, `last_runs` are its newest 20 flow runs, oldest first. `result_storage` is the URL
-    under which its runs keep results; null if it does not say.
+    under which its runs store results; null if it is not set.
     """
 
     uid: str
@@ -110,7 +110,7 @@ class LoginCodeAnswer(msgspec.Struct):
 
 
 class DocumentAnswer(msgspec.Struct):
-    """A document as Kubernetes would answer it; members that its kind does not have are absent. Secret parameters are masked."""
+    """A document as Kubernetes would return it; members that its kind does not have are absent. Secret parameters are masked."""
 
     kind: str
     metadata: dict[str, Any]
@@ -121,7 +121,7 @@ class DocumentAnswer(msgspec.Struct):
 
 
 class AppliedAnswer(msgspec.Struct):
-    """A document that was applied, and what that did; a dry run says what it would do."""
+    """A document that was applied, and the result; of a dry run, the result that it would have."""
 
     kind: str
     namespace: str

@@ -216,7 +216,7 @@ def run_rows(observed: ObservedRun, ids: Mapping[Name, int], inherited: Inherite
 
 
 def _call_of(run: FlowRun) -> Call | None:
-    """Who called a run; None if nobody did, or its caller does not count as its parent."""
+    """The caller of a run; None if it was not called, or its caller does not count as its parent."""
     called_by = run.spec.called_by
     if called_by is None or called_by.detached:
         return None

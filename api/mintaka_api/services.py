@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class LoginCodes(Protocol):
-    """Codes by which a browser gets a session."""
+    """One-time codes that a browser exchanges for a session."""
 
     def create(self) -> LoginCodeAnswer:
         """A new code."""

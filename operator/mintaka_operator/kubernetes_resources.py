@@ -99,7 +99,7 @@ class KubernetesResources:
         try:
             return Snapshot(await self._cluster.patch(FLOW_RUNS.path(*key), patch, JSON_PATCH))
         except ApiError as error:
-            if error.code == _INVALID and not error.causes:  # the answer to a failed test
+            if error.code == _INVALID and not error.causes:  # the answer to a failed `test` operation
                 raise Conflict(str(error)) from error
             raise port_error(error) from error
 

@@ -18,7 +18,7 @@ from mintaka_core.errors import MintakaError
 if TYPE_CHECKING:
     from mintaka_api.local.server import LocalServer
 
-#: Settings of the server that its flows must not take for theirs.
+#: Settings of the server that its flows must not inherit.
 _SECRETS = ("MINTAKA_DATABASE_URL", "MINTAKA_DATABASE_PASSWORD")
 
 

@@ -47,18 +47,18 @@ _PAGE = 500
 
 
 class AttachedServer(LoginCodes, Protocol):
-    """What is attached needs of the server: where it is, and a way to end it. `controlling` is set as soon as the controller runs."""
+    """What the attached parts need from the server: address, and a way to end it. `controlling` is set as soon as the controller runs."""
 
     url: str
     token_file: Path
     controlling: asyncio.Event
 
     def refuse(self, holder: str) -> None:
-        """End: `holder` is the server that has the database."""
+        """End the server, since the server `holder` has the database."""
 
 
 class WallClock:
-    """The time of day of this machine: the controller's port `Clock`."""
+    """The wall clock of this machine: the controller's port `Clock`."""
 
     def now(self) -> datetime:
         """The current time."""
@@ -69,7 +69,7 @@ class WallClock:
 async def attach_local(
     services: Services, settings: Settings, *, local: LocalSettings, server: AttachedServer
 ) -> AsyncIterator[list[BackgroundTask]]:
-    """Attach this machine to `services` until the end of the block; the background tasks of that. Processes of runs outlive the block."""
+    """Attach this machine to `services` until the end of the block; yields its background tasks. Processes of runs outlive the block."""
     del settings
     lock = DatabaseLock(services.database, server.url, os.getpid(), server.refuse)
     store = DocumentStore(services.database, services.names)
@@ -121,12 +121,12 @@ async def attach_local(
 
 
 def controller_settings() -> ControllerSettings:
-    """The controller's settings: history is written along with each status, so nothing waits for it, and processes leave nothing behind."""
+    """The controller's settings: history is written with each status, so nothing waits for it, and ended workloads are removed at once."""
     return ControllerSettings(mirror_patience=_AT_ONCE, retention=Retention(completed=_AT_ONCE, failed=_AT_ONCE))
 
 
 class _Watched:
-    """Passes what changed to the controller that runs; one that starts lists everything itself."""
+    """Passes changes to the running controller; a controller that starts lists everything itself."""
 
     def __init__(self) -> None:
         self.controller: Controller | None = None
@@ -153,7 +153,7 @@ class _Watched:
             self.controller.wake_all()
 
     def free_capacity(self, namespace: str) -> None:
-        """A run of the namespace may start now that waited for a place."""
+        """A run of the namespace that waited for a slot may start now."""
         if self.controller is not None:
             self.controller.free_capacity(namespace)
 

@@ -1,9 +1,9 @@
-"""Who may talk to a local server: a middleware around the whole application, so that no path is left out.
+"""Authenticates requests to a local server: a middleware around the whole application, so that no path is left out.
 
 1. `Host` must name this machine and the server's port. A browser sends the name in its address bar, so a page of another
    name that resolves to 127.0.0.1 (DNS rebinding) is refused with 421.
 2. A request has the token (`Authorization: Bearer`) or a session (a cookie), or is answered with 401. Health probes need neither.
-3. A session counts only for requests of the server's own pages: cookies and SameSite do not distinguish ports, and another
+3. A session is valid only for requests of the server's own pages: cookies and SameSite do not distinguish ports, and another
    user of this machine may serve pages on another one.
 """
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from mintaka_api.local.credentials import Credentials
 
 _PROBES = frozenset({"/healthz", "/readyz"})
-#: The relations of a page to the server (Fetch Metadata) for which a session counts: its own pages, and the address bar.
+#: The relations of a page to the server (Fetch Metadata) for which a session is valid: its own pages, and the address bar.
 _OWN_PAGES = frozenset({"", "same-origin", "none"})
 _HINT = "mintaka server status prints a link for the browser; commands and flows find the token by themselves (MINTAKA_HOME)"
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 class LocalUser:
-    """The authenticator of the routes: every request that reaches them is of the user who started the server."""
+    """The authenticator of the routes: every request that reaches them comes from the user who started the server."""
 
     def __init__(self, name: str) -> None:
         self._principal = Principal("User", name)
@@ -97,7 +97,7 @@ class LocalAuthentication:
         return origin in self._origins if origin is not None else method in {"GET", "HEAD"}
 
     def _new_session(self, scope: Scope) -> str | None:
-        """The session for the code in a request of a browser; None if there is none, or it is no longer valid."""
+        """The session for the code in a request of a browser; None if there is no code, or it is no longer valid."""
         code = _code_in(scope) if scope["method"] == "GET" else ""
         return self._credentials.session_of_code(code) if code else None
 

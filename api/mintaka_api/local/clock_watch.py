@@ -1,4 +1,4 @@
-"""Notices that the time of day was set, or that the machine slept: timers go by the steady clock, which knows of neither.
+"""Detects that the wall clock was set or that the machine slept: timers use the monotonic clock, which shows neither.
 
 Without this a schedule would fire late by the hour that a laptop was asleep, and wait an hour too long after the clock was set.
 """
@@ -23,7 +23,7 @@ _STEP_SECONDS = 0.5
 
 
 class ClockWatch:
-    """Calls `stepped` after the time of day and the steady clock have gone apart."""
+    """Calls `stepped` after the wall clock and the monotonic clock have diverged."""
 
     def __init__(
         self, stepped: Callable[[], None], *, day: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic

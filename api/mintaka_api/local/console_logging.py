@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 
 _MARKS = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
-#: Loggers that say what only developers need, and from which level on they are heard.
+#: Loggers whose messages only developers need, and the level from which they are printed.
 _QUIET = {
     "uvicorn.error": logging.ERROR,
     "mintaka.api.requests": logging.WARNING,
@@ -27,7 +27,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Make every logger write to standard error; at DEBUG all of them are heard."""
+    """Make every logger write to standard error; at DEBUG all of them are printed."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ConsoleFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""The secrets of a local server: the token in a file, one-time codes for browsers, and the sessions that these become.
+"""The secrets of a local server: the token in a file, one-time codes for browsers, and the sessions that codes are exchanged for.
 
 A session is its expiry, signed with the token: it outlives a restart of the server, and ends when the token is replaced.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CODE_SECONDS = 60
 SESSION_SECONDS = 7 * 86400
 _BYTES = 32
-#: Codes that wait to be used; the oldest of more is dropped.
+#: The maximum number of unused codes; beyond it the oldest is dropped.
 _CODES = 100
 _OTHERS = 0o077
 _OWNER_ONLY = 0o600
@@ -29,7 +29,7 @@ class Credentials:
     """What a request to this server may authenticate with."""
 
     def __init__(self, token: str, *, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic) -> None:
-        """`clock` tells the expiry of sessions, `timer` that of codes: setting the clock must not lengthen their minute."""
+        """`clock` decides when sessions expire, `timer` when codes do: setting the clock must not lengthen their minute."""
         self._token = token
         self._clock = clock
         self._timer = timer
@@ -41,7 +41,7 @@ class Credentials:
         return _equal(token, self._token)
 
     def new_code(self) -> str:
-        """A code that becomes a session, once, within a minute."""
+        """A code that can be exchanged for a session, once, within a minute."""
         code = secrets.token_urlsafe(_BYTES)
         self._codes[code] = self._timer() + CODE_SECONDS
         while len(self._codes) > _CODES:
@@ -49,7 +49,7 @@ class Credentials:
         return code
 
     def session_of_code(self, code: str) -> str | None:
-        """The session for a code; None if there is no such code, or it was used, or its minute is over."""
+        """The session for a code; None if there is no such code, it was used, or its minute is over."""
         until = self._codes.pop(code, None)
         if until is None or self._timer() >= until:
             return None

@@ -44,7 +44,7 @@ class DocumentStore:
         self._writer.subscribers.append(callback)
 
     async def recover(self) -> None:
-        """Once after a start: complete what an earlier server could not, of the history of deployments and runs. Raises Unavailable."""
+        """Once after a start: complete the history of deployments and runs if an earlier server could not. Raises Unavailable."""
         after: Name | None = None
         while page := await self.list(_DEPLOYMENT, after=after, limit=_PAGE):
             await self._writer.masking.mask(page)
@@ -60,7 +60,7 @@ class DocumentStore:
         return found
 
     async def version_of(self, kind: str, key: Name) -> str:
-        """The resource version of a document, whose content stays where it is. Raises Missing."""
+        """The resource version of a document, without reading its content. Raises Missing."""
         version = await self._query(documents.version_of, kind_of(kind).name, key)
         if version is None:
             raise kind_of(kind).missing(key)
@@ -123,17 +123,17 @@ class DocumentStore:
         return written
 
     async def write_finalizers(self, kind: str, key: Name, version: str, finalizers: Sequence[str]) -> Document | None:
-        """Replace the finalizers, if the document has that version; None if it is gone thereby. Raises Conflict, Missing."""
+        """Replace the finalizers, if the document has that version; None if that removed it. Raises Conflict, Missing."""
         left: Document | None = await self._writer.write(lambda transaction: transaction.write_finalizers(kind, key, version, finalizers))
         return left
 
     async def delete(self, kind: str, key: Name, *, uid: str | None = None, version: str | None = None) -> Document | None:
-        """Delete a document and what it owns; what is left of it while finalizers hold it, or None. Raises Conflict, Missing."""
+        """Delete a document and what it owns; the remaining document while finalizers hold it, else None. Raises Conflict, Missing."""
         left: Document | None = await self._writer.write(lambda transaction: transaction.delete(kind, key, uid=uid, version=version))
         return left
 
     async def close(self) -> None:
-        """Wait until everything that waits is written."""
+        """Wait until all pending writes are done."""
         await self._writer.close()
 
     async def _query(self, query: Callable[..., Any], *arguments: Any) -> Any:
@@ -144,7 +144,7 @@ class DocumentStore:
 
 
 class _DryRun(MintakaError):
-    """Rolls back what was only tried; carries the results."""
+    """Rolls back a dry run; carries the results."""
 
     def __init__(self, results: Sequence[tuple[Document, str]]) -> None:
         super().__init__("a dry run")

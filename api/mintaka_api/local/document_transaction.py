@@ -1,8 +1,8 @@
 """Changes of documents within one transaction of the database, as an API server of Kubernetes makes them.
 
 A document that changes gets the next resource version, one that does not keeps its own. A deleted document stays while
-finalizers hold it; when it goes, what it owned goes too, unless another owner is left. Every change is noted, for the history, which
-is written in the same transaction, and for subscribers.
+finalizers hold it; when it is removed, what it owned is removed too, unless another owner is left. Every change is recorded for the
+history, which is written in the same transaction, and for subscribers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Name
     from mintaka_history.database import Connection
 
-#: How often a name is generated before it is given up, as in Kubernetes.
+#: How many generated names are tried, as in Kubernetes.
 _NAME_TRIES = 8
 
 
@@ -60,7 +60,7 @@ class DocumentTransaction:
         self._now = format_time(datetime.now(UTC))
 
     def close(self) -> None:
-        """Store the last version that was given."""
+        """Store the last version that was assigned."""
         if self._version != self._stored_version:
             documents.set_counter(self.connection, self._version)
 
@@ -111,14 +111,14 @@ class DocumentTransaction:
         return self._store(kind, old, {**old, "status": status})
 
     def write_finalizers(self, kind: str, key: Name, version: str, finalizers: Sequence[str]) -> Document | None:
-        """Replace the finalizers of a document that still has that version; None if it is gone thereby. Raises Conflict, Missing."""
+        """Replace the finalizers of a document that still has that version; None if that removed it. Raises Conflict, Missing."""
         old = self.read(kind, key)
         self._require(kind, old, version=version)
         new = self._store(kind, old, {**old, "metadata": {**old["metadata"], "finalizers": list(finalizers)}})
         return None if is_released(new) else new
 
     def delete(self, kind: str, key: Name, *, uid: str | None = None, version: str | None = None) -> Document | None:
-        """Delete a document; what is left of it while finalizers hold it, or None. Raises Conflict, Missing."""
+        """Delete a document; the remaining document while finalizers hold it, else None. Raises Conflict, Missing."""
         old = self.read(kind, key)
         self._require(kind, old, version=version, uid=uid)
         return self._delete(kind, old)
@@ -180,7 +180,7 @@ class DocumentTransaction:
         return with_version(document, self._version)
 
     def _require(self, kind: str, document: Document, *, version: str | None = None, uid: str | None = None) -> None:
-        """Raise Conflict unless the document is the one that is meant."""
+        """Raise Conflict unless the document has the expected uid and version."""
         metadata = document["metadata"]
         if uid and uid != metadata["uid"]:
             message = (

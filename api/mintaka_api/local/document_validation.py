@@ -1,6 +1,6 @@
 """Validation of documents as an API server of Kubernetes validates them: ours by the schemas and rules of our CRDs.
 
-ConfigMaps and ControllerRevisions are Kubernetes' own kinds; of these, what is read is checked: metadata, keys and texts.
+ConfigMaps and ControllerRevisions are Kubernetes' own kinds; of these, the fields that are used are checked: metadata, keys and texts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mintaka_controller.ports import Document
 
-#: The most that `data` and `binaryData` of a ConfigMap take, keys not counted (Kubernetes, `MaxSecretSize`).
+#: The maximum size of `data` and `binaryData` of a ConfigMap, without keys (Kubernetes, `MaxSecretSize`).
 _CONFIG_MAP_LIMIT_BYTES = 1024 * 1024
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _KEY_RULE = (
@@ -46,7 +46,7 @@ class InvalidCoreDocument(InvalidDocument):
 
 
 def require_readable(kind: str, manifest: Document) -> None:
-    """Check what has to be read of a manifest before it is validated as a whole: nothing after it meets a depth without a limit.
+    """Check what is read of a manifest before it is validated as a whole, and its depth, on which later code relies.
 
     Raises MalformedDocument, InvalidDocument.
     """

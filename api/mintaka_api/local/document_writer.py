@@ -1,8 +1,8 @@
-"""The queue of writes to documents: those that wait share a transaction, each in a savepoint of its own.
+"""The queue of writes to documents: pending writes share a transaction, each in a savepoint of its own.
 
 So they never interleave, and many of them cost one flush of the disk. The history of flow runs and deployments is written in the same
-transaction. Subscribers are called in the order of the commits, before the writers have their answers. A caller that is cancelled
-changes nothing of that: what was begun is completed, what was not is left out.
+transaction. Subscribers are called in the order of the commits, before the writers get their results. If a caller is cancelled,
+its write is completed if it has begun, and dropped if not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ type Write = Callable[[DocumentTransaction], Any]
 
 
 class _Waiting(NamedTuple):
-    """A write that waits for its turn, and where its result goes."""
+    """A pending write, and the future of its result."""
 
     write: Write
     answer: asyncio.Future[Any]
@@ -56,7 +56,7 @@ class DocumentWriter:
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: Write) -> Any:
-        """The result of `write`, once it is committed. Raises what it raises, Rejected, Unavailable: then nothing of it is done."""
+        """The result of `write`, once it is committed. Raises what `write` raises, Rejected, Unavailable: then nothing is written."""
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(write, answer))
         if self._task is None or self._task.done():
@@ -64,12 +64,12 @@ class DocumentWriter:
         return await answer
 
     async def close(self) -> None:
-        """Wait until everything that waits is written."""
+        """Wait until all pending writes are done."""
         while self._task is not None and not self._task.done():
             await asyncio.wait([self._task])
 
     async def _write_waiting(self) -> None:
-        """Write what waits, group by group, until nothing does."""
+        """Write all pending writes, group by group."""
         while self._waiting:
             group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP))]
             await self._write_group([each for each in group if not each.answer.done()])
@@ -80,8 +80,8 @@ class DocumentWriter:
         results: Sequence[Any]
         try:
             results, changes = await self._database.in_writer(self._commit, [each.write for each in group])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller has to know
-            if len(group) > 1 and not isinstance(error, DatabaseAway):  # one of them spoils the transaction of all
+        except Exception as error:  # noqa: BLE001 - the caller raises it
+            if len(group) > 1 and not isinstance(error, DatabaseAway):  # one write may have failed the transaction of all
                 for each in group:
                     await self._write_group([each])
                 return
@@ -110,7 +110,7 @@ class DocumentWriter:
             for callback in self.subscribers:
                 try:
                     callback(*change)
-                except Exception:  # one subscriber's fault is no reason to miss the others
+                except Exception:  # a failing subscriber must not prevent the others
                     logger.exception("a change of %s %s cannot be processed", change.kind, change.document["metadata"]["name"])
 
     async def _mask(self, changes: list[Change]) -> None:
@@ -121,7 +121,7 @@ class DocumentWriter:
 
 
 def _result_of(transaction: DocumentTransaction, write: Write) -> Any:
-    """The result of a write, or the error for which nothing of it is done."""
+    """The result of a write, or the error because of which nothing is written."""
     noted = len(transaction.changes)
     try:
         with transaction.connection.begin_nested():

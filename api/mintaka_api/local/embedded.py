@@ -1,4 +1,4 @@
-"""A local server in a thread of the caller's process: for `flow.serve` where no server runs."""
+"""A local server in a thread of the caller's process: for `flow.serve` when no server runs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _ServerThread:
         self._thread.start()
 
     def wait_until_ready(self) -> None:
-        """Raise what kept the server from starting."""
+        """Raise the error that prevented the server from starting."""
         self._changed.wait(_START_SECONDS)
         if not self._ready:
             message = "the server did not become ready"

@@ -1,4 +1,4 @@
-"""What owners of resources should know, on the local server: the controller's port `EventRecorder`.
+"""Records warnings about resources on the local server: the controller's port `EventRecorder`.
 
 A cluster has Events for this. Here transitions are in the history already, and in the log of the controller; warnings are logged, and those
 about a flow run are stored as events of the run.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.server")
 
 _NAME_LIMIT, _MESSAGE_LIMIT = 200, 4096
-#: Warnings that were logged, so that each is logged once.
+#: Warnings that have been logged, so that each is logged once.
 _REMEMBERED = 1000
 
 
@@ -39,7 +39,7 @@ class LocalEventRecorder:
         """Record nothing: the transaction that wrote the status has written the decision to the history."""
 
     async def record_warning(self, resource: FlowRun | FlowDeployment, reason: str, message: str) -> None:
-        """Log something that is wrong with a resource; of a flow run it becomes an event too."""
+        """Log a warning about a resource; for a flow run it is stored as an event too."""
         metadata = resource.metadata
         identity = uuid.uuid5(flow_run_id(metadata.uid), f"{reason}/{message}")
         if identity in self._recorded:

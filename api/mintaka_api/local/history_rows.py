@@ -1,7 +1,7 @@
 """Writes the history of flow runs and deployments from their documents, as the mirror of a cluster does from its watches.
 
-It is written in the transaction that changes the documents, so nothing waits for it, nothing is missed, and a run that is gone before it
-ended is recorded as such in the same moment.
+It is written in the transaction that changes the documents, so nothing waits for it, nothing is missed, and a run that is removed before
+it ended is recorded as such at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 #: In `flow_runs.cluster`: the resources of the local server that has this database.
 CLUSTER_KEY = "local"
-#: The number of deployments of which it is remembered what runs inherit.
+#: The number of deployments for which the fields that runs inherit are cached.
 _REMEMBERED = 10_000
 
 
@@ -80,7 +80,7 @@ class HistoryRows:
             mirrored.write_runs(connection, rows_of_runs)
 
     def end_orphans(self, connection: Connection) -> None:
-        """Record that runs without a document are gone: such a row remains if a process reports whose run and history were deleted before."""
+        """Record that runs without a document were deleted: such a row remains if a process reports after both were deleted."""
         cluster = NameKind.CLUSTER, CLUSTER_KEY
         number = assign_ids(SqlalchemySession(connection), [cluster])[cluster]
         live = set(vanished.live_runs(connection, number, None))
@@ -89,7 +89,7 @@ class HistoryRows:
     def _inheritance(self, connection: Connection, run: ObservedRun, changed: set[str]) -> Inherited:
         """What a run inherits from its deployment, or from the last one of that name.
 
-        That of a deployment which this transaction has `changed` is not remembered: it may not be committed.
+        That of a deployment which this transaction has `changed` is not cached: the transaction may not be committed.
         """
         key = run.run.metadata.namespace, run.run.spec.deployment or ""
         if not key[1]:
@@ -112,7 +112,7 @@ class HistoryRows:
 
 
 def _deployments(changes: Iterable[Change], now: int) -> Iterable[tuple[FlowDeployment, int | None]]:
-    """The flow deployments that changed, and when they went."""
+    """The flow deployments that changed, and when they were removed."""
     for kind, document, deleted in changes:
         if kind == "FlowDeployment":
             yield read_deployment(document), now if deleted else None

@@ -17,7 +17,7 @@ _PAGE = 1000
 
 
 class ListsWorkloads(Protocol):
-    """What is asked of the workloads."""
+    """The workloads, as far as they are needed here."""
 
     def list_versions(self) -> Sequence[Listed]:
         """Every workload with its version."""

@@ -26,7 +26,7 @@ class Kind:
         return Missing(f'{self.plural} "{key[0]}/{key[1]}" not found')
 
     def exists(self, key: Name) -> Exists:
-        """There is one of that name already."""
+        """A document of that name exists already."""
         return Exists(f'{self.plural} "{key[0]}/{key[1]}" already exists')
 
     def changed(self, key: Name) -> Conflict:
@@ -49,7 +49,7 @@ _KINDS = {
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of that name. Raises Rejected if documents of it are not stored."""
+    """The kind of that name. Raises Rejected if its documents are not stored."""
     try:
         return _KINDS[name]
     except KeyError:

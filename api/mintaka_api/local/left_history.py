@@ -1,7 +1,7 @@
-"""Takes in the history that processes left on disk, because they ended while no server was there to accept it.
+"""Imports history that processes left on disk because no server was running when they ended.
 
-`mintaka deliver` does it, in a process of its own, over the server's own REST: it knows which folders' processes are gone. It is
-started only if there are folders, and less and less often while the same ones stay, those of processes that still run.
+`mintaka deliver` does it, in a process of its own, over the server's REST API: it detects which folders' processes have ended. It is
+started only if there are folders, and less and less often while the same folders remain, those of running processes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ logger = logging.getLogger("mintaka.server")
 _COMMAND = ("-P", "-c", "from mintaka.cli import main; main()", "deliver")
 _LOOK_SECONDS = 5.0
 _LONGEST_WAIT_SECONDS = 300.0
-#: Folders that cannot be delivered, beside the others.
+#: The subfolder for folders that cannot be delivered.
 _SET_ASIDE = "set-aside"
 
 
 class LeftHistory:
-    """The history that was left in `folder`, delivered to the API at `url`."""
+    """Delivers the history left in `folder` to the API at `url`."""
 
     def __init__(self, folder: Path, url: str, token_file: Path) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class LeftHistory:
             return frozenset()
 
     async def _deliver(self) -> str:
-        """Deliver what can be; what is wrong, "" if nothing is."""
+        """Deliver what can be delivered; returns the problem, "" if there is no problem."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *_COMMAND,

@@ -1,7 +1,7 @@
 """Changes of documents as `kubectl patch` and `kubectl apply` make them. Pure.
 
 A merge patch (RFC 7396) replaces members, null removes them. Applying a manifest merges it into the document, and removes what
-an earlier manifest contained and this one does not; the last manifest is stored in an annotation.
+only the previous manifest contained; the last manifest is stored in an annotation.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def applied(current: Document, manifest: Document) -> Document:
 
 
 def last_applied(document: Document) -> Document:
-    """The manifest that was applied last; {} if there is none, or none that can be read."""
+    """The manifest that was applied last; {} if there is none, or it cannot be read."""
     text = ((document.get("metadata") or {}).get("annotations") or {}).get(KUBECTL_COPY)
     try:
         found = json.loads(text) if isinstance(text, str) else {}
@@ -73,7 +73,7 @@ def _applied(current: Any, original: Any, manifest: Any) -> Any:
     for name, value in manifest.items():
         if value is not None:
             merged[name] = _applied(merged.get(name), before.get(name), value)
-        elif merged.get(name, "") is not None:  # what is null already stays as it is
+        elif merged.get(name, "") is not None:  # an existing null stays as it is
             merged.pop(name, None)
     return merged
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mintaka_api.local.kinds import Kind
     from mintaka_controller.ports import Document, Name
 
-#: The namespace of documents that name none: that of scripts.
+#: The namespace of documents that do not name one: that of scripts.
 NAMESPACE = "local"
-#: Generated names: without vowels and what is easily confused, as Kubernetes generates them.
+#: Characters of generated names, without vowels and easily confused ones, as in Kubernetes.
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _PREFIX_LIMIT = 63 - _SUFFIX_LENGTH
@@ -25,7 +25,7 @@ _NOT_STORED = ("managedFields", "selfLink")
 
 
 def key_of(document: Document) -> Name:
-    """Namespace and name of a document or manifest; "" for a name that is still to be generated."""
+    """Namespace and name of a document or manifest; "" for a name that is generated later."""
     metadata = document.get("metadata") or {}
     return str(metadata.get("namespace") or NAMESPACE), str(metadata.get("name") or "")
 
@@ -36,13 +36,13 @@ def generated_name(prefix: str) -> str:
 
 
 def new_document(kind: Kind, manifest: Document, uid: str, now: str) -> Document:
-    """The document of a manifest whose name and namespace are there: with uid, time and generation, without status or version."""
+    """The document of a manifest that has name and namespace: with uid, time and generation, without status or version."""
     metadata = _authored(manifest)
     metadata |= {"namespace": key_of(manifest)[0], "uid": uid, "creationTimestamp": now}
     if kind.custom:
         metadata["generation"] = 1
     if kind.name == "FlowRun":
-        # As in a cluster the mirror's finalizer: deleting a run cancels it, and it stays until its end is in the history.
+        # As with the mirror's finalizer in a cluster, deleting a run cancels it, and it stays until its end is in the history.
         metadata["finalizers"] = list(dict.fromkeys((*(metadata.get("finalizers") or ()), MIRROR_FINALIZER)))
     document = {"apiVersion": kind.api_version, "kind": kind.name, **manifest, "metadata": metadata}
     if kind.custom:
@@ -51,7 +51,7 @@ def new_document(kind: Kind, manifest: Document, uid: str, now: str) -> Document
 
 
 def changed_document(kind: Kind, old: Document, new: Document) -> Document:
-    """`new` with what a change cannot touch as it is in `old`: version, times, generation, status."""
+    """`new` with the fields of `old` that a change cannot modify: version, times, generation, status."""
     before = old["metadata"]
     metadata = {"uid": before["uid"], "namespace": before["namespace"], "name": before["name"], **_authored(new)}
     metadata |= {name: before[name] for name in _MAINTAINED if name in before}
@@ -70,7 +70,7 @@ def with_generation(kind: Kind, old: Document, new: Document) -> Document:
 
 
 def being_deleted(document: Document, now: str) -> Document:
-    """The document with a deletion time: it goes when its finalizers are gone."""
+    """The document with a deletion time: it is removed when its finalizers are."""
     metadata = {**document["metadata"], "deletionTimestamp": now, "deletionGracePeriodSeconds": 0}
     if "generation" in metadata:
         metadata["generation"] += 1
@@ -89,7 +89,7 @@ def is_released(document: Document) -> bool:
 
 
 def owners_of(document: Document) -> set[str]:
-    """The uids of a document's owners; one that is not a UUID is of no document, and left out."""
+    """The uids of a document's owners; one that is not a UUID belongs to no document and is left out."""
     found = (_uuid(reference.get("uid")) for reference in document["metadata"].get("ownerReferences") or ())
     return {uid for uid in found if uid}
 
@@ -104,7 +104,7 @@ def owned_by_only(document: Document, uids: set[str]) -> Document:
 
 
 def _authored(document: Document) -> dict[str, Any]:
-    """The metadata that a writer may choose, or has to repeat as it is."""
+    """The metadata that a writer may choose, or has to repeat unchanged."""
     ignored = {*_MAINTAINED, *_NOT_STORED}
     return {name: value for name, value in (document.get("metadata") or {}).items() if name not in ignored and value is not None}
 

@@ -1,4 +1,4 @@
-"""Masks stored parameters of runs when a flow deployment begins to call them secret, as the mirror of a cluster does."""
+"""Masks stored parameters of runs when a flow deployment declares them secret, as the mirror of a cluster does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ParameterMasking:
         self._done: dict[str, int] = {}
 
     async def mask(self, deployments: Iterable[Document]) -> None:
-        """Mask what these say; what the database does not allow now is tried again with the next version of the deployment."""
+        """Mask what these declare secret; if the database fails, that is tried again with the next version of the deployment."""
         for document in deployments:
             metadata = document["metadata"]
             if self._done.get(metadata["uid"]) == metadata["generation"]:
@@ -43,7 +43,7 @@ class ParameterMasking:
             self._done[metadata["uid"]] = metadata["generation"]
 
     def forget(self, deployments: Iterable[Document]) -> None:
-        """Forget deployments that are gone; their runs stay as they are."""
+        """Forget deleted deployments; their runs stay as they are."""
         uids = [document["metadata"]["uid"] for document in deployments]
         self._parameters.forget(uids)
         for uid in uids:

@@ -69,7 +69,7 @@ class LocalRunControl:
             return None
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
-        """Increment `spec.reruns`, and record for which try of the caller."""
+        """Increment `spec.reruns`, and record the caller's try that requested it."""
         metadata = run.metadata
         key = RunKey(0, metadata.uid, metadata.namespace, metadata.name, 0, 0, terminal=True, deleted=False, of_a_script=False)
         change = change_to_rerun(key, run)
@@ -133,9 +133,9 @@ class LocalRunControl:
         return document
 
     async def _change(self, run: RunKey, changes_to: Callable[[FlowRun], Sequence[Change]], *, valid: bool = False) -> bool:
-        """Make the changes to the version of the run that they were computed from; False if there are none.
+        """Make the changes to the version of the run that they were computed from; False if there are no changes.
 
-        An unreadable spec is left out, or is an error if `valid` is set.
+        An unreadable spec is ignored, or is an error if `valid` is set.
         """
         for _ in range(_TRIES):
             document = await self._current(run)
@@ -154,7 +154,7 @@ class LocalRunControl:
             except Missing as missing:
                 raise left_problem(run) from missing
             return True
-        raise Problem("conflict", f"flow run {run.namespace}/{run.name} changes all the time; try again")
+        raise Problem("conflict", f"flow run {run.namespace}/{run.name} changes faster than it can be updated; try again")
 
 
 def _if_unfinished(run: RunKey, change: Change) -> Callable[[FlowRun], Sequence[Change]]:

@@ -45,7 +45,7 @@ logger = logging.getLogger("mintaka.server")
 _OTHERS = 0o077
 _OWNER_ONLY = 0o700
 _BACKLOG = 512
-#: Requests that are being answered when the server is stopped may take this long.
+#: How long requests may take that are in progress when the server is stopped.
 _DRAIN_SECONDS = 3
 
 
@@ -140,7 +140,7 @@ class LocalServer:
             raise CannotStart(message)
 
     def refuse(self, holder: str) -> None:
-        """End: another server has the database."""
+        """End, since another server has the database."""
         self._refusal = AlreadyRuns(f"{holder} has this database already: use that one, or stop it (mintaka server stop)")
         if self._stop is not None:
             self._stop.set()
@@ -150,7 +150,7 @@ class LocalServer:
         self._stack.close()
 
     async def _listening(self, ready: Callable[[], None]) -> None:
-        """Tell others where the server is as soon as it listens, then wait until it runs flows."""
+        """Publish the server's address as soon as it listens, then wait until it runs flows."""
         write_private(self._record_file, json.dumps(self.record) + "\n")
         await self.controlling.wait()
         ready()
@@ -205,7 +205,7 @@ def _lock_files(settings: LocalSettings) -> list[Path]:
     files = [settings.home / "server.lock"]
     if url.get_backend_name() == "sqlite":
         if not url.database:
-            message = "the database's URL names no file: use sqlite:///FILE"
+            message = "the database's URL does not name a file: use sqlite:///FILE"
             raise CannotStart(message)
         path = Path(os.path.realpath(url.database))
         _create_private(path)
@@ -214,7 +214,7 @@ def _lock_files(settings: LocalSettings) -> list[Path]:
 
 
 def _create_private(path: Path) -> None:
-    """Create the database's file if there is none, so that only its owner may read it."""
+    """Create the database's file if it is missing, so that only its owner may read it."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:

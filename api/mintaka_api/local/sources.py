@@ -22,7 +22,7 @@ _KIND = "ConfigMap"
 
 
 class LocalSources:
-    """Checks whether the code of a template is there, and reads ConfigMaps."""
+    """Checks whether the code of a template exists, and reads ConfigMaps."""
 
     def __init__(self, store: DocumentStore) -> None:
         self._store = store
@@ -53,7 +53,7 @@ class LocalSources:
 
 
 def flow_file(template: FlowTemplate) -> Path | None:
-    """The file of this machine that an entrypoint names; None if it is a module, or if it follows only from the process where it is."""
+    """The file of this machine that an entrypoint names; None if it is a module, or if only the process can resolve its path."""
     place, colon, _ = (template.entrypoint or "").rpartition(":")
     if not (colon and place.endswith(".py")):
         return None

@@ -49,4 +49,4 @@ class LocalTelemetry:
         self._missed.labels(kind).inc(count)
 
     def resynced(self, seconds: float) -> None:
-        """Listings are local and take no time worth a metric."""
+        """Listings are local and too fast for a metric."""

@@ -41,14 +41,14 @@ class DocumentRow(NamedTuple):
 
 
 def lock_counter(connection: Connection) -> int:
-    """The last resource version (0: none was given yet); no other transaction gets one before this one has ended."""
+    """The last resource version (0: none was assigned yet); no other transaction gets one before this one has ended."""
     statement = insert(connection, document_counter).values(id=_COUNTER, version=0)
     same = statement.on_conflict_do_update(index_elements=["id"], set_={"version": _c.version}).returning(_c.version)
     return int(connection.execute(same).scalar_one())
 
 
 def set_counter(connection: Connection, version: int) -> None:
-    """Store the last resource version that was given."""
+    """Store the last resource version that was assigned."""
     connection.execute(_set_counter, {"new_version": version})
 
 
@@ -97,7 +97,7 @@ def uids_of(connection: Connection, kind: str) -> set[str]:
 
 
 def existing(connection: Connection, uids: Collection[str]) -> set[str]:
-    """Those of `uids` that documents have."""
+    """Those of `uids` that belong to documents."""
     return set(connection.scalars(select(_d.uid).where(_d.uid.in_(sorted(uids))))) if uids else set()
 
 
@@ -122,7 +122,7 @@ def replace(connection: Connection, row: DocumentRow) -> None:
 
 
 def remove(connection: Connection, uid: str) -> None:
-    """Remove a document, with what it says of its owners."""
+    """Remove a document and its owner rows."""
     connection.execute(delete(documents).where(_d.uid == uid))
     connection.execute(delete(document_owners).where(_o.document == uid))
 

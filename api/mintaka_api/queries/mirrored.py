@@ -71,7 +71,7 @@ class MirroredRun:
     """One flow run as it was seen: `row` has the columns of `flow_runs` except `no`, `transitions` those of
     `flow_run_transitions`, in order, `attempts` those of `attempts`, both without `flow_run`.
 
-    `tags` are ids of names, `call` says who called it.
+    `tags` are ids of names, `call` identifies the caller.
     """
 
     row: dict[str, Any]

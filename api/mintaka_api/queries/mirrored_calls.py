@@ -1,7 +1,7 @@
-"""Writes which flow run called another one, as the resource of the called run says.
+"""Writes which flow run called another one, from the resource of the called run.
 
-The caller's row may be written later; then this is done with the next version of the called run. The row of a flow run that was called
-in the process of its root comes with the reports of that; once the called run is over, its root counts if there is none.
+The caller's row may be written later; then this is done with the next version of the called run. The row of a caller that ran in the
+process of its root is written from the root's reports; if it is missing once the called run is over, the root is recorded as the caller.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _LINK = (
 
 
 class Call(NamedTuple):
-    """The uid of the run that called, and the number of its task run that did (None: the flow itself). `root` is that of the process
-    which the caller is of; `final`: it is taken for the caller if that is not known.
+    """The uid of the run that called, and the number of its task run that did (None: the flow itself). `root` is the flow run
+    in whose process the caller runs; `final`: it is recorded as the caller if that is not known.
     """
 
     caller: str
@@ -38,7 +38,7 @@ class Call(NamedTuple):
 
 
 def link_called(connection: Connection, calls: Mapping[int, Call]) -> None:
-    """Write the callers of runs, by the numbers of these; one that is written stays."""
+    """Write the callers of runs, by the numbers of the runs; a caller that is written stays."""
     if not calls:
         return
     unlinked = connection.scalars(select(_r.no).where(_r.no.in_(list(calls)), _r.parent.is_(None))).all()

@@ -1,4 +1,4 @@
-"""Writes warnings about flow runs as events of theirs."""
+"""Writes warnings about flow runs as their events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock of a local server in PostgreSQL: an advisory lock of a session, whose application name tells which server it is."""
+"""The lock of a local server in PostgreSQL: an advisory lock of a session, whose application name identifies the server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LockSession:
         return holder or "another server"
 
     def ping(self) -> None:
-        """Find out whether the session is still there."""
+        """Check that the session still exists."""
         with translated(), self._connection.begin():
             self._connection.execute(_PING)
 

@@ -1,4 +1,4 @@
-"""What browsers need: the start page, and codes by which a local server's user opens it without typing a token."""
+"""Routes for browsers: the start page, and one-time codes with which the user opens a local server without typing a token."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ async def delete_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: H
 
 
 def control(here: Services) -> RunControl:
-    """The port to control runs with. Raises a Problem if there is none."""
+    """The port that controls runs. Raises a Problem if there is none."""
     if here.runs is None:
         raise Problem("cluster-away", "this API serves a database alone; it has no cluster")
     return here.runs

@@ -33,9 +33,9 @@ _RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^
 class Caller(msgspec.Struct, forbid_unknown_fields=True):
     """The flow run whose code calls a deployment.
 
-    `flow_run` is the uid of a flow run that it called in its own process, if the code of that calls; `task_run` is the number of the
-    task run that calls. A `detached` run goes on if its caller is cancelled. `call` says which call
-    of the caller it is; `attempt` and `tries` say in which attempt of it, and how often its code was started again in that.
+    `flow_run` is the uid of the flow run in the caller's process whose code calls, if it is not the caller itself; `task_run` is the
+    number of the task run that calls. A `detached` run continues if its caller is cancelled. `call` identifies the call in
+    the caller; `attempt` is the caller's attempt, and `tries` how often its code was started again in that attempt.
     """
 
     uid: Annotated[str, msgspec.Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$")]
@@ -49,7 +49,7 @@ class Caller(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Overrides(msgspec.Struct, forbid_unknown_fields=True):
-    """What a run has otherwise than its deployment: the `image` of the flow's container, and a partial PodTemplateSpec over its own."""
+    """Changes to the deployment's template: the `image` of the flow's container, and a partial PodTemplateSpec merged over it."""
 
     image: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] | None = None
     pod_template: dict[str, Any] | None = None
@@ -58,9 +58,9 @@ class Overrides(msgspec.Struct, forbid_unknown_fields=True):
 class NewFlowRun(msgspec.Struct, forbid_unknown_fields=True):
     """A run to create; `name` null generates one, `scheduled_time` null means at once.
 
-    `resume_from` is the name of a finished run whose finished tasks it reuses. With `idempotency_key`, or a `call` in `called_by`, the
-    same request again finds the run that the first one created. `flow_run_name` is any text; a generated name begins with it, unless
-    there is an `idempotency_key`. `overrides` is what the run has otherwise than the deployment.
+    `resume_from` is the name of a finished run whose finished tasks it reuses. With `idempotency_key`, or a `call` in `called_by`, a
+    repeated request finds the run that the first one created. `flow_run_name` is any text; a generated name begins with it, unless
+    there is an `idempotency_key`. `overrides` replaces parts of the deployment's template.
     """
 
     parameters: dict[str, Any] = {}
@@ -97,7 +97,7 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
     """Create a run of a flow deployment; it starts as soon as it is due, even if the API is down.
 
     A repeated call is answered with the run that exists: 200, or 202 if that FAILED or CRASHED and runs again for a later try of its
-    caller. It is over again once its `sequence` is higher than in the answer.
+    caller. It has ended again once its `sequence` is higher than in the answer.
     """
     requested = _run_request(await read_document(request, NewFlowRun))
     found = await request_run(here, control(here), namespace, name, requested)
@@ -125,8 +125,8 @@ class AwaitedRuns(msgspec.Struct, forbid_unknown_fields=True):
 )
 async def list_ended_runs(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Those of up to 1,000 flow runs that are over; waits for the first one up to `wait` seconds."""
-    asked = await read_document(request, AwaitedRuns)
-    return json_response(EndedRuns(await wait_for_ends(here, {canonical_uid(run.uid): run.after for run in asked.runs}, asked.wait)))
+    body = await read_document(request, AwaitedRuns)
+    return json_response(EndedRuns(await wait_for_ends(here, {canonical_uid(run.uid): run.after for run in body.runs}, body.wait)))
 
 
 def _run_request(new: NewFlowRun) -> RunRequest:

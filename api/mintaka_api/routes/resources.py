@@ -57,9 +57,9 @@ class NewDocument(msgspec.Struct):
 async def apply_documents(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
     """Create or change documents. If one is not valid, none is stored, and the answer has every error of all of them."""
     store = _store(here)
-    asked = await read_document(request, NewDocuments, BODY_LIMIT)
-    documents = [_checked(document, f"documents[{position}]") for position, document in enumerate(asked.documents)]
-    results = await _apply_all(store, documents, dry_run=asked.dry_run)
+    body = await read_document(request, NewDocuments, BODY_LIMIT)
+    documents = [_checked(document, f"documents[{position}]") for position, document in enumerate(body.documents)]
+    results = await _apply_all(store, documents, dry_run=body.dry_run)
     masking = _Masking(store)
     items = []
     for document, result in results:
@@ -76,7 +76,7 @@ async def apply_documents(request: Request, _query: Annotated[NoQuery, Query()],
     openapi_extra=json_body(NewDocument),
 )
 async def create_document(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Create a document, under a name made of `metadata.generateName` if it has none."""
+    """Create a document; without a name it gets one from `metadata.generateName`."""
     store = _store(here)
     document = _checked(await read_document(request, dict), "", generated=True)
     created = await store.create(document["kind"], document)
@@ -85,7 +85,7 @@ async def create_document(request: Request, _query: Annotated[NoQuery, Query()],
 
 @router.get("/documents/{kind}", responses=documented_responses(DocumentPage, "invalid-parameter", "invalid-cursor", "not-found"))
 async def list_documents(kind: Text, query: Annotated[DocumentQuery, Query()], here: Here) -> Response:
-    """The documents of a kind, by namespace and name; deleted ones as long as a finalizer holds them."""
+    """The documents of a kind, by namespace and name; deleted ones remain as long as a finalizer holds them."""
     store = _store(here)
     _require_kind(kind)
     page = query.page(kind)
@@ -111,7 +111,7 @@ async def get_document(kind: Text, namespace: Text, name: Text, _query: Annotate
     responses=documented_responses(DocumentAnswer, "invalid-parameter", "not-found", "conflict", status=202),
 )
 async def delete_document(kind: Text, namespace: Text, name: Text, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Delete a document and what it owns. A flow run is cancelled first; the answer is the document as it was last."""
+    """Delete a document and what it owns. A flow run is cancelled first; the answer is the last version of the document."""
     store = _store(here)
     _require_kind(kind, WRITABLE)
     before = await store.read(kind, (namespace, name))
@@ -167,7 +167,7 @@ async def _apply_all(store: Documents, documents: list[_Document], *, dry_run: b
 
 
 async def _all_errors(store: Documents, documents: list[_Document]) -> Problem:
-    """What is wrong with all documents: the store stops at the first that is not valid."""
+    """The errors of all documents: the store stops at the first that is not valid."""
     from mintaka_api.document_problems import of_invalid_documents  # noqa: PLC0415 - start-up time: not without a store
     from mintaka_validation import InvalidDocument  # noqa: PLC0415 - likewise
 
@@ -177,13 +177,13 @@ async def _all_errors(store: Documents, documents: list[_Document]) -> Problem:
             await store.apply_all([(document["kind"], document)], dry_run=True)
         except InvalidDocument as invalid:
             refused.append((position, invalid))
-    if not refused:  # what the document would have changed has changed meanwhile
-        return Problem("conflict", "the documents were valid on a second look: apply them again")
+    if not refused:  # the stored document has changed meanwhile
+        return Problem("conflict", "a stored document changed during validation: apply the documents again")
     return of_invalid_documents(refused)
 
 
 class _Masking:
-    """Documents without their secrets: what is secret of a run's parameters its deployment's schema says."""
+    """Documents without their secrets: the deployment's schema declares which parameters of a run are secret."""
 
     def __init__(self, store: Documents) -> None:
         self._store = store

@@ -5,7 +5,7 @@
     begun         by the supervisor before it starts anything, exclusively: of several requests for an attempt, one is served;
                   whose attempt it is, when it was requested, the supervisor's process and the machine's boot
     started       by the supervisor: when the process began
-    stop          by the server: it was asked to stop
+    stop          by the server: a request to stop
     ended         by the supervisor: how the process ended; by the server if the supervisor was killed (`lost`)
     copied        by the server: its whole output is in the run's log
     report        by the flow: its termination message
@@ -13,8 +13,8 @@
     events        a FIFO that the supervisor writes to, open as long as the supervisor lives
     control       a FIFO that the supervisor reads
 
-Records are written to another name, synced and renamed, so that each is there as a whole or not at all. Whether a supervisor
-lives is read from the FIFOs, not from process ids, which are used again: without a reader a FIFO cannot be opened for writing.
+Records are written to another name, synced and renamed, so that each exists as a whole or not at all. The FIFOs show whether
+a supervisor lives, not process ids, which are used again: without a reader a FIFO cannot be opened for writing.
 
 Imported by the supervisor: only the standard library, and little of it.
 """
@@ -63,7 +63,7 @@ class AttemptFolder:
 
     @property
     def work(self) -> str:
-        """The folder in which the process runs if its template names none, and for what the SDK notes of the attempt."""
+        """The folder in which the process runs if its template names none, and in which the SDK stores its records of the attempt."""
         return self.file("work")
 
     @property
@@ -77,7 +77,7 @@ class AttemptFolder:
         return self.file("control")
 
     def exists(self) -> bool:
-        """False if it was removed."""
+        """False if the folder was removed."""
         try:
             os.stat(self.file(BEGUN))  # noqa: PTH116 - pathlib takes a megabyte
         except (FileNotFoundError, NotADirectoryError):
@@ -87,7 +87,7 @@ class AttemptFolder:
         return True
 
     def read(self, name: str) -> Record | None:
-        """A record; None if it is not there, or is not one."""
+        """A record; None if it is missing or is not a valid record."""
         try:
             with open(self.file(name), "rb") as file:  # noqa: PTH123 - pathlib takes a megabyte
                 record = json.loads(file.read(_LONGEST_RECORD))
@@ -109,7 +109,7 @@ class AttemptFolder:
             sync(self.path)
 
     def claim(self, record: Mapping[str, Any]) -> bool:
-        """Write `begun`, unless it is there: of all that may serve or abandon this attempt, one gets True. Raises OSError.
+        """Write `begun` unless it exists: of all callers that may serve or abandon this attempt, one gets True. Raises OSError.
 
         It is durable then, with the folders that lead here.
         """
@@ -149,7 +149,7 @@ class AttemptFolder:
         return self.send(b"")
 
     def make_fifos(self) -> None:
-        """Create the FIFOs that are not there. Raises OSError."""
+        """Create the missing FIFOs. Raises OSError."""
         for path in (self.events, self.control):
             with suppress(FileExistsError):
                 os.mkfifo(path, 0o600)

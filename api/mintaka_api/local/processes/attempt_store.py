@@ -1,4 +1,4 @@
-"""The folders of all attempts, `processes/RUN-UID-ATTEMPT` under the server's home: found, created, settled and removed.
+"""The folders of all attempts, `processes/RUN-UID-ATTEMPT` under the server's home: found, created, ended and removed.
 
 Blocking: to be called in threads.
 """
@@ -36,7 +36,7 @@ class AttemptStore:
         return AttemptFolder(str(self._root / f"{run_uid}-{attempt}"))
 
     def create(self, folder: AttemptFolder, files: Mapping[str, bytes], notes: Iterable[str] = ()) -> None:
-        """Create the folder of an attempt with the files of its source and what its output begins with; one that no supervisor has begun to serve is used again.
+        """Create an attempt's folder with its source and the beginning of its output, or reuse one that no supervisor has begun to serve.
 
         Raises FileExistsError if one has, and OSError.
         """
@@ -56,7 +56,7 @@ class AttemptStore:
                 output.write(stamp() + f"{note}\n".encode())
 
     def all(self) -> list[AttemptFolder]:
-        """Every folder that a supervisor has begun to serve; those of requests that none will serve are removed."""
+        """Every folder that a supervisor has begun to serve; those of requests that will never be served are removed."""
         found = []
         for path in sorted(self._root.iterdir()) if self._root.is_dir() else []:
             folder = AttemptFolder(str(path))
@@ -78,7 +78,7 @@ class AttemptStore:
         return True
 
     def remove(self, folder: AttemptFolder) -> None:
-        """Delete a folder; `begun` is the last to go, so that no late supervisor serves it."""
+        """Delete a folder, `begun` last, so that no late supervisor serves it."""
         path = Path(folder.path)
         folder.send(KILL)
         with suppress(FileNotFoundError):
@@ -122,6 +122,6 @@ class AttemptStore:
             folder.write(STOP, {"time": time(), "grace_seconds": grace_seconds})
 
     def give_up(self, folder: AttemptFolder) -> None:
-        """Record that no one waits any more for the end of a process that cannot be killed. Raises OSError."""
+        """Record that the process cannot be killed and its end is no longer awaited. Raises OSError."""
         if folder.read(ENDED) is None:
             folder.write(ENDED, {"given_up": True, "asked": time(), "time": time()})

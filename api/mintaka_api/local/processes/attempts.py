@@ -1,4 +1,4 @@
-"""The attempts that have a process, or had one that is not removed yet: watched, read again when their supervisors tell something."""
+"""The attempts that have a process, or had one that is not removed yet; read again when their supervisors report an event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 #: How long to wait before the end of a lost process is recorded again, which a full disk may refuse.
 _AGAIN_SECONDS = 1.0
-#: Versions of workloads and of resources are compared with their own kind only, but noted side by side: they must differ.
+#: Versions of workloads and of resources are compared with their own kind only, but recorded side by side: they must differ.
 _FIRST_VERSION = 2**60
 
 
@@ -88,11 +88,11 @@ class Attempts:
         self._attempts.pop(attempt.key, None)
 
     def watch(self, attempt: Attempt) -> None:
-        """Watch an attempt that has not ended: from now on it is read again when its supervisor tells something, or is gone."""
+        """Watch an attempt that has not ended: from now on it is read again when its supervisor reports an event or is gone."""
         attempt.events = SupervisorEvents(attempt.folder, lambda event: self.observe(attempt, event))
 
     def observe(self, attempt: Attempt, event: str) -> None:
-        """Its supervisor has told something."""
+        """Its supervisor has reported an event."""
         if event == "gone":
             attempt.events = None
         self.spawn(self._settle(attempt) if event == "gone" else self.refresh(attempt))
@@ -126,7 +126,7 @@ class Attempts:
         return OwnedWorkload(run, text(request.get("run_uid")), next(self._versions), process_workload(view))
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Do something on the side."""
+        """Run `work` in the background."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -137,7 +137,7 @@ class Attempts:
             _logger.error("watching processes failed", exc_info=error)
 
     async def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         for attempt in self:
             if attempt.events is not None:
                 attempt.events.close()

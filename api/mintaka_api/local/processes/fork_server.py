@@ -1,6 +1,6 @@
 """The fork server: forks a supervisor for each request that it reads from its standard input, until that ends.
 
-A request is one line of JSON, see `supervisor.supervise`. The supervisors share the fork server's memory, so that each takes
+A request is one line of JSON, see `supervisor.supervise`. The supervisors share the fork server's memory, so that each needs
 little, and outlive it.
 
 `python -S -E -I -c PROGRAM`: only the standard library, to start fast.
@@ -50,7 +50,7 @@ def _serve(line: bytes) -> None:
         request = json.loads(line)
         folder = request["folder"]
         supervise(request)
-    except BaseException:  # noqa: BLE001 - there is no one above
+    except BaseException:  # noqa: BLE001 - no caller handles it
         if folder:
             with suppress(OSError):
                 write_file(f"{folder}/{SUPERVISOR_ERROR}", traceback.format_exc().encode(), durable=False)
@@ -59,7 +59,7 @@ def _serve(line: bytes) -> None:
 
 
 def _leave_streams() -> None:
-    """Hold no pipe or terminal of the server's open."""
+    """Do not hold a pipe or terminal of the server open."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)

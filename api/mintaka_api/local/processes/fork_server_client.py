@@ -29,7 +29,7 @@ class ForkServer:
         self._lock = asyncio.Lock()
 
     async def request(self, request: Mapping[str, Any]) -> Callable[[], bool]:
-        """Request a supervisor, which tells the rest itself; the result says whether the fork server still lives.
+        """Request a supervisor, which reports the rest itself; the result says whether the fork server still lives.
 
         Raises OSError if that is not possible now.
         """
@@ -72,7 +72,7 @@ class ForkServer:
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None while there is none."""
+        """Its process id; None while it does not run."""
         return self._process.pid if self._process is not None else None
 
     @staticmethod

@@ -1,8 +1,8 @@
 """FlowRun → command, folder, variables and files of its process; pure.
 
-The same documents as in a cluster, and of podTemplate what makes sense for a process: command, arguments, variables and
-working directory of the flow's container, and the grace period. `process` adds what only this machine has. What a cluster's
-operator refuses or would run differently is refused here with what to write instead.
+The documents are those of a cluster. Of podTemplate, the fields that apply to a process are used: command, arguments, variables
+and working directory of the flow's container, and the grace period. `process` adds what only this machine has. What a cluster's
+operator refuses or would run differently is refused here, and the message says what to write instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Kubernetes' default grace period in seconds.
 _USUAL_GRACE_SECONDS = 30
-#: Variables of the server that its processes get as well, of those that begin with our prefix: the others are the server's own.
+#: Variables with our prefix that processes inherit from the server; the others are the server's own settings.
 _SHARED = frozenset({"MINTAKA_HOME", "MINTAKA_LOG_LEVEL"})
 _PREFIX = "MINTAKA_"
 #: Secrets are for flows: `MINTAKA_SECRET_NAME` has one, `MINTAKA_SECRETS_DIR` the folder of others.
@@ -52,7 +52,7 @@ class InvalidLaunch(MintakaError):
 class Machine:
     """What all processes of this server have in common. `token_file` "" means that the API needs no token.
 
-    What the API does not accept while it is away is left in `spool_dir` ("": the SDK's default).
+    History that cannot be delivered while the API is away is stored in `spool_dir` ("": the SDK's default).
     """
 
     python: str
@@ -64,7 +64,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class AttemptPlaces:
-    """The files of one attempt: folders for its source and for whatever it leaves, and the file for its report."""
+    """The files of one attempt: folders for its source and for what it writes, and the file for its report."""
 
     source: str
     work: str
@@ -74,7 +74,7 @@ class AttemptPlaces:
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What to start. `files` are those of its source by path; `remedy` says what to correct if the program is missing, `notes`
-    what of podTemplate is not done here, `limits` how many processes of its groups may run.
+    what is ignored of podTemplate, `limits` how many processes of its groups may run.
     """
 
     command: list[str]
@@ -132,12 +132,12 @@ def source_files(template: FlowTemplate, config_map: Mapping[str, bytes] | None)
         return {}
     if source.inline is None:
         if wrong := [name for name in config_map or {} if not _FILE_NAME.fullmatch(name) or name in {".", ".."}]:
-            message = f"the keys of the source's ConfigMap are names of files, and {wrong[0]!r} is none"
+            message = f"the keys of the source's ConfigMap are names of files, which {wrong[0]!r} is not"
             raise InvalidLaunch(message)
         return config_map or {}
     path = PurePosixPath((template.entrypoint or "").rpartition(":")[0])
     if path.is_absolute() or ".." in path.parts or not path.name:
-        message = f"the entrypoint of source.inline begins with the name that the file gets, and {str(path)!r} is none: write flow.py:main"
+        message = f"the entrypoint of source.inline begins with the name of the file, which {str(path)!r} is not: write flow.py:main"
         raise InvalidLaunch(message)
     return {str(path): source.inline.encode()}
 
@@ -192,7 +192,7 @@ def _words(container: Json, key: str) -> list[str]:
 
 
 def _directory(template: FlowTemplate, container: Json) -> str:
-    """The folder that the template names; "" if it names none."""
+    """The working directory in the template; "" if it has none."""
     if template.process and template.process.working_dir:
         path = Path(template.process.working_dir).expanduser()
         if not path.is_absolute():
@@ -218,7 +218,7 @@ def _remedy(template: FlowTemplate, container: Json) -> str:
 
 
 def _notes(template: FlowTemplate) -> tuple[str, ...]:
-    """What of podTemplate is not done here."""
+    """What podTemplate contains that is ignored here."""
     spec = mapping(mapping(template.pod_template).get("spec"))
     flow = flow_container_name(template) or FLOW_CONTAINER
     others = [text(one.get("name")) for one in items(spec.get("containers")) if one.get("name") != flow]
@@ -227,7 +227,7 @@ def _notes(template: FlowTemplate) -> tuple[str, ...]:
     ignored = [
         f"{kind} {', '.join(found)}" for kind, found in (("init containers", first), ("containers", others), ("volumes", volumes)) if found
     ]
-    return (f"podTemplate: {'; '.join(ignored)}: not here, since this server runs one process for each attempt",) if ignored else ()
+    return (f"podTemplate: {'; '.join(ignored)}: ignored, since this server runs one process for each attempt",) if ignored else ()
 
 
 def _limits(template: FlowTemplate) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""What a process has started and left: finding it and ending it.
+"""Finds and ends the processes that a flow's process has started and left.
 
 Everything that descends from a flow's process has a token in its environment, unless it was started without one. On Linux
 the supervisor is the reaper of its orphans as well, so that its own descendants are all of them.
@@ -23,21 +23,21 @@ TOKEN = "MINTAKA_PROCESS_TOKEN"  # noqa: S105 - not a secret
 
 _LINUX = sys.platform == "linux"
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
-#: For want of memory the kernel shall end flows before it ends servers (proc(5), oom_score_adj).
+#: If memory runs out, the kernel should kill flows before servers (proc(5), oom_score_adj).
 _KILL_FIRST = "200"
-#: How long to wait for what was killed: a process in an uninterruptible sleep, or of another user's, may never go.
+#: How long to wait for what was killed: a process in uninterruptible sleep, or of another user, may never end.
 _KILL_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 
 
 def reap_descendants() -> None:
-    """Become the reaper of all descendants, if the system has that."""
+    """Become the reaper of all descendants, if the system supports that."""
     if _LINUX:
         _prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> Callable[[], None] | None:
-    """What a new process calls before its program, so that it is killed when `parent` dies; None if the system has no such thing."""
+    """What a new process calls before its program, so that it is killed when `parent` dies; None if the system does not support that."""
     if not _LINUX:
         return None
 
@@ -52,7 +52,7 @@ def die_with_parent(parent: int) -> Callable[[], None] | None:
 
 
 class Leftovers:
-    """What the process with `token` in its environment has left."""
+    """The remaining processes of an attempt, which have `token` in their environment."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -60,7 +60,7 @@ class Leftovers:
     def end(self, reap: Callable[[], bool]) -> list[int]:
         """Kill everything and wait until it has ended; returns the ids of what could not be ended.
 
-        `reap` collects ended children; it returns False when there are none any more.
+        `reap` collects ended children; it returns False when no child is left.
         """
         if not reap() and _LINUX:
             return []
@@ -98,7 +98,7 @@ def holders(tokens: Iterable[str]) -> dict[str, set[int]]:
 
 
 def end_holders(token: str) -> list[int]:
-    """Kill every process with that token and wait for it, as far as it is not ours to reap; returns the ids of those that do not end."""
+    """Kill every process with that token and wait for those that are not our children; returns the ids of those that do not end."""
     until = monotonic() + _KILL_SECONDS
     while found := holders([token])[token]:
         for process in found:
@@ -116,7 +116,7 @@ def _lives(process: Any) -> bool:
 
 
 def _psutil() -> Any:
-    import psutil  # noqa: PLC0415 - memory: mostly nothing is left
+    import psutil  # noqa: PLC0415 - memory: rarely needed
 
     return psutil
 

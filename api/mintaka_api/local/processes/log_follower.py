@@ -1,4 +1,4 @@
-"""Copies the output of processes into their runs' logs: of commands while they run, of flows that delivered nothing when they ended.
+"""Copies the output of processes into their runs' logs: of commands while they run, of flows that delivered no log when they ended.
 
 A flow's own log is delivered by the SDK. The controller copies once more before a workload is removed, which adds nothing then.
 """
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 1.0
-#: Copying takes at most one part in so many of the time, and of a database that writers share.
+#: Copying uses at most one part in so many of the time, and of a database that writers share.
 _SHARE = 10
-#: How often the end of a log is tried: the database may not have the attempt yet.
+#: How many times the end of a log is tried: the database may not have the attempt yet.
 _TRIES = 30
 
 
@@ -55,7 +55,7 @@ class LogFollower:
             if self._attempts.get(attempt.key) is not attempt:
                 break
             if await self._copy_new(attempt):
-                with suppress(OSError):  # then it is copied once more after a restart
+                with suppress(OSError):  # if this fails, it is copied again after a restart
                     attempt.folder.write(COPIED, {}, durable=False)
                 break
             await asyncio.sleep(_INTERVAL_SECONDS)

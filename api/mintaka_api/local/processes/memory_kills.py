@@ -1,4 +1,4 @@
-"""How many processes the kernel has killed for lack of memory: a SIGKILL does not say who sent it.
+"""How many processes the kernel has killed for lack of memory: a SIGKILL does not identify its sender.
 
 On Linux, the counter of this process's memory cgroup if there is one, else the system's (proc(5), vmstat). Other systems
 have no counter.
@@ -13,7 +13,7 @@ _SYSTEM_FILE = "/proc/vmstat"
 
 
 def count() -> int:
-    """The number so far; 0 if it is not known. Only differences mean something."""
+    """The number so far; 0 if it is not known. Only differences are meaningful."""
     for path in (*_cgroup_files(), _SYSTEM_FILE):
         found = _counter(path)
         if found is not None:

@@ -1,6 +1,6 @@
 """The end of what a process prints, on disk, of bounded size, each line with the time at which it was read.
 
-Two files: `output`, and `output.1` with what `output` contained when it was full last; together they hold at least the last
+Two files: `output`, and `output.1` with the content of `output` when it was last full; together they hold at least the last
 `LIMIT_BYTES`. Lines have the form of `kubectl logs --timestamps`.
 
 Imported by the supervisor: only the standard library, and little of it.
@@ -101,7 +101,7 @@ def read_output(folder: str, limit: int) -> tuple[bytes, bool]:
 
 
 def output_size(folder: str) -> tuple[int, int]:
-    """What changes when output is added: the number of the file and its size."""
+    """A value that changes when output is added: the number of the file and its size."""
     try:
         status = os.stat(f"{folder}/{OUTPUT}")  # noqa: PTH116 - as above
     except FileNotFoundError:

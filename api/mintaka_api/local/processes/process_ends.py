@@ -29,12 +29,12 @@ def reported(view: ProcessView) -> State | None:
     report = view.report
     if report is None or (not exit_codes.matches(report.state.type, view.exit_code) and not view.lost):
         return None
-    # The process only knows that it was asked to stop; the rows below know why.
+    # The process only knows that it got a request to stop; the rows below know why.
     return None if report.state.reason == "Terminated" else report.state
 
 
 def _of_another_version(view: ProcessView) -> State | None:
-    """A report that this release cannot read: the exit code says which end it reported."""
+    """A report that this release cannot read: the exit code gives the end that it reported."""
     end = exit_codes.end_of(view.exit_code)
     if end is None or (end == COMPLETED and view.was_asked_to_stop):
         return None
@@ -68,7 +68,7 @@ def _remedy(view: ProcessView) -> str:
 
 
 def no_resources(view: ProcessView) -> State | None:
-    """The program could not be started for want of memory, processes or disk space, which may be different later."""
+    """The program could not be started because memory, processes or disk space ran out; a later start may succeed."""
     error = view.start_error
     if not error:
         return None
@@ -80,9 +80,9 @@ def no_resources(view: ProcessView) -> State | None:
 
 
 def lost(view: ProcessView) -> State | None:
-    """Its supervisor was killed, so that no one knows how it ended."""
+    """Its supervisor was killed, so that its end is not known."""
     if view.given_up:
-        return _crashed("ProcessLost", "the process was killed, and did not end: nothing waits for it any more")
+        return _crashed("ProcessLost", "the process was killed but did not end; it is no longer awaited")
     if not view.lost:
         return None
     if view.supervisor_error:
@@ -93,7 +93,7 @@ def lost(view: ProcessView) -> State | None:
 
 
 def exited_zero(view: ProcessView) -> State | None:
-    """Exit code 0, and not because it was asked to stop: many servers then exit 0 with their work unfinished."""
+    """Exit code 0 without a request to stop, after which many servers exit 0 with their work unfinished."""
     if view.exit_code != 0 or view.was_asked_to_stop:
         return None
     if view.report:
@@ -104,7 +104,7 @@ def exited_zero(view: ProcessView) -> State | None:
 
 
 def out_of_memory(view: ProcessView) -> State | None:
-    """Killed by the kernel, as far as that can be told: by its count, since SIGKILL does not say who sent it."""
+    """Killed by the kernel, judged by its counter, since SIGKILL does not identify its sender."""
     if exit_codes.signal_of(view.exit_code) != _SIGKILL or view.was_killed_by_us or not view.memory_kills:
         return None
     size = f" when it had {view.peak_bytes // _MIB} MiB" if view.peak_bytes else ""
@@ -115,7 +115,7 @@ def out_of_memory(view: ProcessView) -> State | None:
 
 
 def stopped(view: ProcessView) -> State | None:
-    """It ended because it was asked to."""
+    """It ended because of a request to stop."""
     if not view.was_asked_to_stop or (view.exit_code != 0 and exit_codes.signal_of(view.exit_code) not in {_SIGTERM, _SIGKILL}):
         return None
     if view.was_killed_by_us:
@@ -124,7 +124,7 @@ def stopped(view: ProcessView) -> State | None:
 
 
 def killed_by_signal(view: ProcessView) -> State | None:
-    """A signal ended it, or a process that it passes the exit code of."""
+    """A signal ended it, or a process whose exit code it passes on."""
     number = exit_codes.signal_of(view.exit_code)
     if number is None:
         return None

@@ -84,19 +84,19 @@ class ProcessLaunches:
         return files
 
     async def config_map(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
-        """The files of a ConfigMap; None if there is none of that name."""
+        """The files of a ConfigMap; None if it does not exist."""
         try:
             return config_map_files(await self._documents.read("ConfigMap", (namespace, name)))
         except Missing:
             return None
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
-        """The keys of a Secret; None if there is none of that name."""
+        """The keys of a Secret; None if it does not exist."""
         return await asyncio.to_thread(secret_files, self._home, namespace, name)
 
 
 def attempt_request(run: FlowRun, template: FlowTemplate, attempt: int, launch: Launch, uid: str, revision: str) -> dict[str, Any]:
-    """What the folder records of an attempt before it is begun: everything but the variables, some of which are secret."""
+    """What the folder records of an attempt before it begins: everything but the variables, some of which are secret."""
     metadata = run.metadata
     return {
         "uid": uid,

@@ -1,9 +1,9 @@
-"""How many processes run at once, in all and of each group, and which of the runs that wait is the next: the oldest; pure.
+"""How many processes run at once, in all and of each group, and that the oldest waiting run is next; pure.
 
 A run whose group is full does not keep younger ones of other groups from starting.
 
-A run that is refused waits until it is told that a slot is free. The slot is reserved for it for a moment: the controller
-asks again for whichever run it reconciles first.
+A run that is refused waits until a slot is offered to it. The slot is reserved for it for a moment, since the controller
+requests slots in the order in which it reconciles runs.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from mintaka_core.workloads import CreateError, CreateErrorKind
 type Limits = Mapping[str, int]
 
 _NO_LIMITS: Limits = {}
-#: How long a slot is reserved, in seconds: a run that was cancelled or deleted while it waited does not ask again.
+#: How long a slot is reserved, in seconds: a run that was cancelled or deleted while it waited makes no further request.
 RESERVED_SECONDS = 2.0
-#: A run that has not asked for so long does not wait any more: the controller asks at least every two minutes for a run that does.
+#: A run without a request for so long no longer waits: the controller repeats the request of a waiting run at least every two minutes.
 _FORGOTTEN_SECONDS = 300.0
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A run that waits, when it asked last (`time.monotonic()`), and the limits of its groups."""
+    """A run that waits, the time of its last request (`time.monotonic()`), and the limits of its groups."""
 
     created: datetime
     run: Name
@@ -52,7 +52,7 @@ class ProcessSlots:
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
 
     def take(self, uid: str, run_uid: str, run: Name, created: datetime, now: float, limits: Limits = _NO_LIMITS) -> CreateError | None:
-        """Take a slot for the workload `uid` of a run that was created at `created`; if that is not possible, why.
+        """Take a slot for the workload `uid` of a run that was created at `created`; returns the reason if that is not possible.
 
         `limits`: by group, how many processes of it may run.
         """
@@ -96,7 +96,7 @@ class ProcessSlots:
             self.offer_next(now)
 
     def offer_next(self, now: float) -> float | None:
-        """Offer free slots to the oldest runs that wait; returns when to do so again (`time.monotonic()`), None if no one waits."""
+        """Offer free slots to the oldest runs that wait; returns when to do so again (`time.monotonic()`), None if no run waits."""
         self._forget(now)
         reserved = [waiting.limits for waiting in self._waiting.values() if waiting.reserved_until > now]
         free = self.limit - len(self.taken) - len(reserved)
@@ -105,7 +105,7 @@ class ProcessSlots:
                 break
             if waiting.reserved_until > now:
                 continue
-            if waiting.reserved_until:  # it was offered one and has not come
+            if waiting.reserved_until:  # it did not take the slot that was offered
                 self._drop(waiting)
                 continue
             if self._is_full(waiting.limits, reserved):

@@ -1,4 +1,4 @@
-"""Waits for what becomes of a requested process: it runs, it has ended at once, or it was not begun."""
+"""Waits for the outcome of a requested process: it runs, it has ended at once, or it was not begun."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class ProcessStart:
         self._settled.set()
 
     async def outcome(self, is_served: Callable[[], bool]) -> Outcome:
-        """What became of the request; a process that takes long to start counts as begun. `is_served`: the fork server lives."""
+        """The outcome of the request; a process that takes long to start counts as begun. `is_served`: the fork server lives."""
         until = monotonic() + _BEGIN_SECONDS
         while not await _is_set(self._heard, _LOOK_SECONDS):
             if not is_served() or monotonic() > until:
-                # What it forked before may just begin.
+                # A supervisor that it forked before may be just beginning.
                 await _is_set(self._heard, _LOOK_SECONDS)
                 return Outcome(self._begun, self._error, unserved=not self._heard.is_set())
         if self._begun:
@@ -64,12 +64,12 @@ class ProcessStart:
         return Outcome(self._begun, self._error)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._events.close()
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> bool:
-    """Whether it is set, or is set within the time."""
+    """Whether it is set before the timeout."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()

@@ -1,4 +1,4 @@
-"""Starts the process of an attempt: folder, request to the fork server, what becomes of it."""
+"""Starts the process of an attempt: folder, request to the fork server, outcome of the request."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class ProcessStarter:
-    """Starts processes; of several requests for one attempt, whoever makes them, one is served."""
+    """Starts processes; of several requests for one attempt, one is served."""
 
     def __init__(self, store: AttemptStore, fork_server: ForkServer) -> None:
         self._store = store
         self.fork_server = fork_server
 
     async def start(self, folder: AttemptFolder, launch: Launch, record: Mapping[str, Any]) -> bool:
-        """Request the process of an attempt, `record` as what the folder says of it; False if another request was served.
+        """Request the process of an attempt, with `record` in its folder; False if another request was served.
 
         Raises CreateRefused, Unavailable: then it was not started, and will not be.
         """
@@ -69,7 +69,7 @@ class ProcessStarter:
             start.close()
 
     async def _is_abandoned(self, folder: AttemptFolder) -> bool:
-        """Whether no supervisor will serve the request any more. Raises CreateRefused if that cannot be recorded."""
+        """Whether the request will never be served. Raises CreateRefused if that cannot be recorded."""
         try:
             return await asyncio.to_thread(self._store.abandon, folder)
         except OSError as error:
@@ -77,7 +77,7 @@ class ProcessStarter:
 
 
 def _refusal(error: OSError) -> CreateError:
-    """Why no process can be started at present: none of it is the run's fault, and others can change it."""
+    """Why no process can be started at present; the cause is the machine, not the run."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return CreateError("DiskFull", f"{error}: free disk space", CRASHED, None, CreateErrorKind.TRANSIENT)
     if error.errno in {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}:

@@ -23,7 +23,7 @@ _SIGNALS = 128
 
 @dataclass(frozen=True)
 class ProcessView:
-    """What is recorded of an attempt's process: as it was requested, then each record, None until it is written."""
+    """The records of an attempt's process: the request, then each later record, None until it is written."""
 
     request: Mapping[str, Any]
     started: Mapping[str, Any] | None = None
@@ -64,13 +64,13 @@ class ProcessView:
 
     @property
     def ended_time(self) -> datetime | None:
-        """When it ended, not before it began, whatever the clock did meanwhile."""
+        """When it ended, never before it began, even if the clock was set back meanwhile."""
         ended = _time(self.end.get("time"))
         return max(ended, self.started_time or ended) if ended else None
 
     @property
     def grace_end_time(self) -> datetime | None:
-        """The end of the grace period that it was given to stop; None if it was not asked to."""
+        """The end of its grace period; None without a request to stop."""
         if self.stop is None:
             return None
         seconds = self.stop.get("time"), self.stop.get("grace_seconds")
@@ -113,17 +113,17 @@ class ProcessView:
 
     @property
     def given_up(self) -> bool:
-        """True if it could not be killed, and nothing waits for its end any more."""
+        """True if it could not be killed and its end is no longer awaited."""
         return self.end.get("given_up") is True
 
     @property
     def supervisor_error(self) -> str:
-        """What its supervisor failed of; "" if it was killed."""
+        """The error of its supervisor; "" if that was killed."""
         return printable_end(text(self.end.get("supervisor_error")), _TAIL_CHARACTERS)
 
     @property
     def was_asked_to_stop(self) -> bool:
-        """True if it was asked to stop before it ended, by the server or by a signal to its supervisor."""
+        """True if a stop was requested before it ended, by the server or by a signal to its supervisor."""
         return isinstance(self.end.get("asked"), (int, float))
 
     @property
@@ -138,7 +138,7 @@ class ProcessView:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it had at once, as far as it is known."""
+        """Its peak memory, as far as that is known."""
         return (integer(self.end.get("peak_kilobytes")) or 0) * 1024
 
     @property
@@ -160,13 +160,13 @@ class ProcessView:
 
     @cached_property
     def unserved_report(self) -> str:
-        """What is wrong with a report of a wire version that this release does not read, as a sentence; "" for any other."""
+        """Why this release cannot read a report of another wire version, as a sentence; "" for any other report."""
         version = unserved_version(self.report_text) if self.reports else None
         return "" if version is None else f"the flow's report cannot be read: {why_unserved(version, 'this server')}"
 
     @cached_property
     def tail(self) -> str:
-        """The end of what it printed, as text that people can read."""
+        """The end of what it printed, as readable text."""
         return printable_end(text(self.end.get("tail")), _TAIL_CHARACTERS)
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of a process → workload of the controller; pure."""
+"""Records of a process → workload of the controller; pure."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-#: How long a forced stop may take; then the process is given up.
+#: How long a forced stop may take before the process is given up.
 _KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
@@ -87,7 +87,7 @@ class ProcessWorkloads:
         self._capacity_observers.append(callback)
 
     async def recover(self) -> None:
-        """Find the attempts of a server that ran before: those that still run, and what the others left."""
+        """Find the attempts of an earlier server: those that still run, and the remains of the others."""
         for folder in await asyncio.to_thread(self._store.all):
             view = await asyncio.to_thread(self._store.view, folder)
             if view is None:  # its removal was interrupted
@@ -105,7 +105,7 @@ class ProcessWorkloads:
         self._attempts.spawn(self._follower.run())
 
     async def close(self) -> None:
-        """Leave the processes alone."""
+        """Close everything but the processes."""
         if self._offers is not None:
             self._offers.cancel()
         await self._attempts.close()
@@ -204,7 +204,7 @@ class ProcessWorkloads:
         try:
             await asyncio.to_thread(self._store.request_stop, attempt.folder, float(attempt.view.request.get("grace_seconds") or 0))
         except OSError as error:
-            # Not recorded, but done: it is asked again after a restart because its run says so.
+            # Not recorded, but done: after a restart it is requested again because its run requires it.
             _logger.warning("the stop of process %s/%s cannot be recorded: %s", *attempt.key, error)
         if attempt.owned.workload.alive:
             attempt.folder.send(KILL if force else TERMINATE)
@@ -221,7 +221,7 @@ class ProcessWorkloads:
             await self._attempts.refresh(attempt)
 
     async def release(self, namespace: str, name: str, uid: str) -> None:
-        """Remove an ended workload whose end is recorded, and that was asked to stop or has lost its run."""
+        """Remove an ended workload whose end is recorded, if it was stopped on request or its run is gone."""
         await self.remove(namespace, name, uid)
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:

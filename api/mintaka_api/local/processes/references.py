@@ -1,4 +1,4 @@
-"""Variables of podTemplate's container whose values are elsewhere, and references to other variables.
+"""Variables of podTemplate's container whose values are stored elsewhere, and references to other variables.
 
 ConfigMaps are documents of the local server. It has no Secrets: the value of a Secret's key is the content of the file
 `secrets/NAMESPACE/NAME/KEY` under MINTAKA_HOME, which only its owner should be able to read.
@@ -32,10 +32,10 @@ class Objects(Protocol):
     """Reads what templates refer to."""
 
     async def config_map(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
-        """The files of a ConfigMap; None if there is none of that name."""
+        """The files of a ConfigMap; None if it does not exist."""
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
-        """The keys of a Secret; None if there is none of that name."""
+        """The keys of a Secret; None if it does not exist."""
 
 
 class InvalidReference(MintakaError):

@@ -27,7 +27,7 @@ class RunLogs:
         self._names = names
 
     async def copy(self, folder: str, run_uid: str, attempt: int, container: str, process: str) -> int:
-        """Copy what is new of an attempt's output; returns how many lines that is. Raises Unavailable."""
+        """Copy the new lines of an attempt's output; returns their number. Raises Unavailable."""
         try:
             return await self._copy(folder, run_uid, attempt, container, process)
         except DatabaseAway as error:

@@ -5,7 +5,7 @@ everything that its process starts (prctl(2), PR_SET_CHILD_SUBREAPER), so that d
 descendants; and its process is killed if it is killed itself (PR_SET_PDEATHSIG). Elsewhere processes that left their parents
 are found by a token in their environment.
 
-It has to start fast and to take little memory: only the standard library, no threads, no event loop.
+It has to start fast and use little memory: only the standard library, no threads, no event loop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _READ_BYTES = 64 * 1024
-#: How long output is read on after everything that could write it was killed.
+#: How long output is still read after every process that could write it was killed.
 _DRAIN_SECONDS = 2.0
 #: How often it is checked that the folder exists: without it no server can find the process.
 LOOK_SECONDS = 30.0
@@ -49,7 +49,7 @@ def supervise(request: Mapping[str, Any]) -> None:
         # Opened for reading as well: then neither opening nor writing needs a reader.
         events = os.open(folder.events, os.O_RDWR | os.O_NONBLOCK)
         control = os.open(folder.control, os.O_RDWR | os.O_NONBLOCK)
-    except FileNotFoundError:  # the server gave this attempt up
+    except FileNotFoundError:  # the server has given up this attempt
         return
     try:
         write_file(folder.file(_RESERVE), bytes(_RESERVE_BYTES), durable=False)
@@ -115,7 +115,7 @@ class Supervisor:
         _notify(self._events, b"ended\n")
 
     def _start(self, request: Mapping[str, Any]) -> Popen[bytes]:
-        return Popen(  # noqa: S603 - what the deployment says
+        return Popen(  # noqa: S603 - the deployment's command
             request["command"],
             cwd=request["directory"],
             env=request["environment"],
@@ -129,7 +129,7 @@ class Supervisor:
     # -- while it runs ------------------------------------------------------------------------------------------------
 
     def _supervise(self, pipe: int) -> None:
-        """Until the process has ended."""
+        """Handle events until the process has ended."""
         poll = select.poll()
         for descriptor in (pipe, self._control, self._signals):
             poll.register(descriptor, select.POLLIN)
@@ -159,7 +159,7 @@ class Supervisor:
             self._terminate()
 
     def _read(self, pipe: int) -> bool:
-        """Store what there is; False at the end."""
+        """Store the available output; False at its end."""
         chunk = os.read(pipe, _READ_BYTES)
         if chunk:
             self._output.add(chunk)
@@ -223,12 +223,12 @@ class Supervisor:
             os.unlink(self._folder.file(_RESERVE))  # noqa: PTH108 - pathlib takes a megabyte
 
     def _record(self, record: dict[str, Any]) -> None:
-        """Record the end, however long that takes: on a full disk the reserved blocks are freed, then others' have to be."""
+        """Record the end, however long that takes: on a full disk it frees the reserved blocks, then waits for space."""
         self._free_reserve()
         while True:
             try:
                 self._folder.write(ENDED, record)
-            except FileNotFoundError:  # the folder was removed: no one wants to know
+            except FileNotFoundError:  # the folder was removed: no one needs the record
                 return
             except OSError:
                 record["disk_full"] = True
@@ -250,7 +250,7 @@ def _notify(events: int, line: bytes) -> None:
 
 
 def _signal_pipe() -> int:
-    """A descriptor that becomes readable when a child has ended, or with SIGTERM, which asks to stop the process."""
+    """A descriptor that becomes readable when a child has ended, or on SIGTERM, which requests a stop of the process."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -260,7 +260,7 @@ def _signal_pipe() -> int:
 
 
 def boot_id() -> str:
-    """What differs after the machine was started again; "" if that is not known."""
+    """The boot id, which changes when the machine is restarted; "" if it is not known."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - as above
             return file.read().strip()
@@ -269,5 +269,5 @@ def boot_id() -> str:
 
 
 def is_supported() -> bool:
-    """Whether this platform has what is used here."""
+    """Whether this platform has what the supervisor uses."""
     return sys.platform != "win32"

@@ -1,4 +1,4 @@
-"""What a supervisor tells through the FIFO `events` of its attempt, and that it is gone, in the event loop."""
+"""Reads in the event loop what a supervisor writes to the FIFO `events` of its attempt, and detects that it is gone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SupervisorEvents:
         self._writer: int | None = os.open(folder.events, os.O_WRONLY | os.O_NONBLOCK) if expected else None
         self._loop.add_reader(self._reader, self._read)
         if not expected:
-            self._loop.call_soon(self._read)  # one that is gone already makes nothing readable
+            self._loop.call_soon(self._read)  # if it is gone already, nothing becomes readable
 
     def _read(self) -> None:
         if self._reader is None:
@@ -50,7 +50,7 @@ class SupervisorEvents:
             self._on_event(line.decode())
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._reader is not None:
             self._loop.remove_reader(self._reader)
             os.close(self._reader)

@@ -120,7 +120,7 @@ class TestSurroundings:
     def test_what_is_not_done_here_is_noted(self) -> None:
         spec = {"containers": [{"name": "flow"}, {"name": "proxy"}], "volumes": [{"name": "data"}]}
         assert launch(entrypoint="s:f", podTemplate={"spec": spec}).notes == (
-            "podTemplate: containers proxy; volumes data: not here, since this server runs one process for each attempt",
+            "podTemplate: containers proxy; volumes data: ignored, since this server runs one process for each attempt",
         )
         assert launch(entrypoint="s:f").notes == ()
 
