@@ -23,7 +23,7 @@ def test_a_flow_runs_a_deployment_ten_times(kube: Kube, api: Api, deployment: st
 
 
 def test_a_caller_whose_pod_is_lost_finds_the_runs_that_it_called(kube: Kube, api: Api) -> None:
-    """Those that are over, those that run, and those that have not started; none is started twice."""
+    """Finished, running and pending runs are all found; no run is started twice."""
     deploy(kube)
     kube.apply(flow_run("caller", deployment="fan-out", parameters={"count": 6, "seconds": 5}))
     run = kube.reaches("caller", "RUNNING")
@@ -36,7 +36,7 @@ def test_a_caller_whose_pod_is_lost_finds_the_runs_that_it_called(kube: Kube, ap
 
 
 def test_what_a_cancelled_run_called_is_cancelled(kube: Kube) -> None:
-    """By its own spec; nothing of it runs on."""
+    """Each called run is cancelled by its own spec, and its pods stop."""
     deploy(kube)
     kube.apply(flow_run("caller", deployment="fan-out", parameters={"count": 3, "seconds": 300}))
     run = kube.reaches("caller", "RUNNING")
@@ -44,13 +44,13 @@ def test_what_a_cancelled_run_called_is_cancelled(kube: Kube) -> None:
     kube.patch("fr", "caller", {"spec": {"cancel": True}})
     assert kube.ended("caller")["status"]["state"]["type"] == "CANCELLED"
     for called in called_by(kube, run):
-        assert called["spec"]["cancel"], "the caller is CANCELLED once the wish is in the spec of each"
+        assert called["spec"]["cancel"], "the caller is CANCELLED once the spec of each called run has cancel"
         assert kube.ended(called["metadata"]["name"])["status"]["state"]["type"] == "CANCELLED"
     assert [pod for pod in kube.items("pods") if pod["status"]["phase"] in {"Pending", "Running"}] == []
 
 
 def test_the_caller_of_a_run_stays(kube: Kube) -> None:
-    """The API server refuses another one."""
+    """The API server rejects a change of the caller."""
     kube.apply(flow_run("called", template={"entrypoint": "a:b"}, suspend=True, calledBy={"uid": "x", "name": "caller"}))
     with pytest.raises(AssertionError, match="calledBy cannot be changed once the run exists"):
         kubectl("--namespace", kube.namespace, "patch", "fr", "called", "--type=merge", "--patch", '{"spec": {"calledBy": {"uid": "y"}}}')

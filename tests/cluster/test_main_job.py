@@ -1,4 +1,4 @@
-"""`make run-cluster`, once the cluster, the images and the release are there."""
+"""`make run-cluster`, when the cluster, the images and the release exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minimal_root import ROOT
 
 @pytest.mark.timeout(400)
 def test_the_main_job_is_seen_working_in_the_cluster(installed: str) -> None:
-    """A deployment applied with kubectl, its run in a pod, states and task runs over REST; the example is taken away again."""
+    """A deployment applied with kubectl, its run in a pod, states and task runs over REST; the example is deleted afterwards."""
     try:
         done = subprocess.run([ROOT / "tools/run-cluster"], capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Runs that flow runs call: created once, found again, waited for, and below their callers in history."""
+"""Runs that flow runs call: they are created once, found by later attempts, awaited, and below their callers in history."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LATER = 1_900_000_000_000_000
 
 
 class MemoryRunControl:
-    """Flow runs in memory, as far as new ones need a cluster. `creations` counts the requests to create one."""
+    """The part of a cluster that creates flow runs, in memory. `creations` counts the requests to create one."""
 
     def __init__(self) -> None:
         self.runs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -47,7 +47,7 @@ class MemoryRunControl:
         self.again: list[tuple[str, str]] = []
 
     async def create(self, namespace: str, deployment: str, request: RunRequest) -> dict[str, Any]:
-        """As a cluster does."""
+        """Create a run, as a cluster does."""
         self.creations += 1
         await asyncio.sleep(0)
         manifest = run_manifest(namespace, deployment, "uid-of-deployment", request)
@@ -63,7 +63,7 @@ class MemoryRunControl:
         return copy.deepcopy(self.runs.get((namespace, name)))
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
-        """Note it."""
+        """Record the rerun."""
         self.again.append((run.metadata.name, called_in))
         document = self.runs[run.metadata.namespace, run.metadata.name]
         document["metadata"]["annotations"][ANNOTATION_CALLED_IN] = called_in
@@ -98,7 +98,7 @@ class World:
         return document
 
     async def ended(self, *uids: str, after: int = -1, wait: float = 0) -> list[str]:
-        """The uids of those that are over."""
+        """The uids of the runs that have ended."""
         body = {"runs": [{"uid": uid, "after": after} for uid in uids], "wait": wait}
         answer = await self.api.post(f"{API}/flow-runs/ended", json=body)
         assert answer.status_code == 200, answer.text
@@ -118,7 +118,7 @@ async def world(database: Database, database_url: str) -> AsyncIterator[World]:
 
 
 async def test_a_call_has_one_run(world: World) -> None:
-    """Named after its deployment, with its caller; another call has another."""
+    """The run is named after its deployment and records its caller; another call has another run."""
     first, again, other = await world.call(), await world.call(attempt=2), await world.call(call="b")
     assert [answer.status_code for answer in (first, again, other)] == [201, 200, 201], first.text
     assert first.json()["uid"] == again.json()["uid"] != other.json()["uid"]
@@ -135,7 +135,7 @@ async def test_calls_at_the_same_time_have_one_run(world: World) -> None:
 
 
 async def test_a_name_is_part_of_the_runs_name(world: World) -> None:
-    """As far as Kubernetes allows; a key makes it the same run whatever it is called."""
+    """Characters that Kubernetes does not allow are replaced; calls with one key have one run whatever their names."""
     named = (await world.call(flow_run_name="For Tuesday!")).json()["name"]
     assert named.startswith("for-tuesday-")
     assert world.control.runs["ns", named]["metadata"]["annotations"]["mintaka.dev/flow-run-name"] == "For Tuesday!"
@@ -158,7 +158,7 @@ ENDS: dict[str, tuple[tuple[str, ...], dict[str, Any], int]] = {
 
 @pytest.mark.parametrize(("states", "later", "code"), ENDS.values(), ids=ENDS)
 async def test_what_failed_runs_again_for_a_later_try(world: World, states: tuple[str, ...], later: dict[str, Any], code: int) -> None:
-    """Once for each; what was requested with a key is taken as it is."""
+    """The run runs again once for each try; a run requested with a key does not run again."""
     for key, expected in ((None, code), ("a key", 200)):
         run = (await world.call(idempotency_key=key)).json()
         await world.finish(run["name"], *states)
@@ -179,7 +179,7 @@ async def test_a_run_that_left_the_cluster_is_found(world: World) -> None:
     assert world.control.creations == 1
 
 
-async def test_a_run_of_another_caller_is_none_of_this_call(world: World) -> None:
+async def test_a_run_of_another_caller_does_not_belong_to_this_call(world: World) -> None:
     run = (await world.call()).json()
     world.control.runs["ns", run["name"]]["spec"].pop("calledBy")
     answer = await world.call()
@@ -196,7 +196,7 @@ async def test_overrides_are_in_the_runs_spec(world: World) -> None:
 
 
 async def test_the_first_end_of_many_runs_is_waited_for(world: World) -> None:
-    """One that is over already is answered at once; an end of before a rerun is none."""
+    """A run that has already ended is returned at once; an end before a rerun does not count."""
     runs = [(await world.call(call=str(number))).json() for number in range(3)]
     uids = [run["uid"] for run in runs]
     assert await world.ended(*uids) == []
@@ -219,7 +219,7 @@ def called(name: str, states: tuple[str, ...] = ("RUNNING",), *, version: int = 
 
 
 async def test_a_called_run_is_below_its_caller(world: World) -> None:
-    """Also if the caller becomes known later; with the task run that called. A detached run is below nobody."""
+    """This holds even if the caller becomes known later, and includes the calling task run. A detached run has no parent."""
     run, detached = called("called", taskRun=3), called("detached", detached=True)
     await world.see(run, detached)
     assert (await world.get(run["metadata"]["uid"]))["parent"] is None
@@ -240,7 +240,7 @@ async def test_a_called_run_is_below_its_caller(world: World) -> None:
 
 
 async def test_a_run_that_is_called_by_a_called_run_has_the_same_root(world: World) -> None:
-    """And a caller that nobody reports is replaced by the flow run in whose process it was, in the end."""
+    """In the end, a caller that is never reported is replaced by the flow run in whose process it ran."""
     first = called("first")
     await world.see(seen_run("caller", ("RUNNING",), uid=CALLER), first)
     uid = first["metadata"]["uid"]

@@ -133,7 +133,7 @@ def test_an_attempt_that_was_replaced_writes_no_called_runs(database: Database) 
 
 
 def test_a_later_attempt_continues_the_transitions(database: Database) -> None:
-    """A process numbers them from 1. The creation time is the first one's, and the tags are found by it."""
+    """A process numbers transitions from 1. The run keeps its first creation time, and its tags are found by that time."""
     store(database, report(1, [task(0, of=1)], called=[called(A)]))
     store(database, report(1, attempt=2, called=[called(A, ended=False, created=AT + 50)]))
     row = runs_in(database)[A]
@@ -150,7 +150,7 @@ def test_a_later_attempt_continues_the_transitions(database: Database) -> None:
     assert of_tables(database, "task_runs") == [(A, 0), (A, 0)]
 
 
-def test_one_that_crashed_with_its_attempt_goes_on_in_the_next(database: Database) -> None:
+def test_one_that_crashed_with_its_attempt_continues_in_the_next(database: Database) -> None:
     """The crash stays in its history."""
     store(database, report(1, called=[called(A, ended=False)]))
     with database.writing() as connection:

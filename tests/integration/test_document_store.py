@@ -1,4 +1,4 @@
-"""The document store on both databases: several writers, outages, a server that is killed, and what the API answers of it."""
+"""The document store on both databases: several writers, outages, a server that is killed, and the answers of the API."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def store(stores: tuple[DocumentStore, DocumentStore]) -> DocumentStore:
 
 
 async def test_two_servers_never_give_one_version_twice(stores: tuple[DocumentStore, DocumentStore]) -> None:
-    """Nor one name: of two that create it, one is refused."""
+    """If both create a document with the same name, one of them is refused."""
     names = [f"run-{number}" for number in range(20)]
     results = await asyncio.gather(*(store.create(RUN, flow_run(name)) for name in names for store in stores), return_exceptions=True)
     created = [result for result in results if isinstance(result, dict)]
@@ -69,7 +69,7 @@ async def test_two_servers_never_give_one_version_twice(stores: tuple[DocumentSt
 
 
 async def test_of_several_changes_of_one_version_one_is_made(stores: tuple[DocumentStore, DocumentStore]) -> None:
-    """The others meet a conflict, in the same process or in another one."""
+    """The others get a conflict, in the same process or in another one."""
     run = await stores[0].create(RUN, flow_run())
     version = run["metadata"]["resourceVersion"]
     writes = [stores[number % 2].write_status(RUN, (NAMESPACE, "run"), version, {"attempt": number}) for number in range(1, 9)]
@@ -163,7 +163,7 @@ _WRITER = """
 
 @pytest.mark.timeout(300)
 async def test_a_server_that_is_killed_leaves_documents_and_history_of_one_state(database_url: str) -> None:
-    """At any moment: what a document says was written with it, and nothing else."""
+    """Whenever the server is killed, the history matches the documents exactly."""
     code = os.pathsep.join(map(str, (ROOT / "sdk", ROOT / "operator", ROOT / "api", ROOT / "tests" / "support")))
     environment = os.environ | {"PYTHONPATH": code}
     process = await asyncio.to_thread(
@@ -192,7 +192,7 @@ async def test_a_server_that_is_killed_leaves_documents_and_history_of_one_state
 
 
 async def test_an_outage_is_unavailability(store: DocumentStore) -> None:
-    """For readers and writers; who waits in one transaction hears of it together."""
+    """Readers and writers get Unavailable; all writers that share a transaction get it at once."""
     await store.create(RUN, flow_run())
     store.database.migrated = False
     for request in (store.read(RUN, (NAMESPACE, "run")), store.list(RUN), store.create(RUN, flow_run("other"))):
@@ -203,7 +203,7 @@ async def test_an_outage_is_unavailability(store: DocumentStore) -> None:
 
 
 async def test_a_start_ends_rows_of_runs_that_have_no_document(store: DocumentStore) -> None:
-    """Such a row is left if a process reports after its run and its history were deleted; others are not touched."""
+    """Such a row remains if a process reports after its run and its history were deleted; other rows do not change."""
     kept = await store.create(RUN, flow_run("kept"))
     lost = await store.create(RUN, flow_run("lost"))
     await store.write_status(RUN, (NAMESPACE, "lost"), lost["metadata"]["resourceVersion"], status(("SCHEDULED", "PENDING")))

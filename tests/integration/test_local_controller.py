@@ -57,7 +57,7 @@ async def test_a_run_completes_and_its_history_is_there_with_each_state(world: L
 
 
 async def test_a_crash_is_retried_and_a_failure_is_not(world: LocalWorld) -> None:
-    """By the budget of its kind; each attempt is in the history."""
+    """Crashes and failures have separate budgets; each attempt is in the history."""
     once = {"limit": 1, "backoff": {"delaySeconds": 0}}
     await world.store.create("FlowDeployment", deployment(retries={"onCrash": once}))
     uid = await create(world)
@@ -77,7 +77,7 @@ async def _started(world: LocalWorld, name: str) -> bool:
 
 
 async def test_a_cancelled_run_stops_its_process(world: LocalWorld) -> None:
-    """And ends CANCELLED, in the documents and in the history."""
+    """The run ends CANCELLED in the documents and in the history."""
     await world.store.create("FlowDeployment", deployment())
     uid = await create(world)
     await world.until("run", "RUNNING")
@@ -88,7 +88,7 @@ async def test_a_cancelled_run_stops_its_process(world: LocalWorld) -> None:
 
 
 async def test_a_deleted_run_is_stopped_recorded_and_gone(world: LocalWorld) -> None:
-    """Its end in the history is the controller's decision, not that it vanished."""
+    """The history has the end that the controller decided, not a vanished run."""
     await world.store.create("FlowDeployment", deployment())
     uid = await create(world)
     await world.until("run", "RUNNING")
@@ -123,7 +123,7 @@ async def _none(world: LocalWorld, kind: str) -> bool:
 
 
 async def test_a_retry_runs_the_revision_that_its_run_began_with(world: LocalWorld) -> None:
-    """Although the deployment was changed meanwhile; a new run gets the new one, under the next number."""
+    """The deployment was changed in between; a new run gets the new revision, with the next number."""
     once = {"limit": 1, "backoff": {"delaySeconds": 0}}
     await world.store.create("FlowDeployment", deployment(image="v1", retries={"onCrash": once}))
     await create(world, "old")
@@ -139,7 +139,7 @@ async def test_a_retry_runs_the_revision_that_its_run_began_with(world: LocalWor
 
 
 async def test_schedules_fire(world: LocalWorld) -> None:
-    """Each time once, whatever the number of passes."""
+    """Each scheduled time creates one run, regardless of the number of reconciliations."""
     await world.store.create("FlowDeployment", deployment(schedules=[{"name": "often", "interval": "1s"}]))
     await world.eventually(lambda: _has_runs(world, 2), "no schedule has fired twice")
     await world.store.patch("FlowDeployment", (NAMESPACE, "etl"), {"spec": {"suspend": True}})
@@ -153,7 +153,7 @@ async def _has_runs(world: LocalWorld, count: int) -> bool:
 
 
 async def test_finished_runs_beyond_the_limit_leave(world: LocalWorld) -> None:
-    """The oldest first; their history stays."""
+    """The oldest are removed first; their history remains."""
     await world.store.create("FlowDeployment", deployment(history={"limit": 1}))
     uids = []
     for name in ("first", "second", "third"):
@@ -168,7 +168,7 @@ async def test_finished_runs_beyond_the_limit_leave(world: LocalWorld) -> None:
 
 
 async def test_a_run_waits_for_its_config_map(world: LocalWorld) -> None:
-    """As long as it is not there the run says so; its revision then has a copy of the code."""
+    """While the ConfigMap is missing, the status of the run says so; afterwards the revision has a copy of the code."""
     await world.store.create("FlowDeployment", deployment(entrypoint="flow.py:main", source={"configMap": {"name": "code"}}))
     await create(world)
 
@@ -183,8 +183,8 @@ async def test_a_run_waits_for_its_config_map(world: LocalWorld) -> None:
     assert revision["data"]["spec"]["source"]["configMap"]["files"] == {"flow.py": "x = 1\n"}
 
 
-async def test_a_controller_that_died_goes_on_where_it_was(database: Database) -> None:
-    """What ended meanwhile is recorded, what still runs is found, and nothing is started twice."""
+async def test_a_controller_that_died_resumes_where_it_was(database: Database) -> None:
+    """Processes that ended in between are recorded, running ones are found, and none is started twice."""
     world = LocalWorld(database)
     await world.start()
     await world.store.create("FlowDeployment", deployment())

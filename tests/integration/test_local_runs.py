@@ -45,7 +45,7 @@ def _is(server: LocalServer, uid: str, state: str) -> bool:
 
 
 def _begun(server: LocalServer, deployment: str, seconds: float) -> str:
-    """The uid of a run whose process runs, for so many seconds."""
+    """The uid of a run whose process runs for the given number of seconds."""
     uid: str = server.create(_run(deployment, parameters={"seconds": seconds}))["metadata"]["uid"]
     wait_until(lambda: bool(server.get(f"/flow-runs/{uid}/logs", q="it begins")["items"]), "the flow has begun")
     return uid
@@ -62,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 
 def test_the_example_runs_as_in_a_cluster(server: LocalServer) -> None:
-    """The same manifests; states, task runs, log and decisions over REST."""
+    """The manifests are the same; states, task runs, log and decisions are read over REST."""
     source = {"flow.py": (_EXAMPLES / "etl/flow.py").read_text()}
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "wine-report"}, "data": source}
     deployment = yaml.safe_load((_EXAMPLES / "etl/deployment.yaml").read_text())
@@ -81,7 +81,7 @@ def test_the_example_runs_as_in_a_cluster(server: LocalServer) -> None:
 
 
 def test_a_run_is_cancelled_suspended_and_resumed_over_rest(server: LocalServer) -> None:
-    """The same intents as in a cluster."""
+    """The requests are the same as in a cluster."""
     uid = _begun(server, "sleeper", 60)
     assert server.request("POST", f"/api/v1/flow-runs/{uid}/suspend").status_code == 202
     wait_until(lambda: _is(server, uid, "PAUSED"), "it is suspended")
@@ -94,7 +94,7 @@ def test_a_run_is_cancelled_suspended_and_resumed_over_rest(server: LocalServer)
 
 
 def test_a_run_is_created_by_the_route_of_its_deployment(server: LocalServer) -> None:
-    """And deleted: its history stays."""
+    """The run is also deleted; its history remains."""
     path = "/api/v1/namespaces/local/flow-deployments/sleeper/runs"
     created = server.request("POST", path, json={"name": "by-route", "parameters": {"seconds": 0}})
     assert created.status_code == 201, created.text
@@ -117,7 +117,7 @@ def test_a_deleted_run_is_stopped_first(server: LocalServer) -> None:
 
 
 def test_schedules_fire_and_old_runs_are_removed(server: LocalServer) -> None:
-    """Every two seconds; of the finished runs one stays."""
+    """The schedule fires every two seconds; one finished run is retained."""
     server.apply(_deployment("ticker", schedules=[{"name": "often", "interval": "2s"}], history={"limit": 1}))
     wait_until(lambda: len(server.get("/flow-runs", deployment="ticker", state="COMPLETED")["items"]) >= 3, "three runs have completed")
     assert server.request("DELETE", "/api/v1/documents/FlowDeployment/local/ticker").status_code == 202
@@ -126,7 +126,7 @@ def test_schedules_fire_and_old_runs_are_removed(server: LocalServer) -> None:
 
 
 def test_stopping_the_server_leaves_processes_to_the_next_one(server: LocalServer) -> None:
-    """The run goes on, and ends in the same attempt; what it reported meanwhile is not lost."""
+    """The run continues and ends in the same attempt; what it reported in between is not lost."""
     uid = _begun(server, "sleeper", 4)
     port = server.address.url.rsplit(":", 1)[1]
     assert "1 flow runs go on in processes of their own" in server.stop()
@@ -147,7 +147,7 @@ def test_stopping_the_server_with_cancel_ends_them(server: LocalServer) -> None:
 
 
 def test_a_server_in_a_thread(tmp_path: Path) -> None:
-    """It is found as any other, refuses a second one, and leaves nothing behind."""
+    """It is found like any other server, refuses a second one, and leaves no files behind."""
     home = tmp_path / "home"
     with embedded_server(home) as url:
         address = running_server(home)

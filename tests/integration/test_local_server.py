@@ -1,4 +1,4 @@
-"""`mintaka server`: start, stop and status with real processes; who gets in, and who does not; what is left of a killed server."""
+"""`mintaka server`: start, stop and status with real processes; which requests it accepts, and what remains of a killed server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LocalServer]:
-    """A home on which no server runs yet; one that does is stopped at the end."""
+    """A home without a running server; a server that the test starts is stopped at the end."""
     server = LocalServer(tmp_path / "home")
     yield server
     server.stop()
@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[LocalServer]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """A server that runs, for tests that only ask."""
+    """A running server, for tests that only send requests."""
     server = LocalServer(tmp_path_factory.mktemp("running") / "home")
     server.start()
     yield server
@@ -59,7 +59,7 @@ def test_a_server_starts_and_stops(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_in_the_foreground_it_serves_until_it_is_told(server: LocalServer, number: signal.Signals) -> None:
+def test_in_the_foreground_it_serves_until_it_gets_a_signal(server: LocalServer, number: signal.Signals) -> None:
     """Its logs are lines with a time; the exit code is 0."""
     process = server.foreground(stderr=subprocess.PIPE)
     wait_until(lambda: running_server(server.home) is not None, "it listens")
@@ -75,7 +75,7 @@ def test_in_the_foreground_it_serves_until_it_is_told(server: LocalServer, numbe
 
 
 def test_a_second_server_learns_of_the_first(running: LocalServer, tmp_path: Path) -> None:
-    """On the same home, and from another home on the same database: exit code 3, and where the first one is."""
+    """With the same home, or with another home and the same database: exit code 3, and the address of the first server."""
     address = running.address
     again = running.mintaka("server", "start", "--port", "0", code=3)
     assert f"a server that runs at {address.url} (pid {address.pid})" in again.stderr
@@ -87,8 +87,8 @@ def test_a_second_server_learns_of_the_first(running: LocalServer, tmp_path: Pat
     assert running.address == address
 
 
-def test_a_killed_server_is_no_hindrance(server: LocalServer) -> None:
-    """Its file and lock are still there, and are of no concern."""
+def test_a_killed_server_does_not_block_the_next_one(server: LocalServer) -> None:
+    """Its file and lock still exist, and have no effect."""
     first = server.start()
     server.kill()
     assert (server.home / "server.json").exists()
@@ -97,8 +97,8 @@ def test_a_killed_server_is_no_hindrance(server: LocalServer) -> None:
     assert server.start().pid != first.pid
 
 
-def test_a_port_that_is_taken_is_said(server: LocalServer) -> None:
-    """By whatever program."""
+def test_a_port_in_use_is_reported(server: LocalServer) -> None:
+    """This holds for a port that any program uses."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         done = server.mintaka("server", "start", "--detach", "--port", str(port), code=2)
@@ -115,13 +115,13 @@ def test_other_machines_are_kept_out(server: LocalServer, host: str) -> None:
 
 
 def test_ipv6_is_loopback_too(server: LocalServer) -> None:
-    """The URL has brackets then."""
+    """The URL then has brackets."""
     assert server.start("--host", "::1").url.startswith("http://[::1]:")
     assert server.request("GET", "/api/v1/flow-runs").status_code == 200
 
 
 def test_the_port_belongs_to_one_user(running: LocalServer) -> None:
-    """Without the token 401, for another Host 421; health is open."""
+    """A request without the token gets 401, one for another Host 421; the health route is open."""
     assert running.request("GET", "/api/v1/flow-runs").status_code == 200
     for path in ("/api/v1/flow-runs", "/", "/metrics", "/openapi.json", "/nothing"):
         refused = running.request("GET", path, headers={})
@@ -133,7 +133,7 @@ def test_the_port_belongs_to_one_user(running: LocalServer) -> None:
 
 
 def test_other_users_cannot_read_the_files(running: LocalServer) -> None:
-    """Neither the token nor the database."""
+    """This holds for the token and the database."""
     for name in ("server.token", "server.json", "history.db", "server.log"):
         done = subprocess.run(
             ["cat", running.home / name], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False
@@ -153,11 +153,11 @@ def test_a_browser_gets_in_by_a_link_once(server: LocalServer) -> None:
     server.stop()
     server.start("--port", address.url.rsplit(":", 1)[1])
     assert server.request("GET", "/api/v1/flow-runs", headers=cookie).status_code == 200
-    assert server.request("POST", "/api/v1/login-codes", headers=cookie).status_code == 401, "from a page that says nothing of itself"
+    assert server.request("POST", "/api/v1/login-codes", headers=cookie).status_code == 401, "from a page that sends no Origin"
 
 
 def test_a_home_that_others_could_read_is_closed(server: LocalServer) -> None:
-    """And said so in the log."""
+    """The log says so."""
     server.home.mkdir(mode=0o755)
     server.home.chmod(0o755)
     server.start()
@@ -166,20 +166,20 @@ def test_a_home_that_others_could_read_is_closed(server: LocalServer) -> None:
 
 
 def test_a_server_that_is_stopped_while_it_starts_leaves_nothing_behind(server: LocalServer) -> None:
-    """At any moment: before it listens, while it creates the schema, when it is about to be ready."""
+    """It is stopped before it listens, while it creates the schema, or just before it is ready."""
     for milliseconds in (100, 600, 900, 1200):
         process = server.foreground(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         time.sleep(milliseconds / 1000)
         process.terminate()
-        _, said = process.communicate(timeout=30)
-        assert process.returncode in {0, -signal.SIGTERM}, said
-        assert "Traceback" not in said
+        _, output = process.communicate(timeout=30)
+        assert process.returncode in {0, -signal.SIGTERM}, output
+        assert "Traceback" not in output
         assert running_server(server.home) is None
     server.start()
 
 
 def test_a_server_on_postgresql(server: LocalServer, postgres: PostgresServer, tmp_path: Path) -> None:
-    """Its password is in no argument; a second one on the same database is refused, also from another home."""
+    """No argument contains the password; a second server on the same database is refused, even with another home."""
     url = postgres.create_database("local_server")
     try:
         address = server.start("--database-url", url)
@@ -197,7 +197,7 @@ def test_a_server_on_postgresql(server: LocalServer, postgres: PostgresServer, t
 
 
 def test_a_server_starts_before_its_database(server: LocalServer) -> None:
-    """It says what is missing, runs on, and stops when asked."""
+    """It logs what is missing, continues to run, and stops on request."""
     done = server.mintaka(
         "server",
         "start",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 #: A test of the code before that writes to the table.
 _TESTS = ("tests/integration/test_ingest.py", "-k", "stored_as_it_was_sent")
-#: What writes and reads each table; all of tests/integration, which takes half an hour, is run before a release (tests/soak).
+#: Tests that write and read each table; all of tests/integration, which takes half an hour, runs before a release (tests/soak).
 _FILES = ("test_ingest.py", "test_leases.py", "test_changes.py")
 
 

@@ -76,7 +76,7 @@ _FLOWS = dedent('''
 
     @flow(persist_result=True)
     def crashing(folder: str) -> list[str]:
-        """Dies in its first attempt: once its first run is over, and its second is under way."""
+        """Dies in its first attempt, when its first run has ended and its second is running."""
         first = run_deployment("double", parameters={"n": 1})
         second = run_deployment("double", parameters={"n": 2}, timeout=0)
         if not Path(folder, "died").exists():
@@ -87,7 +87,7 @@ _FLOWS = dedent('''
 
     @flow(retries=1, persist_result=True)
     def insisting(folder: str) -> str:
-        """Fails if what it called does; then both are tried again."""
+        """Fails if the run it called does; then both run again."""
         run = run_deployment("failing", parameters={"folder": folder, "times": 1})
         if run.state.is_failed():
             raise RuntimeError("what I called failed")
@@ -148,7 +148,7 @@ def called_by(server: LocalServer, uid: UUID) -> list[dict[str, Any]]:
 
 
 def test_a_script_runs_a_deployment_and_gets_its_result(server: LocalServer) -> None:
-    """By each of its names; its parameters, tags and name are those of the call."""
+    """Each form of the deployment's name works; the run has the parameters, tags and name of the call."""
     run = run_deployment("double", parameters={"n": 4}, tags=["by hand"], flow_run_name="By Hand!")
     assert (run.state.is_completed(), run.state.result(), run.parameters, run.tags) == (True, 8, {"n": 4}, ["by hand"])
     assert run.name.startswith("by-hand-")
@@ -158,8 +158,8 @@ def test_a_script_runs_a_deployment_and_gets_its_result(server: LocalServer) -> 
     assert {run_deployment(name, scheduled_time=later, timeout=0).deployment for name in ("double/double", "local/double")} == {"double"}
 
 
-def test_waiting_ends_at_the_timeout_and_the_run_goes_on(server: LocalServer, tmp_path: Path) -> None:
-    """With 0, nothing is waited for; a run that is over by then is shown as such in the next look."""
+def test_waiting_ends_at_the_timeout_and_the_run_continues(server: LocalServer, tmp_path: Path) -> None:
+    """With timeout 0 the call returns at once. Both runs complete afterwards."""
     at_once = run_deployment("slow", parameters={"folder": str(tmp_path), "seconds": 0}, timeout=0)
     assert not at_once.state.is_final()
     unfinished = run_deployment("slow", parameters={"folder": str(tmp_path), "seconds": 3}, timeout=0.5)
@@ -168,14 +168,14 @@ def test_waiting_ends_at_the_timeout_and_the_run_goes_on(server: LocalServer, tm
 
 
 def test_a_scheduled_time_is_kept() -> None:
-    """The run waits for it."""
+    """The run waits for its scheduled time."""
     due = datetime.now(UTC) + timedelta(days=1)
     run = run_deployment("double", scheduled_time=due, timeout=0)
     assert (run.expected_start_time, run.state.type) == (due, "SCHEDULED")
 
 
 def test_a_key_means_one_run() -> None:
-    """However often it is called with it, and whatever else is said."""
+    """All calls with one key have one run, whatever their other arguments."""
     first = run_deployment("double", parameters={"n": 1}, idempotency_key="2026-11-21")
     again = run_deployment("double", parameters={"n": 5}, idempotency_key="2026-11-21", flow_run_name="again")
     other = run_deployment("double", idempotency_key="2026-11-22", timeout=0)
@@ -184,7 +184,7 @@ def test_a_key_means_one_run() -> None:
 
 
 def test_a_call_that_cannot_work_says_why(tmp_path: Path) -> None:
-    """The deployment, the parameters, the variables, the result."""
+    """The deployment, the parameters, the variables or the result are wrong."""
     with pytest.raises(DeploymentNotFound, match="there is no flow deployment 'nothing' in namespace 'local'"):
         run_deployment("nothing")
     with pytest.raises(DeploymentNotFound, match="that of namespace 'local' is of another flow"):
@@ -200,14 +200,14 @@ def test_a_call_that_cannot_work_says_why(tmp_path: Path) -> None:
 
 
 def test_variables_of_the_job_are_those_of_its_process() -> None:
-    """Beside those of the deployment."""
+    """They are added to those of the deployment."""
     job_variables = {"env.MODE": "trial", "env": {"MINTAKA_RESULTS_PERSIST_BY_DEFAULT": "true"}}
     assert run_deployment("forgetful", job_variables=job_variables).state.result() == "trial"
 
 
 @pytest.mark.anyio
 async def test_in_async_code_it_is_awaited() -> None:
-    """Many at a time, without holding up the event loop."""
+    """Many calls run at a time, without blocking the event loop."""
     runs = await asyncio.gather(*(arun_deployment("double", parameters={"n": n}) for n in range(2)))
     assert [run.state.result(_sync=True) for run in runs] == [0, 2]
     run = await run_deployment("double", scheduled_time=datetime.now(UTC) + timedelta(days=1), timeout=0)  # type: ignore[misc]
@@ -216,7 +216,7 @@ async def test_in_async_code_it_is_awaited() -> None:
 
 @pytest.mark.parametrize(("deployment", "result", "called"), [("sums", 206, 4), ("gathered", 6, 3)])
 def test_a_flow_runs_deployments(server: LocalServer, deployment: str, result: int, called: int) -> None:
-    """In its body and in tasks, sync and async; the runs are below it, with the task run that called each."""
+    """It calls them in its body and in tasks, sync and async; the runs are below it, each with the task run that called it."""
     run = run_deployment(deployment)
     assert run.state.result() == result
     below = called_by(server, run.id)
@@ -229,7 +229,7 @@ def test_a_flow_runs_deployments(server: LocalServer, deployment: str, result: i
 
 
 def test_a_flow_that_is_called_in_a_flow_is_the_caller(server: LocalServer) -> None:
-    """Below the outermost one, which is the root of all."""
+    """The outermost flow run is the root of all runs."""
     run = run_deployment("outer")
     inner = called_by(server, run.id)
     assert {(each["kind"], each["flow"]) for each in inner} == {("called", "inner")}
@@ -240,7 +240,7 @@ def test_a_flow_that_is_called_in_a_flow_is_the_caller(server: LocalServer) -> N
 
 
 def test_a_caller_that_crashed_finds_what_it_called(server: LocalServer, tmp_path: Path) -> None:
-    """Its first run, which is over, and the second; neither is started again."""
+    """The first run has ended, and the second one is running; neither is started again."""
     run = run_deployment("crashing", parameters={"folder": str(tmp_path)})
     assert run.attempt == 2
     below = called_by(server, run.id)
@@ -249,7 +249,7 @@ def test_a_caller_that_crashed_finds_what_it_called(server: LocalServer, tmp_pat
 
 
 def test_a_caller_that_failed_runs_again_what_failed(server: LocalServer, tmp_path: Path) -> None:
-    """It is the same run, in another attempt."""
+    """The called run is the same, in another attempt."""
     run = run_deployment("insisting", parameters={"folder": str(tmp_path)})
     [below] = called_by(server, run.id)
     assert run.state.result() == below["name"]
@@ -257,7 +257,7 @@ def test_a_caller_that_failed_runs_again_what_failed(server: LocalServer, tmp_pa
 
 
 def test_what_a_cancelled_flow_called_is_cancelled(server: LocalServer, tmp_path: Path) -> None:
-    """But for what was called as nobody's."""
+    """Runs called with `as_subflow=False` are not cancelled."""
     run = run_deployment("calling-slow", parameters={"folder": str(tmp_path)}, timeout=0)
     wait_until(lambda: len(list(tmp_path.iterdir())) == 2, "both runs have started")
     assert server.request("POST", f"/api/v1/flow-runs/{run.id}/cancel").status_code == 202

@@ -58,7 +58,7 @@ def server(tmp_path: Path) -> Iterator[LocalServer]:
 
 @pytest.fixture
 def start(tmp_path: Path, server: LocalServer) -> Iterator[Start]:
-    """Starts `FLOWS` with a last line as a script in a folder of its own; what still runs is killed at the end."""
+    """Starts `FLOWS` with a last line as a script in a folder of its own; running processes are killed at the end."""
     processes: list[subprocess.Popen[str]] = []
 
     def started(line: str, name: str = "flows.py", **environment: str) -> subprocess.Popen[str]:
@@ -84,7 +84,7 @@ def start(tmp_path: Path, server: LocalServer) -> Iterator[Start]:
 
 
 def served(server: LocalServer, process: subprocess.Popen[str], name: str) -> dict[str, Any]:
-    """The FlowDeployment that a script registers, once it is there and not paused."""
+    """The FlowDeployment that a script registers, when it exists and is not paused."""
 
     def there() -> bool:
         assert process.poll() is None, process.communicate()
@@ -117,7 +117,7 @@ def run_of(server: LocalServer, deployment: str, **parameters: Any) -> str:
 
 
 def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
-    """What a script printed, once the signal has ended it with exit code 0."""
+    """The output of a script after the signal has ended it with exit code 0."""
     process.send_signal(number)
     output = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -125,12 +125,12 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, 
 
 
 def facts(tmp_path: Path, name: str) -> dict[str, Any]:
-    """What a run of `etl` wrote."""
+    """The facts that a run of `etl` wrote."""
     found: dict[str, Any] = json.loads((tmp_path / "work" / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 
-def test_a_served_flow_runs_as_in_its_script_until_ctrl_c_and_goes_on_when_it_is_served_again(
+def test_a_served_flow_runs_as_in_its_script_until_ctrl_c_and_continues_when_it_is_served_again(
     server: LocalServer, start: Start, tmp_path: Path
 ) -> None:
     line = 'etl.serve("daily", interval=timedelta(days=1), parameters={"seconds": 0}, tags=["shop"])'
@@ -143,12 +143,12 @@ def test_a_served_flow_runs_as_in_its_script_until_ctrl_c_and_goes_on_when_it_is
 
     long = run_of(server, "etl-daily", name="long", seconds=600)
     wait_until(lambda: server.get(f"/flow-runs/{long}")["state"]["type"] == "RUNNING", "the long run runs")
-    printed, told = ended(process, signal.SIGINT)
+    printed, errors = ended(process, signal.SIGINT)
     assert "etl/daily: next run " in printed
     assert "mintaka run deployment/etl-daily" in printed
     assert "served at http://127.0.0.1:" in printed
-    assert "paused etl-daily" in told
-    assert "cancelling flow run etl-daily-" in told
+    assert "paused etl-daily" in errors
+    assert "cancelling flow run etl-daily-" in errors
     assert running_server(server.home) is None
 
     again = start(line)
@@ -166,14 +166,14 @@ def test_of_two_scripts_the_second_takes_over_when_the_first_ends(server: LocalS
     second = start('serve(other.to_deployment("a"), other.to_deployment("b"), pause_on_shutdown=False)', "second.py")
     served(server, second, "other-b")
     assert server.address.pid == first.pid
-    printed, told = ended(first, signal.SIGTERM)
-    assert (printed, told) == ("the script begins\n", "")
+    printed, errors = ended(first, signal.SIGTERM)
+    assert (printed, errors) == ("the script begins\n", "")
     wait_until(lambda: (found := running_server(server.home)) is not None and found.pid == second.pid, "the second script is the server")
     assert server.ended(run_of(server, "other-a"))["state"]["type"] == "COMPLETED"
     assert document(server, "etl-daily")["spec"]["suspend"] is True
-    printed, told = ended(second, signal.SIGINT)
+    printed, errors = ended(second, signal.SIGINT)
     assert f"by process {first.pid}" in printed
-    assert "paused" not in told
+    assert "paused" not in errors
 
 
 def test_a_limit_bounds_how_many_runs_of_all_that_is_served_run_at_a_time(server: LocalServer, start: Start, tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_a_limit_bounds_how_many_runs_of_all_that_is_served_run_at_a_time(server
     assert {server.ended(uid)["state"]["type"] for uid in runs} == {"COMPLETED"}
     times = sorted((found["begun"], found["ended"]) for found in (facts(tmp_path, f"etl-{name}-{n}") for name in "ab" for n in (1, 2)))
     assert all(before[1] <= after[0] for before, after in pairwise(times)), f"{times} {waiting}"
-    printed, told = ended(process, signal.SIGINT)
+    printed, errors = ended(process, signal.SIGINT)
     assert f"by process {server.address.pid}, whose environment variables the runs get" in printed
-    assert "cancelling" not in told
+    assert "cancelling" not in errors
 
 
 def test_in_async_code_serving_ends_when_it_is_cancelled(server: LocalServer, start: Start) -> None:
@@ -205,9 +205,9 @@ def test_in_async_code_serving_ends_when_it_is_cancelled(server: LocalServer, st
     asyncio.run(main())""")
     assert [schedule["name"] for schedule in served(server, process, "etl-daily")["spec"]["schedules"]] == ["nightly"]
     (server.home.parent / "work" / "stop").touch()
-    printed, told = process.communicate(timeout=60)
-    assert printed.endswith("cancelled\n"), told
-    assert "paused etl-daily" in told
+    printed, errors = process.communicate(timeout=60)
+    assert printed.endswith("cancelled\n"), errors
+    assert "paused etl-daily" in errors
 
 
 def test_a_flow_is_deployed_to_the_local_server_with_a_warning_for_each_argument_without_effect(server: LocalServer, start: Start) -> None:
@@ -215,14 +215,14 @@ def test_a_flow_is_deployed_to_the_local_server_with_a_warning_for_each_argument
     process = start(
         'print(etl.deploy("prod", work_pool_name="pool", image="registry/x:1", interval=60, job_variables={"odd": 1}, parameters={"name": "p"}))'
     )
-    printed, told = process.communicate(timeout=60)
-    assert process.returncode == 0, told
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
     stored = document(server, "etl-prod")
     assert printed.splitlines()[-1] == stored["metadata"]["uid"]
     assert [
         word
         for word in ("work_pool_name='pool' has no effect", "image='registry/x:1' has no effect", "job_variables: odd")
-        if word not in told
+        if word not in errors
     ] == []
     assert stored["spec"]["process"]["python"] == sys.executable
     assert server.ended(run_of(server, "etl-prod"))["state"]["type"] == "COMPLETED"
@@ -244,14 +244,14 @@ def test_in_a_context_that_is_a_cluster_a_flow_is_deployed_there(server: LocalSe
         'print(other.deploy("inline", print_next_steps=False))',
         KUBECONFIG=kubeconfig,
     )
-    printed, told = process.communicate(timeout=60)
-    assert process.returncode == 0, told
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
     with_image = kubectl(kubeconfig, "get", "flowdeployment", "etl-cluster")
     assert with_image["metadata"]["uid"] in printed
     assert (with_image["spec"]["image"], with_image["spec"]["entrypoint"]) == ("registry/x:1", "flows.py:etl")
     assert with_image["spec"]["podTemplate"]["spec"]["containers"] == [{"name": "flow", "resources": {"limits": {"cpu": "1"}}}]
-    assert "no image is built or pushed" in told
-    assert "concurrency_limit has no effect in a cluster" in told
+    assert "no image is built or pushed" in errors
+    assert "concurrency_limit has no effect in a cluster" in errors
     inline = kubectl(kubeconfig, "get", "flowdeployment", "other-inline")["spec"]
     assert (inline["entrypoint"], "def other():" in inline["source"]["inline"]) == ("flows.py:other", True)
 

@@ -1,4 +1,4 @@
-"""What a newcomer does first: `make run` in a checkout, and the server from the built wheel in an empty environment and folder."""
+"""The first steps of a new user: `make run` in a checkout, and the server from the built wheel in an empty environment and folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def surroundings(tmp_path: Path) -> dict[str, str]:
-    """The environment of somebody who has set nothing of ours, with a home of their own for it."""
+    """The environment of a user who has set none of our variables, with a MINTAKA_HOME of its own."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MINTAKA_", "PYTHON", "VIRTUAL_ENV"))}
     return own | {"MINTAKA_HOME": str(tmp_path / "home"), "PORT": str(free_port())}
 
@@ -51,25 +51,25 @@ def run(*command: str, folder: Path, environment: dict[str, str], seconds: float
 
 @pytest.fixture
 def stopped(surroundings: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The surroundings; what was started there is stopped afterwards."""
+    """The environment; servers started in it are stopped afterwards."""
     yield surroundings
     run(str(ROOT / ".venv-server/bin/mintaka"), "server", "stop", folder=ROOT, environment=surroundings)
 
 
 @pytest.mark.timeout(400)
 def test_make_run_shows_the_main_job_and_may_be_repeated(stopped: dict[str, str]) -> None:
-    """The second time the server runs already, and what is applied is unchanged."""
+    """The second time, the server already runs, and the manifests are unchanged."""
     for applied in ("created", "unchanged"):
-        said = run("make", "run", folder=ROOT, environment=stopped, seconds=180)
-        assert f"flowdeployment.mintaka.dev/wine-report {applied}" in said
-        assert "RUNNING -> Completed" in said  # the states, over REST
-        assert "report-4                     COMPLETED  upstream [1, 2, 3]" in said
-        assert "mean   spread" in said  # the log
+        output = run("make", "run", folder=ROOT, environment=stopped, seconds=180)
+        assert f"flowdeployment.mintaka.dev/wine-report {applied}" in output
+        assert "RUNNING -> Completed" in output  # the states, over REST
+        assert "report-4                     COMPLETED  upstream [1, 2, 3]" in output
+        assert "mean   spread" in output  # the log
 
 
 @pytest.fixture(scope="module")
 def wheel_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new environment that has the wheel, what `mintaka[server]` needs, and nothing of this checkout."""
+    """A new environment with the wheel and the dependencies of `mintaka[server]`, without this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     ordinary = dict(os.environ)
     run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder), folder=ROOT, environment=ordinary)

@@ -99,7 +99,7 @@ def test_the_stories_have_everything_in_them() -> None:
     assert seen.keys() >= SEEN
 
 
-#: What some of those stories tell of.
+#: Events that some of those stories contain.
 SEEN = {
     "a namespace was deleted",
     "a pod was deleted while the operator was away",
@@ -110,7 +110,7 @@ SEEN = {
 
 
 def test_a_call_has_one_run_and_goes_with_its_caller() -> None:
-    """Callers crash, are tried again, cancelled, deleted and suspended; what they called is found, run again, and cancelled with them."""
+    """Callers crash, are retried, cancelled, deleted and suspended; the runs they called are found, run again, and cancelled with them."""
     seen: Counter[str] = Counter()
     for seed in range(60):
         [story] = tell(lambda seed: Story(seed, only=("runs that call others",)), [seed])

@@ -1,6 +1,6 @@
 """A flow that runs a deployment 200 times at once, while its own pod is deleted again and again.
 
-Its small twin in `make test` is tests/cluster/test_called_deployments.py. SOAK_CALLED changes the number of runs, SOAK_SEED repeats one.
+The short version in `make test` is tests/cluster/test_called_deployments.py. SOAK_CALLED changes the number of runs, SOAK_SEED repeats one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 @pytest.fixture
 def kube() -> Iterator[Kube]:
-    """A namespace of its own, whose deployment keeps fewer finished runs than there are calls."""
+    """A namespace of its own, whose deployment retains fewer finished runs than there are calls."""
     name = f"soak-{secrets.token_hex(4)}"
     kubectl("create", "namespace", name)
     kubectl("label", "namespace", name, "mintaka.dev/leftover=test")
@@ -48,7 +48,7 @@ def api() -> Iterator[Api]:
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.parametrize("deployment", ["fan-out", "gathered"], ids=["in tasks", "in a coroutine"])
 def test_each_call_has_one_run_however_often_its_caller_crashes(kube: Kube, api: Api, deployment: str) -> None:
-    """Also of the runs that are over and have left the cluster."""
+    """This includes finished runs that were removed from the cluster."""
     seed = int(os.environ.get("SOAK_SEED") or secrets.randbelow(2**32))
     random, deadline, crashes = Random(seed), time.monotonic() + SECONDS, 0
     print(f"seed {seed}")

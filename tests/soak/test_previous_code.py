@@ -1,6 +1,6 @@
-"""All integration tests of the commit before the newest migration, on the schema that this migration makes.
+"""All integration tests of the commit before the newest migration, on the schema that this migration creates.
 
-Its small twin in `make test` is tests/integration/test_previous_code.py.
+The short version in `make test` is tests/integration/test_previous_code.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.timeout(7200)
 def test_the_code_before_the_newest_migration_serves_the_new_schema(tmp_path: Path) -> None:
-    """None fails."""
+    """All tests pass."""
     try:
         commit = extract_code_before(ROOT, newest_migration(ROOT), tmp_path)
     except NoPreviousCode as reason:

@@ -1,6 +1,6 @@
-"""200 flow runs of a local server that is killed 60 times at random: each ends once, rightly.
+"""200 flow runs of a local server that is killed 60 times at random: each ends once, in the right state.
 
-Its small twin in `make test` is tests/integration/test_server_kills.py. SOAK_SERVER_SEED chooses another course.
+The short version in `make test` is tests/integration/test_server_kills.py. SOAK_SERVER_SEED sets the seed.
 """
 
 from __future__ import annotations

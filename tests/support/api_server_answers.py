@@ -1,4 +1,4 @@
-"""What a real Kubernetes API server says to `validated_documents` and `cel_expressions`.
+"""The answers of a real Kubernetes API server to `validated_documents` and `cel_expressions`.
 
 python tests/support/api_server_answers.py KUBECONFIG      records the answers of one that has our CRDs
 """
@@ -24,7 +24,7 @@ _DEADLINE_SECONDS = 60
 
 
 class ApiServer:
-    """An API server, asked with strict validation of fields, as kubectl does."""
+    """An API server; requests have strict field validation, as those of kubectl."""
 
     def __init__(self, kubeconfig: str) -> None:
         self._client = config.new_client_from_config(kubeconfig)
@@ -54,7 +54,7 @@ class ApiServer:
         }
 
     def _create(self, document: dict[str, Any]) -> Any:
-        # The case of another kind is about a FlowDeployment that is sent as a FlowRun.
+        # The case with another kind sends a FlowDeployment as a FlowRun.
         kind = "FlowRun" if document is validated_documents.REFUSED["another kind"] else document["kind"]
         return _answer(*self.ask("POST", _path(kind), document, dryRun="All"))
 

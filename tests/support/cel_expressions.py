@@ -1,4 +1,4 @@
-"""Expressions of all kinds, and what a real Kubernetes API server says to them as rules of a CRD, about the value VALUE.
+"""Expressions of all kinds, and the answers of a real Kubernetes API server to them as rules of a CRD for the value VALUE.
 
 The answers are recorded in `cel_expressions.json`: `true`, `false`, `error` (with the message) for one that fails when it is
 evaluated, `invalid` for one that the API server does not compile.
@@ -12,7 +12,7 @@ from typing import Any
 
 _RECORDED = Path(__file__).with_suffix(".json")
 
-#: What the expressions are about, as `self`.
+#: The value of `self` in the expressions.
 VALUE: dict[str, Any] = {
     "text": "Grüße, Welt",
     "empty": "",
@@ -175,7 +175,7 @@ EXPRESSIONS: tuple[str, ...] = (
     "timestamp('9999-12-31T23:59:59Z') + duration('1h') > timestamp('2026-01-01T00:00:00Z')",
     "string(duration('90m')) == '5400s' && string(timestamp('2026-01-01T00:00:00.500Z')) == '2026-01-01T00:00:00.5Z'",
     "duration('-1h') < duration('0s') && duration('1.5h') == duration('90m')",
-    # what cannot be compiled
+    # expressions that cannot be compiled
     "self.none == 1",
     "unknown == 1",
     "self.text.reverse(",

@@ -1,4 +1,4 @@
-"""A flow that runs a deployment many times, in pods, and what becomes of it."""
+"""A flow that runs a deployment many times, in pods, and checks of its runs."""
 
 from __future__ import annotations
 

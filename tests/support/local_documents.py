@@ -1,4 +1,4 @@
-"""Manifests for the local server's document store, and a look at the history that it writes."""
+"""Manifests for the local server's document store, and queries of the history that it writes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def config_map(name: str = "code", **members: Any) -> dict[str, Any]:
 
 
 async def history_of(database: Database, uid: str) -> dict[str, Any]:
-    """What the history says of a flow run: its columns by name, with states as words, `transitions` and `attempts`; {} if nothing."""
+    """The history of a flow run: its columns by name, with states as words, `transitions` and `attempts`; {} if there is none."""
 
     def read(connection: Any) -> dict[str, Any]:
         row = connection.execute(select(flow_runs).where(flow_runs.c.uid == uid)).mappings().first()
@@ -67,7 +67,7 @@ async def history_of(database: Database, uid: str) -> dict[str, Any]:
 
 
 async def deployments_in_history(database: Database, name: str) -> list[tuple[str, int, bool, int]]:
-    """The deployments of that name by age: uid, generation, whether it is gone, and how many versions of it are stored."""
+    """The deployments of that name by age: uid, generation, whether it was deleted, and how many versions of it are stored."""
 
     def read(connection: Any) -> list[tuple[str, int, bool, int]]:
         d, v = flow_deployments.c, flow_deployment_versions.c

@@ -53,25 +53,25 @@ class LocalServer:
         return subprocess.Popen([*_COMMAND, "server", "start", "--port", "0", *arguments], env=self.environment, text=True, **streams)
 
     def stop(self, *arguments: str) -> str:
-        """Stop it; what the command says."""
+        """Stop it; return the output of the command."""
         return self.mintaka("server", "stop", *arguments).stdout
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Send SIGKILL and wait until the process has ended."""
         pid = self.address.pid
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: running_server(self.home) is None, "the killed server is gone")
 
     @property
     def address(self) -> ServerAddress:
-        """Where it is."""
+        """The address of the server."""
         found = running_server(self.home)
         assert found is not None, f"no server runs on {self.home}: {self.log}"
         return found
 
     @property
     def log(self) -> str:
-        """What it has logged, its end."""
+        """The end of its log."""
         path = self.home / "server.log"
         return path.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:] if path.exists() else ""
 
@@ -89,7 +89,7 @@ class LocalServer:
         return response.json()
 
     def apply(self, *documents: dict[str, Any]) -> list[dict[str, Any]]:
-        """Store documents; what became of each."""
+        """Store documents; return the outcome for each."""
         response = self.request("PUT", "/api/v1/documents", json={"documents": list(documents)})
         assert response.is_success, response.text
         items: list[dict[str, Any]] = response.json()["items"]
@@ -103,7 +103,7 @@ class LocalServer:
         return created
 
     def ended(self, uid: str, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
-        """The flow run once it has ended."""
+        """Wait until the flow run has ended, and return it."""
         deadline = time.monotonic() + seconds
         while True:
             run: dict[str, Any] = self.get(f"/flow-runs/{uid}")
@@ -114,7 +114,7 @@ class LocalServer:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait for a condition; `what` says what it is."""
+    """Wait for a condition; `what` describes it."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not yet after {seconds} s: {what}"

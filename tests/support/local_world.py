@@ -1,4 +1,4 @@
-"""A controller over the document store of a local server, with processes that tests begin and end instead of the machine."""
+"""A controller over the document store of a local server, with fake processes that tests start and end."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _NONE = timedelta(0)
 
 
 class ScriptedWorkloads:
-    """Processes that run until a test ends them or they are asked to stop. They outlive the controller: `Workloads`."""
+    """Implements `Workloads` with processes that run until a test ends or stops them. They outlive the controller."""
 
     def __init__(self) -> None:
         self.processes: dict[tuple[str, str], OwnedWorkload] = {}
         #: The image of each attempt that was started, by the name of its process.
         self.started: dict[str, str | None] = {}
         self.observe: Callable[[OwnedWorkload], object] = lambda _owned: None
-        #: Of other numbers than the versions of documents: by those the controller tells its own writes.
+        #: Starts far from the versions of documents, by which the controller recognizes its own writes.
         self._version = 10**15
 
     def _put(self, owned: OwnedWorkload) -> OwnedWorkload:
@@ -85,7 +85,7 @@ class ScriptedWorkloads:
         return owned
 
     def _begin(self, key: tuple[str, str]) -> None:
-        """Its code runs."""
+        """Mark its code as running."""
         owned = self.processes.get(key)
         if owned is not None and owned.workload.phase == Phase.PENDING:
             self._put(replace(owned, workload=replace(owned.workload, phase=Phase.RUNNING, started_time=datetime.now(UTC))))
@@ -106,7 +106,7 @@ class ScriptedWorkloads:
         return self.processes[namespace, name]
 
     async def release(self, namespace: str, name: str, uid: str) -> None:
-        """It is not held by anything."""
+        """Do nothing: no finalizer holds a process."""
 
     async def remove(self, namespace: str, name: str, uid: str) -> None:
         """Forget an ended process."""
@@ -114,7 +114,7 @@ class ScriptedWorkloads:
         self.processes.pop((namespace, name), None)
 
     async def find_start_issue(self, namespace: str, workload: Workload) -> StartIssue | None:
-        """None: each starts at once."""
+        """Nothing waits: each process starts at once."""
 
     async def copy_log(self, namespace: str, run_uid: str, workload: Workload) -> None:
         """There is no output."""
@@ -127,7 +127,7 @@ class ScriptedWorkloads:
 
 
 class _Telemetry:
-    """Counts failures, and forgets all other measures."""
+    """Counts failures, and ignores all other metrics."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -162,7 +162,7 @@ class LocalWorld:
         self.store = DocumentStore(database, Names())
 
     async def start(self) -> None:
-        """Begin with what the database has."""
+        """Start with the contents of the database."""
         store = self.store = DocumentStore(self.database, Names())
         ports = Ports(
             resources=LocalResources(store),
@@ -194,7 +194,7 @@ class LocalWorld:
         self._running = asyncio.create_task(controller.run())
 
     async def kill(self) -> None:
-        """End the controller wherever it is; processes go on."""
+        """End the controller at any point; processes continue to run."""
         assert self._running is not None
         self._running.cancel()
         with suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""`mintaka_api.documents.Documents` in memory: what the routes and commands need of a store, without rows."""
+"""`mintaka_api.documents.Documents` in memory: the part of a store that the routes and commands need, without rows."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class PodWatch:
         self._reader.join(timeout=30)
 
     def _read(self) -> None:
-        """Watch after watch, each from where the last one ended: the API server ends those whose reader is slow."""
+        """Watch again and again, each time from where the last watch ended: the API server ends a watch whose reader is slow."""
         api, watch = CoreV1Api(new_client_from_config()), Watch()
         while not self._stopped.is_set():
             try:

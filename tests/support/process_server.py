@@ -1,6 +1,6 @@
 """A server of processes that is killed at a given moment: `python process_server.py HOME MOMENT` reads a run from its standard input.
 
-MOMENT: `requested` (the folder is made, no supervisor requested), `sent` (a supervisor is requested, nothing is known of it),
+MOMENT: `requested` (the folder exists, no supervisor is requested), `sent` (a supervisor is requested, no answer has arrived),
 `running` (the process runs), `never`. It prints `ready` when it waits to be killed from outside.
 """
 
@@ -19,7 +19,7 @@ from process_world import ProcessWorld
 
 
 def die() -> None:
-    """As killed from outside."""
+    """Kill this process, as from outside."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -89,11 +89,11 @@ class NoDatabase:
     """A database without runs."""
 
     async def read(self, *_: Any) -> None:
-        """Nothing is there."""
+        """There are no runs."""
 
 
 class ProcessWorld:
-    """Processes under `home`; use it as an asynchronous context manager. `documents` may be those of a world before."""
+    """Processes under `home`; use it as an asynchronous context manager. `documents` may be those of an earlier world."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class ProcessWorld:
         self.workloads.subscribe_capacity(self.offered.append)
 
     async def __aenter__(self) -> Self:
-        """Find what is there."""
+        """Find existing processes."""
         await self.workloads.recover()
         return self
 
@@ -125,13 +125,13 @@ class ProcessWorld:
         await self.workloads.close()
 
     async def create(self, run: FlowRun, attempt: int = 1) -> OwnedWorkload:
-        """Start an attempt of a run, which is stored first."""
+        """Store a run and start an attempt of it."""
         self.documents.put(run)
         assert run.spec.template is not None
         return await self.workloads.create(run, run.spec.template, attempt, "")
 
     async def refusal(self, run: FlowRun) -> CreateError:
-        """Why an attempt cannot be started."""
+        """The reason why an attempt cannot be started."""
         try:
             await self.create(run)
         except CreateRefused as refused:
@@ -139,7 +139,7 @@ class ProcessWorld:
         raise AssertionError(run.metadata.name)
 
     async def until(self, owned: OwnedWorkload, holds: Callable[[Workload], bool], seconds: float = 60) -> Workload:
-        """The workload once something holds for it."""
+        """Wait until a condition holds for the workload, and return it."""
         async with asyncio.timeout(seconds):
             while True:
                 self._changed.clear()
@@ -150,7 +150,7 @@ class ProcessWorld:
                 await self._changed.wait()
 
     async def end(self, owned: OwnedWorkload, seconds: float = 60) -> Workload:
-        """The workload once it has ended."""
+        """Wait until the workload has ended, and return it."""
         return await self.until(owned, lambda workload: not workload.alive, seconds)
 
     async def run(self, seconds: float = 60, **template: Any) -> Workload:
@@ -163,7 +163,7 @@ class ProcessWorld:
 
 
 async def eventually[T](look: Callable[[], T], good: Callable[[T], bool], seconds: float = 30) -> T:
-    """What `look` returns once that is good."""
+    """Call `look` until its result satisfies the condition, and return the result."""
     async with asyncio.timeout(seconds):
         while True:
             if good(seen := look()):
@@ -172,7 +172,7 @@ async def eventually[T](look: Callable[[], T], good: Callable[[T], bool], second
 
 
 def living(pids: list[int]) -> list[int]:
-    """Those of the processes that live."""
+    """The processes that are alive."""
     import psutil  # noqa: PLC0415 - only here
 
     found = []

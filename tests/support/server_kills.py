@@ -1,4 +1,4 @@
-"""Flow runs of a local server that is killed at random, and a ledger that says what was really run: a file that the flows append to.
+"""Flow runs of a local server that is killed at random, and a ledger of the attempts that really ran: a file that the flows append to.
 
 Kinds of runs: `completes`, `fails` (its code raises), `dies` (its first process kills itself; the crash budget allows another one)
 and `prints` (much output, then it completes).
@@ -46,10 +46,10 @@ def main(kind: str, seconds: float, ledger: str):
 """
 _PRINTED = 2000
 _STATES = {"completes": "COMPLETED", "fails": "FAILED", "dies": "COMPLETED", "prints": "COMPLETED"}
-#: What the ledger must say of a run of each kind: nothing was run twice, nothing was forgotten.
+#: The ledger's expected lines for a run of each kind: no attempt ran twice, none was lost.
 _LINES = {kind: ["begins 1", "begins 2", "ends 2"] if kind == "dies" else ["begins 1", "ends 1"] for kind in KINDS}
 _LONGEST_FLOW_SECONDS = 2.0
-#: How often the server is killed then; else while it serves.
+#: How often the server is killed at that point; the other kills happen while it serves.
 _WHILE_IT_STARTS = 0.25
 _WHILE_RUNS_ARE_CREATED = 0.3
 
@@ -88,7 +88,7 @@ class KilledServer:
             self._process = self.server.foreground("--port", str(self._port), stdout=log, stderr=log)
 
     def kill(self) -> None:
-        """Kill it, whatever it does."""
+        """Kill it, regardless of what it is doing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
@@ -99,7 +99,7 @@ class KilledServer:
         return found is not None and self._process is not None and found.pid == self._process.pid
 
     def create_runs(self) -> None:
-        """Create those runs that have not been created; a server that dies meanwhile is no error."""
+        """Create those runs that have not been created; a server that dies in between is not an error."""
         for name, kind in self.kinds.items():
             parameters = {"kind": kind, "seconds": round(self.random.uniform(0, _LONGEST_FLOW_SECONDS), 2), "ledger": str(self.ledger)}
             document = {
@@ -111,7 +111,7 @@ class KilledServer:
             self._request("POST", "/api/v1/documents", json=document)
 
     def states(self) -> dict[str, str]:
-        """The state of each run that the server knows."""
+        """The state of each run that exists on the server."""
         found: dict[str, str] = {}
         cursor: dict[str, str] = {}
         while True:
@@ -122,7 +122,7 @@ class KilledServer:
             cursor = {"cursor": page["next"]}
 
     def settle(self, seconds: float) -> None:
-        """Start the server for good and wait until every run has ended."""
+        """Start the server a last time and wait until every run has ended."""
         self.start()
         wait_until(self.listens, "the server listens")
         self.create_runs()
@@ -130,7 +130,7 @@ class KilledServer:
         wait_until(lambda: sum(state in over for state in self.states().values()) == len(self.kinds), "every run has ended", seconds)
 
     def kill_at_random(self, times: int, longest_seconds: float) -> None:
-        """Kill the server so many times: while it starts, serves, or creates runs."""
+        """Kill the server `times` times: while it starts, serves, or creates runs."""
         for _ in range(times):
             self.start()
             if self.random.random() < _WHILE_IT_STARTS:
@@ -144,7 +144,7 @@ class KilledServer:
             self.kill()
 
     def judge(self) -> None:
-        """Each run ended once, rightly, by the server's word and by the ledger's."""
+        """Each run ended once, in the right state, according to the server and to the ledger."""
         assert self.states() == {name: _STATES[kind] for name, kind in self.kinds.items()}
         lines: dict[str, list[str]] = {name: [] for name in self.kinds}
         for line in self.ledger.read_text().splitlines():
@@ -159,12 +159,12 @@ class KilledServer:
                 wait_until(partial(self._has_last_line, run["uid"], run["name"]), f"the log of {run['name']}")
 
     def left_processes(self) -> list[str]:
-        """What is left of the processes once every end is recorded: nothing, after a moment."""
+        """The folders that processes have left after every end is recorded; soon none."""
         folder = self.server.home / "processes"
         return sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
 
     def _has_last_line(self, uid: str, name: str) -> bool:
-        """Whether the log of a run is there to its end, perhaps from what its process left on disk."""
+        """Whether the log of a run is complete, if necessary from the output that its process left on disk."""
         line = f"line {_PRINTED - 1} of {name}"
         return any(item["message"] == line for item in self.server.get(f"/flow-runs/{uid}/logs", q=line)["items"])
 
@@ -176,14 +176,14 @@ class KilledServer:
         assert response.is_success or response.status_code == 409, response.text
 
     def stop(self) -> None:
-        """End the server and whatever it has started."""
+        """End the server and all processes it has started."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(30)
 
 
 def run_killed_server(folder: Path, *, runs: int, kills: int, seed: int, seconds: float) -> None:
-    """Run the flow runs to their ends while the server is killed at random, and judge."""
+    """Run the flow runs to their ends while the server is killed at random, and check them."""
     story = KilledServer(folder, runs, seed)
     print(f"seed {seed}: {runs} runs, {kills} kills; {os.cpu_count()} cores")
     try:

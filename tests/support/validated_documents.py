@@ -1,6 +1,6 @@
-"""Documents that the Kubernetes API server refuses or completes: `mintaka_validation` must do the same.
+"""Documents that the Kubernetes API server refuses or fills with defaults: `mintaka_validation` must do the same.
 
-Its answers are recorded in `validated_documents.json` by `api_server_answers`; a test asks a real one whether they are still the same.
+Its answers are recorded in `validated_documents.json` by `api_server_answers`; a test compares them with those of a real one.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a source whose entrypoint is an absolute path": deployment(entrypoint="/f.py:f", source={"inline": "x"}),
     "an inline template is held to the same rules": run(template={"image": "i"}),
     "a rule below a rule": run(template={"image": "i", "source": {}}),
-    "a verdict for what is no reason": deployment(**_CONTAINER, verdicts={"out of memory": "FAILED"}),
+    "a verdict for an unknown reason": deployment(**_CONTAINER, verdicts={"out of memory": "FAILED"}),
     "a schedule with neither cron nor interval": _scheduled(),
     "a schedule with both cron and interval": _scheduled(cron="@daily", interval="1h"),
     "a cron expression of six fields": _scheduled(cron="0 0 6 * * *"),
     "a macro that does not exist": _scheduled(cron="@sometimes"),
-    "an interval that is no duration": _scheduled(interval="1 day"),
+    "an interval that is not a duration": _scheduled(interval="1 day"),
     "an interval of nothing": _scheduled(interval="0s"),
     "an interval that overflows": _scheduled(interval="99999999999999999999h"),
     "an anchor without an interval": _scheduled(cron="@daily", anchor="2026-01-01T00:00:00Z"),
@@ -90,8 +90,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a name of a deployment that cannot be one": run(deployment="No Such"),
     "a time zone that cannot be one": _scheduled(cron="@daily", timeZone="Europe Berlin"),
     "a name of a schedule that cannot be one": deployment(**_CONTAINER, schedules=[_CRON | {"name": "Daily"}]),
-    "a verdict that is none": deployment(**_CONTAINER, verdicts={"OOMKilled": "FINE"}),
-    "a time that is none": run(deployment="d", scheduledTime="tomorrow"),
+    "an unknown verdict": deployment(**_CONTAINER, verdicts={"OOMKilled": "FINE"}),
+    "a text that is not a time": run(deployment="d", scheduledTime="tomorrow"),
     "a time without an offset": run(deployment="d", scheduledTime="2026-01-01T00:00:00"),
     "the 29th of February of a year without one": run(deployment="d", scheduledTime="2026-02-29T00:00:00Z"),
     "a leap second": run(deployment="d", scheduledTime="2026-12-31T23:59:60Z"),
@@ -170,7 +170,7 @@ _SCHEDULED = deployment("kept", **_CONTAINER, schedules=[_CRON])
 
 
 def _changed(old: dict[str, Any], *, metadata: dict[str, Any] | None = None, **spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A document and what it is to become; None removes a field."""
+    """A document and its update; None removes a field."""
     kept = {name: value for name, value in (old["spec"] | spec).items() if value is not None}
     return old, {**old, "metadata": old["metadata"] | (metadata or {}), "spec": kept}
 
@@ -201,7 +201,7 @@ REFUSED_UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-#: New documents that are accepted; the answers are what is stored, without what the server adds to the metadata.
+#: New documents that are accepted; the answers are the stored documents, without the metadata that the server adds.
 ACCEPTED: dict[str, dict[str, Any]] = {
     "a run with nothing but its deployment": run("good", deployment="d"),
     "a run with everything": run(
@@ -276,7 +276,7 @@ ACCEPTED_UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def recorded() -> dict[str, dict[str, Any]]:
-    """The answers of a real API server: [status, message] to what is refused, the stored document to what is accepted."""
+    """The answers of a real API server: [status, message] for refused documents, the stored document for accepted ones."""
     return dict(json.loads(_RECORDED.read_text(encoding="utf-8")))
 
 
@@ -286,7 +286,7 @@ def write(answers: dict[str, dict[str, Any]]) -> None:
 
 
 def faults(message: str) -> tuple[str, list[str]]:
-    """A refusal without the order of its errors, which the API server varies: what is refused, and why."""
+    """A refusal without the order of its errors, which the API server varies: the object and its errors."""
     head, _, errors = message.partition(" is invalid: ")
     listed = errors.removeprefix("[").removesuffix("]") if errors.startswith("[") else errors
     return head, sorted(listed.split(", "))

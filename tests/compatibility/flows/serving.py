@@ -1,4 +1,4 @@
-"""`serve(…)` of several deployments, until SIGTERM; what it warns of, and that async code awaits `aserve`"""
+"""`serve(…)` of several deployments, until SIGTERM; its warnings, and `aserve` in async code"""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A real API server says what `mintaka_validation` is held to: the recorded answers are its answers."""
+"""The recorded answers, which `mintaka_validation` must match, are those of a real API server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _comparable(answer: Any) -> Any:
 
 
 def test_the_answers_to_documents_are_the_recorded_ones(server: ApiServer) -> None:
-    """Record them anew with `python tests/support/api_server_answers.py KUBECONFIG` when the CRDs change."""
+    """Record them again with `python tests/support/api_server_answers.py KUBECONFIG` when the CRDs change."""
     recorded = validated_documents.recorded()
     for group, answers in server.documents().items():
         assert {case: _comparable(answer) for case, answer in answers.items()} == {
@@ -34,7 +34,7 @@ def test_the_answers_to_documents_are_the_recorded_ones(server: ApiServer) -> No
 
 
 def test_the_answers_to_expressions_are_the_recorded_ones(server: ApiServer) -> None:
-    """Record them anew with the same command for another version of Kubernetes."""
+    """Record them again with the same command for another version of Kubernetes."""
     assert server.expressions() == cel_expressions.recorded()
 
 
@@ -47,7 +47,7 @@ def test_the_answers_to_expressions_are_the_recorded_ones(server: ApiServer) -> 
     ids=["a run with many faults", "a deployment with many faults"],
 )
 def test_a_real_api_server_and_ours_find_the_same(server: ApiServer, document: dict[str, Any]) -> None:
-    """Without a record between them."""
+    """Compare them directly, without the recorded answers."""
     with pytest.raises(InvalidDocument) as refused:
         validate_new(document["kind"], document)
     path = f"/apis/mintaka.dev/v1alpha1/namespaces/default/{document['kind'].lower()}s"

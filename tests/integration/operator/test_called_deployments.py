@@ -45,7 +45,7 @@ async def call(api: httpx.AsyncClient, namespace: Namespace, **caller: Any) -> t
 
 
 async def test_the_run_of_a_call_exists_once_and_runs_again(api: httpx.AsyncClient, namespace: Namespace) -> None:
-    """What the API writes is what Kubernetes accepts."""
+    """Kubernetes accepts what the API writes."""
     created, run = await call(api, namespace)
     found, same = await call(api, namespace, attempt=2)
     assert (created, found, same["uid"]) == (201, 200, run["uid"]), (run, same)
@@ -71,7 +71,7 @@ ADDED: dict[str, list[dict[str, Any]]] = {
 
 
 async def test_an_operator_cancels_what_was_called(api: httpx.AsyncClient, kubeconfig: str, namespace: Namespace) -> None:
-    """The run with that uid, and no other of its name."""
+    """Only the run with that uid is cancelled, not another run with its name."""
     _, run = await call(api, namespace)
     cluster = OperatorCluster(find_credentials(kubeconfig))
     try:

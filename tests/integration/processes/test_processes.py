@@ -1,4 +1,4 @@
-"""Real processes: how they end, what is left of them, and what becomes of their output."""
+"""Real processes: how they end, what they leave behind, and how their output is stored."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ async def world(tmp_path: Path) -> AsyncIterator[ProcessWorld]:
 
 
 def end(workload: Workload) -> tuple[str, str]:
-    """Type and reason of an end."""
+    """The type and reason of the end of a process."""
     assert workload.end is not None
     return workload.end.type, workload.end.reason
 
 
 def message(workload: Workload) -> str:
-    """Message of an end."""
+    """The message of the end of a process."""
     assert workload.end is not None
     return workload.end.message
 
 
 def output_of(home: Path, run_uid: str, attempt: int = 1) -> str:
-    """What is stored of the output, without the times."""
+    """The stored output, without the times."""
     text, _ = read_output(str(home / "processes" / f"{run_uid}-{attempt}"), 10**9)
     return "".join(line.partition(" ")[2] + "\n" for line in text.decode().splitlines())
 
@@ -77,7 +77,7 @@ class TestEnds:
         assert "so long" in crashed.log_tail
 
     async def test_too_little_memory_is_a_clear_end(self, world: ProcessWorld) -> None:
-        """A limit of the process's own: an exception of the flow; the kernel is not involved."""
+        """The process sets a limit for itself: the flow raises an exception, and the kernel is not involved."""
         source = (
             "import resource\nfrom mintaka import flow\n@flow\ndef main():\n"
             "    resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))\n    bytearray(2 * 10**9)\n"
@@ -109,7 +109,9 @@ class TestStarts:
             pytest.param(command("sh", "-c", "x" * 2_200_000), "ArgumentsTooLong", "larger", id="arguments"),
         ],
     )
-    async def test_what_cannot_be_started_is_said(self, world: ProcessWorld, template: dict[str, object], reason: str, words: str) -> None:
+    async def test_what_cannot_be_started_is_reported(
+        self, world: ProcessWorld, template: dict[str, object], reason: str, words: str
+    ) -> None:
         crashed = await world.run(**template)
         assert end(crashed) == (CRASHED, reason)
         assert words in message(crashed)
@@ -282,5 +284,5 @@ class TestInfrastructure:
 
 
 async def printed(home: Path, run_uid: str, lines: int, seconds: float = 30) -> list[str]:
-    """The lines that a process has printed, once there are so many."""
+    """The lines that a process has printed, when there are `lines` of them."""
     return await eventually(lambda: output_of(home, run_uid).splitlines(), lambda found: len(found) >= lines, seconds)

@@ -1,4 +1,4 @@
-"""A server that was killed: the next one finds its processes, or what they left; no attempt is started twice, none is forgotten."""
+"""After a server was killed, the next one finds its processes or their records; no attempt is started twice or lost."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-#: Notes its start in a ledger, then waits to be let go.
+#: Writes its start into a ledger, then waits for the file `ledger.go`.
 WAITS = 'echo $$$$ >> "$LEDGER"; while [ ! -e "$LEDGER.go" ]; do sleep 0.05; done; echo done; exit 7'
 
 
 def ledger(home: Path) -> list[int]:
-    """The processes that began."""
+    """The processes that have started."""
     file = home / "ledger"
     return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def files(home: Path, pattern: str) -> list[Path]:
-    """What there is in the folder of processes."""
+    """The files in the folder of processes that match a pattern."""
     return list((home / "processes").glob(pattern))
 
 
@@ -45,7 +45,7 @@ def waiting_run(home: Path) -> FlowRun:
 
 
 def killed_server(home: Path, run: FlowRun, moment: str) -> None:
-    """A server that starts the run's process and is killed at a moment."""
+    """A server that starts the run's process and is killed at the given moment."""
     server = subprocess.Popen(
         [sys.executable, process_server.__file__, str(home), moment],
         stdin=subprocess.PIPE,
@@ -73,13 +73,13 @@ def next_world(home: Path, *runs: FlowRun) -> ProcessWorld:
 
 
 async def begun(home: Path, count: int = 1) -> list[int]:
-    """The processes that began, once there are so many."""
+    """The processes that have started, when there are `count` of them."""
     return await eventually(lambda: ledger(home), lambda found: len(found) >= count)
 
 
 @pytest.mark.parametrize("moment", ["requested", "sent", "running"])
 async def test_a_server_killed_while_it_starts_a_process(tmp_path: Path, moment: str) -> None:
-    """The next one starts it, or finds it: once, whatever it had done."""
+    """The next server starts the process or finds it: the process starts once, whatever the killed server had done."""
     run = waiting_run(tmp_path)
     await asyncio.to_thread(killed_server, tmp_path, run, moment)
     async with next_world(tmp_path, run) as world:
@@ -98,7 +98,7 @@ async def test_a_server_killed_while_it_starts_a_process(tmp_path: Path, moment:
 
 
 async def test_an_attempt_that_was_given_up_is_not_started_later(tmp_path: Path) -> None:
-    """The request of a server that died reaches its fork server after the next server has found nothing."""
+    """The request of a killed server reaches its fork server after the next server has found no process."""
     run = waiting_run(tmp_path)
     await asyncio.to_thread(killed_server, tmp_path, run, "requested")
     async with next_world(tmp_path, run) as world:
@@ -148,7 +148,7 @@ async def test_the_report_of_a_flow_that_ended_while_no_server_ran(tmp_path: Pat
 
 
 async def test_a_stop_outlives_the_server_that_requested_it(tmp_path: Path) -> None:
-    """Requested, and recorded, but not delivered: the next server delivers it."""
+    """The stop is recorded but not delivered: the next server delivers it."""
     run = waiting_run(tmp_path)
     async with next_world(tmp_path, run) as world:
         owned = await world.create(run)

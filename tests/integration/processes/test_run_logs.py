@@ -1,4 +1,4 @@
-"""What processes print is in the logs of their runs."""
+"""The output of processes is in the logs of their runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def world(database: Database, tmp_path: Path) -> AsyncIterator[ProcessWorl
 
 
 async def lines(api: httpx.AsyncClient, uid: str, count: int) -> list[str]:
-    """The log, once it has so many lines."""
+    """The log, when it has `count` lines."""
 
     async def look() -> list[str]:
         return [each["message"] for each in (await api.get(f"{API}/flow-runs/{uid}/logs")).json()["items"]]

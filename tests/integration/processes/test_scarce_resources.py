@@ -1,4 +1,4 @@
-"""A full disk, and a kernel that kills for want of memory: clear ends, and nothing is started that cannot be recorded."""
+"""A full disk, and the kernel's OOM killer: runs end with a clear message, and no process starts if it cannot be recorded."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MIB = 1024 * 1024
 
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """A running flow ends, and says why it has no report; the next one is refused until there is space."""
+    """A running flow ends with a message that says why there is no report; the next one is refused until there is space."""
     if not may_mount():
-        pytest.skip("the limit for the size of a file is no full disk: here, nobody but its processes may reach it")
+        pytest.skip("a file size limit would not do instead of a full disk: only the flow's processes may reach it")
     seen = with_small_disk(
         """
         import asyncio
@@ -81,7 +81,7 @@ def memory_group() -> Iterator[Path]:
         yield group
         group.rmdir()
         return
-    pytest.skip("no cgroup can be made here, so that the kernel kills nobody at will")
+    pytest.skip("cannot create a cgroup here, so the OOM killer cannot be triggered")
 
 
 def test_the_kernel_kills_a_flow_for_memory(memory_group: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_kernel_kills_a_flow_for_memory(memory_group: Path) -> None:
 
 
 def in_group(group: Path, text: str) -> Any:
-    """Run a Python text in a cgroup; what it prints, as JSON."""
+    """Run a Python program in a cgroup; return its output, parsed as JSON."""
     script = f'echo $$ > {group}/cgroup.procs && exec {sys.executable} -c "$0"'
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A supervisor by itself: what it loads, and clocks that jump under it."""
+"""A supervisor on its own: the modules it loads, and a clock that jumps while it runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mintaka_api.local.processes.attempt_folder import ENDED, STARTED, TERMINATE
 from mintaka_api.local.processes.leftovers import TOKEN
 from process_world import living
 
-#: The second time that it reads is an hour off the first.
+#: The clock jumps after it was read for the first time.
 JUMPING = """
 import json, sys, time
 sys.path += sys.argv[3:]
@@ -34,7 +34,7 @@ FOLDERS = [str(Path(str(module.__file__)).parents[1]) for module in (mintaka_api
 
 
 def supervised(folder: AttemptFolder, script: str, jump: float) -> subprocess.Popen[bytes]:
-    """A supervisor under which the clock jumps."""
+    """A supervisor whose clock jumps."""
     request = {
         "folder": folder.path,
         "command": ["sh", "-c", script],
@@ -66,7 +66,7 @@ def test_a_clock_that_jumps_moves_neither_grace_period_nor_duration(tmp_path: Pa
 
 
 def test_a_process_whose_folder_was_removed_is_ended(tmp_path: Path) -> None:
-    """No server would find it again, nor its end."""
+    """No server could find the process or its end."""
     folder = AttemptFolder(str(tmp_path / "attempt"))
     (tmp_path / "attempt").mkdir()
     folder.make_fifos()
@@ -78,7 +78,7 @@ def test_a_process_whose_folder_was_removed_is_ended(tmp_path: Path) -> None:
 
 
 def test_it_loads_little() -> None:
-    """Each module of the fork server's is in the memory of all supervisors."""
+    """Each module that the fork server imports takes memory in every supervisor."""
     program = "import sys; sys.path += sys.argv[1:]; import mintaka_api.local.processes.fork_server; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-S", "-E", "-I", "-c", program, *FOLDERS], check=True, capture_output=True, text=True)
     loaded = set(done.stdout.split())

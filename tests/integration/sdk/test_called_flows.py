@@ -59,7 +59,7 @@ def outermost() -> int:
 
 
 def runs(**wanted: Any) -> list[Document]:
-    """The flow runs, oldest first."""
+    """The flow runs, the oldest first."""
     with history() as where:
         return list(reversed(where.flow_runs(Wanted(**wanted), limit=5000)))
 
@@ -153,8 +153,8 @@ def twice() -> int:
 
 
 @pytest.mark.usefixtures("reached")
-def test_a_further_attempt_goes_on_with_the_same_flow_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that completed is taken from its persisted result and stays in its attempt; one that failed is in the next."""
+def test_a_further_attempt_continues_with_the_same_flow_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A completed flow run is replaced by its persisted result and stays in its attempt; a failed one runs in the next attempt."""
     monkeypatch.setenv("MINTAKA_RESULT_STORAGE", str(tmp_path / "results"))
     FAILS.clear()
     with pytest.raises(ValueError, match="2"):
@@ -199,7 +199,7 @@ SUSPENDING = """
 def test_one_that_is_suspended_is_cancelled_with_its_root(
     reached: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Callable[..., tuple[int, str, str]]
 ) -> None:
-    """It is the root that is cancelled, which the command for the other says."""
+    """Only the root can be cancelled; the command for the called flow run says so."""
     monkeypatch.setenv("MINTAKA_RESULT_STORAGE", str(tmp_path / "results"))
     assert subprocess.run([sys.executable, "-c", textwrap.dedent(SUSPENDING)], capture_output=True, check=False).returncode == 5
     root, child = only(name="held"), only(name="waits below")
@@ -300,7 +300,7 @@ def test_commands_show_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ter
 
 
 def test_a_file_of_a_release_without_them_is_read_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There a subflow and what it called are task runs of the flow run."""
+    """In such a file, a subflow and the tasks it called are task runs of the flow run."""
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
     monkeypatch.setenv("MINTAKA_HOME", str(tmp_path))
     local = {"flow": "main", "created": 1, "transitions": [[1, "COMPLETED", "", 2, "", [], "", ""]]}
@@ -315,7 +315,7 @@ def test_a_file_of_a_release_without_them_is_read_as_before(tmp_path: Path, monk
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command: its exit code, and what it printed."""
+    """Runs a command; returns its exit code and output."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         return call_command(monkeypatch, capsys, *arguments)

@@ -318,7 +318,7 @@ def test_what_is_overdue_is_found_without_reading_every_pause_there_was(database
 
 
 def test_a_file_of_an_earlier_revision_is_migrated_when_a_flow_is_called(database: Path) -> None:
-    """With its history: the baseline's, which the first release wrote. A second call finds it migrated."""
+    """The file of the first release, with its history. A second call finds it already migrated."""
     with closing(sqlite3.connect(database)) as connection:
         for statement in baseline.statements("sqlite"):
             connection.execute(statement)

@@ -108,7 +108,7 @@ def mintaka(
     return call
 
 
-#: Commands in their order, their exit code and what they print; of those that fail, what is in the message.
+#: Commands in order, their exit code and their output; for those that fail, a part of the message.
 STORY: list[tuple[str, int, str]] = [
     ("get deployments -o name", 0, ""),
     ("apply bad.yaml", 2, "spec.timeoutSeconds"),
@@ -151,7 +151,7 @@ def test_commands_do_and_say_the_same_at_a_server_and_in_a_cluster(mintaka: Comm
             assert (ended, out) == (code, said), (words, err)
 
 
-#: Of this machine's file, where there is no server: exit code, and what is in the answer.
+#: Commands on this machine's file, without a server: exit code, and a part of the answer.
 WITHOUT_SERVER: dict[str, tuple[str, int, str]] = {
     "apply": ("apply etl.yaml", 2, "etl.yaml is not applied: no server runs on this machine. Start one (mintaka server start)"),
     "apply a flow": ("apply etl.py:etl", 2, "etl.py:etl is not applied: no server runs on this machine"),
@@ -172,7 +172,7 @@ WITHOUT_SERVER: dict[str, tuple[str, int, str]] = {
 
 @pytest.mark.parametrize(("words", "code", "said"), WITHOUT_SERVER.values(), ids=WITHOUT_SERVER)
 def test_this_machines_file_reads_runs_and_says_what_needs_a_server(mintaka: Command, words: str, code: int, said: str) -> None:
-    """In one sentence with what to do."""
+    """The message is one sentence that says what to do."""
 
     @flow(flow_run_name="done")
     def finished() -> None:
@@ -185,7 +185,7 @@ def test_this_machines_file_reads_runs_and_says_what_needs_a_server(mintaka: Com
 
 
 def test_a_run_is_started_and_followed_and_its_end_is_the_exit_code(mintaka: Command) -> None:
-    """Of a deployment and of a flow's file."""
+    """This holds for a deployment and for a flow's file."""
     assert mintaka("apply", "etl.yaml", "--context", "server")[0] == 0
     code, out, _ = mintaka("run", "deployment/etl", "--name", "good", "--wait", "--json", "--context", "server")
     assert (code, json.loads(out)["state"]["type"]) == (0, "COMPLETED")
@@ -203,8 +203,8 @@ def test_a_run_is_started_and_followed_and_its_end_is_the_exit_code(mintaka: Com
     assert "parameters/seconds" in err
 
 
-def test_each_error_of_each_document_is_told_by_file_and_field_and_nothing_is_stored(mintaka: Command, tmp_path: Path) -> None:
-    """With the rule that a document breaks."""
+def test_each_error_of_each_document_is_reported_by_file_and_field_and_nothing_is_stored(mintaka: Command, tmp_path: Path) -> None:
+    """The message also has the rule that a document breaks."""
     flow_run = {
         **MANIFEST,
         "kind": "FlowRun",
@@ -236,8 +236,8 @@ UNREADABLE: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize(("content", "said"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_is_no_manifest_for_a_server_is_told_by_file(mintaka: Command, tmp_path: Path, content: str, said: str) -> None:
-    """Before or after it was sent."""
+def test_an_invalid_manifest_is_reported_by_file(mintaka: Command, tmp_path: Path, content: str, said: str) -> None:
+    """The command or the server detects it."""
     (tmp_path / "file.yaml").write_text(content)
     code, _, err = mintaka("apply", "file.yaml", "--namespace", "team", "--context", "server")
     assert code == 2
@@ -248,7 +248,7 @@ def test_what_is_no_manifest_for_a_server_is_told_by_file(mintaka: Command, tmp_
 def test_the_server_of_this_machine_is_found_and_scripts_runs_stand_beside_it(
     server: LocalServer, mintaka: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without any context."""
+    """No context is needed."""
     monkeypatch.setenv("MINTAKA_HOME", str(server.home))
     code, out, _ = mintaka("context", "show")
     assert (code, out.splitlines()[0]) == (0, f"commands: the server of this machine at {server.address.url} (no context is chosen)")
@@ -259,7 +259,7 @@ def test_the_server_of_this_machine_is_found_and_scripts_runs_stand_beside_it(
 
 
 def refusals(server: LocalServer) -> dict[str, tuple[Context, str]]:
-    """Contexts with which nothing works, and what is said."""
+    """Contexts that cannot be used, and a part of the message."""
     url = server.address.url
     return {
         "no token": (Context("a", server=url), "wants a token (HTTP 401"),
@@ -278,7 +278,7 @@ def refusals(server: LocalServer) -> dict[str, tuple[Context, str]]:
 )
 @pytest.mark.parametrize("words", ["get", "apply etl.yaml", "run deployment/etl", "cancel x", "delete deployment/etl"])
 def test_a_refusal_says_what_to_do(server: LocalServer, mintaka: Command, tmp_path: Path, case: str, words: str) -> None:
-    """In one line."""
+    """The message is one line."""
     context, said = refusals(server)[case]
     write(Contexts(tmp_path / "home" / "contexts.json", "a", {"local": Context("local"), "a": context}))
     code, out, err = mintaka(*words.split())
@@ -318,7 +318,7 @@ def test_variables_are_those_of_the_place_too(mintaka: Command) -> None:
 
 
 def test_the_plug_in_takes_a_context_of_kubectl(mintaka: Command) -> None:
-    """Whatever is the current context here."""
+    """The current context of `mintaka` has no effect."""
     assert mintaka("context", "use", "server")[0] == 0
     assert mintaka("apply", "etl.py:etl", "--name", "plugged", "--context", "places", program="kubectl-mintaka")[1].endswith(
         "plugged created\n"

@@ -1,4 +1,4 @@
-"""Runs that call other runs, as `run_deployment` does through the API: once each, whatever befalls the caller and its process."""
+"""Runs that call others, as `run_deployment` does through the API: each call has one run, whatever happens to the caller or process."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Calls:
         self._cancelled: dict[str, float] = {}
         self._detached: dict[str, str] = {}
         self._attached: dict[str, str] = {}
-        #: By name: the run that the API knows of, also once it has left the cluster.
+        #: By name: the run that the API has stored, even after it was removed from the cluster.
         self._history: dict[Name, str] = {}
         self.made: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._server.watchers.append(self._watch)
 
     def begin(self) -> None:
-        """Some runs call others at some time."""
+        """Some runs call others."""
         for _ in range(self._random.choice([1, 1, 2])):
             self._agenda.after(self._random.uniform(0, 60), self._create_caller)
 
@@ -67,7 +67,7 @@ class Calls:
             self._note_wish(event)
 
     def _note_wish(self, event: Event) -> None:
-        """A caller is cancelled or deleted before its end: what it called is soon stopped."""
+        """A caller is cancelled or deleted before its end: the runs it called soon stop."""
         if event.uid not in self._callers or event.uid in self._cancelled:
             return
         run = event.found.model if event.found is not None else self._story.referee.runs[event.uid].last
@@ -80,7 +80,7 @@ class Calls:
     # The process of a caller, and the API.
 
     def _call(self, pod: Pod, number: int) -> None:
-        """What the process of a caller asks of the API, while it lives, or just before it died."""
+        """Send the API a call's request, from a caller's process that is alive or has just died."""
         found = self._server.pods.find((pod.run[0], pod.workload.name), pod.workload.uid)
         lives = found is not None and found.workload.alive and found.workload.end is None
         if not lives and self._random.random() < 0.7:
@@ -92,7 +92,7 @@ class Calls:
         self._request(pod, number)
 
     def _request(self, pod: Pod, number: int) -> None:
-        """Find the run of a call, or make it: what the API does."""
+        """Find the run of a call or create it, as the API does."""
         caller, attempt = pod.owner_uid, pod.workload.attempt
         key = pod.run[0], called_run_name(_DEPLOYMENT, _DEPLOYMENT, caller, str(number))
         stored = self._server.runs.get(key)
@@ -131,16 +131,16 @@ class Calls:
         self._story.seen["a run was called"] += 1
         self._agenda.after(PATIENCE_SECONDS, lambda: self._check_called(pod.run, pod.owner_uid))
 
-    # What must hold.
+    # Invariants.
 
     def _check_called(self, caller: Name, caller_uid: str) -> None:
-        """Long after a run was cancelled or deleted: what it called is cancelled, and stops."""
+        """Long after a run was cancelled or deleted, the runs it called are cancelled and have stopped."""
         since = self._cancelled.get(caller_uid)
         if since is None or self._agenda.seconds - since < PATIENCE_SECONDS - 1 or not self._story.was_served(PATIENCE_SECONDS):
             return
         there = self._server.runs.get(caller)
         known = there is not None and there.model.metadata.uid == caller_uid
-        # Of a caller that is gone, an operator that started afterwards knows nothing.
+        # An operator that started after a caller was deleted has no record of it.
         if not known and not self._story.was_calm_since(since - 1):
             return
         for stored in list(self._server.runs.values()):
@@ -157,7 +157,7 @@ class Calls:
             self._story.seen["what a cancelled run called was cancelled"] += run.spec.cancel
 
     def check(self) -> None:
-        """In the end: one run for each call, and operators cancelled none whose caller was not."""
+        """At the end, each call has one run, and operators cancelled only runs whose caller was cancelled."""
         demand = self._story.referee.demand
         for (caller, number), uids in self.made.items():
             demand(len(uids) == 1, f"call {number} of {caller} made {uids}")

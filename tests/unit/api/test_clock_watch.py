@@ -1,4 +1,4 @@
-"""The clock is set, or the machine sleeps: whatever waits for a time is checked again."""
+"""The clock is set, or the machine sleeps: everything that waits for a time is checked again."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def loop() -> Iterator[JumpingLoop]:
 @pytest.mark.parametrize(
     ("steps", "calls"),
     [([], 0), ([3600.0], 1), ([-3600.0], 1), ([3600.0, -3600.0], 2), ([0.1] * 5, 0), ([0.6], 1)],
-    ids=["it goes as ever", "an hour forward", "an hour back", "there and back", "it is corrected gradually", "by little"],
+    ids=["the clock runs normally", "an hour forward", "an hour back", "there and back", "it is corrected gradually", "by little"],
 )
 def test_each_step_of_the_clock_is_noticed_once(loop: JumpingLoop, steps: list[float], calls: int) -> None:
-    """By the difference of the two clocks, however long nothing happens before and after."""
+    """A step is a change in the difference of the two clocks, regardless of idle time before and after."""
     noticed: list[float] = []
     shift = 0.0
 

@@ -1,4 +1,4 @@
-"""The document store does to documents what an API server does: names, versions, generation, owners, finalizers, conflicts."""
+"""The document store treats documents as an API server does: names, versions, generation, owners, finalizers, conflicts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def uid_names(store: DocumentStore, kind: str) -> set[str]:
 
 
 async def test_a_new_document_has_what_the_server_adds(store: DocumentStore) -> None:
-    """The namespace of scripts, a uid, a time, the first generation, a version, and the defaults of the schema."""
+    """It gets the namespace of scripts, a uid, a time, the first generation, a version, and the defaults of the schema."""
     created = await store.create(DEPLOYMENT, deployment())
     metadata = created["metadata"]
     assert (metadata["namespace"], metadata["generation"], version_of(created)) == (NAMESPACE, 1, 1)
@@ -47,7 +47,7 @@ async def test_a_new_document_has_what_the_server_adds(store: DocumentStore) -> 
 
 
 async def test_what_is_the_servers_cannot_be_brought_along(store: DocumentStore) -> None:
-    """As with `kubectl get -o yaml | kubectl create -f -`: times, version, generation and status are not those of the manifest."""
+    """As with `kubectl get -o yaml | kubectl create -f -`: times, version, generation and status of the manifest are ignored."""
     manifest = deployment()
     manifest["metadata"] |= {
         "generation": 7,
@@ -63,7 +63,7 @@ async def test_what_is_the_servers_cannot_be_brought_along(store: DocumentStore)
 
 
 async def test_a_name_is_generated(store: DocumentStore) -> None:
-    """From the prefix and five characters; a long prefix is cut, as in Kubernetes."""
+    """It consists of the prefix and five characters; a long prefix is cut, as in Kubernetes."""
     manifest = flow_run()
     manifest["metadata"] = {"generateName": "etl-"}
     names = {(await store.create(RUN, manifest))["metadata"]["name"] for _ in range(5)}
@@ -75,7 +75,7 @@ async def test_a_name_is_generated(store: DocumentStore) -> None:
 
 
 async def test_a_run_is_held_until_its_end_is_recorded(store: DocumentStore) -> None:
-    """Once, even if the manifest says so too."""
+    """The finalizer is there once, even if the manifest has it too."""
     manifest = flow_run()
     manifest["metadata"]["finalizers"] = ["example.com/mine", MIRROR_FINALIZER]
     assert (await store.create(RUN, flow_run("other")))["metadata"]["finalizers"] == [MIRROR_FINALIZER]
@@ -83,7 +83,7 @@ async def test_a_run_is_held_until_its_end_is_recorded(store: DocumentStore) -> 
 
 
 async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore) -> None:
-    """The refusal names the document; nothing of the second one is stored."""
+    """The message names the document; no part of the second one is stored."""
     first = await store.create(DEPLOYMENT, deployment())
     with pytest.raises(Exists, match=r'flowdeployments.mintaka.dev "local/etl" already exists'):
         await store.create(DEPLOYMENT, deployment(image="other"))
@@ -96,7 +96,7 @@ async def test_a_name_is_taken_once_per_kind_and_namespace(store: DocumentStore)
 
 
 REVISION = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "data": {"spec": {"x": 1}}, "revision": 1}
-#: What is wrong, kind, manifest, and the beginning of the message.
+#: The mistake, kind, manifest, and the beginning of the message.
 DEEP: Any = []
 for _ in range(200):
     DEEP = [DEEP]
@@ -129,7 +129,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("kind", "manifest", "message"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
 async def test_what_is_not_valid_is_refused(store: DocumentStore, kind: str, manifest: dict[str, Any], message: str) -> None:
-    """By create and apply alike, and nothing is stored."""
+    """Both create and apply refuse it and store nothing."""
     for write in (store.create, store.apply):
         with pytest.raises(InvalidDocument, match=message):
             await write(kind, manifest)
@@ -137,7 +137,7 @@ async def test_what_is_not_valid_is_refused(store: DocumentStore, kind: str, man
 
 
 async def test_other_kinds_are_not_stored(store: DocumentStore) -> None:
-    """The message names those that are."""
+    """The message names the kinds that are."""
     with pytest.raises(Rejected, match=r"stores documents of the kinds FlowDeployment, FlowRun.*not 'Pod'"):
         await store.create("Pod", {})
 
@@ -146,7 +146,7 @@ async def test_other_kinds_are_not_stored(store: DocumentStore) -> None:
 
 
 async def test_apply_creates_configures_or_changes_nothing(store: DocumentStore) -> None:
-    """An unchanged document keeps its version; what a manifest leaves out is removed, and falls back to the default."""
+    """An unchanged document keeps its version; a field that the manifest no longer has is removed, and gets its default."""
     first, created = await store.apply(DEPLOYMENT, deployment(tags=["a"], pendingTimeoutSeconds=5))
     same, unchanged = await store.apply(DEPLOYMENT, deployment(tags=["a"], pendingTimeoutSeconds=5))
     third, configured = await store.apply(DEPLOYMENT, deployment(tags=["a"]))
@@ -159,7 +159,7 @@ async def test_apply_creates_configures_or_changes_nothing(store: DocumentStore)
 
 
 async def test_apply_leaves_alone_what_others_set(store: DocumentStore) -> None:
-    """A label and a field that no manifest had stay; the generation grows with the spec alone."""
+    """A label and a field that no manifest had stay; only changes of the spec increase the generation."""
     await store.apply(DEPLOYMENT, deployment())
     labelled = await store.patch(DEPLOYMENT, (NAMESPACE, "etl"), {"metadata": {"labels": {"team": "a"}}})
     assert labelled["metadata"]["generation"] == 1
@@ -171,7 +171,7 @@ async def test_apply_leaves_alone_what_others_set(store: DocumentStore) -> None:
 
 
 async def test_apply_to_a_version_or_object_that_is_not_the_present_one_is_a_conflict(store: DocumentStore) -> None:
-    """A manifest that was exported before someone else changed the document."""
+    """The manifest was exported before another user changed the document."""
     exported = await store.create(DEPLOYMENT, deployment())
     await store.patch(DEPLOYMENT, (NAMESPACE, "etl"), {"spec": {"suspend": True}})
     with pytest.raises(Conflict, match="the object has been modified"):
@@ -183,7 +183,7 @@ async def test_apply_to_a_version_or_object_that_is_not_the_present_one_is_a_con
 
 
 async def test_several_manifests_are_applied_all_or_not_at_all(store: DocumentStore) -> None:
-    """So is a dry run, which stores nothing and announces nothing."""
+    """The same holds for a dry run, which stores and announces nothing."""
     seen: list[str] = []
     store.subscribe(lambda kind, *_: seen.append(kind))
     good, bad = (DEPLOYMENT, deployment()), (RUN, flow_run(reruns=-1))
@@ -199,7 +199,7 @@ async def test_several_manifests_are_applied_all_or_not_at_all(store: DocumentSt
 
 
 async def test_a_patch_of_an_old_version_is_a_conflict(store: DocumentStore) -> None:
-    """Without a version it holds for any."""
+    """A patch without a version applies to any version."""
     old = await store.create(RUN, flow_run())
     await store.patch(RUN, key_of(old), {"spec": {"suspend": True}}, version=old["metadata"]["resourceVersion"])
     with pytest.raises(Conflict, match="the object has been modified"):
@@ -210,7 +210,7 @@ async def test_a_patch_of_an_old_version_is_a_conflict(store: DocumentStore) -> 
 
 
 async def test_a_patch_changes_neither_status_nor_identity(store: DocumentStore) -> None:
-    """The status has its own method; the name, namespace and uid are for life."""
+    """The status has its own method; name, namespace and uid are immutable."""
     old = await store.create(RUN, flow_run())
     assert await store.patch(RUN, key_of(old), {"status": {"attempt": 7}, "metadata": {"generation": 9}}) == old
     for field in ("name", "namespace", "uid"):
@@ -221,7 +221,7 @@ async def test_a_patch_changes_neither_status_nor_identity(store: DocumentStore)
 
 
 async def test_a_revision_never_changes(store: DocumentStore) -> None:
-    """Only its metadata do; so an immutable ConfigMap."""
+    """Only its metadata can change, as with an immutable ConfigMap."""
     stored = await store.create("ControllerRevision", REVISION)
     with pytest.raises(InvalidDocument, match=r"data: .*field is immutable"):
         await store.patch("ControllerRevision", key_of(stored), {"data": {"spec": {"x": 2}}})
@@ -234,7 +234,7 @@ async def test_a_revision_never_changes(store: DocumentStore) -> None:
 
 
 async def test_a_status_belongs_to_one_version(store: DocumentStore) -> None:
-    """It leaves spec and generation alone, and rows are written with it or not at all."""
+    """Writing it does not change spec or generation; its rows are written in the same transaction."""
     run = await store.create(RUN, flow_run())
     written = await store.write_status(RUN, key_of(run), run["metadata"]["resourceVersion"], {"attempt": 1})
     assert (written["status"], written["spec"], written["metadata"]["generation"]) == ({"attempt": 1}, run["spec"], 1)
@@ -255,7 +255,7 @@ async def test_a_status_belongs_to_one_version(store: DocumentStore) -> None:
 
 
 async def test_what_finalizers_hold_is_only_marked(store: DocumentStore) -> None:
-    """Once; it goes with its last finalizer, and gets no new ones meanwhile."""
+    """It is marked once, is removed with its last finalizer, and gets no new finalizers until then."""
     run = await store.create(RUN, flow_run())
     marked = await store.delete(RUN, key_of(run))
     assert marked is not None
@@ -270,7 +270,7 @@ async def test_what_finalizers_hold_is_only_marked(store: DocumentStore) -> None
 
 
 async def test_a_patch_can_remove_the_last_finalizer(store: DocumentStore) -> None:
-    """As `kubectl patch` does it to what is stuck: a run that had not ended is recorded as cancelled."""
+    """This is how `kubectl patch` releases a stuck object: a run that had not ended is recorded as cancelled."""
     run = await store.create(RUN, flow_run())
     await store.delete(RUN, key_of(run))
     await store.patch(RUN, key_of(run), {"metadata": {"finalizers": None}})
@@ -281,7 +281,7 @@ async def test_a_patch_can_remove_the_last_finalizer(store: DocumentStore) -> No
 
 
 async def test_a_deletion_can_be_meant_for_one_object_or_version(store: DocumentStore) -> None:
-    """Another of that name, or a newer version, is not deleted."""
+    """Another object with that name, or a newer version, is not deleted."""
     old = await store.create(DEPLOYMENT, deployment())
     new = await store.patch(DEPLOYMENT, key_of(old), {"spec": {"suspend": True}})
     for precondition in ({"version": old["metadata"]["resourceVersion"]}, {"uid": "6b82ec1f-a64c-407a-a68b-3258eaea246b"}):
@@ -293,7 +293,7 @@ async def test_a_deletion_can_be_meant_for_one_object_or_version(store: Document
 
 
 async def test_what_an_owner_owned_goes_with_it(store: DocumentStore) -> None:
-    """Down to the last one, except what finalizers hold, which is marked, and what has another owner, which forgets the first."""
+    """Everything is deleted, except documents with finalizers, which are marked, and those with another owner, which lose a reference."""
     owner, other = await store.create(DEPLOYMENT, deployment()), await store.create(DEPLOYMENT, deployment("other"))
     run = await store.create(RUN, flow_run(owner=owner))
     revision = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1}
@@ -327,7 +327,7 @@ async def test_what_is_created_for_an_owner_that_is_gone_goes_at_once(store: Doc
 
 
 async def test_lists_are_ordered_and_come_in_pages(store: DocumentStore) -> None:
-    """By namespace and name, whatever the order of creation."""
+    """The order is by namespace and name, regardless of the creation time."""
     keys = [("b", "x"), ("a", "z"), ("a", "y"), ("b", "w")]
     for namespace, name in keys:
         manifest = config_map(name)
@@ -343,7 +343,7 @@ async def test_lists_are_ordered_and_come_in_pages(store: DocumentStore) -> None
 
 
 async def test_subscribers_see_every_change_in_order_before_the_writer_does(store: DocumentStore) -> None:
-    """A subscriber that fails does not keep the others from it; versions only grow."""
+    """A failing subscriber does not affect the others; versions only increase."""
     seen: list[tuple[str, int, bool]] = []
 
     def fail(*_: Any) -> None:
@@ -362,7 +362,7 @@ async def test_subscribers_see_every_change_in_order_before_the_writer_does(stor
 
 
 async def test_a_refused_write_does_not_touch_those_that_share_its_transaction(store: DocumentStore) -> None:
-    """Many waiting writes are one transaction; each is done or refused on its own."""
+    """Many waiting writes share a transaction; each succeeds or fails on its own."""
     writes = [store.create(RUN, flow_run(f"run-{number % 15}")) for number in range(30)]
     results = await asyncio.gather(*writes, store.create(RUN, flow_run(reruns=-1)), return_exceptions=True)
     assert [type(result) for result in results] == [dict] * 15 + [Exists] * 15 + [InvalidDocument]
@@ -370,7 +370,7 @@ async def test_a_refused_write_does_not_touch_those_that_share_its_transaction(s
 
 
 async def test_a_cancelled_writer_loses_its_answer_and_nothing_else(store: DocumentStore) -> None:
-    """What was not begun is not done; what was begun is done and announced."""
+    """A write that has not started is dropped; one that has started is completed and announced."""
     seen: list[str] = []
     store.subscribe(lambda _kind, document, _deleted: seen.append(document["metadata"]["name"]))
     begun = asyncio.create_task(store.create(RUN, flow_run("begun")))
@@ -389,7 +389,7 @@ async def test_a_cancelled_writer_loses_its_answer_and_nothing_else(store: Docum
 
 
 async def test_the_history_follows_deployments(store: DocumentStore) -> None:
-    """A row for each uid, with its generation; one that is gone stays, and another of its name has its own."""
+    """There is a row for each uid, with its generation; it remains after a deletion, and another deployment with the name gets its own."""
     first = await store.create(DEPLOYMENT, deployment())
     await store.patch(DEPLOYMENT, key_of(first), {"spec": {"image": "new"}})
     await store.delete(DEPLOYMENT, key_of(first))
@@ -402,7 +402,7 @@ SECRET = {"type": "object", "properties": {"password": {"type": "string", "write
 
 
 async def test_secret_parameters_are_not_in_the_history(store: DocumentStore) -> None:
-    """Neither those that were secret when the run was created, nor those that a later schema makes secret."""
+    """This holds for those that were secret when the run was created and for those that a later schema makes secret."""
     owner = await store.create(DEPLOYMENT, deployment())
     parameters = {"password": "hunter2", "table": "t"}
     early = await store.create(RUN, flow_run("early", owner=owner, parameters=parameters))
@@ -416,6 +416,6 @@ async def test_secret_parameters_are_not_in_the_history(store: DocumentStore) ->
 
 
 async def test_malformed_metadata_is_a_malformed_document(store: DocumentStore) -> None:
-    """So that a client gets 400 for it, not 422."""
+    """A client gets 400 for it, not 422."""
     with pytest.raises(MalformedDocument):
         await store.apply(RUN, flow_run() | {"metadata": {"name": "x", "annotations": ["y"]}})

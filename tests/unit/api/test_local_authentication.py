@@ -1,4 +1,4 @@
-"""Who gets through to a local server: the right Host, and the token or a session of the server's own pages."""
+"""Requests that a local server accepts: they have the right Host, and the token or a session of the server's own pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATH = "/api/v1/flow-runs"
 
 
 class Server:
-    """A server behind the middleware, which answers everything that reaches it."""
+    """A server behind the middleware that answers every request it gets."""
 
     def __init__(self) -> None:
         self.credentials = Credentials("secret")
@@ -82,7 +82,7 @@ class Server:
     ],
 )
 async def test_reading_takes_the_token_or_a_session(headers: dict[str, str], status: int) -> None:
-    """A problem document for everyone else."""
+    """All other requests get a problem document."""
     server = Server()
     cookie = f"{cookie_name(4200)}={server.session()}"
     response = await server.request("GET", PATH, {name: value.replace("SESSION", cookie) for name, value in headers.items()})
@@ -109,7 +109,7 @@ async def test_writing_with_a_session_takes_the_servers_own_origin(origin: str |
 @pytest.mark.anyio
 @pytest.mark.parametrize("host", ["127.0.0.1:4200", "localhost:4200", "[::1]:4200"])
 async def test_the_names_of_this_machine_are_served(host: str) -> None:
-    """With the port."""
+    """Their Host header includes the port."""
     assert (await Server().request("GET", "/healthz", {"Host": host})).status_code == 200
 
 
@@ -118,7 +118,7 @@ async def test_the_names_of_this_machine_are_served(host: str) -> None:
     "host", ["evil.example:4200", "127.0.0.1.evil.example:4200", "localhost", "127.0.0.1:80", "localhost:4200.evil.example", ""]
 )
 async def test_another_host_is_refused_even_with_the_token(host: str) -> None:
-    """A page whose name resolves to this machine would else read everything; health probes are no exception."""
+    """A page whose name resolves to this machine could otherwise read everything; this includes health probes."""
     for path in (PATH, "/healthz"):
         response = await Server().request("GET", path, {"Host": host, "Authorization": "Bearer secret"})
         assert (response.status_code, response.json()["type"].rsplit("/", 1)[1]) == (421, "misdirected")
@@ -130,7 +130,7 @@ async def test_another_host_is_refused_even_with_the_token(host: str) -> None:
     [("GET", "/healthz", 200), ("GET", "/readyz", 200), ("GET", "/metrics", 401), ("GET", "/unknown", 401), ("GET", "/", 401)],
 )
 async def test_only_health_is_open(method: str, path: str, status: int) -> None:
-    """Also unknown paths tell nothing."""
+    """Unknown paths also get 401."""
     assert (await Server().request(method, path, {})).status_code == status
 
 
@@ -155,7 +155,7 @@ async def test_a_code_opens_a_browser_once() -> None:
     ("method", "path"), [("POST", "/?code=CODE"), ("GET", "/healthz/?code=CODE"), ("GET", "/api/v1/flow-runs?code=CODE")]
 )
 async def test_a_code_opens_nothing_but_the_start_page(method: str, path: str) -> None:
-    """And is not used up by a try elsewhere."""
+    """Trying it on another page does not use it up."""
     server = Server()
     code = server.credentials.new_code()
     assert (await server.request(method, path.replace("CODE", code), {})).status_code == 401

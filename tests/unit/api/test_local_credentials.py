@@ -16,14 +16,14 @@ TOKEN = "secret"  # noqa: S105 - of a test
 
 
 class Times:
-    """The time of day and the steady time, set apart."""
+    """The wall clock and the monotonic clock, set separately."""
 
     def __init__(self) -> None:
         self.day = 1_790_000_000.0
         self.steady = 50.0
 
     def credentials(self, token: str = TOKEN) -> Credentials:
-        """Credentials that go by these times."""
+        """Credentials that use these clocks."""
         return Credentials(token, clock=lambda: self.day, timer=lambda: self.steady)
 
     def session(self) -> str:
@@ -35,7 +35,7 @@ class Times:
 
 
 def test_a_token_file_is_created_for_its_owner_alone(tmp_path: Path) -> None:
-    """Mode 0600, and the same token the next time."""
+    """The mode is 0600, and the token is the same the next time."""
     token = token_in(tmp_path / "server.token")
     assert (tmp_path / "server.token").stat().st_mode & 0o777 == 0o600
     assert len(token) >= 32
@@ -47,8 +47,8 @@ def test_a_token_file_is_created_for_its_owner_alone(tmp_path: Path) -> None:
     [("known-to-others\n", 0o644), ("", 0o600), ("  \n", 0o600)],
     ids=["others could read it", "it is empty", "it is blank"],
 )
-def test_a_token_that_is_no_secret_is_replaced(tmp_path: Path, text: str, mode: int) -> None:
-    """The new one is a secret."""
+def test_a_token_that_is_not_secret_is_replaced(tmp_path: Path, text: str, mode: int) -> None:
+    """The new token can be read only by its owner."""
     path = tmp_path / "server.token"
     path.write_text(text)
     path.chmod(mode)
@@ -59,14 +59,14 @@ def test_a_token_that_is_no_secret_is_replaced(tmp_path: Path, text: str, mode: 
 
 
 def test_only_the_token_is_the_token() -> None:
-    """Neither a prefix nor bytes that are no ASCII."""
+    """A prefix and bytes that are not ASCII are refused."""
     credentials = Times().credentials("secret")
     assert credentials.is_token("secret")
     assert not any(map(credentials.is_token, ("", "secre", "secret ", "sécret", "\udcff")))
 
 
 def test_a_code_becomes_one_session() -> None:
-    """It is used up by that."""
+    """It cannot be used again."""
     credentials = Times().credentials()
     code = credentials.new_code()
     session = credentials.session_of_code(code)
@@ -77,7 +77,7 @@ def test_a_code_becomes_one_session() -> None:
 
 @pytest.mark.parametrize(("seconds", "valid"), [(CODE_SECONDS - 0.01, True), (CODE_SECONDS, False)], ids=["just in time", "too late"])
 def test_a_code_is_valid_for_a_minute(seconds: float, valid: bool) -> None:
-    """By the steady clock: setting the time of day does not lengthen it."""
+    """The monotonic clock counts: setting the time of day does not extend it."""
     times = Times()
     credentials = times.credentials()
     code = credentials.new_code()
@@ -87,7 +87,7 @@ def test_a_code_is_valid_for_a_minute(seconds: float, valid: bool) -> None:
 
 
 def test_codes_do_not_pile_up() -> None:
-    """The oldest of very many is dropped."""
+    """If there are too many, the oldest is dropped."""
     credentials = Times().credentials()
     codes = [credentials.new_code() for _ in range(101)]
     assert credentials.session_of_code(codes[0]) is None
@@ -95,7 +95,7 @@ def test_codes_do_not_pile_up() -> None:
 
 
 def test_a_session_expires() -> None:
-    """By the time of day, since it outlives the server."""
+    """The wall clock counts, because a session outlives the server."""
     times = Times()
     session = times.session()
     times.day += SESSION_SECONDS - 1

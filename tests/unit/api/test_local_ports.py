@@ -1,4 +1,4 @@
-"""The controller's ports over the document store, as far as the controller's stories do not show them."""
+"""The controller's ports over the document store, as far as the tests of the controller do not cover them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_run_that_is_not_valid_is_rejected(store: DocumentStore) -> None:
-    """The controller does not know validation; it knows refusals that no retry changes."""
+    """The controller gets Rejected, which it does not retry, instead of an error of validation."""
     with pytest.raises(Rejected, match=r"spec.reruns: Invalid value"):
         await LocalResources(store).create_run(flow_run(reruns=-1))
 
@@ -58,7 +58,7 @@ async def test_the_controller_reads_what_it_wrote(store: DocumentStore) -> None:
 
 
 async def test_a_deployments_status_is_written(store: DocumentStore) -> None:
-    """Its generation stays."""
+    """Its generation does not change."""
     resources = LocalResources(store)
     found = FlowDeployment.model_validate(await store.create("FlowDeployment", deployment()))
     written = await resources.write_deployment_status(
@@ -93,7 +93,7 @@ async def test_revisions_are_numbered_per_deployment(store: DocumentStore) -> No
 
 
 async def test_revisions_are_listed_without_those_of_others(store: DocumentStore) -> None:
-    """And deleted once; success if it is gone, or another one has the name."""
+    """A deletion has no effect if the revision is already deleted or another one has the name."""
     revisions, owner = LocalRevisions(store), await store.create("FlowDeployment", deployment())
     run = FlowRun.model_validate(await store.create("FlowRun", flow_run(owner=owner)))
     await revisions.create(run, Revision("etl-1", "etl", owner["metadata"]["uid"], {}))
@@ -118,7 +118,7 @@ class _Processes:
 
 
 async def test_everything_is_listed_page_by_page(store: DocumentStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the versions that documents have; processes as their port has them, and no strays."""
+    """Documents have their versions; processes are those of their port, without strays."""
     monkeypatch.setattr(inventory_module, "_PAGE", 2)
     for number in range(5):
         await store.create("FlowRun", flow_run(f"run-{number}"))
@@ -136,7 +136,7 @@ async def test_everything_is_listed_page_by_page(store: DocumentStore, monkeypat
 
 
 async def test_a_config_map_is_read_with_its_version(store: DocumentStore) -> None:
-    """The version changes with the content, and only then."""
+    """The version changes if and only if the content does."""
     sources = LocalSources(store)
     stored = await store.create("ConfigMap", config_map())
     first = await sources.read_files(NAMESPACE, "code")
@@ -155,7 +155,7 @@ SOURCES: list[tuple[str, str, dict[str, Any], str]] = [
     ("no such file", "{folder}/other.py:main", {}, "EntrypointNotFound"),
     ("a folder", "{folder}/folder.py:main", {}, "EntrypointNotReadable"),
     ("a module", "etl.flows:main", {}, ""),
-    ("a path from nowhere: the process will see", "other.py:main", {}, ""),
+    ("a path without a base: only the process can check it", "other.py:main", {}, ""),
     ("inline code", "other.py:main", {"source": {"inline": "x = 1"}}, ""),
     ("a ConfigMap", "other.py:main", {"source": {"configMap": {"name": "code"}}}, ""),
     ("no such ConfigMap", "other.py:main", {"source": {"configMap": {"name": "none"}}}, "ConfigMapNotFound"),
@@ -179,7 +179,7 @@ async def test_code_is_there_or_not(store: DocumentStore, tmp_path: Path, entryp
 
 
 async def test_a_warning_is_logged_once_and_becomes_an_event_of_its_run(store: DocumentStore, caplog: pytest.LogCaptureFixture) -> None:
-    """Also after a restart; a deployment has no history for events, so its warning is in the log alone."""
+    """This holds after a restart too; a deployment has no history for events, so its warning is only in the log."""
     run = FlowRun.model_validate(await store.create("FlowRun", flow_run()))
     owner = FlowDeployment.model_validate(await store.create("FlowDeployment", deployment()))
     with caplog.at_level(logging.WARNING, "mintaka.server"):
@@ -203,7 +203,7 @@ async def test_a_warning_is_logged_once_and_becomes_an_event_of_its_run(store: D
 
 
 async def test_a_database_that_is_away_costs_an_event_and_nothing_else(store: DocumentStore, caplog: pytest.LogCaptureFixture) -> None:
-    """A lost event must not stop anything."""
+    """A lost event must not stop the controller."""
     run = FlowRun.model_validate(await store.create("FlowRun", flow_run()))
     store.database.migrated = False
     await LocalEventRecorder(store).record_warning(run, "NoRevision", "x")

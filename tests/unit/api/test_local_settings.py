@@ -1,4 +1,4 @@
-"""The settings of a local server: what is refused, and in which words."""
+"""The settings of a local server: which values are refused, and with which messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_database_is_that_of_scripts() -> None:
 
 
 def test_the_api_gets_the_same_settings() -> None:
-    """And mirrors nothing."""
+    """It has no mirror."""
     settings = from_command_line([*HOME, "--port", "4300"], {"MINTAKA_DATABASE_PASSWORD": "p%w", "MINTAKA_SILENCE_SECONDS": "5"})
     api = of_api(settings)
     assert (api.database_url, api.database_password, api.silence_seconds) == (settings.database, "p%w", 5)
@@ -34,7 +34,7 @@ def test_loopback_addresses_are_accepted(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.7", "example.com", "localhost.example.com"])  # noqa: S104 - it is refused
 def test_any_other_address_is_refused(host: str) -> None:
-    """Until users authenticate; the sentence says what to do instead."""
+    """This holds until there is authentication of users; the message says what to do instead."""
     with pytest.raises(InvalidSetting, match=r"cannot listen on .*serves this machine alone; use 127\.0\.0\.1"):
         from_command_line([*HOME, "--host", host], {})
 
@@ -50,12 +50,12 @@ def test_any_other_address_is_refused(host: str) -> None:
     ],
 )
 def test_what_cannot_work_is_refused(arguments: list[str], environment: dict[str, str], words: str) -> None:
-    """Before anything is created."""
+    """It is refused before any file is created."""
     with pytest.raises(InvalidSetting, match=words):
         from_command_line([*HOME, *arguments], environment)
 
 
 def test_no_setting_shows_a_password() -> None:
-    """URLs are not part of the representation, which logs may contain."""
+    """Logs may contain the representation, so URLs are not part of it."""
     shown = repr(LocalSettings(Path("/x"), database_url="postgresql://ada:secret@db/runs", database_password="secret"))  # noqa: S106 - of a test
     assert "secret" not in shown

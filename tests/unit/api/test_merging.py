@@ -25,10 +25,10 @@ def applied_over(first: dict[str, Any], by_others: dict[str, Any], second: dict[
 MERGES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("what is left out is removed", {"a": 1, "b": 2}, {}, {"a": 1}, {"a": 1}),
     ("what others added stays", {"a": 1}, {"b": 2}, {"a": 1}, {"a": 1, "b": 2}),
-    ("what others changed is set back", {"a": 1}, {"a": 2}, {"a": 1}, {"a": 1}),
+    ("what others changed is reverted", {"a": 1}, {"a": 2}, {"a": 1}, {"a": 1}),
     ("nested members are merged too", {"a": {"b": 1, "c": 2}}, {"a": {"d": 3}}, {"a": {"b": 1}}, {"a": {"b": 1, "d": 3}}),
     ("lists are replaced", {"a": [1, 2]}, {}, {"a": [2]}, {"a": [2]}),
-    ("an object replaces what was none", {"a": 1}, {}, {"a": {"b": 1, "c": None}}, {"a": {"b": 1}}),
+    ("an object replaces a value of another type", {"a": 1}, {}, {"a": {"b": 1, "c": None}}, {"a": {"b": 1}}),
     ("null removes", {}, {"a": 1}, {"a": None}, {}),
     ("a null that is there already stays", {"a": None}, {}, {"a": None}, {"a": None}),
     ("what others removed and the manifest leaves out stays away", {"a": 1}, {"a": None}, {}, {}),
@@ -42,7 +42,7 @@ def test_applying(first: dict[str, Any], by_others: dict[str, Any], second: dict
 
 
 def test_the_manifest_is_stored_without_what_is_the_servers() -> None:
-    """So that a manifest from `kubectl get -o yaml` can be applied again; the copy does not contain itself."""
+    """A manifest from `kubectl get -o yaml` can be applied again; the copy does not contain itself."""
     exported = manifest({"a": 1}, uid="u", resourceVersion="7", generation=3, creationTimestamp="t", labels={"x": "y"}) | {
         "status": {"s": 1}
     }
@@ -55,7 +55,7 @@ def test_the_manifest_is_stored_without_what_is_the_servers() -> None:
 
 @pytest.mark.parametrize("copy", ["no JSON", "[1]", 7, None])
 def test_a_copy_that_cannot_be_read_counts_as_none(copy: Any) -> None:
-    """Another tool may have written it: nothing is removed then."""
+    """Another tool may have written the copy, so no field is removed."""
     stored = manifest({"a": 1}, annotations={KUBECTL_COPY: copy})
     assert applied(stored, with_last_applied(manifest({"b": 2})))["spec"] == {"a": 1, "b": 2}
 

@@ -25,7 +25,7 @@ class Machinery:
         self.slots = ProcessSlots(limit, lambda run: self.offered.append(run[1]))
 
     def ask(self, n: int, limits: dict[str, int], now: float = 0.0) -> str:
-        """What run `n` is told: "" if it starts."""
+        """The message for run `n`: "" if it starts."""
         error = self.slots.take(f"w{n}", f"r{n}", ("local", str(n)), EPOCH + timedelta(seconds=n), now, limits)
         return "" if error is None else error.message
 

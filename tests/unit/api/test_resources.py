@@ -1,4 +1,4 @@
-"""The routes of documents: what is stored, what is refused and with which errors, what is masked."""
+"""The routes of documents: which documents are stored, which are refused and with which errors, and which values are masked."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def apply(client: httpx.AsyncClient, *documents: dict[str, Any], **more: A
 
 
 async def test_documents_are_created_configured_and_left_unchanged(client: httpx.AsyncClient) -> None:
-    """In the namespace of scripts if they name none."""
+    """Documents without a namespace go to the namespace of scripts."""
     answer = (await apply(client, deployment())).json()["items"][0]
     assert (answer["kind"], answer["namespace"], answer["name"], answer["result"]) == ("FlowDeployment", "local", "nightly", "created")
     assert answer["document"]["metadata"]["uid"]
@@ -66,14 +66,14 @@ async def test_documents_are_created_configured_and_left_unchanged(client: httpx
 
 
 async def test_a_dry_run_stores_nothing(client: httpx.AsyncClient) -> None:
-    """And says what would be."""
+    """It returns what would be stored."""
     answer = await apply(client, deployment(), dry_run=True)
     assert answer.json()["items"][0]["result"] == "created"
     assert (await client.get(f"{API}/FlowDeployment/local/nightly")).status_code == 404
 
 
 async def test_every_error_of_every_document_is_answered_and_none_is_stored(client: httpx.AsyncClient) -> None:
-    """Also the valid one is not."""
+    """This includes the valid document."""
     bad = deployment("bad", timeoutSeconds=-1, nonsense=1)
     worse = deployment("worse", schedules=[{"name": "main", "cron": "0 3 * * *", "interval": "PT1H"}])
     answer = await apply(client, deployment(), bad, worse)
@@ -100,7 +100,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("document", "said"), MALFORMED.values(), ids=MALFORMED)
 async def test_a_document_without_a_place_is_malformed(client: httpx.AsyncClient, document: dict[str, Any], said: str) -> None:
-    """With its place in the body."""
+    """The error has its place in the body."""
     answer = await apply(client, document)
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith(said)
@@ -108,14 +108,14 @@ async def test_a_document_without_a_place_is_malformed(client: httpx.AsyncClient
 
 
 async def test_a_document_that_is_too_large_is_refused_with_a_remedy(client: httpx.AsyncClient) -> None:
-    """As by the operator."""
+    """The operator does the same."""
     answer = await apply(client, deployment(description="x" * 300_000))
     assert answer.status_code == 413
     assert answer.json()["detail"].startswith("FlowDeployment nightly: ")
 
 
 async def test_a_run_is_created_under_a_generated_name(client: httpx.AsyncClient) -> None:
-    """And a second one under another."""
+    """A second run gets another name."""
     run = {
         "apiVersion": "mintaka.dev/v1alpha1",
         "kind": "FlowRun",
@@ -128,20 +128,20 @@ async def test_a_run_is_created_under_a_generated_name(client: httpx.AsyncClient
 
 
 async def test_what_exists_is_not_created_again(client: httpx.AsyncClient) -> None:
-    """POST creates alone."""
+    """POST only creates."""
     await client.post(API, json=deployment())
     answer = await client.post(API, json=deployment())
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "already-exists")
 
 
 async def test_the_status_of_a_manifest_is_not_taken(client: httpx.AsyncClient) -> None:
-    """It is the server's."""
+    """Only the server writes it."""
     await apply(client, {**deployment(), "status": {"activeRuns": 7}})
     assert (await client.get(f"{API}/FlowDeployment/local/nightly")).json().get("status") is None
 
 
 async def test_lists_are_pages_in_order_of_namespace_and_name(client: httpx.AsyncClient) -> None:
-    """Without repetition."""
+    """No document is repeated."""
     documents = [{**deployment(name), "metadata": {"name": name, "namespace": space}} for space in ("b", "a") for name in ("y", "x", "z")]
     await apply(client, *documents)
     seen, cursor = [], {}
@@ -159,7 +159,7 @@ async def test_lists_are_pages_in_order_of_namespace_and_name(client: httpx.Asyn
 
 
 async def test_secrets_are_masked_in_deployments_and_in_their_runs(client: httpx.AsyncClient) -> None:
-    """Whichever route answers."""
+    """This holds for all routes."""
     schema = {"type": "object", "properties": {"token": {"type": "string", "format": "password"}, "day": {"type": "string"}}}
     run = {
         "apiVersion": "mintaka.dev/v1alpha1",
@@ -181,7 +181,7 @@ async def test_secrets_are_masked_in_deployments_and_in_their_runs(client: httpx
 
 
 async def test_what_is_deleted_is_answered_and_gone(client: httpx.AsyncClient) -> None:
-    """Twice is not found."""
+    """A second deletion gets 404."""
     await apply(client, deployment())
     answer = await client.delete(f"{API}/FlowDeployment/local/nightly")
     assert (answer.status_code, answer.json()["metadata"]["name"]) == (202, "nightly")
@@ -199,7 +199,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
 
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS.values(), ids=REQUESTS)
 async def test_an_api_without_a_store_names_kubectl(client: httpx.AsyncClient, method: str, path: str, body: Any) -> None:
-    """As one in a cluster."""
+    """This is the case for an API in a cluster."""
     client._transport.app.state.services = Stand(None)  # type: ignore[attr-defined]
     answer = await client.request(method, API + path, json=body)
     assert answer.status_code == 404

@@ -1,4 +1,4 @@
-"""What a cancelled flow run called is cancelled: by its own spec, however its caller was cancelled and whoever learns of it first."""
+"""The runs that a cancelled flow run called are cancelled by their own spec, however and in whatever order this becomes known."""
 
 from __future__ import annotations
 
@@ -71,21 +71,21 @@ CALLERS: dict[str, tuple[dict[str, Any], bool]] = {
     "ended before it was cancelled": (run("caller", "COMPLETED", cancel=True), False),
     "failed": (run("caller", "FAILED"), False),
     "is suspended": (run("caller", "PAUSED", suspend=True), False),
-    "says by itself that it was cancelled": (run("caller", "CANCELLED"), False),
+    "reports that it was cancelled": (run("caller", "CANCELLED"), False),
 }
 
 
 @pytest.mark.parametrize(("caller", "cancelled"), CALLERS.values(), ids=CALLERS)
 @pytest.mark.parametrize("caller_first", [True, False], ids=["its caller known first", "its caller known later"])
 def test_a_run_is_cancelled_along_with_its_caller(caller: dict[str, Any], cancelled: bool, caller_first: bool) -> None:
-    """And not if that ends or waits in any other way."""
+    """It is not cancelled if its caller ends or waits in any other way."""
     world = World()
     for document in (caller, called()) if caller_first else (called(), caller):
         world.see(document)
     assert world.cancelled() == cancelled
 
 
-def test_a_detached_run_goes_on() -> None:
+def test_a_detached_run_continues() -> None:
     world = World()
     world.see(called(detached=True))
     world.see(run("caller", "RUNNING", cancel=True))
@@ -100,7 +100,7 @@ GONE: dict[str, tuple[dict[str, Any], bool]] = {
 
 @pytest.mark.parametrize(("caller", "cancelled"), GONE.values(), ids=GONE)
 def test_a_caller_that_is_gone_was_deleted(caller: dict[str, Any], cancelled: bool) -> None:
-    """No version of it says so."""
+    """The deletion appears in no version of the caller."""
     world = World()
     world.see(caller)
     world.see(called())
@@ -109,7 +109,7 @@ def test_a_caller_that_is_gone_was_deleted(caller: dict[str, Any], cancelled: bo
 
 
 def test_those_that_it_called_are_woken_once_it_is_cancelled() -> None:
-    """But for those that have ended; and it is woken when the last of them is to be cancelled."""
+    """Runs that have ended are not woken; the caller is woken when the last of them has spec.cancel."""
     world = World()
     world.see(called())
     world.see(called("ended", "COMPLETED"))
@@ -154,7 +154,7 @@ def test_its_message_names_the_caller() -> None:
     ids=["at first", "not for ever"],
 )
 def test_a_caller_waits_until_what_it_called_is_to_be_cancelled(since: timedelta, first: str) -> None:
-    """Afterwards an operator that starts need not know of it."""
+    """An operator that starts afterwards does not need the caller."""
     world = World()
     world.see(called())
     caller = run("caller", "CANCELLING", cancel=True)

@@ -1,4 +1,4 @@
-"""A workload may run as soon as it is created, as processes do: no event of its own would report that again."""
+"""A workload may run as soon as it is created, as processes do: no later event reports that."""
 
 from __future__ import annotations
 

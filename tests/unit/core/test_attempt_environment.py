@@ -1,4 +1,4 @@
-"""The variables of an attempt, whatever it runs in."""
+"""The environment variables of an attempt, in a pod or a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def variables(places: Places = PLACES, resumed_from: str = "", **template: objec
     return attempt_variables(run, FlowTemplate.model_validate(template), 2, resumed_from, places)
 
 
-def test_what_a_flow_is_told() -> None:
+def test_a_flow_gets_its_variables() -> None:
     found = variables(entrypoint="flow.py:main", source={"inline": "x"}, parameters={"day": 0, "region": "north"}, tags=["a"])
     assert {name.removeprefix("MINTAKA_"): value for name, value in found.items()} == {
         "FLOW_RUN": "nightly",
@@ -37,7 +37,7 @@ def test_what_a_flow_is_told() -> None:
     }
 
 
-def test_what_there_is_not_has_no_variable() -> None:
+def test_a_missing_setting_has_no_variable() -> None:
     found = variables(Places("/source", "/attempt", 0), entrypoint="sales:main")
     assert {"MINTAKA_SOURCE_DIR", "MINTAKA_API_URL", "MINTAKA_TERMINATION_MESSAGE_PATH", "MINTAKA_RESUME_FROM"}.isdisjoint(found)
     assert found["MINTAKA_GRACE_SECONDS"] == "0"

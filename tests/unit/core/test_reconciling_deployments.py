@@ -401,7 +401,7 @@ def test_a_run_that_is_created_once_more_is_not_retired() -> None:
 
 
 def test_a_scheduled_run_stays_for_a_minute_after_its_end() -> None:
-    """A request to create it that was sent twice may arrive late; what has no schedule goes at once."""
+    """A request to create it that was sent twice may arrive late; a run without a schedule is removed at once."""
     for schedule, left in [(HOURLY, ["just ended"]), (None, [])]:
         stage = Stage(*([schedule] if schedule else []), history={"limit": 0})
         stage.pass_time(30 * MINUTE)

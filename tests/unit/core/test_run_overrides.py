@@ -1,4 +1,4 @@
-"""What one run has otherwise than its deployment, in the template of that."""
+"""Overrides of one run, merged into the template of its deployment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_image_is_that_of_the_run() -> None:
     ids=["a flow", "a plain container of another name"],
 )
 def test_its_pod_template_is_merged_over_that_of_the_deployment(given: FlowTemplate, name: str) -> None:
-    """Its container `flow` is the flow's."""
+    """Its container `flow` is merged into the container of the flow."""
     overrides = RunOverrides(pod_template={"spec": {"containers": [{"name": "flow", "env": [_VARIABLE]}], "priorityClassName": "low"}})
     spec = (with_overrides(given, overrides).pod_template or {})["spec"]
     before = (given.pod_template or {})["spec"]["containers"]

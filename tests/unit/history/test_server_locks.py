@@ -1,4 +1,4 @@
-"""The lock of a local server: one holder, whose record others read; gone with its process, however that ends."""
+"""The lock of a local server: one holder, whose record others read; released when its process ends in any way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ sys.stdin.read()
 
 
 def test_a_second_server_learns_of_the_first(tmp_path: Path) -> None:
-    """In the same process as in another one."""
+    """This holds in the same process and in another one."""
     path = tmp_path / "server.lock"
     first = ServerLock(path)
     first.acquire()
@@ -46,7 +46,7 @@ def test_a_second_server_learns_of_the_first(tmp_path: Path) -> None:
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    """It names a pid and a file."""
+    """The record contains a pid and the path of a file."""
     lock = ServerLock(tmp_path / "server.lock")
     lock.acquire()
     assert (tmp_path / "server.lock").stat().st_mode & 0o777 == 0o600
@@ -65,7 +65,7 @@ def test_readers_do_not_keep_a_server_from_starting(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_killed_server_is_free(tmp_path: Path) -> None:
-    """Its record is of no concern."""
+    """Its record has no effect."""
     path = tmp_path / "server.lock"
     holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
@@ -82,8 +82,8 @@ def test_the_lock_of_a_killed_server_is_free(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_a_child_that_a_killed_server_was_about_to_start_is_no_server(tmp_path: Path) -> None:
-    """Such a child has the descriptor until it has begun."""
+def test_a_child_that_a_killed_server_was_about_to_start_is_not_a_server(tmp_path: Path) -> None:
+    """Such a child has the descriptor until it has started its program."""
     path = tmp_path / "server.lock"
     lock = ServerLock(path)
     lock.acquire()
@@ -98,7 +98,7 @@ def test_a_child_that_a_killed_server_was_about_to_start_is_no_server(tmp_path: 
 
 
 def test_a_forked_child_does_not_hold_it(tmp_path: Path) -> None:
-    """A process that outlives the server would else keep the next one out; nor does its end release the server's lock."""
+    """A process that outlives the server would otherwise block the next one. Its end does not release the server's lock either."""
     path = tmp_path / "server.lock"
     holder = _HOLD.replace('print("held"', 'import os, time\nif os.fork() == 0: time.sleep(60)\nprint("held"')
     process = subprocess.Popen(
@@ -127,13 +127,13 @@ def test_a_forked_child_does_not_hold_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_server_is_described_as_far_as_it_is_known(record: dict[str, object], words: str) -> None:
-    """While it starts there is no URL yet."""
+    """There is no URL yet while it starts."""
     assert describe_server(record) == words
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff"], ids=["empty", "cut off", "not an object", "not UTF-8"])
-def test_a_damaged_record_is_no_record(tmp_path: Path, content: bytes) -> None:
-    """The lock counts, not what is written in the file."""
+def test_a_damaged_record_is_ignored(tmp_path: Path, content: bytes) -> None:
+    """The lock decides, not the content of the file."""
     path = tmp_path / "server.lock"
     lock = ServerLock(path)
     lock.acquire()

@@ -1,4 +1,4 @@
-"""Which token goes to which API, and what is said if it cannot be read."""
+"""Which token is sent to which API, and the message if it cannot be read."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TOKENS: dict[str, tuple[dict[str, str], str, str]] = {
     "the server of this machine": ({}, SERVER, "of-the-server"),
     "a context": ({}, "https://prod/", "of-prod"),
     "the chosen one of two contexts with one URL": ({"MINTAKA_CONTEXT": "twin"}, "https://prod", "of-twin"),
-    "a URL nobody named": ({"MINTAKA_API_TOKEN": "secret"}, "https://elsewhere", ""),
+    "a URL that no setting names": ({"MINTAKA_API_TOKEN": "secret"}, "https://elsewhere", ""),
     "MINTAKA_API_URL": ({"MINTAKA_API_URL": "http://api", "MINTAKA_API_TOKEN": "secret\n"}, "http://api/", "secret"),
     "the server of this machine as MINTAKA_API_URL": ({"MINTAKA_API_URL": SERVER}, SERVER, "of-the-server"),
     "another URL beside MINTAKA_API_URL": ({"MINTAKA_API_URL": "http://api", "MINTAKA_API_TOKEN": "secret"}, "http://api.example", ""),
@@ -51,12 +51,12 @@ TOKENS: dict[str, tuple[dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize(("added", "url", "token"), TOKENS.values(), ids=TOKENS)
 def test_a_token_goes_to_the_api_it_belongs_to(variables: dict[str, str], added: dict[str, str], url: str, token: str) -> None:
-    """And to no other."""
+    """It is sent to no other API."""
     assert authorization(url, {**variables, **added}) == ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def test_a_token_file_is_read_for_each_request(tmp_path: Path) -> None:
-    """A projected token is exchanged while a flow runs."""
+    """A projected token is rotated while a flow runs."""
     token = tmp_path / "token"
     variables = {"MINTAKA_HOME": str(tmp_path), "MINTAKA_API_URL": "http://api", "MINTAKA_API_TOKEN_FILE": str(token)}
     for content in ("first", "second"):
@@ -72,15 +72,15 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("given", "said"), UNUSABLE.values(), ids=UNUSABLE)
-def test_what_is_wrong_with_a_token_is_said_without_the_token(tmp_path: Path, given: dict[str, str], said: str) -> None:
-    """It could be a secret with a stray sign."""
+def test_what_is_wrong_with_a_token_is_reported_without_the_token(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    """The invalid value could be a secret with a stray character."""
     with pytest.raises(UnusableToken, match=said) as caught:
         authorization("http://api", {"MINTAKA_HOME": str(tmp_path), "MINTAKA_API_URL": "http://api", **given})
     assert "schlüssel" not in str(caught.value)
 
 
 def test_a_report_waits_while_its_token_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As while the API is away: it is delivered later."""
+    """The report is delivered later, as after an outage of the API."""
     for name, value in {"MINTAKA_HOME": str(tmp_path), "MINTAKA_API_URL": "http://api", "MINTAKA_API_TOKEN_FILE": "/nowhere"}.items():
         monkeypatch.setenv(name, value)
     connection = Connection("http://api")

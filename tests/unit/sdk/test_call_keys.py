@@ -1,4 +1,4 @@
-"""Which call of a deployment is which: the same in each attempt and try of a flow run, and different from every other one."""
+"""Keys of calls of deployments: a call has the same key in each attempt and try of a flow run, and every other call another one."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def test_each_attempt_has_the_same_keys(of: Any) -> None:
 
 
 def test_the_order_of_tasks_does_not_matter() -> None:
-    """Tasks are known by their arguments; those with the same ones have the same keys together."""
+    """Tasks are identified by their arguments; tasks with the same arguments share a set of keys."""
     assert sorted(attempt(in_tasks)) == sorted(attempt(other_order))
 
 
 def test_a_try_has_the_keys_of_the_one_before() -> None:
-    """Of a task and of a flow, which say how often they were tried."""
+    """This holds for tries of a task and of a flow, which count their tries."""
     seen: list[tuple[str, int]] = []
 
     def note() -> None:
@@ -112,7 +112,7 @@ def test_a_try_has_the_keys_of_the_one_before() -> None:
 
 
 def test_workers_count_apart() -> None:
-    """Two tasks that are called alike in different processes have different keys."""
+    """Two identical calls of a task in different processes have different keys."""
 
     @flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
     def elsewhere() -> list[str]:

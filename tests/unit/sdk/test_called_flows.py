@@ -1,4 +1,4 @@
-"""A flow called in a flow is a flow run of its own: its id, its name, what it says of itself, and what is reported of it."""
+"""A flow called in a flow is a flow run of its own: its id, its name, its runtime context, and its reports."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def ids_of(body: Callable[[], Any], attempt: int = 1, uid: str = UID) -> list[st
 
 
 def test_each_attempt_calls_the_same_flow_runs_whatever_their_order() -> None:
-    """The id is made of the caller, the flow, the arguments and how many such calls there were."""
+    """The id is derived from the caller, the flow, the arguments and the number of earlier calls like it."""
     one = ids_of(lambda: [part(1), part(2), part(1), part(day=1)])
     assert len(set(one)) == 4
     assert ids_of(lambda: [part(2), part(1), part(1), part(1)], attempt=2) == [one[1], one[0], one[2], one[3]]
@@ -82,7 +82,7 @@ def test_each_attempt_calls_the_same_flow_runs_whatever_their_order() -> None:
 
 
 def test_a_script_and_its_file_imported_later_call_the_same_flow_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`mintaka resume` imports what ran as a script."""
+    """`mintaka resume` imports a file that first ran as a script."""
     one = ids_of(lambda: [part(1)])
     monkeypatch.setattr(part, "key", "__main__.part")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", f"/somewhere/{__name__}.py", raising=False)
@@ -260,10 +260,10 @@ def test_those_called_in_a_worker_process_are_known_at_home_by_the_same_ids() ->
         (results,) = flow(lambda: [inside()], name="main")()
     middle = history.flow_run("inside-0")["uid"]
     assert [run.task.rpartition(".")[2] for run in history.runs_of("inside-0")] == ["call_part", "part", "kept"] * 2
-    told = [place for (own, (_, other)) in results for place in (own, other)]
+    runs = [place for (own, (_, other)) in results for place in (own, other)]
     called = {history.flow_run(run.name)["uid"]: history.flow_run(run.name) for run in history.called}
-    assert len({own for own, _, _ in told}) == 4
-    for own, parent, root in told:
+    assert len({own for own, _, _ in runs}) == 4
+    for own, parent, root in runs:
         assert (parent, root) == (middle, UID)
         assert called[own or ""]["parent"] == middle
     places = sorted((artifact.data.decode(), artifact.called.name if artifact.called else "") for artifact in history.artifacts.values())
@@ -273,7 +273,7 @@ def test_those_called_in_a_worker_process_are_known_at_home_by_the_same_ids() ->
 
 
 class Reported:
-    """A recorder that makes reports as the real one does, and keeps them."""
+    """A recorder that creates reports as the real one does, and stores them."""
 
     def __init__(self) -> None:
         self.launch = Launch(flow_run_id=UID, name="main", namespace="ns", recorder=self)
@@ -337,7 +337,7 @@ def test_rows_lines_and_artifacts_go_under_the_flow_run_that_they_are_of(caplog:
     assert [(row.n, row.of, row.kind, row.parent, row.inputs) for row in report.tasks] == [
         (0, 0, "task", None, {}),
         (1, 0, "subflow", None, {"n": (0,)}),
-        (2, 1, "task", None, {}),  # what came in as a parameter of its flow has no number there
+        (2, 1, "task", None, {}),  # a parameter of its flow has no number there
         (3, 1, "task", None, {"n": (2,)}),
         (4, 0, "task", None, {"given": (1,)}),
     ]
@@ -362,7 +362,7 @@ def test_rows_lines_and_artifacts_go_under_the_flow_run_that_they_are_of(caplog:
 
 
 def test_what_comes_out_of_a_called_flow_run_comes_from_its_call() -> None:
-    """Wherever within it the value was made."""
+    """It does not matter where within the flow run the value was created."""
 
     @flow
     def inner() -> list[Any]:
@@ -381,7 +381,7 @@ def test_what_comes_out_of_a_called_flow_run_comes_from_its_call() -> None:
     assert [(row.of, row.inputs) for row in kept.report().tasks if row.task.endswith("add_all")] == [(0, {"given": (0,)})]
 
 
-def test_transitions_are_told_when_there_are_new_ones() -> None:
+def test_transitions_are_reported_when_there_are_new_ones() -> None:
     kept = Reported()
 
     @flow(flow_run_name="child")
@@ -392,13 +392,13 @@ def test_transitions_are_told_when_there_are_new_ones() -> None:
 
     kept.run(flow(lambda: [child()], name="main"))
     kept.report()
-    told = [[kind for _, kind, *_ in named(report)["child"].transitions] for report in kept.reports]
-    assert told == [["PENDING", "RUNNING"], [], ["PENDING", "RUNNING", "COMPLETED"]]
+    reported = [[kind for _, kind, *_ in named(report)["child"].transitions] for report in kept.reports]
+    assert reported == [["PENDING", "RUNNING"], [], ["PENDING", "RUNNING", "COMPLETED"]]
     assert [report.tasks[-1].of for report in kept.reports] == [0, 1, 0]
 
 
 def test_a_thousand_fit_into_several_reports() -> None:
-    """None has more of them than the API takes, and each is told with its end."""
+    """No report has more of them than the API accepts, and each is reported with its end."""
 
     def main() -> None:
         for day in range(1000):

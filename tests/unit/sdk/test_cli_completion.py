@@ -151,7 +151,7 @@ def test_contexts_are_offered_behind_their_option_and_their_command(folder: Path
 
 
 class Listing(BaseHTTPRequestHandler):
-    """Lists one object, if the token is right."""
+    """Returns a list of one object if the token is right."""
 
     def do_GET(self) -> None:
         well = self.headers["Authorization"] == "Bearer secret"

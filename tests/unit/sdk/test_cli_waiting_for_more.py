@@ -41,7 +41,7 @@ def run(kind: str = "RUNNING", attempt: int = 1, **more: Any) -> dict[str, Any]:
 
 
 class Story:
-    """A place that changes at each pause: `runs` one after the other, `lines` by attempt as far as they are written then."""
+    """A place that changes at each pause: `runs` has the run at each pause, `lines` the lines of each attempt that are written by then."""
 
     pause_seconds = 1.0
 

@@ -1,4 +1,4 @@
-"""Which place a command or a flow means, and the file with contexts."""
+"""Which server, cluster or file a command or a flow uses, and the file with contexts."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """What ends with the test."""
+    """A stack of resources that are closed at the end of the test."""
     with ExitStack() as stack:
         yield stack
 
 
 def serve(folder: Path, stack: ExitStack) -> None:
-    """A server on `folder`, as far as others see it: this process."""
+    """A server on `folder`, as it appears to other processes; it is this process."""
     (folder / "server.token").write_text("token")
     (folder / "server.json").write_text(json.dumps({"url": SERVER, "pid": os.getpid(), "token_file": str(folder / "server.token")}))
     lock = ServerLock(folder / "server.lock")
@@ -71,7 +71,7 @@ PLACES: dict[str, tuple[dict[str, str], str, bool, tuple[str, str | None], str]]
     "the current context, though a server runs": ({}, "prod", True, ("https://prod", None), "https://prod"),
     "a cluster: flows are recorded here": ({}, "stage", True, ("", "kind-stage"), ""),
     "this machine in place of the current context": ({"MINTAKA_CONTEXT": "local"}, "prod", False, ("", None), ""),
-    "this machine, where a server runs": ({"MINTAKA_CONTEXT": "local"}, "prod", True, (SERVER, None), ""),
+    "this machine, if a server runs": ({"MINTAKA_CONTEXT": "local"}, "prod", True, (SERVER, None), ""),
     "no history, but a context by name": ({"MINTAKA_HISTORY": "off", "MINTAKA_CONTEXT": "prod"}, "", False, ("https://prod", None), ""),
 }
 
@@ -80,7 +80,7 @@ PLACES: dict[str, tuple[dict[str, str], str, bool, tuple[str, str | None], str]]
 def test_the_first_that_applies_is_meant(
     folder: Path, stack: ExitStack, given: dict[str, str], current: str, serving: bool, command: tuple[str, str | None], flow: str
 ) -> None:
-    """By commands, and by flows that a script calls."""
+    """This holds for commands and for flows that a script calls."""
     write(Contexts(folder / "contexts.json", current, contexts(folder).known))
     if serving:
         serve(folder, stack)
@@ -91,13 +91,13 @@ def test_the_first_that_applies_is_meant(
 
 
 def test_the_server_of_this_machine_stands_beside_the_file(folder: Path, stack: ExitStack) -> None:
-    """Scripts write into it, also of another name."""
+    """Scripts write into the file, even if it has another name."""
     serve(folder, stack)
     assert command_home({"MINTAKA_HOME": str(folder)}).database == folder / "history.db"
 
 
 def test_the_address_of_a_server_that_is_gone_is_not_used(folder: Path) -> None:
-    """It was killed."""
+    """The server was killed."""
     with ExitStack() as killed:
         serve(folder, killed)
     assert (folder / "server.json").exists()
@@ -110,7 +110,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "a context of two kinds": ({"contexts": {"a": {"server": "http://a", "cluster": ""}}}, "context 'a' takes either server"),
     "a context of no kind": ({"contexts": {"a": {}}}, "context 'a' takes either server"),
     "an unknown member": ({"contexts": {"a": {"server": "http://a", "tokn": "x"}}}, "context 'a' takes either server"),
-    "a URL that is none": ({"contexts": {"a": {"server": "a:4200"}}}, "server of context 'a' is not the URL of a server"),
+    "an invalid URL": ({"contexts": {"a": {"server": "a:4200"}}}, "server of context 'a' is not the URL of a server"),
     "a number for a token": ({"contexts": {"a": {"server": "http://a", "token": 5}}}, "token of context 'a' is not a text"),
     "a number for the current one": ({"current": 5}, "current is not a text"),
     "contexts that are a list": ({"contexts": []}, "not an object"),
@@ -119,7 +119,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path, content: Any, said: str) -> None:
-    """Nothing is recorded elsewhere instead."""
+    """History is not recorded elsewhere instead."""
     path = tmp_path / "contexts.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     for meant in (home, command_home):
@@ -130,8 +130,8 @@ def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path
         assert "mintaka context add" in str(caught.value)
 
 
-def test_a_context_that_is_not_there_is_named_with_those_that_are(folder: Path) -> None:
-    """By the variable, and by the file's own current one."""
+def test_a_missing_context_is_named_with_the_existing_ones(folder: Path) -> None:
+    """The variable or the current context of the file may name it."""
     with pytest.raises(InvalidEnvironment, match=r"MINTAKA_CONTEXT names context 'production', which .* use one of local, prod, stage"):
         home({"MINTAKA_HOME": str(folder), "MINTAKA_CONTEXT": "production"})
     write(Contexts(folder / "contexts.json", "gone", contexts(folder).known))
@@ -140,7 +140,7 @@ def test_a_context_that_is_not_there_is_named_with_those_that_are(folder: Path) 
 
 
 def test_the_file_is_its_owners_alone_and_read_anew_when_it_changes(folder: Path) -> None:
-    """Tokens stand in it."""
+    """It contains tokens."""
     path = folder / "contexts.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert contexts(folder) is contexts(folder)

@@ -502,7 +502,7 @@ def test_resuming_is_awaited_in_async_code() -> None:
 
 
 def test_every_public_function_with_a_twin_is_one_of_them() -> None:
-    """`afoo` beside `foo` means: `foo` takes `_sync`. Only `serve` refuses async code, as in Prefect."""
+    """If there is `afoo` beside `foo`, `foo` takes `_sync`. Only `serve` refuses async code, as in Prefect."""
     holders = [mintaka, artifacts, Variable, Secret, State, Deployable]
     names = [
         (holder, name) for holder in holders for name in vars(holder) if callable(getattr(holder, f"a{name}", None)) and name != "serve"

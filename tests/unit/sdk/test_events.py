@@ -1,4 +1,4 @@
-"""`emit_event`: what is stored, and what is refused."""
+"""`emit_event`: which events are stored, and which are refused."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ REFUSED: dict[str, tuple[Any, Any, Any, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_not_an_event_is_refused(case: str) -> None:
-    event, resource, payload, told = REFUSED[case]
-    with pytest.raises(ValueError, match=told):
+    event, resource, payload, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
         emit_event(event, resource, payload)
 
 

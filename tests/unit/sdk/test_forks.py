@@ -137,7 +137,7 @@ PLACES: dict[str, Callable[[Callable[[], None]], int]] = {
 }
 
 
-#: Cases begin in a process without the threads and libraries that other tests left in this one: in a fork of those, a library's
+#: Cases start in a process without the threads and libraries that other tests left in this one: in a fork of this one, a library's
 #: own handlers at its end may crash it.
 CLEAN = multiprocessing.get_context("forkserver")
 CLEAN.set_forkserver_preload([__name__])

@@ -284,7 +284,7 @@ def two_parts() -> str:
 
 @pytest.mark.parametrize("options", [{}, {"until": "step"}, {"from_task": "step"}], ids=["all of it", "until a task", "from a task"])
 def test_a_called_flow_run_is_replayed_within_its_root(results: Path, bodies: Counter[str], options: dict[str, str]) -> None:
-    """What comes before it is taken from its results, what comes after it is not reached."""
+    """Tasks before it return their persisted results, tasks after it do not run."""
     with recorded(flow_run_id="run") as history:
         two_parts()
     within = history.flow_run("part-2")["uid"]

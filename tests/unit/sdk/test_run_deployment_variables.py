@@ -1,4 +1,4 @@
-"""`job_variables` of `run_deployment`: what a run has otherwise than its deployment, and what it cannot have."""
+"""`job_variables` of `run_deployment`: the overrides of a run, and variables that cannot be overridden."""
 
 from __future__ import annotations
 

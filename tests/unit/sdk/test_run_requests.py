@@ -1,4 +1,4 @@
-"""Requests of `run_deployment` to an API that is away, refuses, is of another kind, or knows several deployments of a name."""
+"""Requests of `run_deployment` to an API that is unavailable, refuses, is not Mintaka's, or has several deployments with a name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HERE = Place("http://api", "team")
 
 
 class FakeApi:
-    """Answers in the place of an API: `deployments` by (namespace, name), or what `answers` has, one after the other."""
+    """Answers in place of an API: `deployments` by (namespace, name), or what `answers` has, one after the other."""
 
     def __init__(self) -> None:
         self.deployments: dict[tuple[str, str], dict[str, Any]] = {}
@@ -39,7 +39,7 @@ class FakeApi:
         self.requests: list[tuple[str, str]] = []
 
     def exchange(self, method: str, path: str, _document: Any = None) -> tuple[int, Any]:
-        """As a connection does."""
+        """Answer a request, as a connection does."""
         self.requests.append((method, path))
         if self.answers:
             answer = self.answers.pop(0)
@@ -53,7 +53,7 @@ class FakeApi:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    """An API; nothing is waited for."""
+    """An API; pauses between requests are skipped."""
     fake = FakeApi()
     monkeypatch.setattr(Connection, "exchange", lambda _self, *arguments: fake.exchange(*arguments))
     monkeypatch.setattr(STOP, "skipped", [])
@@ -76,7 +76,7 @@ NAMES = {
 
 @pytest.mark.parametrize(("name", "found"), NAMES.values(), ids=NAMES)
 def test_a_deployment_is_found_by(api: FakeApi, name: str, found: tuple[str, str]) -> None:
-    """Its own namespace comes first."""
+    """The caller's own namespace comes first."""
     api.deployments = {
         ("team", "nightly"): deployment("flows.py:clean_up", result_storage="s3://results"),
         ("other", "nightly"): deployment("flows.py:clean_up"),
@@ -92,8 +92,8 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize(("name", "message"), UNKNOWN.values(), ids=UNKNOWN)
-def test_a_deployment_that_is_not_there_is_not_found(api: FakeApi, name: str, message: str) -> None:
-    """After a second look, because it may have just been applied; another flow's deployment is not run in its place."""
+def test_a_missing_deployment_is_not_found(api: FakeApi, name: str, message: str) -> None:
+    """A second request is made, because it may have just been applied; another flow's deployment is not run in its place."""
     api.deployments = {
         ("team", "nightly"): deployment("flows.py:clean_up"),
         ("team", "gone"): deployment("a:b", deleted="2026-01-01T00:00:00Z"),
@@ -106,7 +106,7 @@ def test_a_deployment_that_is_not_there_is_not_found(api: FakeApi, name: str, me
 
 ANSWERS: dict[str, tuple[tuple[int, Any] | Exception, type[Exception], str]] = {
     "is not there": (ConnectionRefusedError("refused"), RunRequestAway, "does not answer"),
-    "has too much to do": ((503, {"type": "x/overloaded", "detail": "later"}), RunRequestAway, "later"),
+    "is overloaded": ((503, {"type": "x/overloaded", "detail": "later"}), RunRequestAway, "later"),
     "refuses": (
         (422, {"type": "x/invalid-parameters", "detail": "no", "errors": [{"path": "n", "message": "not a number"}]}),
         RunRequestError,
@@ -126,7 +126,7 @@ def test_what_an_answer_means(api: FakeApi, answer: tuple[int, Any] | Exception,
 
 
 def test_a_request_is_repeated_while_the_api_is_away(api: FakeApi) -> None:
-    """For a while, at growing intervals."""
+    """It is repeated for a while, at increasing intervals."""
     api.answers = [ConnectionRefusedError(), (503, {"type": "x"}), (200, {"fine": True})]
     assert repeat(lambda: ask("http://api", "GET", "/x"), 60)[1] == {"fine": True}
     assert STOP.skipped == [0.5, 1.0]
@@ -178,7 +178,7 @@ FOUND: dict[str, tuple[int, dict[str, Any], bool]] = {
 def test_a_run_that_is_found_with_other_parameters_is_worth_a_warning(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int, parameters: dict[str, Any], warned: bool
 ) -> None:
-    """The call may be another one; an end of before it runs again does not count."""
+    """It may belong to another call. An end before it runs again does not count."""
     monkeypatch.delenv("MINTAKA_HISTORY", raising=False)
     monkeypatch.setenv("MINTAKA_API_URL", "http://api")
     call = call_of("nightly", None, {"day": 1}, None, None, None, None, "key", None)
@@ -199,7 +199,7 @@ class Ends:
         self.changed = threading.Condition()
 
     def ask(self, _url: str, _method: str, _path: str, body: Any, **_: Any) -> tuple[int, Any]:
-        """As the API answers."""
+        """Answer as the API does."""
         with self.changed:
             self.asked.append(body["runs"])
             if self.errors:
@@ -212,15 +212,15 @@ class Ends:
 
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
-    """A watch asks these."""
+    """A watch that sends its requests to these answers."""
     fake = Ends()
     monkeypatch.setattr(end_watch, "ask", fake.ask)
     monkeypatch.setattr(end_watch, "sleep", lambda _seconds: None)
     return fake
 
 
-def test_all_that_is_waited_for_is_asked_for_together(ends: Ends) -> None:
-    """An end of before a rerun does not count; whoever waits no more is not asked for; the thread ends with the last."""
+def test_all_runs_that_are_waited_for_share_a_request(ends: Ends) -> None:
+    """An end before a rerun does not count; runs that no caller waits for are not requested; the thread ends with the last."""
     watch = EndWatch("http://api")
     ends.over = {"a": 4, "b": 3}
     first, again, forgotten = watch.wait_for("a"), watch.wait_for("b", 3), watch.wait_for("c")
@@ -239,7 +239,7 @@ def test_all_that_is_waited_for_is_asked_for_together(ends: Ends) -> None:
     assert watch.wait_for("d").result(20)["uid"] == "d", "the next one starts another thread"
 
 
-def test_an_api_that_is_away_is_asked_again_and_one_that_refuses_is_not(ends: Ends) -> None:
+def test_a_request_is_repeated_if_the_api_is_away_but_not_if_it_refuses(ends: Ends) -> None:
     watch = EndWatch("http://api")
     ends.errors = [RunRequestAway("away"), RunRequestAway("away")]
     ends.over = {"a": 1}

@@ -1,4 +1,4 @@
-"""Where the local server is: what its file says, if a server holds the lock."""
+"""The address of the local server: it is read from its file if a server holds the lock."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def lock(tmp_path: Path) -> Iterator[ServerLock]:
 
 
 def test_a_running_server_is_found(tmp_path: Path, lock: ServerLock) -> None:
-    """With its token, without a newline."""
+    """The result has its token, without a newline."""
     assert lock.path.exists()
     assert running_server(tmp_path) == ServerAddress("http://127.0.0.1:4200", "secret", os.getpid())
 
 
 def test_the_file_of_a_killed_server_does_not_count(tmp_path: Path, lock: ServerLock) -> None:
-    """Nobody holds the lock."""
+    """No process holds the lock."""
     lock.release()
     assert running_server(tmp_path) is None
 
 
 def test_there_is_none_in_an_empty_folder(tmp_path: Path) -> None:
-    """Nor in a folder that does not exist; neither is created."""
+    """The same holds for a folder that does not exist; no file or folder is created."""
     assert running_server(tmp_path) is None
     assert running_server(tmp_path / "none") is None
     assert list(tmp_path.iterdir()) == []
@@ -73,7 +73,7 @@ def test_there_is_none_in_an_empty_folder(tmp_path: Path) -> None:
     ],
 )
 def test_a_server_that_cannot_be_used_yet_is_not_returned(tmp_path: Path, lock: ServerLock, damage: object) -> None:
-    """Such a server starts, or stops."""
+    """Such a server is starting or stopping."""
     assert lock.path.exists()
     assert callable(damage)
     damage(tmp_path)

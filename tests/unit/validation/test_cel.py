@@ -1,4 +1,4 @@
-"""Expressions have the values that a real API server gives them, and none takes much time or memory."""
+"""Expressions have the same values as on a real API server, and none takes much time or memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cel_expressions import EXPRESSIONS, TYPES, VALUE, recorded
 from mintaka_validation import cel
 
 RECORDED = recorded()
-#: What our runtime sees otherwise than the API server, with its answer; docs/cel.md names these.
+#: Expressions for which our runtime differs from the API server, with its answer; docs/cel.md lists them.
 DIFFERENT = {
     "[1, 'a'].size() == 2": "true",
     "{'a': 1, 'a': 2}.a == 2": "error",
@@ -42,7 +42,7 @@ def _answer(expression: str) -> list[str]:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_an_expression_has_the_value_that_the_api_server_gives_it(expression: str) -> None:
-    """What it does not compile because a constant is not valid, we find when it is evaluated."""
+    """An invalid constant, which it refuses to compile, is an error of evaluation here."""
     kind, message = _answer(expression)
     expected, words = RECORDED[expression]
     if expression in DIFFERENT:

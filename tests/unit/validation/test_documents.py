@@ -14,7 +14,7 @@ from mintaka_validation import FieldError, InvalidDocument, MalformedDocument, v
 from validated_documents import ACCEPTED, ACCEPTED_UPDATES, REFUSED, REFUSED_UPDATES, deployment, faults, recorded, run
 
 RECORDED = recorded()
-#: The API server refuses a FlowDeployment that is sent as a FlowRun by its own kind.
+#: If a FlowDeployment is sent as a FlowRun, the message of the API server has its own kind.
 KIND_OF_ROUTE = {"another kind": "FlowRun"}
 
 
@@ -30,7 +30,7 @@ def _next(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_new_document_is_refused_as_by_the_api_server(case: str) -> None:
-    """With the same status and the same errors; their order varies there."""
+    """Status and errors are the same; the API server varies their order."""
     document = REFUSED[case]
     before = copy.deepcopy(document)
     with pytest.raises(InvalidDocument) as refused:
@@ -50,9 +50,9 @@ def test_an_update_is_refused_as_by_the_api_server(case: str) -> None:
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_a_new_document_is_completed_as_by_the_api_server(case: str) -> None:
-    """With its defaults, without nulls and status; whole numbers are integers."""
+    """It gets defaults and loses nulls and status; whole numbers become integers."""
     stored = validate_new(ACCEPTED[case]["kind"], ACCEPTED[case])
-    assert json.dumps(stored, sort_keys=True) == json.dumps(RECORDED["accepted"][case], sort_keys=True)  # where 1.0 is not 1
+    assert json.dumps(stored, sort_keys=True) == json.dumps(RECORDED["accepted"][case], sort_keys=True)  # as JSON, 1.0 differs from 1
 
 
 @pytest.mark.parametrize("case", ACCEPTED_UPDATES)
@@ -85,14 +85,14 @@ def test_an_error_can_be_sent_to_another_process() -> None:
 
 
 def test_a_renamed_parameter_is_a_change() -> None:
-    """The API server lets it pass: it compares maps without a schema only by the keys that both have."""
+    """The API server accepts it: it compares maps without a schema only by the keys that both have."""
     old = run("kept", deployment="d", parameters={"x": 1})
     with pytest.raises(InvalidDocument, match="parameters cannot be changed"):
         _next(old, run("kept", deployment="d", parameters={"y": 2}))
 
 
 def test_text_after_a_nul_is_checked() -> None:
-    """The runtime of CEL ends texts there."""
+    """The CEL runtime cuts off texts at U+0000."""
     with pytest.raises(InvalidDocument, match="should match"):
         validate_new("FlowDeployment", deployment(entrypoint="module:f\0;rm -rf /"))
 
@@ -106,10 +106,10 @@ def test_text_after_a_nul_is_checked() -> None:
         (run(deployment="d", parameters={"x": "\ud800"}), "spec.parameters.x"),
         (deployment(entrypoint="m:f", podTemplate={"metadata": {"annotations": {"a": "x" * 300_000}}}), "at most 262144"),
     ],
-    ids=["parameters over their limit", "a number that is not JSON", "a key that is no text", "half a character", "a large resource"],
+    ids=["parameters over their limit", "a number that is not JSON", "a key that is not a text", "half a character", "a large resource"],
 )
 def test_the_published_limits_are_checked(document: dict[str, Any], message: str) -> None:
-    """The API server has none of them; in a cluster the operator ends such a run."""
+    """The API server does not check them; in a cluster the operator ends such a run."""
     with pytest.raises(InvalidDocument, match=message):
         validate_new(document["kind"], document)
 
@@ -147,7 +147,7 @@ def test_of_very_many_errors_some_are_shown() -> None:
 
 
 def test_an_update_leaves_what_it_cannot_change() -> None:
-    """The status, and what the server writes into the metadata."""
+    """It does not change the status or the metadata that the server writes."""
     old = _stored(run("kept", deployment="d"))
     old["status"] = {"attempt": 1}
     old["metadata"] |= {"creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-02T00:00:00Z"}

@@ -1,4 +1,4 @@
-"""What our CRDs do not use at present, and what compiling a schema refuses."""
+"""Keywords that our CRDs do not use at present, and those that are refused when a schema is compiled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT = {"type": "string"}
 
 
 def errors(schema: dict[str, Any], value: Any, *, old: Any = None) -> list[str]:
-    """What is wrong with the field `x`."""
+    """The errors of the field `x`."""
     node = compile_schema({"type": "object", "properties": {"x": schema}})
     before = Before.nothing() if old is None else Before({"x": old})
     found: list[FieldError] = check_values(node, {"x": value}, "", before)
@@ -177,7 +177,7 @@ def test_a_time_is_what_the_api_server_takes_for_one(text: str, valid: bool) -> 
 
 
 def test_defaults_are_filled_in_at_every_depth() -> None:
-    """Also into what is a default itself, and into the items of lists and maps."""
+    """This includes defaults within defaults and the items of lists and maps."""
     inner = {"type": "object", "properties": {"n": {"type": "integer", "default": 1}}}
     node = compile_schema(
         {

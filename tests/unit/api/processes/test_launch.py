@@ -77,12 +77,12 @@ class TestCommands:
             pytest.param(
                 {"podTemplate": {"spec": {"containers": [{"name": "flow", "image": "etl"}]}}}, "write the command", id="no command"
             ),
-            pytest.param(command("sh", args="-c"), "list of words", id="arguments that are no list"),
+            pytest.param(command("sh", args="-c"), "list of words", id="arguments that are not a list"),
             pytest.param({"entrypoint": "s:f", "process": {"python": "venv/bin/python"}}, "absolute path", id="a relative interpreter"),
             pytest.param({"entrypoint": "s:f", "process": {"workingDir": "project"}}, "absolute path", id="a relative folder"),
         ],
     )
-    def test_what_is_no_process_is_refused_with_what_to_write(self, template: dict[str, Any], words: str) -> None:
+    def test_what_a_process_cannot_have_is_refused_with_what_to_write(self, template: dict[str, Any], words: str) -> None:
         with pytest.raises(InvalidLaunch, match=words) as refused:
             launch(**template)
         assert (refused.value.error.reason, refused.value.error.verdict) == ("InvalidTemplate", FAILED)

@@ -1,4 +1,4 @@
-"""The end of what a process prints."""
+"""The last part of the output of a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
 
 
 def stored(folder: Path, *chunks: bytes, limit: int = 10**9) -> tuple[list[bytes], bool]:
-    """The lines that are stored of what was printed in these pieces, and whether some are missing."""
+    """The lines that are stored if a process prints these pieces, and whether some are missing."""
     written = Output(str(folder))
     for chunk in chunks:
         written.add(chunk)
@@ -50,7 +50,7 @@ def test_nothing_was_printed(tmp_path: Path) -> None:
     assert output_size(str(tmp_path)) == (0, 0)
 
 
-def test_only_the_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_end_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "LIMIT_BYTES", 10_000)
     lines = [b"%05d" % number for number in range(5000)]
     found, _ = stored(tmp_path, *(b"\n".join(lines[at : at + 7]) + b"\n" for at in range(0, 4998, 7)))
@@ -81,7 +81,7 @@ def test_the_tail_is_there_when_the_disk_is_full(tmp_path: Path) -> None:
 
 
 def test_the_kernels_count_of_what_it_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of the cgroup if there is one, else the system's, else none."""
+    """The count is that of the cgroup if there is one, else that of the system, else None."""
     events, system = tmp_path / "memory.events", tmp_path / "vmstat"
     monkeypatch.setattr(memory_kills, "_cgroup_files", lambda: [str(events)])
     monkeypatch.setattr(memory_kills, "_SYSTEM_FILE", str(system))

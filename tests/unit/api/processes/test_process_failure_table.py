@@ -1,4 +1,4 @@
-"""The page docs/process-failure-table.md is the table that decides."""
+"""The page docs/process-failure-table.md matches the table in the code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "process-failure-table.md"
 
 
 def test_the_page_is_current(tmp_path: Path) -> None:
-    told = "run: python -m mintaka_api.local.processes.process_failure_table docs/process-failure-table.md"
-    assert PAGE.read_text(encoding="utf-8") == render(), told
+    hint = "run: python -m mintaka_api.local.processes.process_failure_table docs/process-failure-table.md"
+    assert PAGE.read_text(encoding="utf-8") == render(), hint
     main(str(tmp_path / "page.md"))
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == render()

@@ -11,14 +11,14 @@ START = datetime(2026, 3, 4, 5, tzinfo=UTC)
 
 
 class Slots(ProcessSlots):
-    """Slots that are asked for by the number of a run, which is its age as well."""
+    """Slots that are requested with the number of a run; lower numbers are older."""
 
     def __init__(self, limit: int) -> None:
         self.offered: list[str] = []
         super().__init__(limit, lambda run: self.offered.append(run[1]))
 
     def ask(self, number: int, now: float = 0.0) -> bool:
-        """Whether the run gets one."""
+        """Whether the run gets a slot."""
         name = f"run-{number}"
         return self.take(f"w{number}", f"u{number}", ("local", name), START + timedelta(seconds=number), now) is None
 
@@ -38,7 +38,7 @@ def test_a_refusal_says_how_many_run_and_wait() -> None:
     assert error.message.startswith("1 of at most 1 processes run on this machine, 1 older run waits: ")
 
 
-def test_the_oldest_is_the_next_whoever_asks_first() -> None:
+def test_the_oldest_is_the_next_in_any_order_of_requests() -> None:
     slots = Slots(1)
     slots.ask(1)
     slots.ask(3)
@@ -49,7 +49,7 @@ def test_the_oldest_is_the_next_whoever_asks_first() -> None:
 
 
 def test_one_that_does_not_come_loses_its_place() -> None:
-    """It was cancelled, or deleted."""
+    """The run was cancelled or deleted."""
     slots = Slots(1)
     for number in (1, 2, 3):
         slots.ask(number)

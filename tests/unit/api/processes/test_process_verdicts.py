@@ -1,4 +1,4 @@
-"""What is concluded from the records of a process."""
+"""The verdict on a process, from its records."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def status(code: int = 0, number: int = 0) -> int:
 
 
 def view(report: str = "", *, reports: bool = True, asked: bool = False, **end: Any) -> ProcessView:
-    """A process that ended so."""
+    """A process that ended with these records."""
     ended = {"began": 1001.0, "time": 1005.0, "status": 0, "asked": 1004.0 if asked else None, "tail": "bye\n", **end}
     stop = {"time": 1003.0, "grace_seconds": 30.0} if asked else None
     return ProcessView({**REQUEST, "reports": reports}, STARTED, stop, ended, report)
@@ -52,7 +52,7 @@ def reported(state: State, attempt: int = 2, **members: Any) -> str:
 
 COMPLETE = reported(State(COMPLETED))
 EXAMPLES: dict[str, tuple[ProcessView, str, str, str]] = {
-    "a report that the exit code bears out": (view(COMPLETE), "P1", COMPLETED, ""),
+    "a report that matches the exit code": (view(COMPLETE), "P1", COMPLETED, ""),
     "a failure": (view(reported(State(FAILED, reason="KeyError")), status=status(1)), "P1", FAILED, "KeyError"),
     "a cancelled flow": (
         view(reported(State(CANCELLED, reason="Cancelled")), status=status(143), asked=True),
@@ -92,7 +92,7 @@ EXAMPLES: dict[str, tuple[ProcessView, str, str, str]] = {
     "a supervisor that failed": (view(status=None, lost=True, supervisor_error="OSError: no"), "P3", CRASHED, "ProcessLost"),
     "a process that cannot be killed": (view(status=None, given_up=True, asked=True), "P3", CRASHED, "ProcessLost"),
     "a command that exits 0": (view(reports=False), "P4", COMPLETED, ""),
-    "a flow that exits 0 without a word": (view(), "P4", CRASHED, "ExitedWithoutReport"),
+    "a flow that exits 0 without a report": (view(), "P4", CRASHED, "ExitedWithoutReport"),
     "a flow that could not report": (view(disk_full=True), "P4", CRASHED, "DiskFull"),
     "killed for memory": (view(status=status(number=9), memory_kills=1, peak_kilobytes=2048), "P5", CRASHED, "OOMKilled"),
     "killed for memory beneath a wrapper": (view(status=status(137), memory_kills=1), "P5", CRASHED, "OOMKilled"),
@@ -104,7 +104,7 @@ EXAMPLES: dict[str, tuple[ProcessView, str, str, str]] = {
     ),
     "stopped by SIGTERM": (view(status=status(number=15), asked=True), "P6", CRASHED, "Stopped"),
     "a server that exits 0 when it is stopped": (view(reports=False, asked=True), "P6", CRASHED, "Stopped"),
-    "a flow that only knows that it was stopped": (
+    "a flow that reports only that it was stopped": (
         view(reported(State(CRASHED, reason="Terminated")), status=status(143), asked=True),
         "P6",
         CRASHED,
@@ -115,7 +115,7 @@ EXAMPLES: dict[str, tuple[ProcessView, str, str, str]] = {
     "terminated by another": (view(status=status(number=15)), "P7", CRASHED, "Terminated"),
     "an uncommon signal": (view(status=status(number=31)), "P7", CRASHED, "Signal31"),
     "a command that fails": (view(reports=False, status=status(3)), "P8", FAILED, "NonZeroExit"),
-    "a flow that fails without a word": (view(status=status(3)), "P8", CRASHED, "ExitedWithoutReport"),
+    "a flow that fails without a report": (view(status=status(3)), "P8", CRASHED, "ExitedWithoutReport"),
     "a flow that fails and could not report": (view(status=status(1), disk_full=True), "P8", CRASHED, "DiskFull"),
     "a command that fails when it is stopped": (view(reports=False, status=status(3), asked=True), "P8", FAILED, "NonZeroExit"),
 }
@@ -140,8 +140,8 @@ def test_the_examples_cover_every_row_and_reason() -> None:
     assert {number: reasons - seen[number] for number, reasons in rows.items() if reasons - seen[number]} == {"P7": {"Aborted"}}
 
 
-def test_reasons_of_creation_are_no_reasons_of_ends_but_for_resources() -> None:
-    """Both say what to do; a start that was refused before and one that fails after the claim have the same cause."""
+def test_reasons_of_creation_are_not_reasons_of_ends_except_for_resources() -> None:
+    """Resource shortages are both: they can prevent a start before or after the claim, and the message says what to do."""
     ends = {reason for row in PROCESS_VERDICTS for reason in row.reasons}
     assert {reason for reason, _, _ in CREATE_REASONS} & ends == {"DiskFull", "NoResources"}
 

@@ -1,4 +1,4 @@
-"""Recurrence rules as cron expressions and intervals, compared with dateutil's own reading of them."""
+"""Recurrence rules as cron expressions and intervals, compared with the times that dateutil computes."""
 
 from __future__ import annotations
 

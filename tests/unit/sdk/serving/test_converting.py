@@ -1,4 +1,4 @@
-"""`mintaka convert prefect.yaml`: what becomes of each part of the file, and the note on what does not carry over."""
+"""`mintaka convert prefect.yaml`: how each part of the file is converted, and the notes on parts that cannot be."""
 
 from __future__ import annotations
 

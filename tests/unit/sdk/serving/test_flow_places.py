@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def shown(folder: Path, text: str, *command: str, name: str = "script.py", cwd: Path | None = None) -> list[str]:
-    """What a script prints; its lines."""
+    """The lines that a script prints."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(BEGIN + text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`flow.to_deployment`: which FlowDeployment the arguments make, and which arguments are refused."""
+"""`flow.to_deployment`: which FlowDeployment the arguments result in, and which arguments are refused."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "an object with the attributes of one": ({"schedules": [PrefectSchedule("0 6 * * *")]}, [UTC_CRON]),
     "a weekday of a week of the month": (
         {"schedule": Cron("0 9 8-14 * FRI", day_or=False)}, [{"name": "main", "cron": "0 9 * * FRI#2", "timeZone": "UTC"}]),
-    "day_or where one field is every day": ({"schedule": Cron("0 6 * * *", day_or=False)}, [UTC_CRON]),
+    "day_or if one field is every day": ({"schedule": Cron("0 6 * * *", day_or=False)}, [UTC_CRON]),
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_schedules_in_all_of_prefects_forms(settings: dict[str, Any], expected: 
 
 
 class Block:
-    """An object that is no schedule."""
+    """An object that is not a schedule."""
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -112,13 +112,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an interval below a second": ({"interval": 0.5}, "at least one second"),
     "days that both match": ({"schedule": Cron("0 9 13 * FRI", day_or=False)}, "day_or=False"),
     "a rule that ends": ({"rrule": "FREQ=DAILY;COUNT=2"}, "because of COUNT"),
-    "a text that is no schedule": ({"schedules": ["@daily"]}, "is not a schedule"),
-    "what is no schedule": ({"schedules": [Block()]}, "is not a schedule"),
+    "a text that is not a schedule": ({"schedules": ["@daily"]}, "is not a schedule"),
+    "an object that is not a schedule": ({"schedules": [Block()]}, "is not a schedule"),
     "a parameter that the flow does not have": ({"parameters": {"regoin": 1}}, "no parameter 'regoin'; it has region"),
     "a parameter of a schedule that it does not have": ({"schedule": Cron("@daily", parameters={"x": 1})}, "no parameter 'x'"),
     "a secret": ({"parameters": {"token": SecretStr("hidden")}}, "is secret, and a deployment shows its parameters"),
-    "what JSON cannot say": ({"parameters": {"region": object()}}, "cannot be JSON"),
-    "a limit of none": ({"concurrency_limit": 0}, "1 or more, not 0"),
+    "a value that JSON does not have": ({"parameters": {"region": object()}}, "cannot be JSON"),
+    "a limit of zero": ({"concurrency_limit": 0}, "1 or more, not 0"),
 }  # fmt: skip
 
 
@@ -158,8 +158,8 @@ def test_arguments_without_a_counterpart_give_a_warning_each() -> None:
     made = deployment(work_pool_name="pool", triggers=[object()], job_variables={"env": {"A": 1}, "odd": 1})
     with pytest.warns(UserWarning, match="deployment report/daily") as warned:
         made.warn()
-    told = [str(warning.message) for warning in warned]
-    assert [text.split(": ", 1)[1].split(" ")[0] for text in told] == ["triggers", "work_pool_name", "job_variables:"]
+    messages = [str(warning.message) for warning in warned]
+    assert [text.split(": ", 1)[1].split(" ")[0] for text in messages] == ["triggers", "work_pool_name", "job_variables:"]
 
 
 def test_in_async_code_it_is_awaited() -> None:
@@ -187,7 +187,7 @@ def test_code_is_not_fetched_from_elsewhere(source: Any) -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_an_interval_goes_on_from_where_it_began() -> None:
+def test_an_interval_continues_from_where_it_began() -> None:
     schedules = manifest_schedules([Interval(60), Interval(60, slug="other"), Cron("@daily")], NOW)
     first = with_anchors(schedules, (), NOW)
     assert [one.get("anchor") for one in first] == ["2026-03-03T12:00:00Z", "2026-03-03T12:00:00Z", None]
@@ -269,7 +269,7 @@ def test_deploying_takes_a_server_or_a_cluster(monkeypatch: pytest.MonkeyPatch, 
         report.deploy("daily", _sync=True)
 
 
-def test_what_no_server_would_accept_is_refused_before_one_is_asked() -> None:
+def test_what_no_server_would_accept_is_refused_without_a_request() -> None:
     with pytest.raises(InvalidResource, match=r"spec\.tags"):
         ServedManifests((deployment(tags=["x" * 101]),), "local", None)
 
