@@ -61,7 +61,7 @@ class ArtifactVersion(NamedTuple):
     called: Run | None = None
 
     def adopted(self, runs: Mapping[int, Run], task_run: Run) -> ArtifactVersion:
-        """The same at home: it was made in a worker that ran `task_run`; `runs` are those of that worker by their numbers there."""
+        """The same artifact in the main process: a worker that ran `task_run` made it; `runs` are the runs of that worker by its own numbers."""
         if self.n is None and self.called is not None:
             return self._replace(called=runs.get(self.called.n))
         run = runs.get(-1 if self.n is None else self.n, task_run)

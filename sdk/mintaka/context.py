@@ -147,7 +147,7 @@ class FlowContext:
 
     @property
     def id(self) -> str:
-        """The id of this run as text, which history knows it by."""
+        """The id of this run as text, as history has it."""
         if self.parent is None and self.launch.flow_run_id:
             return self.launch.flow_run_id
         return str(self.uid)
@@ -200,12 +200,12 @@ class RunContext:
         self.pending_calls: set[PendingCall] | None = None
         #: The calls of async tasks and flows by its code that are not over; None where there was none.
         self.calls: dict[AsyncCall, None] | None = None
-        #: Numbers its calls of deployments; None where there was none.
+        #: Numbers its calls of deployments; None before the first one.
         self.deployment_calls: DeploymentCalls | None = None
 
     @property
     def place(self) -> tuple[int | None, Run | None]:
-        """Which task run (by number; None: none) of which called flow run (None: of the outermost one) it is, as history has them."""
+        """Which task run (by number; None: none) of which called flow run (None: the outermost one) it is, as history has them."""
         flow = self.flow
         called = flow.run if flow is not None and flow.run.called is not None else None
         return (None if self.task is None else self.run.n), called

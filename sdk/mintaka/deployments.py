@@ -1,4 +1,4 @@
-"""Running deployments: `run_deployment("flow/deployment")` from a script, a flow or a task; each run has a process or pod of its own.
+"""`run_deployment("flow/deployment")`: run deployments from a script, a flow or a task; each run has a process or pod of its own.
 
     from mintaka.deployments import run_deployment
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mintaka.remote_runs.run_requests import Requested, RunCall
     from mintaka.remote_runs.run_views import CalledFlowRun
 
-#: A blocking wait looks this often whether its run was cancelled or its process is asked to stop.
+#: How often a blocking wait checks whether its run was cancelled or its process has to stop.
 _SLICE_SECONDS = 0.5
 
 
@@ -91,7 +91,7 @@ def run_deployment(
 ) -> CalledFlowRun:
     """Create a flow run of a deployment, and wait until it is over.
 
-    Called in a flow or task, the run is that flow run's: it is found below it, and is cancelled along with it. If the flow run is
+    Called in a flow or task, the run belongs to that flow run: it is listed below it, and is cancelled along with it. If the flow run is
     tried again, after a crash or a failure, this call finds the run that it created before: one that is over is returned at once
     (one that FAILED or CRASHED is run again first), one that runs is waited for. In async code this is awaited
     (`mintaka.calling.dual_functions`).
@@ -99,20 +99,20 @@ def run_deployment(
     Args:
         name: `deployment`, `flow/deployment` (the flow's function) or `namespace/deployment`.
         client: not used.
-        parameters: over those of the deployment; futures among them are waited for.
+        parameters: override those of the deployment; futures among them are awaited.
         scheduled_time: when it is to start (None: at once).
         flow_run_name: the run's name begins with it. It should be the same in each try of the caller; else give `idempotency_key`.
-        timeout: how many seconds to wait for its end; 0: not at all. The run goes on.
-        poll_interval: not used: the API says when the run is over.
-        tags: tags of the run, beside those of the deployment.
+        timeout: how many seconds to wait for its end; 0: do not wait. The run continues.
+        poll_interval: not used: the API reports when the run is over.
+        tags: tags of the run, in addition to those of the deployment.
         idempotency_key: calls with the same key, in one flow run or outside of all, get the same run, however it ended.
         work_queue_name: not used: there are no work queues.
-        as_subflow: False: the run is nobody's; it goes on if the flow run is cancelled.
-        job_variables: what the run has otherwise than its deployment: `image`, `env`, `resources` and so on, also as `env.NAME`.
+        as_subflow: False: the run has no parent; it continues if the flow run is cancelled.
+        job_variables: what differs from the deployment: `image`, `env`, `resources` and so on, also as `env.NAME`.
 
     Returns:
-        The run: over, or as it was when `timeout` passed. `.state.result()` is its result if that is persisted, and raises what
-        says how it ended if it did not complete.
+        The run: over, or as it was when `timeout` passed. `.state.result()` is its result if that is persisted, and raises
+        the exception for its final state if it did not complete.
 
     Raises:
         DeploymentNotFound: there is no such deployment.
@@ -137,7 +137,7 @@ def run_deployment(
 
 
 def _wait(awaited: Awaited, until: float | None) -> dict[str, Any] | None:
-    """The document of a run that is over; None if it is not in time, or if this process is asked to stop."""
+    """The document of a run that is over; None if the time is up, or if this process has to stop."""
     while not STOP.requested:
         left = _SLICE_SECONDS if until is None else min(_SLICE_SECONDS, until - monotonic())
         try:
@@ -149,7 +149,7 @@ def _wait(awaited: Awaited, until: float | None) -> dict[str, Any] | None:
 
 
 def _unfinished(call: RunCall, deployment: Deployment, requested: Requested) -> CalledFlowRun:
-    """The run as it is when nobody waits for it any more."""
+    """The run as it is when the wait ends early."""
     try:
         document = call.read(requested)
     except RunRequestAway:

@@ -1,4 +1,4 @@
-r"""Events: that something happened to a resource of any kind, kept with the history of the run that says so.
+r"""Events: that something happened to a resource of any kind, stored with the history of the run that reports it.
 
     from mintaka.events import emit_event
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from mintaka.engine.runs import Run
 
 _NAME_LIMIT, _RESOURCE_LIMIT = 200, 500
-#: As much as a report may have (`mintaka_history.batch_checks`).
+#: The limit of a report (`mintaka_history.batch_checks`).
 _PAYLOAD_LIMIT_BYTES = 8192
-#: Under which name Prefect's resources have their id.
+#: The key of the id in Prefect's resources.
 _RESOURCE_ID = "prefect.resource.id"
-#: A warning is about the line of the user's that called into here.
+#: A warning points to the user's line that called this module.
 _HERE = str(Path(__file__).parent)
 
 
@@ -46,19 +46,19 @@ class EmittedEvent(NamedTuple):
     called: Run | None = None
 
     def adopted(self, runs: Mapping[int, Run], task_run: Run) -> EmittedEvent:
-        """The same at home: it was emitted in a worker that ran `task_run`; `runs` are those of that worker by their numbers there."""
+        """The same event in the main process: a worker that ran `task_run` emitted it; `runs` are the runs of that worker by its own numbers."""
         return self._replace(called=task_run.owner if self.called is None else runs.get(self.called.n, task_run.owner))
 
 
 def emit_event(event: str, resource: str | Mapping[str, str], payload: Any = None) -> UUID:
-    """Say that `event` happened to `resource`; returns the id of the event. It is written with the rest of the history.
+    """Record that `event` happened to `resource`; returns the id of the event. It is written with the rest of the history.
 
-    Outside of a flow run it is not stored, which a warning says. May be called in async code: nothing here waits for anything.
+    Outside of a flow run it is not stored, and a warning is issued. Safe to call in async code, because it does not block.
 
     Args:
         event: what happened, such as "file.arrived"; 1 to 200 characters.
-        resource: what it happened to, in 1 to 500 characters; or a mapping with that as `prefect.resource.id`.
-        payload: anything more, as JSON of at most 8 KiB; what JSON cannot say is kept as text, NaN as null.
+        resource: what it happened to, 1 to 500 characters; or a mapping with that as `prefect.resource.id`.
+        payload: anything more, as JSON of at most 8 KiB; values that JSON cannot express are stored as text, NaN as null.
 
     Raises:
         ValueError: one of them is empty, or too long.
@@ -74,9 +74,7 @@ def emit_event(event: str, resource: str | Mapping[str, str], payload: Any = Non
             raise ValueError(message)
     data = json.dumps(_plain(payload), default=lambda other: storable(str(other)), separators=(",", ":"), ensure_ascii=False).encode()
     if len(data) > _PAYLOAD_LIMIT_BYTES:
-        message = (
-            f"the payload of an event may have {_PAYLOAD_LIMIT_BYTES} bytes as JSON, not {len(data)}: keep it elsewhere and name its place"
-        )
+        message = f"the payload of an event may have {_PAYLOAD_LIMIT_BYTES} bytes as JSON, not {len(data)}: store it elsewhere and pass its location"
         raise ValueError(message)
     context = CURRENT.get()
     called = None if context is None else context.place[1]
@@ -84,13 +82,13 @@ def emit_event(event: str, resource: str | Mapping[str, str], payload: Any = Non
     if context is not None and context.flow is not None:
         context.ledger.recorder.emit(emitted)
     else:
-        message = f"event {event} is not stored, because it was emitted outside of a flow run: do that in a function under @flow, or in a task that a flow calls"
+        message = f"event {event} is not stored, because it was emitted outside of a flow run: emit it in a function under @flow, or in a task that a flow calls"
         warnings.warn(message, skip_file_prefixes=(_HERE,))
     return emitted.id
 
 
 def _plain(value: Any) -> Any:
-    """`value` as databases take it."""
+    """`value` in a form that databases accept."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, float):

@@ -132,11 +132,11 @@ class ReservedArgumentError(MintakaError, ValueError):
 
 
 class RunRequestError(MintakaError):
-    """A run of a deployment could not be requested, or its end not be waited for; the message says why."""
+    """A run of a deployment could not be requested, or its end could not be awaited; the message says why."""
 
 
 class RunRequestAway(RunRequestError):
-    """The API does not answer, or has too much to do."""
+    """The API does not answer, or is overloaded."""
 
 
 class DeploymentNotFound(RunRequestError, LookupError):

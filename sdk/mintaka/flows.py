@@ -327,7 +327,7 @@ class Flow(Decorated, Deployable, Typed[P, R_co, V_co]):
 
 
 def _default_name(flow: str, uid: str) -> str:
-    """The name of a flow run that nobody names."""
+    """The generated name of a flow run."""
     return f"{flow}-{uid[:8]}".rstrip("-")
 
 

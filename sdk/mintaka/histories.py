@@ -31,10 +31,10 @@ class FlowRunNotFound(HistoryError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which flow runs: of these state types, with this beginning of their name, of this deployment, with all of these tags.
+    """Which flow runs: of these state types, with this prefix of their name, of this deployment, with all of these tags.
 
-    `called`: only those that other flow runs called in their process, which lists leave out otherwise; `parent` and `root`: only
-    those that the flow run with this uid called, or that were called below it, however deep.
+    `called`: only those that other flow runs called in their process, which lists omit otherwise; `parent` and `root`: only
+    those that the flow run with this uid called, or that were called below it, at any depth.
     """
 
     states: Sequence[str] = ()

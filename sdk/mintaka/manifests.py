@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-#: Of the name of a run that the server completes.
+#: The longest prefix of a run's name that the server completes.
 _PREFIX_LENGTH = 190
 
 
@@ -74,13 +74,13 @@ def parameters_in(manifest: Mapping[str, Any]) -> list[tuple[SecretParameters, d
 
 
 def run_of_deployment(namespace: str, deployment: str, parameters: dict[str, Any], name: str, tags: Sequence[str]) -> dict[str, Any]:
-    """The FlowRun that a user creates of a FlowDeployment; `name` "" has the server make one."""
+    """A FlowRun of a FlowDeployment; if `name` is "", the server generates one."""
     metadata = {"namespace": namespace, "labels": {LABEL_DEPLOYMENT: label_value(deployment)}}
     return _run(deployment, name, metadata, {"deployment": deployment, "parameters": parameters or None, "tags": list(tags) or None})
 
 
 def run_of_template(deployment: dict[str, Any], parameters: dict[str, Any], name: str, tags: Sequence[str]) -> dict[str, Any]:
-    """The FlowRun of what a FlowDeployment describes, without the FlowDeployment."""
+    """A FlowRun with the template of a FlowDeployment, without the FlowDeployment."""
     metadata, spec = deployment["metadata"], deployment["spec"]
     fields = {field.alias or name for name, field in FlowTemplate.model_fields.items()}
     template = {field: value for field, value in spec.items() if field in fields}
@@ -104,7 +104,7 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def object_name(text: str) -> str:
-    """`text` as Kubernetes names objects; `flow` if nothing of it can stand in a name."""
+    """`text` as a name of a Kubernetes object; `flow` if none of its characters are allowed."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:200].rstrip("-") or "flow"
 
 

@@ -311,12 +311,12 @@ class FlowRun(RunView):
 
     @cached_property
     def root_flow_run_id(self) -> UUID:
-        """The id of the outermost flow run around it: its own, where no other called it."""
+        """The id of the outermost flow run around it: its own if no other one called it."""
         return self._ids.flow_run
 
     @cached_property
     def parent_task_run_id(self) -> UUID | None:
-        """The id of the task run that stands for it in the flow run that called it; None: no other called it."""
+        """The id of the task run that stands for it in the flow run that called it; None: no other one called it."""
         return None if self._context.parent is None else self._ids.within(self._context.parent, self._run.n)
 
 

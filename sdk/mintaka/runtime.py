@@ -41,7 +41,7 @@ class _FlowRun:
 
     @property
     def id(self) -> str | None:
-        """Its id, which history knows it by."""
+        """Its id, as history has it."""
         flow = _flow()
         return None if flow is None else flow.id
 
@@ -77,13 +77,13 @@ class _FlowRun:
 
     @property
     def parent_flow_run_id(self) -> str | None:
-        """The id of the flow run that called this one; None: no other did."""
+        """The id of the flow run that called this one; None: it is the outermost one."""
         run = _flow_run()
         return _text(run.parent_flow_run_id) if run else None
 
     @property
     def root_flow_run_id(self) -> str | None:
-        """The id of the outermost flow run: this one's, where no other called it."""
+        """The id of the outermost flow run: this one's if no other one called it."""
         flow = _flow()
         return None if flow is None else flow.launch.flow_run_id or str(flow.ledger.ids.flow_run)
 

@@ -1,4 +1,4 @@
-"""Schedules of deployments, as Prefect's users write them: `flow.serve(schedules=[Cron("0 6 * * *", timezone="Europe/Berlin")])`."""
+"""Schedules of deployments, in Prefect's notation: `flow.serve(schedules=[Cron("0 6 * * *", timezone="Europe/Berlin")])`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Schedule:
         day_or: what fires if both day fields of a cron expression are restricted: True, a day that matches one of them;
             False, a day that matches both.
         active: False: the schedule creates no runs until it is applied again as active.
-        parameters: parameters of its runs, over those of the deployment.
+        parameters: parameters of its runs, which override those of the deployment.
         slug: name of the schedule within the deployment; None: `main`, or its number.
 
     Raises:

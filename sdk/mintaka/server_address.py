@@ -1,6 +1,6 @@
 """Finds the local server (`mintaka server`) that runs on a home folder: its URL, token and process.
 
-A server writes `server.json` into the folder when it listens, and holds a lock for as long as it lives: the file of a
+A server writes `server.json` into the folder when it listens, and holds a lock as long as it runs: the file of a
 server that was killed does not count.
 """
 

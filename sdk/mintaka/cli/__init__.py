@@ -26,7 +26,7 @@ REMOVED = {
 class Command(NamedTuple):
     """A command's one line of help; its module has a function `command` for typer, or a `group` of commands.
 
-    `placed` commands look or act at a place, and have the option --context.
+    `placed` commands read from or act on a place, and have the option --context.
     """
 
     module: str
@@ -38,7 +38,7 @@ COMMANDS = {
     "apply": Command("mintaka.cli.apply", "Apply a flow's deployment, its source inline, or manifests."),
     "cancel": Command("mintaka.cli.cancel", "Cancel a flow run."),
     "completion": Command("mintaka.cli.completion", "Print a completion script: source <(mintaka completion bash).", placed=False),
-    "context": Command("mintaka.cli.context", "Choose where commands look and act: this machine, a server, a cluster.", placed=False),
+    "context": Command("mintaka.cli.context", "Choose what commands act on: this machine, a server, a cluster.", placed=False),
     "convert": Command("mintaka.cli.convert", "Print the deployments of a prefect.yaml as FlowDeployments.", placed=False),
     "database": Command("mintaka.cli.database", "Back up and restore the history in a SQLite file.", placed=False),
     "delete": Command("mintaka.cli.delete", "Delete flow deployments and flow runs."),
@@ -53,7 +53,7 @@ COMMANDS = {
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
-    "run": Command("mintaka.cli.run", "Run a flow here, or one of a deployment where the context says."),
+    "run": Command("mintaka.cli.run", "Run a flow here, or a deployment in the current context."),
     "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine.", placed=False),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
     "uninstall": Command("mintaka.cli.uninstall", "Stop a release in a cluster and take its finalizers off."),
@@ -130,7 +130,7 @@ def _call(name: str, arguments: list[str]) -> None:
     except MintakaError as error:
         _fail(name, type(error).__name__, str(error), as_json=as_json)
     except typer.TyperException as error:
-        advice = REMOVED.get(getattr(error, "option_name", ""), f"mintaka {name} --help tells more")
+        advice = REMOVED.get(getattr(error, "option_name", ""), f"see mintaka {name} --help")
         _fail(name, "UsageError", f"{error.format_message()} ({advice})", as_json=as_json)
     except typer.Abort:
         sys.exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""`mintaka apply`: a flow's deployment, or manifests, at the server or in the cluster that is meant."""
+"""`mintaka apply`: apply a flow's deployment, or manifests, to the selected server or cluster."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def command(
     tag: Tag = None,
     result_storage: ResultStorage = None,
     result_storage_secret: ResultStorageSecret = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Have everything checked, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, and change nothing.")] = False,
     json: JsonOption = False,
     cluster: ClusterOption = False,
 ) -> None:
@@ -67,7 +67,7 @@ def command(
     if what == "-" or Path(what).is_dir() or what.endswith(SUFFIXES):
         if any((name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)):
             message = (
-                f"{what} is applied as it is: of the options only --namespace, --dry-run, --json and those of the place go with manifests"
+                f"{what} is applied as it is: with manifests only --namespace, --dry-run, --json and the options of the place are allowed"
             )
             raise BadArgument(message)
         manifests = _manifests(what)

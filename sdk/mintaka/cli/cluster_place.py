@@ -27,7 +27,7 @@ _RUNS, _DEPLOYMENTS = "flowruns.mintaka.dev", "flowdeployments.mintaka.dev"
 
 
 class ClusterPlace(ClusterHistory):
-    """See `mintaka.cli.places.Place`; `namespace` None is kubectl's."""
+    """See `mintaka.cli.places.Place`; `namespace` None means kubectl's."""
 
     pause_seconds = 1.5
 
@@ -40,7 +40,7 @@ class ClusterPlace(ClusterHistory):
         self._patch(run, {action: True})
 
     def resume(self, run: Document, value: Any, *, given: bool) -> bool:
-        """Answer it through the API if it waits for something, else take spec.suspend back, or raise spec.reruns."""
+        """Send the answer through the API if the run waits for something, else reset spec.suspend or increment spec.reruns."""
         found = self.resource_of(run["uid"])
         waits = [] if is_over(found) else self.pauses(found["uid"])
         if given or any(pause["schema"] is not None or not pause["suspended"] for pause in waits[:1]):
@@ -60,17 +60,17 @@ class ClusterPlace(ClusterHistory):
         return True
 
     def deployments(self, *, name: str | None = None, tags: Sequence[str] = (), limit: int = 50) -> list[Document]:
-        """Those of the cluster."""
+        """The deployments of the cluster."""
         items = json.loads(kubectl("get", _DEPLOYMENTS, *self.there, "--output", "json"))["items"]
         found = (deployment_of(item) for item in items)
         return [each for each in found if each["name"].startswith(name or "") and set(tags) <= set(each["tags"])][:limit]
 
     def deployment(self, name: str) -> Document:
-        """The one of that name."""
+        """The deployment of that name."""
         return deployment_of(json.loads(kubectl("get", _DEPLOYMENTS, name, *self._only, "--output", "json")))
 
     def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
-        """By kubectl, whose answer is printed without secrets."""
+        """Apply with kubectl; secrets are removed from its output."""
         options = [*self._only, *(["--dry-run=server"] if dry_run else []), *(["--output", "json"] if as_json else [])]
         words = ["apply", "--filename", manifests.what]
         before = ""
@@ -80,29 +80,29 @@ class ClusterPlace(ClusterHistory):
                 kubectl(*words, *self._only, "--dry-run=server", given=manifests.text)
                 before = ""
             answer = kubectl(*words, *options, given=manifests.text)
-        except HistoryError as error:  # it quotes a patch that is refused
-            told = without_secrets(str(error), [resource for _, resource in manifests.checked()])
-            message = f"{before}{told}"
+        except HistoryError as error:  # kubectl quotes a rejected patch
+            masked = without_secrets(str(error), [resource for _, resource in manifests.checked()])
+            message = f"{before}{masked}"
             raise HistoryError(message) from None
         return masked_json(answer) if as_json else answer
 
     def create_run(self, deployment: str, run: NewRun) -> Document:
-        """By kubectl: the API need not be there, and the operator checks the parameters."""
+        """Create it with kubectl: no API is needed, and the operator checks the parameters."""
         namespace = self.deployment(deployment)["namespace"]
         return self._created(run_of_deployment(namespace, deployment, run.parameters, run.name, run.tags))
 
     def create_from_template(self, manifest: Document, run: NewRun) -> Document:
-        """As a FlowRun with an inline template."""
+        """Create a FlowRun with an inline template."""
         return self._created(run_of_template(manifest, run.parameters, run.name, run.tags))
 
     def delete_deployment(self, name: str) -> Document:
-        """With what it owns, which goes after it."""
+        """Delete it; Kubernetes then deletes what it owns."""
         found = self.deployment(name)
         kubectl("delete", _DEPLOYMENTS, name, "--namespace", found["namespace"], "--wait=false")
         return found
 
     def delete_run(self, run: Document) -> None:
-        """It is cancelled first; its history stays."""
+        """Delete it, which cancels it first; its history remains."""
         kubectl("delete", _RUNS, run["name"], "--namespace", run["namespace"], "--wait=false")
 
     def _created(self, document: Document) -> Document:
@@ -119,7 +119,7 @@ class ClusterPlace(ClusterHistory):
 
 
 def deployment_of(resource: Document) -> Document:
-    """A FlowDeployment as the API answers it, as far as the resource tells, without its secrets."""
+    """A FlowDeployment in the form the API returns, as far as the resource contains the data, without its secrets."""
     masked = masked_deployment(resource)
     metadata, spec, status = masked["metadata"], masked.get("spec", {}), masked.get("status", {})
     ready = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), None)

@@ -44,7 +44,7 @@ class ClusterHistory:
         self._names: dict[str, str] = {}
 
     def flow_runs(self, wanted: Wanted = ANY, *, limit: int = 50) -> list[Document]:
-        """The newest flow runs that are wanted, newest first: those that are in the cluster. Called ones are known to the API alone."""
+        """The newest matching flow runs in the cluster, newest first. Only the API knows called flow runs."""
         if wanted.called or wanted.parent or wanted.root:
             called = self._asked()
             return [] if called is None else called.flow_runs(wanted, limit=limit)

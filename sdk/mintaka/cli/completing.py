@@ -1,4 +1,4 @@
-"""What a TAB offers: commands, options, their choices, contexts, runs, flow deployments, flows of files.
+"""Completions for TAB: commands, options, their choices, contexts, runs, flow deployments, flows of files.
 
 Called by the shells' functions (`mintaka completion`) as `mintaka __complete SHELL LINE` with the line up to the cursor. Answers
 in lines of `word<TAB>description`. It must be quick and never fail: what cannot be looked up is not offered.
@@ -33,7 +33,7 @@ _BASH_BREAKS = ":="
 
 
 class Asked(NamedTuple):
-    """What a command line says of the place: whether a cluster is meant, and the name behind --context ("": none)."""
+    """The place that a command line selects: whether it is a cluster, and the value of --context ("": not given)."""
 
     cluster: bool
     plugin: bool
@@ -147,7 +147,7 @@ def _values(what: str | list[str] | None, current: str, *, place: Asked) -> Iter
 
 
 def _deployments(current: str, before: str, place: Asked) -> Iterator[Offer]:
-    """`deployment/NAME`; the part before the name alone until someone begins it."""
+    """`deployment/NAME`; only the prefix until the user starts to type the name."""
     if not current.startswith(before):
         yield Offer(before)
         return
@@ -156,7 +156,7 @@ def _deployments(current: str, before: str, place: Asked) -> Iterator[Offer]:
 
 
 def _contexts(place: Asked) -> Iterator[Offer]:
-    """Those of kubectl for its plug-in."""
+    """The contexts of Mintaka; for the plug-in, those of kubectl."""
     if place.plugin:
         from mintaka.cli.kubectl import kubectl  # noqa: PLC0415 - start-up time
 

@@ -30,7 +30,7 @@ Name = Annotated[str, typer.Argument(help="The context's name.", metavar="NAME")
 
 @group.command(name="list")
 def list_contexts(json: JsonOption = False) -> None:
-    """List the contexts; the one that is meant now has a star."""
+    """List the contexts; a star marks the one in effect."""
     there, meant = contexts(data_folder()), _meant()
     if json:
         print_json([_document(there.known[name], current=name == meant) for name in there.known])
@@ -41,10 +41,10 @@ def list_contexts(json: JsonOption = False) -> None:
 
 @group.command(name="show")
 def show_context(
-    context: Annotated[str | None, typer.Argument(help="A context. Default: what is meant now, and why.", metavar="NAME")] = None,
+    context: Annotated[str | None, typer.Argument(help="A context. Default: the place in effect, and why.", metavar="NAME")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show where commands look and act, and flows are recorded."""
+    """Show what commands act on, and where flows are recorded."""
     if context is not None:
         found = contexts(data_folder()).named(context, "mintaka context show")
         if json:
@@ -58,7 +58,7 @@ def show_context(
     else:
         console().print(f"commands: {_place_words(where)} ({why})", markup=False)
         if where.cluster is not None or (where.api_url and where.database is not None):
-            console().print(f"flows that are called on this machine: {where.database or 'not recorded'}", markup=False)
+            console().print(f"flows called on this machine: {where.database or 'not recorded'}", markup=False)
 
 
 @group.command(name="use")
@@ -69,7 +69,7 @@ def use_context(context: Name, json: JsonOption = False) -> None:
     write(replace(there, current=context))
     _tell(there.known[context], f"{context} is the current context: {' '.join(_described(there.known[context]))}".rstrip(), json=json)
     if (meant := _meant()) != context:
-        sys.stderr.write(f"but {_reason()} goes before it, so {meant or 'that'} is meant\n")
+        sys.stderr.write(f"but {_reason()} takes precedence, so commands use {meant or 'that'}\n")
 
 
 @group.command(name="add")
@@ -99,7 +99,7 @@ def add_context(
         message = "a context is --server URL or --cluster KUBECTL_CONTEXT: give one of them"
         raise BadArgument(message)
     if cluster is not None and token_file is not None:
-        message = "--token-file goes with --server: a cluster is asked with kubectl's credentials"
+        message = "--token-file requires --server: requests to a cluster use kubectl's credentials"
         raise BadArgument(message)
     added = Context(context, cluster=_known_to_kubectl(cluster)) if cluster is not None else _of_server(context, server or "", token_file)
     write(replace(there, current=context if use else there.current, known={**there.known, context: added}))
@@ -110,7 +110,7 @@ def add_context(
 
 @group.command(name="remove")
 def remove_context(context: Name, json: JsonOption = False) -> None:
-    """Remove a context; nothing is deleted where it leads."""
+    """Remove a context; the server or cluster behind it does not change."""
     there = contexts(data_folder())
     if context == LOCAL:
         message = f"{LOCAL} is this machine: it cannot be removed"
@@ -155,7 +155,7 @@ def _known_to_kubectl(cluster: str) -> str:
 
 
 def _meant() -> str:
-    """The name of the context that is meant now; "" if a variable means another place."""
+    """The name of the context in effect; "" if a variable selects another place."""
     found = contexts(data_folder()).chosen(_variables())
     if found is not None:
         return found.name

@@ -1,4 +1,4 @@
-"""`--context NAME` of every command that acts on a place: added to the command's own options, and in force while it runs."""
+"""`--context NAME` of every command that acts on a place: added to the command's own options, and in effect while it runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 VARIABLE = "MINTAKA_CONTEXT"
 ContextOption = Annotated[
     str | None,
-    typer.Option("--context", metavar="NAME", help="Look and act there: a name of mintaka context list; of kubectl mintaka: kubectl's."),
+    typer.Option(
+        "--context", metavar="NAME", help="Use this context: one of mintaka context list; with kubectl mintaka, one of kubectl's."
+    ),
 ]
 
 
@@ -41,7 +43,7 @@ def with_context[**P, R](command: Callable[P, R]) -> Callable[..., R]:
 
 @contextmanager
 def chosen(name: str | None) -> Iterator[None]:
-    """The context `name` is meant (None: what the environment says), in child processes too.
+    """Select the context `name` (None: what the environment selects), in child processes too.
 
     Raises:
         InvalidEnvironment: there is no such context.

@@ -48,7 +48,7 @@ def command(
         return code
     for key in read.unknown:
         sys.stdout.write(f"# {file.name}: {_line(key)} is not a key that Mintaka knows\n")
-    # What makes no manifest comes first: a document of comments alone would be an empty one.
+    # Deployments without a manifest come first: a YAML document with only comments would be an empty one.
     for one in sorted(found, key=lambda one: one.manifest is not None):
         sys.stdout.writelines(f"{line}\n" for line in _document(one))
     return code
@@ -65,5 +65,5 @@ def _document(one: Converted) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    """`text` in one line, for a comment."""
+    """`text` on one line, for a comment."""
     return " ".join(text.split())

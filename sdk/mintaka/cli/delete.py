@@ -12,13 +12,13 @@ from mintaka.cli.showing import console, print_json
 
 EPILOG = """
 Examples:
-  mintaka delete etl-7c1a2f90          a flow run: it is cancelled first, and its history stays
+  mintaka delete etl-7c1a2f90          a flow run: it is cancelled first, and its history remains
   mintaka delete deployment/etl        a flow deployment with its runs
 """
 
 
 def command(
-    objects: Annotated[list[str], typer.Argument(help="deployment/NAME, or a flow run by uid or name; several.", metavar="WHAT...")],
+    objects: Annotated[list[str], typer.Argument(help="deployment/NAME, or a flow run by uid or name; one or more.", metavar="WHAT...")],
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,

@@ -23,13 +23,13 @@ _WIDE = (*_NARROW, "NAMESPACE", "ENTRYPOINT", "TAGS", "UID")
 
 
 def show_deployments(where: Place, one: str | None, *, name: str | None, tags: Sequence[str], limit: int, output: Output | None) -> None:
-    """Print the flow deployment `one`, or (None) those whose name begins with `name` and that have all of `tags`."""
+    """Print the flow deployment `one`, or (None) those whose names begin with `name` and that have all of `tags`."""
     found = where.deployments(name=name, tags=tags, limit=limit) if one is None else [where.deployment(one)]
     document: Any = found if one is None else found[0]
     if output is Output.JSON:
         print_json(document)
     elif output is Output.YAML:
-        from mintaka.yaml_text import as_yaml  # noqa: PLC0415 - start-up time: rarely asked for
+        from mintaka.yaml_text import as_yaml  # noqa: PLC0415 - start-up time: rarely needed
 
         sys.stdout.write(as_yaml(document))
     elif output is Output.NAME:
@@ -43,7 +43,7 @@ def show_deployments(where: Place, one: str | None, *, name: str | None, tags: S
 
 
 def deployments_table(deployments: Iterable[Document], *, wide: bool = False, now: datetime | None = None) -> list[Text]:
-    """Flow deployments, one a line."""
+    """Flow deployments, one per line."""
     now = now or datetime.now(UTC)
     return columns(_WIDE if wide else _NARROW, [_row(each, now, wide=wide) for each in deployments])
 
@@ -62,7 +62,7 @@ def _row(deployment: Document, now: datetime, *, wide: bool) -> list[str | Text]
 
 
 def _described(deployment: Document) -> list[Text]:
-    """What is known of a flow deployment, a line for each thing."""
+    """The details of a flow deployment, one per line."""
     ready = deployment["ready"] or {}
     words = [
         ("Name", deployment["name"]),
@@ -90,7 +90,7 @@ def _described(deployment: Document) -> list[Text]:
 
 
 def _readiness(deployment: Document) -> Text:
-    """`yes`, the reason why not, or nothing while no one has checked it."""
+    """`yes`, the reason why not, or nothing until it has been checked."""
     ready = deployment["ready"]
     if ready is None:
         return Text()

@@ -30,45 +30,45 @@ class FilePlace(LocalHistory):
         self._path = path
 
     def stop(self, run: Document, action: str) -> None:
-        """Signal its process; only the flow itself can stop there to be resumed."""
+        """Signal its process; here only the flow itself can suspend the run."""
         _require_script(run)
         stop_script(self._path, run, action)
 
     def resume(self, run: Document, value: Any, *, given: bool) -> bool:
-        """Answer it if it waits."""
+        """Send the answer if the run waits for one."""
         _require_script(run)
         return answered_here(self._path, run, value, given=given)
 
     def deployments(self, *, name: str | None = None, tags: Sequence[str] = (), limit: int = 50) -> list[Document]:
-        """There are none."""
+        """Refuse: a file has no deployments."""
         del name, tags, limit
         _need_server("there are no flow deployments")
 
     def deployment(self, name: str) -> Document:
-        """There is none."""
+        """Refuse: a file has no deployments."""
         _need_server(f"there is no flow deployment {name}")
 
     def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
-        """Not here."""
+        """Refuse: this needs a server."""
         del dry_run, as_json
         _need_server(f"{manifests.shown} is not applied")
 
     def create_run(self, deployment: str, run: NewRun) -> Document:
-        """Not here."""
+        """Refuse: this needs a server."""
         del run
         _need_server(f"no run of {deployment} is created")
 
     def create_from_template(self, manifest: Document, run: NewRun) -> Document:
-        """Not here."""
+        """Refuse: this needs a server."""
         del run
         _need_server(f"no run of {manifest['metadata']['name']} is created")
 
     def delete_deployment(self, name: str) -> Document:
-        """There is none."""
+        """Refuse: a file has no deployments."""
         _need_server(f"there is no flow deployment {name}")
 
     def delete_run(self, run: Document) -> None:
-        """Not one by one."""
+        """Refuse: runs of scripts are deleted by age only."""
         _require_script(run)
         message = f"{run['name']} belongs to a script: mintaka retention --days N deletes such runs by age"
         raise BadArgument(message)
@@ -83,8 +83,8 @@ def stop_script(database: Path, run: Document, action: str) -> None:
     """
     if action != "cancel":
         message = (
-            f"{run['name']} runs on this machine, in a process of its own: nobody else can {action} it; "
-            "mintaka cancel ends it, and mintaka resume starts it again where results are persisted"
+            f"{run['name']} runs on this machine, in a process of its own: no other process can {action} it; "
+            "mintaka cancel ends it, and mintaka resume starts it again if results are persisted"
         )
         raise BadArgument(message)
     cancel(database, run["uid"])

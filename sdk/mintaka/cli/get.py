@@ -42,7 +42,7 @@ Examples:
   mintaka get --watch                           and each change from now on
   mintaka get etl-7c1a2f90                      one run with its task runs
   mintaka get --called                          flow runs that others called
-  mintaka get etl-7c1a2f90 --called             those that this one called
+  mintaka get etl-7c1a2f90 --called             those that this flow run called
   mintaka get --json | jq -r '.[].uid'          for programs
 """
 _PAUSE_SECONDS = 1.0
@@ -65,7 +65,7 @@ def command(
         int | None, typer.Option(metavar="N", min=1, help="How many: 20 runs, of one run 100 task runs.", show_default=False)
     ] = None,
     called: Annotated[
-        bool, typer.Option("--called", help="Flow runs that other flow runs called, of RUN if it is given; else lists leave them out.")
+        bool, typer.Option("--called", help="Flow runs called by other flow runs, or by RUN; without it, lists omit them.")
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with what changes, until Ctrl-C.")] = False,
     output: Annotated[Output | None, typer.Option("--output", "-o", help="Format. Default: a table.")] = None,
@@ -107,7 +107,7 @@ def command(
 
 
 def _asked_for(what: str | None) -> tuple[bool, str | None]:
-    """Whether flow deployments are meant, and the name of one object (None: a list)."""
+    """Whether WHAT names flow deployments, and the name of one object (None: a list)."""
     if what in (None, "run", "runs"):
         return False, None
     if what in ("deployment", "deployments"):

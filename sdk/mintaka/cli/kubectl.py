@@ -13,7 +13,7 @@ _SECONDS = 30
 
 
 def kubectl_context() -> str:
-    """The context of kubectl that is meant; "" for its current one."""
+    """The selected context of kubectl; "" for its current one."""
     return named_context() if is_plugin() else command_home().cluster or ""
 
 
@@ -31,7 +31,7 @@ def kubectl_path() -> str:
 
 
 def kubectl_command() -> list[str]:
-    """kubectl, and the context that is meant."""
+    """kubectl, and the selected context."""
     name = kubectl_context()
     return [kubectl_path(), *(["--context", name] if name else [])]
 

@@ -1,7 +1,7 @@
-"""Folders with a kustomization.yaml, without kubectl: the part of it that puts source files beside a deployment.
+"""Folders with a kustomization.yaml, without kubectl: the subset that adds source files to a deployment.
 
 `resources`, `namespace` and `configMapGenerator` with `files` and `literals` are read (Kubernetes, "Declarative Management of Kubernetes
-Objects Using Kustomize"). Whatever else a folder uses is refused by name, since to leave it out would apply something else.
+Objects Using Kustomize"). Any other field is refused by name, because without it something else would be applied.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mintaka.histories import Document
 
-#: The names that kustomize knows, in its order.
+#: The file names that kustomize accepts, in its order.
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _FIELDS = frozenset({"apiVersion", "kind", "resources", "namespace", "configMapGenerator", "generatorOptions"})
 _OPTIONS = frozenset({"disableNameSuffixHash", "labels", "annotations"})
@@ -36,7 +36,7 @@ def render(file: Path) -> str:
     """The documents of a kustomization, as the JSON of a List.
 
     Raises:
-        BadArgument: it cannot be read, or uses what is not understood here.
+        BadArgument: it cannot be read, or uses an unsupported field.
     """
     return as_json({"apiVersion": "v1", "kind": "List", "items": _documents(file, 0)})
 

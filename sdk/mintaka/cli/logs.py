@@ -34,7 +34,7 @@ Examples:
   mintaka logs etl-7c1a2f90 --called            and of the flow runs that it called
 """
 _PAUSE_SECONDS = 0.5
-#: Of how many called flow runs.
+#: How many called flow runs are included.
 _CALLED_LIMIT = 10_000
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red bold"}
@@ -65,7 +65,7 @@ def command(
     ] = None,
     tail: Annotated[int | None, typer.Option(metavar="N", min=0, help="Only the last so many lines.")] = None,
     attempt: Annotated[int | None, typer.Option(metavar="N", min=1, help="Of which attempt. Default: the current one.")] = None,
-    called: Annotated[bool, typer.Option("--called", help="Also of the flow runs that it called, however deep.")] = False,
+    called: Annotated[bool, typer.Option("--called", help="Include the flow runs that it called, at any depth.")] = False,
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
@@ -76,7 +76,7 @@ def command(
         message = f"--level takes DEBUG, INFO, WARNING, ERROR or CRITICAL, not {level!r}"
         raise BadArgument(message)
     if called and task_run is not None:
-        message = "--called is for the log of a flow run, and goes with no TASK_RUN"
+        message = "--called is for the log of a flow run: leave TASK_RUN out"
         raise BadArgument(message)
     with place(cluster=cluster, namespace=namespace) as where:
         found = where.flow_run(run)
@@ -114,7 +114,7 @@ def _follow(source: _Lines, run: Document, asked: Asked, attempt: int | None, sh
 class _Lines:
     """The lines of a flow run and, if `called`, of those that it called, in the order they were logged.
 
-    `last` is the number of the last line of each that was looked at, by uid.
+    `last` is the number of the last line that was read of each, by uid.
     """
 
     def __init__(self, where: History, run: Document, *, called: bool) -> None:
@@ -124,7 +124,7 @@ class _Lines:
         self._called = called
 
     def print(self, attempt: int, asked: Asked, show: Any) -> None:
-        """Print the lines of an attempt that were not looked at before."""
+        """Print the lines of an attempt that were not read before."""
         names = self._names()
         found = heapq.merge(*(self._of(uid, name, attempt, asked) for uid, name in names.items()), key=lambda line: line["seq"])
         lines = asked.of(found)
@@ -132,7 +132,7 @@ class _Lines:
             show(line)
 
     def _names(self) -> dict[str, str]:
-        """The name of each flow run by uid, parents first; "" for the one that was asked for."""
+        """The name of each flow run by uid, parents first; "" for the requested one."""
         names = {self._run["uid"]: ""}
         if self._called:
             below = self.where.flow_runs(Wanted(called=True, root=self._run.get("root") or self._run["uid"]), limit=_CALLED_LIMIT)

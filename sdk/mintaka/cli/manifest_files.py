@@ -1,7 +1,7 @@
-"""Manifests as `mintaka apply` hands them on: read before, so that nothing is sent that passes a limit.
+"""Manifests as `mintaka apply` sends them: they are read first, so that nothing over a limit is sent.
 
-For a cluster kubectl reads the files, and says what is wrong with what cannot be read as YAML; for a server they are read here. Nesting is
-measured on the parser's events, before anything is built of them.
+For a cluster kubectl reads the files and reports invalid YAML; for a server they are read here. Nesting is
+measured on the parser's events, before any object is built.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CLOSE = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """A file, a folder of files, or a `text` (`what` "-"); `named` is what the text is called in messages."""
+    """A file, a folder of files, or a `text` (`what` "-"); `named` is the name of the text in messages."""
 
     what: str
     text: str | None = None
@@ -41,14 +41,14 @@ class Manifests:
 
     @property
     def shown(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return self.what if self.text is None else self.named
 
     def checked(self) -> list[tuple[str, Document]]:
         """Our resources, each with the name of its place.
 
         Raises:
-            TooLarge: one passes a limit; the message names file and resource.
+            TooLarge: one exceeds a limit; the message names file and resource.
         """
         found = []
         for place, content in self._contents():
@@ -124,7 +124,7 @@ def _files(what: str) -> Iterator[tuple[str, str]]:
 
 
 def _documents(place: str, text: str, *, strict: bool) -> Iterator[Document]:
-    """The documents of a file, those in lists included; what is not YAML is an error if `strict`, else there are none."""
+    """The documents of a file, those in lists included; invalid YAML is an error if `strict`, else the file has no documents."""
     try:
         if _depth(text) > DEPTH_LIMIT + _AROUND:
             message = f"{place} is nested more than {DEPTH_LIMIT} levels deep, which is the most that is allowed in a field of spec"

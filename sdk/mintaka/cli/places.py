@@ -1,6 +1,6 @@
-"""Where a command looks and acts: this machine's history file, a server (or another API), or a cluster. All do the same, in the same words.
+"""The place that a command acts on: this machine's history file, a server (or another API), or a cluster. All have the same interface.
 
-`kubectl mintaka …` and `--cluster` mean a cluster. Else `--context`, MINTAKA_CONTEXT, MINTAKA_API_URL, the current context, the server of
+`kubectl mintaka …` and `--cluster` select a cluster. Else `--context`, MINTAKA_CONTEXT, MINTAKA_API_URL, the current context, the server of
 this machine and its file apply, in this order (`mintaka.recording.homes`).
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mintaka.sharing.protocol import Shared
 
 RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).", metavar="RUN")]
-ClusterOption = Annotated[bool, typer.Option("--cluster", help="The cluster of kubectl's context, whatever else is set.")]
+ClusterOption = Annotated[bool, typer.Option("--cluster", help="Use the cluster of kubectl's context, whatever else is set.")]
 NamespaceOption = Annotated[
     str | None,
     typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: kubectl's in a cluster, else all."),
@@ -46,9 +46,9 @@ SharingNamespaceOption = Annotated[
 ]
 EverywhereOption = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.")]
 
-#: Begins the name of a flow deployment if other things could stand there.
+#: The prefix of a flow deployment's name in arguments that accept other objects too.
 DEPLOYMENT = "deployment/"
-#: In the place of a namespace: all of them. For lists alone.
+#: Instead of a namespace: all of them. Only for lists.
 EVERYWHERE = "*"
 
 
@@ -64,23 +64,23 @@ class NewRun:
 class Place(History, Protocol):
     """A place. Use it as a context manager. Every method raises HistoryError if the place refuses or does not answer."""
 
-    #: How long to wait before looking again.
+    #: How long to wait before the next check.
     pause_seconds: float
 
     def stop(self, run: Document, action: str) -> None:
-        """Ask for `cancel` or `suspend` of a run that is not over. Raises BadArgument if that cannot be done to it."""
+        """Request `cancel` or `suspend` of a run that is not over. Raises BadArgument if the run does not support it."""
 
     def resume(self, run: Document, value: Any, *, given: bool) -> bool:
-        """Let a run go on, with `value` if it is `given`; False if a process of this machine has to start it."""
+        """Resume a run, with `value` if it is `given`; False if a process of this machine has to start it."""
 
     def deployments(self, *, name: str | None = None, tags: Sequence[str] = (), limit: int = 50) -> list[Document]:
-        """Flow deployments by name, those whose name begins with `name`, as the API answers them (`FlowDeploymentAnswer`)."""
+        """Flow deployments by name, those whose names begin with `name`, as the API returns them (`FlowDeploymentAnswer`)."""
 
     def deployment(self, name: str) -> Document:
         """One flow deployment."""
 
     def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
-        """Apply all documents or, if one is not valid, none; what `kubectl apply` would print."""
+        """Apply all documents or, if one is not valid, none; returns what `kubectl apply` would print."""
 
     def create_run(self, deployment: str, run: NewRun) -> Document:
         """Create a run of a flow deployment."""
@@ -89,23 +89,23 @@ class Place(History, Protocol):
         """Create a run of the flow that the FlowDeployment `manifest` describes, without the deployment."""
 
     def delete_deployment(self, name: str) -> Document:
-        """Delete a flow deployment and its runs; the deployment."""
+        """Delete a flow deployment and its runs; returns the deployment."""
 
     def delete_run(self, run: Document) -> None:
         """Delete a flow run, which is cancelled first."""
 
 
 def in_cluster(cluster: bool) -> bool:
-    """True if a cluster is meant."""
+    """True if the place is a cluster."""
     return command_place(cluster=cluster).cluster is not None
 
 
 def command_place(*, cluster: bool) -> Home:
-    """What a command means, `--cluster` and the plug-in of kubectl considered.
+    """The place that a command acts on, with regard to `--cluster` and the plug-in of kubectl.
 
     Raises:
-        BadArgument: `--cluster`, and a context that is none.
-        InvalidEnvironment: there is no such context, or the file with contexts cannot be understood.
+        BadArgument: `--cluster` with a context that is not a cluster.
+        InvalidEnvironment: there is no such context, or the file with contexts is not valid.
     """
     where = command_home()
     if not (cluster or is_plugin()) or where.cluster is not None:
@@ -117,7 +117,7 @@ def command_place(*, cluster: bool) -> Home:
 
 
 def place(*, cluster: bool, namespace: str | None = None) -> Place:
-    """What to read from and act on; lists and names mean `namespace` alone (None: kubectl's in a cluster, else all).
+    """What to read from and act on; lists and names refer only to `namespace` (None: kubectl's in a cluster, else all).
 
     Raises:
         HistoryError: it cannot be opened.
@@ -185,9 +185,9 @@ def stop(run: str, action: str, *, cluster: bool, namespace: str | None = None) 
     """Ask for `action` (cancel or suspend) on a flow run; returns the flow run as it was then.
 
     Raises:
-        BadArgument: it is over, or one of a script whose process cannot be asked for that.
-        NotCancellable: it is one of a script whose process cannot be asked.
-        HistoryError: the place refused or cannot be asked.
+        BadArgument: it is over, or it belongs to a script whose process does not support the action.
+        NotCancellable: it belongs to a script whose process cannot be signalled.
+        HistoryError: the place refused or does not answer.
     """
     with place(cluster=cluster, namespace=namespace) as where:
         found = where.flow_run(run)
@@ -198,14 +198,14 @@ def stop(run: str, action: str, *, cluster: bool, namespace: str | None = None) 
             )
             raise BadArgument(message)
         if action == "suspend" and waits_without_process(found):
-            message = f"{found['name']} is suspended already; it goes on with mintaka resume {found['uid']}"
+            message = f"{found['name']} is suspended already; continue it with mintaka resume {found['uid']}"
             raise BadArgument(message)
         where.stop(found, action)
         return found
 
 
 def waits_without_process(run: Document) -> bool:
-    """True for the suspended run of a script: no process is left that could be asked for anything."""
+    """True for the suspended run of a script: it has no process that could be signalled."""
     return of_a_script(run) and run["state"]["name"] == "Suspended"
 
 
@@ -213,8 +213,8 @@ def require_own_process(run: Document, action: str) -> None:
     """Refuse to `action` a flow run that was called in the process of another one.
 
     Raises:
-        BadArgument: it was.
+        BadArgument: it was called that way.
     """
     if is_called(run):
-        message = f"flow run {run['name']} was called by another one, in whose process it is: mintaka {action} {run['root']}"
+        message = f"flow run {run['name']} was called by another one and runs in its process: mintaka {action} {run['root']}"
         raise BadArgument(message)

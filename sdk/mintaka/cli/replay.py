@@ -83,7 +83,7 @@ def command(
         _tell(going, until)
     if state is None:
         if within and not going.begun:
-            message = f"the replay of flow run {uid} did not come to the call of {within}: its code or its parameters have changed"
+            message = f"the replay of flow run {uid} did not reach the call of {within}: its code or its parameters have changed"
             raise BadArgument(message)
         return
     if use_pdb and not until and state.error is not None:
@@ -94,8 +94,8 @@ def command(
 
 
 def _uids_of(run: str, storage: str | None, *, namespace: str | None, cluster: bool) -> tuple[str, str]:
-    """The uid of the run to go through, and that of a called run within it ("": it was not called). History is asked only where a name
-    is given, or nothing is kept of that uid; what it does not know is taken as it is.
+    """The uid of the run to go through, and that of a called run within it ("": it was not called). History is read only if
+    `run` is a name, or a uid without persisted results; a `run` that history does not know is returned as it is.
     """
     try:
         uid = str(UUID(run))

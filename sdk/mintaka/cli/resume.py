@@ -64,7 +64,7 @@ def command(
     found = None
     if _is_anywhere(cluster):
         with place(cluster=cluster, namespace=namespace) as where:
-            with suppress(FlowRunNotFound):  # its results may be kept all the same
+            with suppress(FlowRunNotFound):  # its results may be stored all the same
                 found = where.flow_run(run)
             if found is not None:
                 require_own_process(found, "resume")
@@ -77,7 +77,7 @@ def command(
 
 
 def _is_anywhere(cluster: bool) -> bool:
-    """False if no history is kept, and so no run is known."""
+    """False if no history is recorded, and so no run is known."""
     where = command_place(cluster=cluster)
     return where.cluster is not None or bool(where.api_url) or where.database is not None
 

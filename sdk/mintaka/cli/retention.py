@@ -36,7 +36,7 @@ def command(
     """Delete finished flow runs that ended longer ago than their limit, or show them."""
     where = command_place(cluster=False)
     if where.cluster is not None and not os.environ.get("MINTAKA_API_URL"):
-        message = "the API of a cluster keeps its history: kubectl port-forward -n mintaka-system service/mintaka-api 4200, and set MINTAKA_API_URL"
+        message = "the API of a cluster stores its history: kubectl port-forward -n mintaka-system service/mintaka-api 4200, and set MINTAKA_API_URL"
         raise BadArgument(message)
     if url := where.api_url or (where.cluster is not None and os.environ["MINTAKA_API_URL"]):
         if not dry_run:

@@ -1,4 +1,4 @@
-"""`mintaka run`: a flow here and now, and how it goes on while it does; or a run of a flow deployment, where the context says."""
+"""`mintaka run`: run a flow in this process and show its progress; or create a run of a flow deployment in the current context."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Examples:
   mintaka run package.flows:nightly -p n=3      one of a module, with a parameter
   mintaka run flow.py:main --json | tail -1     for programs: the last line is the run
   mintaka run deployment/etl -p day=today       a run of a deployment, at the server or in the cluster
-  mintaka run deployment/etl --watch            and shown until it is over
+  mintaka run deployment/etl --watch            the same, shown until it is over
 """
 EXIT_CODES = (
-    "the run's own: 0 COMPLETED, 1 FAILED, 3 CANCELLED (Ctrl-C), 4 CRASHED, 143 SIGTERM; 2 where it could not begin; "
+    "the run's own: 0 COMPLETED, 1 FAILED, 3 CANCELLED (Ctrl-C), 4 CRASHED, 143 SIGTERM; 2 if it could not start; "
     "of a deployment without --wait or --watch: 0 created"
 )
 
@@ -51,16 +51,19 @@ def command(
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run. Default: the flow's, with the run's number.")] = "",
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find the run by.")] = None,
     remote: Annotated[
-        bool, typer.Option("--remote", help="Run it at the server or in the cluster; deployments always do. A flow's file is taken along.")
+        bool,
+        typer.Option("--remote", help="Run it at the server or in the cluster, as deployments always do. A flow's file is sent along."),
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Of a run there: wait for its end; the exit code says how it ended.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Of a run there: show it until its end; the exit code says how it ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="For a run there: wait for its end; the exit code says how it ended.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="For a run there: show it until its end; the exit code says how it ended.")
+    ] = False,
     progress: ProgressOption = True,
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
 ) -> None:
-    """Run a flow here, in this process, or one of a deployment where it is."""
+    """Run a flow in this process, or a deployment at its server or cluster."""
     there = remote or target.startswith(DEPLOYMENT)
     _check_options(there, wait=wait, watch=watch, namespace=namespace, cluster=cluster)
     if there:
@@ -82,7 +85,7 @@ def command(
 
 def _check_options(there: bool, *, wait: bool, watch: bool, namespace: str | None, cluster: bool) -> None:
     if not there and (wait or watch or namespace or cluster):
-        message = "--wait, --watch, --namespace and --cluster go with --remote or deployment/NAME: this run is one of this process"
+        message = "--wait, --watch, --namespace and --cluster require --remote or deployment/NAME: this run is in this process"
         raise BadArgument(message)
 
 

@@ -1,4 +1,4 @@
-"""`mintaka server`: start, stop and look after the local server, which runs flows on this machine as processes."""
+"""`mintaka server`: start, stop and check the local server, which runs flows on this machine as processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ group = typer.Typer(
     epilog="Exit codes: 0 done; 1 it runs but is not ready; 2 called wrongly, or it cannot start or stop; 3 see the command"
 )
 
-#: What the server cannot do without, beyond what `mintaka` itself installs.
+#: Packages that the server needs in addition to those that `mintaka` itself installs.
 _EXTRA = ("fastapi", "uvicorn", "prometheus_client", "orjson")
 _NOT_READY, _FAILED, _OTHER = 1, 2, 3
 _LOOK_SECONDS = 0.02
@@ -43,7 +43,7 @@ class ServerProblem(MintakaError):
     name="start", epilog="Exit codes: 0 stopped, or ready (--detach); 1 not ready in time; 2 it cannot start; 3 one runs already"
 )
 def start_server(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 4200,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 chooses a free one.")] = 4200,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     database_url: Annotated[
         str,
@@ -54,7 +54,7 @@ def start_server(
     max_processes: Annotated[int, typer.Option(min=0, help="Flow runs with a process at once; 0: one for each core.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", help="Start it in the background and return when it is ready.")] = False,
     log_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --detach: where it logs. Default: server.log in the home.")
+        Path | None, typer.Option(metavar="FILE", help="With --detach: the log file. Default: server.log in the home.")
     ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     timeout: Annotated[float, typer.Option(min=0, help="With --detach: how many seconds to wait for it.")] = 60.0,
@@ -67,7 +67,7 @@ def start_server(
         sys.stderr.write(f"mintaka server: {describe_server(record)} has this MINTAKA_HOME already ({folder})\n")
         return _OTHER
     if (log_file is not None or json) and not detach:
-        message = "--log-file and --json go with --detach: in the foreground the server logs to the terminal"
+        message = "--log-file and --json require --detach: in the foreground the server logs to the terminal"
         raise BadArgument(message)
     command = [sys.executable, "-P", "-m", "mintaka_api.local", "--home", str(folder), "--host", host, "--port", str(port)]
     command += ["--log-level", log_level.upper(), *(["--max-processes", str(max_processes)] if max_processes else [])]
@@ -81,12 +81,12 @@ def start_server(
 @group.command(name="stop", epilog="Exit codes: 0 stopped, or none runs; 2 it does not stop")
 def stop_server(
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="First cancel the flow runs that have a process, and wait for their ends.")
+        bool, typer.Option("--cancel", help="First cancel the flow runs that have a process, and wait until they end.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=0, help="How many seconds to wait.")] = 60.0,
     json: JsonOption = False,
 ) -> None:
-    """Stop the server. Processes of flow runs go on; the next server continues with them, or with what they left."""
+    """Stop the server. Processes of flow runs continue; the next server takes over them, and the data of those that ended."""
     folder = _home()
     deadline = monotonic() + timeout
     record = locking_server(folder / "server.lock")
@@ -98,7 +98,7 @@ def stop_server(
         cancel_active(address, deadline)
     left = _count(address)
     pid = _stopped(folder, record, deadline)
-    more = f"; {left} flow runs go on in processes of their own, and the next server continues with them" if left else ""
+    more = f"; {left} flow runs continue in processes of their own, and the next server takes them over" if left else ""
     _tell({"stopped": True, "home": str(folder), "pid": pid, "active": left}, f"stopped the server (pid {pid}){more}", json=json)
 
 
@@ -143,7 +143,7 @@ def _tell(document: dict[str, object], text: str, *, json: bool) -> None:
 
 
 def _home() -> Path:
-    """The home folder; where history goes does not matter."""
+    """The home folder; the history file may be elsewhere."""
     return home(
         {name: value for name, value in os.environ.items() if name in {"MINTAKA_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"}}
     ).folder.absolute()
@@ -157,7 +157,7 @@ def _require_extra() -> None:
 
 
 def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
-    """The server takes this process's place: signals and exit codes are its own."""
+    """Replace this process by the server, which then receives the signals and sets the exit code."""
     os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
 
 
@@ -176,7 +176,7 @@ def _start_in_background(command: list[str], environment: dict[str, str], folder
     deadline, problem = monotonic() + timeout, "it does not answer"
     while monotonic() < deadline:
         if (code := process.poll()) is not None:
-            sys.stderr.write(_end_of(log, begin) or f"mintaka server: it ended with {code}; {log} says more\n")
+            sys.stderr.write(_end_of(log, begin) or f"mintaka server: it ended with {code}; see {log}\n")
             return code if code in (_FAILED, _OTHER) else _FAILED
         address = running_server(folder)
         if address is not None and address.pid == process.pid:
@@ -192,7 +192,7 @@ def _start_in_background(command: list[str], environment: dict[str, str], folder
 
 
 def _end_of(log: Path, begin: int) -> str:
-    """What the server said last."""
+    """The last line that the server logged since `begin`; "" if there is none."""
     with log.open("rb") as file:
         file.seek(begin)
         lines = file.read().decode(errors="replace").splitlines()
@@ -207,17 +207,17 @@ def _problems(address: ServerAddress) -> dict[str, str]:
 
 
 def _count(address: ServerAddress | None) -> int:
-    """How many flow runs have a process; 0 if the server does not say so."""
+    """How many flow runs have a process; 0 if the server does not answer."""
     with suppress(Unanswered):
         return count_active(address) if address is not None else 0
     return 0
 
 
 def _stopped(folder: Path, record: dict[str, object], deadline: float) -> int:
-    """Ask the process of the lock's holder to stop and wait until the lock is free; its pid.
+    """Signal the process that holds the lock, and wait until the lock is free; returns its pid.
 
     Raises:
-        ServerProblem: it does not stop in time, or may not be asked.
+        ServerProblem: it does not stop in time, or may not be signalled.
     """
     from signal import SIGTERM  # noqa: PLC0415 - rarely needed
 

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from mintaka.recording.homes import Home
 
 _PAGE = 200
-#: Reasons of errors whose message says where.
+#: Reasons of errors whose messages contain the location.
 _SELF_CONTAINED = frozenset({"UnknownField", "Malformed", "TooLarge"})
-#: Begins the path of an error that is about the request's place of a document.
+#: The prefix of an error's path that locates a document in the request.
 _PLACE = re.compile(r"documents\[(\d+)\]\.")
 _RESOURCES = {"FlowDeployment": "flowdeployment.mintaka.dev", "FlowRun": "flowrun.mintaka.dev", "ConfigMap": "configmap"}
 
 
 class ServerPlace(RemoteHistory):
-    """The API that `home` means; see `mintaka.cli.places.Place`. If it is this machine's server, scripts write into the file beside it."""
+    """The API of `home`; see `mintaka.cli.places.Place`. If it is this machine's server, scripts write to the file next to it."""
 
     pause_seconds = 0.5
 
@@ -42,7 +42,7 @@ class ServerPlace(RemoteHistory):
         self._only = namespace
 
     def stop(self, run: Document, action: str) -> None:
-        """Ask the API, or signal the process of a script of this machine."""
+        """Send a request to the API, or signal the process of a script on this machine."""
         if of_a_script(run) and not waits_without_process(run):
             if self._home.database is not None:
                 stop_script(self._home.database, run, action)
@@ -54,32 +54,32 @@ class ServerPlace(RemoteHistory):
         self.post(f"/flow-runs/{run['uid']}/{action}")
 
     def resume(self, run: Document, value: Any, *, given: bool) -> bool:
-        """Tell the API; False for a script's run that does not wait in its process."""
+        """Send a request to the API; False for a script's run that does not wait in its process."""
         waits = self.pauses(run["uid"])
         if not of_a_script(run) or waits or given:
             self.post(f"/flow-runs/{run['uid']}/resume", {"input": value})
         return not of_a_script(run) or any(not pause["suspended"] for pause in waits[:1])
 
     def deployments(self, *, name: str | None = None, tags: Sequence[str] = (), limit: int = 50) -> list[Document]:
-        """Those that were not deleted."""
+        """The deployments that were not deleted."""
         query = {"name": name, "tag": list(tags) or None, "namespace": self._only}
         found = self.pages("/flow-deployments", query, min(limit, _PAGE))
         return [each for each, _ in zip((each for each in found if not each["deleted"]), range(limit), strict=False)]
 
     def deployment(self, name: str) -> Document:
-        """The one of that name, in whichever namespace it is."""
+        """The deployment of that name, in any namespace."""
         found = [each for each in self.deployments(name=name, limit=_PAGE) if each["name"] == name]
         if len(found) == 1:
             return found[0]
         if found:
-            message = f"there are flow deployments {name} in namespaces {', '.join(each['namespace'] for each in found)}: say which with --namespace"
+            message = f"there are flow deployments {name} in namespaces {', '.join(each['namespace'] for each in found)}: choose one with --namespace"
             raise BadArgument(message)
         place = f" in namespace {self._only}" if self._only else ""
         message = f"there is no flow deployment {name}{place} at {self._home.api_url}: mintaka get deployments lists them"
         raise HistoryError(message)
 
     def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
-        """By one request, whose documents without a namespace are in that of scripts."""
+        """Apply in one request; documents without a namespace get that of scripts."""
         parsed = manifests.parsed()
         documents = placed(parsed, self._only, self._home.namespace)
         try:
@@ -94,38 +94,38 @@ class ServerPlace(RemoteHistory):
         return "".join(f"{_RESOURCES[item['kind']]}/{item['name']} {item['result']}{dry}\n" for item in answer["items"])
 
     def create_run(self, deployment: str, run: NewRun) -> Document:
-        """By the route of the API, which checks the parameters."""
+        """Create it through the API, which checks the parameters."""
         namespace = self._only or self.deployment(deployment)["namespace"]
         body = {"parameters": run.parameters, "name": run.name or None, "tags": list(run.tags)}
         return self.post(f"/namespaces/{quote(namespace, safe='')}/flow-deployments/{quote(deployment, safe='')}/runs", body)
 
     def create_from_template(self, manifest: Document, run: NewRun) -> Document:
-        """As a FlowRun with an inline template."""
+        """Create a FlowRun with an inline template."""
         document = run_of_template(manifest, run.parameters, run.name, run.tags)
         created = self.post("/documents", placed([("the run", document)], self._only, self._home.namespace)[0])
         metadata: Document = created["metadata"]
         return metadata
 
     def delete_deployment(self, name: str) -> Document:
-        """With what it owns."""
+        """Delete it and what it owns."""
         found = self.deployment(name)
         path = f"/documents/FlowDeployment/{quote(found['namespace'], safe='')}/{quote(name, safe='')}"
         self.request("DELETE", path)
         return found
 
     def delete_run(self, run: Document) -> None:
-        """It is cancelled first; its history stays."""
+        """Delete it, which cancels it first; its history remains."""
         self.request("DELETE", f"/flow-runs/{run['uid']}")
 
 
 def _complaint(refusal: ApiRefusal, names: Sequence[str]) -> str:
     """Each error with the name of the document it is about."""
-    told = []
+    lines = []
     for error in refusal.problem.get("errors") or ():
         position, path = error.get("document", ""), error.get("path", "")
         if found := _PLACE.match(path):
             position, path = found[1], path[found.end() :]
         place = names[int(position)] if position.isdecimal() and int(position) < len(names) else ""
         field = "" if error.get("reason") in _SELF_CONTAINED else path
-        told.append(": ".join(part for part in (place, field, error.get("message", "")) if part))
-    return f"nothing was applied: {'; '.join(told)}" if told else str(refusal)
+        lines.append(": ".join(part for part in (place, field, error.get("message", "")) if part))
+    return f"nothing was applied: {'; '.join(lines)}" if lines else str(refusal)

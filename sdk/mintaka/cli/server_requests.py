@@ -1,4 +1,4 @@
-"""What `mintaka server` asks of the local server over HTTP."""
+"""Requests of `mintaka server` to the local server over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Unanswered(MintakaError):
 
 
 def readiness(address: ServerAddress) -> dict[str, str]:
-    """What is wrong, by part; {} if the server is ready. Raises Unanswered."""
+    """The problems by part; {} if the server is ready. Raises Unanswered."""
     document = _request(address, "GET", "/readyz", accepted=frozenset({503})).json()
     return {part: document["parts"][part] for part in document["ill"]}
 
@@ -54,7 +54,7 @@ def cancel_active(address: ServerAddress, deadline: float) -> None:
                 _request(address, "POST", f"/api/v1/flow-runs/{run['uid']}/cancel", accepted=_OVER)
                 asked.add(run["uid"])
         if monotonic() >= deadline:
-            message = f"{len(active)} flow runs have not ended yet, {active[0]['name']} among them; the server goes on"
+            message = f"{len(active)} flow runs have not ended yet, {active[0]['name']} among them; the server continues"
             raise Unanswered(message)
         sleep(_LOOK_SECONDS)
 
@@ -68,7 +68,7 @@ def _active(address: ServerAddress) -> list[dict[str, Any]]:
 def _request(address: ServerAddress, method: str, path: str, *, accepted: frozenset[int] = frozenset(), **options: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {address.token}"}
     try:
-        # Proxies of the environment do not lead to this machine.
+        # Proxies of the environment are not for this machine.
         with httpx.Client(headers=headers, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
             response = client.request(method, address.url + path, **options)
     except httpx.HTTPError as error:

@@ -1,4 +1,4 @@
-"""A run of a flow deployment, or of a flow's file, created where the context says, and followed to its end if that is wanted."""
+"""A run of a flow deployment, or of a flow's file, created in the current context, and followed to its end if requested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mintaka.cli.places import NewRun, Place
     from mintaka.histories import Document
 
-#: A run that was created is listed within that time: an API mirrors its cluster.
+#: A created run is listed within this time, because an API mirrors its cluster.
 _LISTED_SECONDS = 30.0
 _SLICE_SECONDS = 0.1
 
@@ -46,7 +46,7 @@ def _follow(where: Place, run: Document, following: Following) -> None:
     elif following.json:
         print_json(run)
     else:
-        console().print(f"{run['name']}: created; mintaka watch {run['name']} shows how it goes on", markup=False)
+        console().print(f"{run['name']}: created; mintaka watch {run['name']} shows its progress", markup=False)
 
 
 def _listed(where: Place, uid: str) -> Document:

@@ -43,7 +43,7 @@ def _told_schema(schema: dict[str, Any]) -> str:
 
 
 def answered_here(path: Path, run: Document, value: Any, *, given: bool) -> bool:
-    """Answer what a run in the file `path` waits for; True where its process goes on with that, so that nothing is to be started.
+    """Answer what a run in the file `path` waits for; True if its process continues with it, so that none has to be started.
 
     Raises:
         BadArgument: it waits for input and none was given, for none and some was, somebody else was faster, or the flow refused it.

@@ -61,7 +61,7 @@ def watch_to_its_end(where: Place, run: Document, *, json: bool, quietly: bool =
 
 
 def _changes(where: Place, run: Document) -> Iterator[Document]:
-    """The run, and again whenever it has changed, until it is over."""
+    """Yield the run, and again after each change, until it is over."""
     shown = None
     while True:
         if run != shown:

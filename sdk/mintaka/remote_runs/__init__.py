@@ -1,1 +1,1 @@
-"""Runs of deployments, requested of an API: which call one is of, the request, waiting for its end, and what users see of it."""
+"""Runs of deployments, requested from an API: the identity of the call, the request, the wait for the end, and the view that users get."""

@@ -1,4 +1,4 @@
-"""Requests to the API of whatever runs deployments: a server on this machine, or that of a cluster."""
+"""Requests to the API that runs deployments: a server on this machine, or the API of a cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 #: Answers after which the same request may succeed later: too many requests, and those of 500 and above.
 _LATER = frozenset({408, 429})
 _FIRST_SERVER_ERROR = 500
-#: How long after a deployment was applied the API of a cluster knows it.
+#: How long the API of a cluster may take to know a deployment that was applied.
 _MIRROR_SECONDS = 1.5
 
 
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 
 def place() -> Place:
-    """Where the running code requests runs: that of its flow run, or of the process outside of all.
+    """The API from which the running code requests runs: that of its flow run or, outside of flow runs, of the process.
 
     Raises:
         ConfigurationError: there is no API.
@@ -52,11 +52,11 @@ def place() -> Place:
 
 
 def ask(url: str, method: str, path: str, document: Any = None, *, timeout_seconds: float = 10.0) -> tuple[int, Any]:
-    """One request: the status, and the document of an answer that is not about the API being away.
+    """One request; returns the status and the document of the answer, unless the API is away.
 
     Raises:
-        RunRequestAway: there was no answer, or one that may be another one later.
-        RunRequestError: what answered is not the API, or it refused for a reason other than 404.
+        RunRequestAway: there was no answer, or a temporary failure.
+        RunRequestError: the answer is not from the API, or it refused for a reason other than 404.
     """
     try:
         with closing(Connection(url, timeout_seconds)) as connection:
@@ -85,7 +85,7 @@ def _checked(url: str, method: str, path: str, status: int, answer: Any) -> Any:
 
 
 def repeat[T](request: Callable[[], T], patience_seconds: float, over: Callable[[], bool] = bool) -> T:
-    """What `request` returns; while the API is away it is made again for so many seconds.
+    """What `request` returns; it is repeated for so many seconds while the API is away.
 
     Raises:
         RunRequestError: as the last request.
@@ -103,7 +103,7 @@ def repeat[T](request: Callable[[], T], patience_seconds: float, over: Callable[
 
 
 class Deployment(NamedTuple):
-    """A flow deployment; `storage_url` is where it keeps results, "" if it does not say."""
+    """A flow deployment; `storage_url` is where it stores results, "" if it has none."""
 
     namespace: str
     name: str
@@ -111,15 +111,15 @@ class Deployment(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where runs of it are created."""
+        """The path of the request that creates a run of it."""
         return f"/namespaces/{quote(self.namespace, safe='')}/flow-deployments/{quote(self.name, safe='')}/runs"
 
 
 def find_deployment(where: Place, name: str) -> Deployment:
-    """The deployment called `deployment`, `flow/deployment` or `namespace/deployment`; one that was just applied may take a second.
+    """The deployment called `deployment`, `flow/deployment` or `namespace/deployment`; a second try finds one that was just applied.
 
     Raises:
-        DeploymentNotFound: there is none.
+        DeploymentNotFound: there is no such deployment.
         RunRequestError: the API refuses or is away.
     """
     try:

@@ -1,9 +1,9 @@
-"""Which call of a deployment is which, so that a run that is tried again finds the runs that it called before.
+"""Identifies calls of deployments, so that a run that is retried finds the runs that it requested before.
 
-A call is known by the flow or task run whose code it is in and its number among the calls of the same deployment there. A flow run
-has an id that is the same in each attempt (`mintaka.engine.called_flows`). A task run is known by its task and arguments, so that the
-order in which tasks run does not matter; of tasks that are called alike, each has a number. The arguments of the call of the
-deployment do not count: they may hold the present time.
+A call is identified by the flow or task run that makes it and its number among the calls of the same deployment there. A flow run
+has an id that is the same in each attempt (`mintaka.engine.called_flows`). A task run is identified by its task and arguments, so that
+the order in which tasks run does not matter; calls with the same task and arguments are numbered. The arguments of the call of the
+deployment do not count: they may contain the current time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mintaka.persisting.fingerprints import NoFingerprint, fingerprint
 if TYPE_CHECKING:
     from mintaka.context import FlowContext, RunContext
 
-#: Makes the first call of a run find its place once, whatever threads it has.
+#: Makes sure that the scope of a run is determined once, whichever thread calls first.
 _LOCK = threading.Lock()
 
 
@@ -79,5 +79,5 @@ def _scope_of(context: RunContext) -> str:
         identity = calls_of(flow).identify(f"calls of {lasting_key(context.run.task)}", context.arguments())
     except NoFingerprint:
         return numbered
-    # A worker process does not know which tasks are called alike elsewhere.
+    # A worker process does not know of equal task calls in other processes.
     return f"{flow.id} {identity}" if flow.launch.ledger is not None else f"{numbered} {identity}"

@@ -1,4 +1,4 @@
-"""Waiting for the ends of flow runs: one thread of this process asks an API for all that its code waits for.
+"""Waiting for the ends of flow runs: one thread of this process polls an API for all runs that its code waits for.
 
 A request stays open until one of the runs is over, two seconds at most, so that 200 runs cost the API no more than one.
 """
@@ -21,13 +21,13 @@ _logger = logging.getLogger("mintaka")
 
 _WAIT_SECONDS = 2.0
 _MOST_AT_ONCE = 1000
-#: What is asked for in a burst is asked for together.
+#: Waits that start within this time share a request.
 _LINGER_SECONDS = 0.02
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 
 
 class Awaited(Future[dict[str, Any]]):
-    """The document of a run once it is over, with a sequence above `after`. Cancel it when nobody waits any more."""
+    """The document of a run once it is over, with a sequence above `after`. Cancel it when it is no longer needed."""
 
     def __init__(self, uid: str, after: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class EndWatch:
         self._thread: threading.Thread | None = None
 
     def wait_for(self, uid: str, after: int = -1) -> Awaited:
-        """The end of a run."""
+        """A future of the end of a run."""
         awaited = Awaited(uid, after)
         with self._lock:
             self._awaited[awaited] = None
@@ -56,16 +56,16 @@ class EndWatch:
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while self._goes_on():
+        while self._has_work():
             sleep(_LINGER_SECONDS)
             wanted = self._wanted()
             try:
-                ended = self._ask(wanted)
+                ended = self._request(wanted)
             except RunRequestAway as away:
-                _logger.warning("%s; asked again in %.1f s for the runs that are waited for", away, pause)
+                _logger.warning("%s; the next request for the awaited runs is in %.1f s", away, pause)
                 sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told, rather than never
+            except Exception as error:  # noqa: BLE001 - raised in the callers, which would wait forever
                 for awaited in wanted:
                     self._settle(awaited, error)
             else:
@@ -75,8 +75,8 @@ class EndWatch:
                     if document is not None and document["sequence"] > awaited.after:
                         self._settle(awaited, document)
 
-    def _goes_on(self) -> bool:
-        """Whether anything is still waited for; if not, the next one starts another thread."""
+    def _has_work(self) -> bool:
+        """Whether any run is still awaited; if not, the next wait starts another thread."""
         with self._lock:
             for awaited in [awaited for awaited in self._awaited if awaited.done()]:
                 del self._awaited[awaited]
@@ -85,11 +85,11 @@ class EndWatch:
             return bool(self._awaited)
 
     def _wanted(self) -> list[Awaited]:
-        """What is waited for, the oldest first."""
+        """The awaited runs, the oldest first."""
         with self._lock:
             return list(self._awaited)[:_MOST_AT_ONCE]
 
-    def _ask(self, wanted: list[Awaited]) -> dict[str, dict[str, Any]]:
+    def _request(self, wanted: list[Awaited]) -> dict[str, dict[str, Any]]:
         """The documents of the runs that are over, by uid."""
         after: dict[str, int] = {}
         for awaited in wanted:

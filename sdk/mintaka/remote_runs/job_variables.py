@@ -8,12 +8,12 @@ from typing import Any
 from mintaka.exceptions import InvalidSettingError
 from mintaka.serving.job_variables import TemplateParts
 
-#: What follows their first dot is one name, whatever is in it.
+#: The text after their first dot is one name, even if it contains dots.
 _NAMED = frozenset({"env", "labels", "annotations", "node_selector"})
 
 
 def overrides_of(job_variables: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The overrides of a run, as the API takes them; None if there are none. Keys may have dots: `env.MODE`, `resources.limits`.
+    """The overrides of a run, as the API accepts them; None if there are none. Keys may have dots: `env.MODE`, `resources.limits`.
 
     Raises:
         InvalidSettingError: one of them has no meaning for one run.
@@ -33,7 +33,7 @@ def overrides_of(job_variables: Mapping[str, Any] | None) -> dict[str, Any] | No
 
 
 def _nested(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables with what follows a dot inside of what is before it."""
+    """The variables as nested mappings, split at the dots."""
     nested: dict[str, Any] = {}
     for key, value in variables.items():
         first, _, rest = str(key).partition(".")

@@ -1,4 +1,4 @@
-"""One call of `run_deployment`: what it requests, and of whom."""
+"""One call of `run_deployment`: the request, and the run that makes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RUNS_AGAIN = 202
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """A run that was requested: its document then, and the `sequence` above which its end counts."""
+    """A run that was requested: its document at that time, and the `sequence` above which its end counts."""
 
     document: dict[str, Any]
     after: int
@@ -38,7 +38,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class RunCall:
-    """One call. `name` is as the user wrote it; `body` is for the API, without what says which call it is."""
+    """One call. `name` is as the user wrote it; `body` is for the API, without the identity of the call."""
 
     name: str
     body: dict[str, Any]
@@ -49,7 +49,7 @@ class RunCall:
     job_variables: dict[str, Any]
 
     def request(self) -> tuple[Deployment, Requested]:
-        """Look up the deployment and request the run; while the API is away, that is repeated if it is the same run then.
+        """Look up the deployment and request the run; while the API is away, this is repeated if the repetition requests the same run.
 
         Raises:
             DeploymentNotFound, RunRequestError: why there is no run.
@@ -80,17 +80,17 @@ class RunCall:
         return Requested(document, document["sequence"] if status == _RUNS_AGAIN else -1)
 
     def _differs(self, document: Mapping[str, Any]) -> bool:
-        """Whether a run that was found has other parameters; those that are secret are not known."""
+        """Whether an existing run has other parameters; secret ones cannot be compared."""
         known = {name: value for name, value in document["parameters"].items() if "**" not in str(value)}
         return any(self.body["parameters"].get(name) != value for name, value in known.items())
 
     def read(self, requested: Requested) -> dict[str, Any]:
-        """The run as it is now, as far as the API knows it already. Raises RunRequestError."""
+        """The current run, or the requested one if the API does not have it yet. Raises RunRequestError."""
         status, document = ask(self.url, "GET", f"/flow-runs/{quote(requested.document['uid'], safe='')}")
         return requested.document if status == http.client.NOT_FOUND else document
 
     def view(self, document: Mapping[str, Any], deployment: Deployment) -> CalledFlowRun:
-        """What the user gets."""
+        """The run as `run_deployment` returns it."""
         parent = self.caller if self.caller is not None and not self.caller.document["detached"] else None
         return view_of(
             document,
@@ -104,7 +104,7 @@ class RunCall:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The run whose code calls; `document` says to the API which of its calls this is, `flow_run` and `task_run` are its ids."""
+    """The run that makes the call; `document` identifies the call for the API, `flow_run` and `task_run` are its ids."""
 
     document: dict[str, Any]
     flow_run: UUID
@@ -146,7 +146,7 @@ def call_of(
     idempotency_key: str | None,
     job_variables: Mapping[str, Any] | None,
 ) -> RunCall:
-    """The call with those arguments of the code that runs; waits for futures among its parameters.
+    """The call with these arguments by the running code; waits for futures among its parameters.
 
     Raises:
         InvalidSettingError, ParameterTypeError: an argument has no meaning.
@@ -172,7 +172,7 @@ def call_of(
 
 
 def _json_of(parameters: Mapping[str, Any]) -> Any:
-    """Parameters with results in the place of futures, as JSON has them."""
+    """Parameters as JSON values, with results instead of futures."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - start-up time
 
     given = {str(name): resolved(value, lambda passed: passed.result()) for name, value in parameters.items()}

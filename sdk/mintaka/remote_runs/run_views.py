@@ -1,4 +1,4 @@
-"""What `run_deployment` returns: a flow run as the API last showed it, with the attributes that Prefect's have."""
+"""What `run_deployment` returns: a flow run as the API last showed it, with the attributes of Prefect's flow runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CalledResult(ResultRecord):
-    """The result of a flow run that ran elsewhere, read from where its deployment keeps results when it is asked for."""
+    """The result of a flow run that ran elsewhere, read on request from the result storage of its deployment."""
 
     __slots__ = ("_run",)
 
@@ -34,8 +34,8 @@ class CalledResult(ResultRecord):
         """The value.
 
         Raises:
-            MissingResult: it was not persisted, or not there.
-            StorageError, CorruptResult, SerializationError: why it cannot be had.
+            MissingResult: it was not persisted, or not in this storage.
+            StorageError, CorruptResult, SerializationError: it cannot be read.
         """
         try:
             return super().result
@@ -80,7 +80,7 @@ class CalledFlowRun:
 
     @property
     def deployment_id(self) -> UUID:
-        """The id of the flow deployment, made of its namespace and name."""
+        """The id of the flow deployment, derived from its namespace and name."""
         return deployment_id(self.namespace, self.deployment)
 
     @property
@@ -97,7 +97,7 @@ class CalledFlowRun:
 
 
 def state_of(document: Mapping[str, Any], result: CalledResult | None) -> State[Any]:
-    """The state of a flow run in the document of it that the API gives; one of a newer release that has no name here is running."""
+    """The state in the API's document of a flow run; a state of a newer release that is unknown here counts as running."""
     shown = document["state"]
     kind = StateType(shown["type"]) if shown["type"] in {str(each) for each in StateType} else RUNNING
     time = datetime.fromisoformat(shown["time"]) if shown["time"] else None
@@ -105,7 +105,7 @@ def state_of(document: Mapping[str, Any], result: CalledResult | None) -> State[
 
 
 def view_of(document: Mapping[str, Any], storage_url: str, **given: Any) -> CalledFlowRun:
-    """The run in a document of the API; `given` is what the API does not say of it."""
+    """The run in a document of the API; `given` are the attributes that the API does not return."""
     uid, created = document["uid"], datetime.fromisoformat(document["created"])
     ended = _instant(document["ended"])
     completed = document["state"]["type"] == COMPLETED

@@ -1,7 +1,7 @@
-"""Recurrence rules (RFC 5545) that a cron expression or an interval says as well.
+"""Recurrence rules (RFC 5545) that a cron expression or an interval can express.
 
-Schedules of a FlowDeployment are cron expressions and intervals. Most rules that people write, such as "the second Friday of
-each month", are one of these in other words; what is not (an end, exceptions, weeks of the year) is refused by its name. Without
+Schedules of a FlowDeployment are cron expressions and intervals. Most rules in use, such as "the second Friday of each
+month", are equivalent to one of these; the other parts (an end, exceptions, weeks of the year) are refused by name. Without
 a DTSTART a rule counts from 2020-01-01T00:00 in its time zone, as in Prefect.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 from mintaka.exceptions import InvalidSettingError
 from mintaka_core.time_zones import zone_of
 
-_START = datetime(2020, 1, 1)  # noqa: DTZ001 - a wall-clock time, in whatever zone the rule is
+_START = datetime(2020, 1, 1)  # noqa: DTZ001 - a wall-clock time, in the zone of the rule
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _CRON_DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-#: The same as cron counts them, for `5L`: the last Friday.
+#: The same as cron numbers them, for `5L`: the last Friday.
 _CRON_NUMBERS = (1, 2, 3, 4, 5, 6, 0)
 _FREQUENCIES = ("SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 _NUMBERS = {"BYMINUTE": (0, 59), "BYHOUR": (0, 23), "BYMONTHDAY": (-31, 31), "BYMONTH": (1, 12), "BYSECOND": (0, 59)}
@@ -28,7 +28,7 @@ _HOURS, _MINUTES, _MONTHS, _LONGEST_WEEK = 24, 60, 12, 5
 
 
 class _Inexpressible(Exception):
-    """What a rule has that neither a cron expression nor an interval has."""
+    """A part of a rule that neither a cron expression nor an interval can express."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def calendar_schedule(text: str, zone: str, now: datetime) -> dict[str, Any]:
     """The rule as `cron`, or `interval` with `anchor`, and `timeZone`, of a schedule of a FlowDeployment.
 
     Raises:
-        InvalidSettingError: it cannot be read, or says more than these can.
+        InvalidSettingError: it cannot be read, or neither can express it.
     """
     try:
         rule, zone = _read(text, zone)
@@ -95,7 +95,7 @@ def _read(text: str, zone: str) -> tuple[_Rule, str]:
         raise ValueError(message)
     days, week_start = _days(fields.get("BYDAY", "")), _WEEKDAYS.index(fields.get("WKST", "MO"))
     if frequency not in ("MONTHLY", "YEARLY") and any(which for which, _ in days):
-        message = f"BYDAY with a number takes FREQ=MONTHLY or YEARLY, not {frequency}"
+        message = f"BYDAY with a number requires FREQ=MONTHLY or YEARLY, not {frequency}"
         raise ValueError(message)
     return _Rule(frequency, interval, start, days, numbers, week_start), zone
 
@@ -114,14 +114,14 @@ def _days(text: str) -> tuple[tuple[int, int], ...]:
     for day in text.split(",") if text else ():
         matched = _DAY.fullmatch(day)
         if matched is None:
-            message = f"BYDAY {day!r} is no weekday, such as MO or 2FR"
+            message = f"BYDAY {day!r} is not a weekday such as MO or 2FR"
             raise ValueError(message)
         found.append((int(matched[1] or 0), _WEEKDAYS.index(matched[2])))
     return tuple(dict.fromkeys(found))
 
 
 def _by_interval(rule: _Rule) -> tuple[str, datetime] | None:
-    """The rule as an interval and its first time; None where a cron expression says it."""
+    """The rule as an interval and its first time; None if a cron expression can express it."""
     every, start, hours = rule.interval, rule.start, 0
     if rule.frequency == "SECONDLY":
         if rule.days or rule.numbers:
@@ -156,7 +156,7 @@ def _cron(rule: _Rule, *, has_begun: bool) -> str:
     every_hour = rule.frequency == "MINUTELY" and "BYHOUR" not in rule.numbers
     hours = "*" if every_hour else _steps(rule, "HOURLY", "BYHOUR", rule.start.hour, _HOURS)
     if rule.frequency in ("DAILY", "WEEKLY", "YEARLY") and rule.interval > 1:
-        message = f"INTERVAL={rule.interval} with FREQ={rule.frequency} and what else it has"
+        message = f"INTERVAL={rule.interval} with FREQ={rule.frequency} and its other parts"
         raise _Inexpressible(message)
     months = _months(rule) if rule.frequency in ("MONTHLY", "YEARLY") else _listed(rule.numbers.get("BYMONTH", ())) or "*"
     day, weekday = _day_fields(rule)
@@ -178,11 +178,11 @@ def _day_fields(rule: _Rule) -> tuple[str, str]:
 
 
 def _steps(rule: _Rule, frequency: str, part: str, start: int, size: int) -> str:
-    """The minutes of an hour, or hours of a day: listed in the rule, or every so many from the start, or the start's."""
+    """The minutes of an hour, or hours of a day: listed in the rule, or at an interval from the start, or that of the start."""
     if rule.frequency != frequency:
         return _listed(rule.of(part, start))
     if size % rule.interval:
-        message = f"INTERVAL={rule.interval}, which is no part of {size}, with FREQ={frequency} and BY…"
+        message = f"INTERVAL={rule.interval}, which does not divide {size}, with FREQ={frequency} and BY…"
         raise _Inexpressible(message)
     steps = {(start + step) % size for step in range(0, size, rule.interval)}
     if part in rule.numbers:
@@ -203,7 +203,7 @@ def _months(rule: _Rule) -> str:
             message = "BYDAY that counts weekdays of a year"
             raise _Inexpressible(message)
     elif _MONTHS % rule.interval:
-        message = f"INTERVAL={rule.interval}, which is no part of 12, with FREQ=MONTHLY"
+        message = f"INTERVAL={rule.interval}, which does not divide 12, with FREQ=MONTHLY"
         raise _Inexpressible(message)
     else:
         given &= {(rule.start.month - 1 + step) % _MONTHS + 1 for step in range(0, _MONTHS, rule.interval)}
@@ -234,7 +234,7 @@ def _listed(numbers: tuple[int, ...]) -> str:
 
 
 def instant_text(instant: datetime) -> str:
-    """An aware time as manifests have it: RFC 3339 in UTC."""
+    """An aware time as in manifests: RFC 3339 in UTC."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

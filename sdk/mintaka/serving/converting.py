@@ -40,7 +40,7 @@ _FILE_ENTRY = re.compile(r"[^\s:]+\.py:[A-Za-z_][A-Za-z0-9_.]*")
 
 @dataclass
 class Converted:
-    """One deployment: its `title`, the `manifest` (None: it makes none), and `notes`, a sentence each."""
+    """One deployment: its `title`, the `manifest` (None: it cannot be converted), and `notes`, a sentence each."""
 
     title: str
     manifest: dict[str, Any] | None = None
@@ -70,7 +70,7 @@ def converted(
 
 
 class _Conversion:
-    """One deployment on its way."""
+    """The conversion of one deployment."""
 
     def __init__(self, file: PrefectFile, fields: dict[str, Any], into: Converted, variables: Mapping[str, str]) -> None:
         self._path = file.path
@@ -83,7 +83,7 @@ class _Conversion:
         self._note = into.notes.append
 
     def fill(self, now: datetime, *, inline: bool, namespace: str | None) -> None:
-        """Make the manifest; raises MintakaError if that cannot be."""
+        """Make the manifest. Raises MintakaError if that is not possible."""
         fields, parts = self._fields, TemplateParts()
         entrypoint = self._entrypoint()
         flow = str(fields.get("flow_name") or _flow_name(self._path, entrypoint))
@@ -134,9 +134,9 @@ class _Conversion:
                 self._note(f"work_pool.{key}: {value!r:.80}: runs are started where this is applied")
 
     def _source(self, entrypoint: str, parts: TemplateParts, *, inline: bool) -> str | None:
-        """The code for the manifest, if it is to be there; else a note on where it has to be."""
+        """The code for the manifest, if it has to contain it; else a note on where the code has to be."""
         place = entrypoint.rpartition(":")[0]
-        if "image" in parts.spec or self._steps.brings_code:
+        if "image" in parts.spec or self._steps.fetches_code:
             return None
         if inline and _FILE_ENTRY.fullmatch(entrypoint):
             path = self._path.parent / place
@@ -148,7 +148,7 @@ class _Conversion:
         return None
 
     def _schedules(self, now: datetime) -> list[dict[str, Any]]:
-        """Those that carry over, and notes on the others."""
+        """The schedules that carry over, and notes on the others."""
         given = self._fields.get("schedules")
         single = self._fields.get("schedule")
         items = given if isinstance(given, list) else [single] if single else []
@@ -176,7 +176,7 @@ class _Conversion:
         return sorted({str(tag) for tag in (given if isinstance(given, list) else [given]) if tag not in (None, "")})
 
     def _rest(self) -> None:
-        """Notes on what is left."""
+        """Add notes on the remaining fields."""
         for key, value in self._fields.items():
             if key not in _KNOWN and value not in (None, [], {}):
                 self._note(f"{key}: {_NO_COUNTERPART.get(key, 'not a field of a deployment that Mintaka knows')}")
@@ -185,7 +185,7 @@ class _Conversion:
 
 
 def _flow_name(path: Path, entrypoint: str) -> str:
-    """The flow's name: what `@flow(name=…)` says in its file, else the function's name with dashes."""
+    """The flow's name: that of `@flow(name=…)` in its file, else the function's name with dashes."""
     place, _, function = entrypoint.rpartition(":")
     file = path.parent / (place if place.endswith(".py") else f"{place.replace('.', '/')}.py")
     function = function.rpartition(".")[2]
@@ -206,7 +206,7 @@ def _schedule(item: Any) -> Schedule:
         raise InvalidSettingError(message)
     fields = dict(item)
     rrule, zone = fields.get("rrule"), fields.get("timezone")
-    if isinstance(rrule, str) and rrule.lstrip().startswith("{"):  # JSON, as Prefect takes it too
+    if isinstance(rrule, str) and rrule.lstrip().startswith("{"):  # JSON, which Prefect accepts too
         import json  # noqa: PLC0415 - rarely needed
 
         inner = json.loads(rrule)
@@ -225,7 +225,7 @@ def _schedule(item: Any) -> Schedule:
 
 
 def _duration(value: Any) -> timedelta:
-    """Seconds, or a text of ISO 8601 or HH:MM:SS."""
+    """Seconds, or a text in ISO 8601 or HH:MM:SS."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - start-up time
 
     return TypeAdapter(timedelta).validate_python(float(value) if str(value).replace(".", "", 1).isdigit() else value)

@@ -1,4 +1,4 @@
-"""What makes deployments of flows: methods of every flow, and `serve`, `aserve`, `deploy`. Nothing heavy is imported before they are called."""
+"""Deployments of flows: methods of every flow, and `serve`, `aserve`, `deploy`. Heavy modules are imported when these are called."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class EntrypointType(StrEnum):
 
 
 class Deployable:
-    """What flows have beside being called."""
+    """The methods of flows that make deployments."""
 
-    #: Where `from_source` found it; None: where its function is defined.
+    #: The place where `from_source` found it; None: where its function is defined.
     source_place: FlowPlace | None = None
 
     async def ato_deployment(self, name: str, **settings: Unpack[DeploymentWords]) -> RunnerDeployment:
@@ -52,7 +52,7 @@ class Deployable:
                 (`mintaka.schedules`);
                 `paused`: no schedule creates runs;
                 `parameters`: of its runs, JSON values;
-                `concurrency_limit`: how many of its runs run at a time, on a local server;
+                `concurrency_limit`: how many of its runs may run at a time, on a local server;
                 `description`, `tags`, `version`: in addition to the flow's, or in place of them;
                 `enforce_parameter_schema`: False: parameters are not checked before a run starts;
                 `job_variables`: `env`, `working_dir`, and those of Prefect's Kubernetes work pools;
@@ -69,19 +69,19 @@ class Deployable:
         """Register this flow as a deployment with the local server, and wait until the process is asked to end (Ctrl-C, SIGTERM).
 
         The server that runs on this machine starts its runs, each in a process of its own, with the interpreter and in the
-        working directory of this one; if no server runs, this process is one meanwhile. At the end the deployment's
+        working directory of this one; if no server runs, this process is the server meanwhile. At the end the deployment's
         schedules are paused.
 
         Args:
             name: of the deployment. Default: the flow's.
             **settings: as of `to_deployment`, and
-                `limit`: how many runs of what is served run at a time; `global_limit`: as `concurrency_limit`;
+                `limit`: how many runs of all served deployments may run at a time; `global_limit`: as `concurrency_limit`;
                 `pause_on_shutdown`: False leaves the schedules as they are at the end;
                 `print_starting_message`: False prints nothing.
 
         Raises:
             InvalidSettingError: a setting makes no sense, or no other process can find the flow.
-            DeploymentError: the server refused the deployment, or there can be none.
+            DeploymentError: the server refused the deployment, or cannot be started.
         """
         from mintaka.serving.serve_loop import serve_flow  # noqa: PLC0415 - start-up time
 
@@ -111,7 +111,7 @@ class Deployable:
             name: of the deployment.
             **settings: as of `to_deployment`, and
                 `image`: the image that contains the flow; without one, the flow's file is stored in the FlowDeployment. No image
-                is built or pushed, whatever `build` and `push` say.
+                is built or pushed, whatever the values of `build` and `push`.
 
         Returns:
             The uid of the FlowDeployment.
@@ -145,8 +145,8 @@ class Deployable:
             entrypoint: `path/to/file.py:flow` below it, or `module.flow`.
 
         Raises:
-            InvalidSettingError: `source` is not a folder: code is not fetched from elsewhere.
-            LoadError: the flow is not there.
+            InvalidSettingError: `source` is not a folder: code is not downloaded.
+            LoadError: there is no such flow.
         """
         from mintaka.serving.flow_sources import flow_from_source  # noqa: PLC0415 - start-up time
 
@@ -166,12 +166,12 @@ def serve(
         *deployments: what `flow.to_deployment` returns.
         pause_on_shutdown: False leaves the schedules as they are at the end.
         print_starting_message: False prints nothing.
-        limit: how many runs of these deployments run at a time; None: as many as the server starts.
+        limit: how many runs of these deployments may run at a time; None: as many as the server starts.
         **others: settings of Prefect's runner, which have no effect here.
 
     Raises:
         MissingContextError: in async code, where `aserve` is awaited; in a flow run.
-        DeploymentError: the server refused a deployment, or there can be none.
+        DeploymentError: the server refused a deployment, or cannot be started.
     """
     from mintaka.serving.serve_loop import serve_deployments  # noqa: PLC0415 - start-up time
 
@@ -211,7 +211,7 @@ def deploy(
         build: has no effect: no image is built.
         push: has no effect: no image is pushed.
         print_next_steps_message: False prints nothing.
-        ignore_warnings: True: no warnings of arguments without an effect.
+        ignore_warnings: True: no warnings about arguments without an effect.
 
     Returns:
         The uids of the FlowDeployments, in order.

@@ -39,7 +39,7 @@ def deploy_flow(flow: Flow[..., Any], name: str, **settings: Unpack[DeployWords]
 
 
 class Target:
-    """Where `deploy` applies to, and what it was told about that."""
+    """The place that `deploy` applies to, and the arguments about it."""
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class Target:
         self._documents, self._here, self._namespace = _place()
 
     def apply(self, deployments: tuple[RunnerDeployment, ...], *, quiet: bool) -> list[UUID]:
-        """Apply them; their uids, in order. See `mintaka.deploy`."""
+        """Apply them; returns their uids, in order. See `mintaka.deploy`."""
         if not deployments or not all(isinstance(deployment, RunnerDeployment) for deployment in deployments):
-            message = "deploy(…) takes deployments: deploy(my_flow.to_deployment('name'), …)"
+            message = "deploy(…) needs deployments: deploy(my_flow.to_deployment('name'), …)"
             raise InvalidSettingError(message)
         now = datetime.now(UTC)
         with warnings.catch_warnings():
@@ -76,10 +76,10 @@ class Target:
                 for sentence in warnings_of(manifest):
                     _warn(f"{manifest['metadata']['name']}: {sentence}")
         for manifest in manifests:
-            _keep_anchors(self._documents, manifest, now)
+            _set_anchors(self._documents, manifest, now)
         try:
             stored = self._documents.apply(manifests)
-        except DeploymentError as error:  # kubectl quotes what is refused
+        except DeploymentError as error:  # kubectl quotes the rejected document
             raise DeploymentError(without_secrets(str(error), manifests)) from None
         if not quiet:
             for deployment in deployments:
@@ -101,7 +101,7 @@ class Target:
 
 
 def _place() -> tuple[Documents, bool, str]:
-    """Where commands of this user act; whether that runs processes of this machine; and the namespace there ("": kubectl's).
+    """The place that the user's commands act on; whether it runs processes of this machine; and the namespace there ("": kubectl's).
 
     Raises:
         DeploymentError: there is no such place.
@@ -143,7 +143,7 @@ def _cluster_manifest(deployment: RunnerDeployment, image: str | None, now: date
     return deployment.manifest(now=now, source=source, parts=parts, variables=variables)
 
 
-def _keep_anchors(documents: Documents, manifest: Document, now: datetime) -> None:
+def _set_anchors(documents: Documents, manifest: Document, now: datetime) -> None:
     schedules = manifest["spec"].get("schedules")
     if schedules and any("interval" in schedule and "anchor" not in schedule for schedule in schedules):
         existing = documents.deployment(manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]) or {}

@@ -1,4 +1,4 @@
-"""FlowDeployments applied, and read, where the user's commands act: a server over HTTP, or a cluster through kubectl."""
+"""FlowDeployments applied, and read, at the place that commands act on: a server over HTTP, or a cluster through kubectl."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 type Document = dict[str, Any]
 
 _RESOURCE = "flowdeployments.mintaka.dev"
-#: States of a run that a process works on.
+#: States of a run that has a process.
 _ACTIVE = ("PENDING", "RUNNING", "CANCELLING")
 _PAGE = 200
 
 
 class Documents(Protocol):
-    """Where FlowDeployments are. Each method raises DeploymentError."""
+    """A store of FlowDeployments. Each method raises DeploymentError."""
 
     def apply(self, manifests: Sequence[Document]) -> list[Document]:
-        """Apply all of them, or none: the documents as they are stored."""
+        """Apply all of them, or none; returns the stored documents."""
 
     def deployment(self, namespace: str, name: str) -> Document | None:
-        """One FlowDeployment; None if there is none."""
+        """One FlowDeployment; None if it does not exist."""
 
 
 class ServerDocuments:
-    """Those of the local server at `url`."""
+    """The FlowDeployments of the local server at `url`."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -53,14 +53,14 @@ class ServerDocuments:
                 return None
 
     def active_runs(self, namespace: str, name: str) -> list[Document]:
-        """The flow runs of a deployment that a process works on."""
+        """The flow runs of a deployment that have a process."""
         query = {"namespace": namespace, "deployment": name, "state": _ACTIVE, "limit": _PAGE}
         with self._asked() as api:
             items: list[Document] = api.request("GET", "/flow-runs", **query)["items"]
         return items
 
     def cancel(self, uid: str) -> None:
-        """Ask for the end of a flow run; nothing if it is over."""
+        """Cancel a flow run; no effect if it is over."""
         with self._asked() as api, suppress(ApiRefusal):
             api.request("POST", f"/flow-runs/{quote(uid, safe='')}/cancel")
 
@@ -71,14 +71,16 @@ class ServerDocuments:
             try:
                 yield api
             except ApiRefusal as refusal:
-                told = [": ".join(filter(None, (error.get("path"), error.get("message")))) for error in refusal.problem.get("errors") or ()]
-                raise DeploymentError("; ".join(told) or str(refusal)) from refusal
+                messages = [
+                    ": ".join(filter(None, (error.get("path"), error.get("message")))) for error in refusal.problem.get("errors") or ()
+                ]
+                raise DeploymentError("; ".join(messages) or str(refusal)) from refusal
             except HistoryError as error:
                 raise DeploymentError(str(error)) from error
 
 
 class ClusterDocuments:
-    """Those of a cluster; `kubectl` runs it with arguments and a standard input, and returns what it prints."""
+    """The FlowDeployments of a cluster; `kubectl` runs it with arguments and a standard input, and returns what it prints."""
 
     def __init__(self, kubectl: Callable[..., str]) -> None:
         self._kubectl = kubectl

@@ -1,8 +1,8 @@
-"""Where a new process finds a flow again: its file or module, and the name it has there.
+"""Locates a flow for a new process: its file or module, and its name there.
 
 A flow of a script is found by the script's file, one of a package by the name of its module, because files of a package
-import each other by it. A flow that has no such place (defined in a function, in a notebook, a method of one instance) is
-refused with what to do instead.
+import each other by that name. A flow that has no such place (defined in a function, in a notebook, a method of one instance) is
+refused with advice on what to do instead.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class FlowPlace:
 
 
 def place_of(flow: Flow[..., Any], entrypoint_type: str | EntrypointType = EntrypointType.FILE_PATH) -> FlowPlace:
-    """Where `flow` is found by a process that starts in the present working directory.
+    """The place of `flow` for a process that starts in the current working directory.
 
     Raises:
-        InvalidSettingError: it cannot be found again; the message says why.
+        InvalidSettingError: another process cannot find it; the message says why.
     """
     kind = _kind(entrypoint_type)
     function = _function(flow)
@@ -70,7 +70,7 @@ def place_of(flow: Flow[..., Any], entrypoint_type: str | EntrypointType = Entry
 
 
 def _kind(given: str | EntrypointType) -> EntrypointType:
-    """The word, or an enumeration's member of another library with that value."""
+    """The entrypoint type of a text, or of a member of another library's enumeration with that value."""
     try:
         return EntrypointType(str(getattr(given, "value", given)))
     except ValueError:
@@ -82,7 +82,7 @@ def _function(flow: Flow[..., Any]) -> Any:
     """The function that the code of a flow defines, below decorators and bindings.
 
     Raises:
-        InvalidSettingError: it is bound to an instance, or is not a function of its own.
+        InvalidSettingError: it is bound to an instance, or is not made of a function with a name.
     """
     fn: Any = flow.fn
     bound_to = getattr(fn, "__self__", None)
@@ -100,10 +100,10 @@ def _function(flow: Flow[..., Any]) -> Any:
 
 
 def _name_in(surroundings: Mapping[str, Any], flow: Flow[..., Any], function: Any) -> tuple[str, bool]:
-    """The name of the flow among the globals of its module, and whether it is this very flow that has it.
+    """The name of the flow among the globals of its module, and whether that name refers to this very object.
 
     Raises:
-        InvalidSettingError: it has none there.
+        InvalidSettingError: it has no name there.
     """
     for name, value in surroundings.items():
         if value is flow:
@@ -113,7 +113,7 @@ def _name_in(surroundings: Mapping[str, Any], flow: Flow[..., Any], function: An
         around = qualified.split(".<locals>", 1)[0]
         message = (
             f"flow {flow.name} is defined inside {around}(), so no other process can find it: move it to the top level of its module, "
-            "and pass it what it takes from there as parameters"
+            "and pass the values it uses from there as parameters"
         )
         raise InvalidSettingError(message)
     found: Any = surroundings.get(qualified.split(".", maxsplit=1)[0])
@@ -124,14 +124,14 @@ def _name_in(surroundings: Mapping[str, Any], flow: Flow[..., Any], function: An
         raise InvalidSettingError(message)
     if "." in qualified and _needs_instance(surroundings, qualified):
         message = (
-            f"flow {flow.name} is a method, which takes an instance: serve a function that makes one and calls it, or use @staticmethod"
+            f"flow {flow.name} is a method, which needs an instance: serve a function that makes one and calls it, or use @staticmethod"
         )
         raise InvalidSettingError(message)
     return qualified, _settings(found) == _settings(flow)
 
 
 def _is_of(found: Any, function: Any) -> bool:
-    """Whether what stands under a name is a flow of this function."""
+    """Whether the object with a name is a flow of this function."""
     fn = getattr(found, "fn", None)
     return fn is not None and inspect.unwrap(getattr(fn, "__func__", fn)) is function
 
@@ -152,7 +152,7 @@ def _settings(flow: Any) -> dict[str, Any]:
 
 
 def _module(surroundings: Mapping[str, Any]) -> tuple[str, str]:
-    """The name under which the module can be imported ("": none), and the folder from which it is (""): Python knows it."""
+    """The name under which the module can be imported ("": none), and the folder from which it is (""): Python finds it without one."""
     spec = surroundings.get("__spec__")
     name = str(getattr(spec, "name", "") or surroundings.get("__name__", ""))
     if name == "__main__" or (spec is None and name not in sys.modules):

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def flow_from_source(source: str | Path, entrypoint: str) -> Flow[..., Any]:
-    """The flow at `entrypoint` in the folder `source`, which remembers that it is from there.
+    """The flow at `entrypoint` in the folder `source`, which stores that folder.
 
     Raises:
         InvalidSettingError: `source` is not a folder of this machine.
-        LoadError: the flow is not there.
+        LoadError: there is no such flow.
     """
     folder = _folder(source)
     name = entrypoint.removeprefix("./")

@@ -1,7 +1,7 @@
-"""What the variables of a Prefect work pool (`job_variables`) are in a FlowDeployment.
+"""The variables of a Prefect work pool (`job_variables`) as parts of a FlowDeployment.
 
-Those of the Kubernetes pool have a place in the pod template or beside it; those of process pools (`env`, `working_dir`) too.
-What has none comes back as a note, a sentence that begins with its name.
+Those of the Kubernetes pool become fields of the pod template or next to it; those of process pools (`env`, `working_dir`) too.
+A variable without a counterpart becomes a note, a sentence that begins with its name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Variables that mean a field of the pod, whatever its value is.
+#: Variables that set a field of the pod, whatever the value.
 _OF_THE_POD = {"service_account_name": "serviceAccountName", "node_selector": "nodeSelector", "tolerations": "tolerations", "affinity": "affinity",
                "volumes": "volumes", "priority_class_name": "priorityClassName"}  # fmt: skip
 _OF_THE_CONTAINER = {
@@ -36,7 +36,7 @@ _SECONDS = re.compile(r"[1-9][0-9]{0,6}")
 
 
 class TemplateParts:
-    """What `job_variables` make of a deployment: `metadata` and `spec` to be merged into its manifest, and `notes`."""
+    """What `job_variables` add to a deployment: `metadata` and `spec` to be merged into its manifest, and `notes`."""
 
     def __init__(self) -> None:
         self.metadata: dict[str, Any] = {}
@@ -48,7 +48,7 @@ class TemplateParts:
         self._env_by_name: dict[str, dict[str, Any]] = {}
 
     def add(self, variables: Mapping[str, Any]) -> None:
-        """Take the variables in, one by one."""
+        """Convert the variables one by one."""
         for name, value in variables.items():
             if value is None:
                 continue
@@ -56,7 +56,7 @@ class TemplateParts:
                 self.notes.append(f"{name}: {_NEEDLESS[name]}")
             elif not self._added(name, value):
                 shown = " ".join(repr(value).split())
-                self.notes.append(f"{name}: no counterpart for {shown[:80]}; podTemplate takes any field of a pod")
+                self.notes.append(f"{name}: no counterpart for {shown[:80]}; podTemplate accepts any field of a pod")
 
     def set_variable(self, name: str, value: str) -> None:
         """Set an environment variable of the flow's container."""
@@ -76,7 +76,7 @@ class TemplateParts:
         return template or None
 
     def _added(self, name: str, value: Any) -> bool:
-        """Take one variable in; False if it has no counterpart, or not for this value."""
+        """Convert one variable; False if it has no counterpart, or not for this value."""
         if name in _OF_THE_POD:
             self._pod[_OF_THE_POD[name]] = value
         elif name in _OF_THE_CONTAINER:
@@ -140,7 +140,7 @@ class TemplateParts:
         if not _SECONDS.fullmatch(str(value)):
             return False
         self.spec["retries"] = {"onCrash": {"limit": int(value)}}
-        self.notes.append(f"backoff_limit: {value} new pods after crashes alone; failures of the code have spec.retries.onFailure")
+        self.notes.append(f"backoff_limit: {value} new pods only after crashes; for failures of the code set spec.retries.onFailure")
         return True
 
     def _seconds(self, field: str, value: Any) -> bool:

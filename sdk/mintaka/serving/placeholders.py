@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
-#: What stands for the parts of a document that were left out.
+#: Replaces the parts of a document that are left out.
 _LEFT_OUT = object()
 
 
@@ -23,7 +23,7 @@ class Placeholders:
         self.notes: list[str] = []
 
     def filled(self, value: Any, path: str) -> Any:
-        """`value` with what is known; a part with a placeholder that is not is left out, the whole as None."""
+        """`value` with known placeholders filled in; parts with unknown ones are left out; None if nothing remains."""
         found = self._filled(value, path)
         return None if found is _LEFT_OUT else found
 
@@ -67,4 +67,4 @@ def _meaning(name: str) -> str:
         return f"variables are read by the flow when it runs: Variable.get({name.removeprefix('prefect.variables.').split('.')[0]!r})"
     if name.startswith("ctx."):
         return "it is filled in when a run starts; runtime.flow_run has it in the flow"
-    return "it is the output of a step, which is known when that has run: write the value"
+    return "it is the output of a step, which is known only after it has run: write the value"

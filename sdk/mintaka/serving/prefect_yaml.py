@@ -1,4 +1,4 @@
-"""Reading a prefect.yaml: its deployments, each with the steps that hold for it."""
+"""Reading a prefect.yaml: its deployments, each with the steps that apply to it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import yaml
 from mintaka.exceptions import InvalidSettingError
 
 _STEPS = ("build", "push", "pull")
-#: `definitions` is where people put what they refer to with anchors.
+#: `definitions` holds, by convention, the values that anchors refer to.
 _KNOWN = {*_STEPS, "name", "prefect-version", "deployments", "definitions"}
 
 
 @dataclass(frozen=True)
 class PrefectFile:
-    """The file at `path`: its `deployments`, with `build`, `push` and `pull` of the file where they have none, and other keys."""
+    """The file at `path`: its `deployments`, with the `build`, `push` and `pull` of the file if they have none; and its other keys."""
 
     path: Path
     deployments: tuple[dict[str, Any], ...]

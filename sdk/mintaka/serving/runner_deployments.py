@@ -22,16 +22,16 @@ from mintaka_core.secret_parameters import SecretParameters
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Characters that neither Prefect nor the API has in the name of a deployment.
+#: Characters that neither Prefect nor the API allows in the name of a deployment.
 _BANNED = frozenset("/%&><")
 
 
 @dataclass(frozen=True)
 class RunnerDeployment:
-    """A flow and what its deployment says beside it; `manifest()` is the FlowDeployment.
+    """A flow and the settings of its deployment; `manifest()` is the FlowDeployment.
 
-    `concurrency_limit`: how many of its runs run at a time, on a local server; None: as many as the server starts.
-    `paused`: no schedule creates runs. `notes`: sentences on what of the arguments has no counterpart.
+    `concurrency_limit`: how many of its runs may run at a time, on a local server; None: as many as the server starts.
+    `paused`: no schedule creates runs. `notes`: sentences on the arguments without a counterpart.
     """
 
     flow: Flow[..., Any]
@@ -79,10 +79,10 @@ class RunnerDeployment:
         """The FlowDeployment, checked as the API server would.
 
         Args:
-            now: None: this moment.
-            source: the code of the flow's file; None: it is where the flow runs.
-            parts: what is added to the pod template and beside it.
-            variables: in place of the job variables.
+            now: None: the current time.
+            source: the code of the flow's file; None: it is available where the flow runs.
+            parts: added to the pod template and next to it.
+            variables: instead of the job variables.
 
         Raises:
             MintakaError: it would be refused; the message names the field.
@@ -108,7 +108,7 @@ class RunnerDeployment:
         return checked_manifest({"name": self.object_name, **parts.metadata}, spec, now=moment)
 
     def check(self) -> None:
-        """Raise what `manifest` would of parameters and schedules."""
+        """Raise the errors of parameters and schedules that `manifest` would raise."""
         self._json_parameters(self.parameters)
         self._schedules(datetime.now(UTC))
 
@@ -131,7 +131,7 @@ class RunnerDeployment:
         """Parameters as JSON values.
 
         Raises:
-            InvalidSettingError: one is not a parameter of the flow, is a secret, or cannot be JSON.
+            InvalidSettingError: one is not a parameter of the flow, is a secret, or cannot be expressed as JSON.
         """
         known = self.flow.parameters.schema()
         found: dict[str, Any] = {}
@@ -188,7 +188,7 @@ def runner_deployment(
     """
     name = Path(name).stem if name.endswith(".py") else name
     if not name or not _BANNED.isdisjoint(name):
-        message = f"the name of a deployment has none of {' '.join(sorted(_BANNED))}, and is not empty, not {name!r}"
+        message = f"the name of a deployment must not contain any of {' '.join(sorted(_BANNED))} or be empty: {name!r}"
         raise InvalidSettingError(message)
     nothing = {
         "triggers": ("an object that reacts to events has to create the FlowRun", triggers),

@@ -1,4 +1,4 @@
-"""The schedules that `serve`, `to_deployment` and `deploy` are given, as those of a FlowDeployment."""
+"""The schedules passed to `serve`, `to_deployment` and `deploy`, converted to those of a FlowDeployment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mintaka_core.time_zones import zone_of
 type Intervals = Iterable[int | float | timedelta] | int | float | timedelta
 type Texts = Iterable[str] | str
 
-#: The first seven days of a month, the next seven and so on: a day of both fields is the nth such weekday.
+#: The first seven days of a month, the next seven and so on: a day that matches both fields is the nth such weekday.
 _WEEKS = {"1-7": 1, "8-14": 2, "15-21": 3, "22-28": 4}
 _DAY_FIELD, _WEEKDAY_FIELD = 2, 4
 
@@ -28,7 +28,7 @@ def schedules_of(
     schedule: Schedule | None = None,
     schedules: Iterable[Any] | None = None,
 ) -> tuple[Schedule, ...]:
-    """The schedules behind the arguments, of which one may be given; intervals as numbers are seconds.
+    """The schedules in the arguments, of which one may be given; intervals as numbers are seconds.
 
     Raises:
         InvalidSettingError: several are given, or one is not a schedule.
@@ -50,7 +50,7 @@ def schedules_of(
 
 
 def _read(given: Any) -> Schedule:
-    """A schedule, or what Prefect takes for one: `{"schedule": …, "active": …}`, or an object with the attributes of one."""
+    """A schedule, or what Prefect accepts as one: `{"schedule": …, "active": …}`, or an object with the attributes of one."""
     if isinstance(given, Schedule):
         return given
     fields = dict(given) if isinstance(given, Mapping) else dict(getattr(given, "__dict__", {}))
@@ -73,7 +73,7 @@ def manifest_schedules(schedules: Iterable[Schedule], now: datetime) -> list[dic
     """`spec.schedules`. An interval without an anchor has none; see `with_anchors`.
 
     Raises:
-        InvalidSettingError: a schedule says what those of a FlowDeployment cannot.
+        InvalidSettingError: those of a FlowDeployment cannot express a schedule.
     """
     found: list[dict[str, Any]] = []
     for index, schedule in enumerate(schedules):
@@ -87,10 +87,10 @@ def manifest_schedules(schedules: Iterable[Schedule], now: datetime) -> list[dic
 
 
 def with_anchors(schedules: Iterable[Mapping[str, Any]], existing: Iterable[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """The same, each interval with an anchor: that of the schedule `existing` under its name with the same interval, else `now`.
+    """The same, each interval with an anchor: that of the schedule in `existing` with the same name and interval, else `now`.
 
-    In Prefect an interval counts from the moment of each call, so that a daily one whose program is started every
-    morning never fires. Here it goes on from the first.
+    In Prefect an interval counts from the time of each call, so that a daily one whose program is started every
+    morning never fires. Here it continues from the first call.
     """
     anchors = {(one.get("name"), one.get("interval")): one.get("anchor") for one in existing}
     return [
@@ -122,10 +122,10 @@ def _times(schedule: Schedule, now: datetime) -> dict[str, Any]:
 
 
 def both_days(cron: str) -> str:
-    """An expression that fires on days that match both day fields of `cron`, as `day_or=False` asks.
+    """An expression that fires on days that match both day fields of `cron`, as `day_or=False` requires.
 
     Raises:
-        InvalidSettingError: there is none: only weeks of a month (1-7, 8-14, …) together with weekdays have one.
+        InvalidSettingError: there is no such expression: only weeks of a month (1-7, 8-14, …) together with weekdays have one.
     """
     fields = cron.split()
     if len(fields) <= _WEEKDAY_FIELD or fields[_DAY_FIELD].startswith("*") or fields[_WEEKDAY_FIELD].startswith("*"):
@@ -135,7 +135,7 @@ def both_days(cron: str) -> str:
     if week is None or not all(re.fullmatch(r"[0-7]|[A-Za-z]{3}", weekday) for weekday in weekdays):
         message = (
             f"day_or=False of {cron!r} has no counterpart: days of the month can be 1-7, 8-14, 15-21 or 22-28, together with single weekdays; "
-            "for anything else, have the flow look at the date"
+            "for anything else, have the flow check the date"
         )
         raise InvalidSettingError(message)
     fields[_DAY_FIELD], fields[_WEEKDAY_FIELD] = "*", ",".join(f"{weekday.upper()}#{week}" for weekday in weekdays)
@@ -143,7 +143,7 @@ def both_days(cron: str) -> str:
 
 
 def duration_text(duration: timedelta) -> str:
-    """A duration as manifests have it, such as `1h30m` or `0.5s`."""
+    """A duration as in manifests, such as `1h30m` or `0.5s`."""
     hours, rest = divmod(duration, timedelta(hours=1))
     minutes, rest = divmod(rest, timedelta(minutes=1))
     seconds = f"{rest.total_seconds():.6f}".rstrip("0").rstrip(".")

@@ -1,8 +1,8 @@
-"""`flow.serve` and `serve`: register deployments with the local server, wait until the process is asked to end, pause them.
+"""`flow.serve` and `serve`: register deployments with the local server, wait for the signal to end, pause them.
 
-If a server runs on MINTAKA_HOME, it starts the runs; otherwise this process is the server, in a thread. If the server that
-this process relied on ends, which is perhaps another served script, this process takes over: the documents are those of
-the database, and processes of runs outlive a server.
+If a server runs on MINTAKA_HOME, it starts the runs; otherwise this process is the server, in a thread. If that server, which
+may be another served script, ends, this process takes over: the documents are in the database, and processes of runs
+outlive a server.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from mintaka.flows import Flow
     from mintaka.serving.keyword_types import ServeWords
 
-#: How often it is looked whether the server of another process still runs.
+#: How often to check whether the server of another process still runs.
 _LOOK_SECONDS = 2.0
-#: How long runs that are cancelled at the end may take; then they are left to the next server.
+#: How long runs that are cancelled at the end may take; after that, the next server takes them over.
 _CANCEL_SECONDS = 60.0
 _CANCEL_LOOK_SECONDS = 0.2
 
@@ -85,7 +85,7 @@ class Serving:
         others: Iterable[str] = (),
     ) -> None:
         if not deployments or not all(isinstance(deployment, RunnerDeployment) for deployment in deployments):
-            message = "serve(…) takes deployments: serve(my_flow.to_deployment('name'), …)"
+            message = "serve(…) needs deployments: serve(my_flow.to_deployment('name'), …)"
             raise InvalidSettingError(message)
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             message = f"limit is a number of runs, 1 or more, not {limit!r}"
@@ -109,7 +109,7 @@ class Serving:
         """Serve until `stop`.
 
         Raises:
-            DeploymentError: there can be no server, or it refused a deployment.
+            DeploymentError: no server can be started, or it refused a deployment.
         """
         with self._servers:
             first = True
@@ -127,7 +127,7 @@ class Serving:
                     self._end()
 
     def _end(self) -> None:
-        """Pause the schedules, and end what runs if it runs in the care of this process."""
+        """Pause the schedules and, if this process is the server, cancel the runs."""
         try:
             own = self._servers.own
             if self._pause:
@@ -156,13 +156,13 @@ class Serving:
         sys.stdout.flush()
 
     def _report(self, text: str) -> None:
-        """A line about the end, for the terminal."""
+        """Print a line about the end to the terminal."""
         if not self._quiet:
             sys.stderr.write(f"{text}\n")
 
 
 def _of_one(flow: Flow[..., Any], name: str | None, settings: dict[str, Any]) -> tuple[RunnerDeployment, dict[str, Any]]:
-    """The deployment of `flow.serve`, and what is left of the settings for `serve`."""
+    """The deployment of `flow.serve`, and the settings that are for `serve`."""
     around: dict[str, Any] = {
         word: settings.pop(word) for word in ("limit", "pause_on_shutdown", "print_starting_message") if word in settings
     }
@@ -174,7 +174,7 @@ def _of_one(flow: Flow[..., Any], name: str | None, settings: dict[str, Any]) ->
 
 @contextlib.contextmanager
 def _signals(serving: Serving, only: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
-    """End the serving on a signal; in other threads than the main one, signals are left alone."""
+    """End the serving on a signal; in threads other than the main one, signals are not handled."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ServedManifests:
-    """The manifests of what one call of `serve` serves, in `namespace`.
+    """The manifests of the deployments that one call of `serve` serves, in `namespace`.
 
     Raises:
         InvalidSettingError: two deployments have the same name.
@@ -37,7 +37,7 @@ class ServedManifests:
         self.names = [deployment.object_name for deployment in deployments]
         twice = {name for name in self.names if self.names.count(name) > 1}
         if twice:
-            message = f"two deployments are called {', '.join(sorted(twice))}: give them names of their own"
+            message = f"two deployments are called {', '.join(sorted(twice))}: give each a unique name"
             raise InvalidSettingError(message)
         group = {f"serve/{'+'.join(sorted(self.names))}": limit} if limit else {}
         now = datetime.now(UTC)
@@ -55,7 +55,7 @@ class ServedManifests:
         return [(manifest["metadata"]["namespace"], manifest["metadata"]["name"]) for manifest in self._manifests]
 
     def register(self, documents: Documents) -> None:
-        """Apply all of them, not paused unless they were made so; intervals go on from where they began."""
+        """Apply all of them, not paused unless they were made so; intervals continue from their first anchor."""
         now = datetime.now(UTC)
         for manifest, key in zip(self._manifests, self.keys, strict=True):
             if schedules := manifest["spec"].get("schedules"):
@@ -68,7 +68,7 @@ class ServedManifests:
         documents.apply([{**manifest, "spec": {**manifest["spec"], "suspend": True}} for manifest in self._manifests])
 
     def lines(self) -> Iterator[str]:
-        """What is served, for the terminal."""
+        """The served deployments, for the terminal."""
         now = datetime.now(UTC)
         for deployment, manifest in zip(self._deployments, self._manifests, strict=True):
             spec = FlowDeployment.model_validate(manifest).spec
@@ -90,7 +90,7 @@ def served_manifest(deployment: RunnerDeployment, namespace: str, group: dict[st
     limits = {**group, **({f"deployment/{deployment.object_name}": deployment.concurrency_limit} if deployment.concurrency_limit else {})}
     if limits:
         parts.annotate(ANNOTATION_PROCESS_LIMITS, json.dumps(limits, sort_keys=True))
-    if semantics := os.environ.get(VARIABLE):  # of variables with our prefix, a server passes on few
+    if semantics := os.environ.get(VARIABLE):  # a server passes on only a few of the variables with our prefix
         parts.set_variable(VARIABLE, semantics)
     if path := os.pathsep.join(filter(None, (place.path, os.environ.get("PYTHONPATH")))):
         parts.set_variable("PYTHONPATH", path)

@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
     from mintaka.server_address import ServerAddress
 
-#: How long one that starts elsewhere may take to answer.
+#: How long a server that another process starts may take to answer.
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _PORT = 4200
 
 
 class Servers:
-    """Finds or starts the server of MINTAKA_HOME, again and again if one ends. Use it as a context manager."""
+    """Finds or starts the server of MINTAKA_HOME, again each time one ends. Use it as a context manager."""
 
     def __init__(self, limit: int | None = None) -> None:
-        """`limit`: how many processes a server of this process must be able to run.
+        """`limit`: how many processes a server in this process must be able to run.
 
         Raises:
-            MissingContextError: this is a process of a flow run.
-            DeploymentError: the environment names another API than that of this machine's server.
+            MissingContextError: this process runs a flow run.
+            DeploymentError: the environment selects an API other than this machine's server.
         """
         if CURRENT.get() is not None or os.environ.get("MINTAKA_FLOW_RUN_UID"):
             message = "a flow run cannot serve deployments: put serve(…) under `if __name__ == '__main__':`"
@@ -51,7 +51,7 @@ class Servers:
         running = running_server(self._folder)
         if where.api_url and (running is None or running.url != where.api_url):
             message = (
-                f"serve(…) registers with the server of this machine, and the environment or the current context means {where.api_url}: "
+                f"serve(…) registers with the server of this machine, but the environment or the current context selects {where.api_url}: "
                 "use flow.deploy(…) for that, or mintaka context use local and unset MINTAKA_API_URL"
             )
             raise DeploymentError(message)
@@ -66,7 +66,7 @@ class Servers:
         """The documents of the server that runs now, which is started here if none does.
 
         Raises:
-            DeploymentError: none runs, and none can be started.
+            DeploymentError: no server runs, and none can be started.
         """
         deadline = monotonic() + _START_SECONDS
         while not self.answers():
@@ -85,7 +85,7 @@ class Servers:
         return self._address is not None and running_server(self._folder) == self._address
 
     def line(self) -> str:
-        """Where it is, for the terminal."""
+        """The address of the server, for the terminal."""
         if self.own:
             return f"served at {self._url}, by this process; Ctrl-C ends it"
         pid = self._address.pid if self._address is not None else 0
@@ -94,7 +94,7 @@ class Servers:
     def _started(self) -> bool:
         """Start one in this process; False if another process has just done so."""
         try:
-            # Not imported above, for the extra `server` installs what it needs.
+            # Not imported above, because the extra `server` installs its dependencies.
             embedded: Any = import_module("mintaka_api.local.embedded")
             server: Any = import_module("mintaka_api.local.server")
         except ModuleNotFoundError as error:

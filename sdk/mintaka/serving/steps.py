@@ -15,16 +15,16 @@ _BUILD_IMAGE, _PUSH_IMAGE = "build_docker_image", "push_docker_image"
 _DOWNLOADS = re.compile(r"pull_(from_\w+|with_block)|pull_project_from_\w+")
 _PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 _SHOWN = 100
-#: Arguments of every step that say nothing of what it does.
+#: Arguments of every step that do not affect what it does.
 _ABOUT_THE_STEP = ("id", "requires")
 
 
 @dataclass
 class Steps:
-    """What the steps say: the working directory that a pull step sets, outputs of build steps by `STEP.NAME`, and notes."""
+    """The content of the steps: the working directory that a pull step sets, outputs of build steps by `STEP.NAME`, and notes."""
 
     folder: str | None = None
-    brings_code: bool = False
+    fetches_code: bool = False
     outputs: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ def _note(found: Steps, step: str, arguments: dict[str, Any]) -> str:
         if identity := arguments.get("id"):
             found.outputs |= {f"{identity}.image": image, f"{identity}.image_name": str(arguments.get("image_name", "")),
                               f"{identity}.tag": str(arguments.get("tag", "latest"))}  # fmt: skip
-            if "{{" in image:  # a tag that another step makes
+            if "{{" in image:  # a tag that another step creates
                 found.outputs = {key: value for key, value in found.outputs.items() if "{{" not in value}
         file = arguments.get("dockerfile")
         more = f"--file {shlex.quote(str(file))} " if file and file != "auto" else ""
@@ -69,7 +69,7 @@ def _note(found: Steps, step: str, arguments: dict[str, Any]) -> str:
         found.folder = folder or None
         return f"set_working_directory is workingDir of podTemplate's container: {folder}"
     if name == "git_clone" or _DOWNLOADS.fullmatch(name):
-        found.brings_code = True
+        found.fetches_code = True
         where = next((str(arguments[key]) for key in ("repository", "bucket", "container", "block_type_slug") if key in arguments), "")
         return f"{name} {where}".rstrip() + ": code is not fetched when a run starts: put it into the image, or into source"
     if name == "pip_install_requirements":

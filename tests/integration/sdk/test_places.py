@@ -124,7 +124,7 @@ STORY: list[tuple[str, int, str]] = [
     ("get deployment/etl -o name", 0, "etl\n"),
     ("get deployment/nix", 2, "nix"),
     ("run deployment/nix", 2, "nix"),
-    ("run deployment/etl -p seconds=60 --name one", 0, "one: created; mintaka watch one shows how it goes on\n"),
+    ("run deployment/etl -p seconds=60 --name one", 0, "one: created; mintaka watch one shows its progress\n"),
     ("get -o name", 0, "one\n"),
     ("get run/one -o name", 0, "one\n"),
     ("suspend one", 0, "one: asked to suspend\n"),
@@ -166,7 +166,7 @@ WITHOUT_SERVER: dict[str, tuple[str, int, str]] = {
     "explain": ("explain done", 0, "done Completed"),
     "watch": ("watch done", 0, "done Completed"),
     "logs": ("logs done --follow", 0, ""),
-    "wait without a place": ("run etl.py:etl --wait", 2, "go with --remote or deployment/NAME"),
+    "wait without a place": ("run etl.py:etl --wait", 2, "require --remote or deployment/NAME"),
 }
 
 

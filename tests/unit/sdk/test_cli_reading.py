@@ -211,7 +211,7 @@ def test_a_run_whose_process_would_not_hear_it_is_not_cancelled(terminal: Termin
     (code, _, error), (_, _, other) = said
     assert code == 2
     assert f"does not listen (process {os.getpid()})" in error
-    assert "nobody else can suspend it" in other
+    assert "no other process can suspend it" in other
 
 
 def test_the_cluster_is_asked_through_kubectl(terminal: Terminal, kubectl: Path) -> None:
@@ -321,7 +321,7 @@ def test_apply_applies_what_deploy_prints(terminal: Terminal, kubectl: Path, tmp
     assert "apply --filename - --namespace team" in kubectl.read_text()
     code, _, error = terminal("apply", f"{tmp_path}/x.yaml", "--cron", "0 6 * * *")
     assert code == 2
-    assert "only --namespace, --dry-run, --json and those of the place go with manifests" in error
+    assert "with manifests only --namespace, --dry-run, --json and the options of the place are allowed" in error
     assert terminal("apply", f"{tmp_path}/x.yaml", "--result-storage", "s3://results")[2] == error
 
 

@@ -74,7 +74,7 @@ REFUSED = {
     "FREQ=DAILY;UNTIL=20300101T000000Z": "because of UNTIL",
     "FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1": "because of BYSETPOS",
     "FREQ=MONTHLY;BYMONTHDAY=13;BYDAY=FR": "BYDAY together with BYMONTHDAY",
-    "FREQ=MONTHLY;INTERVAL=5": "no part of 12",
+    "FREQ=MONTHLY;INTERVAL=5": "does not divide 12",
     "FREQ=YEARLY;INTERVAL=2": "INTERVAL=2 with FREQ=YEARLY",
     "FREQ=YEARLY;BYDAY=20MO": "weekdays of a year",
     "FREQ=DAILY\nEXDATE:20240101T000000": "because of EXDATE",
@@ -83,7 +83,7 @@ REFUSED = {
     "FREQ=NEVER": "FREQ is one of",
     "FREQ=DAILY;INTERVAL=0": "INTERVAL is 1 or more",
     "FREQ=DAILY;BYHOUR=24": "between 0 and 23",
-    "FREQ=WEEKLY;BYDAY=2FR": "takes FREQ=MONTHLY or YEARLY",
+    "FREQ=WEEKLY;BYDAY=2FR": "requires FREQ=MONTHLY or YEARLY",
     "FREQ=HOURLY;INTERVAL=2;BYHOUR=1": "never meet",
     "daily": "is not valid",
 }

@@ -100,7 +100,7 @@ def test_a_flow_of_a_script_is_found_by_its_file_and_name_or_refused_with_what_t
         "script.py:plain||True",
     ]
     refusals = [
-        "is a method, which takes an instance",
+        "is a method, which needs an instance",
         "is bound to an instance of Jobs",
         r"is defined inside factory(), so no other process can find it: move it to the top level",
         "has no name in its module",

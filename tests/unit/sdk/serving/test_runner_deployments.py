@@ -259,7 +259,7 @@ def test_a_flow_run_does_not_serve() -> None:
 def test_serving_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINTAKA_HISTORY", "on")
     monkeypatch.setenv("MINTAKA_API_URL", "http://127.0.0.1:9")
-    with pytest.raises(DeploymentError, match=r"means http://127\.0\.0\.1:9: use flow\.deploy"):
+    with pytest.raises(DeploymentError, match=r"selects http://127\.0\.0\.1:9: use flow\.deploy"):
         report.serve("daily")
 
 
