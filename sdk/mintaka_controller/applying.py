@@ -237,7 +237,7 @@ async def cancel_called(context: Context, run: FlowRun) -> bool:
     key = (run.metadata.namespace, run.metadata.name)
     try:
         cancelled = await context.ports.resources.cancel_run(key, run.metadata.uid)
-    except Rejected as error:  # no reason not to reconcile it
+    except Rejected as error:  # the run is reconciled all the same
         _logger.error("flow run %s/%s cannot be cancelled along with the one that called it: %s", *key, error)  # noqa: TRY400
         return False
     context.observe_run(cancelled)

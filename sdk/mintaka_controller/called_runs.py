@@ -1,8 +1,8 @@
 """Which unfinished runs were called by which flow run, and which callers were cancelled: these runs are cancelled too.
 
-A caller becomes CANCELLED once the wish is written into each of these runs, so that it is not lost with an operator that dies. Callers
-are known by their uids, because they may be in another namespace, or be gone. A run that left the cluster before it ended was cancelled by its
-deletion, although no version of it says so.
+A caller becomes CANCELLED once `spec.cancel` is set in each of these runs, so that it is not lost if the operator dies. Callers
+are identified by their uids, because they may be in another namespace, or deleted. A run that left the cluster before it ended was
+cancelled by its deletion, although no version of it says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mintaka_controller.ports import Name
 if TYPE_CHECKING:
     from mintaka_controller.run_cache import RunEntry
 
-#: Of callers that are gone, so many are remembered.
+#: The number of deleted callers that are remembered.
 _GONE_LIMIT = 10_000
 
 
@@ -34,7 +34,7 @@ class CalledRuns:
     _gone: dict[str, None] = field(default_factory=dict)
 
     def put(self, key: Name, entry: RunEntry) -> None:
-        """A run is known in this version, after `drop` of the one before."""
+        """Add this version of a run, after `drop` of the one before."""
         self._gone.pop(entry.uid, None)
         if entry.caller and not entry.finished:
             self._by_caller.setdefault(entry.caller, {})[key] = entry.cancel or entry.deleting
@@ -55,7 +55,7 @@ class CalledRuns:
                 del self._by_caller[entry.caller]
 
     def forget(self, entry: RunEntry) -> None:
-        """A run is gone; `entry` is its last known version."""
+        """Record that a run was deleted; `entry` is its last known version."""
         self._cancelled.pop(entry.uid, None)
         if entry.cancels_called or not entry.finished:
             self._gone[entry.uid] = None

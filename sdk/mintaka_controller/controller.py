@@ -117,7 +117,7 @@ class Controller:
             self.wake_run(run)
 
     def wake_all(self) -> None:
-        """Have everything reconciled that a time is awaited for: the clock was set, or stood still."""
+        """Reconcile everything that waits for a time: the clock was set, or stood still."""
         for key in self.context.deployments.names():
             self.queue.add(Key("deployment", *key))
         for key in self.context.runs.names():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What an attempt finds where it runs.
+    """The settings of the place in which an attempt runs.
 
     `source_dir` is the folder of its source ("": it has none), `attempt_dir` a folder of the attempt's own that outlives its
     first start, `termination_message_path` the file for its report ("": the SDK's default), `api_url` the API that stores

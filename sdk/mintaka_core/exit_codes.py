@@ -24,7 +24,7 @@ _MATCHING = {
     CRASHED: {ExitCode.CRASHED, ExitCode.TERMINATED, ExitCode.FENCED},
     PAUSED: {ExitCode.SUSPENDED},
 }
-#: The ends that an exit code alone says; a suspension has a name that only the report has.
+#: The ends that an exit code alone identifies; the name of a suspension is only in the report.
 _ENDS = {
     int(ExitCode.COMPLETED): COMPLETED,
     int(ExitCode.FAILED): FAILED,
@@ -44,12 +44,12 @@ def matches(state: StateType, code: int | None) -> bool:
 
 
 def end_of(code: int | None) -> StateType | None:
-    """The end that the SDK reports with this exit code; None if it says none."""
+    """The end that the SDK reports with this exit code; None if it identifies none."""
     return None if code is None else _ENDS.get(code)
 
 
 def signal_of(code: int | None) -> int | None:
-    """The signal that ended a process with this exit code; None if it was none."""
+    """The signal that ended a process with this exit code; None if no signal did."""
     return code - _SIGNALS if code is not None and _SIGNALS < code <= _SIGNALS + _HIGHEST_SIGNAL else None
 
 

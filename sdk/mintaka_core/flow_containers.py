@@ -26,7 +26,7 @@ def flow_container_name(template: FlowTemplate) -> str | None:
 
 
 def flow_container(template: FlowTemplate) -> Json:
-    """What podTemplate says of the flow's container; empty if it says nothing, or if it is ambiguous which that is."""
+    """The flow's container in podTemplate; empty if podTemplate does not have it, or if it is ambiguous."""
     name = flow_container_name(template)
     containers = items(mapping(mapping(template.pod_template).get("spec")).get("containers"))
     return next((container for container in containers if name is not None and container.get("name") == name), {})

@@ -1,4 +1,4 @@
-"""What one run has otherwise than its deployment, in the template of that; pure."""
+"""What one run overrides in its deployment, applied to the template; pure."""
 
 from __future__ import annotations
 

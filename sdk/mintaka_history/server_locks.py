@@ -1,7 +1,7 @@
-"""The lock of a local server: held for as long as its process lives, with a record that tells others which server it is.
+"""The lock of a local server: held for as long as its process lives, with a record that identifies the server to others.
 
-The lock is flock(2) on a file; the kernel releases it however the process ends, so a record of a server that was killed is
-no hindrance. The descriptor is closed on exec, and in forked children: a process that outlives the server holds no lock.
+The lock is flock(2) on a file; the kernel releases it however the process ends, so the record of a server that was killed
+does no harm. The descriptor is closed on exec, and in forked children: a process that outlives the server holds no lock.
 Without such locks (Windows) two servers are not noticed.
 """
 
@@ -30,7 +30,7 @@ _LONGEST_RECORD_BYTES = 65536
 
 
 class ServerLocked(MintakaError):
-    """Another server holds the lock; `record` is what it says about itself, {} while it starts."""
+    """Another server holds the lock; `record` describes it, {} while it starts."""
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         super().__init__(f"{path} is locked by {describe_server(record)}")

@@ -1,7 +1,7 @@
 """CEL, the Common Expression Language, in which the rules of our CRDs are written: compile once, evaluate often.
 
 Expressions are evaluated by Google's own runtime (cel-expr-python), with the extensions for strings and optional values of the
-Kubernetes API server; docs/cel.md lists what is there. An expression has no effects and ends, but one of a user's can be made to
+Kubernetes API server; docs/cel.md lists what is available. An expression has no side effects and terminates, but a user's may
 take much time or memory. Hence the limits: of its length and nesting, of the iterations of its macros, of the size of the values,
 and of its cost, which is bounded before it is evaluated (`cel_costs`).
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mintaka_validation.cel_costs import Part
 
-#: The maximum length of an expression in characters. The runtime takes 32 levels of nesting.
+#: The maximum length of an expression in characters. The runtime accepts 32 levels of nesting.
 EXPRESSION_LIMIT: Final = 4096
 #: The maximum size of all values together: bytes of text, and one for each other value.
 VALUES_LIMIT: Final = 256 * 1024
@@ -61,7 +61,7 @@ class CelError(MintakaError):
 
 
 class CelTooCostly(CelError):
-    """An expression that may take more time or memory than any is given."""
+    """An expression that may take more time or memory than is allowed."""
 
 
 class Program:
@@ -80,7 +80,7 @@ class Program:
         """The value of the expression for `values` of its variables: JSON, aware datetimes and timedeltas.
 
         Raises:
-            CelError: it has none, as with a key that is missing or a division by zero. CelTooCostly: it may cost too much.
+            CelError: it has none, for example because a key is missing or a number is divided by zero. CelTooCostly: it may cost too much.
         """
         self._refuse_costly(values)
         return self.evaluate_prepared(self.prepare(values))
@@ -97,7 +97,7 @@ class Program:
         except RuntimeError as error:
             raise CelError(_sentence(str(error))) from error
         except TypeError as error:
-            message = "its value has no form outside of CEL, such as an optional one: end it with .orValue(...)"
+            message = "its value cannot be converted from CEL, for example an optional value: end it with .orValue(...)"
             raise CelError(message) from error
         if result.type().name() == "ERROR":
             raise CelError(_sentence(value))
@@ -113,7 +113,7 @@ class Program:
         try:
             cost = self._tree.bound(sizes, 0).cost
         except Expensive as error:
-            message = f"macros such as all() and map() stand within one another more than {NESTING_LIMIT} times"
+            message = f"macros such as all() and map() are nested more than {NESTING_LIMIT} levels deep"
             raise CelTooCostly(message) from error
         if cost > COST_LIMIT:
             message = f"it may cost {cost} units for values of a size of {size}, at most {COST_LIMIT} are allowed"
@@ -152,7 +152,7 @@ class Environment:
             message = f"the expression has {len(expression)} characters, at most {EXPRESSION_LIMIT} are allowed"
             raise CelError(message)
         if not expression.isascii() and any(_is_surrogate(character) for character in expression):
-            message = "the expression contains half of a character (an unpaired surrogate)"
+            message = "the expression contains an unpaired surrogate"
             raise CelError(message)
         try:
             return Program(expression, self._environment, self._environment.compile(expression))
@@ -183,7 +183,7 @@ def _is_type(kind: str) -> bool:
 
 
 def _representable(value: Any, depth: int = 0) -> Any:
-    """`value` without U+0000, where the runtime's texts end; U+0001 stands for it."""
+    """`value` without U+0000, at which the runtime's texts end; U+0001 replaces it."""
     if isinstance(value, str):
         return value.replace("\0", "\x01") if "\0" in value else value
     if depth > DEPTH_LIMIT:
@@ -199,7 +199,7 @@ def _is_surrogate(character: str) -> bool:
 
 
 def _sentence(text: str) -> str:
-    """The runtime's error without its status codes, in the words of the API server where it has other ones."""
+    """The runtime's error without its status codes, in the words of the API server if these differ."""
     text = _STATUS.sub("", _STATUS_AT_END.sub("", text))
     for pattern, words in _WORDS:
         if (match := pattern.match(text)) is not None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The runtime ends an evaluation after so many iterations of all its macros together.
+#: The runtime ends an evaluation after this many iterations of all its macros together.
 ITERATIONS_LIMIT: Final = 10_000
-#: So many macros may stand within one another; the bound takes time that doubles with each.
+#: The maximum nesting of macros; the time to compute the bound doubles with each level.
 NESTING_LIMIT: Final = 6
 
 #: Functions with results that are as large as their arguments together; those of functions that are not named here are small.
@@ -29,7 +29,7 @@ _AS_LARGE: Final = frozenset(
 )
 #: Functions that only find a part of their first argument.
 _PARTS: Final = frozenset({"_[_]", "_[?_]", "_?._"})
-#: A precision such as `%.1000f` takes at most so many bytes for one of the format's.
+#: A precision such as `%.1000f` produces at most this many bytes for one of the format's.
 _FORMAT_FACTOR: Final = 1000
 _SMALL: Final = 1
 
@@ -64,7 +64,7 @@ class Name:
     name: str
 
     def bound(self, sizes: Mapping[str, int], depth: int) -> Cost:
-        """See `Cost`. What is not a variable is the name of a type."""
+        """See `Cost`. A name that is not a variable is a type."""
         del depth
         return Cost(sizes.get(self.name, _SMALL), _SMALL)
 

@@ -18,7 +18,7 @@ type _Fields = dict[int, list[Any]]
 _CONTINUES, _PAYLOAD = 0x80, 0x7F
 _VARINT, _FIXED_64, _DELIMITED, _FIXED_32 = 0, 1, 2, 5
 _VALUE_OF_ANY, _TREE_OF_CHECKED = 2, 4
-_FIRST_KIND = 3  # of the kinds of an expression; before it stands its number
+_FIRST_KIND = 3  # of the kinds of an expression; its number comes first
 _TEXT_OF_CONSTANT, _BYTES_OF_CONSTANT = 6, 7
 _WIDTHS: Final = {_FIXED_64: 8, _FIXED_32: 4}
 

@@ -116,7 +116,7 @@ def not_supported(path: str, value: Any, supported: Sequence[str]) -> FieldError
 
 
 def duplicate(path: str, value: Any) -> FieldError:
-    """A value that may be there once."""
+    """A value that may occur only once."""
     return _error(path, f"Duplicate value: {text_of(value)}", "", "FieldValueDuplicate")
 
 
@@ -131,7 +131,7 @@ def too_many(path: str, count: int, limit: int) -> FieldError:
 
 
 def rules_not_checked() -> FieldError:
-    """What stands behind errors that keep the rules from being evaluated."""
+    """What follows errors that prevent the rules from being evaluated."""
     return invalid(_NO_FIELD, None, _NOT_CHECKED)
 
 

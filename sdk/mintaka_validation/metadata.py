@@ -55,7 +55,7 @@ def check_new_metadata(metadata: Mapping[str, Any]) -> list[FieldError]:
 
 
 def check_metadata_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
-    """What is wrong with the metadata of a document that replaces `old`. What the API server fills in is already there."""
+    """What is wrong with the metadata of a document that replaces `old`. What the API server fills in is already set."""
     errors = []
     extra = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
     if old.get("deletionTimestamp") and extra:

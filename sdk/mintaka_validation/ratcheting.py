@@ -1,4 +1,4 @@
-"""What was there before an update. A value that did not change may stay although it is no longer valid (CRD ratcheting).
+"""The values before an update. A value that did not change may stay although it is no longer valid (CRD ratcheting).
 
 So a schema can become stricter without making objects that were valid before impossible to change.
 """

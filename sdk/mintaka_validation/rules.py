@@ -1,6 +1,6 @@
 """The CEL rules of a schema (`x-kubernetes-validations`), evaluated as in apiextensions, `schema/cel/validation.go`.
 
-A rule sees its place as `self`; a transition rule also sees what was there before, as `oldSelf`, and is skipped if nothing was.
+A rule sees its place as `self`; a transition rule also sees the old value, as `oldSelf`, and is skipped if there is none.
 Only the fields that a rule names are handed to it: a rule about `self.deployment` costs the same whatever the parameters are.
 """
 

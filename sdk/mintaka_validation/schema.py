@@ -87,20 +87,20 @@ def schema_of(kind: str) -> Node:
     """The schema of FlowDeployment or FlowRun. The first call takes a tenth of a second.
 
     Raises:
-        ValueError: we define no such kind.
+        ValueError: it is not one of our kinds.
     """
     from mintaka_core.resources.crds import crds  # noqa: PLC0415 - start-up time: the models are not needed to import the errors
 
     for definition in crds().values():
         if definition["spec"]["names"]["kind"] == kind:
             return compile_schema(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-    message = f"{kind!r} is none of our kinds"
+    message = f"{kind!r} is not one of our kinds"
     raise ValueError(message)
 
 
 @cache
 def status_schema_of(kind: str) -> Node:
-    """The schema of a document of which there is only the status."""
+    """The schema of a document that has only a status."""
     status = schema_of(kind).properties["status"]
     return Node(("object",), properties={"status": status}, has_rules=status.has_rules, has_keyed_lists=status.has_keyed_lists)
 

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 type Document = dict[str, Any]
 
-#: Limits of ours whose parts also have limits in the schema, which are reported rather.
+#: Limits of ours whose parts also have limits in the schema, which are reported instead.
 _OF_PARTS: Final = frozenset({"SourceTooLarge", "ParametersTooLarge"})
 
-#: The number of errors that are shown; a list of 100,000 faults is not.
+#: The maximum number of errors that are shown.
 _SHOWN: Final = 500
 
 
 def validate_new(kind: str, document: Mapping[str, Any]) -> Document:
     """A new document as it is to be stored: a copy with its defaults and without status.
 
-    Name and namespace must be there already; uid, generation, version and times are the caller's.
+    Name and namespace must be set already; uid, generation, version and times are the caller's.
 
     Raises:
         InvalidDocument: it is not valid, with all errors. MalformedDocument: it cannot be read as its kind.
@@ -53,7 +53,7 @@ def validate_new(kind: str, document: Mapping[str, Any]) -> Document:
 def validate_update(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Document:
     """The document that replaces `old`, a stored one: `new` with its defaults and with the status of `old`.
 
-    Values that did not change are not reported. uid and times are those of `old`; `resourceVersion` must be there.
+    Values that did not change are not reported. uid and times are those of `old`; `resourceVersion` must be set.
 
     Raises:
         InvalidDocument: it is not valid, with all errors. MalformedDocument: it cannot be read as its kind.
@@ -85,7 +85,7 @@ def validate_status(kind: str, old: Mapping[str, Any], status: Any) -> Document:
 def _read(kind: str, document: Mapping[str, Any]) -> tuple[Document, Excess | None]:
     """A copy of a document with its defaults, which has only fields of its kind and metadata of the right types; without status.
 
-    Beside it what is too large of its parts, to be reported if nothing else is wrong.
+    Also returns a part that is too large, if there is one, to be reported if nothing else is wrong.
     """
     name, authored = _name_of(document), {field: value for field, value in document.items() if field != "status"}
     _refuse_unreadable(kind, name, {field: value for field, value in authored.items() if field != "spec"})
@@ -164,7 +164,7 @@ def _accepted(kind: str, document: Document, errors: list[FieldError], excess: E
 
 
 def _some(errors: list[FieldError]) -> list[FieldError]:
-    """As many errors as somebody reads."""
+    """The first errors, and the number of the others."""
     if len(errors) <= _SHOWN:
         return errors
     rest = FieldError("", f"and {len(errors) - _SHOWN} further errors", "TooLarge")

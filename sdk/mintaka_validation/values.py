@@ -1,6 +1,6 @@
 """Types and limits of a schema, checked as kube-openapi does it (`validation/validate`), in its words.
 
-Its peculiarities are kept: a list passes for a text with a format, and characters are counted where the message says bytes.
+Its peculiarities are preserved: a list passes for a text with a format, and characters are counted where the message says bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAMES: Final = {bool: "boolean", str: "string", int: "integer", float: "number"
 _FORMAT_OF: Final = {"integer": "int64", "number": "float64"}
 _TIME: Final = re.compile(r"(\d{2}):(\d{2}):(\d{2})(?:.\d+)?(?:z|[+-]\d{2}:\d{2})", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
-#: Beyond, kube-openapi takes no floating-point number for a whole one.
+#: Above this, kube-openapi does not accept a floating-point number as an integer.
 _EXACT: Final = 2.0**53
 _MONTHS_OF_30: Final = frozenset({4, 6, 9, 11})
 
@@ -116,7 +116,7 @@ def _check_object(node: Node, value: dict[str, Any], path: str, before: Before) 
 
 
 def is_date_time(text: str) -> bool:
-    """Whether a text is a time of RFC 3339 for the API server, which takes any offset and no leap second."""
+    """Whether a text is a time of RFC 3339 for the API server, which accepts any offset but no leap second."""
     date, *rest = text.lower().split("t")
     time = _TIME.fullmatch(rest[0]) if rest else None
     return time is not None and _is_date(date) and time[1] <= "23" and time[2] <= "59" and time[3] <= "59"

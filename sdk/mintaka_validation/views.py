@@ -27,7 +27,7 @@ _INSTANT: Final = re.compile(r"(?i)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The paths that rules read, and those of which they only ask whether they are there."""
+    """The paths that rules read, and those that they check for presence only."""
 
     read: tuple[_Path, ...]
     asked: tuple[_Path, ...]
@@ -118,7 +118,7 @@ def _typed(node: Node | None, value: Any) -> Any:
 
 
 def _instant(text: str) -> str:
-    """A time in UTC with as few digits as possible; unchanged if it is none that Python can represent."""
+    """A time in UTC with as few digits as possible; unchanged if Python cannot represent it."""
     match = _INSTANT.fullmatch(text)
     if match is None:
         return text

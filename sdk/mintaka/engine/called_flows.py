@@ -1,6 +1,6 @@
-"""What a flow run that another one calls in its process is known by.
+"""The identity of a flow run that another one calls in its process.
 
-Its id is made of the id of the flow run that calls it, the flow, the arguments as history shows them, and how many calls like it
+Its id is computed from the id of the flow run that calls it, the flow, the arguments as history shows them, and how many calls like it
 there were before. So a further attempt of the outermost flow run calls the same flow runs again, whatever the order of its calls.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CallNumbers:
-    """Counts the calls of flows within one flow run, those that look alike together.
+    """Counts the calls of flows within one flow run; equal calls share a count.
 
     A worker process counts by itself: `mark` ("": none) distinguishes its calls from those of other processes.
     """
@@ -29,7 +29,7 @@ class CallNumbers:
         self._mark = mark
 
     def identify(self, called: CalledFlow) -> UUID:
-        """The id of `called`, given once."""
+        """The id of `called`, assigned once."""
         from msgspec import json  # noqa: PLC0415 - start-up time
 
         with self._lock:
@@ -43,10 +43,11 @@ class CallNumbers:
 
 
 class CalledFlow:
-    """A called flow run, as far as its record (`mintaka.engine.runs.Run`) does not say it.
+    """What the record of a called flow run (`mintaka.engine.runs.Run`) does not contain.
 
-    `caller` is the id of the flow run that called it, `nested` says that that one was called too. `flow` is the flow's name, `key` that
-    of its function beyond this process. `parameters` are the arguments as JSON values, set before the id is first asked for; {} if they were not valid.
+    `caller` is the id of the flow run that called it, `nested` says that that one was called too. `flow` is the flow's name, `key`
+    identifies its function across processes. `parameters` are the arguments as JSON values, set before the id is first requested; {}
+    if they were not valid.
     """
 
     __slots__ = ("_numbers", "caller", "counts", "flow", "given", "key", "nested", "parameters")
@@ -58,7 +59,7 @@ class CalledFlow:
         self.nested = nested
         self.parameters: dict[str, Any] = {}
         self._numbers = numbers
-        #: Its id, once that has been made.
+        #: Its id, once that has been computed.
         self.given: UUID | None = None
         #: Owned by the recorder: how many of its task runs are in which state.
         self.counts: Any = None

@@ -92,7 +92,7 @@ class Run:
     around it (None: the outermost flow run). `inputs` are pairs: which parameter (or
     `wait_for`), and the `n` of a run whose result came in through it. `own_name` is None where the
     name is the default one. `called` describes a flow run that another one calls; None for all others, and for a call whose
-    result was found, so that no flow run was made. History has such a call twice: as a task run of the flow run that calls,
+    result was found, so that no flow run was created. History has such a call twice: as a task run of the flow run that calls,
     and as a flow run of its own.
     """
 
@@ -316,7 +316,7 @@ class Ledger:
 
     @uninterrupted
     def log(self, level: int, logger: str, n: int | None, message: str) -> None:
-        """Keep one line of a log; `n` is the task run it belongs to (None: the flow run)."""
+        """Record one line of a log; `n` is the task run it belongs to (None: the flow run)."""
         self.recorder.log(level, logger, n, message)
 
 

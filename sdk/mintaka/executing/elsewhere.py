@@ -282,7 +282,7 @@ class Errand:
         return self._protocol.send(value)
 
     def _record(self, returned: Returned) -> None:
-        """Take over what was recorded in the worker: when the body really began, logs, runs inside, artifacts, events."""
+        """Import what was recorded in the worker: when the body really began, logs, runs inside, artifacts, events."""
         run = self._invocation.run
         entry = run.history[-1]
         run.history[-1] = entry._replace(time=max(entry.time, now_micros() - int(returned.seconds * 1e6)))

@@ -51,7 +51,7 @@ _LOGS: ContextVar[list[dict[str, Any]] | None] = ContextVar("mintaka_worker_logs
 
 
 class RunKeeper(NullRecorder):
-    """Keeps the runs that begin in the worker, the artifacts that are made and the events that are emitted there."""
+    """Collects the runs that begin in the worker, the artifacts that are created and the events that are emitted there."""
 
     def __init__(self) -> None:
         self.runs: dict[int, Run] = {}
@@ -67,7 +67,7 @@ class RunKeeper(NullRecorder):
         self.artifacts[artifact.id] = artifact
 
     def emit(self, event: EmittedEvent) -> None:
-        """Keep an event."""
+        """Store an event."""
         self.events.append(event)
 
 

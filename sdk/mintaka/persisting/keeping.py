@@ -112,7 +112,7 @@ def stood_in(invocation: Invocation, found: ResultRecord, now: datetime, *, refr
     )
     if decision.state is None or decision.state.type != COMPLETED:
         return None
-    run.called = None  # no flow run is made: the one that completed is there
+    run.called = None  # no flow run is created: the completed one exists
     entered = invocation.ledger.end(run, entry_of(decision.state, decision))
     return KeptOutcome(run, found) if entered else Outcome(run)
 

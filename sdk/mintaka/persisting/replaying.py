@@ -1,7 +1,7 @@
 """Going through an earlier flow run again, to look at it: its results stand in for its tasks, and nothing is recorded or kept.
 
 A developer stops before any task with the inputs it had (`until`), or lets everything from a task on run for real (`from_task`).
-A flow run that was called by another one is gone through by going through its root as far as its end (`within`).
+A flow run that was called by another one is replayed by replaying its root up to the end of the called run (`within`).
 Tasks whose results were not persisted run for real in any case; `Replay.ran` names them.
 """
 
@@ -55,14 +55,14 @@ class Replay:
         until: stop before the first call of this task (its name, or the end of its key).
         from_task: run for real from the first call of this task on.
         debug: where set, called with the body and its arguments at `until` instead of stopping there; returns its value.
-        within: only tasks of the called flow run of this id are meant, and its end is that of the replay ("": of all).
+        within: select only the tasks of the called flow run with this id, and end the replay with it ("": all tasks).
     """
 
     def __init__(self, *, until: str = "", from_task: str = "", debug: Callable[..., Any] | None = None, within: str = "") -> None:
         self.within = within
-        #: False while what is gone through lies before the flow run that is meant.
+        #: False until the replay reaches the flow run `within`.
         self.begun = not within
-        #: The state in which that one ended.
+        #: The state in which that flow run ended.
         self.ended: State | None = None
         self.until = until
         self.from_task = from_task
@@ -133,7 +133,7 @@ class ReplayedTask(TaskKeeping):
 
 
 class ReplayedFlow:
-    """Lets the called flow run that a replay is of begin and end the part that is meant; all others just run."""
+    """Starts and stops the replay with the called flow run `within`; all others just run."""
 
     __slots__ = ("_invocation", "_replay")
 
@@ -150,7 +150,7 @@ class ReplayedFlow:
         return None
 
     def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
-        """A replay keeps nothing."""
+        """A replay persists nothing."""
         yield from ()
         outcome = Outcome(invocation.run, value, ok=invocation.ledger.complete(invocation.run))
         self._stop(outcome.state)
@@ -166,7 +166,7 @@ class ReplayedFlow:
         """Flows are not submitted."""
 
     def release(self) -> None:
-        """Nobody waits for it."""
+        """No one waits for it."""
 
     def _stop(self, state: State) -> None:
         if self._invocation is not None:
@@ -201,7 +201,7 @@ def replay(
     debug: Callable[..., Any] | None = None,
     within: str = "",
 ) -> tuple[State | None, Replay]:
-    """Go through a flow run again; the state it ends in (None where it was stopped, or did not get there), and what was done.
+    """Replay a flow run; returns the state it ends in (None if it was stopped, or did not reach its end), and what was done.
 
     Args:
         flow_run_id: the run; its results have to be persisted.
@@ -211,7 +211,7 @@ def replay(
         until: see `Replay`.
         from_task: see `Replay`.
         debug: see `Replay`.
-        within: a flow run that it called, which is meant.
+        within: see `Replay`.
 
     Raises:
         MissingResult: nothing is kept of that run.

@@ -6,7 +6,7 @@
 | MINTAKA_API_URL | MINTAKA_API_TOKEN, else the file that MINTAKA_API_TOKEN_FILE names |
 | the server that runs on MINTAKA_HOME | the token file that its `server.json` names |
 
-Files are read for each request: what mounts them there exchanges the token now and then.
+Files are read for each request, because mounted tokens are rotated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class UnusableToken(MintakaError, OSError):
-    """The token of an API cannot be read or sent; an OSError, because the API then cannot be asked either."""
+    """The token of an API cannot be read or sent; an OSError, because the API then cannot be reached either."""
 
 
 class Access(NamedTuple):
@@ -37,10 +37,10 @@ class Access(NamedTuple):
 
 
 def authorization(url: str, variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The headers with which requests to the API at `url` say who sends them; empty if there is no token for it.
+    """The headers that authenticate requests to the API at `url`; empty if there is no token for it.
 
     Raises:
-        UnusableToken: its file cannot be read, or it cannot stand in a header.
+        UnusableToken: its file cannot be read, or it is not allowed in a header.
         InvalidEnvironment: the file with contexts cannot be understood.
     """
     token = access_to(url, variables).token
@@ -58,7 +58,7 @@ def access_to(url: str, variables: Mapping[str, str] = os.environ) -> Access:
 
 
 def _known(wanted: str, variables: Mapping[str, str]) -> Iterator[Access]:
-    """What names the API at `wanted`, in the order in which tokens are looked for."""
+    """The settings that name the API at `wanted`, in the order in which tokens are looked for."""
     folder = data_folder(variables)
     there = contexts(folder)
     chosen = variables.get("MINTAKA_CONTEXT") or there.current
@@ -70,7 +70,7 @@ def _known(wanted: str, variables: Mapping[str, str]) -> Iterator[Access]:
         path = str(folder / "server.json")
         yield Access(
             _checked(server.token, path),
-            f"mintaka server status tells whether process {server.pid}, which {path} names, is the server",
+            f"mintaka server status shows whether process {server.pid}, which {path} names, is the server",
             f"{path} names process {server.pid}, which is perhaps another user's server, or has another token file: start it again",
         )
 
@@ -105,5 +105,5 @@ def _of_file(path: str, named_by: str) -> str:
 def _checked(token: str, place: str) -> str:
     if token.isascii() and token.isprintable() and " " not in token:
         return token
-    message = f"the token of {place} has characters that cannot stand in a header: it is one word of ASCII letters, digits and signs"
+    message = f"the token of {place} has characters that are not allowed in a header: it must be one word of ASCII letters, digits and punctuation"
     raise UnusableToken(message)

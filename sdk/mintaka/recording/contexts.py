@@ -70,7 +70,7 @@ class Contexts:
         return self.named(self.current, f"{self.path}, as the current one,")
 
 
-#: What was read last, and of which state of the file: a script that calls thousands of flows reads it once.
+#: The contexts that were read last, and the version of the file: a script that calls thousands of flows reads it once.
 _read: tuple[tuple[str, int, int, int], Contexts] | None = None
 
 
@@ -145,17 +145,17 @@ def _parsed(path: Path, text: bytes) -> Contexts:
         known = {LOCAL: Context(LOCAL)} | {name: _context(name, entry) for name, entry in entries if name != LOCAL}
         return Contexts(path, _text(document.get("current", ""), "current"), known)
     except (ValueError, AttributeError, TypeError, InvalidEnvironment) as error:
-        message = f"the contexts in {path} make no sense: {_told(error)}; correct the file, or delete it and add them again with mintaka context add"
+        message = f"the contexts in {path} are not valid: {_reason(error)}; correct the file, or delete it and add them again with mintaka context add"
         raise InvalidEnvironment(message) from error
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return "it is not an object with the members current and contexts" if isinstance(error, AttributeError) else str(error)
 
 
 def _context(name: str, entry: Any) -> Context:
     if not isinstance(entry, dict) or ("server" in entry) == ("cluster" in entry) or not entry.keys() <= _MEMBERS:
-        message = f"context {name!r} takes either server, with token_file or token, or cluster"
+        message = f"context {name!r} must have either server, with token_file or token, or cluster"
         raise ValueError(message)
     values = {member: _text(value, f"{member} of context {name!r}") for member, value in entry.items()}
     if "server" in values:
@@ -165,6 +165,6 @@ def _context(name: str, entry: Any) -> Context:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        message = f"{what} is not a text"
+        message = f"{what} is not a string"
         raise TypeError(message)
     return value

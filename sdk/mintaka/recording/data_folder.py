@@ -1,4 +1,4 @@
-"""The folder of this user's data: history, spool, contexts, what the server of this machine keeps."""
+"""The folder of this user's data: history, spool, contexts, the files of the server of this machine."""
 
 from __future__ import annotations
 

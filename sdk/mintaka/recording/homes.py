@@ -1,4 +1,4 @@
-"""Where a flow's history goes and what a command means, by what the environment says. The first that applies counts.
+"""Where a flow's history goes and which place a command uses, as set in the environment. The first entry that applies counts.
 
 | | meaning |
 | --- | --- |
@@ -41,7 +41,7 @@ class Home:
     """Where history goes, and the `namespace` of runs, variables and limits. `api_url` "" and `database` None: nowhere.
 
     For commands, both: the server of this machine, and the file that scripts write beside it; `cluster` is the context of kubectl
-    that is meant ("" its current one), None: no cluster.
+    that is used ("" its current one), None: no cluster.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ def home(variables: Mapping[str, str] = os.environ) -> Home:
     """Where flows are recorded that are called in this process.
 
     Raises:
-        InvalidEnvironment: MINTAKA_DATABASE_URL names no SQLite file, MINTAKA_NAMESPACE is not the name of a namespace, there is no
+        InvalidEnvironment: MINTAKA_DATABASE_URL does not name an SQLite file, MINTAKA_NAMESPACE is not the name of a namespace, there is no
             such context, or the file with contexts cannot be understood.
     """
     folder, namespace = data_folder(variables), _namespace(variables.get("MINTAKA_NAMESPACE") or NAMESPACE)
@@ -75,7 +75,7 @@ def home(variables: Mapping[str, str] = os.environ) -> Home:
 
 
 def command_home(variables: Mapping[str, str] = os.environ) -> Home:
-    """What a command means: `home`, but for a cluster, or the server of this machine.
+    """The place that a command uses: a cluster, the server of this machine, or else `home`.
 
     Raises:
         InvalidEnvironment: as of `home`.

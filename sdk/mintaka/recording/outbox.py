@@ -107,7 +107,7 @@ def counts_of(run: Run) -> StateCounts:
 
 
 class Outbox:
-    """See the module's words; `historian` is woken when a batch is full. `owners` gives the ledger's `RunIds.owners`."""
+    """See the module's docstring; `historian` is woken when a batch is full. `owners` gives the ledger's `RunIds.owners`."""
 
     def __init__(
         self, settings: DeliverySettings, historian: Historian, owners: Callable[[], Mapping[int, Run]] = lambda: MappingProxyType({})
@@ -151,7 +151,7 @@ class Outbox:
 
     @uninterrupted
     def emit(self, event: EmittedEvent) -> None:
-        """Put in one event; waits where too much is."""
+        """Add one event; waits while the queue is full."""
         self._events.append(event)
         self._added(len(self._events))
 

@@ -124,7 +124,7 @@ class RemoteHistory:
         return self.request("POST", path, document)
 
     def request(self, method: str, path: str, document: Any = None, **query: Any) -> Document:
-        """Send any request, `path` below /api/v1, and return what is answered; raises as `post`."""
+        """Send any request, `path` below /api/v1, and return the answer; raises as `post`."""
         given = {key: value for key, value in query.items() if value is not None}
         return self._answer(method, self._url + path, params=given, **({} if document is None else {"json": document}))
 
@@ -156,7 +156,7 @@ class RemoteHistory:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             said = f": {document['detail']}" if isinstance(document, dict) and "detail" in document else ""
             access = access_to(self._root)
-            what = "refuses the token" if access.token else "wants a token"
+            what = "refuses the token" if access.token else "requires a token"
             message = f"the API at {self._url} {what} (HTTP 401{said}); {access.if_refused}"
             raise HistoryError(message)
         if isinstance(document, dict) and document.get("kind") == "Status":  # of a kube-apiserver between here and there

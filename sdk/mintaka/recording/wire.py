@@ -108,8 +108,8 @@ def task_record(run: Run, owners: Mapping[int, Run] = _NO_OWNERS, of: int = 0) -
 
 
 def _inside(owner: Run | None, pairs: tuple[tuple[str, int], ...], owners: Mapping[int, Run]) -> Iterator[tuple[str, int]]:
-    """Inputs as task runs of the flow run `owner`: for a run within a flow run that was called there stands the call. What was made
-    outside came in as a parameter of the flow.
+    """Inputs as task runs of the flow run `owner`: a run within a called flow run is replaced by the call. Values from
+    outside are parameters of the flow.
     """
     for name, n in pairs:
         source = owners.get(n)
@@ -163,7 +163,7 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
 
 
 def called_run(run: Run, called: CalledFlow, counts: Mapping[str, int], *, moved: bool) -> CalledRun:
-    """What is said of a flow run that another one called, with its transitions if it `moved`; `counts` are of its task runs."""
+    """The report of a flow run that another one called, with its transitions if it `moved`; `counts` are of its task runs."""
     history = tuple(run.history)
     return CalledRun(
         uid=called.uid,

@@ -48,7 +48,7 @@ class MemoryRecorder:
         self.artifacts[artifact.id] = artifact
 
     def emit(self, event: EmittedEvent) -> None:
-        """Keep an event."""
+        """Store an event."""
         self.events.append(event)
 
     def close(self, deadline: float) -> Delivery:  # noqa: ARG002 - the protocol's signature

@@ -10,8 +10,8 @@ from mintaka_core.history_reasons import DELIVERED, SENTENCES, HistoryReason
 from mintaka_core.reconciling.plans import DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload
 from mintaka_core.states import CANCELLING, PENDING, RUNNING
 
-#: How long a run of a schedule stays at least after its end: a request to create it that was sent once more, because no answer came, may
-#: arrive late. While the run exists it is refused; afterwards it would create, and run, the same scheduled time again.
+#: The minimum time that a run of a schedule is retained after its end: a request to create it that was repeated, because no answer came,
+#: may arrive late. While the run exists it is refused; afterwards it would create, and run, the same scheduled time again.
 LATE_REQUEST = timedelta(seconds=60)
 
 if TYPE_CHECKING:

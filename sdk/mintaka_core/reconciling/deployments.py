@@ -83,7 +83,7 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
     status = _status(seen, tuple(entries), create, problem, now)
     moments = [entry.next_time for entry in entries if entry.next_time]
     moments += [now + _LOOK_AGAIN] if seen.problem else []
-    moments += filter(None, (_kept_until(deployment, run, now) for run in seen.excess))
+    moments += filter(None, (_retained_until(deployment, run, now) for run in seen.excess))
     due = min(moments, default=None)
     warnings = (*missed, *_new_problem(deployment, problem))
     return DeploymentPlan(tuple(create), _retired(seen, create, now), status if status != deployment.status else None, due, warnings)
@@ -162,8 +162,8 @@ def _advice(deployment: FlowDeployment) -> str:
     return " ".join(filter(None, map(advice, names)))[:_MESSAGE]
 
 
-def _kept_until(deployment: FlowDeployment, run: FinishedRun, now: datetime) -> datetime | None:
-    """Until when a run beyond the history limit stays; None if it may go."""
+def _retained_until(deployment: FlowDeployment, run: FinishedRun, now: datetime) -> datetime | None:
+    """The time until which a run beyond the history limit is retained; None if it may be deleted."""
     until = run.end_time + LATE_REQUEST
     return until if deployment.spec.schedules and until > now else None
 
@@ -177,7 +177,7 @@ def _retired(seen: DeploymentObservation, create: list[CreateRun], now: datetime
     due = {run.name for run in create}
     namespace = seen.deployment.metadata.namespace
     return tuple(
-        DeleteRun(namespace, run.name, run.uid, "the history limit is passed")
+        DeleteRun(namespace, run.name, run.uid, "the history limit is exceeded")
         for run in seen.excess
-        if run.name not in due and _kept_until(seen.deployment, run, now) is None
+        if run.name not in due and _retained_until(seen.deployment, run, now) is None
     )

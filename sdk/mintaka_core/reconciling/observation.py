@@ -21,7 +21,7 @@ from mintaka_core.workloads import CreateError, Workload
 FORCE_AFTER = timedelta(seconds=300)
 #: When to reconcile again a run that no workload can be created for, or whose workload was just asked to stop.
 TRY_AGAIN = timedelta(seconds=5)
-#: How long a run that is cancelled waits, at most, for the wish to be written into the runs that it called.
+#: How long a run that is cancelled waits, at most, for `spec.cancel` to be set in the runs that it called.
 CALLED_PATIENCE = timedelta(seconds=60)
 
 
@@ -52,7 +52,7 @@ class RunObservation:
     and the finalizer waits for it; `mirror_patience` is how long a deleted run waits. `retention` None keeps workloads as
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
-    `caller_cancelled`: the run that called it was cancelled; `called_go_on`: a run that it called itself is not to be cancelled yet.
+    `caller_cancelled`: the run that called it was cancelled; `called_go_on`: `spec.cancel` is not set yet in a run that it called itself.
     `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
     """
 

@@ -28,7 +28,7 @@ _STEPS = 8
 
 
 def has_to_be_cancelled(seen: RunObservation) -> bool:
-    """True if the run that called it was cancelled: the wish is written into its own spec first, where its process and others find it."""
+    """True if the run that called it was cancelled: `spec.cancel` is set first, where its process and others find it."""
     run = seen.run
     over = run.status.is_terminal and not run.rerun_wanted
     return seen.caller_cancelled and not over and not run.spec.cancel and run.metadata.deletion_timestamp is None
@@ -106,7 +106,7 @@ def _cancel(reconciliation: Reconciliation) -> bool:
 
 
 def _waits_for_called(reconciliation: Reconciliation) -> bool:
-    """True while a run that this one called is not to be cancelled yet: after its end, nobody may remember that it should be."""
+    """True while `spec.cancel` is not set yet in a run that this one called: after its end, no one may remember to set it."""
     state = reconciliation.ledger.state
     if not reconciliation.seen.called_go_on or state is None or state.time is None:
         return False

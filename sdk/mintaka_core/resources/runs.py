@@ -73,17 +73,17 @@ class CalledBy(Model):
     name: str = Field(default="", max_length=253)
     """Its name."""
     attempt: int | None = Field(default=None, ge=1)
-    """The attempt of it that called."""
+    """Its attempt that called."""
     flow_run: str | None = Field(default=None, min_length=1, max_length=64)
-    """The uid of the flow run whose code called, if that is one which it had called in its own process; history shows it as the parent."""
+    """The uid of the flow run whose code called, if it ran within the process of the caller; history shows it as the parent."""
     task_run: int | None = Field(default=None, ge=0)
     """The number of the task run that called, in that attempt; absent: the flow itself called."""
     detached: bool = False
-    """True: this run goes on if the one that called it is cancelled."""
+    """True: this run continues if the one that called it is cancelled."""
 
 
 class RunOverrides(Model):
-    """What one run has otherwise than its deployment says."""
+    """What one run overrides in its deployment."""
 
     image: str | None = Field(default=None, min_length=1, max_length=1000)
     """The image of the flow's container."""
@@ -123,7 +123,7 @@ class FlowRunSpec(Model):
     called_by: CalledBy | None = Field(default=None, json_schema_extra=ATOMIC)
     """The flow run that called this one. If that is cancelled, or deleted before it ended, this one is cancelled too."""
     overrides: RunOverrides | None = Field(default=None, json_schema_extra=ATOMIC)
-    """What this run has otherwise than its deployment says."""
+    """What this run overrides in its deployment."""
 
 
 class StateStatus(Model):

@@ -60,7 +60,7 @@ class FlowRunFilter:
 
     @property
     def roots_only(self) -> bool:
-        """True if runs that other runs called or started are left out: unless something asks for them, or for the runs of a deployment."""
+        """True if runs that other runs called or started are left out: unless they, or the runs of a deployment, are requested."""
         asked = self.any_parent or self.parent or self.root or self.kinds
         return not (asked or self.name is not None or self.deployment is not None)
 

@@ -6,7 +6,7 @@ from sqlalchemy import Column, Index, PrimaryKeyConstraint, SmallInteger, Table,
 
 from mintaka_history.tables.columns import Big, Name, metadata
 
-#: One row per document. `version` is its resource version; the columns beside `document` are what is searched for.
+#: One row per document. `version` is its resource version; queries search the columns beside `document`.
 documents = Table(
     "documents",
     metadata,
@@ -31,7 +31,7 @@ document_owners = Table(
     sqlite_with_rowid=False,
 )
 
-#: One row, as soon as there is a document: the last resource version that was given to one. It never shrinks, and its lock orders the writers.
+#: One row, as soon as there is a document: the last resource version that was assigned. It never shrinks, and its lock orders the writers.
 document_counter = Table(
     "document_counter",
     metadata,

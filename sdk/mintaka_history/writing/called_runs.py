@@ -149,7 +149,7 @@ class _Writer:
         self._known: set[str] = set()
 
     def find(self, called: Sequence[CalledRows]) -> None:
-        """Look which runs, and which of their parents, have a row."""
+        """Find out which runs, and which of their parents, have a row."""
         uids = sorted({run.uid for run in called} | {run.parent for run in called if run.parent is not None})
         for chunk in batched(uids, _CHUNK):
             by_text = {self._session.uid(uid): uid for uid in chunk}

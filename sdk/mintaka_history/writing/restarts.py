@@ -21,7 +21,7 @@ _PAUSED, _SCHEDULED, _FAILED, _CANCELLED = (STATE_CODES[state] for state in (PAU
 SUSPENDED = "Suspended"
 _LATE = "SuspensionTimedOut"
 _LATE_MESSAGE = "it was suspended and nobody resumed it in time"
-#: A run that was called by another one has that one's process.
+#: A run that was called by another one runs in that one's process.
 _OWN_PROCESS = f"resource_version = 0 AND kind <> {int(RunKind.CALLED)}"
 _FIND = f"SELECT no, state, state_name, sequence, attempt, reported_attempt, name FROM flow_runs WHERE uid = ? AND {_OWN_PROCESS}"  # noqa: S608
 _CLAIM = """

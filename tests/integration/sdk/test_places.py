@@ -262,7 +262,7 @@ def refusals(server: LocalServer) -> dict[str, tuple[Context, str]]:
     """Contexts that cannot be used, and a part of the message."""
     url = server.address.url
     return {
-        "no token": (Context("a", server=url), "wants a token (HTTP 401"),
+        "no token": (Context("a", server=url), "requires a token (HTTP 401"),
         "another token": (Context("a", server=url, token="x" * 3), "refuses the token (HTTP 401"),
         "a token file that is gone": (
             Context("a", server=url, token_file="/no" + "where"),

@@ -379,7 +379,7 @@ def test_finished_runs_beyond_the_limit_are_retired_oldest_first() -> None:
     ends = {"a": 3, "b": 1, "c": 4, "d": 2}
     stage.finished = tuple(FinishedRun(name, f"uid-{name}", START + hours * HOUR) for name, hours in ends.items())
     stage.settle()
-    assert stage.retired == [DeleteRun("team", name, f"uid-{name}", "the history limit is passed") for name in ("b", "d")]
+    assert stage.retired == [DeleteRun("team", name, f"uid-{name}", "the history limit is exceeded") for name in ("b", "d")]
 
 
 @pytest.mark.parametrize(("limit", "left"), [(0, 0), (3, 3), (100, 4)])

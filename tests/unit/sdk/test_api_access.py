@@ -66,8 +66,8 @@ def test_a_token_file_is_read_for_each_request(tmp_path: Path) -> None:
 
 UNUSABLE = {
     "no such file": ({"MINTAKA_API_TOKEN_FILE": "/nowhere/token"}, "the token file /nowhere/token that MINTAKA_API_TOKEN_FILE names"),
-    "two lines": ({"MINTAKA_API_TOKEN": "a\nb"}, "MINTAKA_API_TOKEN has characters that cannot stand in a header"),
-    "not ASCII": ({"MINTAKA_API_TOKEN": "schlüssel"}, "MINTAKA_API_TOKEN has characters that cannot stand in a header"),
+    "two lines": ({"MINTAKA_API_TOKEN": "a\nb"}, "MINTAKA_API_TOKEN has characters that are not allowed in a header"),
+    "not ASCII": ({"MINTAKA_API_TOKEN": "schlüssel"}, "MINTAKA_API_TOKEN has characters that are not allowed in a header"),
 }
 
 

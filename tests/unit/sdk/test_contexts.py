@@ -107,12 +107,12 @@ def test_the_address_of_a_server_that_is_gone_is_not_used(folder: Path) -> None:
 BROKEN: dict[str, tuple[Any, str]] = {
     "no JSON": ("{", "Expecting property name"),
     "no object": ([], "not an object"),
-    "a context of two kinds": ({"contexts": {"a": {"server": "http://a", "cluster": ""}}}, "context 'a' takes either server"),
-    "a context of no kind": ({"contexts": {"a": {}}}, "context 'a' takes either server"),
-    "an unknown member": ({"contexts": {"a": {"server": "http://a", "tokn": "x"}}}, "context 'a' takes either server"),
+    "a context of two kinds": ({"contexts": {"a": {"server": "http://a", "cluster": ""}}}, "context 'a' must have either server"),
+    "a context of no kind": ({"contexts": {"a": {}}}, "context 'a' must have either server"),
+    "an unknown member": ({"contexts": {"a": {"server": "http://a", "tokn": "x"}}}, "context 'a' must have either server"),
     "an invalid URL": ({"contexts": {"a": {"server": "a:4200"}}}, "server of context 'a' is not the URL of a server"),
-    "a number for a token": ({"contexts": {"a": {"server": "http://a", "token": 5}}}, "token of context 'a' is not a text"),
-    "a number for the current one": ({"current": 5}, "current is not a text"),
+    "a number for a token": ({"contexts": {"a": {"server": "http://a", "token": 5}}}, "token of context 'a' is not a string"),
+    "a number for the current one": ({"current": 5}, "current is not a string"),
     "contexts that are a list": ({"contexts": []}, "not an object"),
 }
 
@@ -125,7 +125,7 @@ def test_a_broken_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path
     for meant in (home, command_home):
         with pytest.raises(InvalidEnvironment) as caught:
             meant({"MINTAKA_HOME": str(tmp_path)})
-        assert f"the contexts in {path} make no sense" in str(caught.value)
+        assert f"the contexts in {path} are not valid" in str(caught.value)
         assert said in str(caught.value)
         assert "mintaka context add" in str(caught.value)
 

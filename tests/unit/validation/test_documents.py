@@ -185,5 +185,5 @@ def test_a_status_is_completed_and_checked() -> None:
 
 
 def test_a_kind_that_is_not_ours_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="'Pod' is none of our kinds"):
+    with pytest.raises(ValueError, match="'Pod' is not one of our kinds"):
         validate_new("Pod", {})
