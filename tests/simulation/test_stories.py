@@ -52,9 +52,12 @@ def test_a_story_that_once_broke_a_promise_keeps_them(seed: int) -> None:
     tell(Story, [seed])
 
 
-@pytest.mark.parametrize("seed", [300241])
+@pytest.mark.parametrize("seed", [300241, 302001])
 def test_a_timetable_that_once_broke_a_promise_keeps_it(seed: int) -> None:
-    """300241: a creation that hung arrived after its run had ended and was deleted."""
+    """300241: a creation that hung arrived after its run had ended and was deleted.
+
+    302001: a pod started before the stop of its pending timeout was seen.
+    """
     tell(Timetable, [seed])
 
 

@@ -59,19 +59,21 @@ def _watch_clock(reconciliation: Reconciliation, state: State, workload: Workloa
     elif state.type == RUNNING:
         reconciliation.stop(workload, "it ran longer than timeoutSeconds")
     else:
-        if not state.reason and workload.stopping_time is None:
-            # The reason is recorded before the stop: the workload may still start, and must not look as if it was deleted.
-            reconciliation.ledger.propose(State(PENDING, reason=PENDING_TIMEOUT, message="it did not start in time"))
+        if state.name != PENDING_TIMEOUT and workload.stopping_time is None:
+            # Recorded before the stop: the workload may start before it is seen to be stopping, and must not look as if it was deleted.
+            message = state.message or "it did not start in time"
+            reconciliation.ledger.propose(State(PENDING, PENDING_TIMEOUT, state.reason or PENDING_TIMEOUT, message))
             reconciliation.ledger.update(next_time=deadline)
         reconciliation.stop(workload, "it did not start in time")
 
 
 def _given_up(reconciliation: Reconciliation, state: State, workload: Workload) -> bool:
-    """It began to run only after it was stopped for not starting in time; unless it completed, that was its end."""
+    """It began to run only after a stop was requested because it had not started in time; unless it completed, that was its end."""
     deadline = reconciliation.ledger.status.next_time
     overdue = deadline is not None and reconciliation.now + CLOCK_TOLERANCE >= deadline
-    ended_otherwise = workload.end is not None and workload.end.type not in (CRASHED, FAILED)
-    return bool(state.reason) and overdue and workload.stopping_time is not None and not ended_otherwise
+    ended_otherwise = workload.end is not None and (workload.stopping_time is None or workload.end.type not in (CRASHED, FAILED))
+    stopped = state.name == PENDING_TIMEOUT or (bool(state.reason) and workload.stopping_time is not None)
+    return stopped and overdue and not ended_otherwise
 
 
 def _suspend(reconciliation: Reconciliation, workload: Workload) -> bool:
@@ -118,10 +120,10 @@ def _record_start_issue(reconciliation: Reconciliation, state: State, workload: 
     """Record why it does not start, once per reason, and how long that may last."""
     start_issue = workload.start_issue
     reason = start_issue.reason if start_issue else ""
-    if reason == state.reason or (not reason and state.reason == PENDING_TIMEOUT):
+    if reason == state.reason:
         return False
-    if state.reason and workload.stopping_time is not None:
-        return False  # why it was stopped is known; later events while it stops do not matter
+    if state.name == PENDING_TIMEOUT or (state.reason and workload.stopping_time is not None):
+        return False  # why it is stopped is known; later events while it stops do not matter
     deadline = _start_deadline(reconciliation, workload)
     accepted = reconciliation.ledger.propose(State(PENDING, reason=reason, message=start_issue.message if start_issue else "")).accepted
     reconciliation.ledger.update(next_time=deadline)

@@ -318,7 +318,7 @@ def test_the_next_attempt_has_a_clock_of_its_own() -> None:
 def test_a_pod_that_just_hangs_before_it_starts_timed_out() -> None:
     """Nothing in it says why."""
     stage = Stage(pendingTimeoutSeconds=60).pass_time(60)
-    assert (stage.state, len(stage.stops())) == ("PENDING PendingTimeout", 1)
+    assert (stage.state, len(stage.stops())) == ("PENDING/PendingTimeout PendingTimeout", 1)
     assert stage.pass_time(1).vanish().state == "CRASHED PendingTimeout"
 
 
@@ -331,6 +331,32 @@ def test_a_pod_that_starts_when_it_is_already_being_stopped_did_not_start_in_tim
     """We stopped it, so that it is no PodDeleted; unless it got its work done all the same."""
     stage = Stage(pendingTimeoutSeconds=60).pass_time(60).start().pass_time(5).end(end)
     assert stage.state == expected
+
+
+@pytest.mark.parametrize("issue", ["PendingTimeout", "Unschedulable"])
+@pytest.mark.parametrize(
+    ("end", "stopped", "expected"),
+    [
+        (crashed("PodDeleted"), True, "CRASHED"),
+        (failed("Terminated"), True, "CRASHED"),
+        (failed("ValueError"), False, "SCHEDULED/AwaitingRetry ValueError"),
+        (State(COMPLETED), True, "COMPLETED"),
+    ],
+    ids=["killed", "failed when told to stop", "failed before that", "completed"],
+)
+def test_a_pod_that_starts_before_it_is_seen_to_be_stopped_did_not_start_in_time(
+    issue: str, end: State, stopped: bool, expected: str
+) -> None:
+    """The stop is on its way, or its answer was lost: the pod looks as if nobody had stopped it."""
+    stage = Stage(pendingTimeoutSeconds=60, retries=retries(1, 0))
+    if issue != "PendingTimeout":
+        stage.pass_time(1).start_issue(issue)
+    stage.pass_time(60)
+    assert (stage.state, len(stage.stops())) == (f"PENDING/PendingTimeout {issue}", 1)
+    stage.start(stopping_time=None)
+    assert (stage.state, len(stage.stops())) == (f"PENDING/PendingTimeout {issue}", 2)
+    stage.pass_time(5).end(end, stopping_time=stage.now if stopped else None)
+    assert stage.state == (f"CRASHED {issue}" if expected == "CRASHED" else expected)
 
 
 def test_a_pod_that_started_in_time_and_was_deleted_while_the_operator_was_away_was_deleted() -> None:
