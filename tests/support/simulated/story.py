@@ -274,12 +274,16 @@ class Story:
 
     def _calm_down(self) -> None:
         """No more faults, and nobody holds a run back any more; from now on all have to come to their end."""
-        self.faults = CALM
-        self.calm_since = self.agenda.seconds + 25.0  # when what was lost before is healed
+        self._end_faults()
         for action in self.at_calm:
             action()
         for key in list(self.server.runs):
             self.people.resume(key)
         self.one_is_enough()
+
+    def _end_faults(self) -> None:
+        """Nothing goes wrong from now on; what was lost before is healed a little later."""
+        self.faults = CALM
+        self.calm_since = self.agenda.seconds + 25.0
         for operator in self.operators:
             operator.connection.faults = CALM

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mintaka_core.names import LABEL_SCHEDULE
 from simulated.agenda import START
-from simulated.faults import CALM
 from simulated.story import Story
 
 if TYPE_CHECKING:
@@ -52,11 +51,9 @@ class Timetable(Story):
     def _tell(self) -> None:
         """Let twenty minutes pass, then a while in which nothing goes wrong; raises Broken."""
         self.agenda.go_to(_SECONDS)
-        self.faults = CALM
+        self._end_faults()
         self.respawn_seconds = 1.0
         self.cluster.api.come_back()
-        for operator in self.operators:
-            operator.connection.faults = CALM
         self.agenda.go_to(_SECONDS + _REST_SECONDS)
         self._check()
         self.agenda.go_to(self.agenda.seconds)
