@@ -158,14 +158,41 @@ ENDS: dict[str, tuple[tuple[str, ...], dict[str, Any], int]] = {
 
 @pytest.mark.parametrize(("states", "later", "code"), ENDS.values(), ids=ENDS)
 async def test_what_failed_runs_again_for_a_later_try(world: World, states: tuple[str, ...], later: dict[str, Any], code: int) -> None:
-    """The run runs again once for each try; a run requested with a key does not run again."""
+    """The run runs again once for each try, also if the request is repeated; a run requested with a key does not run again."""
     for key, expected in ((None, code), ("a key", 200)):
         run = (await world.call(idempotency_key=key)).json()
         await world.finish(run["name"], *states)
         answers = [await world.call(idempotency_key=key, **later) for _ in range(2)]
-        assert [answer.status_code for answer in answers] == [expected, 200]
+        assert [answer.status_code for answer in answers] == [expected, expected]
         assert [answer.json()["uid"] for answer in answers] == [run["uid"]] * 2
     assert len(world.control.again) == (code == 202)
+
+
+PENDING: dict[str, tuple[str, dict[str, Any], int]] = {
+    "failed": ("FAILED", {}, 202),
+    "completed": ("COMPLETED", {}, 202),
+    "cancelled, but not for good": ("CANCELLED", {}, 202),
+    "cancelled for good": ("CANCELLED", {"cancel": True}, 200),
+    "still running": ("RUNNING", {}, 200),
+}
+
+
+@pytest.mark.parametrize("key", [None, "a key"], ids=["without a key", "with a key"])
+@pytest.mark.parametrize(("state", "spec", "code"), PENDING.values(), ids=PENDING)
+async def test_the_end_before_a_pending_rerun_is_not_that_of_the_call(
+    world: World, state: str, spec: dict[str, Any], code: int, key: str | None
+) -> None:
+    """A rerun that anyone requested counts, for the same try and a later one; the answer has the sequence of the old end."""
+    run = (await world.call(idempotency_key=key)).json()
+    document = await world.finish(run["name"], "RUNNING", state)
+    document["spec"] |= {"reruns": 1, **spec}
+    answers = [await world.call(idempotency_key=key, attempt=attempt) for attempt in (1, 2)]
+    assert [(answer.status_code, answer.json()["sequence"]) for answer in answers] == [(code, 2)] * 2
+    assert world.control.again == []
+    document["status"] = status(("RUNNING", "FAILED", "SCHEDULED", "RUNNING", "FAILED"), reruns=1)
+    if not spec:
+        answer = await world.call(idempotency_key=key)
+        assert (answer.status_code, answer.json()["sequence"]) == (200, 5), "the rerun is over"
 
 
 async def test_a_run_that_left_the_cluster_is_found(world: World) -> None:
