@@ -124,7 +124,7 @@ def _ordinals(called_in: str) -> tuple[int, ...]:
 
 
 def _answer_of(run: FlowRun) -> FlowRunAnswer:
-    """The run as Kubernetes has it; the operator may not have seen it yet. Parameters of a new run are without secrets."""
+    """The run as Kubernetes has it, with its secrets masked by `RunControl`; the operator may not have seen it yet."""
     metadata, spec, status = run.metadata, run.spec, run.status
     created: datetime | None = metadata.creation_timestamp
     if created is None:

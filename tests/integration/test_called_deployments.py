@@ -6,7 +6,7 @@ import asyncio
 import copy
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from api_testing import API, ORDINARY, running, seen_run, status
 from mintaka_api.backlog import Batch
 from mintaka_api.cluster import Cluster
 from mintaka_api.intent_changes import run_manifest
+from mintaka_api.kubernetes_intents import KubernetesRunControl
 from mintaka_api.metrics import Metrics
 from mintaka_api.mirror import Mirror
 from mintaka_api.problems import Problem
@@ -21,7 +22,7 @@ from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.names import ANNOTATION_CALLED_IN, LABEL_CALLED_BY
 from mintaka_history.queries.names import Names
-from mintaka_kubernetes import Credentials
+from mintaka_kubernetes import FLOW_RUNS, ClusterRefusal, Credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -193,6 +194,47 @@ async def test_the_end_before_a_pending_rerun_is_not_that_of_the_call(
     if not spec:
         answer = await world.call(idempotency_key=key)
         assert (answer.status_code, answer.json()["sequence"]) == (200, 5), "the rerun is over"
+
+
+SCHEMA = {"type": "object", "properties": {"token": {"type": "string", "format": "password"}, "day": {"type": "integer"}}}
+
+
+class OneRun:
+    """The objects of a cluster with one flow deployment and one run, as the API's adapter reads and writes them."""
+
+    def __init__(self) -> None:
+        self.run: dict[str, Any] | None = None
+
+    async def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": namespace, "uid": "uid", "resourceVersion": "1"}
+        deployment = {"metadata": metadata, "spec": {"entrypoint": "etl.py:main", "parameterSchema": SCHEMA}}
+        found = self.run if resource is FLOW_RUNS else deployment
+        assert found is not None
+        return copy.deepcopy(found)
+
+    async def create(self, _resource: Any, _namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        if self.run is not None:
+            raise ClusterRefusal(409, "AlreadyExists", "the run exists")
+        created = {"uid": str(uuid.uuid4()), "resourceVersion": "1", "creationTimestamp": datetime.now(UTC).isoformat()}
+        self.run = {**manifest, "metadata": {**manifest["metadata"], **created}}
+        return copy.deepcopy(self.run)
+
+    async def patch(self, *_: Any) -> None:
+        assert self.run is not None
+        self.run["spec"]["reruns"] = 1
+
+
+async def test_no_answer_contains_a_secret_parameter(world: World) -> None:
+    """History does not know the run yet, so the answers are made from its document: created, found, run again, about to run again."""
+    services, cluster = world.api.app.state.services, OneRun()  # type: ignore[attr-defined]
+    services.runs = KubernetesRunControl(cast("Any", cluster), services.validator)
+    answers = [await world.call(parameters={"token": "swordfish", "day": 1}), await world.call()]
+    assert cluster.run is not None
+    cluster.run["status"] = status(("RUNNING", "FAILED"))
+    answers += [await world.call(attempt=2), await world.call(attempt=2)]
+    assert [answer.status_code for answer in answers] == [201, 200, 202, 202]
+    assert [answer.json()["parameters"] for answer in answers] == [{"token": "********", "day": 1}] * 4
+    assert cluster.run["spec"]["parameters"] == {"token": "swordfish", "day": 1}
 
 
 async def test_a_run_that_left_the_cluster_is_found(world: World) -> None:
