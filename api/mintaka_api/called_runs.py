@@ -33,7 +33,10 @@ _CREATED, _FOUND, _RUNS_AGAIN = 201, 200, 202
 
 
 class Requested(NamedTuple):
-    """The run of a request, and the HTTP status: 201 it was created, 200 it exists, 202 it exists and runs again."""
+    """The run of a request, and the HTTP status: 201 it was created, 200 it exists, 202 it exists and runs again.
+
+    With 202 the state may still be that of the end before: only an end with a higher `sequence` is that of the call.
+    """
 
     run: FlowRunAnswer
     status: int
@@ -91,6 +94,9 @@ async def _find(control: RunControl, namespace: str, deployment: str, request: R
     answer = _answer_of(run)
     if known is not None:
         answer.parameters, answer.tags = known.parameters, known.tags
+    if run.status.is_terminal and run.rerun_wanted:
+        # Whoever requested the rerun, and however the call is identified: the old end is not the end of the run.
+        return Requested(answer, _RUNS_AGAIN)
     if not _runs_again(run, request):
         return Requested(answer, _FOUND)
     try:
@@ -103,11 +109,11 @@ async def _find(control: RunControl, namespace: str, deployment: str, request: R
 
 
 def _runs_again(run: FlowRun, request: RunRequest) -> bool:
-    """Whether a later try of its caller requests the run after it FAILED or CRASHED. One with a key of its own is returned as it is."""
+    """Whether a later try of its caller requests the run after it FAILED or CRASHED. A request with a key never starts it again."""
     state = run.status.state
     if request.idempotency_key is not None or state is None or state.type not in {FAILED, CRASHED}:
         return False
-    if run.spec.cancel or run.rerun_wanted or run.metadata.deletion_timestamp is not None:
+    if run.spec.cancel or run.metadata.deletion_timestamp is not None:
         return False
     before = run.metadata.annotations.get(ANNOTATION_CALLED_IN, "")
     return bool(before) and _ordinals(before) < _ordinals(request.called_in)
@@ -118,7 +124,7 @@ def _ordinals(called_in: str) -> tuple[int, ...]:
 
 
 def _answer_of(run: FlowRun) -> FlowRunAnswer:
-    """The run as Kubernetes has it; the operator may not have seen it yet. Parameters of a new run are without secrets."""
+    """The run as Kubernetes has it, with its secrets masked by `RunControl`; the operator may not have seen it yet."""
     metadata, spec, status = run.metadata, run.spec, run.status
     created: datetime | None = metadata.creation_timestamp
     if created is None:

@@ -1,11 +1,13 @@
-"""What an intent changes in the spec of a flow run, and the manifest of a requested one. Pure; both adapters of `RunControl` use it."""
+"""What an intent changes in the spec of a flow run, the manifest of a requested one, and its secrets. Pure; both adapters of `RunControl` use it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka_api.problems import Problem
+from mintaka_api.row_mapping import read_deployment
 from mintaka_core import limits
+from mintaka_core.errors import InvalidResource
 from mintaka_core.instants import format_time
 from mintaka_core.names import (
     ANNOTATION_CALLED_IN,
@@ -16,9 +18,12 @@ from mintaka_core.names import (
     MIRROR_FINALIZER,
     label_value,
 )
+from mintaka_core.secret_parameters import UNKNOWN, SecretParameters
 from mintaka_core.states import SUSPENDED_ITSELF
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mintaka_api.intents import RunRequest
     from mintaka_core.resources import FlowRun
     from mintaka_history.queries.flow_runs import RunKey
@@ -111,6 +116,23 @@ def run_manifest(namespace: str, deployment: str, deployment_uid: str, request: 
         },
         "spec": spec,
     }
+
+
+def deployment_of(run: Mapping[str, Any]) -> str | None:
+    """The name of the flow deployment of a run's document; None if there is none, or if the spec cannot be read."""
+    spec = run.get("spec")
+    name = spec.get("deployment") if isinstance(spec, dict) else None
+    return name if isinstance(name, str) and name else None
+
+
+def secrets_of(deployment: Mapping[str, Any] | None) -> SecretParameters:
+    """The parameters that are secret in the runs of a deployment: all of them if its document is missing or cannot be read."""
+    if deployment is None:
+        return UNKNOWN
+    try:
+        return SecretParameters(read_deployment(dict(deployment)).spec.parameter_schema)
+    except InvalidResource:
+        return UNKNOWN
 
 
 def left_problem(run: RunKey) -> Problem:

@@ -47,7 +47,7 @@ class RunControl(Protocol):
         """Create a run of a deployment, named as the request says; return its document as stored, with secret parameters masked."""
 
     async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The current document of a run; None if there is no run of that name."""
+        """The current document of a run, with secret parameters masked; None if there is no run of that name."""
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
         """Request that a finished run start again for the caller's try `called_in`, if it was not requested since it was read."""

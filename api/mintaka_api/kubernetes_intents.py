@@ -15,9 +15,11 @@ from mintaka_api.intent_changes import (
     change_to_rerun,
     changes_to_resume,
     check_size,
+    deployment_of,
     left_problem,
     require_unfinished,
     run_manifest,
+    secrets_of,
 )
 from mintaka_api.json_schema_checks import check_parameters
 from mintaka_api.problems import Problem
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from mintaka_api.intents import RunRequest
     from mintaka_controller.schema_validation import SchemaValidator
     from mintaka_core.resources import FlowDeployment, FlowRun
+    from mintaka_kubernetes import Resource
 
 #: One operation of a JSON Patch (RFC 6902).
 type _Operation = dict[str, Any]
@@ -63,14 +66,13 @@ class KubernetesRunControl:
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
 
     async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The run's document in the cluster; one that cannot be decoded has no usable spec."""
-        try:
-            found = await self._cluster.get(FLOW_RUNS, namespace, name)
-        except ClusterRefusal as refusal:
-            if refusal.code == _NOT_FOUND:
-                return None
-            raise
-        return found.document if isinstance(found, Unreadable) else found
+        """The run's document in the cluster without its secrets; one that cannot be decoded has no usable spec."""
+        document = await self._document(FLOW_RUNS, namespace, name)
+        if document is None:
+            return None
+        deployment = deployment_of(document)
+        owner = await self._document(FLOW_DEPLOYMENTS, namespace, deployment) if deployment else None
+        return masked_run(document, secrets_of(owner))
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
         """Increment `spec.reruns`, and record the caller's try that requested it."""
@@ -92,6 +94,16 @@ class KubernetesRunControl:
         if isinstance(found, Unreadable):
             raise Problem("invalid-resource", f"flow deployment {namespace}/{name} cannot be run: {found.message}", reason=found.reason)
         return read_valid_deployment(found)
+
+    async def _document(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """An object of the cluster; None if it is missing."""
+        try:
+            found = await self._cluster.get(resource, namespace, name)
+        except ClusterRefusal as refusal:
+            if refusal.code == _NOT_FOUND:
+                return None
+            raise
+        return found.document if isinstance(found, Unreadable) else found
 
     async def cancel(self, run: RunKey) -> None:
         """Set `spec.cancel`."""

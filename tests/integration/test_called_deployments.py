@@ -6,7 +6,7 @@ import asyncio
 import copy
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from api_testing import API, ORDINARY, running, seen_run, status
 from mintaka_api.backlog import Batch
 from mintaka_api.cluster import Cluster
 from mintaka_api.intent_changes import run_manifest
+from mintaka_api.kubernetes_intents import KubernetesRunControl
 from mintaka_api.metrics import Metrics
 from mintaka_api.mirror import Mirror
 from mintaka_api.problems import Problem
@@ -21,7 +22,7 @@ from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
 from mintaka_core.names import ANNOTATION_CALLED_IN, LABEL_CALLED_BY
 from mintaka_history.queries.names import Names
-from mintaka_kubernetes import Credentials
+from mintaka_kubernetes import FLOW_RUNS, ClusterRefusal, Credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,14 +159,82 @@ ENDS: dict[str, tuple[tuple[str, ...], dict[str, Any], int]] = {
 
 @pytest.mark.parametrize(("states", "later", "code"), ENDS.values(), ids=ENDS)
 async def test_what_failed_runs_again_for_a_later_try(world: World, states: tuple[str, ...], later: dict[str, Any], code: int) -> None:
-    """The run runs again once for each try; a run requested with a key does not run again."""
+    """The run runs again once for each try, also if the request is repeated; a run requested with a key does not run again."""
     for key, expected in ((None, code), ("a key", 200)):
         run = (await world.call(idempotency_key=key)).json()
         await world.finish(run["name"], *states)
         answers = [await world.call(idempotency_key=key, **later) for _ in range(2)]
-        assert [answer.status_code for answer in answers] == [expected, 200]
+        assert [answer.status_code for answer in answers] == [expected, expected]
         assert [answer.json()["uid"] for answer in answers] == [run["uid"]] * 2
     assert len(world.control.again) == (code == 202)
+
+
+PENDING: dict[str, tuple[str, dict[str, Any], int]] = {
+    "failed": ("FAILED", {}, 202),
+    "completed": ("COMPLETED", {}, 202),
+    "cancelled, but not for good": ("CANCELLED", {}, 202),
+    "cancelled for good": ("CANCELLED", {"cancel": True}, 200),
+    "still running": ("RUNNING", {}, 200),
+}
+
+
+@pytest.mark.parametrize("key", [None, "a key"], ids=["without a key", "with a key"])
+@pytest.mark.parametrize(("state", "spec", "code"), PENDING.values(), ids=PENDING)
+async def test_the_end_before_a_pending_rerun_is_not_that_of_the_call(
+    world: World, state: str, spec: dict[str, Any], code: int, key: str | None
+) -> None:
+    """A rerun that anyone requested counts, for the same try and a later one; the answer has the sequence of the old end."""
+    run = (await world.call(idempotency_key=key)).json()
+    document = await world.finish(run["name"], "RUNNING", state)
+    document["spec"] |= {"reruns": 1, **spec}
+    answers = [await world.call(idempotency_key=key, attempt=attempt) for attempt in (1, 2)]
+    assert [(answer.status_code, answer.json()["sequence"]) for answer in answers] == [(code, 2)] * 2
+    assert world.control.again == []
+    document["status"] = status(("RUNNING", "FAILED", "SCHEDULED", "RUNNING", "FAILED"), reruns=1)
+    if not spec:
+        answer = await world.call(idempotency_key=key)
+        assert (answer.status_code, answer.json()["sequence"]) == (200, 5), "the rerun is over"
+
+
+SCHEMA = {"type": "object", "properties": {"token": {"type": "string", "format": "password"}, "day": {"type": "integer"}}}
+
+
+class OneRun:
+    """The objects of a cluster with one flow deployment and one run, as the API's adapter reads and writes them."""
+
+    def __init__(self) -> None:
+        self.run: dict[str, Any] | None = None
+
+    async def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": namespace, "uid": "uid", "resourceVersion": "1"}
+        deployment = {"metadata": metadata, "spec": {"entrypoint": "etl.py:main", "parameterSchema": SCHEMA}}
+        found = self.run if resource is FLOW_RUNS else deployment
+        assert found is not None
+        return copy.deepcopy(found)
+
+    async def create(self, _resource: Any, _namespace: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        if self.run is not None:
+            raise ClusterRefusal(409, "AlreadyExists", "the run exists")
+        created = {"uid": str(uuid.uuid4()), "resourceVersion": "1", "creationTimestamp": datetime.now(UTC).isoformat()}
+        self.run = {**manifest, "metadata": {**manifest["metadata"], **created}}
+        return copy.deepcopy(self.run)
+
+    async def patch(self, *_: Any) -> None:
+        assert self.run is not None
+        self.run["spec"]["reruns"] = 1
+
+
+async def test_no_answer_contains_a_secret_parameter(world: World) -> None:
+    """History does not know the run yet, so the answers are made from its document: created, found, run again, about to run again."""
+    services, cluster = world.api.app.state.services, OneRun()  # type: ignore[attr-defined]
+    services.runs = KubernetesRunControl(cast("Any", cluster), services.validator)
+    answers = [await world.call(parameters={"token": "swordfish", "day": 1}), await world.call()]
+    assert cluster.run is not None
+    cluster.run["status"] = status(("RUNNING", "FAILED"))
+    answers += [await world.call(attempt=2), await world.call(attempt=2)]
+    assert [answer.status_code for answer in answers] == [201, 200, 202, 202]
+    assert [answer.json()["parameters"] for answer in answers] == [{"token": "********", "day": 1}] * 4
+    assert cluster.run["spec"]["parameters"] == {"token": "swordfish", "day": 1}
 
 
 async def test_a_run_that_left_the_cluster_is_found(world: World) -> None:

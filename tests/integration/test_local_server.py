@@ -153,7 +153,9 @@ def test_a_browser_gets_in_by_a_link_once(server: LocalServer) -> None:
     server.stop()
     server.start("--port", address.url.rsplit(":", 1)[1])
     assert server.request("GET", "/api/v1/flow-runs", headers=cookie).status_code == 200
-    assert server.request("POST", "/api/v1/login-codes", headers=cookie).status_code == 401, "from a page that sends no Origin"
+    assert "Max-Age=43200" in first.headers["set-cookie"]
+    own_page = {**cookie, "Origin": address.url, "Sec-Fetch-Site": "same-origin"}
+    assert server.request("POST", "/api/v1/login-codes", headers=own_page).status_code == 401, "a cookie is for reading"
 
 
 def test_a_home_that_others_could_read_is_closed(server: LocalServer) -> None:

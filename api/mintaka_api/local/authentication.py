@@ -3,8 +3,9 @@
 1. `Host` must name this machine and the server's port. A browser sends the name in its address bar, so a page of another
    name that resolves to 127.0.0.1 (DNS rebinding) is refused with 421.
 2. A request has the token (`Authorization: Bearer`) or a session (a cookie), or is answered with 401. Health probes need neither.
-3. A session is valid only for requests of the server's own pages: cookies and SameSite do not distinguish ports, and another
-   user of this machine may serve pages on another one.
+3. A session is valid only for reading (GET, HEAD), and only for requests of the server's own pages: cookies and SameSite do not
+   distinguish ports. A browser sends the cookie to every port of 127.0.0.1, and a server of another user there can replay it,
+   with any header. No page of this server writes, so nothing needs a session that may.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mintaka_api.local.credentials import Credentials
 
 _PROBES = frozenset({"/healthz", "/readyz"})
+#: The methods for which a session is valid: routes with these change nothing.
+_READING = frozenset({"GET", "HEAD"})
 #: The relations of a page to the server (Fetch Metadata) for which a session is valid: its own pages, and the address bar.
 _OWN_PAGES = frozenset({"", "same-origin", "none"})
 _HINT = "mintaka server status prints a link for the browser; commands and flows find the token by themselves (MINTAKA_HOME)"
@@ -88,13 +91,11 @@ class LocalAuthentication:
         if scheme:
             return scheme.lower() == "bearer" and self._credentials.is_token(token.strip())
         session = cookie_parser(headers.get(b"cookie", b"").decode("latin-1")).get(self._cookie, "")
-        return bool(session) and self._is_of_own_page(headers, method) and self._credentials.is_session(session)
+        return bool(session) and method in _READING and self._is_of_own_page(headers) and self._credentials.is_session(session)
 
-    def _is_of_own_page(self, headers: dict[bytes, bytes], method: str) -> bool:
-        if headers.get(b"sec-fetch-site", b"").decode("latin-1") not in _OWN_PAGES:
-            return False
+    def _is_of_own_page(self, headers: dict[bytes, bytes]) -> bool:
         origin = headers.get(b"origin")
-        return origin in self._origins if origin is not None else method in {"GET", "HEAD"}
+        return headers.get(b"sec-fetch-site", b"").decode("latin-1") in _OWN_PAGES and (origin is None or origin in self._origins)
 
     def _new_session(self, scope: Scope) -> str | None:
         """The session for the code in a request of a browser; None if there is no code, or it is no longer valid."""

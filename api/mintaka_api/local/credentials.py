@@ -1,6 +1,7 @@
 """The secrets of a local server: the token in a file, one-time codes for browsers, and the sessions that codes are exchanged for.
 
-A session is its expiry, signed with the token: it outlives a restart of the server, and ends when the token is replaced.
+A session is its expiry, signed with the token: it outlives a restart of the server, and ends when the token is replaced. One that
+expires later than a new one would is refused: an earlier release made it, or the clock was wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CODE_SECONDS = 60
-SESSION_SECONDS = 7 * 86400
+SESSION_SECONDS = 12 * 3600
+#: By how much the clock may be set back before the sessions that began earlier are refused.
+_CLOCK_STEP_SECONDS = 60
 _BYTES = 32
 #: The maximum number of unused codes; beyond it the oldest is dropped.
 _CODES = 100
@@ -61,7 +64,7 @@ class Credentials:
         expiry, _, signature = session.partition(".")
         if not _equal(signature, self._signature(expiry)):
             return False
-        return self._clock() < int(expiry)
+        return 0 < int(expiry) - self._clock() <= SESSION_SECONDS + _CLOCK_STEP_SECONDS
 
     def _signature(self, expiry: str) -> str:
         return hmac.new(self._token.encode(), f"session until {expiry}".encode(), hashlib.sha256).hexdigest()

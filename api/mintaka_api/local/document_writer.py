@@ -2,7 +2,8 @@
 
 So they never interleave, and many of them cost one flush of the disk. The history of flow runs and deployments is written in the same
 transaction. Subscribers are called in the order of the commits, before the writers get their results. If a caller is cancelled,
-its write is completed if it has begun, and dropped if not.
+its write is completed if it has begun, and dropped if not. Every caller gets a result or an error: that of a committed write is its
+result, even if something fails after the commit.
 """
 
 from __future__ import annotations
@@ -70,9 +71,19 @@ class DocumentWriter:
 
     async def _write_waiting(self) -> None:
         """Write all pending writes, group by group."""
-        while self._waiting:
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP))]
-            await self._write_group([each for each in group if not each.answer.done()])
+        group: list[_Waiting] = []
+        try:
+            while self._waiting:
+                group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP))]
+                try:
+                    await self._write_group([each for each in group if not each.answer.done()])
+                except Exception as error:  # the next group does not depend on this one
+                    logger.exception("the writer of documents failed")
+                    _answer(group, [error] * len(group))
+        finally:  # there is something left to answer only if this task was cancelled
+            left = [*group, *self._waiting]
+            self._waiting.clear()
+            _answer(left, [Unavailable("the writer of documents was stopped")] * len(left))
 
     async def _write_group(self, group: list[_Waiting]) -> None:
         if not group:
@@ -87,14 +98,10 @@ class DocumentWriter:
                 return
             results, changes = [_of_port(error) for _ in group], []
         self._announce(changes)
-        await self._mask(changes)
-        for each, result in zip(group, results, strict=True):
-            if each.answer.done():
-                continue
-            if isinstance(result, Exception):
-                each.answer.set_exception(result)
-            else:
-                each.answer.set_result(result)
+        try:
+            await self._mask(changes)
+        finally:
+            _answer(group, results)
 
     def _commit(self, writes: list[Write]) -> tuple[list[Any], list[Change]]:
         """Make these changes in one transaction (in a writer's thread); the result or error of each, and what changed."""
@@ -118,6 +125,17 @@ class DocumentWriter:
         deployments = [change for change in changes if change.kind == _DEPLOYMENT]
         await self.masking.mask(change.document for change in deployments if not change.deleted)
         self.masking.forget(change.document for change in deployments if change.deleted)
+
+
+def _answer(group: Sequence[_Waiting], results: Sequence[Any]) -> None:
+    """Give each caller its result or error, unless it has one or was cancelled."""
+    for each, result in zip(group, results, strict=True):
+        if each.answer.done():
+            continue
+        if isinstance(result, Exception):
+            each.answer.set_exception(result)
+        else:
+            each.answer.set_result(result)
 
 
 def _result_of(transaction: DocumentTransaction, write: Write) -> Any:

@@ -28,7 +28,7 @@ class ParameterMasking:
         self._done: dict[str, int] = {}
 
     async def mask(self, deployments: Iterable[Document]) -> None:
-        """Mask what these declare secret; if the database fails, that is tried again with the next version of the deployment."""
+        """Mask what these declare secret; what fails is logged, and tried again with the next version of the deployment."""
         for document in deployments:
             metadata = document["metadata"]
             if self._done.get(metadata["uid"]) == metadata["generation"]:
@@ -39,6 +39,9 @@ class ParameterMasking:
                 logger.warning(
                     "parameters of runs of flow deployment %s/%s are not masked yet: %s", metadata["namespace"], metadata["name"], away
                 )
+                continue
+            except Exception:  # one deployment must not prevent the masking of others, nor the answers to those who wrote them
+                logger.exception("parameters of runs of flow deployment %s/%s are not masked", metadata["namespace"], metadata["name"])
                 continue
             self._done[metadata["uid"]] = metadata["generation"]
 

@@ -13,9 +13,11 @@ from mintaka_api.intent_changes import (
     change_to_rerun,
     changes_to_resume,
     check_size,
+    deployment_of,
     left_problem,
     require_unfinished,
     run_manifest,
+    secrets_of,
 )
 from mintaka_api.json_schema_checks import check_parameters
 from mintaka_api.problems import Problem
@@ -62,11 +64,13 @@ class LocalRunControl:
         return masked_run(created, SecretParameters(owner.spec.parameter_schema))
 
     async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The run's document."""
-        try:
-            return await self._store.read(_RUN, (namespace, name))
-        except Missing:
+        """The run's document without its secrets."""
+        document = await self._document(_RUN, namespace, name)
+        if document is None:
             return None
+        deployment = deployment_of(document)
+        owner = await self._document(_DEPLOYMENT, namespace, deployment) if deployment else None
+        return masked_run(document, secrets_of(owner))
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
         """Increment `spec.reruns`, and record the caller's try that requested it."""
@@ -80,6 +84,13 @@ class LocalRunControl:
             raise Problem("conflict", str(conflict)) from conflict
         except Missing as missing:
             raise left_problem(key) from missing
+
+    async def _document(self, kind: str, namespace: str, name: str) -> Document | None:
+        """A stored document; None if it is missing."""
+        try:
+            return await self._store.read(kind, (namespace, name))
+        except Missing:
+            return None
 
     async def _deployment(self, namespace: str, name: str) -> FlowDeployment:
         try:

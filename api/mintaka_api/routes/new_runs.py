@@ -97,7 +97,7 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
     """Create a run of a flow deployment; it starts as soon as it is due, even if the API is down.
 
     A repeated call is answered with the run that exists: 200, or 202 if that FAILED or CRASHED and runs again for a later try of its
-    caller. It has ended again once its `sequence` is higher than in the answer.
+    caller, or if it is over and a rerun of it is pending. It has ended again once its `sequence` is higher than in the answer.
     """
     requested = _run_request(await read_document(request, NewFlowRun))
     found = await request_run(here, control(here), namespace, name, requested)

@@ -17,6 +17,7 @@ from mintaka.remote_runs.api_requests import Deployment, ask, find_deployment, p
 from mintaka.remote_runs.call_keys import call_key, tries_of
 from mintaka.remote_runs.job_variables import overrides_of
 from mintaka.remote_runs.run_views import CalledFlowRun, view_of
+from mintaka_core.states import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ _logger = logging.getLogger("mintaka")
 #: How long a call waits for an API that is away before it fails, unless its own timeout is shorter.
 _PATIENCE_SECONDS = 300.0
 _RUNS_AGAIN = 202
+_TERMINAL = frozenset(state.value for state in TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class RunCall:
                 deployment.name,
                 sorted(document["parameters"]),
             )
-        return Requested(document, document["sequence"] if status == _RUNS_AGAIN else -1)
+        return Requested(document, _sequence_before_the_end(status, document))
 
     def _differs(self, document: Mapping[str, Any]) -> bool:
         """Whether an existing run has other parameters; secret ones cannot be compared."""
@@ -169,6 +171,13 @@ def call_of(
         body["overrides"] = overrides
     where = place()
     return RunCall(name, body, where.url, where.namespace, timeout_seconds, caller, dict(job_variables or {}))
+
+
+def _sequence_before_the_end(status: int, document: Mapping[str, Any]) -> int:
+    """The `sequence` above which the run's end counts. History may be behind the answer, with an end that a rerun has replaced."""
+    sequence: int = document["sequence"]
+    has_ended = document["state"]["type"] in _TERMINAL and status != _RUNS_AGAIN
+    return sequence - 1 if has_ended else sequence
 
 
 def _json_of(parameters: Mapping[str, Any]) -> Any:

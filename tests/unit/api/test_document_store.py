@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from local_documents import NAMESPACE, config_map, deployment, deployments_in_history, flow_run, history_of, owner_reference
-from mintaka_controller.ports import Conflict, Exists, Missing, Rejected
+from mintaka_api.local.document_writer import DocumentWriter
+from mintaka_api.stored_parameters import StoredParameters
+from mintaka_controller.ports import Conflict, Exists, Missing, Rejected, Unavailable
 from mintaka_core.limits import KUBECTL_COPY
 from mintaka_core.names import MIRROR_FINALIZER
+from mintaka_history.database import DatabaseAway, DatabaseRefusal
+from mintaka_history.queries.names import Names
 from mintaka_validation import InvalidDocument, MalformedDocument
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
     from mintaka_api.local.document_store import DocumentStore
 
 pytestmark = pytest.mark.anyio
@@ -385,6 +391,52 @@ async def test_a_cancelled_writer_loses_its_answer_and_nothing_else(store: Docum
     assert await uid_names(store, RUN) == {"begun", "last"}
 
 
+class FailingMasking:
+    """A masking that ends the writer's task as `fail` does."""
+
+    def __init__(self, fail: Callable[[], None]) -> None:
+        self._fail = fail
+
+    async def mask(self, deployments: Iterable[Any]) -> None:
+        """Fail for each call with a deployment."""
+        if list(deployments):
+            self._fail()
+            await asyncio.sleep(0)
+
+    def forget(self, deployments: Iterable[Any]) -> None:
+        """Nothing was stored."""
+
+
+def make_a_mistake() -> None:
+    message = "a mistake"
+    raise KeyError(message)
+
+
+def cancel_the_writer() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+@pytest.mark.parametrize("fail", [make_a_mistake, cancel_the_writer], ids=["an unexpected error", "the writer is cancelled"])
+async def test_what_fails_after_the_commit_leaves_no_caller_without_an_answer(store: DocumentStore, fail: Callable[[], None]) -> None:
+    """The write is committed, so its result is returned. The writer continues; if it was cancelled, pending writes fail and it starts again."""
+    writer = DocumentWriter(store.database, Names())
+    writer.masking = cast("Any", FailingMasking(fail))
+
+    def created(kind: str, document: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        return writer.write(lambda transaction: transaction.create(kind, document))
+
+    async with asyncio.timeout(20):
+        writes = [created(DEPLOYMENT, deployment()), *(created(CONFIG_MAP, config_map(f"c-{number}")) for number in range(60))]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(result) for result in results[:50]] == [dict] * 50
+        expected = dict if fail is make_a_mistake else Unavailable
+        assert [type(result) for result in results[50:]] == [expected] * 11
+        assert (await created(CONFIG_MAP, config_map("later")))["metadata"]["name"] == "later"
+        await writer.close()
+
+
 # History.
 
 
@@ -413,6 +465,41 @@ async def test_secret_parameters_are_not_in_the_history(store: DocumentStore) ->
         shown = (await history_of(store.database, run["metadata"]["uid"]))["parameters"]
         assert "hunter2" not in shown
         assert '"table":"t"' in shown
+
+
+@pytest.mark.parametrize(
+    "error", [DatabaseAway("away"), DatabaseRefusal("refused"), KeyError("a mistake")], ids=lambda error: type(error).__name__
+)
+async def test_a_deployment_whose_runs_cannot_be_masked_is_stored(
+    store: DocumentStore, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Other deployments of the same transaction are masked; the failed one is masked with its next version, or after the next start."""
+    owners = [await store.create(DEPLOYMENT, deployment(name)) for name in ("a", "b")]
+    runs = [
+        (await store.create(RUN, flow_run(f"run-{number}", owner=owner, parameters={"password": "hunter2"})))["metadata"]["uid"]
+        for number, owner in enumerate(owners)
+    ]
+
+    async def shown() -> list[bool]:
+        return ["hunter2" in (await history_of(store.database, uid))["parameters"] for uid in runs]
+
+    mask = StoredParameters.mask
+
+    async def fail_for_a(self: StoredParameters, deployments: list[Any]) -> None:
+        if deployments[0].metadata.name == "a":
+            raise error
+        await mask(self, deployments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StoredParameters, "mask", fail_for_a)
+        async with asyncio.timeout(20):
+            patches = [store.patch(DEPLOYMENT, key_of(owner), {"spec": {"parameterSchema": SECRET}}) for owner in owners]
+            stored = await asyncio.gather(*patches)
+            assert [document["spec"]["parameterSchema"] for document in stored] == [SECRET] * 2
+            assert await shown() == [True, False]
+            await store.recover()
+    await store.recover()
+    assert await shown() == [False, False]
 
 
 async def test_malformed_metadata_is_a_malformed_document(store: DocumentStore) -> None:

@@ -95,15 +95,25 @@ async def test_reading_takes_the_token_or_a_session(headers: dict[str, str], sta
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("origin", "status"),
-    [(None, 401), ("http://127.0.0.1:4200", 200), ("http://127.0.0.1:9000", 401), ("null", 401)],
+    "origin",
+    [None, "http://127.0.0.1:4200", "http://127.0.0.1:9000", "null"],
     ids=["no origin", "the server's own", "that of another port", "an opaque one"],
 )
-async def test_writing_with_a_session_takes_the_servers_own_origin(origin: str | None, status: int) -> None:
-    """A form on another port of this machine is of the same site, so its requests have the cookie."""
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+async def test_a_session_is_for_reading_only(method: str, origin: str | None) -> None:
+    """A server on another port of this machine gets the cookie from the browser, and can send it with any header."""
     server = Server()
-    headers = {"Cookie": f"{cookie_name(4200)}={server.session()}"} | ({"Origin": origin} if origin else {})
-    assert (await server.request("POST", PATH, headers)).status_code == status
+    headers = {"Cookie": f"{cookie_name(4200)}={server.session()}"} | (
+        {"Origin": origin, "Sec-Fetch-Site": "same-origin"} if origin else {}
+    )
+    assert (await server.request(method, PATH, headers)).status_code == 401
+    assert (await server.request(method, PATH, {"Authorization": "Bearer secret"})).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_a_session_reads_headers_as_well() -> None:
+    server = Server()
+    assert (await server.request("HEAD", PATH, {"Cookie": f"{cookie_name(4200)}={server.session()}"})).status_code == 200
 
 
 @pytest.mark.anyio

@@ -95,13 +95,23 @@ def test_codes_do_not_pile_up() -> None:
 
 
 def test_a_session_expires() -> None:
-    """The wall clock counts, because a session outlives the server."""
+    """It does so after 12 hours. The wall clock counts, because a session outlives the server."""
     times = Times()
+    assert SESSION_SECONDS == 12 * 3600
     session = times.session()
     times.day += SESSION_SECONDS - 1
     assert times.credentials().is_session(session), "as after a restart"
     times.day += 1
     assert not times.credentials().is_session(session)
+
+
+@pytest.mark.parametrize(("seconds", "valid"), [(60, True), (3600, False)], ids=["a little", "far"])
+def test_a_session_does_not_last_longer_because_the_clock_is_set_back(seconds: int, valid: bool) -> None:
+    """This is also what becomes of a session of an earlier release, which was valid for a week."""
+    times = Times()
+    session = times.session()
+    times.day -= seconds
+    assert times.credentials().is_session(session) is valid
 
 
 def test_no_session_can_be_made_without_the_token() -> None:

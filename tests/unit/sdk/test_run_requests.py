@@ -159,9 +159,9 @@ def test_arguments_without_a_meaning_are_refused(monkeypatch: pytest.MonkeyPatch
         call_of("nightly", None, **(given | arguments))
 
 
-def found(parameters: dict[str, Any]) -> dict[str, Any]:
+def found(parameters: dict[str, Any], state: str = "RUNNING", sequence: int = 3) -> dict[str, Any]:
     """The answer to a call whose run exists."""
-    return {"uid": "u", "name": "nightly-1", "sequence": 3, "parameters": parameters}
+    return {"uid": "u", "name": "nightly-1", "sequence": sequence, "parameters": parameters, "state": {"type": state}}
 
 
 FOUND: dict[str, tuple[int, dict[str, Any], bool]] = {
@@ -178,15 +178,35 @@ FOUND: dict[str, tuple[int, dict[str, Any], bool]] = {
 def test_a_run_that_is_found_with_other_parameters_is_worth_a_warning(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int, parameters: dict[str, Any], warned: bool
 ) -> None:
-    """It may belong to another call. An end before it runs again does not count."""
+    """It may belong to another call."""
     monkeypatch.delenv("MINTAKA_HISTORY", raising=False)
     monkeypatch.setenv("MINTAKA_API_URL", "http://api")
     call = call_of("nightly", None, {"day": 1}, None, None, None, None, "key", None)
     api.answers = [(200, deployment("a:b")), (status, found(parameters))]
     with caplog.at_level("WARNING", "mintaka"):
-        _, requested = call.request()
+        call.request()
     assert ("has other parameters" in caplog.text) == warned
-    assert requested.after == (3 if status == 202 else -1)
+
+
+ANSWERED: dict[str, tuple[int, str, int, int]] = {
+    "created": (201, "SCHEDULED", 0, 0),
+    "running": (200, "RUNNING", 3, 3),
+    "over": (200, "FAILED", 3, 2),
+    "over, and runs again": (202, "FAILED", 3, 3),
+    "runs again already": (202, "SCHEDULED", 4, 4),
+}
+
+
+@pytest.mark.parametrize(("status", "state", "sequence", "after"), ANSWERED.values(), ids=ANSWERED)
+def test_an_end_from_before_the_answer_does_not_count(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, status: int, state: str, sequence: int, after: int
+) -> None:
+    """History, in which the end is waited for, may be behind: it may have an end that a rerun has replaced."""
+    monkeypatch.delenv("MINTAKA_HISTORY", raising=False)
+    monkeypatch.setenv("MINTAKA_API_URL", "http://api")
+    call = call_of("nightly", None, {}, None, None, None, None, "key", None)
+    api.answers = [(200, deployment("a:b")), (status, found({}, state, sequence))]
+    assert call.request()[1].after == after
 
 
 class Ends:
