@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from mintaka import flow
 from mintaka.artifacts import create_table_artifact
 from mintaka.context import Launch
-from mintaka.engine.runs import Entry, Ledger, Opinion
+from mintaka.engine.entries import Entry, Opinion
+from mintaka.engine.runs import Ledger
 from mintaka.exceptions import LoadError
 from mintaka.recording.recorder import NullRecorder
 from mintaka.recording.sending import Answer, Connection, judged
 from mintaka.recording.wire import Contents, LogLine, clean, encode, history_batch, task_record
 from mintaka.testing import recorded
-from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
+from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED, State
 from mintaka_core.wire_versions import WIRE_VERSION
 
 RETRY = (Opinion("retry_failed", "Redirect", "failure 1 of 1 allowed"),)
@@ -117,7 +118,7 @@ def test_what_should_have_been_a_text_does_not_cost_a_run_its_history(text: Any)
     assert clean(text) == str(text)
     ledger = Ledger(NullRecorder())
     run = ledger.open("t", "task", None, (text,) if isinstance(text, int) else ())
-    ledger.end(run, Entry(FAILED, "Failed", 0, reason=text, message=text))
+    ledger.propose_end(run, State(FAILED, reason=text, message=text))
     assert task_record(run).message == ("" if text is None else str(text))
 
 
