@@ -33,7 +33,7 @@ def test_a_row_has_what_the_contract_names() -> None:
     created = run.history[0].time
     for entry in (
         Entry(RUNNING, "Running", created + 10),
-        Entry(SCHEDULED, "AwaitingRetry", created + 20, RETRY, "ValueError", "no", FAILED),
+        Entry(SCHEDULED, "AwaitingRetry", created + 20, RETRY, "ValueError", "no", FAILED, {"failures": 1, "proposed": {"message": "a\0"}}),
         Entry(RUNNING, "Retrying", created + 30),
         Entry(FAILED, "Failed", created + 40, (), "ValueError", "still no"),
         Entry(FAILED, "Failed", created + 90, (Opinion("terminal_states_stay", "Abort", "it ended"),), "ValueError", "still no", COMPLETED),
@@ -57,6 +57,7 @@ def test_a_row_has_what_the_contract_names() -> None:
         "parent": 3,
         "kind": "task",
         "of": 0,
+        "facts": {"2": {"failures": 1, "proposed": {"message": "a\ufffd"}}},
         "history": [
             ["PENDING", "Pending", 0, "", []],
             ["RUNNING", "Running", 10, "", []],
