@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mintaka.engine.bookkeeping import uninterrupted
 from mintaka_core.states import RUNNING, StateType
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Entry(NamedTuple):
         return bool(self.trail) and self.trail[-1].verdict == "Wait"
 
 
+@uninterrupted
 def entry_of(decision: Decision, stays: Entry | None = None) -> Entry:
     """A decision as a line of history, since now; `stays` is the entry of the state that the run stays in (None: it enters one)."""
     trail = tuple(Opinion(opinion.rule, type(opinion.verdict).__name__, opinion.verdict.reason) for opinion in decision.trail)

@@ -222,9 +222,12 @@ class Ledger:
     @uninterrupted
     def end(self, run: Run, decision: Decision) -> bool:
         """Put `run` into the terminal state that was decided; False where it had ended before, or that was refused."""
-        if decision.state is None or self.live.pop(run.n, None) is None:
+        if decision.state is None or run.n not in self.live:
             return False
-        self._append(run, entry_of(decision))
+        entry = entry_of(decision)
+        if self.live.pop(run.n, None) is None:
+            return False
+        self._append(run, entry)
         return True
 
     def propose_end(self, run: Run, proposed: State, **facts: Any) -> bool:

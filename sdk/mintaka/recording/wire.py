@@ -80,8 +80,10 @@ def task_record(run: Run, owners: Mapping[int, Run] = _NO_OWNERS, of: int = 0) -
     history = tuple(run.history)
     first, last = history[0], last_entered(history)
     created = first.time
-    runs, started = 0, None
+    runs, started, unusual = 0, None, False
     for entry in history:
+        if entry.facts:
+            unusual = True
         if entry.type is RUNNING and not (entry.trail and (entry.refused or entry.waits)):
             runs += 1
             if started is None:
@@ -105,7 +107,7 @@ def task_record(run: Run, owners: Mapping[int, Run] = _NO_OWNERS, of: int = 0) -
         run.kind,  # type: ignore[arg-type]
         _entries(history, created),
         of,
-        _facts(_shortened(history), 0),
+        _facts(_shortened(history), 0) if unusual else {},
     )
 
 

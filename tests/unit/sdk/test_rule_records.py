@@ -344,7 +344,7 @@ def test_the_explain_command_shows_pauses_and_the_facts_are_stored(
         found = reading.flow_run("pausing")
         transitions = reading.transitions(found["uid"])
     assert [each["name"] for each in transitions][-5:] == ["Paused", "Resuming", "Pending", "Running", "Completed"]
-    assert [line for line in map(transition_told, transitions) if "RUNNING → Paused" in line][0].endswith("waits to be resumed")
+    assert next(line for line in map(transition_told, transitions) if "RUNNING → Paused" in line).endswith("waits to be resumed")
     retry = next(each for each in transitions if each["rule"] == "retry_failed")
     assert retry["facts"]["retries"] == {"onFailure": {"limit": 1, "backoff": retry["facts"]["retries"]["onFailure"]["backoff"]}}
     monkeypatch.setattr("sys.argv", ["mintaka", "explain", "pausing"])
