@@ -185,7 +185,7 @@ class TestMemory:
 
 class TestGates:
     def test_the_pending_clock_starts_when_the_last_gate_goes(self, started: Kube) -> None:
-        started.wait("fr/gated", "jsonpath={.status.state.reason}=SchedulingGated", 90)
+        started.wait("fr/gated", "jsonpath={.status.state.reason}=SchedulingGated", 30)
         created = datetime.fromisoformat(started.get("fr", "gated")["metadata"]["creationTimestamp"])
         while datetime.now(created.tzinfo) < created + timedelta(seconds=GATE_SECONDS):
             assert started.get("fr", "gated")["status"]["state"]["reason"] == "SchedulingGated"
@@ -194,7 +194,7 @@ class TestGates:
         assert end_of(started, "gated")[:2] == ("COMPLETED", "")
 
     def test_a_gated_run_is_cancelled_at_once(self, started: Kube) -> None:
-        started.wait("fr/gated-for-ever", "jsonpath={.status.state.reason}=SchedulingGated", 90)
+        started.wait("fr/gated-for-ever", "jsonpath={.status.state.reason}=SchedulingGated", 30)
         started.patch("fr", "gated-for-ever", {"spec": {"cancel": True}})
         assert end_of(started, "gated-for-ever")[0] == "CANCELLED"
 
