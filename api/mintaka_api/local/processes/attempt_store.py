@@ -9,7 +9,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, KILL, STARTED, STOP, SUPERVISOR_ERROR, AttemptFolder
 from mintaka_api.local.processes.leftovers import end_holders
@@ -20,6 +20,8 @@ from mintaka_core.json_values import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from mintaka_api.local.processes.attempt_folder import Record
 
 #: Longer reports are not reports.
 _REPORT_BYTES = 12 * 1024
@@ -98,6 +100,16 @@ class AttemptStore:
             return None
         return ProcessView(begun, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._text_of(folder.report))
 
+    def view_again(self, folder: AttemptFolder, view: ProcessView) -> ProcessView:
+        """What is recorded now; what `view` has read remains known if the folder is removed. Raises OSError."""
+        return ProcessView(
+            view.request,
+            folder.read(STARTED) or view.started,
+            folder.read(STOP) or view.stop,
+            folder.read(ENDED) or view.ended,
+            self._text_of(folder.report) or view.report_text,
+        )
+
     def _text_of(self, path: str) -> str:
         """The beginning of a file; "" if there is none."""
         try:
@@ -106,22 +118,37 @@ class AttemptStore:
         except OSError:
             return ""
 
-    def settle_lost(self, folder: AttemptFolder) -> None:
-        """Record the end of an attempt whose supervisor is gone, after ending what is left of it. Raises OSError."""
-        if folder.read(ENDED) is not None or folder.has_supervisor():
-            return
-        begun = folder.read(BEGUN) or {}
-        restarted = bool(begun.get("boot")) and begun.get("boot") != boot_id()
-        remaining = [] if restarted else end_holders(text(begun.get("token")))
-        record = {"lost": True, "machine_restarted": restarted, "time": time(), "remaining": remaining}
-        folder.write(ENDED, record | {"supervisor_error": self._text_of(folder.file(SUPERVISOR_ERROR))})
+    def settle_lost(self, folder: AttemptFolder, request: Mapping[str, Any]) -> Record | None:
+        """Record the end of an attempt whose supervisor is gone, after ending what is left of it; None if a supervisor lives.
+
+        `request` is the attempt's, as it was read when it began. Returns the end, which is not recorded if the folder was
+        removed. Raises OSError.
+        """
+        ended = folder.read(ENDED)
+        if ended is not None:
+            return ended
+        if folder.has_supervisor():
+            return None
+        boot = text(request.get("boot"))
+        restarted = bool(boot) and boot != boot_id()
+        remaining = [] if restarted else end_holders(text(request.get("token")))
+        error = self._text_of(folder.file(SUPERVISOR_ERROR))
+        lost = {"lost": True, "machine_restarted": restarted, "time": time(), "remaining": remaining, "supervisor_error": error}
+        return _record_end(folder, lost)
 
     def request_stop(self, folder: AttemptFolder, grace_seconds: float) -> None:
         """Record that an attempt is to stop, once. Raises OSError."""
         if folder.read(STOP) is None:
             folder.write(STOP, {"time": time(), "grace_seconds": grace_seconds})
 
-    def give_up(self, folder: AttemptFolder) -> None:
-        """Record that the process cannot be killed and its end is no longer awaited. Raises OSError."""
-        if folder.read(ENDED) is None:
-            folder.write(ENDED, {"given_up": True, "asked": time(), "time": time()})
+    def give_up(self, folder: AttemptFolder) -> Record:
+        """Record that the process cannot be killed and its end is no longer awaited; returns the end. Raises OSError."""
+        now = time()
+        return folder.read(ENDED) or _record_end(folder, {"given_up": True, "asked": now, "time": now})
+
+
+def _record_end(folder: AttemptFolder, end: Record) -> Record:
+    """Record an end, unless the folder was removed: then it is in memory only. Raises OSError."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        folder.write(ENDED, end)
+    return end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from mintaka_core.json_values import text
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from mintaka_api.local.processes.attempt_folder import Record
     from mintaka_api.local.processes.attempt_store import AttemptStore
     from mintaka_controller.ports import Name
 
@@ -97,11 +98,13 @@ class Attempts:
             attempt.events = None
         self.spawn(self._settle(attempt) if event == "gone" else self.refresh(attempt))
 
-    async def refresh(self, attempt: Attempt) -> None:
-        """Read its records again."""
+    async def refresh(self, attempt: Attempt, end: Record | None = None) -> None:
+        """Read its records again; `end`: how it ended, if that is not recorded because its folder was removed. Raises OSError."""
         async with attempt.lock:
-            view = await asyncio.to_thread(self._store.view, attempt.folder)
-            if view is None or view == attempt.view or self._attempts.get(attempt.key) is not attempt:
+            view = await asyncio.to_thread(self._store.view_again, attempt.folder, attempt.view)
+            if view.ended is None and end is not None:
+                view = replace(view, ended=end)
+            if view == attempt.view or self._attempts.get(attempt.key) is not attempt:
                 return
             attempt.view, attempt.owned = view, self._owned(view)
             if view.ended is not None and attempt.events is not None:
@@ -111,14 +114,15 @@ class Attempts:
 
     async def _settle(self, attempt: Attempt) -> None:
         """Its supervisor is gone: record its end if the supervisor has not."""
+        end = None
         while self._attempts.get(attempt.key) is attempt:
             try:
-                await asyncio.to_thread(self._store.settle_lost, attempt.folder)
+                end = await asyncio.to_thread(self._store.settle_lost, attempt.folder, attempt.view.request)
                 break
             except OSError as error:
                 _logger.warning("the end of process %s/%s cannot be recorded yet: %s", *attempt.key, error)
                 await asyncio.sleep(_AGAIN_SECONDS)
-        await self.refresh(attempt)
+        await self.refresh(attempt, end)
 
     def _owned(self, view: ProcessView) -> OwnedWorkload:
         request = view.request

@@ -208,11 +208,12 @@ class ProcessWorkloads:
             _logger.warning("the stop of process %s/%s cannot be recorded: %s", *attempt.key, error)
         if attempt.owned.workload.alive:
             attempt.folder.send(KILL if force else TERMINATE)
+        end = None
         if force:
             await self._wait_for_end(attempt, _KILL_SECONDS)
             if attempt.owned.workload.alive:
-                await asyncio.to_thread(self._store.give_up, attempt.folder)
-        await self._attempts.refresh(attempt)
+                end = await asyncio.to_thread(self._store.give_up, attempt.folder)
+        await self._attempts.refresh(attempt, end)
 
     async def _wait_for_end(self, attempt: Attempt, seconds: float) -> None:
         until = monotonic() + seconds
