@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import process_server
+from mintaka_api.local.processes.attempt_store import AttemptStore
 from mintaka_controller.ports import Exists
 from mintaka_core.states import COMPLETED, CRASHED, FAILED
 from mintaka_core.workloads import Phase
@@ -145,6 +146,30 @@ async def test_the_report_of_a_flow_that_ended_while_no_server_ran(tmp_path: Pat
         ended = await world.end(owned)
         assert ended.end is not None
         assert (ended.end.type, ended.history_complete) == (COMPLETED, True)
+
+
+async def test_an_attempt_that_cannot_be_watched_keeps_no_other_from_being_found(tmp_path: Path) -> None:
+    """Files of its folder are missing: it is lost, and its slot is free."""
+    run = waiting_run(tmp_path)
+    await asyncio.to_thread(killed_server, tmp_path, run, "never")
+    (pid,) = await begun(tmp_path)
+    store = AttemptStore(tmp_path)
+    damaged = store.folder("0", 1)  # found first
+    store.create(damaged, {})
+    damaged.claim({"uid": "t0", "token": "t0", "name": "damaged-1", "namespace": "local", "run": "damaged", "run_uid": "0", "attempt": 1})
+    for path in files(tmp_path, "0-1/events") + files(tmp_path, "0-1/control"):
+        path.unlink()
+    async with next_world(tmp_path, run) as world:
+        owned = await world.workloads.read("local", "waiting-1")
+        lost = await world.workloads.read("local", "damaged-1")
+        assert owned is not None
+        assert lost is not None
+        ended = await world.end(lost)
+        assert ended.end is not None
+        assert ended.end.reason == "ProcessLost"
+        assert living([pid]) == [pid]
+        await world.stop(owned, force=True)
+        await world.end(owned)
 
 
 async def test_a_stop_outlives_the_server_that_requested_it(tmp_path: Path) -> None:

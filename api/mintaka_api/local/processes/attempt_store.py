@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, KILL, STARTED, STOP, SUPERVISOR_ERROR, AttemptFolder
 from mintaka_api.local.processes.leftovers import end_holders
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from mintaka_api.local.processes.attempt_folder import Record
 
+#: How the names of folders begin whose removal has begun.
+_REMOVED = ".removed-"
 #: Longer reports are not reports.
 _REPORT_BYTES = 12 * 1024
 
@@ -58,11 +61,13 @@ class AttemptStore:
                 output.write(stamp() + f"{note}\n".encode())
 
     def all(self) -> list[AttemptFolder]:
-        """Every folder that a supervisor has begun to serve; those of requests that will never be served are removed."""
+        """Every folder that a supervisor has begun to serve; others, of requests that will never be served or of interrupted removals, are deleted."""
         found = []
         for path in sorted(self._root.iterdir()) if self._root.is_dir() else []:
             folder = AttemptFolder(str(path))
-            if (path / BEGUN).exists():
+            if path.name.startswith(_REMOVED):
+                shutil.rmtree(path, ignore_errors=True)
+            elif (path / BEGUN).exists():
                 found.append(folder)
             else:
                 with suppress(OSError):  # the claim needs space on the disk
@@ -80,18 +85,18 @@ class AttemptStore:
         return True
 
     def remove(self, folder: AttemptFolder) -> None:
-        """Delete a folder, `begun` last, so that no late supervisor serves it."""
+        """Delete a folder. It is renamed first: a removal that is interrupted leaves no attempt, and no late supervisor serves it.
+
+        Raises OSError.
+        """
         path = Path(folder.path)
+        removed = path.with_name(f"{_REMOVED}{uuid4().hex}")
         folder.send(KILL)
-        with suppress(FileNotFoundError):
-            for entry in path.iterdir():
-                if entry.name == BEGUN:
-                    continue
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
-            shutil.rmtree(path, ignore_errors=True)
+        try:
+            path.rename(removed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(removed, ignore_errors=True)
 
     def view(self, folder: AttemptFolder) -> ProcessView | None:
         """What is recorded; None if no supervisor has begun to serve it."""

@@ -89,7 +89,17 @@ class Attempts:
         self._attempts.pop(attempt.key, None)
 
     def watch(self, attempt: Attempt) -> None:
-        """Watch an attempt that has not ended: from now on it is read again when its supervisor reports an event or is gone."""
+        """Watch an attempt that has not ended: from now on it is read again when its supervisor reports an event or is gone.
+
+        If its events cannot be read, its supervisor counts as gone until it is found to live.
+        """
+        try:
+            self._listen(attempt)
+        except OSError as error:
+            _logger.warning("the supervisor of process %s/%s cannot be watched: %s", *attempt.key, error)
+            self.observe(attempt, "gone")
+
+    def _listen(self, attempt: Attempt) -> None:
         attempt.events = SupervisorEvents(attempt.folder, lambda event: self.observe(attempt, event))
 
     def observe(self, attempt: Attempt, event: str) -> None:
@@ -113,11 +123,13 @@ class Attempts:
             self._changed(attempt)
 
     async def _settle(self, attempt: Attempt) -> None:
-        """Its supervisor is gone: record its end if the supervisor has not."""
+        """Its supervisor is gone: record its end if the supervisor has not; if it lives after all, watch it again."""
         end = None
         while self._attempts.get(attempt.key) is attempt:
             try:
                 end = await asyncio.to_thread(self._store.settle_lost, attempt.folder, attempt.view.request)
+                if end is None and attempt.events is None and attempt.owned.workload.alive and self._attempts.get(attempt.key) is attempt:
+                    self._listen(attempt)
                 break
             except OSError as error:
                 _logger.warning("the end of process %s/%s cannot be recorded yet: %s", *attempt.key, error)

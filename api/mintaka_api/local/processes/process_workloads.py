@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -91,17 +92,21 @@ class ProcessWorkloads:
         for folder in await asyncio.to_thread(self._store.all):
             view = await asyncio.to_thread(self._store.view, folder)
             if view is None:  # its removal was interrupted
-                await asyncio.to_thread(self._store.remove, folder)
+                with suppress(OSError):  # the next server tries again
+                    await asyncio.to_thread(self._store.remove, folder)
                 continue
             attempt = self._attempts.add(folder, view)
             if attempt.owned.workload.alive:
                 self._slots.taken[attempt.owned.workload.uid] = view.request.get("limits") or {}
                 self._attempts.watch(attempt)
-                if view.stop is not None:
-                    folder.send(TERMINATE)
             self._publish(attempt)
-            if not await self._is_wanted(attempt):
-                await self._stop(attempt)
+            try:
+                if view.stop is not None and attempt.owned.workload.alive:
+                    folder.send(TERMINATE)
+                if not await self._is_wanted(attempt):
+                    await self._stop(attempt)
+            except OSError as error:  # the others are found all the same
+                _logger.warning("the stop of process %s/%s cannot be requested: %s", *attempt.key, error)
         self._attempts.spawn(self._follower.run())
 
     async def close(self) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintaka_api.local.processes import attempt_store
+from mintaka_api.local.processes import attempt_store, attempts
 from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, STARTED, AttemptFolder
 from mintaka_api.local.processes.attempt_store import AttemptStore
 from mintaka_api.local.processes.attempts import Attempt, Attempts
+from mintaka_api.local.processes.supervisor_events import SupervisorEvents
+from process_world import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,3 +123,57 @@ async def test_an_ended_attempt_is_removed_while_its_supervisor_is_found_to_be_g
     assert await world.end() == ("COMPLETED", "")
     assert ended_tokens in ([], ["t0"])
     assert len(world.versions) == 1
+
+
+async def test_an_interrupted_removal_leaves_no_attempt(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at any moment of the deletion, the server finds no attempt afterwards, and deletes the rest."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt_store.shutil, "rmtree", killed)
+        patch.setattr(type(tmp_path), "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.store.remove(world.folder)
+    assert not world.folder.exists()
+    assert len(list((tmp_path / "processes").iterdir())) == 1
+    assert AttemptStore(tmp_path).all() == []
+    assert list((tmp_path / "processes").iterdir()) == []
+
+
+def open_files() -> int:
+    """How many files this process has open."""
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208 - names only
+
+
+async def test_a_supervisor_that_cannot_be_watched_counts_as_gone(world: World, tmp_path: Path) -> None:
+    """No file stays open."""
+    (tmp_path / "processes" / "u-1" / "events").unlink()
+    (tmp_path / "processes" / "u-1" / "events").touch()  # the event loop does not watch regular files
+    before = open_files()
+    world.attempts.watch(world.attempt)
+    assert open_files() == before
+    assert await world.end() == ("CRASHED", "ProcessLost")
+
+
+async def test_a_supervisor_that_lives_is_watched_again(world: World, monkeypatch: pytest.MonkeyPatch, ended_tokens: list[str]) -> None:
+    """It could not be watched for a moment, for lack of file descriptors."""
+    held = [os.open(path, os.O_RDWR | os.O_NONBLOCK) for path in (world.folder.control, world.folder.events)]
+    refused = [OSError(errno.EMFILE, "Too many open files")]
+
+    class RefusedEvents(SupervisorEvents):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            if refused:
+                raise refused.pop()
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(attempts, "SupervisorEvents", RefusedEvents)
+    world.attempts.watch(world.attempt)
+    await eventually(lambda: world.attempt.events, lambda events: events is not None)
+    assert (world.attempt.owned.workload.alive, ended_tokens) == (True, [])
+    world.folder.write(ENDED, {"status": 0, "time": 2.0})
+    os.write(held[1], b"ended\n")
+    assert await world.end() == ("COMPLETED", "")
+    for descriptor in held:
+        os.close(descriptor)
