@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-#: How long to wait before the end of a lost process is recorded again, which a full disk may refuse.
+#: How long to wait before records are read or written again: a full disk or a lack of file descriptors may pass.
 _AGAIN_SECONDS = 1.0
 #: Versions of workloads and of resources are compared with their own kind only, but recorded side by side: they must differ.
 _FIRST_VERSION = 2**60
@@ -106,7 +106,18 @@ class Attempts:
         """Its supervisor has reported an event."""
         if event == "gone":
             attempt.events = None
-        self.spawn(self._settle(attempt) if event == "gone" else self.refresh(attempt))
+        self.spawn(self._persist(attempt, self._settle if event == "gone" else self.refresh))
+
+    async def _persist(self, attempt: Attempt, read: Callable[[Attempt], Coroutine[None, None, None]]) -> None:
+        """Read an attempt until that succeeds: nothing else would report this event again."""
+        while self._attempts.get(attempt.key) is attempt:
+            try:
+                await read(attempt)
+            except OSError as error:
+                _logger.warning("the records of process %s/%s cannot be read or written yet: %s", *attempt.key, error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
 
     async def refresh(self, attempt: Attempt, end: Record | None = None) -> None:
         """Read its records again; `end`: how it ended, if that is not recorded because its folder was removed. Raises OSError."""
@@ -123,18 +134,11 @@ class Attempts:
             self._changed(attempt)
 
     async def _settle(self, attempt: Attempt) -> None:
-        """Its supervisor is gone: record its end if the supervisor has not; if it lives after all, watch it again."""
-        end = None
-        while self._attempts.get(attempt.key) is attempt:
-            try:
-                end = await asyncio.to_thread(self._store.settle_lost, attempt.folder, attempt.view.request)
-                if end is None and attempt.events is None and attempt.owned.workload.alive and self._attempts.get(attempt.key) is attempt:
-                    self._listen(attempt)
-                break
-            except OSError as error:
-                _logger.warning("the end of process %s/%s cannot be recorded yet: %s", *attempt.key, error)
-                await asyncio.sleep(_AGAIN_SECONDS)
+        """Its supervisor is gone: record its end if the supervisor has not; if it lives after all, watch it again. Raises OSError."""
+        end = await asyncio.to_thread(self._store.settle_lost, attempt.folder, attempt.view.request)
         await self.refresh(attempt, end)
+        if attempt.owned.workload.alive and attempt.events is None and self._attempts.get(attempt.key) is attempt:
+            self._listen(attempt)
 
     def _owned(self, view: ProcessView) -> OwnedWorkload:
         request = view.request

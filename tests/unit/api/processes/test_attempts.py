@@ -177,3 +177,21 @@ async def test_a_supervisor_that_lives_is_watched_again(world: World, monkeypatc
     assert await world.end() == ("COMPLETED", "")
     for descriptor in held:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("event", ["ended", "gone"])
+async def test_an_end_that_cannot_be_read_at_once_is_read_later(world: World, monkeypatch: pytest.MonkeyPatch, event: str) -> None:
+    """For lack of file descriptors, or because of an error of the disk."""
+    errors = [OSError(number, os.strerror(number)) for number in (errno.EMFILE, errno.EIO)]
+    read = AttemptFolder.read
+
+    def read_later(folder: AttemptFolder, name: str) -> Any:
+        if name == STARTED and errors:
+            raise errors.pop()
+        return read(folder, name)
+
+    monkeypatch.setattr(AttemptFolder, "read", read_later)
+    monkeypatch.setattr(attempts, "_AGAIN_SECONDS", 0.0)
+    world.folder.write(ENDED, {"status": 0, "time": 2.0})
+    world.attempts.observe(world.attempt, event)
+    assert await world.end() == ("COMPLETED", "")
