@@ -75,6 +75,10 @@ class ProcessSlots:
         self.taken[uid] = limits
         return None
 
+    def hold(self, uid: str, limits: Limits) -> None:
+        """Count a workload that runs already, even if that exceeds a limit."""
+        self.taken[uid] = limits
+
     def _wait(self, run_uid: str, run: Name, created: datetime, now: float, limits: Limits) -> None:
         known = self._waiting.setdefault(run_uid, _Waiting(created, run, now, limits))
         known.asked, known.reserved_until, known.limits = now, 0.0, limits

@@ -20,8 +20,9 @@ from mintaka_api.local.processes.log_follower import LogFollower
 from mintaka_api.local.processes.process_launches import ProcessLaunches, attempt_request
 from mintaka_api.local.processes.process_slots import ProcessSlots
 from mintaka_api.local.processes.process_starter import ProcessStarter
+from mintaka_api.local.processes.process_view import ProcessView
 from mintaka_api.local.processes.run_logs import RunLogs
-from mintaka_controller.ports import CreateRefused, Exists, Listed, Missing
+from mintaka_controller.ports import CreateRefused, Exists, Listed, Missing, Unavailable
 from mintaka_core import names
 from mintaka_core.workloads import NO_REVISION
 
@@ -95,11 +96,7 @@ class ProcessWorkloads:
                 with suppress(OSError):  # the next server tries again
                     await asyncio.to_thread(self._store.remove, folder)
                 continue
-            attempt = self._attempts.add(folder, view)
-            if attempt.owned.workload.alive:
-                self._slots.taken[attempt.owned.workload.uid] = view.request.get("limits") or {}
-                self._attempts.watch(attempt)
-            self._publish(attempt)
+            attempt = self._add(folder, view)
             try:
                 if view.stop is not None and attempt.owned.workload.alive:
                     folder.send(TERMINATE)
@@ -155,7 +152,7 @@ class ProcessWorkloads:
     async def create(
         self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str, code: RevisionCode = NO_REVISION
     ) -> OwnedWorkload:
-        """Start the process of an attempt. Raises CreateRefused; Exists if it was started before."""
+        """Start the process of an attempt. Raises CreateRefused, Unavailable; Exists if it was started before."""
         metadata, name, uid = run.metadata, names.pod_name(run.metadata.name, attempt), uuid4().hex
         if self._attempts.get((metadata.namespace, name)) is not None:
             message = f"process {metadata.namespace}/{name} exists"
@@ -166,28 +163,41 @@ class ProcessWorkloads:
         error = self._slots.take(uid, metadata.uid, (metadata.namespace, metadata.name), created, monotonic(), launch.limits)
         if error is not None:
             raise CreateRefused(error)
+        request = attempt_request(run, template, attempt, launch, uid, code.revision)
         try:
-            began = await self.starter.start(folder, launch, attempt_request(run, template, attempt, launch, uid, code.revision))
-            found = await self._find(folder)
+            began = await self.starter.start(folder, launch, request)
+            found = await self._find((metadata.namespace, name), folder, ProcessView(request) if began else None)
             if began and found is not None:
                 return found.owned
             message = f"process {metadata.namespace}/{name} was begun by another request"
             raise Exists(message)
         finally:
             started = self._attempts.get((metadata.namespace, name))
-            if started is None or not started.owned.workload.alive:
+            if started is None or started.owned.workload.uid != uid or not started.owned.workload.alive:
                 self._slots.free(uid, monotonic())
 
-    async def _find(self, folder: AttemptFolder) -> Attempt | None:
-        """Add and watch an attempt that a supervisor has begun to serve, unless it is known."""
+    async def _find(self, key: Name, folder: AttemptFolder, requested: ProcessView | None) -> Attempt | None:
+        """Add and watch an attempt that a supervisor has begun to serve, unless it is known.
+
+        `requested`: what its records say at least, if they cannot be read. Raises Unavailable if that is None.
+        """
+        view = requested
+        try:
+            view = await asyncio.to_thread(self._store.view, folder) or requested
+        except OSError as error:
+            if requested is None:
+                message = f"the records of process {key[0]}/{key[1]} cannot be read: {error}"
+                raise Unavailable(message) from error
         known = next((attempt for attempt in self._attempts if attempt.folder == folder), None)
-        if known is not None:
+        if known is not None or view is None:
             return known
-        view = await asyncio.to_thread(self._store.view, folder)
-        if view is None:
-            return None
+        return self._add(folder, view)
+
+    def _add(self, folder: AttemptFolder, view: ProcessView) -> Attempt:
+        """Add an attempt that a supervisor has begun to serve; while it runs, it is watched and has a slot."""
         attempt = self._attempts.add(folder, view)
         if attempt.owned.workload.alive:
+            self._slots.hold(attempt.owned.workload.uid, view.request.get("limits") or {})
             self._attempts.watch(attempt)
         self._publish(attempt)
         return attempt
