@@ -252,7 +252,7 @@ class TestOutput:
         template["podTemplate"]["spec"]["initContainers"] = [{"name": "fetch", "image": "busybox"}]
         run = flow_run(**template)
         await world.end(await world.create(run))
-        assert "init containers fetch: not here" in output_of(tmp_path, run.metadata.uid)
+        assert "init containers fetch: ignored, since this server runs one process" in output_of(tmp_path, run.metadata.uid)
 
 
 class TestInfrastructure:
