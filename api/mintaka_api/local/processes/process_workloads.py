@@ -24,6 +24,7 @@ from mintaka_api.local.processes.process_view import ProcessView
 from mintaka_api.local.processes.run_logs import RunLogs
 from mintaka_controller.ports import CreateRefused, Exists, Listed, Missing, Unavailable
 from mintaka_core import names
+from mintaka_core.json_values import mapping
 from mintaka_core.workloads import NO_REVISION
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class ProcessWorkloads:
         """Add an attempt that a supervisor has begun to serve; while it runs, it is watched and has a slot."""
         attempt = self._attempts.add(folder, view)
         if attempt.owned.workload.alive:
-            self._slots.hold(attempt.owned.workload.uid, view.request.get("limits") or {})
+            self._slots.hold(attempt.owned.workload.uid, mapping(view.request.get("limits")))
             self._attempts.watch(attempt)
         self._publish(attempt)
         return attempt
