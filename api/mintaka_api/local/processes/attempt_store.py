@@ -5,6 +5,7 @@ Blocking: to be called in threads.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _REMOVED = ".removed-"
 #: Longer reports are not reports.
 _REPORT_BYTES = 12 * 1024
+#: Errors of the machine, not of the file: a verdict that is reached without the report would be wrong.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 
 
 class AttemptStore:
@@ -99,11 +102,14 @@ class AttemptStore:
         shutil.rmtree(removed, ignore_errors=True)
 
     def view(self, folder: AttemptFolder) -> ProcessView | None:
-        """What is recorded; None if no supervisor has begun to serve it."""
+        """What is recorded; None if no supervisor has begun to serve it. Raises OSError."""
+        requested = self.request(folder)
+        return None if requested is None else self.view_again(folder, requested)
+
+    def request(self, folder: AttemptFolder) -> ProcessView | None:
+        """Only whose attempt it is; None if no supervisor has begun to serve it. Raises OSError."""
         begun = folder.read(BEGUN)
-        if begun is None or "uid" not in begun:
-            return None
-        return ProcessView(begun, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._text_of(folder.report))
+        return ProcessView(begun) if begun is not None and "uid" in begun else None
 
     def view_again(self, folder: AttemptFolder, view: ProcessView) -> ProcessView:
         """What is recorded now; what `view` has read remains known if the folder is removed. Raises OSError."""
@@ -116,11 +122,13 @@ class AttemptStore:
         )
 
     def _text_of(self, path: str) -> str:
-        """The beginning of a file; "" if there is none."""
+        """The beginning of a file; "" if there is none, or none that can be read. Raises OSError if that may change."""
         try:
             with Path(path).open("rb") as file:
                 return file.read(_REPORT_BYTES).decode(errors="replace")
-        except OSError:
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
             return ""
 
     def settle_lost(self, folder: AttemptFolder, request: Mapping[str, Any]) -> Record | None:
@@ -129,11 +137,10 @@ class AttemptStore:
         `request` is the attempt's, as it was read when it began. Returns the end, which is not recorded if the folder was
         removed. Raises OSError.
         """
-        ended = folder.read(ENDED)
-        if ended is not None:
+        lives = folder.has_supervisor()
+        ended = folder.read(ENDED)  # after that: a supervisor that is gone records nothing more
+        if ended is not None or lives:
             return ended
-        if folder.has_supervisor():
-            return None
         boot = text(request.get("boot"))
         restarted = bool(boot) and boot != boot_id()
         remaining = [] if restarted else end_holders(text(request.get("token")))

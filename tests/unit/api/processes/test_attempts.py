@@ -195,3 +195,44 @@ async def test_an_end_that_cannot_be_read_at_once_is_read_later(world: World, mo
     world.folder.write(ENDED, {"status": 0, "time": 2.0})
     world.attempts.observe(world.attempt, event)
     assert await world.end() == ("COMPLETED", "")
+
+
+async def test_a_supervisor_that_ends_while_it_is_checked_for_has_recorded_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, ended_tokens: list[str]
+) -> None:
+    """The end that it records is not replaced by that of a lost process."""
+
+    def end(folder: AttemptFolder) -> bool:
+        folder.write(ENDED, {"status": 0, "time": 2.0})
+        return False
+
+    monkeypatch.setattr(AttemptFolder, "has_supervisor", end)
+    world.attempts.observe(world.attempt, "gone")
+    assert await world.end() == ("COMPLETED", "")
+    assert (world.folder.read(ENDED), ended_tokens) == ({"status": 0, "time": 2.0}, [])
+
+
+async def test_a_report_that_cannot_be_read_at_once_is_read_later(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the verdict would be another one."""
+    report, opened = tmp_path / "processes" / "u-1" / "report", type(tmp_path).open
+    errors = [OSError(errno.EMFILE, os.strerror(errno.EMFILE))]
+
+    def open_later(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == report and errors:
+            raise errors.pop()
+        return opened(path, *arguments, **options)
+
+    report.write_text("a report")
+    monkeypatch.setattr(type(tmp_path), "open", open_later)
+    monkeypatch.setattr(attempts, "_AGAIN_SECONDS", 0.0)
+    world.folder.write(ENDED, {"status": 0, "time": 2.0})
+    world.attempts.observe(world.attempt, "ended")
+    await world.end()
+    assert (errors, world.attempt.view.report_text) == ([], "a report")
+
+
+async def test_a_report_that_is_not_a_file_is_none(world: World, tmp_path: Path) -> None:
+    (tmp_path / "processes" / "u-1" / "report").mkdir()
+    world.folder.write(ENDED, {"status": 0, "time": 2.0})
+    world.attempts.observe(world.attempt, "ended")
+    assert await world.end() == ("COMPLETED", "")
