@@ -15,7 +15,7 @@ import pytest
 
 import process_server
 from mintaka_api.local.processes import attempt_store
-from mintaka_api.local.processes.attempt_folder import BEGUN
+from mintaka_api.local.processes.attempt_folder import BEGUN, STARTED, TERMINATE, AttemptFolder
 from mintaka_api.local.processes.attempt_store import AttemptStore
 from mintaka_api.local.processes.leftovers import TOKEN
 from mintaka_controller.ports import Exists, Unavailable
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from mintaka_api.local.processes.attempt_folder import AttemptFolder
     from mintaka_api.local.processes.launch import Launch
     from mintaka_api.local.processes.process_starter import ProcessStarter
+    from mintaka_controller.ports import OwnedWorkload
     from mintaka_core.resources import FlowRun
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +89,18 @@ def preceded(starter: ProcessStarter) -> Callable[[AttemptFolder, Launch, Mappin
 def fail(*_: Any) -> None:
     """A call that fails for lack of file descriptors."""
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def known(world: ProcessWorld, name: str) -> OwnedWorkload:
+    """A workload that runs, once it is known since when."""
+    async with asyncio.timeout(20):
+        while True:
+            owned = await world.workloads.read("local", name)
+            assert owned is not None
+            assert owned.workload.alive
+            if owned.workload.started_time is not None:
+                return owned
+            await asyncio.sleep(0.02)
 
 
 def next_world(home: Path, *runs: FlowRun) -> ProcessWorld:
@@ -313,3 +325,49 @@ async def test_a_removed_attempt_leaves_no_files(tmp_path: Path) -> None:
         await world.workloads.remove("local", ended.name, ended.uid)
         assert await world.workloads.read("local", ended.name) is None
         assert files(tmp_path, "*") == []
+
+
+async def test_an_attempt_whose_records_cannot_be_read_at_once_is_found_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as running, so that its run is not started again, and is read as soon as that is possible."""
+    runs = [flow_run(name, **shell("sleep 600")) for name in ("one", "two")]
+    async with ProcessWorld(tmp_path) as world:
+        for run in runs:
+            await world.create(run)
+    errors, read = [OSError(errno.EIO, os.strerror(errno.EIO))] * 2, AttemptFolder.read
+
+    def read_later(folder: AttemptFolder, name: str) -> Any:
+        if name == STARTED and errors and runs[0].metadata.uid in folder.path:
+            raise errors.pop()
+        return read(folder, name)
+
+    monkeypatch.setattr(AttemptFolder, "read", read_later)
+    async with next_world(tmp_path, *runs) as world:
+        try:
+            one, two = await known(world, "one-1"), await known(world, "two-1")
+        finally:
+            for run in runs:
+                world.documents.delete(run)
+        for owned in (one, two):
+            assert (await world.end(owned)).end is not None
+    assert errors == []
+
+
+async def test_the_process_of_a_deleted_run_is_stopped_although_the_request_fails_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else would stop it."""
+    run, errors, send = flow_run(**shell("sleep 600")), [OSError(errno.EMFILE, os.strerror(errno.EMFILE))], AttemptFolder.send
+
+    def send_later(folder: AttemptFolder, request: bytes) -> bool:
+        if request == TERMINATE and errors:
+            raise errors.pop()
+        return send(folder, request)
+
+    async with ProcessWorld(tmp_path) as world:
+        owned = await world.create(run)
+        monkeypatch.setattr(AttemptFolder, "send", send_later)
+        world.documents.delete(run)
+        assert (await world.end(owned)).end is not None
+        assert errors == []

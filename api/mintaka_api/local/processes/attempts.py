@@ -106,15 +106,15 @@ class Attempts:
         """Its supervisor has reported an event."""
         if event == "gone":
             attempt.events = None
-        self.spawn(self._persist(attempt, self._settle if event == "gone" else self.refresh))
+        self.spawn(self.persist(attempt, self._settle if event == "gone" else self.refresh))
 
-    async def _persist(self, attempt: Attempt, read: Callable[[Attempt], Coroutine[None, None, None]]) -> None:
-        """Read an attempt until that succeeds: nothing else would report this event again."""
+    async def persist(self, attempt: Attempt, action: Callable[[Attempt], Coroutine[None, None, None]]) -> None:
+        """Read or stop an attempt until that succeeds: nothing else would request it again."""
         while self._attempts.get(attempt.key) is attempt:
             try:
-                await read(attempt)
+                await action(attempt)
             except OSError as error:
-                _logger.warning("the records of process %s/%s cannot be read or written yet: %s", *attempt.key, error)
+                _logger.warning("the folder of process %s/%s cannot be read or written yet: %s", *attempt.key, error)
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
                 return

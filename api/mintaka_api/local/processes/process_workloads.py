@@ -90,21 +90,29 @@ class ProcessWorkloads:
         self._capacity_observers.append(callback)
 
     async def recover(self) -> None:
-        """Find the attempts of an earlier server: those that still run, and the remains of the others."""
+        """Find the attempts of an earlier server: those that still run, and the remains of the others.
+
+        Raises OSError if it cannot be read whose attempt a folder is: its run would be started again beside it.
+        """
         for folder in await asyncio.to_thread(self._store.all):
-            view = await asyncio.to_thread(self._store.view, folder)
+            try:
+                view, whole = await asyncio.to_thread(self._store.view, folder), True
+            except OSError as error:
+                _logger.warning("%s cannot be read yet: %s", folder.path, error)
+                view, whole = await asyncio.to_thread(self._store.request, folder), False
             if view is None:  # its removal was interrupted
                 with suppress(OSError):  # the next server tries again
                     await asyncio.to_thread(self._store.remove, folder)
                 continue
             attempt = self._add(folder, view)
-            try:
-                if view.stop is not None and attempt.owned.workload.alive:
-                    folder.send(TERMINATE)
-                if not await self._is_wanted(attempt):
+            if not whole:
+                self._attempts.spawn(self._attempts.persist(attempt, self._attempts.refresh))
+            if not await self._is_wanted(attempt) or (view.stop is not None and attempt.owned.workload.alive):
+                try:
                     await self._stop(attempt)
-            except OSError as error:  # the others are found all the same
-                _logger.warning("the stop of process %s/%s cannot be requested: %s", *attempt.key, error)
+                except OSError as error:  # the others are found all the same
+                    _logger.warning("the stop of process %s/%s cannot be requested yet: %s", *attempt.key, error)
+                    self._attempts.spawn(self._attempts.persist(attempt, self._stop))
         self._attempts.spawn(self._follower.run())
 
     async def close(self) -> None:
@@ -126,7 +134,7 @@ class ProcessWorkloads:
         """The processes of a deleted run are stopped, as pods are deleted with their owner."""
         if kind == "FlowRun" and deleted:
             for attempt in self._attempts.of_run(document["metadata"]["uid"]):
-                self._attempts.spawn(self._stop(attempt))
+                self._attempts.spawn(self._attempts.persist(attempt, self._stop))
 
     def _publish(self, attempt: Attempt) -> None:
         if not attempt.owned.workload.alive and not attempt.over:
