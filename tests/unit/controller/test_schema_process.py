@@ -38,7 +38,7 @@ def test_a_worker_whose_parent_is_gone_does_not_compute_for_ever() -> None:
     endless = {"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)} | {"d60": {}}, "$ref": "#/$defs/d0"}
     program = "import sys, mintaka_controller.schema_worker as worker; worker._REQUEST_CPU_SECONDS = 1; sys.exit(worker.main())"
     ours, theirs = socket.socketpair()
-    with ours, subprocess.Popen([sys.executable, "-c", program, "0"], stdin=theirs, stdout=subprocess.DEVNULL) as worker:
+    with ours, subprocess.Popen([sys.executable, "-c", program, "0"], stdin=theirs.fileno(), stdout=subprocess.DEVNULL) as worker:
         theirs.close()
         try:
             assert ours.recv(4)
