@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.decisions import decide_run
 from mintaka.engine.entries import Entry, entry_of, last_entered, starts, to_datetime
+from mintaka.engine.halting import take_error
 from mintaka.engine.run_ids import RunIds
-from mintaka.exceptions import Halted
+from mintaka.exceptions import Halted, message_of
 from mintaka.states import State
-from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
+from mintaka_core.states import CANCELLED, COMPLETED, PENDING, RUNNING, TASK_ENDED, StateType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -173,7 +174,7 @@ class Ledger:
         """A new run, PENDING; `around` is the run with the number `parent`.
 
         Raises:
-            Halted: the flow run is over.
+            Halted: the flow run is over, or this thread was requested to end.
         """
         if self.closed:
             message = f"the flow run is over, so {task} does not start"
@@ -184,6 +185,10 @@ class Ledger:
             if (owner := run.owner) is not None:
                 self.ids.owners[run.n] = owner
         self.live[run.n] = run
+        # Only now: a run is either seen by the thread that ends what is around it, after its request, or sees the request here.
+        if (error := take_error()) is not None:
+            self.propose_end(run, State(CANCELLED, reason=TASK_ENDED, message=message_of(error)))
+            raise error
         return run
 
     @uninterrupted
