@@ -15,7 +15,7 @@ import msgspec
 from mintaka_history.enum_codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, shown_name, shown_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mintaka_history.enum_codes import StateWord, Trail
 
@@ -49,7 +49,7 @@ def compact_history(entries: Iterable[Entry], facts: Mapping[int, Mapping[str, A
             code = CODE_OF_WORD[word]
             stored = "" if name == DEFAULT_NAME_OF_CODE[code] else name
             other = 0 if proposed in ("", word) else CODE_OF_WORD[proposed]
-            said = [["", _FACTS, known], *trail] if known else trail
+            said: Sequence[Any] = [["", _FACTS, known], *trail] if known else trail
             parts.append(_encode([code, offset, stored, other, said]).decode())
     return f"[{','.join(parts)}]"
 

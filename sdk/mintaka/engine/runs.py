@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mintaka.engine.called_flows import CalledFlow
     from mintaka.recording.recorder import Recorder
+    from mintaka_core import states as core
     from mintaka_core.transitions import Decision
 
 
@@ -235,7 +236,7 @@ class Ledger:
         self._append(run, entry)
         return True
 
-    def propose_end(self, run: Run, proposed: State, **facts: Any) -> bool:
+    def propose_end(self, run: Run, proposed: core.State, **facts: Any) -> bool:
         """Propose the end of `run` and put it into what was decided; False where it had ended before."""
         return self.end(run, decide_run(run, proposed, **facts))
 
@@ -246,7 +247,7 @@ class Ledger:
             self._append(run, entry_of(decision, run.last))
 
     @uninterrupted
-    def revise(self, run: Run, proposed: State, **facts: Any) -> None:
+    def revise(self, run: Run, proposed: core.State, **facts: Any) -> None:
         """Another end for a run that is over: what it did was undone, or turned out not to be persisted."""
         decision = decide_run(run, proposed, explicit=True, **facts)
         if decision.state is None:
@@ -259,12 +260,12 @@ class Ledger:
         self.recorder.changed(run)
 
     @uninterrupted
-    def end_all(self, proposed: State) -> list[Run]:
+    def end_all(self, proposed: core.State) -> list[Run]:
         """End every run that is not over, but the flow run itself, in `proposed`; returns them."""
         return [run for run in tuple(self.live.values()) if run.n >= 0 and self.propose_end(run, proposed)]
 
     @uninterrupted
-    def end_below(self, run: Run, proposed: State) -> list[Run]:
+    def end_below(self, run: Run, proposed: core.State) -> list[Run]:
         """End every run inside of `run` that is not over, also those in a run which is; returns them."""
         inside = [other for other in self.live.copy().values() if other.n >= 0 and (run.n < 0 or other.is_inside(run))]
         return [other for other in sorted(inside, key=lambda other: other.n) if self.propose_end(other, proposed)]
