@@ -30,6 +30,9 @@ def decide_run(run: Run, proposed: State, **facts: Any) -> Decision:
 
 
 def _plain(state: State) -> State:
-    """`state` without a result or an exception in it, which are no facts, and its message as text."""
-    message = state.message if isinstance(state.message, str) else message_of(state.message)
-    return State(state.type, state.name, state.reason, message, scheduled_time=state.scheduled_time)
+    """`state` without a result or an exception in it, which are no facts, and with texts where the user's code gave something else."""
+    return State(state.type, _text(state.name), _text(state.reason), _text(state.message), scheduled_time=state.scheduled_time)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else message_of(value)

@@ -155,7 +155,7 @@ def test_the_trail_of_a_retry_is_in_the_history() -> None:
     ]
     assert row["history"][2][3:] == ["FAILED", [["retry_failed", "Redirect", "failure 1 of 2 allowed, again in 0.0 s"]]]
     assert row["history"][3][4][0][1] == "Wait"
-    assert (row["runs"], row["seq"]) == (3, 9)
+    assert (row["runs"], row["seq"]) == (3, 11)
 
 
 def test_a_task_is_tried_once_more_than_it_has_retries() -> None:
