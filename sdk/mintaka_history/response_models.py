@@ -122,7 +122,7 @@ class TaskRunAnswer(msgspec.Struct):
     history: list[tuple[str, str, int, str, list[tuple[str, str, str]]]]
     namespace: str
     sequence: int
-    facts: dict[int, dict[str, Any]] = {}
+    facts: dict[str, dict[str, Any]] = {}
 
 
 class NodeAnswer(msgspec.Struct):

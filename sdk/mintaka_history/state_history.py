@@ -66,10 +66,10 @@ def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, 
     return entries
 
 
-def facts_of_history(text: str) -> dict[int, dict[str, Any]]:
+def facts_of_history(text: str) -> dict[str, dict[str, Any]]:
     """The facts in a stored text, by the position of their entry."""
     trails = ((position, entry[-1]) for position, entry in enumerate(_decode(text)) if len(entry) > _UNUSUAL)
-    return {position: trail[0][2] for position, trail in trails if isinstance(trail, list) and trail and not trail[0][0]}
+    return {str(position): trail[0][2] for position, trail in trails if isinstance(trail, list) and trail and not trail[0][0]}
 
 
 class PreviousHistory(NamedTuple):
