@@ -143,6 +143,12 @@ class KilledServer:
                     time.sleep(self.random.uniform(0, longest_seconds))
             self.kill()
 
+    def _transitions_of(self, name: str) -> list[str]:
+        """The states of a run, with their times, for a failure's message."""
+        [run] = [run for run in self.server.get("/flow-runs", limit=200, kind="deployed", name=name)["items"] if run["name"] == name]
+        items = self.server.get(f"/flow-runs/{run['uid']}/transitions")["items"]
+        return [f"{item['time']} {item['to']} {item['reason']} attempt {item['attempt']}" for item in items]
+
     def judge(self) -> None:
         """Each run ended once, in the right state, according to the server and to the ledger."""
         assert self.states() == {name: _STATES[kind] for name, kind in self.kinds.items()}
@@ -150,7 +156,8 @@ class KilledServer:
         for line in self.ledger.read_text().splitlines():
             name, _, what = line.partition(" ")
             lines[name].append(what)
-        assert lines == {name: _LINES[kind] for name, kind in self.kinds.items()}
+        wrong = {name: lines[name] for name, kind in self.kinds.items() if lines[name] != _LINES[kind]}
+        assert wrong == {}, {name: (self.kinds[name], self._transitions_of(name)) for name in wrong}
         for run in self.server.get("/flow-runs", limit=200, kind="deployed")["items"]:
             ends = Counter(item["to"] for item in self.server.get(f"/flow-runs/{run['uid']}/transitions")["items"])
             assert ends[run["state"]["type"]] == 1, (run["name"], ends)
