@@ -16,6 +16,7 @@ from typing import Any
 
 from mintaka_core.backoff import Retries
 from mintaka_core.clocks import CLOCK_TOLERANCE
+from mintaka_core.concurrency import Standing
 from mintaka_core.facts import defaults_of, facts_of
 from mintaka_core.states import DEFAULT_NAMES, PENDING, SCHEDULED, State, StateType
 from mintaka_core.tracing import is_traced, trace, traceable
@@ -46,7 +47,8 @@ class Transition:
     retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is when
     the current state times out, `ended_time` when the workload ended (None: now). `stopped` means that the workload was
     requested to stop before it ended. `kept` is a cached result that could replace the run (None: no such result), `refresh`
-    requests a new one nevertheless. `jitter` in [0, 1) is drawn by the caller.
+    requests a new one nevertheless. `slot` is how the run stands among those that share its deployment's slots (None: nothing
+    limits it, or it has one). `jitter` in [0, 1) is drawn by the caller.
     """
 
     current: State | None
@@ -68,6 +70,7 @@ class Transition:
     suspend_requested: bool = False
     kept: KeptResult | None = None
     refresh: bool = False
+    slot: Standing | None = None
     jitter: float = 0.0
 
     @property
