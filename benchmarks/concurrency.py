@@ -18,11 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"
 
 from memory_cluster import MemoryCluster
 from memory_controller import MemoryController
-from shared.figures import percentile, record, table
-
 from mintaka_controller.ports import Snapshot
 from mintaka_controller.reconciler import Key
 from mintaka_kubernetes.resources import FLOW_DEPLOYMENTS, FLOW_RUNS
+from shared.figures import percentile, record, table
 
 NAMESPACE, DEPLOYMENT, LIMIT = "n", "d", 1
 
@@ -55,6 +54,11 @@ class Queue:
         state = {"type": "COMPLETED", "name": "Completed", "time": "2026-03-05T00:00:00Z"}
         self.write(name, number, {"state": state, "attempt": 1, "endTime": "2026-03-05T00:00:00Z"})
 
+    async def until_pending(self, name: str) -> None:
+        """Return as soon as the run is PENDING."""
+        while self.state(name) != "PENDING":  # noqa: ASYNC110 - an event would come a turn of the loop later
+            await asyncio.sleep(0)
+
     def state(self, name: str) -> str:
         """The type of a run's state."""
         status = self.store.objects[FLOW_RUNS.path(NAMESPACE, name)].get("status", {})
@@ -85,9 +89,9 @@ def measure_costs(waiting: int, ends: int) -> dict[str, float]:
     asyncio.run(follow())
     return {
         "end noticed and the next run chosen, p50 ms": percentile(noticed, 0.5),
-        "the same, p99 ms": percentile(noticed, 0.99),
+        "end noticed and the next run chosen, p99 ms": percentile(noticed, 0.99),
         "until the next run is PENDING, p50 ms of CPU": percentile(started, 0.5),
-        "the same, p99 ms": percentile(started, 0.99),
+        "until the next run is PENDING, p99 ms of CPU": percentile(started, 0.99),
     }
 
 
@@ -101,19 +105,17 @@ def measure_latency(waiting: int, ends: int) -> dict[str, float]:
         running = asyncio.create_task(controller.run())
         controller.wake_run((NAMESPACE, queue.names[0]))
         for number, name in enumerate(queue.names[:ends]):
-            while queue.state(name) != "PENDING":
-                await asyncio.sleep(0)
+            await queue.until_pending(name)
             following = queue.names[number + 1]
             begin = time.perf_counter()
             queue.end(name, number)
-            while queue.state(following) != "PENDING":
-                await asyncio.sleep(0)
+            await queue.until_pending(following)
             took.append((time.perf_counter() - begin) * 1e3)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(follow())
-    return {"end -> next PENDING, p50 ms": percentile(took, 0.5), "the same, p99 ms ": percentile(took, 0.99)}
+    return {"end -> next PENDING, p50 ms": percentile(took, 0.5), "end -> next PENDING, p99 ms": percentile(took, 0.99)}
 
 
 def main() -> None:

@@ -123,7 +123,9 @@ def _cluster_keys(text: str) -> dict[str, tuple[str, ...]]:
     except ValueError as error:
         message = f"MINTAKA_CLUSTER_KEYS is not JSON: {error}"
         raise ValueError(message) from error
-    lists = isinstance(found, dict) and all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values())
+    lists = isinstance(found, dict) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()
+    )
     if not lists:
         message = f"MINTAKA_CLUSTER_KEYS must be an object with a list of namespaces for each key, not {text!r}"
         raise ValueError(message)

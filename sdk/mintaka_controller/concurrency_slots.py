@@ -15,6 +15,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import Name
@@ -38,7 +39,6 @@ from mintaka_core.states import CANCELLING, PAUSED, PENDING, RUNNING, SCHEDULED,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from mintaka_controller.deployment_cache import DeploymentCache
     from mintaka_controller.ports import OwnedWorkload

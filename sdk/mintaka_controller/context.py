@@ -69,9 +69,7 @@ class Context:
     def __post_init__(self) -> None:
         """By default, objects that are read are only cached; a controller overrides this."""
         self.log_copies = LogCopies(self.ports, self.wake)
-        slots = self.slots = ConcurrencySlots(
-            self.runs, self.workloads, self.deployments, self.ports.clock.now, self.settings.cluster_keys
-        )
+        slots = self.slots = ConcurrencySlots(self.runs, self.workloads, self.deployments, self.ports.clock.now, self.settings.cluster_keys)
         slots.wake = self.wake
         self.runs.changed = self.workloads.changed = slots.observe_run
         self.deployments.changed = slots.observe_deployment

@@ -6,7 +6,6 @@ bounded too: what was dropped is read again (`reading.read_deployment`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,12 +20,14 @@ from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_core.limits import KUBECTL_COPY
 from mintaka_core.resources import FlowDeployment
+from mintaka_core.resources.concurrency import Concurrency
 from mintaka_core.resources.template import PodRetention
 from mintaka_core.revisions import template_digest, template_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.ports import Document, Snapshot
-    from mintaka_core.resources.concurrency import Concurrency
 
 #: How much memory the parsed deployments may take, by the estimate of `parsed_bytes`: hundreds of ordinary ones.
 _PARSED_BYTES = 16 * 1024 * 1024

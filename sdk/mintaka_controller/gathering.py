@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_controller.create_checks import find_create_error
+from mintaka_controller.ports import Rejected
 from mintaka_controller.reading import parse_run, read_deployment, read_run
 from mintaka_controller.resume_source import find_resume_source
-from mintaka_controller.ports import Rejected
 from mintaka_controller.run_template import RunTemplate, find_template, may_start
 from mintaka_core import names
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem

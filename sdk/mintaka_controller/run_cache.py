@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,8 @@ from mintaka_core.instants import EARLIEST, parse_time
 from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED, TERMINAL, StateType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.ports import Document, Snapshot
 
 #: The number of finished runs that are still cached in full, since most changes after a run's end happen soon; and the bytes that these

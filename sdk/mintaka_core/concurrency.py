@@ -110,7 +110,9 @@ class Standing:
         parts = [f"key {self.key!r} admits {runs} at a time"]
         if self.holders:
             others = f" and {self.holders - 1} {'other' if self.holders == 2 else 'others'}" if self.holders > 1 else ""  # noqa: PLR2004
-            parts[0] += f": {self.holder}{others} {'hold slots' if self.holders > 1 else 'holds the slot' if self.limit == 1 else 'holds a slot'}"
+            parts[0] += (
+                f": {self.holder}{others} {'hold slots' if self.holders > 1 else 'holds the slot' if self.limit == 1 else 'holds a slot'}"
+            )
         if self.victims:
             parts.append(f"it replaces {' and '.join(f'flow run {name!r}' for name in self.victims[:2])}{_more(self.victims)}")
         elif self.position:
@@ -162,7 +164,9 @@ def victims_of(run: Contender, limit: int, holders: Iterable[Contender], waiting
     Those that are being cancelled already count. Runs of a higher priority and of other namespaces are not replaced, nor runs that are
     newer than it: of several new runs, the newest remains.
     """
-    older = [other for other in (*holders, *waiting) if other.uid != run.uid and (other.place.since, other.uid) < (run.place.since, run.uid)]
+    older = [
+        other for other in (*holders, *waiting) if other.uid != run.uid and (other.place.since, other.uid) < (run.place.since, run.uid)
+    ]
     staying = [other for other in older if not other.leaving]
     excess = len(staying) + 1 - limit
     allowed = [other for other in staying if other.namespace == run.namespace and other.place.urgency >= run.place.urgency]

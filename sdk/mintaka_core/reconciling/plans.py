@@ -86,7 +86,9 @@ class CancelRun:
     name: str
 
 
-type RunEffect = CancelRun | CreateWorkload | CreateRevision | StopWorkload | ReleaseWorkload | RemoveWorkload | AddFinalizer | ReleaseRun | DeleteRun
+type RunEffect = (
+    CancelRun | CreateWorkload | CreateRevision | StopWorkload | ReleaseWorkload | RemoveWorkload | AddFinalizer | ReleaseRun | DeleteRun
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,9 @@ class World(MemoryController):
         if seen:
             self.context.deployments.put(Snapshot(document))
 
-    def add(self, name: str, second: int, state: str = "", *, namespace: str = "n", status: dict[str, Any] | None = None, **spec: Any) -> None:
+    def add(
+        self, name: str, second: int, state: str = "", *, namespace: str = "n", status: dict[str, Any] | None = None, **spec: Any
+    ) -> None:
         """Create a run, or write another version of it."""
         known = {"state": {"type": state, "name": state.capitalize(), "time": f"2026-03-04T05:00:{second:02}Z"}} if state else {}
         metadata = {
@@ -250,7 +252,7 @@ def test_a_run_that_cannot_be_created_lets_others_start() -> None:
     world.deploy("same", concurrency={"limit": 1, "key": "d"})
     world.add("a", 0)
     world.add("b", 1, deployment="same")
-    refusal = ApiError(403, "Forbidden", 'exceeded quota: q, requested: pods=1, used: pods=9, limited: pods=9')
+    refusal = ApiError(403, "Forbidden", "exceeded quota: q, requested: pods=1, used: pods=9, limited: pods=9")
     world.store.fault = lambda method, path: refusal if (method, path) == ("POST", PODS.path("n")) else None
     world.reconcile_all("a")
     assert world.woken == ["b"]

@@ -62,8 +62,8 @@ STANDINGS: dict[str, tuple[dict[str, Any], str, str]] = {
     "its caller holds the slot": (
         {"holders": [run("p")], "caller_uid": "uid-p"},
         WAIT,
-        "key 'etl' admits 1 run at a time: flow run 'p' holds the slot; flow run 'p', which called it, holds a slot: if it waits for this run, "
-        "neither continues",
+        "key 'etl' admits 1 run at a time: flow run 'p' holds the slot; "  # noqa: ISC004 - one sentence
+        "flow run 'p', which called it, holds a slot: if it waits for this run, neither continues",
     ),
     "Allow": ({"policy": Policy.ALLOW, "holders": [run("a")], "position": 3}, FREE, ""),
     "CancelNew with a free slot": ({"policy": Policy.CANCEL_NEW, "limit": 2, "holders": [run("a")]}, FREE, ""),
@@ -138,7 +138,7 @@ def test_the_order_is_priority_then_time_then_creation_then_uid() -> None:
         place_of(0, NOW + 2 * MINUTE, NOW, "a"),
         place_of(-1, None, NOW, "a"),
     ]
-    assert sorted(reversed(places)) == places
+    assert sorted(places[::-1]) == places
     assert places[0] == Place(-5, due, NOW, "z")
 
 
