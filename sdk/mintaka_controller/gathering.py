@@ -86,7 +86,7 @@ def _forbidden_key(context: Context, run: FlowRun) -> CreateError | None:
     """The error of a run whose deployment names a key that its namespace may not use; it waits until one of the two is changed."""
     namespace, deployment = run.metadata.namespace, run.spec.deployment
     entry = context.deployments.get((namespace, deployment)) if deployment else None
-    problem = context.slots.problem_of(namespace, deployment or "", entry.concurrency if entry else None)
+    problem = context.slots.keys.problem_of(namespace, deployment or "", entry.concurrency if entry else None)
     if problem is None:
         return None
     again = context.ports.clock.now() + _KEY_CHECKS
@@ -95,15 +95,15 @@ def _forbidden_key(context: Context, run: FlowRun) -> CreateError | None:
 
 async def know_deployments(context: Context) -> None:
     """Read the deployments of unfinished runs that are not known yet, since their runs may hold slots. Raises Unavailable."""
-    for name in tuple(context.slots.unknown):
-        if name not in context.slots.unknown:
+    for name in tuple(context.slots.keys.unknown):
+        if name not in context.slots.keys.unknown:
             continue
         try:
             found = await read_deployment(context, name)
         except Rejected:  # it cannot be read now; its runs use the key that they recorded
             found = None
         if found is None:
-            context.slots.miss_deployment(name)
+            context.slots.keys.miss(name)
 
 
 def _observation(
@@ -204,7 +204,7 @@ async def gather_deployment(context: Context, key: Name) -> DeploymentObservatio
     if unusable:
         problem: Problem | None = Problem(unusable.reason, unusable.message)
     else:
-        forbidden = context.slots.problem_of(*key, deployment.spec.concurrency)
+        forbidden = context.slots.keys.problem_of(*key, deployment.spec.concurrency)
         source = await context.ports.sources.find_problem(key[0], deployment.spec)
         problem = source or (Problem(*forbidden) if forbidden else _waiting(context, key))
     return DeploymentObservation(
