@@ -6,6 +6,7 @@ count these together, so that users cannot increase the number of series.
 
 from __future__ import annotations
 
+from mintaka_core.concurrency import AWAITING_SLOT, KEY_NOT_ALLOWED, LIMIT_REACHED
 from mintaka_core.rules import PENDING_TIMEOUT, SCHEDULING_GATED
 from mintaka_core.states import SUSPENDED_ITSELF
 from mintaka_operator.create_errors import CREATE_REASONS
@@ -18,6 +19,9 @@ OTHER = "other"
 _RUNS = {PENDING_TIMEOUT, SCHEDULING_GATED, SUSPENDED_ITSELF, "Cancelled", "Cancelling", "Suspended", "Resumed", "Rerun", "TimedOut"} | {
     "SuspensionTimedOut",
     "TooManySuspensions",
+    AWAITING_SLOT,
+    LIMIT_REACHED,
+    KEY_NOT_ALLOWED,
 }
 #: Of resources that cannot be run as they are.
 _RESOURCES = {
