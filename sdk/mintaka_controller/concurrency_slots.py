@@ -82,7 +82,7 @@ class ConcurrencySlots:
             self._queue_of(before.key).limits.pop(name, None)
         if now is not None and now.key is not None and now.limit is not None:
             self._queue_of(now.key).limits[name] = now.limit
-        same_key = before is not None and now is not None and before.key == now.key
+        same_key = _use_of(before) == _use_of(now)
         for run in self._runs.active(name):
             self.observe_run(run)
             if not same_key:
@@ -240,6 +240,10 @@ class _Holders(Collection[Contender]):
 
 def _keys_of(*terms: Terms | None) -> set[SlotKey]:
     return {each.key for each in terms if each is not None and each.key is not None}
+
+
+def _use_of(terms: Terms | None) -> tuple[SlotKey | None, bool]:
+    return (terms.key, terms.allowed) if terms else (None, True)
 
 
 def _lives(owned: OwnedWorkload) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a deployment says: its key (None: nothing is limited, or the key is not allowed), limit (None: it counts for none), policy
+    """What a deployment says: its key (None: nothing is limited, or the key is not `allowed`), limit (None: it counts for none), policy
     of new runs, and their priority.
     """
 
@@ -30,6 +30,7 @@ class Terms:
     limit: int | None = None
     policy: Policy = Policy.QUEUE
     priority: int = 0
+    allowed: bool = True
 
 
 class SlotKeys:
@@ -63,7 +64,8 @@ class SlotKeys:
         if concurrency is None:
             return Terms(priority=entry.priority)
         limit = None if concurrency.policy is Policy.ALLOW else concurrency.limit
-        return Terms(self._allowed(name[0], concurrency.key or name[1]), limit, concurrency.policy, entry.priority)
+        key = self._allowed(name[0], concurrency.key or name[1])
+        return Terms(key, limit, concurrency.policy, entry.priority, allowed=key is not None)
 
     def miss(self, name: Name) -> None:
         """There is no such deployment, or it cannot be read."""
