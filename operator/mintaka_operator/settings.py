@@ -120,13 +120,10 @@ def _cluster_keys(text: str) -> dict[str, tuple[str, ...]]:
     """The namespaces that may use each concurrency key of the cluster, from JSON: `{"gpu": ["team-a", "team-b"], "licence": ["*"]}`."""
     try:
         found = json.loads(text or "{}")
-    except ValueError as error:
-        message = f"MINTAKA_CLUSTER_KEYS is not JSON: {error}"
-        raise ValueError(message) from error
-    lists = isinstance(found, dict) and all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()
-    )
-    if not lists:
-        message = f"MINTAKA_CLUSTER_KEYS must be an object with a list of namespaces for each key, not {text!r}"
+    except ValueError:
+        found = None
+    lists = found.values() if isinstance(found, dict) else [None]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        message = f"MINTAKA_CLUSTER_KEYS must be JSON, an object with a list of namespaces for each key, not {text!r}"
         raise ValueError(message)
     return {key: tuple(names) for key, names in found.items()}
