@@ -24,13 +24,13 @@ from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from mintaka_controller.refused_status import without_texts
 from mintaka_controller.run_template import store_revision
-from mintaka_core.concurrency import AWAITING_SLOT, Outcome
+from mintaka_core.concurrency import Outcome
 from mintaka_core.errors import InvalidResource
 from mintaka_core.instants import later
 from mintaka_core.reconciling import deployments, runs
 from mintaka_core.reconciling.attempts import complete_attempts
 from mintaka_core.reconciling.plans import AddFinalizer, CreateRevision, CreateWorkload, RunPlan, StopWorkload
-from mintaka_core.states import PENDING, SCHEDULED
+from mintaka_core.states import AWAITING_CONCURRENCY_SLOT, PENDING, SCHEDULED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -129,7 +129,8 @@ class Reconciler:
         else:
             self._queue.forget(key)
             if due is not None:
-                self._queue.add_after(key, (due - self._context.ports.clock.now()).total_seconds() + 0.001)
+                seconds = (due - self._context.ports.clock.now()).total_seconds() + 0.001
+                self._queue.add_after(key, seconds, urgent=key.kind == "deployment")  # its schedules fire in time
         finally:
             telemetry.reconciled(key.kind, time() - started)
 
@@ -301,7 +302,7 @@ class Reconciler:
         if plan.status is None:
             return plan.due
         state = plan.status.state
-        over = state is not None and state.reason == AWAITING_SLOT  # its time has come: it waits for the end of another run
+        over = state is not None and state.reason == AWAITING_CONCURRENCY_SLOT  # its time has come: it waits for the end of another run
         known = [moment for moment in (plan.due, None if over else plan.status.next_time) if moment]
         if plan.status.is_terminal and seen.run.metadata.deletion_timestamp is not None:
             return self._context.ports.clock.now()  # to be released, now or in time

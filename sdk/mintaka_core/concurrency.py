@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-#: The name and the reason of the state of a run that waits for a slot.
-AWAITING_SLOT = "AwaitingConcurrencySlot"
 #: The reason of a run that its deployment's policy CancelNew cancelled.
 LIMIT_REACHED = "ConcurrencyLimitReached"
 #: The reason of a deployment, and of its runs, whose key its namespace may not use.

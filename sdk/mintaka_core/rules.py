@@ -7,9 +7,10 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from mintaka_core.backoff import NEVER_RAN, Budget
-from mintaka_core.concurrency import AWAITING_SLOT, LIMIT_REACHED, Outcome
+from mintaka_core.concurrency import LIMIT_REACHED, Outcome
 from mintaka_core.instants import later
 from mintaka_core.states import (
+    AWAITING_CONCURRENCY_SLOT,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -138,10 +139,13 @@ def wait_for_a_slot(transition: Transition) -> Verdict | None:
     if slot.outcome is Outcome.REFUSE:
         return Redirect(State(CANCELLED, reason=LIMIT_REACHED, message=f"{why}; the policy is CancelNew"), reason="no slot is free")
     since = current.time or transition.now
-    if current.reason == AWAITING_SLOT and (current.message == why or transition.now < since + SLOT_MESSAGES):
+    if current.reason == AWAITING_CONCURRENCY_SLOT and (current.message == why or transition.now < since + SLOT_MESSAGES):
         # The end of a run that holds a slot wakes the next one: the time only says when to propose it again at the latest.
         return Wait(later(since, _DAY * ((transition.now - since) // _DAY + 1)), reason=f"no slot of key {slot.key!r} is free")
-    return Redirect(State(SCHEDULED, AWAITING_SLOT, AWAITING_SLOT, why, scheduled_time=current.scheduled_time), reason="no slot is free")
+    return Redirect(
+        State(SCHEDULED, AWAITING_CONCURRENCY_SLOT, AWAITING_CONCURRENCY_SLOT, why, scheduled_time=current.scheduled_time),
+        reason="no slot is free",
+    )
 
 
 @rule(on=edges([None, *StateType], StateType) - ORDER)
@@ -207,18 +211,4 @@ def _retry(transition: Transition, budget: Budget, used: int, what: str) -> Verd
     return Redirect(
         awaiting_retry(later(transition.now, delay), reason=proposed.reason, message=proposed.message),
         reason=f"{what} {used + 1} of {budget.limit} allowed, again in {delay.total_seconds():.1f} s",
-    )
-
-
-@rule(on=edges([PENDING], [RUNNING]))
-def use_kept_result(transition: Transition) -> Verdict | None:
-    """PENDING → RUNNING becomes COMPLETED, named Cached, if a valid result is cached and no refresh is requested."""
-    kept = transition.kept
-    if kept is None or transition.refresh:
-        return None
-    if kept.expires is not None and kept.expires <= transition.now:
-        return None
-    return Redirect(
-        State(COMPLETED, "Cached", message=f"result of {kept.created:%Y-%m-%dT%H:%M:%SZ}, kept as {kept.key}"),
-        reason="a result is kept for this call" + (f" until {kept.expires:%Y-%m-%dT%H:%M:%SZ}" if kept.expires else ""),
     )

@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
-from mintaka_core.concurrency import AWAITING_SLOT, renewal_of
+from mintaka_core.concurrency import renewal_of
 from mintaka_core.reconciling.attempts import begin_attempt, record_revision
 from mintaka_core.reconciling.observation import TRY_AGAIN
 from mintaka_core.reconciling.plans import CancelRun, CreateWorkload
-from mintaka_core.states import PENDING, SCHEDULED, State
+from mintaka_core.states import AWAITING_CONCURRENCY_SLOT, PENDING, SCHEDULED, State
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,7 +58,7 @@ def start(reconciliation: Reconciliation, state: State) -> bool:
 def _wait_for_slot(reconciliation: Reconciliation, state: State) -> None:
     """Cancel what the run replaces, and say in time who holds the slots then; an end of theirs wakes it in any case."""
     slot = reconciliation.seen.slot
-    if slot is None or state.reason != AWAITING_SLOT:
+    if slot is None or state.reason != AWAITING_CONCURRENCY_SLOT:
         return
     metadata, now = reconciliation.seen.run.metadata, reconciliation.now
     since = reconciliation.seen.run.spec.scheduled_time or metadata.creation_timestamp or now
@@ -75,7 +75,7 @@ def _record_create_error(reconciliation: Reconciliation, state: State, create_er
     reconciliation.due.append(create_error.retry_time or reconciliation.now + TRY_AGAIN)
     if state.reason == create_error.reason:
         return False
-    name = "" if state.name == AWAITING_SLOT else state.name
+    name = "" if state.name == AWAITING_CONCURRENCY_SLOT else state.name
     reconciliation.ledger.propose(State(SCHEDULED, name, create_error.reason, create_error.message))
     return False
 

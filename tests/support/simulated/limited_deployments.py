@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from mintaka_core.concurrency import AWAITING_SLOT, LIMIT_REACHED, Place, Policy, place_of
-from mintaka_core.states import CANCELLED, SCHEDULED
+from mintaka_core.concurrency import LIMIT_REACHED, Place, Policy, place_of
+from mintaka_core.states import AWAITING_CONCURRENCY_SLOT, CANCELLED, SCHEDULED
 from simulated.agenda import START
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class LimitedDeployments:
         history = self._limits.get((run.metadata.namespace, run.spec.deployment or ""), [])
         if any(each is not None and each.policy is Policy.REPLACE for _, each in history):
             self.replaceable.add(run.metadata.uid)
-        if state is not None and state.reason == AWAITING_SLOT:
+        if state is not None and state.reason == AWAITING_CONCURRENCY_SLOT:
             self._story.seen["a run waited for a slot"] += 1
             if state.type == SCHEDULED:
                 uid, since = run.metadata.uid, state.time
@@ -173,7 +173,13 @@ class LimitedDeployments:
     def _waits(self, run: FlowRun) -> bool:
         """It waits for a slot and for nothing else, and its operator knows."""
         state, spec = run.status.state, run.spec
-        if state is None or state.reason != AWAITING_SLOT or spec.suspend or spec.cancel or run.metadata.deletion_timestamp is not None:
+        if (
+            state is None
+            or state.reason != AWAITING_CONCURRENCY_SLOT
+            or spec.suspend
+            or spec.cancel
+            or run.metadata.deletion_timestamp is not None
+        ):
             return False
         if any(pod.workload.alive for pod in self._server.pods.of_run(run.metadata.uid)):
             return False
@@ -189,7 +195,7 @@ class LimitedDeployments:
         """While it waits, all slots are taken."""
         run = next((stored.model for stored in self._server.runs.values() if stored.model.metadata.uid == uid), None)
         state = run.status.state if run is not None else None
-        if run is None or state is None or state.time != since or state.reason != AWAITING_SLOT:
+        if run is None or state is None or state.time != since or state.reason != AWAITING_CONCURRENCY_SLOT:
             return
         self._agenda.after(_SETTLED_SECONDS, lambda: self._check_taken(uid, since))
         if self._waits(run) and self._story.was_calm_since(self._agenda.seconds - _SETTLED_SECONDS):
@@ -217,6 +223,6 @@ class LimitedDeployments:
     def waits_for_slot(self, run: FlowRun) -> bool:
         """True for a run that rightly waits: all slots of its key are taken."""
         key, state = self.key_of(run), run.status.state
-        if state is None or state.reason != AWAITING_SLOT:
+        if state is None or state.reason != AWAITING_CONCURRENCY_SLOT:
             return False
         return key is None or self.is_full(key)

@@ -71,7 +71,7 @@ class TestSettings:
             ("MINTAKA_HTTP_PORT", "65536"),
             ("MINTAKA_CLUSTER_KEYS", "gpu"),
             ("MINTAKA_CLUSTER_KEYS", '{"gpu": "sales"}'),
-            ("MINTAKA_CLUSTER_KEYS", '["gpu"]'),
+            ("MINTAKA_CLUSTER_KEYS", '"gpu"'),
             ("MINTAKA_MIRROR", "yes"),
             ("MINTAKA_LOG_LEVEL", "loud"),
             ("MINTAKA_LOG_FORMAT", "xml"),
