@@ -130,7 +130,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a namespace in the pods of flows": ({"flows": {"podTemplate": {"metadata": {"namespace": "x"}}}}, "namespace"),
     "a container of flows without a name": ({"flows": {"podTemplate": {"spec": {"containers": [{"image": "x"}]}}}}, "name"),
     "a pod retention that is none": ({"flows": {"podRetention": {"failedSeconds": -1}}}, "failedSeconds"),
-    "a key of the cluster with its prefix": ({"concurrency": {"clusterKeys": {"cluster/gpu": ["team-a"]}}}, "clusterKeys"),
+    "a key of the cluster with its prefix": ({"concurrency": {"clusterKeys": {"cluster/gpu": ["team-a"]}}}, "cluster/gpu"),
     "a volume without a name": ({"operator": {"extraVolumes": [{"emptyDir": {}}]}}, "extraVolumes"),
     "a mount without a path": ({"operator": {"extraVolumeMounts": [{"name": "x"}]}}, "extraVolumeMounts"),
     "two places for the database's URL": (
