@@ -91,7 +91,7 @@ class DeploymentCache:
             reservation(raw),
             "" if fault else _digest(known, uid, deployment.metadata.generation, document["spec"] or {}),
             None if fault else spec.concurrency,
-            spec.priority,
+            spec.priority or 0,
         )
         self.changed(key)
         return True

@@ -133,8 +133,8 @@ class FlowDeploymentSpec(FlowTemplate):
     """How many runs may be active at the same time; absent: any number. Changes apply to the runs that exist, too: no run is
     stopped for a lower limit.
     """
-    priority: int = Field(default=0, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
-    """Priority of the runs that have none of their own: of the runs that wait for a slot, higher ones start first."""
+    priority: int | None = Field(default=None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+    """Priority of the runs that have none of their own: of the runs that wait for a slot, higher ones start first. Absent: 0."""
     history: History = History()
     """How long finished runs stay in the cluster."""
     version: str | None = Field(default=None, max_length=200)

@@ -188,7 +188,7 @@ class LimitedDeployments:
 
     def _place(self, run: FlowRun) -> Place:
         stored = self._server.deployments.get((run.metadata.namespace, run.spec.deployment or ""))
-        priority = run.spec.priority if run.spec.priority is not None else stored.model.spec.priority if stored else 0
+        priority = run.spec.priority if run.spec.priority is not None else (stored.model.spec.priority or 0) if stored else 0
         return place_of(priority, run.spec.scheduled_time, run.metadata.creation_timestamp or START, run.metadata.uid)
 
     def _check_taken(self, uid: str, since: object) -> None:
