@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
@@ -33,6 +34,7 @@ class Settings:
     failed_pod_retention: timedelta = timedelta(hours=1)
     relist: timedelta = timedelta(seconds=20)
     workers: int = 24
+    cluster_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     release_namespace: str = "default"
     identity: str = field(default_factory=socket.gethostname)
     lease_name: str = "mintaka-operator"
@@ -57,6 +59,7 @@ class Settings:
             mirror_patience=self.mirror_patience,
             retention=retention if self.mirrored else None,
             relist=self.relist,
+            cluster_keys=self.cluster_keys,
         )
 
     @classmethod
@@ -102,6 +105,7 @@ class Settings:
             release_namespace=env.get("MINTAKA_RELEASE_NAMESPACE") or env.get("MINTAKA_LEASE_NAMESPACE") or default.release_namespace,
             relist=timedelta(seconds=number("MINTAKA_RELIST_SECONDS", default.relist.total_seconds(), 1, _DAY_SECONDS)),
             workers=int(number("MINTAKA_WORKERS", default.workers, 1, 1000)),
+            cluster_keys=_cluster_keys(env.get("MINTAKA_CLUSTER_KEYS", "")),
             identity=env.get("MINTAKA_POD_NAME") or default.identity,
             lease_name=env.get("MINTAKA_LEASE_NAME") or default.lease_name,
             lease_namespace=env.get("MINTAKA_LEASE_NAMESPACE") or default.lease_namespace,
@@ -110,3 +114,16 @@ class Settings:
             log_level=choice("MINTAKA_LOG_LEVEL", default.log_level, "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
             log_format=choice("MINTAKA_LOG_FORMAT", default.log_format, "text", "json"),
         )
+
+
+def _cluster_keys(text: str) -> dict[str, tuple[str, ...]]:
+    """The namespaces that may use each concurrency key of the cluster, from JSON: `{"gpu": ["team-a", "team-b"], "licence": ["*"]}`."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    lists = found.values() if isinstance(found, dict) else [None]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        message = f"MINTAKA_CLUSTER_KEYS must be JSON, an object with a list of namespaces for each key, not {text!r}"
+        raise ValueError(message)
+    return {key: tuple(names) for key, names in found.items()}

@@ -6,8 +6,9 @@ count these together, so that users cannot increase the number of series.
 
 from __future__ import annotations
 
+from mintaka_core.concurrency import KEY_NOT_ALLOWED, LIMIT_REACHED
 from mintaka_core.rules import PENDING_TIMEOUT, SCHEDULING_GATED
-from mintaka_core.states import SUSPENDED_ITSELF
+from mintaka_core.states import AWAITING_CONCURRENCY_SLOT, SUSPENDED_ITSELF
 from mintaka_operator.create_errors import CREATE_REASONS
 from mintaka_operator.pending_reasons import PENDING_REASONS
 from mintaka_operator.pod_verdicts import POD_VERDICTS
@@ -18,6 +19,9 @@ OTHER = "other"
 _RUNS = {PENDING_TIMEOUT, SCHEDULING_GATED, SUSPENDED_ITSELF, "Cancelled", "Cancelling", "Suspended", "Resumed", "Rerun", "TimedOut"} | {
     "SuspensionTimedOut",
     "TooManySuspensions",
+    AWAITING_CONCURRENCY_SLOT,
+    LIMIT_REACHED,
+    KEY_NOT_ALLOWED,
 }
 #: Of resources that cannot be run as they are.
 _RESOURCES = {

@@ -14,7 +14,7 @@ from mintaka_controller.run_cache import name_of, version_of
 from mintaka_controller.run_template import find_code
 from mintaka_core import names
 from mintaka_core.instants import format_time
-from mintaka_core.reconciling.plans import CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
+from mintaka_core.reconciling.plans import CancelRun, CreateWorkload, DeleteRun, ReleaseRun, ReleaseWorkload, RemoveWorkload, StopWorkload
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters, masked_run
 from mintaka_core.states import CRASHED
@@ -101,6 +101,9 @@ async def apply_effect(context: Context, seen: RunObservation, effect: RunEffect
             return now if await _stop_workload(context, seen.run.metadata.namespace, effect) else None
         case ReleaseWorkload() | RemoveWorkload():
             await _let_go(context, seen, effect)
+            return None
+        case CancelRun(victim):
+            await cancel_replaced(context, seen.run, victim)
             return None
         case ReleaseRun(tombstone):
             await _release_run(context, seen.run, tombstone=tombstone)
@@ -244,6 +247,24 @@ async def cancel_called(context: Context, run: FlowRun) -> bool:
         return False
     context.observe_run(cancelled)
     return True
+
+
+async def cancel_replaced(context: Context, run: FlowRun, victim: str) -> None:
+    """Cancel a run that `run` replaces; if that is refused, `run` waits for its end. Raises Unavailable."""
+    key = (run.metadata.namespace, victim)
+    entry = context.runs.get(key)
+    if entry is None or entry.finished or entry.cancel:
+        return
+    context.slots.note_replaced(entry.uid, run.metadata.name)
+    try:
+        context.observe_run(await context.ports.resources.cancel_run(key, entry.uid))
+    except Missing:
+        context.runs.remove(key, entry.uid)
+    except Conflict:
+        context.observe_run(await context.ports.resources.read_run(key))
+        raise
+    except Rejected as error:
+        _logger.error("flow run %s/%s, which %s replaces, cannot be cancelled: %s", *key, run.metadata.name, error)  # noqa: TRY400
 
 
 async def create_run(context: Context, deployment: FlowDeployment, effect: CreateRun) -> Name | None:

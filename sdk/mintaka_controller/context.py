@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from mintaka_controller.concurrency_slots import ConcurrencySlots
 from mintaka_controller.create_backoff import CreateBackoff
 from mintaka_controller.deployment_cache import DeploymentCache
 from mintaka_controller.log_copies import LogCopies
@@ -29,6 +30,7 @@ class ControllerSettings:
     has `mirror_patience` to read a deleted run. `retention`: how long pods of finished attempts stay; None: as long as
     their run. `relist` is the minimum interval at which everything is listed to find missed events; long listings extend
     it. While more than `busy_queue` keys wait, PENDING is written together with what follows it: one write less per attempt.
+    `cluster_keys`: the namespaces that may use each concurrency key of the cluster (`*`: all); None: all may use any.
     """
 
     workers: int = 24
@@ -38,6 +40,7 @@ class ControllerSettings:
     retention: Retention | None = Retention()
     relist: timedelta = timedelta(seconds=20)
     busy_queue: int = 8
+    cluster_keys: Mapping[str, tuple[str, ...]] | None = None
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Context:
     validated: ValidationMemory = field(default_factory=ValidationMemory)
     memory: MemoryBudget = field(default_factory=lambda: MemoryBudget(_PARSED_BYTES))
     log_copies: LogCopies = field(init=False)
+    slots: ConcurrencySlots = field(init=False)
     #: Called with each write of our own: the flow run and the resulting resource version.
     wrote: Callable[[Name, int], None] = lambda _run, _version: None
     #: Requests that a run be reconciled.
@@ -65,5 +69,9 @@ class Context:
     def __post_init__(self) -> None:
         """By default, objects that are read are only cached; a controller overrides this."""
         self.log_copies = LogCopies(self.ports, self.wake)
+        slots = self.slots = ConcurrencySlots(self.runs, self.workloads, self.deployments, self.ports.clock.now, self.settings.cluster_keys)
+        slots.wake = self.wake
+        self.runs.changed = self.workloads.changed = slots.observe_run
+        self.deployments.changed = slots.observe_deployment
         self.observe_run = self.runs.put
         self.observe_deployment = self.deployments.put

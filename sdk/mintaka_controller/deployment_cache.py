@@ -20,10 +20,13 @@ from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_core.limits import KUBECTL_COPY
 from mintaka_core.resources import FlowDeployment
+from mintaka_core.resources.concurrency import Concurrency
 from mintaka_core.resources.template import PodRetention
 from mintaka_core.revisions import template_digest, template_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.ports import Document, Snapshot
 
 #: How much memory the parsed deployments may take, by the estimate of `parsed_bytes`: hundreds of ordinary ones.
@@ -37,7 +40,8 @@ class DeploymentEntry:
     """The cached fields of one version of a deployment. With a `problem`, its spec is empty and must not be run.
 
     `ttl` is how long its finished runs stay, `pod_retention` how long their workloads do. `reservation`: the memory to
-    reserve before it or one of its runs is reconciled. `template_digest` is that of its revisions, "" with a `problem`.
+    reserve before it or one of its runs is reconciled. `template_digest` is that of its revisions, "" with a `problem`. `priority` is
+    that of runs without one of their own.
     """
 
     version: int
@@ -48,6 +52,8 @@ class DeploymentEntry:
     pod_retention: PodRetention
     reservation: int
     template_digest: str = ""
+    concurrency: Concurrency | None = None
+    priority: int = 0
 
 
 class DeploymentCache:
@@ -57,6 +63,8 @@ class DeploymentCache:
         self._entries: dict[Name, DeploymentEntry] = {}
         self._raw = JsonCache(_JSON_BYTES)
         self._parsed: ParsedCache[FlowDeployment] = ParsedCache(_PARSED_BYTES)
+        #: Called with each deployment that has changed, or is gone.
+        self.changed: Callable[[Name], None] = lambda _deployment: None
 
     def put(self, snapshot: Snapshot) -> bool:
         """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
@@ -82,7 +90,10 @@ class DeploymentCache:
             spec.pod_retention,
             reservation(raw),
             "" if fault else _digest(known, uid, deployment.metadata.generation, document["spec"] or {}),
+            None if fault else spec.concurrency,
+            spec.priority or 0,
         )
+        self.changed(key)
         return True
 
     def template(self, key: Name) -> Document | None:
@@ -106,6 +117,7 @@ class DeploymentCache:
         del self._entries[key]
         self._raw.remove(key)
         self._parsed.remove(key)
+        self.changed(key)
         return True
 
     def get(self, key: Name) -> DeploymentEntry | None:

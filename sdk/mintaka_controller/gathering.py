@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_controller.create_checks import find_create_error
+from mintaka_controller.ports import Rejected
 from mintaka_controller.reading import parse_run, read_deployment, read_run
 from mintaka_controller.resume_source import find_resume_source
 from mintaka_controller.run_template import RunTemplate, find_template, may_start
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: The number of finished runs that one pass over a deployment retires.
 _RETIRED_AT_ONCE = 50
 _DEFAULT_TTL = timedelta(days=7)
+#: How soon a run whose key is not allowed is reconciled again, if its deployment does not change.
+_KEY_CHECKS = timedelta(minutes=5)
 
 
 async def reread_doubtful(context: Context, run: Name) -> None:
@@ -66,7 +69,7 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
         found = found._replace(template=with_overrides(found.template, run.spec.overrides))
     workloads = _judged(workloads, found.template)
     resumed_from, unresolved = ("", None) if problem else await find_resume_source(context, run)
-    create_error = create_error or found.error or unresolved
+    create_error = create_error or found.error or unresolved or _forbidden_key(context, run)
     if create_error is None and may_start(run):
         create_error = await find_create_error(context, run, found.template, source_found=found.source_found)
     seen = _observation(context, run, found.template, workloads, create_error, resumed_from)
@@ -77,6 +80,30 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
         caller_cancelled=bool(entry and entry.caller) and called.is_cancelled(entry.caller if entry else ""),
         called_go_on=called.goes_on(run.metadata.uid),
     )
+
+
+def _forbidden_key(context: Context, run: FlowRun) -> CreateError | None:
+    """The error of a run whose deployment names a key that its namespace may not use; it waits until one of the two is changed."""
+    namespace, deployment = run.metadata.namespace, run.spec.deployment
+    entry = context.deployments.get((namespace, deployment)) if deployment else None
+    problem = context.slots.keys.problem_of(namespace, deployment or "", entry.concurrency if entry else None)
+    if problem is None:
+        return None
+    again = context.ports.clock.now() + _KEY_CHECKS
+    return CreateError(*problem, FAILED, patience=None, retry_time=again)
+
+
+async def know_deployments(context: Context) -> None:
+    """Read the deployments of unfinished runs that are not known yet, since their runs may hold slots. Raises Unavailable."""
+    for name in tuple(context.slots.keys.unknown):
+        if name not in context.slots.keys.unknown:
+            continue
+        try:
+            found = await read_deployment(context, name)
+        except Rejected:  # it cannot be read now; its runs use the key that they recorded
+            found = None
+        if found is None:
+            context.slots.keys.miss(name)
 
 
 def _observation(
@@ -177,7 +204,9 @@ async def gather_deployment(context: Context, key: Name) -> DeploymentObservatio
     if unusable:
         problem: Problem | None = Problem(unusable.reason, unusable.message)
     else:
-        problem = await context.ports.sources.find_problem(key[0], deployment.spec) or _waiting(context, key)
+        forbidden = context.slots.keys.problem_of(*key, deployment.spec.concurrency)
+        source = await context.ports.sources.find_problem(key[0], deployment.spec)
+        problem = source or (Problem(*forbidden) if forbidden else _waiting(context, key))
     return DeploymentObservation(
         deployment,
         context.runs.count_active(key),

@@ -19,17 +19,18 @@ from mintaka_controller.applying import (
     write_run_status,
 )
 from mintaka_controller.create_checks import place_of
-from mintaka_controller.gathering import gather_deployment, gather_run, reread_doubtful, ttl_of
+from mintaka_controller.gathering import gather_deployment, gather_run, know_deployments, reread_doubtful, ttl_of
 from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from mintaka_controller.refused_status import without_texts
 from mintaka_controller.run_template import store_revision
+from mintaka_core.concurrency import Outcome
 from mintaka_core.errors import InvalidResource
 from mintaka_core.instants import later
 from mintaka_core.reconciling import deployments, runs
 from mintaka_core.reconciling.attempts import complete_attempts
 from mintaka_core.reconciling.plans import AddFinalizer, CreateRevision, CreateWorkload, RunPlan, StopWorkload
-from mintaka_core.states import PENDING, SCHEDULED
+from mintaka_core.states import AWAITING_CONCURRENCY_SLOT, PENDING, SCHEDULED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -163,6 +164,7 @@ class Reconciler:
         create = next((effect for effect in plan.effects if isinstance(effect, CreateWorkload)), None)
         error = await self._create(seen, create) if create else None
         if error is not None:
+            context.slots.release(key.pair, blocked=True)
             again = await gather_run(context, key.pair, error)
             if again is None:
                 return None
@@ -171,6 +173,7 @@ class Reconciler:
             owned = context.workloads.of_run(key.pair, seen.run.metadata.uid)
             plan = replace(plan, status=complete_attempts(plan.status, owned, context.ports.clock.now()))
         if self._defers(key, seen, plan):
+            context.slots.release(key.pair)
             return None
         try:
             await self._write(seen, plan)
@@ -179,6 +182,9 @@ class Reconciler:
             raise
         self._note(key, seen, plan)
         self._stop_waiting(key, seen, plan)
+        # What could start and does not, because something else has to happen before, keeps no other run from starting.
+        free = seen.slot is None or seen.slot.outcome is Outcome.FREE
+        context.slots.release(key.pair, blocked=free and (create is None or error is not None))
         self._wake_deployment(key.pair)
         # The end of an attempt is written before its workload is removed.
         effects = [effect for effect in plan.effects if not isinstance(effect, CreateWorkload | CreateRevision | AddFinalizer)]
@@ -187,8 +193,19 @@ class Reconciler:
         return min((due for due in (*dues, self._next(seen, plan)) if due), default=None)
 
     async def _decide(self, seen: RunObservation) -> tuple[RunObservation, RunPlan]:
-        """The plan, once the revision that it names exists; if that cannot be stored, the run does without."""
+        """The plan, once the revision that it names exists; if that cannot be stored, the run does without.
+
+        Between finding a slot free and claiming it, no other worker has its turn.
+        """
+        slots, pair = self._context.slots, _name(seen)
+        if slots.limits(pair):
+            await know_deployments(self._context)
+            slot = None if seen.create_error else slots.standing_of(pair)
+            replaced_by = slots.replaced_by(seen.run.metadata.uid)
+            seen = replace(seen, slot=slot, concurrency=slots.record_of(pair), replaced_by=replaced_by)
         plan = runs.reconcile(seen, self._context.ports.clock.now())
+        if any(isinstance(effect, CreateWorkload) for effect in plan.effects):
+            slots.claim(pair, seen.run.metadata.uid)
         needed = next((effect for effect in plan.effects if isinstance(effect, CreateRevision)), None)
         refused = await store_revision(self._context, seen.run, needed.name) if needed else ""
         if refused:
@@ -201,6 +218,7 @@ class Reconciler:
         """Forget what is remembered of a run that needs nothing."""
         self._deferrals.pop(key, None)
         self._noted.pop(key, None)
+        self._context.slots.release(key.pair)
         self._wake_runs(self._context.backoff.forget(key.pair))
 
     def _recall(self, key: Key, seen: RunObservation) -> RunObservation:
@@ -283,7 +301,9 @@ class Reconciler:
         """When to reconcile again: the plan's time, or the deadline in its new status."""
         if plan.status is None:
             return plan.due
-        known = [moment for moment in (plan.due, plan.status.next_time) if moment]
+        state = plan.status.state
+        over = state is not None and state.reason == AWAITING_CONCURRENCY_SLOT  # its time has come: it waits for the end of another run
+        known = [moment for moment in (plan.due, None if over else plan.status.next_time) if moment]
         if plan.status.is_terminal and seen.run.metadata.deletion_timestamp is not None:
             return self._context.ports.clock.now()  # to be released, now or in time
         if plan.status.is_terminal and plan.status.end_time:

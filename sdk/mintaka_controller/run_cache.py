@@ -23,9 +23,11 @@ from mintaka_controller.json_cache import JsonCache
 from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_core.instants import EARLIEST, parse_time
-from mintaka_core.states import CANCELLED, COMPLETED, TERMINAL, StateType
+from mintaka_core.states import CANCELLED, COMPLETED, SCHEDULED, TERMINAL, StateType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.ports import Document, Snapshot
 
 #: The number of finished runs that are still cached in full, since most changes after a run's end happen soon; and the bytes that these
@@ -53,7 +55,8 @@ class RunEntry:
 
     `first_version` is the first version in which it was seen, which orders runs of the same second. `problem`: it cannot be
     processed as it is. `reservation`: the memory to reserve before it is reconciled. `caller` is the uid of the run with which it is
-    cancelled, "" if there is none; `cancel` is `spec.cancel`.
+    cancelled, "" if there is none; `cancel` is `spec.cancel`. `scheduled` is `spec.scheduledTime`, `due` when the run is to start next
+    (None: now); `slot_key` and `slot_limit` are the recorded concurrency, "" and 0 if there is none.
     """
 
     version: int
@@ -70,6 +73,14 @@ class RunEntry:
     revision: str = ""
     caller: str = ""
     cancel: bool = False
+    suspend: bool = False
+    attempt: int = 0
+    priority: int | None = None
+    scheduled: datetime | None = None
+    created: datetime | None = None
+    due: datetime | None = None
+    slot_key: str = ""
+    slot_limit: int = 0
 
     @property
     def cancels_called(self) -> bool:
@@ -106,6 +117,8 @@ class RunCache:
         #: The number of runs by state type, "" for new ones.
         self.states: Counter[str] = Counter()
         self.called = CalledRuns()
+        #: Called with each run that has changed, or is gone.
+        self.changed: Callable[[Name], None] = lambda _run: None
 
     def put(self, snapshot: Snapshot) -> bool:
         """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
@@ -127,6 +140,7 @@ class RunCache:
         if entry.deployment:
             self._link(key, entry)
         self.called.put(key, entry)
+        self.changed(key)
         return True
 
     def _store(self, key: Name, entry: RunEntry, raw: bytes) -> None:
@@ -148,6 +162,7 @@ class RunCache:
         del self._entries[key]
         self._drop(key)
         self.called.forget(known)
+        self.changed(key)
         return True
 
     def _link(self, key: Name, entry: RunEntry) -> None:
@@ -248,7 +263,27 @@ def _entry(snapshot: Snapshot, version: int, known: RunEntry | None, reserved: i
         revision=_shared(status.get("revision")),
         caller=_caller(spec),
         cancel=spec.get("cancel") is True,
+        suspend=spec.get("suspend") is True,
+        attempt=status.get("attempt") or 0,
+        **_slot_fields(metadata, spec, status),
     )
+
+
+def _slot_fields(metadata: dict[str, Any], spec: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
+    """What decides about a run's place among those of its key. Runs without a deployment have no key."""
+    if not spec.get("deployment"):
+        return {}
+    priority, concurrency, scheduled = spec.get("priority"), status.get("concurrency") or {}, parse_time(spec.get("scheduledTime"))
+    state = (status.get("state") or {}).get("type")
+    waits = parse_time(status.get("nextTime")) if state == SCHEDULED else None if state else scheduled
+    return {
+        "priority": priority if isinstance(priority, int) else None,
+        "scheduled": scheduled,
+        "created": parse_time(metadata.get("creationTimestamp")),
+        "due": waits,
+        "slot_key": _shared(concurrency.get("key")),
+        "slot_limit": concurrency.get("limit") or 0,
+    }
 
 
 def _caller(spec: dict[str, Any]) -> str:

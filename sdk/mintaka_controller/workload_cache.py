@@ -19,6 +19,8 @@ class WorkloadCache:
 
     def __init__(self, ended: Callable[[str], None] = lambda _namespace: None) -> None:
         self.ended = ended
+        #: Called with the run of each workload that has changed, or is gone.
+        self.changed: Callable[[Name], None] = lambda _run: None
         self._workloads: dict[Name, OwnedWorkload] = {}
         self._of_run: dict[Name, dict[Name, None]] = {}  # ordered, as sets are not
         self._doubtful: set[Name] = set()
@@ -33,6 +35,9 @@ class WorkloadCache:
             self._unlink(key, known)
         self._workloads[key] = owned
         self._of_run.setdefault(owned.run, {})[key] = None
+        if known and known.run != owned.run:
+            self.changed(known.run)
+        self.changed(owned.run)
         if not owned.workload.alive and (known is None or known.workload.alive):
             self.ended(key[0])
         return known is None or known.run != owned.run or _differs(known.workload, owned.workload)
@@ -43,6 +48,7 @@ class WorkloadCache:
         known = self._workloads.get(key)
         if known and known.version == owned.version and known.run == owned.run:
             self._workloads[key] = owned
+            self.changed(owned.run)
         else:
             self.put(owned)
 
@@ -56,6 +62,7 @@ class WorkloadCache:
         self._unlink(key, known)
         if known.workload.alive:
             self.ended(key[0])
+        self.changed(known.run)
         return known.run
 
     def doubt(self, key: Name) -> None:

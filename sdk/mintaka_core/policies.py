@@ -19,6 +19,7 @@ FLOW_RUN_POLICY: Policy = (
     rules.suspend_before_running,
     rules.suspend_what_was_stopped,
     rules.wait_for_scheduled_time,
+    rules.wait_for_a_slot,
     rules.time_out_pending,
     rules.time_out_running,
     rules.retry_what_never_ran,

@@ -1,7 +1,7 @@
 """Revisions of a flow deployment: what its runs run, by content, under a name that follows from the content.
 
 A revision has the fields of the deployment that concern a run, as they are stored, without those that concern the deployment
-as a whole (`schedules`, `suspend`, `history`, `description`). The files of a ConfigMap source are part of it, in
+as a whole (`schedules`, `suspend`, `concurrency`, `priority`, `history`, `description`). The files of a ConfigMap source are part of it, in
 `source.configMap.files`, unless they are too large or not text: then only name, resource version and digest are.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SOURCE_COPY_LIMIT_BYTES = 128 * 1024
 #: The length of each of the two digests in a name. A collision would run another spec of the same deployment: 40 bits.
 _DIGEST = 10
-_OF_THE_DEPLOYMENT = frozenset({"schedules", "suspend", "history", "description"})
+_OF_THE_DEPLOYMENT = frozenset({"schedules", "suspend", "concurrency", "priority", "history", "description"})
 
 
 @dataclass(frozen=True, slots=True)

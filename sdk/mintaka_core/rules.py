@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING
 
 from mintaka_core.backoff import NEVER_RAN, Budget
+from mintaka_core.concurrency import LIMIT_REACHED, Outcome
 from mintaka_core.instants import later
 from mintaka_core.states import (
+    AWAITING_CONCURRENCY_SLOT,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -36,6 +39,10 @@ PENDING_TIMEOUT = "PendingTimeout"
 #: The reason of a workload that its owner or a queue holds back: its time to start begins when the last scheduling gate is removed.
 SCHEDULING_GATED = "SchedulingGated"
 
+
+#: A run that waits for a slot states another holder at most once in this time.
+SLOT_MESSAGES = timedelta(seconds=30)
+_DAY = timedelta(days=1)
 
 _ANY = frozenset(StateType)
 
@@ -120,6 +127,25 @@ def wait_for_scheduled_time(transition: Transition) -> Verdict | None:
     if due is None or due <= transition.now:
         return None
     return Wait(due, reason=f"due at {due:%Y-%m-%dT%H:%M:%SZ}")
+
+
+@rule(on=edges([SCHEDULED], [PENDING]))
+def wait_for_a_slot(transition: Transition) -> Verdict | None:
+    """SCHEDULED → PENDING waits for a slot of its deployment's concurrency, or ends CANCELLED if the policy is CancelNew."""
+    slot, current = transition.slot, transition.current
+    if slot is None or current is None or slot.outcome is Outcome.FREE:
+        return None
+    why = slot.sentence
+    if slot.outcome is Outcome.REFUSE:
+        return Redirect(State(CANCELLED, reason=LIMIT_REACHED, message=f"{why}; the policy is CancelNew"), reason="no slot is free")
+    since = current.time or transition.now
+    if current.reason == AWAITING_CONCURRENCY_SLOT and (current.message == why or transition.now < since + SLOT_MESSAGES):
+        # The end of a run that holds a slot wakes the next one: the time only says when to propose it again at the latest.
+        return Wait(later(since, _DAY * ((transition.now - since) // _DAY + 1)), reason=f"no slot of key {slot.key!r} is free")
+    return Redirect(
+        State(SCHEDULED, AWAITING_CONCURRENCY_SLOT, AWAITING_CONCURRENCY_SLOT, why, scheduled_time=current.scheduled_time),
+        reason="no slot is free",
+    )
 
 
 @rule(on=edges([None, *StateType], StateType) - ORDER)

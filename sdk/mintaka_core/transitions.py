@@ -16,6 +16,7 @@ from typing import Any
 
 from mintaka_core.backoff import Retries
 from mintaka_core.clocks import CLOCK_TOLERANCE
+from mintaka_core.concurrency import Standing
 from mintaka_core.facts import defaults_of, facts_of
 from mintaka_core.states import DEFAULT_NAMES, PENDING, SCHEDULED, State, StateType
 from mintaka_core.task_facts import KeptResult, TagLimits, Unpersisted
@@ -37,7 +38,8 @@ class Transition:
     `attempt` is the attempt that proposes, `current_attempt` the one the run is in. `failures` and `crashes` count the
     retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is when
     the current state times out, `ended_time` when the workload ended (None: now). `stopped` means that the workload was
-    requested to stop before it ended. `jitter` in [0, 1) is drawn by the caller.
+    requested to stop before it ended. `slot` is how a flow run stands among those that share its deployment's slots (None: nothing
+    limits it, or it has one). `jitter` in [0, 1) is drawn by the caller.
 
     The others are facts of task runs. `kept` is a cached result that could replace the run (None: no such result), `refresh`
     requests a new one nevertheless, `kept_issue` is why a cached result cannot be used or made ("": no issue). `recorded` is the result
@@ -69,6 +71,7 @@ class Transition:
     unrecorded: str = ""
     tag_limits: TagLimits | None = None
     unpersisted: Unpersisted | None = None
+    slot: Standing | None = None
     jitter: float = 0.0
 
     @property

@@ -251,7 +251,7 @@ def test_in_a_context_that_is_a_cluster_a_flow_is_deployed_there(server: LocalSe
     assert (with_image["spec"]["image"], with_image["spec"]["entrypoint"]) == ("registry/x:1", "flows.py:etl")
     assert with_image["spec"]["podTemplate"]["spec"]["containers"] == [{"name": "flow", "resources": {"limits": {"cpu": "1"}}}]
     assert "no image is built or pushed" in errors
-    assert "concurrency_limit has no effect in a cluster" in errors
+    assert with_image["spec"]["concurrency"] == {"limit": 1, "policy": "Queue"}
     inline = kubectl(kubeconfig, "get", "flowdeployment", "other-inline")["spec"]
     assert (inline["entrypoint"], "def other():" in inline["source"]["inline"]) == ("flows.py:other", True)
 

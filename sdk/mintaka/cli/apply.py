@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from mintaka.cli.deploy import (
+    ConcurrencyKey,
+    ConcurrencyLimit,
+    ConcurrencyPolicy,
     ConfigMap,
     Cron,
     Image,
@@ -17,11 +20,13 @@ from mintaka.cli.deploy import (
     Name,
     Namespace,
     Parameter,
+    Priority,
     ResultStorage,
     ResultStorageSecret,
     SecretParameter,
     Tag,
     TimeZone,
+    concurrency_of,
     deployment_of,
     schedules_of,
     secret_parameters_of,
@@ -59,13 +64,18 @@ def command(
     tag: Tag = None,
     result_storage: ResultStorage = None,
     result_storage_secret: ResultStorageSecret = None,
+    concurrency_limit: ConcurrencyLimit = None,
+    concurrency_policy: ConcurrencyPolicy = None,
+    concurrency_key: ConcurrencyKey = None,
+    priority: Priority = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, and change nothing.")] = False,
     json: JsonOption = False,
     cluster: ClusterOption = False,
 ) -> None:
     """Apply a flow's deployment, its source inline, or manifests."""
     if what == "-" or Path(what).is_dir() or what.endswith(SUFFIXES):
-        if any((name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)):
+        of_a_flow = (name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)
+        if any((*of_a_flow, concurrency_limit, concurrency_policy, concurrency_key)) or priority is not None:
             message = (
                 f"{what} is applied as it is: with manifests only --namespace, --dry-run, --json and the options of the place are allowed"
             )
@@ -87,6 +97,8 @@ def command(
         schedules=schedules_of(cron or [], interval or [], time_zone),
         tags=tag or [],
         result_storage=storage_of(result_storage, result_storage_secret),
+        concurrency=concurrency_of(concurrency_limit, concurrency_policy, concurrency_key),
+        priority=priority,
         now=datetime.now(UTC),
     )
     warn_of(manifest)

@@ -14,6 +14,7 @@ from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.entrypoints import imported_flow, split_entrypoint
 from mintaka.manifests import as_json, checked_manifest, object_name, warnings_of
 from mintaka.yaml_text import as_yaml
+from mintaka_core.concurrency import Policy
 from mintaka_core.limits import check_source, refuse
 from mintaka_core.secret_parameters import SecretParameters
 
@@ -55,6 +56,16 @@ Tag = Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to fi
 ResultStorage = Annotated[
     str | None, typer.Option(metavar="URL", help="Where results of tasks are persisted, such as s3://bucket/folder. Default: nowhere.")
 ]
+ConcurrencyLimit = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="How many runs may be active at the same time. Default: any number.")
+]
+ConcurrencyPolicy = Annotated[
+    Policy | None, typer.Option(metavar="POLICY", help="A new run over the limit: Queue (default), Allow, CancelNew or Replace.")
+]
+ConcurrencyKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Deployments with the same key share the limit. Default: the deployment's name.")
+]
+Priority = Annotated[int | None, typer.Option(metavar="N", help="Of the runs that wait for each other, higher ones start first.")]
 ResultStorageSecret = Annotated[
     str | None, typer.Option(metavar="NAME", help="Secret whose keys become the variables that hold the storage's credentials.")
 ]
@@ -75,6 +86,10 @@ def command(
     tag: Tag = None,
     result_storage: ResultStorage = None,
     result_storage_secret: ResultStorageSecret = None,
+    concurrency_limit: ConcurrencyLimit = None,
+    concurrency_policy: ConcurrencyPolicy = None,
+    concurrency_key: ConcurrencyKey = None,
+    priority: Priority = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="Format.")] = Output.YAML,
     json: JsonOption = False,
 ) -> None:
@@ -91,6 +106,8 @@ def command(
         schedules=schedules_of(cron or [], interval or [], time_zone),
         tags=tag or [],
         result_storage=storage_of(result_storage, result_storage_secret),
+        concurrency=concurrency_of(concurrency_limit, concurrency_policy, concurrency_key),
+        priority=priority,
         now=datetime.now(UTC),
     )
     warn_of(manifest)
@@ -114,6 +131,8 @@ def deployment_of(
     schedules: Sequence[dict[str, Any]] = (),
     tags: Sequence[str] = (),
     result_storage: dict[str, Any] | None = None,
+    concurrency: dict[str, Any] | None = None,
+    priority: int | None = None,
     now: datetime,
 ) -> dict[str, Any]:
     """The FlowDeployment of the flow at `entrypoint`, checked as the API server would at `now`.
@@ -134,6 +153,8 @@ def deployment_of(
         "parameterSchema": SecretParameters(flow.parameters.schema()).masked_schema(),
         "schedules": list(schedules) or None,
         "resultStorage": result_storage,
+        "concurrency": concurrency,
+        "priority": priority,
         "tags": sorted({*flow.tags, *tags}) or None,
         "version": flow.version,
         "description": flow.description,
@@ -182,6 +203,20 @@ def storage_of(url: str | None, secret: str | None) -> dict[str, Any] | None:
     if "://" not in url or url.startswith("file://"):
         sys.stderr.write(f"results in {url} go with the pod, but for a volume that its podTemplate mounts there: add it to the manifest\n")
     return {"url": url} if secret is None else {"url": url, "secretRef": {"name": secret}}
+
+
+def concurrency_of(limit: int | None, policy: Policy | None, key: str | None) -> dict[str, Any] | None:
+    """How many runs may be active at the same time, as `spec.concurrency`; None: any number.
+
+    Raises:
+        BadArgument: there is a policy or a key and no limit.
+    """
+    if limit is None:
+        if policy is not None or key is not None:
+            message = "--concurrency-policy and --concurrency-key belong to a limit: add --concurrency-limit N"
+            raise BadArgument(message)
+        return None
+    return {"limit": limit, **({"policy": policy.value} if policy else {}), **({"key": key} if key else {})}
 
 
 def _check_names(flow: Flow[Any, Any], parameters: dict[str, Any], secret_parameters: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ _NO_COUNTERPART = {
     "triggers": "what reacts to events has to create the FlowRun (docs/api.md, POST)",
     "sla": "no counterpart; conditions and metrics can be watched",
     "version_type": "version is a text",
-    "concurrency_limit": "take slots in the flow: `with concurrency(…)` (docs/sharing.md); flow.serve(global_limit=…) on a local server",
+    "concurrency_limit": "write it as spec.concurrency: {limit: …} (docs/concurrency.md)",
     "is_schedule_active": "a schedule has `active`",
 }
 _FLOW = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")

@@ -52,7 +52,7 @@ class Deployable:
                 (`mintaka.schedules`);
                 `paused`: no schedule creates runs;
                 `parameters`: of its runs, JSON values;
-                `concurrency_limit`: how many of its runs may run at a time, on a local server;
+                `concurrency_limit`: how many of its runs may run at a time;
                 `description`, `tags`, `version`: in addition to the flow's, or in place of them;
                 `enforce_parameter_schema`: False: parameters are not checked before a run starts;
                 `job_variables`: `env`, `working_dir`, and those of Prefect's Kubernetes work pools;

@@ -137,9 +137,7 @@ def _cluster_manifest(deployment: RunnerDeployment, image: str | None, now: date
     else:
         _warn(f"deployment {deployment.full_name}: {file} has to be in the operator's image; image=… names another one")
     if deployment.concurrency_limit:
-        _warn(
-            f"deployment {deployment.full_name}: concurrency_limit has no effect in a cluster: take slots in the flow, with `concurrency(…)`"
-        )
+        parts.spec["concurrency"] = {"limit": deployment.concurrency_limit}
     return deployment.manifest(now=now, source=source, parts=parts, variables=variables)
 
 

@@ -130,7 +130,8 @@ class Ledger:
         status = self.status
         self.update(
             state=kept,
-            attempt=decision.transition.attempt,
+            # A run that waits for a slot, or is refused one, has begun no attempt.
+            attempt=status.attempt if decision.heard(rules.wait_for_a_slot.name) else decision.transition.attempt,
             next_time=state.scheduled_time,
             problem=_problem(kept),
             failures=status.failures + decision.heard(rules.retry_failed.name),

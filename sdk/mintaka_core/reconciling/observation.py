@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from mintaka_core.backoff import Retries
+from mintaka_core.concurrency import Standing
 from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.reconciling.ledger import Ledger
 from mintaka_core.reconciling.plans import RunEffect, StopWorkload
+from mintaka_core.resources.concurrency import ConcurrencyStatus
 from mintaka_core.resources.runs import FlowRun, TransitionStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, StateType
@@ -53,7 +55,8 @@ class RunObservation:
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
     `caller_cancelled`: the run that called it was cancelled; `called_go_on`: `spec.cancel` is not set yet in a run that it called itself.
-    `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
+    `slot` is how it stands among the runs that share its deployment's slots (None: nothing limits it), `concurrency` their key to record;
+    `replaced_by` is the run of its namespace that replaces it ("": none). `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
     """
 
     run: FlowRun
@@ -69,6 +72,9 @@ class RunObservation:
     revision: str | None = None
     caller_cancelled: bool = False
     called_go_on: bool = False
+    slot: Standing | None = None
+    concurrency: ConcurrencyStatus | None = None
+    replaced_by: str = ""
     policy: Policy = FLOW_RUN_POLICY
     noted: tuple[TransitionStatus, ...] = ()
 

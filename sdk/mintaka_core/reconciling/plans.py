@@ -79,7 +79,16 @@ class DeleteRun:
     why: str
 
 
-type RunEffect = CreateWorkload | CreateRevision | StopWorkload | ReleaseWorkload | RemoveWorkload | AddFinalizer | ReleaseRun | DeleteRun
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Set `spec.cancel` of another run of the namespace, which this one replaces."""
+
+    name: str
+
+
+type RunEffect = (
+    CancelRun | CreateWorkload | CreateRevision | StopWorkload | ReleaseWorkload | RemoveWorkload | AddFinalizer | ReleaseRun | DeleteRun
+)
 
 
 @dataclass(frozen=True, slots=True)

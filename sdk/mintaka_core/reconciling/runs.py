@@ -57,7 +57,8 @@ def _step(reconciliation: Reconciliation) -> bool:
     state = reconciliation.ledger.state
     if state is None:
         spec = reconciliation.seen.run.spec
-        reconciliation.ledger.update(reruns=spec.reruns)  # reruns set at creation request nothing
+        # Reruns set at creation request nothing.
+        reconciliation.ledger.update(reruns=spec.reruns, concurrency=reconciliation.seen.concurrency)
         record_revision(reconciliation, attempt=1)
         return reconciliation.ledger.propose(replace(scheduled(spec.scheduled_time), time=reconciliation.seen.pending_since)).accepted
     if state.is_terminal:
@@ -134,6 +135,8 @@ def _why_cancelled(reconciliation: Reconciliation) -> str:
     run = reconciliation.seen.run
     if run.spec.cancel and reconciliation.seen.caller_cancelled and run.spec.called_by:
         return f"flow run {run.spec.called_by.name}, which called it, was cancelled"
+    if run.spec.cancel and reconciliation.seen.replaced_by:
+        return f"flow run {reconciliation.seen.replaced_by} replaced it: the policy of its concurrency is Replace"
     return "spec.cancel was set" if run.spec.cancel else "the FlowRun was deleted"
 
 

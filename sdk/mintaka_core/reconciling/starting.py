@@ -9,14 +9,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
+from mintaka_core.concurrency import renewal_of
 from mintaka_core.reconciling.attempts import begin_attempt, record_revision
 from mintaka_core.reconciling.observation import TRY_AGAIN
-from mintaka_core.reconciling.plans import CreateWorkload
-from mintaka_core.states import PENDING, SCHEDULED, State
+from mintaka_core.reconciling.plans import CancelRun, CreateWorkload
+from mintaka_core.states import AWAITING_CONCURRENCY_SLOT, PENDING, SCHEDULED, State
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mintaka_core.concurrency import Standing
     from mintaka_core.reconciling.observation import Reconciliation
     from mintaka_core.workloads import CreateError
 
@@ -43,12 +45,25 @@ def start(reconciliation: Reconciliation, state: State) -> bool:
         reconciliation.due.append(reconciliation.now)
         return False
     before = reconciliation.ledger.state
-    moved = _pending(reconciliation, attempt)
+    moved = _pending(reconciliation, attempt, slot=reconciliation.seen.slot)
     after = reconciliation.ledger.state
     if after is not None and before is not None and after.type == PENDING != before.type:
         reconciliation.effects.append(CreateWorkload(attempt, reconciliation.ledger.status.revision))
         return False  # nothing more can be decided before it exists
+    if not moved:
+        _wait_for_slot(reconciliation, state)
     return moved
+
+
+def _wait_for_slot(reconciliation: Reconciliation, state: State) -> None:
+    """Cancel what the run replaces, and say in time who holds the slots then; an end of theirs wakes it in any case."""
+    slot = reconciliation.seen.slot
+    if slot is None or state.reason != AWAITING_CONCURRENCY_SLOT:
+        return
+    metadata, now = reconciliation.seen.run.metadata, reconciliation.now
+    since = reconciliation.seen.run.spec.scheduled_time or metadata.creation_timestamp or now
+    reconciliation.due.append(now + renewal_of(slot.position, now - since))
+    reconciliation.effects += [CancelRun(victim) for victim in slot.victims]
 
 
 def _record_create_error(reconciliation: Reconciliation, state: State, create_error: CreateError) -> bool:
@@ -60,19 +75,22 @@ def _record_create_error(reconciliation: Reconciliation, state: State, create_er
     reconciliation.due.append(create_error.retry_time or reconciliation.now + TRY_AGAIN)
     if state.reason == create_error.reason:
         return False
-    reconciliation.ledger.propose(State(SCHEDULED, state.name, create_error.reason, create_error.message))
+    name = "" if state.name == AWAITING_CONCURRENCY_SLOT else state.name
+    reconciliation.ledger.propose(State(SCHEDULED, name, create_error.reason, create_error.message))
     return False
 
 
-def _pending(reconciliation: Reconciliation, attempt: int, since: datetime | None = None) -> bool:
+def _pending(reconciliation: Reconciliation, attempt: int, since: datetime | None = None, slot: Standing | None = None) -> bool:
     since = since or reconciliation.now
-    accepted = reconciliation.ledger.propose(State(PENDING, time=since), attempt=attempt).state
+    accepted = reconciliation.ledger.propose(State(PENDING, time=since), attempt=attempt, slot=slot).state
     if accepted is None or accepted.type != PENDING:
         return accepted is not None
     record_revision(reconciliation, attempt)
     pod_name = names.pod_name(reconciliation.seen.run.metadata.name, attempt)
     begin_attempt(reconciliation, attempt, pod_name)
     reconciliation.ledger.update(pod_name=pod_name, next_time=pending_deadline(reconciliation, since))
+    if reconciliation.seen.concurrency != reconciliation.ledger.status.concurrency and reconciliation.seen.concurrency is not None:
+        reconciliation.ledger.update(concurrency=reconciliation.seen.concurrency)
     if reconciliation.seen.resumed_from:
         reconciliation.ledger.update(resumed_from=reconciliation.seen.resumed_from)
     return True

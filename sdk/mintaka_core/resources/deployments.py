@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from mintaka_core import schedules
 from mintaka_core.errors import InvalidSchedule
+from mintaka_core.resources.concurrency import HIGHEST_PRIORITY, LOWEST_PRIORITY, Concurrency
 from mintaka_core.resources.model import AnyObject, Condition, LocalTime, Metadata, Model, PlannedTime, Time, cel, validations
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.time_zones import zone_of
@@ -128,6 +129,12 @@ class FlowDeploymentSpec(FlowTemplate):
     """When runs are created automatically."""
     suspend: bool = False
     """True: no schedule creates runs. Existing runs continue; runs can still be created manually."""
+    concurrency: Concurrency | None = None
+    """How many runs may be active at the same time; absent: any number. Changes apply to the runs that exist, too: no run is
+    stopped for a lower limit.
+    """
+    priority: int | None = Field(default=None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+    """Priority of the runs that have none of their own: of the runs that wait for a slot, higher ones start first. Absent: 0."""
     history: History = History()
     """How long finished runs stay in the cluster."""
     version: str | None = Field(default=None, max_length=200)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from mintaka_core.resources.concurrency import HIGHEST_PRIORITY, LOWEST_PRIORITY, ConcurrencyStatus
 from mintaka_core.resources.model import (
     ATOMIC,
     AnyObject,
@@ -124,6 +125,10 @@ class FlowRunSpec(Model):
     """The flow run that called this one. If that is cancelled, or deleted before it ended, this one is cancelled too."""
     overrides: RunOverrides | None = Field(default=None, json_schema_extra=ATOMIC)
     """What this run overrides in its deployment."""
+    priority: int | None = Field(default=None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+    """Of the runs that wait for a slot of their deployment's `concurrency`, higher ones start first; may be changed while the run
+    waits. Absent: that of the deployment.
+    """
 
 
 class StateStatus(Model):
@@ -280,6 +285,8 @@ class FlowRunStatus(Model):
     """The name of the suspension in which a run waits that suspended itself."""
     resumed: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=RESUMED_LIMIT)
     """The run's own suspensions that are over: further attempts pass them without waiting."""
+    concurrency: ConcurrencyStatus | None = None
+    """The key whose slots the run uses; absent if its deployment limits nothing."""
     problem: str = Field(default="", max_length=200)
     """What is wrong, in one word: empty for a run that waits, runs or completed as expected."""
 

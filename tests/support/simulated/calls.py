@@ -162,4 +162,6 @@ class Calls:
         for (caller, number), uids in self.made.items():
             demand(len(uids) == 1, f"call {number} of {caller} made {uids}")
         for uid in self._server.cancelled:
+            if uid in self._story.limited.replaceable:
+                continue
             demand(self._attached.get(uid) in self._cancelled, f"{uid} was cancelled, and the run that called it was not")

@@ -48,17 +48,17 @@ class Operator:
         self._cluster.agenda.after(seconds, lambda: action() if self.alive else None)
 
     def _begin(self) -> None:
-        """Pods are listed first, because a run is judged by its pods; then it works while runs and deployments are listed."""
+        """Pods are listed first, because a run is judged by its pods, then runs; then it works while deployments are listed."""
         if not self.alive:
             return
         server, random, controller = self._cluster.server, self._cluster.random, self.controller
         server.watchers.append(self._watch)
         for pod in server.pods.by_key.values():
             controller.observe_workload(pod.owned)
+        for stored in server.runs.values():
+            controller.observe_run(stored.snapshot)
         self._task = self._cluster.agenda.loop.create_task(controller.run())
         self._task.add_done_callback(self._ended)
-        for stored in server.runs.values():
-            self._later(random.uniform(0, _LISTING_SECONDS), lambda snapshot=stored.snapshot: controller.observe_run(snapshot))  # type: ignore[misc]
         for deployed in server.deployments.values():
             self._later(random.uniform(0, _LISTING_SECONDS), lambda snapshot=deployed.snapshot: controller.observe_deployment(snapshot))  # type: ignore[misc]
 

@@ -293,4 +293,5 @@ PLOTS = (
     Plot("clocks off by an hour", 0.08, _clocks_off),
     Plot("uninstall", 0.04, _uninstall),
     Plot("runs that call others", 0.2, lambda story: story.calls.begin()),
+    Plot("deployments with a limit", 0.2, lambda story: story.limited.begin()),
 )

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import Name
+from mintaka_core.concurrency import LIMIT_REACHED
 from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, TransitionStatus
 from mintaka_core.rules import ORDER
@@ -63,6 +64,8 @@ class Referee:
         self.stripped = False
         #: True if there was one operator since that time (seconds) and nothing went wrong around it.
         self.was_calm_since: Callable[[float], bool] = lambda _seconds: False
+        #: True for a run that rightly waits for others of its concurrency key.
+        self.waits_for_slot: Callable[[FlowRun], bool] = lambda _run: False
         self.runs: dict[str, Wishes] = {}
         #: Every template that a deployment of that name ever had: attempts may be made from any of them.
         self.templates: dict[Name, list[FlowTemplate]] = defaultdict(list)
@@ -199,7 +202,8 @@ class Referee:
             self.demand(status.state.reason == reason, f"{name} is {reason} and ended for {status.state.reason}")
         told = {(end.type, end.reason) for end in self.pods.ends_of(run.metadata.uid, status.attempt)}
         end = (status.state.type, status.state.reason)
-        if status.state.type == COMPLETED or (status.state.type == CANCELLED and not wished):
+        refused = status.state.reason == LIMIT_REACHED
+        if status.state.type == COMPLETED or (status.state.type == CANCELLED and not wished and not refused):
             self.demand(end in told, f"{name} ended {end}, its pod said {told}")
         if status.state.type == COMPLETED:
             states: list[StateType] = [transition.to for transition in wishes.history]
@@ -227,7 +231,8 @@ class Referee:
             pods = [pod.workload for pod in self.cluster.server.pods.of_run(run.metadata.uid)]
             going_on = [workload for workload in pods if workload.alive and workload.end is None]
             waits_for_its_owner = run.status.state is not None and run.status.state.reason == SUSPENDED_ITSELF
-            self.demand(bool(going_on) or waits_for_its_owner, f"{run.metadata.name} waits for nothing in {run.status.state}, {pods}")
+            waits = waits_for_its_owner or self.waits_for_slot(run)
+            self.demand(bool(going_on) or waits, f"{run.metadata.name} waits for nothing in {run.status.state}, {pods}")
 
     def nothing_lives(self, let_go: timedelta) -> None:
         """In the end: no run without an end, no live pod, none that outlives what keeps it."""

@@ -150,7 +150,7 @@ class Server:
             self._put_run(stored.with_model(stored.model.model_copy(update={"spec": spec, "metadata": metadata})))
 
     def cancel_run(self, key: Name, uid: str) -> Stored[FlowRun]:
-        """Cancel a run whose caller was cancelled, as an operator does."""
+        """Cancel a run whose caller was cancelled, or that another one replaces, as an operator does."""
         if self.read_run(key).model.metadata.uid != uid:
             raise Conflict(str(key))
         self.cancelled.append(uid)

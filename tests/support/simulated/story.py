@@ -15,6 +15,7 @@ from simulated import plots
 from simulated.calls import Calls
 from simulated.cluster import Cluster
 from simulated.faults import CALM, Faults
+from simulated.limited_deployments import LimitedDeployments
 from simulated.operators import Operator
 from simulated.people import People
 from simulated.referee import Referee
@@ -73,6 +74,8 @@ class Story:
         self._number = 0
         self.people = People(self)
         self.calls = Calls(self)
+        self.limited = LimitedDeployments(self)
+        self.referee.waits_for_slot = self.limited.waits_for_slot
         if self.random.random() < 0.1:
             self.cluster.api.away = True  # there is none, or it never comes
         self._settle(only)

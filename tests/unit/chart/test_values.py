@@ -130,6 +130,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a namespace in the pods of flows": ({"flows": {"podTemplate": {"metadata": {"namespace": "x"}}}}, "namespace"),
     "a container of flows without a name": ({"flows": {"podTemplate": {"spec": {"containers": [{"image": "x"}]}}}}, "name"),
     "a pod retention that is none": ({"flows": {"podRetention": {"failedSeconds": -1}}}, "failedSeconds"),
+    "a key of the cluster with its prefix": ({"concurrency": {"clusterKeys": {"cluster/gpu": ["team-a"]}}}, "cluster/gpu"),
     "a volume without a name": ({"operator": {"extraVolumes": [{"emptyDir": {}}]}}, "extraVolumes"),
     "a mount without a path": ({"operator": {"extraVolumeMounts": [{"name": "x"}]}}, "extraVolumeMounts"),
     "two places for the database's URL": (
@@ -159,6 +160,7 @@ def test_values_reach_the_environment(render: Render) -> None:
             "retention": {"days": 30, "states": {"FAILED": {"days": 90}}, "deployments": [{"match": "etl/hourly-*", "days": 7}]},
         },
         "flows": {"podRetention": {"completedSeconds": 30}},
+        "concurrency": {"clusterKeys": {"gpu": ["team-a"], "licence": ["*"]}},
         "listenHost": "10.0.0.1",
         "clusterName": "here",
     })  # fmt: skip
@@ -167,6 +169,7 @@ def test_values_reach_the_environment(render: Render) -> None:
         "MINTAKA_NAMESPACES": "team-a,team-b",
         "MINTAKA_FLOW_IMAGE": "registry.example/flows:7",
         "MINTAKA_POD_TEMPLATE_FILE": "/etc/mintaka/pod-template.json",
+        "MINTAKA_CLUSTER_KEYS": '{"gpu":["team-a"],"licence":["*"]}',
         "MINTAKA_POD_RETENTION_SECONDS": "30",
         "MINTAKA_FAILED_POD_RETENTION_SECONDS": "3600",
         "MINTAKA_MIRROR": "enabled",

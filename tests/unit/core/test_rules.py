@@ -11,8 +11,10 @@ import pytest
 
 from mintaka_core import rules, task_rules
 from mintaka_core.backoff import NEVER_RAN, Backoff, Budget, Retries
+from mintaka_core.concurrency import Outcome, Standing
 from mintaka_core.policies import FLOW_RUN_POLICY, TASK_RUN_POLICY
 from mintaka_core.states import (
+    AWAITING_CONCURRENCY_SLOT,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -33,6 +35,7 @@ from mintaka_core.transitions import Abort, Accept, Redirect, Rule, Transition, 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
+NO_SLOT = Standing(Outcome.WAIT, "etl", 1, 1, "flow run 'a'")
 KEPT = KeptResult("key", NOW - HOUR)
 BLOCKED = TagLimits(("tag:gpu", "tag:io"), ("tag:gpu",), next_time=NOW + SECOND)
 LOST = Unpersisted("NotPersisted", "StorageError", "no space left")
@@ -124,6 +127,22 @@ CASES: dict[Rule, dict[str, tuple[Transition, str]]] = {
         "at once where no time is given": (proposal(scheduled(), PENDING), "pass"),
         "a cancellation does not wait": (proposal(scheduled(NOW + HOUR), CANCELLED), "pass"),
         "what never was scheduled does not wait": (proposal(None, SCHEDULED), "pass"),
+    },
+    rules.wait_for_a_slot: {
+        "nothing is limited": (proposal(scheduled(), PENDING), "pass"),
+        "a slot is free": (proposal(scheduled(), PENDING, slot=Standing(Outcome.FREE, "etl", 1)), "pass"),
+        "no slot is free": (proposal(scheduled(), PENDING, slot=NO_SLOT), "SCHEDULED/AwaitingConcurrencySlot"),
+        "it waits already": (
+            proposal(scheduled(reason=AWAITING_CONCURRENCY_SLOT, message=NO_SLOT.sentence), PENDING, slot=NO_SLOT),
+            "wait",
+        ),
+        "it is refused": (proposal(scheduled(), PENDING, slot=Standing(Outcome.REFUSE, "etl", 1, 1)), "CANCELLED/Cancelled"),
+        "it replaces others": (
+            proposal(scheduled(), PENDING, slot=Standing(Outcome.REPLACE, "etl", 1, 1, victims=("a",))),
+            "SCHEDULED/AwaitingConcurrencySlot",
+        ),
+        "a cancellation does not wait": (proposal(scheduled(), CANCELLED, slot=NO_SLOT), "pass"),
+        "a new attempt that runs has its slot": (proposal(PENDING, RUNNING, slot=NO_SLOT), "pass"),
     },
     rules.run_in_order: {
         "a run begins scheduled": (proposal(None, SCHEDULED), "pass"),

@@ -137,6 +137,23 @@ def test_results_go_where_the_manifest_says_with_the_credentials_of_a_secret(min
     assert yaml.safe_load(out)["spec"]["resultStorage"] == {"url": "s3://results/survey"}
 
 
+LIMITS: dict[str, tuple[list[str], dict[str, Any] | None]] = {
+    "nothing": ([], None),
+    "a limit": (["--concurrency-limit", "2"], {"limit": 2}),
+    "everything": (
+        ["--concurrency-limit", "1", "--concurrency-policy", "CancelNew", "--concurrency-key", "cluster/gpu"],
+        {"limit": 1, "policy": "CancelNew", "key": "cluster/gpu"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), LIMITS.values(), ids=LIMITS)
+def test_a_manifest_limits_how_many_runs_are_active(mintaka: Any, options: list[str], expected: dict[str, Any] | None) -> None:
+    _, out, _ = mintaka("deploy", "survey_flow.py:daily_survey", "--image", "x:1", "--priority", "3", *options)
+    spec = yaml.safe_load(out)["spec"]
+    assert (spec.get("concurrency"), spec["priority"]) == (expected, 3)
+
+
 @pytest.mark.parametrize("url", ["file:///results", "results"])
 def test_a_folder_for_results_is_told_to_need_a_volume(mintaka: Any, url: str) -> None:
     _, out, err = mintaka("deploy", "survey_flow.py:daily_survey", "--image", "x:1", "--result-storage", url)
@@ -187,6 +204,18 @@ WRONG = {
     "credentials without a storage": (
         ["deploy", "survey_flow.py:daily_survey", "--result-storage-secret", "access"],
         "name that with --result-storage URL",
+    ),
+    "a policy without a limit": (
+        ["deploy", "survey_flow.py:daily_survey", "--concurrency-policy", "Queue"],
+        "add --concurrency-limit N",
+    ),
+    "a limit of nothing": (
+        ["deploy", "survey_flow.py:daily_survey", "--concurrency-limit", "0"],
+        "'--concurrency-limit': Input should be greater than or equal to 1",
+    ),
+    "a key with capitals": (
+        ["deploy", "survey_flow.py:daily_survey", "--image", "x:1", "--concurrency-limit", "1", "--concurrency-key", "GPU"],
+        "spec.concurrency.key",
     ),
     "two kinds of source": (["deploy", "survey_flow.py:daily_survey", "--inline", "--config-map", "c"], "use one of them"),
     "a parameter without a value": (["run", "survey_flow.py:daily_survey", "-p", "day"], "--parameter takes name=value"),

@@ -79,7 +79,7 @@ def test_a_field_carries_over(fields: str, expected: dict[str, Any]) -> None:
 NOTED = {
     "triggers: [{enabled: true}]": "triggers: ",
     "sla: [{name: x}]": "sla: ",
-    "concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}": "concurrency_limit: take slots",
+    "concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}": "concurrency_limit: write it as spec.concurrency",
     "version_type: vcs:git": "version_type: ",
     "colour: blue": "colour: not a field",
     "enforce_parameter_schema: true": "enforce_parameter_schema: ",

@@ -1,0 +1,73 @@
+"""Concurrency of deployments at a local server: slots over its documents, also when the server is killed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local_documents import NAMESPACE, deployment, flow_run
+from local_world import LocalWorld
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mintaka_history.database import Database
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[LocalWorld]:
+    """A controller that runs, with a deployment whose runs share a key of the cluster, which nobody has to list here."""
+    there = LocalWorld(database)
+    await there.start()
+    await there.store.create("FlowDeployment", deployment(concurrency={"limit": 1, "key": "cluster/gpu"}))
+    yield there
+    await there.kill()
+    assert there.telemetry.failures == 0
+
+
+async def create(world: LocalWorld, name: str, priority: int = 0) -> None:
+    """Create a run."""
+    owner = await world.store.read("FlowDeployment", (NAMESPACE, "etl"))
+    await world.store.create("FlowRun", flow_run(name, owner=owner, priority=priority))
+
+
+async def reason(world: LocalWorld, name: str) -> str:
+    """Why a run is where it is."""
+    status = (await world.store.read("FlowRun", (NAMESPACE, name))).get("status", {})
+    return str(status.get("state", {}).get("reason", ""))
+
+
+async def test_a_run_waits_for_the_one_that_has_the_slot(world: LocalWorld) -> None:
+    """Of two that wait, the one with the higher priority is next."""
+    await create(world, "first")
+    await world.until("first", "RUNNING")
+    for name, priority in (("ordinary", 0), ("urgent", 5)):
+        await create(world, name, priority)
+        await world.eventually(lambda name=name: _waits(world, name), f"{name} does not wait")  # type: ignore[misc]
+    world.workloads.end("first-1")
+    await world.until("urgent", "RUNNING")
+    assert await reason(world, "ordinary") == "AwaitingConcurrencySlot"
+    world.workloads.end("urgent-1")
+    await world.until("ordinary", "RUNNING")
+
+
+async def test_a_server_that_was_killed_gives_no_slot_twice(world: LocalWorld) -> None:
+    await create(world, "first")
+    await world.until("first", "RUNNING")
+    await create(world, "second")
+    await world.eventually(lambda: _waits(world, "second"), "it does not wait")
+    await world.kill()
+    await world.start()
+    await create(world, "third")
+    await world.eventually(lambda: _waits(world, "third"), "it does not wait")
+    assert set(world.workloads.started) == {"first-1"}
+    world.workloads.end("first-1")
+    await world.until("second", "RUNNING")
+    assert set(world.workloads.started) == {"first-1", "second-1"}
+
+
+async def _waits(world: LocalWorld, name: str) -> bool:
+    return await reason(world, name) == "AwaitingConcurrencySlot"
