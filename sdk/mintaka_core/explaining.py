@@ -141,9 +141,7 @@ def _cancelling(run: RunFacts, now: datetime | None) -> Parts:
         why = said(f"It is being cancelled since {at(run.time)}", f"{run.message or 'cancel was requested'}; {workload} has not ended")
         node = f"kubectl get pod {run.pod} -o wide shows its node" if run.pod else operator_check(run)
         return Parts(f"{why}, and its node may not answer", "The pod is deleted by force 5 min after its grace period", node)
-    return Parts(
-        said("It is being cancelled", run.message), f"It ends CANCELLED when {workload} has ended", "Cancel cannot be taken back"
-    )
+    return Parts(said("It is being cancelled", run.message), f"It ends CANCELLED when {workload} has ended", "Cancel cannot be taken back")
 
 
 def _unknown(run: RunFacts, _now: datetime | None) -> Parts:

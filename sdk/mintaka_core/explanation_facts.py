@@ -6,7 +6,9 @@ Parameters are not among them, so that no explanation can contain a secret.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,7 @@ from mintaka_core.names import LOCAL_CLUSTER
 from mintaka_core.states import DEFAULT_NAMES, SUSPENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Mapping
 
     from mintaka_core.resources.runs import FlowRun, TransitionStatus
 
@@ -122,7 +123,9 @@ def facts_of_run(run: FlowRun, *, local: bool = False) -> RunFacts:
         cancel=spec.cancel or metadata.deletion_timestamp is not None,
         suspend=spec.suspend,
         rerun_wanted=run.rerun_wanted,
-        history_reason=next((known.reason for known in status.conditions if known.type == "HistoryComplete" and known.status == "False"), ""),
+        history_reason=next(
+            (known.reason for known in status.conditions if known.type == "HistoryComplete" and known.status == "False"), ""
+        ),
     )
     if state is None:
         return facts
@@ -131,7 +134,9 @@ def facts_of_run(run: FlowRun, *, local: bool = False) -> RunFacts:
     return replace(facts, type=state.type, state_name=state.name, decisions=records, **shown)
 
 
-def facts_of_document(run: Mapping[str, Any], transitions: Sequence[Mapping[str, Any]] = (), *, spec: Mapping[str, Any] | None = None) -> RunFacts:
+def facts_of_document(
+    run: Mapping[str, Any], transitions: Sequence[Mapping[str, Any]] = (), *, spec: Mapping[str, Any] | None = None
+) -> RunFacts:
     """The facts in a flow run and its latest transitions as the API returns them; `spec` is that of its resource, if it is at hand."""
     state, wishes = run["state"], spec or {}
     kind = run.get("kind") or ("script" if run.get("flow") is not None else "deployed")

@@ -113,7 +113,9 @@ ISSUES: dict[str, Issue] = {
     "Unschedulable": Issue("No node takes {workload}", "Lower the requests, add a node, or correct nodeSelector, affinity and tolerations"),
     "ImagePullBackOff": Issue("The image of {workload} cannot be pulled", _IMAGE),
     "InvalidImageName": Issue("The image name of {workload} is not valid", "Correct the image"),
-    "ErrImageNeverPull": Issue("The image of {workload} is not on its node, and must not be pulled", "Correct the image, or imagePullPolicy"),
+    "ErrImageNeverPull": Issue(
+        "The image of {workload} is not on its node, and must not be pulled", "Correct the image, or imagePullPolicy"
+    ),
     "ImageInspectError": Issue("The image of {workload} cannot be read", "Correct the image"),
     "SignatureValidationFailed": Issue("The signature of the image of {workload} is not valid", "Correct the image, or sign it"),
     "CreateContainerConfigError": Issue("A container of {workload} cannot be configured", _CONFIGURE),
