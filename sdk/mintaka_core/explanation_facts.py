@@ -140,7 +140,8 @@ def facts_of_document(
     """The facts in a flow run and its latest transitions as the API returns them; `spec` is that of its resource, if it is at hand."""
     state, wishes = run["state"], spec or {}
     kind = run.get("kind") or ("script" if run.get("flow") is not None else "deployed")
-    conditions = run.get("conditions") or (run.get("status") or {}).get("conditions") or ()
+    status = run.get("status") or {}
+    conditions = status.get("conditions") or run.get("conditions") or ()
     since = list(takewhile(lambda one: one.get("verdict") in STAYS, reversed(transitions)))
     entry = transitions[-len(since) - 1 : len(transitions) - len(since)]
     script = kind != "deployed"
@@ -158,13 +159,13 @@ def facts_of_document(
         attempt=run["attempt"],
         failures=run["failures"],
         crashes=run["crashes"],
-        next_time=_time(run.get("next_time") or (run.get("status") or {}).get("nextTime")),
+        next_time=_time(status.get("nextTime") if status else run.get("next_time")),
         pod=run.get("pod") or "",
         caller=(wishes.get("calledBy") or {}).get("name") or run.get("parent") or "",
         suspending=any(known.get("type") == "Suspended" and known.get("reason") == SUSPENDING for known in conditions),
         cancel=bool(wishes.get("cancel")),
         suspend=bool(wishes.get("suspend")),
-        rerun_wanted=not wishes.get("cancel") and wishes.get("reruns", 0) > (run.get("status") or {}).get("reruns", 0),
+        rerun_wanted=not wishes.get("cancel") and wishes.get("reruns", 0) > status.get("reruns", 0),
         history_reason=run.get("history_reason") or "",
         decisions=[_decision_in(one, state.get("message") or "", script=script) for one in (*entry, *reversed(since))],
     )
@@ -186,7 +187,7 @@ def _decision_in(one: Mapping[str, Any], message: str, *, script: bool) -> Decis
     """A transition of a document. A script's has the reason of the rule in `reason`, that of a resource at the beginning of `message`."""
     trail = [(str(rule), str(verdict), str(reason)) for rule, verdict, reason in one.get("trail") or ()]
     rule, verdict = one.get("rule") or "", one.get("verdict") or ""
-    said = trail[-1][2] if trail else (one.get("reason") or "") if script else _without(one.get("message") or "", message)
+    said = trail[-1][2] if len(trail) > 1 else (one.get("reason") or "") if script else _without(one.get("message") or "", message)
     return DecisionFacts(one["to"], one.get("proposed") or one["to"], rule, verdict, said, _time(one.get("until")), trail)
 
 

@@ -784,7 +784,9 @@ def test_a_resource_and_its_history_give_the_same_explanation() -> None:
         "history_reason": "", "scheduled": None, "parameters": {"password": "s3cr3t"},
     }  # fmt: skip
     by_status = explain(facts_of_run(resource), None, NOW)
-    assert by_status == explain(facts_of_document(document, [{**record, "reason": "", "message": SLOT, "trail": []}]), None, NOW)
+    assert by_status == explain(
+        facts_of_document(document, [{**record, "reason": "", "message": SLOT, "trail": [["wait_for_a_slot", "Wait", ""]]}]), None, NOW
+    )
     assert by_status.text.startswith(f"It waits for a concurrency slot: {SLOT}. ")
     assert by_status.reason == "AwaitingConcurrencySlot"
     assert "s3cr3t" not in str(by_status)
