@@ -29,6 +29,7 @@ class ControllerSettings:
     has `mirror_patience` to read a deleted run. `retention`: how long pods of finished attempts stay; None: as long as
     their run. `relist` is the minimum interval at which everything is listed to find missed events; long listings extend
     it. While more than `busy_queue` keys wait, PENDING is written together with what follows it: one write less per attempt.
+    `local`: workloads are processes of this machine, which matters for the words of explanations.
     """
 
     workers: int = 24
@@ -38,6 +39,7 @@ class ControllerSettings:
     retention: Retention | None = Retention()
     relist: timedelta = timedelta(seconds=20)
     busy_queue: int = 8
+    local: bool = False
 
 
 @dataclass

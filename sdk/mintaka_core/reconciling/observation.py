@@ -53,7 +53,7 @@ class RunObservation:
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
     `caller_cancelled`: the run that called it was cancelled; `called_go_on`: `spec.cancel` is not set yet in a run that it called itself.
-    `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
+    `local`: workloads are processes of this machine, not pods. `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
     """
 
     run: FlowRun
@@ -69,6 +69,7 @@ class RunObservation:
     revision: str | None = None
     caller_cancelled: bool = False
     called_go_on: bool = False
+    local: bool = False
     policy: Policy = FLOW_RUN_POLICY
     noted: tuple[TransitionStatus, ...] = ()
 
@@ -79,7 +80,7 @@ class Reconciliation:
     def __init__(self, seen: RunObservation, now: datetime) -> None:
         self.seen = seen
         self.now = now
-        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted)
+        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, local=seen.local)
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []
 

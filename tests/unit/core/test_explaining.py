@@ -801,6 +801,8 @@ def test_a_resource_and_its_history_give_the_same_explanation() -> None:
         pytest.param(run("PENDING", "Unschedulable"), "Unschedulable", id="held back"),
         pytest.param(run("SCHEDULED/AwaitingRetry", "OOMKilled"), "OOMKilled", id="a retry after a crash"),
         pytest.param(run("COMPLETED/Skipped"), "Skipped", id="a name of its own"),
+        pytest.param(run("FAILED/TimedOut", "TimedOut"), "TimedOut", id="a name and the same reason"),
+        pytest.param(run("RUNNING"), "", id="runs"),
         pytest.param(run(next_time=AT, decisions=waits("wait_for_scheduled_time", "due")), "", id="waits for its time"),
         pytest.param(run(decisions=waits("wait_for_a_slot", SLOT)), "AwaitingConcurrencySlot", id="waits for a slot"),
         pytest.param(run(decisions=waits("user/freeze", "no")), "HeldByRule", id="held by a user's rule"),
