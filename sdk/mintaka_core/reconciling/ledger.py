@@ -38,7 +38,9 @@ class Ledger:
     with the next change: those of earlier passes, if nothing was written since, and of this one.
     """
 
-    def __init__(self, run: FlowRun, retries: Retries, now: datetime, policy: Policy, noted: Sequence[TransitionStatus] = (), *, local: bool = False) -> None:
+    def __init__(
+        self, run: FlowRun, retries: Retries, now: datetime, policy: Policy, noted: Sequence[TransitionStatus] = (), *, local: bool = False
+    ) -> None:
         self.run = run
         self.now = now
         self.retries = retries

@@ -80,7 +80,9 @@ class Reconciliation:
     def __init__(self, seen: RunObservation, now: datetime) -> None:
         self.seen = seen
         self.now = now
-        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, local=seen.local)
+        self.ledger = Ledger(
+            seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, local=seen.local
+        )
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []
 

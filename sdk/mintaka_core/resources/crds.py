@@ -181,7 +181,12 @@ def crds() -> dict[str, dict[str, Any]]:
                 _column("Age", ".metadata.creationTimestamp", "When it was created", column_type="date"),
                 _column("Name", ".status.state.name", "State name", priority=1),
                 _column("Pod", ".status.podName", "The current attempt's pod", priority=1),
-                _column("Message", '.status.conditions[?(@.type=="Finished")].message', "Why it is there, what happens next, and what would change it", priority=1),
+                _column(
+                    "Message",
+                    '.status.conditions[?(@.type=="Finished")].message',
+                    "Why it is there, what happens next, and what would change it",
+                    priority=1,
+                ),
             ],
             [".status.state.type", ".spec.deployment"],
             [_NAME_RULE, _RESUME_RULE],
