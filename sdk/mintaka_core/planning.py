@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mintaka_core.plan_differences import ABSENT, Change, differences
 from mintaka_core.plan_schedules import ScheduleChange, schedule_changes
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT
 from mintaka_core.revisions import template_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 CREATED, CHANGED, UNCHANGED, REFUSED = "created", "changed", "unchanged", "refused"
 

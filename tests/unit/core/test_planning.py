@@ -165,8 +165,10 @@ PLANS: list[tuple[str, Candidate, list[str]]] = [
         [
             "changed    FlowDeployment n/etl",
             '    spec.schedules[nightly]: → {"name": "nightly", "cron": "0 0 30 2 *", "timeZone": "Europe/Berlin"}',
-            "    schedule nightly is added, and has no times: cron expression '0 0 30 2 *' is not valid: use five fields, such as "
-            "'0 6 * * MON-FRI', that name days which exist",
+            (
+                "    schedule nightly is added, and has no times: cron expression '0 0 30 2 *' is not valid: use five fields, such as "
+                "'0 6 * * MON-FRI', that name days which exist"
+            ),
         ],
     ),
     (
