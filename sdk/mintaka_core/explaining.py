@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from mintaka_core.explanation_facts import DeploymentFacts, RunFacts
+    from mintaka_core.explanation_facts import DeploymentFacts, PauseFacts, RunFacts
 
 #: How long the end of a workload that was asked to stop may take before its node is in doubt.
 _STOPPING = timedelta(minutes=2)
@@ -87,6 +87,8 @@ def _running(run: RunFacts, now: datetime | None) -> Parts:
         return _cancel_is_set(run)
     if run.suspending:
         return _being_suspended(run)
+    if run.pause is not None and not is_late(run.next_time, now):
+        return _waits_for_an_answer(run, run.pause)
     deadline = run.next_time
     if deadline is not None and is_stale(deadline, now, _OVERDUE):
         why = f"Attempt {run.attempt} ran longer than timeoutSeconds"
@@ -104,6 +106,22 @@ def _running(run: RunFacts, now: datetime | None) -> Parts:
     verb = f"is {run.own_name}" if run.own_name else "runs"
     why = said(f"Attempt {run.attempt}{called} {verb} in {place_of(run)}{since}", run.message)
     return Parts(why, ends, f"mintaka logs {run.name} shows its log")
+
+
+def _waits_for_an_answer(run: RunFacts, pause: PauseFacts) -> Parts:
+    why = f"Attempt {run.attempt} waits in {place_of(run)} for an answer to {pause.key}"
+    refused = f"the last answer was refused: {pause.refusal}" if pause.refusal else ""
+    return Parts(said(why, refused), _pause_ends(pause), _answers(run))
+
+
+def _pause_ends(pause: PauseFacts) -> str:
+    return f"The wait fails if nobody answers by {at(pause.deadline)}" if pause.deadline else "It waits without a deadline"
+
+
+def _answers(run: RunFacts) -> str:
+    if run.pause is not None and run.pause.needs_input:
+        return f"mintaka resume {run.name} --input JSON answers it"
+    return resumes(run, "continues it")
 
 
 def _being_suspended(run: RunFacts) -> Parts:
@@ -125,14 +143,20 @@ def _paused(run: RunFacts, _now: datetime | None) -> Parts:
         return Parts("It was resumed, but spec.suspend holds it", "It waits without a deadline", "Set spec.suspend to false")
     if run.rerun_wanted:
         return Parts("It was resumed", f"Attempt {run.attempt + 1} starts now", cancels(run))
-    deadline = f"It fails TimedOut if nobody resumes it by {at(run.next_time)}" if run.next_time else "It waits without a deadline"
+    if run.next_time is not None:
+        deadline = f"It fails TimedOut if nobody resumes it by {at(run.next_time)}"
+    elif run.pause is not None:
+        deadline = _pause_ends(run.pause)
+    else:  # pauses of scripts are not in their state
+        deadline = "It waits without a deadline" if run.kind == "deployed" else "It waits until it is resumed"
     if run.state_name != "Suspended":
-        why = said(f"It is paused, and its process waits in {place_of(run)}", run.message)
+        place = "" if run.local else f" in {workload_of(run)}"
+        why = said(f"It is paused, and its process waits{place}", run.message)
     elif run.reason == SUSPENDED_ITSELF or run.kind != "deployed":
         why = said("Its own code suspended it, and nothing runs", run.message)
     else:
         why = "Its owner suspended it, and nothing runs"
-    return Parts(why, deadline, resumes(run, "continues it"))
+    return Parts(why, deadline, _answers(run))
 
 
 def _cancelling(run: RunFacts, now: datetime | None) -> Parts:

@@ -52,13 +52,25 @@ class DeploymentFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseFacts:
+    """A pause in which a run waits for a person: its `key`, when the wait fails (`deadline` None: never), whether it `needs_input`, and
+    why the last answer was refused ("": it was not).
+    """
+
+    key: str
+    deadline: datetime | None = None
+    needs_input: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """A flow run: its state `type` (also one that this release does not know), `state_name`, `reason` and `message`, begun at `time`.
 
     `sequence` counts its decisions (0: nothing acted on it yet); `decisions` are those since it entered its state, beginning with that one,
     as far as they are known. `kind` is deployed, called (in the process of another run) or script; `local`: it runs on this machine, not in
     a cluster. `caller` is the run that called it ("": none). `suspending`: its workload is being stopped for `spec.suspend`.
-    `cancel`, `suspend` and `rerun_wanted` are wishes in `spec` that may not have been acted on.
+    `pause` is the oldest pause that is open (None: none, or not known). `cancel`, `suspend` and `rerun_wanted` are wishes in `spec` that may not have been acted on.
     """
 
     type: str
@@ -79,6 +91,7 @@ class RunFacts:
     pod: str = ""
     caller: str = ""
     suspending: bool = False
+    pause: PauseFacts | None = None
     cancel: bool = False
     suspend: bool = False
     rerun_wanted: bool = False
@@ -130,14 +143,20 @@ def facts_of_run(run: FlowRun, *, local: bool = False) -> RunFacts:
     if state is None:
         return facts
     records = [_decision_of(record, state.message) for record in _since_entered(status.transitions)]
-    shown = {"reason": state.reason, "message": state.message, "time": state.time}
+    shown: dict[str, Any] = {"reason": state.reason, "message": state.message, "time": state.time}
     return replace(facts, type=state.type, state_name=state.name, decisions=records, **shown)
 
 
 def facts_of_document(
-    run: Mapping[str, Any], transitions: Sequence[Mapping[str, Any]] = (), *, spec: Mapping[str, Any] | None = None
+    run: Mapping[str, Any],
+    transitions: Sequence[Mapping[str, Any]] = (),
+    pauses: Sequence[Mapping[str, Any]] = (),
+    spec: Mapping[str, Any] | None = None,
 ) -> RunFacts:
-    """The facts in a flow run and its latest transitions as the API returns them; `spec` is that of its resource, if it is at hand."""
+    """The facts in a flow run, its latest transitions and its open pauses as the API returns them.
+
+    `spec` is that of its resource, if it is at hand.
+    """
     state, wishes = run["state"], spec or {}
     kind = run.get("kind") or ("script" if run.get("flow") is not None else "deployed")
     status = run.get("status") or {}
@@ -163,6 +182,7 @@ def facts_of_document(
         pod=run.get("pod") or "",
         caller=(wishes.get("calledBy") or {}).get("name") or run.get("parent") or "",
         suspending=any(known.get("type") == "Suspended" and known.get("reason") == SUSPENDING for known in conditions),
+        pause=next((_pause_in(pause) for pause in pauses), None),
         cancel=bool(wishes.get("cancel")),
         suspend=bool(wishes.get("suspend")),
         rerun_wanted=not wishes.get("cancel") and wishes.get("reruns", 0) > status.get("reruns", 0),
@@ -189,6 +209,10 @@ def _decision_in(one: Mapping[str, Any], message: str, *, script: bool) -> Decis
     rule, verdict = one.get("rule") or "", one.get("verdict") or ""
     said = trail[-1][2] if len(trail) > 1 else (one.get("reason") or "") if script else _without(one.get("message") or "", message)
     return DecisionFacts(one["to"], one.get("proposed") or one["to"], rule, verdict, said, _time(one.get("until")), trail)
+
+
+def _pause_in(pause: Mapping[str, Any]) -> PauseFacts:
+    return PauseFacts(pause["key"], _time(pause["deadline"]), pause["schema"] is not None, pause["refusal"])
 
 
 def _without(text: str, message: str) -> str:

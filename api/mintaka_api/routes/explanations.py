@@ -19,12 +19,13 @@ from mintaka_api.services import Here
 from mintaka_core.explaining import explain
 from mintaka_core.explanation_facts import DeploymentFacts, facts_of_document
 from mintaka_core.resources.runs import TRANSITIONS_KEPT
-from mintaka_history.queries import flow_runs
+from mintaka_history.queries import flow_runs, pauses
 
 if TYPE_CHECKING:
     from mintaka_api.services import Services
     from mintaka_history.response_models import FlowRunAnswer
 
+_MAY_WAIT = frozenset({"RUNNING", "PAUSED"})
 router = APIRouter(prefix=PREFIX, tags=["flow runs"], dependencies=GUARDED)
 
 
@@ -35,7 +36,8 @@ async def explain_flow_run(uid: str, _query: Annotated[NoQuery, Query()], here: 
     if found is None:
         raise Problem("not-found", f"there is no flow run with uid {uid}")
     run, transitions = found
-    facts = facts_of_document(_builtins(run), [_builtins(each) for each in transitions])
+    waits = await here.database.read(pauses.open_of_run, run.uid) if run.state.type in _MAY_WAIT else []
+    facts = facts_of_document(_builtins(run), [_builtins(each) for each in transitions], [_builtins(each) for each in waits])
     now = datetime.now(UTC)
     explanation = explain(facts, await _deployment(here, run), now)
     return json_response(

@@ -24,6 +24,7 @@ Examples:
   mintaka explain etl-7c1a2f90
   mintaka explain etl-7c1a2f90 --json | jq -r .explanation.why
 """
+_MAY_WAIT = frozenset({"RUNNING", "PAUSED"})
 _BAD = frozenset({"FAILED", "CRASHED"})
 #: Of more decisions about task runs, the first are shown.
 _SHOWN = 50
@@ -37,7 +38,9 @@ def command(run: RunArgument, json: JsonOption = False, namespace: NamespaceOpti
     with place(cluster=cluster, namespace=namespace) as where:
         found = where.flow_run(run)
         transitions = where.transitions(found["uid"])
-        explanation = explain(facts_of_document(found, transitions, spec=found.get("spec")), _deployment(where, found), datetime.now(UTC))
+        pauses = where.pauses(found["uid"]) if found["state"]["type"] in _MAY_WAIT else []
+        facts = facts_of_document(found, transitions, pauses, found.get("spec"))
+        explanation = explain(facts, _deployment(where, found), datetime.now(UTC))
         for task in where.task_runs(found["uid"]):
             if task["state"] in _BAD:
                 bad.append(task)

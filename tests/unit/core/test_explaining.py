@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mintaka_core.explaining import explain
-from mintaka_core.explanation_facts import DecisionFacts, DeploymentFacts, RunFacts, facts_of_document, facts_of_run
+from mintaka_core.explanation_facts import DecisionFacts, DeploymentFacts, PauseFacts, RunFacts, facts_of_document, facts_of_run
 from mintaka_core.resources import FlowRun
 from mintaka_core.states import DEFAULT_NAMES, StateType
 
@@ -567,7 +567,36 @@ SITUATIONS: list[tuple[str, RunFacts, str]] = [
     (
         "a script's suspended run",
         run("PAUSED/Suspended", "", "waits for approval", kind="script", pod=""),
-        "Its own code suspended it, and nothing runs: waits for approval. It waits without a deadline. mintaka resume r continues it.",
+        "Its own code suspended it, and nothing runs: waits for approval. It waits until it is resumed. mintaka resume r continues it.",
+    ),
+    (
+        "a script's suspended run whose pause is known",
+        run("PAUSED/Suspended", "", "waits for approval", kind="script", pod="", pause=PauseFacts("approve", AT, needs_input=True)),
+        (
+            "Its own code suspended it, and nothing runs: waits for approval. The wait fails if nobody answers by 2026-03-01T12:05:00Z. "
+            "mintaka resume r --input JSON answers it."
+        ),
+    ),
+    (
+        "a script's process waits",
+        run("PAUSED", "", "waits to be resumed", kind="script", pod="", pause=PauseFacts("pause-1")),
+        "It is paused, and its process waits: waits to be resumed. It waits without a deadline. mintaka resume r continues it.",
+    ),
+    (
+        "its pod waits for an answer",
+        run("RUNNING", pause=PauseFacts("approve", AT, needs_input=True)),
+        (
+            "Attempt 1 waits in pod r-1 for an answer to approve. The wait fails if nobody answers by 2026-03-01T12:05:00Z. "
+            "mintaka resume r --input JSON answers it."
+        ),
+    ),
+    (
+        "its pod waits for another answer than the one it got",
+        run("RUNNING", pause=PauseFacts("approve", needs_input=True, refusal="n is missing")),
+        (
+            "Attempt 1 waits in pod r-1 for an answer to approve: the last answer was refused: n is missing. It waits without a deadline. "
+            "mintaka resume r --input JSON answers it."
+        ),
     ),
     # Cancelled.
     (
