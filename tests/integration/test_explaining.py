@@ -9,15 +9,17 @@ import pytest
 
 from api_testing import API, instant, running, seen_run
 from mintaka_api.backlog import Batch
+from mintaka_api.cluster import Cluster
+from mintaka_api.mirror import Mirror
 from mintaka_api.settings import Settings
 from mintaka_api.snapshots import snapshot_of
+from mintaka_history.timestamps import now_microseconds
+from mintaka_kubernetes import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import httpx
-
-    from mintaka_history.database import Database
 
 pytestmark = pytest.mark.anyio
 SLOT = "key etl has 1 slot, held by run etl-7c1a"
@@ -25,9 +27,9 @@ OOM = "out of memory: raise the memory limit of container flow"
 
 
 @pytest.fixture
-async def api(database: Database) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """The API over an empty database."""
-    async with running(Settings(database_url=database.engine.url.render_as_string(hide_password=False), mirror=False)) as client:
+    async with running(Settings(database_url=database_url, mirror=False)) as client:
         yield client
 
 
@@ -97,13 +99,13 @@ async def test_a_run_is_explained_from_its_history(
     services = api.app.state.services  # type: ignore[attr-defined]
     document = seen_run("r", spec={"deployment": "etl", "parameters": {"password": "s3cr3t"}}) | {"status": shown}
     uid = document["metadata"]["uid"]
-    from mintaka_api.mirror import Mirror  # noqa: PLC0415
-
-    mirror = Mirror(services.database, services.names, None, Settings(cluster_name="here"), services.metrics)  # type: ignore[arg-type]
+    cluster = Cluster(credentials=Credentials("http://127.0.0.1:9"))
+    mirror = Mirror(services.database, services.names, cluster, Settings(cluster_name="here"), services.metrics)
     mirror.writer.cluster_key = "here"
     await mirror.writer.write(Batch([snapshot_of(document, 0.0)]))
     if gone:
-        await mirror.writer.write(Batch(vanished_runs={uid: 1_900_000_000_000_000}))
+        await mirror.writer.write(Batch(vanished_runs={uid: now_microseconds()}))
+    await cluster.close()
     answer = await api.get(f"{API}/flow-runs/{uid}/explain")
     assert answer.status_code == 200, answer.text
     found = answer.json()
