@@ -36,7 +36,7 @@ class ClusterPreview:
 
     def _candidate(self, document: Document, namespaces: set[str]) -> Candidate:
         kind, metadata, text = str(document.get("kind", "")), _metadata(document), json.dumps(document)
-        namespace, name = str(metadata.get("namespace") or ""), str(metadata.get("name") or metadata.get("generateName") or "")
+        namespace, name = str(metadata.get("namespace") or "".join(self._only[1:])), str(metadata.get("name") or metadata.get("generateName") or "")
         generated = "name" not in metadata and "generateName" in metadata
         try:
             live = None if generated else self._read(text)
@@ -55,8 +55,9 @@ class ClusterPreview:
 
     def _read(self, text: str) -> Document | None:
         answer = kubectl("get", "--ignore-not-found", "--output", "json", "--filename", "-", *self._only, given=text)
-        found: Document | None = json.loads(answer) if answer.strip() else None
-        return found
+        found: Document = json.loads(answer) if answer.strip() else {"items": []}
+        items = found.get("items", [found])  # of a manifest, kubectl prints a list
+        return items[0] if items else None
 
     def _unfinished(self, namespace: str, deployment: str) -> list[PlannedRun]:
         selector = f"spec.deployment={deployment}"

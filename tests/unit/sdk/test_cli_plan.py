@@ -32,7 +32,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     or, for the image `refused`, an error.
     """
     assert mintaka_home
-    (tmp_path / "live.json").write_text(json.dumps(DEPLOYMENT))
+    (tmp_path / "live.json").write_text(json.dumps({"kind": "List", "items": [DEPLOYMENT]}))
     (tmp_path / "runs.json").write_text(json.dumps({"items": [LIVE_RUN, DONE_RUN]}))
     program = tmp_path / "kubectl"
     program.write_text(
