@@ -16,10 +16,11 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.engine.halting import take_error
 from mintaka.engine.run_ids import RunIds
-from mintaka.exceptions import Halted
+from mintaka.exceptions import Halted, message_of
 from mintaka.states import State
-from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
+from mintaka_core.states import CANCELLED, COMPLETED, PENDING, RUNNING, StateType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -214,7 +215,7 @@ class Ledger:
         """A new run, PENDING; `around` is the run with the number `parent`.
 
         Raises:
-            Halted: the flow run is over.
+            Halted: the flow run is over, or this thread was requested to end.
         """
         if self.closed:
             message = f"the flow run is over, so {task} does not start"
@@ -225,6 +226,10 @@ class Ledger:
             if (owner := run.owner) is not None:
                 self.ids.owners[run.n] = owner
         self.live[run.n] = run
+        # Only now: a run is either seen by the thread that ends what is around it, after its request, or sees the request here.
+        if (error := take_error()) is not None:
+            self.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="TaskEnded", message=message_of(error)))
+            raise error
         return run
 
     @uninterrupted
