@@ -36,7 +36,10 @@ class ClusterPreview:
 
     def _candidate(self, document: Document, namespaces: set[str]) -> Candidate:
         kind, metadata, text = str(document.get("kind", "")), _metadata(document), json.dumps(document)
-        namespace, name = str(metadata.get("namespace") or "".join(self._only[1:])), str(metadata.get("name") or metadata.get("generateName") or "")
+        namespace, name = (
+            str(metadata.get("namespace") or "".join(self._only[1:])),
+            str(metadata.get("name") or metadata.get("generateName") or ""),
+        )
         generated = "name" not in metadata and "generateName" in metadata
         try:
             live = None if generated else self._read(text)

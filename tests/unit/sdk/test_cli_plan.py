@@ -62,8 +62,10 @@ PLANS: list[tuple[str, str, str, int, str]] = [
         "etl:2",
         "",
         2,
-        'changed    FlowDeployment ns/etl\n    spec.image: "etl:1" → "etl:2"\n'
-        "    1 unfinished run keeps the old version: etl-a (RUNNING, etl-1)\n1 changed\n",
+        (
+            'changed    FlowDeployment ns/etl\n    spec.image: "etl:1" → "etl:2"\n'
+            "    1 unfinished run keeps the old version: etl-a (RUNNING, etl-1)\n1 changed\n"
+        ),
     ),
     ("a new deployment", "etl:2", "new", 2, "created    FlowDeployment ns/etl\n1 created\n"),
     (
