@@ -30,7 +30,9 @@ def explain_end(run: RunFacts) -> Parts:
 
 def _why(run: RunFacts) -> str:
     entered = run.entered
-    decided = f". Rule {entered.rule} decided so" if entered and entered.rule.startswith(USER_RULE) else ""
+    decided = (
+        f". Rule {entered.rule} decided so" if entered and entered.verdict == "Redirect" and entered.rule.startswith(USER_RULE) else ""
+    )
     return said(said(_end(run), run.message) + _retries(run) + decided, entered.said) if entered and decided else _plain(run)
 
 

@@ -42,7 +42,7 @@ def explain_scheduled(run: RunFacts, deployment: DeploymentFacts | None, now: da
     entered = run.entered
     if AWAITING_SLOT in (run.reason, run.state_name):
         return _awaiting_slot(run.message or (entered.said if entered else ""), None)
-    if entered is not None and entered.rule.startswith(USER_RULE):
+    if entered is not None and entered.verdict == "Redirect" and entered.rule.startswith(USER_RULE):
         return Parts(said(f"Rule {entered.rule} put it off", entered.said or run.message), *_start(run, now, _rule_remedy(entered.rule)))
     if run.state_name == "AwaitingRetry":
         return _retry(run, entered, now)
