@@ -31,8 +31,8 @@ class Documents(Protocol):
     async def list(self, kind: str, namespace: str | None = None, *, after: Name | None = None, limit: int = 500) -> Sequence[Document]:
         """At most `limit` documents after the key `after`, ordered by namespace and name."""
 
-    async def create(self, kind: str, document: Document) -> Document:
-        """Create a document; without a name it gets one from `metadata.generateName`. Raises Exists, InvalidDocument."""
+    async def create(self, kind: str, document: Document, *, dry_run: bool = False) -> Document:
+        """Create a document; without a name it gets one from `metadata.generateName`. `dry_run` stores nothing. Raises Exists, InvalidDocument."""
 
     async def apply_all(self, manifests: Sequence[tuple[str, Document]], *, dry_run: bool = False) -> Sequence[tuple[Document, str]]:
         """Create or change documents as `kubectl apply` does, all or none; each with `created`, `configured` or `unchanged`.

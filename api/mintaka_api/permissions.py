@@ -58,6 +58,7 @@ PERMISSIONS: dict[str, Permission] = {
     "list_flow_runs": Permission("list", "flowruns"),
     "get_flow_run": Permission("get", "flowruns"),
     "get_flow_run_by_name": Permission("get", "flowruns"),
+    "explain_flow_run": Permission("get", "flowruns"),
     "list_transitions": Permission("get", "flowruns"),
     "list_attempts": Permission("get", "flowruns"),
     "list_task_runs_of_flow_run": Permission("get", "flowruns/taskruns"),

@@ -200,6 +200,22 @@ class TransitionPage(msgspec.Struct):
     previous: str | None = None
 
 
+class ExplanationAnswer(msgspec.Struct):
+    """Why a flow run is where it is (`why`), what happens `next`, and what would change it (`remedy`): one sentence each, as of `time`.
+
+    `reason` is one word for programs, empty for a run that waits for its time, runs or completed as expected.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    time: datetime
+    reason: str
+    why: str
+    next: str
+    remedy: str
+
+
 class RunAttemptPage(msgspec.Struct):
     """A page of the attempts of a flow run, in order."""
 

@@ -31,6 +31,7 @@ class ControllerSettings:
     their run. `relist` is the minimum interval at which everything is listed to find missed events; long listings extend
     it. While more than `busy_queue` keys wait, PENDING is written together with what follows it: one write less per attempt.
     `cluster_keys`: the namespaces that may use each concurrency key of the cluster (`*`: all); None: all may use any.
+    `local`: workloads are processes of this machine, which matters for the words of explanations.
     """
 
     workers: int = 24
@@ -41,6 +42,7 @@ class ControllerSettings:
     relist: timedelta = timedelta(seconds=20)
     busy_queue: int = 8
     cluster_keys: Mapping[str, tuple[str, ...]] | None = None
+    local: bool = False
 
 
 @dataclass

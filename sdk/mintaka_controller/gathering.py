@@ -125,6 +125,7 @@ def _observation(
         mirrored=settings.mirrored,
         mirror_patience=settings.mirror_patience,
         retention=_retention(context, run),
+        local=settings.local,
     )
 
 

@@ -53,6 +53,9 @@ MIRROR_FINALIZER = f"{GROUP}/mirror"
 #: Holds the pod of an attempt in the cluster until its end is recorded.
 POD_FINALIZER = f"{GROUP}/attempt"
 
+#: The key, in history, of the local server whose database it is; clusters have keys of their own.
+LOCAL_CLUSTER = "local"
+
 #: The container of a pod that runs the flow; all others are sidecars.
 FLOW_CONTAINER = "flow"
 

@@ -39,7 +39,7 @@ class MemoryDocuments:
         )
         return [deepcopy(self.stored[kind, key]) for key in keys[:limit]]
 
-    async def create(self, kind: str, document: Document) -> Document:
+    async def create(self, kind: str, document: Document, *, dry_run: bool = False) -> Document:
         """See `Documents`."""
         metadata = dict(document["metadata"])
         metadata.setdefault("name", metadata.get("generateName", "") + uuid.uuid4().hex[:5])
@@ -47,7 +47,8 @@ class MemoryDocuments:
         if (kind, key) in self.stored:
             message = f'{kind} "{key[0]}/{key[1]}" already exists'
             raise Exists(message)
-        return self._stored(kind, key, _valid(kind, {**document, "metadata": metadata}))
+        valid = _valid(kind, {**document, "metadata": metadata})
+        return valid if dry_run else self._stored(kind, key, valid)
 
     async def apply_all(self, manifests: Sequence[tuple[str, Document]], *, dry_run: bool = False) -> list[tuple[Document, str]]:
         """See `Documents`; a field that a manifest no longer has is removed with the whole spec it was in."""

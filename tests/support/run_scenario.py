@@ -60,11 +60,13 @@ class Stage:
         mirrored: bool = True,
         retention: Retention | None = None,
         policy: Policy = FLOW_RUN_POLICY,
+        local: bool = False,
         **template: Any,
     ) -> None:
         self.now = START
         self.retention = retention
         self.policy = policy
+        self.local = local
         self.noted: tuple[TransitionStatus, ...] = ()
         #: How often the status was written.
         self.writes = 0
@@ -200,6 +202,7 @@ class Stage:
             ttl=self.ttl,
             mirrored=self.mirrored,
             retention=self.retention,
+            local=self.local,
             policy=self.policy,
             noted=self.noted,
         )

@@ -122,7 +122,7 @@ async def attach_local(
 
 def controller_settings() -> ControllerSettings:
     """The controller's settings: history is written with each status, so nothing waits for it, and ended workloads are removed at once."""
-    return ControllerSettings(mirror_patience=_AT_ONCE, retention=Retention(completed=_AT_ONCE, failed=_AT_ONCE))
+    return ControllerSettings(mirror_patience=_AT_ONCE, retention=Retention(completed=_AT_ONCE, failed=_AT_ONCE), local=True)
 
 
 class _Watched:

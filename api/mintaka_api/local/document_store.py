@@ -79,9 +79,19 @@ class DocumentStore:
         """The documents of a kind that name the uid `owner` as an owner, in the order of (namespace, name)."""
         return [orjson.loads(text) for text in await self._query(documents.owned_by, owner, kind_of(kind).name)]
 
-    async def create(self, kind: str, document: Document) -> Document:
+    async def create(self, kind: str, document: Document, *, dry_run: bool = False) -> Document:
         """Store a new document, under a generated name if it has only `metadata.generateName`. Raises Exists, InvalidDocument."""
-        created: Document = await self._writer.write(lambda transaction: transaction.create(kind, document))
+
+        def write(transaction: DocumentTransaction) -> Document:
+            created: Document = transaction.create(kind, document)
+            if dry_run:
+                raise _DryRun([(created, "created")])
+            return created
+
+        try:
+            created: Document = await self._writer.write(write)
+        except _DryRun as done:
+            return done.results[0][0]
         return created
 
     async def apply(self, kind: str, document: Document) -> tuple[Document, str]:

@@ -23,7 +23,7 @@ from mintaka_api.row_mapping import (
     version_row,
 )
 from mintaka_api.snapshots import snapshot_of
-from mintaka_core.names import LABEL_DEPLOYMENT
+from mintaka_core.names import LABEL_DEPLOYMENT, LOCAL_CLUSTER
 from mintaka_core.secret_parameters import SecretParameters
 from mintaka_history.enum_codes import NameKind
 from mintaka_history.queries.dialects import SqlalchemySession
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mintaka_history.writing.names import Name as StoredName
 
 #: In `flow_runs.cluster`: the resources of the local server that has this database.
-CLUSTER_KEY = "local"
+CLUSTER_KEY = LOCAL_CLUSTER
 #: The number of deployments for which the fields that runs inherit are cached.
 _REMEMBERED = 10_000
 

@@ -9,6 +9,7 @@ from mintaka_api.routes import (
     container_logs,
     counts,
     events,
+    explanations,
     flow_deployments,
     flow_runs,
     health,
@@ -28,6 +29,7 @@ ROUTERS = (
     flow_deployments.router,
     counts.router,  # before the routes of one flow run, whose paths begin alike
     flow_runs.router,
+    explanations.router,
     task_runs.router,
     batches.router,
     container_logs.router,

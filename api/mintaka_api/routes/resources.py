@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,6 +31,16 @@ DocumentQuery.key_types = {"name": (str, str)}
 _REFUSALS = ("invalid-document", "malformed", "too-large", "not-found", "already-exists", "conflict")
 
 type _Document = dict[str, Any]
+
+
+class NewDocumentQuery(BaseModel):
+    """Query parameters of the creation of a document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: Annotated[Literal["All"] | None, Field(alias="dryRun", description="All: everything is checked, and nothing is stored.")] = (
+        None
+    )
 
 
 class NewDocuments(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,11 +86,11 @@ async def apply_documents(request: Request, _query: Annotated[NoQuery, Query()],
     responses=documented_responses(DocumentAnswer, "invalid-parameter", *_REFUSALS, status=201),
     openapi_extra=json_body(NewDocument),
 )
-async def create_document(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Create a document; without a name it gets one from `metadata.generateName`."""
+async def create_document(request: Request, query: Annotated[NewDocumentQuery, Query()], here: Here) -> Response:
+    """Create a document; without a name it gets one from `metadata.generateName`. With `dryRun=All` nothing is stored."""
     store = _store(here)
     document = _checked(await read_document(request, dict), "", generated=True)
-    created = await store.create(document["kind"], document)
+    created = await store.create(document["kind"], document, dry_run=query.dry_run is not None)
     return json_response(await _Masking(store).masked(created), status=201)
 
 

@@ -26,12 +26,13 @@ REMOVED = {
 class Command(NamedTuple):
     """A command's one line of help; its module has a function `command` for typer, or a `group` of commands.
 
-    `placed` commands read from or act on a place, and have the option --context.
+    `placed` commands read from or act on a place, and have the option --context. `error_code` is the exit code of what goes wrong.
     """
 
     module: str
     summary: str
     placed: bool = True
+    error_code: int = USAGE
 
 
 COMMANDS = {
@@ -50,6 +51,7 @@ COMMANDS = {
     "get": Command("mintaka.cli.get", "Show flow runs or flow deployments, or one of them."),
     "limit": Command("mintaka.cli.limit", "Create, show, list and delete concurrency limits."),
     "logs": Command("mintaka.cli.logs", "Print the log of a flow run."),
+    "plan": Command("mintaka.cli.plan", "Show what applying manifests would change, and what that means.", error_code=1),
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
@@ -170,10 +172,11 @@ def _unchanged(command: Any) -> Any:
 
 def _fail(name: str, kind: str, message: str, *, as_json: bool) -> NoReturn:
     """One line on standard error, or one JSON document there, and the exit code."""
+    exit_code = COMMANDS[name].error_code if name else USAGE
     if as_json:
         import json  # noqa: PLC0415 - start-up time
 
-        sys.stderr.write(json.dumps({"error": {"command": name, "kind": kind, "message": message, "exit_code": USAGE}}) + "\n")
+        sys.stderr.write(json.dumps({"error": {"command": name, "kind": kind, "message": message, "exit_code": exit_code}}) + "\n")
     else:
         sys.stderr.write(f"{f'mintaka {name}'.rstrip()}: {' '.join(message.split())}\n")
-    sys.exit(USAGE)
+    sys.exit(exit_code)

@@ -80,7 +80,7 @@ def command(
                 f"{what} is applied as it is: with manifests only --namespace, --dry-run, --json and the options of the place are allowed"
             )
             raise BadArgument(message)
-        manifests = _manifests(what)
+        manifests = manifests_at(what)
         for name_there, resource in manifests.checked():
             warn_of(resource, name_there)
         _apply(manifests, namespace, cluster=cluster, dry_run=dry_run, json=json)
@@ -105,7 +105,8 @@ def command(
     _apply(Manifests("-", as_json(manifest), named=what), namespace, cluster=cluster, dry_run=dry_run, json=json)
 
 
-def _manifests(what: str) -> Manifests:
+def manifests_at(what: str) -> Manifests:
+    """The manifests of a file, a folder, a kustomization, or standard input (`-`)."""
     if what == "-":
         return Manifests(what, sys.stdin.read())
     if Path(what).is_dir() and (file := kustomization_of(Path(what))) is not None:

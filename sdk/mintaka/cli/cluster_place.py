@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mintaka.cli.cluster_preview import ClusterPreview
 from mintaka.cli.clusters import ClusterHistory, flow_run_of
 from mintaka.cli.kubectl import kubectl
 from mintaka.cli.masking import masked_json, without_secrets
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mintaka.cli.manifest_files import Manifests
     from mintaka.cli.places import NewRun
     from mintaka.histories import Document
+    from mintaka_core.planning import Candidate
 
 _RUNS, _DEPLOYMENTS = "flowruns.mintaka.dev", "flowdeployments.mintaka.dev"
 
@@ -85,6 +87,11 @@ class ClusterPlace(ClusterHistory):
             message = f"{before}{masked}"
             raise HistoryError(message) from None
         return masked_json(answer) if as_json else answer
+
+    def preview(self, manifests: Manifests) -> list[Candidate]:
+        """Dry runs on the API server."""
+        manifests.checked()
+        return ClusterPreview(self._only).candidates(manifests.parsed())
 
     def create_run(self, deployment: str, run: NewRun) -> Document:
         """Create it with kubectl: no API is needed, and the operator checks the parameters."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mintaka.cli.manifest_files import Manifests
     from mintaka.cli.places import NewRun
     from mintaka.histories import Document
+    from mintaka_core.planning import Candidate
 
 
 class FilePlace(LocalHistory):
@@ -52,6 +53,10 @@ class FilePlace(LocalHistory):
         """Refuse: this needs a server."""
         del dry_run, as_json
         _need_server(f"{manifests.shown} is not applied")
+
+    def preview(self, manifests: Manifests) -> list[Candidate]:
+        """Refuse: this needs a server."""
+        _need_server(f"{manifests.shown} cannot be tried")
 
     def create_run(self, deployment: str, run: NewRun) -> Document:
         """Refuse: this needs a server."""

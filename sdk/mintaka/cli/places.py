@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mintaka.histories import Document
     from mintaka.recording.homes import Home
     from mintaka.sharing.protocol import Shared
+    from mintaka_core.planning import Candidate
 
 RunArgument = Annotated[str, typer.Argument(help="A flow run: its uid, or its name (the newest of that name).", metavar="RUN")]
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Use the cluster of kubectl's context, whatever else is set.")]
@@ -81,6 +82,9 @@ class Place(History, Protocol):
 
     def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
         """Apply all documents or, if one is not valid, none; returns what `kubectl apply` would print."""
+
+    def preview(self, manifests: Manifests) -> list[Candidate]:
+        """What applying would make of each document, by a dry run."""
 
     def create_run(self, deployment: str, run: NewRun) -> Document:
         """Create a run of a flow deployment."""

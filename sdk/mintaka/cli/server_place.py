@@ -11,6 +11,7 @@ from mintaka.cli.file_place import stop_script
 from mintaka.cli.manifest_files import placed
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.places import waits_without_process
+from mintaka.cli.server_preview import ServerPreview
 from mintaka.histories import HistoryError, of_a_script
 from mintaka.manifests import run_of_template
 from mintaka.recording.remote_history import ApiRefusal, RemoteHistory
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mintaka.cli.places import NewRun
     from mintaka.histories import Document
     from mintaka.recording.homes import Home
+    from mintaka_core.planning import Candidate
 
 _PAGE = 200
 #: Reasons of errors whose messages contain the location.
@@ -93,6 +95,11 @@ class ServerPlace(RemoteHistory):
         dry = " (server dry run)" if dry_run else ""
         return "".join(f"{_RESOURCES[item['kind']]}/{item['name']} {item['result']}{dry}\n" for item in answer["items"])
 
+    def preview(self, manifests: Manifests) -> list[Candidate]:
+        """Dry runs at the server."""
+        documents = placed(manifests.parsed(), self._only, self._home.namespace)
+        return ServerPreview(self, errors_by_document).candidates(documents)
+
     def create_run(self, deployment: str, run: NewRun) -> Document:
         """Create it through the API, which checks the parameters."""
         namespace = self._only or self.deployment(deployment)["namespace"]
@@ -118,14 +125,24 @@ class ServerPlace(RemoteHistory):
         self.request("DELETE", f"/flow-runs/{run['uid']}")
 
 
-def _complaint(refusal: ApiRefusal, names: Sequence[str]) -> str:
-    """Each error with the name of the document it is about."""
-    lines = []
+def errors_by_document(refusal: ApiRefusal) -> dict[int, list[str]]:
+    """The errors of a refusal by the position of the document they are about (-1: unknown)."""
+    errors: dict[int, list[str]] = {}
     for error in refusal.problem.get("errors") or ():
-        position, path = error.get("document", ""), error.get("path", "")
+        position, path = str(error.get("document", "")), error.get("path", "")
         if found := _PLACE.match(path):
             position, path = found[1], path[found.end() :]
-        place = names[int(position)] if position.isdecimal() and int(position) < len(names) else ""
         field = "" if error.get("reason") in _SELF_CONTAINED else path
-        lines.append(": ".join(part for part in (place, field, error.get("message", "")) if part))
+        text = ": ".join(part for part in (field, error.get("message", "")) if part)
+        errors.setdefault(int(position) if position.isdecimal() else -1, []).append(text)
+    return errors
+
+
+def _complaint(refusal: ApiRefusal, names: Sequence[str]) -> str:
+    """Each error with the name of the document it is about."""
+    lines = [
+        ": ".join(part for part in (names[position] if 0 <= position < len(names) else "", text) if part)
+        for position, texts in errors_by_document(refusal).items()
+        for text in texts
+    ]
     return f"nothing was applied: {'; '.join(lines)}" if lines else str(refusal)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mintaka.cli.columns import columns
-from mintaka.cli.telling import inputs_told
+from mintaka.cli.task_inputs import inputs_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +100,7 @@ def tasks_table(tasks: Iterable[Document], now: datetime | None = None) -> list[
             state_text(task["state"], task["state_name"]),
             str(task["runs"]),
             took(task["started"], task["ended"], now),
-            shortly(inputs_told(task), _INPUTS),
+            shortly(inputs_text(task), _INPUTS),
             shortly(told(task["reason"], task["message"])),
         ]
         for task in tasks

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka_core import rules
+from mintaka_core.explaining import explain
+from mintaka_core.explanation_facts import facts_of_run
 from mintaka_core.names import draw
 from mintaka_core.reconciling.records import is_known, is_superseded, record_of, write_time
 from mintaka_core.resources.model import Condition, set_condition
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from mintaka_core.transitions import Policy
 
 #: Conditions of a finished run, which no longer hold once it runs again.
-_OF_THE_END = frozenset({"Finished", "Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
+_OF_THE_END = frozenset({"Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
+#: The condition that every run has: False until it has ended. Its message is the explanation of the run, cut to so many characters.
+_FINISHED, _EXPLANATION = "Finished", 600
 #: Of more decisions that changed nothing and were not written, the last are remembered.
 NOTED_LIMIT = 8
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
@@ -34,11 +38,14 @@ class Ledger:
     with the next change: those of earlier passes, if nothing was written since, and of this one.
     """
 
-    def __init__(self, run: FlowRun, retries: Retries, now: datetime, policy: Policy, noted: Sequence[TransitionStatus] = ()) -> None:
+    def __init__(
+        self, run: FlowRun, retries: Retries, now: datetime, policy: Policy, noted: Sequence[TransitionStatus] = (), *, local: bool = False
+    ) -> None:
         self.run = run
         self.now = now
         self.retries = retries
         self.policy = policy
+        self.local = local
         self.status: FlowRunStatus = run.status
         self.new: list[TransitionStatus] = []
         self.due: list[datetime] = []
@@ -106,6 +113,7 @@ class Ledger:
         if self.status == self.run.status:
             return None
         self._record()
+        self._explain()
         return self.status
 
     def update(self, **fields: Any) -> None:
@@ -133,7 +141,6 @@ class Ledger:
             # A run that waits for a slot, or is refused one, has begun no attempt.
             attempt=status.attempt if decision.heard(rules.wait_for_a_slot.name) else decision.transition.attempt,
             next_time=state.scheduled_time,
-            problem=_problem(kept),
             failures=status.failures + decision.heard(rules.retry_failed.name),
             crashes=status.crashes + decision.heard(rules.retry_crashed.name),
             rejections=status.rejections + decision.heard(rules.retry_what_never_ran.name),
@@ -175,6 +182,17 @@ class Ledger:
             kept = (*self.status.transitions, *records)[-TRANSITIONS_KEPT:]
             self.update(sequence=records[-1].sequence, transitions=kept)
 
+    def _explain(self) -> None:
+        """Explain the run, whatever the time is: in its condition Finished, and in one word in `problem`."""
+        state = self.status.state
+        if state is None:
+            return
+        explanation = explain(facts_of_run(self.run.model_copy(update={"status": self.status}), local=self.local))
+        self.update(problem=explanation.reason[:200])
+        over = state.type.is_terminal
+        reason = state.name if over else explanation.reason or state.name
+        self.condition(_FINISHED, holds=over, reason=reason, message=explanation.text[:_EXPLANATION])
+
     def _mark(self, kept: StateStatus) -> None:
         if self.status.end_time is not None and not kept.type.is_terminal:
             standing = tuple(condition for condition in self.status.conditions if condition.type not in _OF_THE_END)
@@ -182,13 +200,7 @@ class Ledger:
         if kept.type.is_terminal:
             self.update(end_time=kept.time, next_time=None)
             self.condition(_END_CONDITIONS[kept.type], holds=True, reason=kept.reason or kept.name, message=kept.message[:1024])
-            self.condition("Finished", holds=True, reason=kept.name, message=kept.message[:1024])
         was_suspended = any(condition.type == "Suspended" and condition.status == "True" for condition in self.status.conditions)
         was_suspended |= self.suspending and kept.type not in (PENDING, RUNNING)
         if kept.type == PAUSED or was_suspended:
             self.condition("Suspended", holds=kept.type == PAUSED, reason=kept.reason or kept.name, message=kept.message)
-
-
-def _problem(state: StateStatus) -> str:
-    word = state.print_reason
-    return "" if word == state.name and state.type == CANCELLED else word

@@ -56,7 +56,9 @@ class RunObservation:
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
     `caller_cancelled`: the run that called it was cancelled; `called_go_on`: `spec.cancel` is not set yet in a run that it called itself.
     `slot` is how it stands among the runs that share its deployment's slots (None: nothing limits it), `concurrency` their key to record;
-    `replaced_by` is the run of its namespace that replaces it ("": none). `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
+    `replaced_by` is the run of its namespace that replaces it ("": none).
+    `local`: workloads are processes of this machine, not pods. `policy` are the rules that decide about the run. `noted` are the
+    records that the plan before noted, if it was this observer's.
     """
 
     run: FlowRun
@@ -75,6 +77,7 @@ class RunObservation:
     slot: Standing | None = None
     concurrency: ConcurrencyStatus | None = None
     replaced_by: str = ""
+    local: bool = False
     policy: Policy = FLOW_RUN_POLICY
     noted: tuple[TransitionStatus, ...] = ()
 
@@ -85,7 +88,9 @@ class Reconciliation:
     def __init__(self, seen: RunObservation, now: datetime) -> None:
         self.seen = seen
         self.now = now
-        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted)
+        self.ledger = Ledger(
+            seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, local=seen.local
+        )
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []
 

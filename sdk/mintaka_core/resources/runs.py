@@ -22,7 +22,7 @@ from mintaka_core.resources.model import (
     validations,
 )
 from mintaka_core.resources.template import FlowTemplate
-from mintaka_core.states import DEFAULT_NAMES, State, StateType
+from mintaka_core.states import State, StateType
 
 #: The number of decisions that a FlowRun stores. The mirror can be down for that many without a gap in the database: eight
 #: attempts' worth, about 8 KiB.
@@ -153,11 +153,6 @@ class StateStatus(Model):
             raise ValueError(message)
         return cls(type=state.type, name=state.name[:200], reason=state.reason[:200], message=state.message[:4096], time=state.time)
 
-    @property
-    def print_reason(self) -> str:
-        """What to print next to the type: the reason or the finer name, or nothing for an ordinary state."""
-        return self.reason or (self.name if self.name != DEFAULT_NAMES[self.type] else "")
-
 
 class OpinionStatus(Model):
     """The verdict of one rule on a proposal."""
@@ -274,7 +269,9 @@ class FlowRunStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         default=(), max_length=10, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
-    """Completed, Failed, Crashed, Cancelled, Suspended (for `kubectl wait`), HistoryComplete."""
+    """Finished, Completed, Failed, Crashed, Cancelled, Suspended (for `kubectl wait`), HistoryComplete. The message of Finished, which is
+    False until the run has ended, explains why the run is where it is, what happens next, and what would change it.
+    """
     observed_generation: int = 0
     """The `metadata.generation` this status is based on."""
     reruns: int = 0
@@ -288,7 +285,7 @@ class FlowRunStatus(Model):
     concurrency: ConcurrencyStatus | None = None
     """The key whose slots the run uses; absent if its deployment limits nothing."""
     problem: str = Field(default="", max_length=200)
-    """What is wrong, in one word: empty for a run that waits, runs or completed as expected."""
+    """What is wrong or holds the run, in one word: empty for a run that waits for its time, runs or completed as expected."""
 
     @property
     def is_terminal(self) -> bool:

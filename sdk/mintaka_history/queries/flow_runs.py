@@ -137,6 +137,19 @@ def transitions(connection: Connection, number: int, page: Page, *, changed: boo
     return pages.part(rows, ends, _transition)
 
 
+def with_latest_transitions(
+    connection: Connection, names: Names, uid: str, limit: int
+) -> tuple[FlowRunAnswer, list[TransitionAnswer]] | None:
+    """A flow run and at most `limit` of its latest decisions, oldest first; None if there is no such run."""
+    found = one(connection, names, uid)
+    if found is None:
+        return None
+    t = flow_run_transitions.c
+    number = select(_r.no).where(_r.uid == uid).scalar_subquery()
+    rows = connection.execute(select(flow_run_transitions).where(t.flow_run == number).order_by(t.seq.desc()).limit(limit)).all()
+    return found, [_transition(row) for row in reversed(rows)]
+
+
 def uids(connection: Connection, numbers: Iterable[int | None]) -> dict[int, str]:
     """The uids of flow runs by their numbers; None is skipped."""
     wanted = sorted({number for number in numbers if number is not None})

@@ -946,7 +946,7 @@ def test_a_raised_count_of_reruns_starts_a_finished_run_again(end: State) -> Non
     stage = running().end(end, history_complete=True).pass_time(60)
     stage.ask(reruns=1)
     assert (stage.state, stage.run.status.attempt, stage.run.status.end_time) == ("PENDING", 2, None)
-    assert (stage.condition("Finished"), stage.condition(end.name), stage.condition("HistoryComplete")) == ("", "", "")
+    assert (stage.condition("Finished"), stage.condition(end.name), stage.condition("HistoryComplete")) == ("False Pending", "", "")
     assert stage.history[-2].message == "spec.reruns was raised to 1"
     stage.start().end()
     assert (stage.state, stage.condition("Finished")) == ("COMPLETED", "True Completed")

@@ -15,7 +15,7 @@ from mintaka_core.instants import format_time
 from mintaka_core.resources import FlowDeployment, FlowRun, FlowRunSpec, FlowRunStatus, FlowTemplate
 from mintaka_core.resources.model import Condition, Model, set_condition
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, StateStatus, TransitionStatus
-from mintaka_core.states import CANCELLED, COMPLETED, CRASHED, FAILED, RUNNING, State, StateType
+from mintaka_core.states import CRASHED, FAILED, RUNNING, State, StateType
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -179,22 +179,6 @@ def test_long_texts_are_cut_to_what_the_schema_admits() -> None:
     """A status that the API server refuses would hold the run up for ever."""
     state = StateStatus.of(State(FAILED, "n" * 9999, "r" * 9999, "m" * 9999, NOW))
     assert (len(state.name), len(state.reason), len(state.message)) == (200, 200, 4096)
-
-
-@pytest.mark.parametrize(
-    ("state", "word"),
-    [
-        (State(RUNNING), ""),
-        (State(COMPLETED), ""),
-        (State(COMPLETED, "Cached"), "Cached"),
-        (State(FAILED, "TimedOut", "TimedOut"), "TimedOut"),
-        (State(CRASHED, reason="OOMKilled"), "OOMKilled"),
-        (State(CANCELLED, reason="Cancelled"), "Cancelled"),
-    ],
-)
-def test_the_reason_column_says_what_the_type_does_not(state: State, word: str) -> None:
-    """Ordinary states need no word."""
-    assert StateStatus.of(state.at(NOW)).print_reason == word
 
 
 def test_the_longest_status_is_far_below_what_etcd_takes() -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from mintaka import flow, task
 from mintaka.cli.clusters import flow_run_of
-from mintaka.cli.telling import decision_told, inputs_told, task_told, transition_told
+from mintaka.cli.task_inputs import inputs_text
 from mintaka.histories import history
 from mintaka.testing import recorded
 from mintaka_core import policies, transitions
+from mintaka_core.decision_sentences import decision_sentence, task_sentences, transition_sentence
 from mintaka_core.policies import TASK_RUN_POLICY
 from mintaka_core.rules import edges
 from mintaka_core.states import CRASHED, FAILED, RUNNING, State
@@ -105,8 +106,8 @@ def test_the_decisions_about_a_script_s_flow_run_are_stored_and_told() -> None:
     retry = next(each for each in decisions if each["name"] == "AwaitingRetry")
     assert (retry["proposed"], retry["rule"], retry["verdict"]) == ("FAILED", "retry_failed", "Redirect")
     assert [tuple(opinion) for opinion in retry["trail"]] == [("retry_failed", "Redirect", retry["reason"])]
-    assert "RUNNING → AwaitingRetry  FAILED was proposed; retry_failed changed that: failure 1 of 1 allowed" in transition_told(retry)
-    assert transition_told(decisions[0]).endswith("new → Pending")
+    assert "RUNNING → AwaitingRetry  FAILED was proposed; retry_failed changed that: failure 1 of 1 allowed" in transition_sentence(retry)
+    assert transition_sentence(decisions[0]).endswith("new → Pending")
 
 
 def _rename(transition: Transition) -> Redirect | None:
@@ -193,7 +194,7 @@ def test_a_decision_that_only_the_cluster_knows_is_told_like_the_api_s(record: d
     """`explain` without an API reads the resource, whose trail has another form."""
     record = {"sequence": 2, "from": "SCHEDULED", "to": "SCHEDULED", "name": "Scheduled", "time": "11:00", **record}
     (found,) = flow_run_of({**RESOURCE, "status": {"transitions": [record]}})["transitions"]
-    assert transition_told(found) == reported
+    assert transition_sentence(found) == reported
 
 
 TOLD: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -213,7 +214,7 @@ TOLD: dict[str, tuple[tuple[Any, ...], str]] = {
 
 @pytest.mark.parametrize(("given", "expected"), TOLD.values(), ids=TOLD)
 def test_a_decision_is_told_in_words(given: tuple[Any, ...], expected: str) -> None:
-    assert decision_told(*given) == expected
+    assert decision_sentence(*given) == expected
 
 
 INPUTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -226,7 +227,7 @@ INPUTS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("task", "expected"), INPUTS.values(), ids=INPUTS)
 def test_inputs_are_told_by_parameter(task: dict[str, Any], expected: str) -> None:
-    assert inputs_told(task) == expected
+    assert inputs_text(task) == expected
 
 
 def test_only_decisions_about_a_task_run_are_told() -> None:
@@ -234,6 +235,6 @@ def test_only_decisions_about_a_task_run_are_told() -> None:
         ["PENDING", "Pending", 0, "PENDING", []],
         ["SCHEDULED", "AwaitingRetry", 5, "FAILED", [["retry_failed", "Redirect", "again"]]],
     ]
-    assert task_told({"name": "load-0", "history": entries}) == [
+    assert task_sentences({"name": "load-0", "history": entries}) == [
         "load-0 AwaitingRetry: FAILED was proposed; retry_failed changed that: again"
     ]

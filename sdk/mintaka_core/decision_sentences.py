@@ -1,24 +1,22 @@
-"""Decisions in sentences: what was proposed, and what each rule said about it."""
+"""Decisions as sentences: what was proposed, and what each rule said. Of documents as the API returns them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mintaka.histories import Document
+    from collections.abc import Mapping, Sequence
 
 #: Verdicts with which a run stays in its state.
 _STAYS = frozenset({"Wait", "Abort"})
 _SAID = {"Redirect": "changed that", "Wait": "had it wait", "Abort": "refused", "Accept": "let it pass"}
 
 
-def transition_told(transition: Document) -> str:
+def transition_sentence(transition: Mapping[str, Any]) -> str:
     """One decision about a flow run: the state it entered, or that it stays in its state, and why."""
     state = transition.get("name") or transition["to"]
-    trail = transition.get("trail") or _decided(transition)
-    text = decision_told(transition.get("proposed") or transition["to"], transition["to"], trail)
+    trail = transition.get("trail") or _deciding_rule(transition)
+    text = decision_sentence(transition.get("proposed") or transition["to"], transition["to"], trail)
     # A resource keeps the state's own reason; with a rule it is the rule's, which is already in the text.
     reason = "" if trail else transition.get("reason") or ""
     message = transition.get("message") or ""
@@ -30,43 +28,24 @@ def transition_told(transition: Document) -> str:
     return f"{transition['time']}  {moved}" + (f"  {why}" if why else "")
 
 
-def task_told(task: Document) -> list[str]:
-    """The decisions about a task run: one line each, none where every rule let everything pass."""
+def task_sentences(task: Mapping[str, Any]) -> list[str]:
+    """The decisions about a task run: one line each, none if every rule let everything pass."""
     return [
-        f"{task['name']} {name}: {decision_told(proposed, kind, trail)}"
+        f"{task['name']} {name}: {decision_sentence(proposed, kind, trail)}"
         for kind, name, _, proposed, trail in task.get("history", ())
         if trail
     ]
 
 
-def inputs_told(task: Document) -> str:
-    """Whose results came in through which parameter; many numbers in a row as a range: `rows=1-500 wait_for=7`."""
-    inputs: dict[str, list[int]] = task.get("inputs") or {}
-    named = {n for numbers in inputs.values() for n in numbers}
-    others = [n for n in task.get("upstream", ()) if n not in named]
-    parts = [f"{name}={','.join(_ranges(numbers))}" for name, numbers in inputs.items()]
-    return " ".join([*parts, *([",".join(_ranges(others))] if others else [])])
-
-
-def _ranges(numbers: Sequence[int]) -> list[str]:
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][-1] + 1:
-            found[-1][1:] = [number]
-        else:
-            found.append([number])
-    return ["-".join(map(str, part)) for part in found]
-
-
-def decision_told(proposed: str, entered: str, trail: Sequence[Sequence[str]]) -> str:
-    """What was proposed, where that is not what came of it, and what each rule said."""
+def decision_sentence(proposed: str, entered: str, trail: Sequence[Sequence[str]]) -> str:
+    """What was proposed, if something else came of it, and what each rule said."""
     refused = bool(trail) and trail[-1][1] == "Abort"
     asked = f"{proposed} was proposed" if proposed != entered or refused else ""
     said = [f"{rule} {_SAID.get(verdict, verdict)}: {reason}".rstrip(": ") for rule, verdict, reason in trail]
     return "; ".join(part for part in (asked, *said) if part)
 
 
-def _decided(transition: Document) -> list[tuple[str, str, str]]:
-    """The rule that decided, where that is all there is."""
+def _deciding_rule(transition: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The rule that decided, if there is no trail."""
     rule = transition.get("rule") or ""
     return [(rule, transition.get("verdict") or "", transition.get("reason") or "")] if rule else []
