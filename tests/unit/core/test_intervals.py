@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintaka_core.errors import InvalidSchedule
-from mintaka_core.resources.deployments import Schedule, parse_duration
+from mintaka_core.intervals import parse_duration
+from mintaka_core.resources.schedules import Schedule
 from mintaka_core.schedules import EPOCH, next_interval
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -199,7 +200,7 @@ def test_an_interval_that_never_comes_round_is_refused(interval: timedelta) -> N
 
 def test_a_schedule_without_cron_and_interval_is_refused() -> None:
     """Admission forbids it; an older API server may not."""
-    with pytest.raises(InvalidSchedule, match="neither cron nor interval"):
+    with pytest.raises(InvalidSchedule, match="neither cron nor interval nor rrule"):
         Schedule(name="s").next_time(EPOCH)
 
 
