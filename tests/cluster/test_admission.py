@@ -55,7 +55,10 @@ REFUSED = {
     "a schedule with both cron and interval": (scheduled(cron="@daily", interval="1h"), "exactly one of cron, interval and rrule"),
     "a cron expression of six fields": (scheduled(cron="0 0 6 * * *"), "cron takes five fields, such as '0 6 * * MON-FRI', or a macro"),
     "a macro that does not exist": (scheduled(cron="@sometimes"), "cron takes five fields"),
-    "an interval that is no duration": (scheduled(interval="1 day"), "interval is a duration of at least one second, such as 15m or 24h, or P1D"),
+    "an interval that is no duration": (
+        scheduled(interval="1 day"),
+        "interval is a duration of at least one second, such as 15m or 24h, or P1D",
+    ),
     "an interval of nothing": (scheduled(interval="0s"), "interval is a duration of at least one second"),
     "an anchor without an interval": (scheduled(cron="@daily", anchor="2026-01-01T00:00:00Z"), "anchor belongs to an interval"),
     "a time zone that cannot be one": (scheduled(cron="@daily", timeZone="Europe Berlin"), "spec.schedules[0].timeZone"),

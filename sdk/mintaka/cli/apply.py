@@ -19,6 +19,7 @@ from mintaka.cli.deploy import (
     Parameter,
     ResultStorage,
     ResultStorageSecret,
+    RRule,
     SecretParameter,
     Tag,
     TimeZone,
@@ -55,6 +56,7 @@ def command(
     secret_parameter: SecretParameter = None,
     cron: Cron = None,
     interval: Interval = None,
+    rrule: RRule = None,
     time_zone: TimeZone = "UTC",
     tag: Tag = None,
     result_storage: ResultStorage = None,
@@ -65,7 +67,7 @@ def command(
 ) -> None:
     """Apply a flow's deployment, its source inline, or manifests."""
     if what == "-" or Path(what).is_dir() or what.endswith(SUFFIXES):
-        if any((name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)):
+        if any((name, image, config_map, parameter, secret_parameter, cron, interval, rrule, tag, result_storage, result_storage_secret)):
             message = (
                 f"{what} is applied as it is: with manifests only --namespace, --dry-run, --json and the options of the place are allowed"
             )
@@ -84,7 +86,7 @@ def command(
         config_map=config_map,
         parameters=parameters_of(parameter or []),
         secret_parameters=secret_parameters_of(secret_parameter or []),
-        schedules=schedules_of(cron or [], interval or [], time_zone),
+        schedules=schedules_of(cron or [], interval or [], time_zone, rrule or []),
         tags=tag or [],
         result_storage=storage_of(result_storage, result_storage_secret),
         now=datetime.now(UTC),

@@ -133,9 +133,9 @@ def _told(schedule: Schedule, known: ScheduleStatus, found: tuple[datetime, ...]
         return f"schedule {schedule.name!r} {words}"
     why = f"catchUpLimit is {schedule.catch_up_limit or _LIMIT}"
     if len(found) < (schedule.catch_up_limit or _LIMIT):
-        why = f"missed by more than {_lateness(schedule)}"
+        why = f"they were missed by more than {_lateness(schedule)}"
     if not found:
-        return f"schedule {schedule.name!r} skipped {_count(skipped)} missed times: {why}"
+        return f"schedule {schedule.name!r} skipped {_count(skipped)} missed times: all were missed by more than {_lateness(schedule)}"
     return f"schedule {schedule.name!r} {words}; {_count(skipped)} older ones are skipped: {why}"
 
 

@@ -20,7 +20,6 @@ LABELS = st.builds(lambda first, inner, last: first + inner + last, ALNUM, INNER
 #: Object names as the API server admits them, up to the 200 characters that ours may have.
 OBJECT_NAMES = st.lists(LABELS, min_size=1, max_size=3).map(lambda parts: ".".join(parts)[:200]).map(lambda name: name.rstrip("-."))
 INSTANTS = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
-UIDS = st.uuids().map(str)
 
 
 @given(OBJECT_NAMES, st.integers(1, 10**9))
@@ -56,9 +55,7 @@ def test_names_of_scheduled_runs_fit_a_label_and_a_host_name(deployment: str, sc
 def test_only_the_instant_counts_not_the_zone_it_is_told_in(deployment: str, schedule: str, instant: datetime, zone: str) -> None:
     """Two operators in two time zones name the same run."""
     told_elsewhere = instant.astimezone(ZoneInfo(zone))
-    assert names.scheduled_run_name(deployment, schedule, instant) == names.scheduled_run_name(
-        deployment, schedule, told_elsewhere
-    )
+    assert names.scheduled_run_name(deployment, schedule, instant) == names.scheduled_run_name(deployment, schedule, told_elsewhere)
 
 
 def test_a_schedule_of_every_second_never_meets_its_own_names() -> None:
