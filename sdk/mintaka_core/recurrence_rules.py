@@ -69,7 +69,7 @@ class RecurrenceRule:
     positions: frozenset[int] = frozenset()
     single_weekdays: frozenset[int] = field(init=False, default=frozenset(), compare=False)
     _names_days: bool = field(init=False, default=True, compare=False)
-    _origin: datetime = field(init=False, default=datetime.min, compare=False)
+    _origin: datetime = field(init=False, default=datetime.min, compare=False)  # noqa: DTZ901 - wall-clock time
     _step: timedelta = field(init=False, default=timedelta(0), compare=False)
 
     def __post_init__(self) -> None:

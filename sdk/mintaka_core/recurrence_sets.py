@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from mintaka_core.errors import InvalidSchedule
 from mintaka_core.recurrence_moments import parse_moment
 from mintaka_core.recurrence_parts import read_rule
+from mintaka_core.recurrence_rules import RecurrenceRule
 from mintaka_core.time_zones import zone_of
 from mintaka_core.wall_clocks import DAY, first_pass, gap_of, is_skipped_day, next_by_real_time, offset_at, wall_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from zoneinfo import ZoneInfo
-
-    from mintaka_core.recurrence_rules import RecurrenceRule
 
 #: Where rules without DTSTART start, by the clock of their zone.
 START = datetime(2020, 1, 1)  # noqa: DTZ001 - wall-clock time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from mintaka_core.errors import InvalidSchedule
 from mintaka_core.names import scheduled_run_name
@@ -12,8 +13,10 @@ from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan,
 from mintaka_core.reconciling.schedule_times import advance
 from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentStatus, ScheduleStatus
 from mintaka_core.resources.model import Condition, set_condition
-from mintaka_core.resources.schedules import Schedule
 from mintaka_core.time_zones import advice
+
+if TYPE_CHECKING:
+    from mintaka_core.resources.schedules import Schedule
 
 #: Ends of a run that mean that the deployment itself is at fault, so that its next run would end the same way.
 FAULTS_OF_THE_DEPLOYMENT = frozenset({

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from mintaka_core.resources.model import Condition, LocalTime, Metadata, Model, PlannedTime
-from mintaka_core.resources.schedules import Schedule
+from mintaka_core.resources.schedules import Schedule  # noqa: TC001 - pydantic reads it
 from mintaka_core.resources.template import FlowTemplate
 
 #: How many of its next times the status of a schedule shows.

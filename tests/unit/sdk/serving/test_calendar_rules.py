@@ -34,5 +34,5 @@ def test_a_rule_is_a_schedule_as_it_is(rule: str, schedule: dict[str, str]) -> N
     "rule", ["daily", "FREQ=NEVER", "FREQ=DAILY;INTERVAL=0", "DTSTART:yesterday RRULE:FREQ=DAILY", "FREQ=DAILY;COUNT=2"]
 )
 def test_what_is_not_a_rule_is_refused(rule: str) -> None:
-    with pytest.raises(InvalidSettingError, match="is not valid|has ended"):
+    with pytest.raises(InvalidSettingError, match=r"is not valid|has ended"):
         calendar_schedule(rule, "UTC", NOW)
