@@ -118,7 +118,7 @@ crds: venv ## write the CRDs anew from the models
 	.venv/bin/python -m mintaka_core.resources.crds crds charts/mintaka/files/crds
 
 .PHONY: bench
-bench: bench-operator bench-ingest bench-mirror bench-pages bench-sdk ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
+bench: bench-operator bench-ingest bench-mirror bench-pages bench-sdk bench-schedules ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
 
 .PHONY: bench-operator
 bench-operator: cluster ## runs on fake nodes beside native Jobs and bare pods
@@ -145,3 +145,7 @@ bench-sdk: venv test-packages ## microseconds per task and flow, start-up, task 
 	@.venv/bin/python benchmarks/sdk/to_api.py
 	@.venv/bin/python benchmarks/sdk/task_runners.py
 	@.venv/bin/python benchmarks/sdk/beside_prefect.py
+
+.PHONY: bench-schedules
+bench-schedules: venv ## milliseconds for the next time of a schedule, and for a year's absence
+	@.venv/bin/python benchmarks/schedules.py

@@ -6,13 +6,9 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
 
 from mintaka_core.resources.deployments import NEXT_TIMES, ScheduleStatus
 from mintaka_core.resources.schedules import CatchUp, Schedule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: How many missed times are counted one by one; a schedule of every second, away for a month, has millions.
 _COUNTED = 500
@@ -61,9 +57,11 @@ def _advance_by_all(schedule: Schedule, known: ScheduleStatus, now: datetime) ->
         # A time that is exactly as late as allowed is made up for.
         begin = max(begin, now - deadline - timedelta(microseconds=1))
     limit = schedule.catch_up_limit or _LIMIT
-    found = _latest_times(schedule, begin, now, limit)
+    times = tuple(islice(takewhile(lambda time: time <= now, schedule.times_after(known.last_time)), _COUNTED))
+    counted = len(times) < _COUNTED
+    found = tuple(time for time in times if time > begin)[-limit:] if counted else _latest_times(schedule, begin, now, limit)
     due = found[:CREATED_PER_PASS]
-    skipped = _count_of(takewhile(lambda time: time <= (found[0] - _CLOSE if found else now), schedule.times_after(known.last_time)))
+    skipped = sum(1 for time in times if not found or time < found[0])
     last = due[-1] if due else begin if skipped else known.last_time
     entry = _with_next(schedule, known.model_copy(update={"last_time": last}), upcoming)
     return Advance(entry, due, _told(schedule, known, found, skipped, now), more=len(found) > len(due))
@@ -141,11 +139,6 @@ def _told(schedule: Schedule, known: ScheduleStatus, found: tuple[datetime, ...]
 
 def _count(passed: int) -> str:
     return f"{passed}" if passed < _COUNTED else f"more than {_COUNTED}"
-
-
-def _count_of(times: Iterable[datetime]) -> int:
-    """How many there are, up to a bound."""
-    return sum(1 for _ in islice(times, _COUNTED))
 
 
 def _missed(schedule: Schedule, since: datetime, now: datetime) -> tuple[datetime | None, int, datetime | None]:
