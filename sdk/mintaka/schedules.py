@@ -20,7 +20,7 @@ class Schedule:
     Args:
         interval: the time between runs, at least a second. Whole days keep their wall-clock time when clocks change.
         cron: five fields (minute, hour, day of month, month, day of week) or a macro such as `@daily`.
-        rrule: a recurrence rule of RFC 5545 that a cron expression or an interval can express (docs/serving.md).
+        rrule: a recurrence set of RFC 5545: a rule, or lines DTSTART, RRULE, RDATE, EXDATE (docs/deployments.md).
         timezone: name in the tz database, such as Europe/Berlin; None: UTC.
         anchor_date: the time from which intervals are counted, in `timezone` if it is naive; None: when the schedule is
             first applied.

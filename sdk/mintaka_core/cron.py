@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cronsim import CronSim, CronSimError
 
 from mintaka_core.errors import InvalidSchedule
+from mintaka_core.wall_clocks import DAY, HORIZON_YEARS, first_pass, gap_of, is_skipped_day, next_by_real_time, wall_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +37,7 @@ MACROS = {
 }
 
 _FIELDS = 5
-#: 29 February on a given weekday comes every 40 years at the latest (around 2100); what does not match by then never does.
-_HORIZON_YEARS = 50
 _DECEMBER = 12
-_DAY = timedelta(days=1)
-_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +51,19 @@ class Cron:
     def wall_times(self, start: datetime) -> Iterator[datetime]:
         """The matching local times (naive) from `start` on, as if no clock ever changed; they end after the horizon."""
         day, skipped = start.date(), bisect_left(self.times, start.time())
-        while day.year <= start.year + _HORIZON_YEARS:
+        while day.year <= start.year + HORIZON_YEARS:
             if day.month not in self.days.months:
                 day, skipped = _next_month(day), 0
                 continue
             if self.days.match_day(day):
                 for moment in self.times[skipped:]:
                     yield datetime.combine(day, moment)
-            day, skipped = day + _DAY, 0
+            day, skipped = day + DAY, 0
 
     def next_time(self, zone: ZoneInfo, after: datetime) -> datetime | None:
         """The first time (UTC) strictly after `after` at which this fires in `zone`; None if it never does."""
         after = after.astimezone(UTC)
-        return _next_fixed(self, zone, after) if self.fixed else _next_walking(self, zone, after)
+        return _next_fixed(self, zone, after) if self.fixed else next_by_real_time(self.wall_times, zone, after)
 
 
 @lru_cache(maxsize=1024)
@@ -86,7 +83,7 @@ def parse_cron(expression: str) -> Cron:
 
 def _next_fixed(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime | None:
     # Earlier wall times never map to later instants, so those before the current one can be skipped.
-    for nominal in cron.wall_times(_wall(after, zone)):
+    for nominal in cron.wall_times(wall_time(after, zone)):
         instant = _fixed_instant(nominal, zone)
         if instant is not None and instant > after:
             return instant
@@ -95,59 +92,10 @@ def _next_fixed(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime | None:
 
 def _fixed_instant(nominal: datetime, zone: ZoneInfo) -> datetime | None:
     """The instant of a local time: on its first pass, or right after the gap that contains it; None in a day that does not exist."""
-    instant = nominal.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if _wall(instant, zone) == nominal:
-        return instant
-    # In a gap, fold 0 uses the offset before it and fold 1 the one after (PEP 495): the gap lies in between.
-    gap = _transition(zone, nominal.replace(tzinfo=zone, fold=1).astimezone(UTC), instant)
-    begin, end = _wall(gap - _SECOND, zone) + _SECOND, _wall(gap, zone)
-    midnight = datetime.combine(nominal.date(), time())
-    return None if begin <= midnight and midnight + _DAY <= end else gap
-
-
-def _next_walking(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime | None:
-    start = after + timedelta(microseconds=1)
-    horizon = after + _HORIZON_YEARS * 366 * _DAY
-    while start < horizon:
-        # The clock may go back, but by less than a day: nothing matches before `near`, and no zone is a day away from UTC.
-        near = next(cron.wall_times(_wall(start, zone) - _DAY), None)
-        if near is None:
-            return None
-        start = max(start, near.replace(tzinfo=UTC) - _DAY)
-        offset = _offset(start, zone)
-        wall = next(cron.wall_times(_wall(start, zone)), None)
-        if wall is None:
-            return None
-        found = wall.replace(tzinfo=UTC) - offset
-        reached = min(found, start + _DAY)
-        if _offset(reached, zone) != offset:
-            start = _transition(zone, start, reached)
-        elif found == reached:
-            return found
-        else:
-            start = reached
-    return None
-
-
-def _transition(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """The instant in (before, after], to the second, from which on the offset is that of `after`."""
-    offset = _offset(after, zone)
-    before = before.replace(microsecond=0)
-    while after - before > _SECOND:
-        middle = (before + (after - before) / 2).replace(microsecond=0)
-        if _offset(middle, zone) == offset:
-            after = middle
-        else:
-            before = middle
-    return after.replace(microsecond=0)
-
-
-def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
-    return instant.astimezone(zone).replace(tzinfo=None, fold=0)
-
-
-def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
-    return instant.astimezone(zone).utcoffset() or timedelta(0)
+    gap = gap_of(nominal, zone)
+    if gap is None:
+        return first_pass(nominal, zone)
+    return None if is_skipped_day(nominal, gap, zone) else gap
 
 
 def _next_month(day: date) -> date:

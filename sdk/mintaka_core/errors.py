@@ -2,6 +2,7 @@
 
     MintakaError
     ├── InvalidSchedule      a schedule that cannot be parsed or can never fire
+    │   └── ScheduleEnded    a schedule whose last time has passed
     ├── InvalidResource      a resource that the API server accepted but that is not valid
     ├── InvalidNameError     a name that is not valid for its object
     └── TooLarge             something that exceeds a size limit
@@ -16,6 +17,10 @@ class MintakaError(Exception):
 
 class InvalidSchedule(MintakaError):
     """A schedule that cannot be parsed, names an unknown time zone, or can never fire."""
+
+
+class ScheduleEnded(InvalidSchedule):
+    """A schedule with an end whose last time has passed; nothing is wrong with it."""
 
 
 class InvalidResource(MintakaError):

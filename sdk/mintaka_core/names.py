@@ -81,13 +81,15 @@ def pod_name(flow_run: str, attempt: int) -> str:
     return shortened(flow_run, f"-{attempt}", NAME_LIMIT)
 
 
-def scheduled_run_name(deployment: str, deployment_uid: str, schedule: str, nominal_time: datetime) -> str:
+def scheduled_run_name(deployment: str, schedule: str, nominal_time: datetime) -> str:
     """The name of the run that `schedule` creates for `nominal_time` (aware; the UTC instant counts).
 
-    The digest distinguishes runs within one minute; a collision would lose a run, so it has 40 bits.
+    It does not depend on the deployment's uid: a deployment that is deleted and created anew, while its operators' clocks differ,
+    does not create the run of a time again. The digest distinguishes runs within one minute; a collision would lose a run, so it
+    has 40 bits.
     """
     instant = nominal_time.astimezone(UTC)
-    key = f"{deployment_uid}/{schedule}/{instant.isoformat()}"
+    key = f"{deployment}/{schedule}/{instant.isoformat()}"
     return shortened(deployment, f"-{instant:%Y%m%d%H%M}-{_digest(key, 10)}", LABEL_LIMIT)
 
 

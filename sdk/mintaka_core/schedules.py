@@ -1,8 +1,8 @@
 """When a schedule fires next: a pure function of the schedule and a time.
 
-Cron: see `mintaka_core.cron`. Intervals of hours, minutes and seconds are elapsed time; intervals of whole days are
-wall-clock time in the schedule's zone, computed from the anchor so that they do not drift; in a gap the offset before it is
-used.
+Cron: see `mintaka_core.cron`; recurrence rules: `mintaka_core.recurrence_sets`. Intervals of hours, minutes and seconds are elapsed
+time; intervals of days, weeks, months and years are wall-clock time in the schedule's zone, computed from the anchor so that
+they do not drift; in a gap the offset before it is used.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from mintaka_core.cron import parse_cron
-from mintaka_core.errors import InvalidSchedule
-from mintaka_core.instants import FIRST, LAST, clamp
+from mintaka_core.errors import InvalidSchedule, ScheduleEnded
+from mintaka_core.instants import EARLIEST, FIRST, LAST, clamp
+from mintaka_core.intervals import Interval, interval_of
+from mintaka_core.recurrence_sets import parse_recurrence
 from mintaka_core.time_zones import zone_of
 
 #: Anchor of intervals without one.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
-_DAY = timedelta(days=1)
 #: No schedule fires later: until then a time can be expressed in every time zone.
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -34,30 +35,38 @@ def next_cron(expression: str, zone: str, after: datetime) -> datetime:
     return found
 
 
-def next_interval(interval: timedelta, anchor: datetime | None, zone: str, after: datetime) -> datetime:
-    """The first time (UTC) strictly after `after` that is a whole number of intervals from `anchor`."""
-    if interval <= timedelta(0):
-        message = f"an interval must be positive, not {interval}"
+def next_interval(interval: Interval | timedelta, anchor: datetime | None, zone: str, after: datetime) -> datetime:
+    """The first time (UTC) strictly after `after` that is a whole number of intervals from `anchor`; a timedelta of whole days
+    keeps the wall clock.
+    """
+    if isinstance(interval, timedelta):
+        interval = interval_of(interval)
+    if interval.average <= timedelta(0):
+        message = f"an interval must be positive, not {interval.average}"
         raise InvalidSchedule(message)
-    # Between two times of one zone Python uses the wall clock; in UTC, elapsed time.
     start, after = clamp(anchor or EPOCH, FIRST, LAST), clamp(after, FIRST, LAST)
-    steps = (after - start) // interval
     try:
-        days = not interval % _DAY
-        found = _next_days(interval, start.astimezone(zone_of(zone)), steps, after) if days else start + (steps + 1) * interval
+        found = interval.next_time(start.astimezone(zone_of(zone)), after)
     except OverflowError:
         found = LAST
     if found > _LATEST:
-        message = f"an interval of {interval} from {start.isoformat()} never comes round again"
+        message = f"an interval of {interval.average} from {start.isoformat()} never comes round again"
         raise InvalidSchedule(message)
     return found
 
 
-def _next_days(interval: timedelta, start: datetime, steps: int, after: datetime) -> datetime:
-    """Count whole days by the wall clock; the count by elapsed time may be a day off either way."""
-    for step in range(steps - 1, steps + 4):
-        # Arithmetic on an aware local time keeps the wall clock; in a gap the offset before it is used (fold=0).
-        instant = (start + step * interval).astimezone(UTC)
-        if instant > after:
-            return instant
-    raise OverflowError
+def next_recurrence(text: str, zone: str, after: datetime) -> datetime:
+    """The first time (UTC) strictly after `after` of the recurrence set `text` in time zone `zone`; raises ScheduleEnded after the last."""
+    times = parse_recurrence(text, zone)
+    try:
+        found = times.next_time(clamp(after, FIRST, LAST))
+    except OverflowError:
+        found = None
+    if found is not None and found <= _LATEST:
+        return found
+    name = f"rrule {' '.join(text.split())!r:.300}"
+    if times.ends and times.next_time(EARLIEST) is not None:
+        message = f"{name} has ended: it has no time after {after:%Y-%m-%d}"
+        raise ScheduleEnded(message)
+    message = f"{name} never fires in {zone} after {after:%Y-%m-%d}: such a day or time does not exist"
+    raise InvalidSchedule(message)

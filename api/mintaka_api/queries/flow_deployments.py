@@ -31,11 +31,14 @@ _SCHEDULE_MEMBERS = {
     "name": "name",
     "cron": "cron",
     "interval": "interval",
+    "rrule": "rrule",
     "anchor": "anchor",
     "time_zone": "timeZone",
     "parameters": "parameters",
     "suspend": "suspend",
     "starting_deadline_seconds": "startingDeadlineSeconds",
+    "catch_up": "catchUp",
+    "catch_up_limit": "catchUpLimit",
 }
 
 

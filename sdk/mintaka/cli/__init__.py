@@ -57,6 +57,7 @@ COMMANDS = {
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
     "rules": Command("mintaka.cli.rules", "List the rules that decide about runs, in their order.", placed=False),
     "run": Command("mintaka.cli.run", "Run a flow here, or a deployment in the current context."),
+    "schedule": Command("mintaka.cli.schedule", "Say in words when a schedule fires, and its next times."),
     "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine.", placed=False),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
     "uninstall": Command("mintaka.cli.uninstall", "Stop a release in a cluster and take its finalizers off."),
@@ -153,6 +154,8 @@ def app_of(name: str) -> typer.Typer:
             if not hasattr(each.callback, "__wrapped__"):
                 each.callback = placed(each.callback)
         app.add_typer(module.group)
+        if len(module.group.registered_commands) == 1:  # typer would leave its name out
+            app.callback(help=COMMANDS[name].summary)(_no_options)
     else:
         codes = getattr(module, "EXIT_CODES", "0 done; 2 called wrongly, not found, or not reachable")
         epilog = f"\b{getattr(module, 'EPILOG', '').rstrip()}\n\nExit codes: {codes}"
@@ -168,6 +171,10 @@ def _placed(command: Any) -> Any:
 
 def _unchanged(command: Any) -> Any:
     return command
+
+
+def _no_options() -> None:
+    """A group takes no options of its own."""
 
 
 def _fail(name: str, kind: str, message: str, *, as_json: bool) -> NoReturn:

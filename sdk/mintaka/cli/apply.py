@@ -23,6 +23,7 @@ from mintaka.cli.deploy import (
     Priority,
     ResultStorage,
     ResultStorageSecret,
+    RRule,
     SecretParameter,
     Tag,
     TimeZone,
@@ -60,6 +61,7 @@ def command(
     secret_parameter: SecretParameter = None,
     cron: Cron = None,
     interval: Interval = None,
+    rrule: RRule = None,
     time_zone: TimeZone = "UTC",
     tag: Tag = None,
     result_storage: ResultStorage = None,
@@ -74,7 +76,7 @@ def command(
 ) -> None:
     """Apply a flow's deployment, its source inline, or manifests."""
     if what == "-" or Path(what).is_dir() or what.endswith(SUFFIXES):
-        of_a_flow = (name, image, config_map, parameter, secret_parameter, cron, interval, tag, result_storage, result_storage_secret)
+        of_a_flow = (name, image, config_map, parameter, secret_parameter, cron, interval, rrule, tag, result_storage, result_storage_secret)
         if any((*of_a_flow, concurrency_limit, concurrency_policy, concurrency_key)) or priority is not None:
             message = (
                 f"{what} is applied as it is: with manifests only --namespace, --dry-run, --json and the options of the place are allowed"
@@ -94,7 +96,7 @@ def command(
         config_map=config_map,
         parameters=parameters_of(parameter or []),
         secret_parameters=secret_parameters_of(secret_parameter or []),
-        schedules=schedules_of(cron or [], interval or [], time_zone),
+        schedules=schedules_of(cron or [], interval or [], time_zone, rrule or []),
         tags=tag or [],
         result_storage=storage_of(result_storage, result_storage_secret),
         concurrency=concurrency_of(concurrency_limit, concurrency_policy, concurrency_key),

@@ -50,7 +50,13 @@ SecretParameter = Annotated[
     list[str] | None, typer.Option(metavar="NAME=SECRET/KEY", help="A parameter that is taken from a Kubernetes Secret; repeatable.")
 ]
 Cron = Annotated[list[str] | None, typer.Option(metavar="FIELDS", help="A schedule in five fields, such as '0 6 * * MON-FRI'; repeatable.")]
-Interval = Annotated[list[str] | None, typer.Option(metavar="TIME", help="A schedule by the time between runs, such as 15m; repeatable.")]
+Interval = Annotated[
+    list[str] | None, typer.Option(metavar="TIME", help="A schedule by the time between runs, such as 15m, P1D or P1M; repeatable.")
+]
+RRule = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RULE", help="A schedule by a rule of RFC 5545, such as FREQ=MONTHLY;BYDAY=2FR;BYHOUR=9; repeatable."),
+]
 TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="Time zone of the schedules, such as Europe/Berlin.")]
 Tag = Annotated[list[str] | None, typer.Option(metavar="TAG", help="A word to find runs by; repeatable.")]
 ResultStorage = Annotated[
@@ -82,6 +88,7 @@ def command(
     secret_parameter: SecretParameter = None,
     cron: Cron = None,
     interval: Interval = None,
+    rrule: RRule = None,
     time_zone: TimeZone = "UTC",
     tag: Tag = None,
     result_storage: ResultStorage = None,
@@ -103,7 +110,7 @@ def command(
         config_map=config_map,
         parameters=parameters_of(parameter or []),
         secret_parameters=secret_parameters_of(secret_parameter or []),
-        schedules=schedules_of(cron or [], interval or [], time_zone),
+        schedules=schedules_of(cron or [], interval or [], time_zone, rrule or []),
         tags=tag or [],
         result_storage=storage_of(result_storage, result_storage_secret),
         concurrency=concurrency_of(concurrency_limit, concurrency_policy, concurrency_key),
@@ -185,10 +192,12 @@ def secret_parameters_of(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
-def schedules_of(crons: list[str], intervals: list[str], time_zone: str) -> list[dict[str, Any]]:
-    """One schedule for each expression, named by its kind and number."""
-    found = [{"cron": cron, "timeZone": time_zone} for cron in crons] + [
-        {"interval": interval, "timeZone": time_zone} for interval in intervals
+def schedules_of(crons: list[str], intervals: list[str], time_zone: str, rules: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The schedules of the command line, named by their order."""
+    found = [
+        {kind: value, "timeZone": time_zone}
+        for kind, values in (("cron", crons), ("interval", intervals), ("rrule", rules))
+        for value in values
     ]
     return [{"name": "main" if index == 0 else f"schedule-{index + 1}", **schedule} for index, schedule in enumerate(found)]
 

@@ -73,7 +73,7 @@ def manifest_schedules(schedules: Iterable[Schedule], now: datetime) -> list[dic
     """`spec.schedules`. An interval without an anchor has none; see `with_anchors`.
 
     Raises:
-        InvalidSettingError: those of a FlowDeployment cannot express a schedule.
+        InvalidSettingError: a schedule cannot be expressed, or a rule has ended by `now`.
     """
     found: list[dict[str, Any]] = []
     for index, schedule in enumerate(schedules):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from mintaka_core.errors import InvalidSchedule
 from mintaka_core.names import scheduled_run_name
 from mintaka_core.reconciling.cleanup import LATE_REQUEST
 from mintaka_core.reconciling.plans import CreateRun, DeleteRun, DeploymentPlan, DeploymentWarning
 from mintaka_core.reconciling.schedule_times import advance
-from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentStatus, Schedule, ScheduleStatus
+from mintaka_core.resources.deployments import FlowDeployment, FlowDeploymentStatus, ScheduleStatus
 from mintaka_core.resources.model import Condition, set_condition
 from mintaka_core.time_zones import advice
+
+if TYPE_CHECKING:
+    from mintaka_core.resources.schedules import Schedule
 
 #: Ends of a run that mean that the deployment itself is at fault, so that its next run would end the same way.
 FAULTS_OF_THE_DEPLOYMENT = frozenset({
@@ -69,6 +73,7 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
     entries: list[ScheduleStatus] = []
     missed: list[DeploymentWarning] = []
     invalid: list[str] = []
+    more = False
     for schedule in _active_schedules(deployment):
         known = next((entry for entry in deployment.status.schedules if entry.name == schedule.name), None)
         try:
@@ -78,10 +83,12 @@ def reconcile(seen: DeploymentObservation, now: datetime) -> DeploymentPlan:
             continue
         entries.append(done.entry)
         missed += [DeploymentWarning("MissedSchedule", done.missed)] if done.missed else []
-        create += [_scheduled_run(deployment, schedule, done.due)] if done.due else []
+        create += [_scheduled_run(deployment, schedule, time) for time in done.due]
+        more = more or done.more
     problem = Problem("InvalidSchedule", "; ".join(invalid)) if invalid else seen.problem or _fault_of_last_run(seen)
     status = _status(seen, tuple(entries), create, problem, now)
     moments = [entry.next_time for entry in entries if entry.next_time]
+    moments += [now] if more else []
     moments += [now + _LOOK_AGAIN] if seen.problem else []
     moments += filter(None, (_retained_until(deployment, run, now) for run in seen.excess))
     due = min(moments, default=None)
@@ -95,7 +102,7 @@ def _active_schedules(deployment: FlowDeployment) -> tuple[Schedule, ...]:
 
 
 def _scheduled_run(deployment: FlowDeployment, schedule: Schedule, nominal_time: datetime) -> CreateRun:
-    name = scheduled_run_name(deployment.metadata.name, deployment.metadata.uid, schedule.name, nominal_time)
+    name = scheduled_run_name(deployment.metadata.name, schedule.name, nominal_time)
     return CreateRun(name, schedule.name, nominal_time, schedule.parameters)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from mintaka_core.names import LABEL_SCHEDULE
+from mintaka_core.resources.schedules import CatchUp
 from simulated.agenda import START
 from simulated.story import Story
 
@@ -20,7 +22,16 @@ _REST_SECONDS = 400.0
 _CAUGHT_UP_SECONDS = 240.0
 #: How far the clock of an operator may be off.
 _SKEW = timedelta(seconds=2)
-_SCHEDULES = ({"cron": "* * * * *"}, {"cron": "*/5 * * * *"}, {"interval": "90s"}, {"interval": "45s"})
+_SCHEDULES = (
+    {"cron": "* * * * *"},
+    {"cron": "*/5 * * * *"},
+    {"interval": "90s"},
+    {"interval": "45s"},
+    {"interval": "PT50S"},
+    {"rrule": "FREQ=MINUTELY;INTERVAL=2"},
+    {"rrule": "FREQ=SECONDLY;INTERVAL=40"},
+)
+_CATCH_UPS = ({}, {}, {"catchUp": "All"}, {"catchUp": "All", "catchUpLimit": 5}, {"catchUp": "None"})
 
 
 class Timetable(Story):
@@ -34,7 +45,9 @@ class Timetable(Story):
         self.respawn_seconds = random.choice([1.0, 5.0, 200.0])
         self.created: dict[str, tuple[str, datetime]] = {}
         self.limit = random.choice([0, 1, 10])
-        schedules = [{"name": f"s{number}", **random.choice(_SCHEDULES)} for number in range(random.choice([1, 1, 3]))]
+        schedules = [
+            {"name": f"s{number}", **random.choice(_SCHEDULES), **random.choice(_CATCH_UPS)} for number in range(random.choice([1, 1, 3]))
+        ]
         self.deploy(
             "a",
             "d",
@@ -75,8 +88,9 @@ class Timetable(Story):
         self.created[name] = schedule, due
 
     def _check(self) -> None:
-        """In the calm at the end each time has its run; the history limit holds."""
+        """In the calm at the end each time has its run; one that makes up for all has a run for each time; the history limit holds."""
         deployment = self.server.deployments["a", "d"].model
+        self._check_made_up()
         calm = START + timedelta(seconds=_SECONDS + _CAUGHT_UP_SECONDS)
         end = START + timedelta(seconds=_SECONDS + _REST_SECONDS - 10)
         for schedule in deployment.spec.schedules:
@@ -90,3 +104,15 @@ class Timetable(Story):
             if stored.model.status.end_time and stored.model.status.end_time < end - timedelta(seconds=80)
         ]
         self.referee.demand(len(finished) <= self.limit, f"{len(finished)} finished runs are kept, {self.limit} are allowed")
+
+    def _check_made_up(self) -> None:
+        """With catchUp All and a limit that is never reached, no time after the first run's is without a run."""
+        end = START + timedelta(seconds=_SECONDS + _REST_SECONDS - 10)
+        for schedule in self.server.deployments["a", "d"].model.spec.schedules:
+            if schedule.catch_up is not CatchUp.ALL or schedule.catch_up_limit is not None:
+                continue
+            created = {due for name, due in self.created.values() if name == schedule.name}
+            if not created:
+                continue
+            for time in takewhile(lambda time: time <= end, schedule.times_after(min(created))):
+                self.referee.demand(time in created, f"{time} of {schedule.name} was not made up for")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mintaka_core.cron import MACROS, parse_cron
 from mintaka_core.errors import InvalidSchedule
-from mintaka_core.resources.deployments import CRON_PATTERN
+from mintaka_core.resources.schedules import CRON_PATTERN
 from mintaka_core.schedules import next_cron
 
 if TYPE_CHECKING:

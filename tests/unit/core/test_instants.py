@@ -15,7 +15,7 @@ from mintaka_core.errors import InvalidSchedule
 from mintaka_core.instants import EARLIEST, LATEST, clamp, to_utc
 from mintaka_core.reconciling.deployments import DeploymentObservation, reconcile
 from mintaka_core.resources import FlowDeployment, FlowRun
-from mintaka_core.resources.deployments import Schedule
+from mintaka_core.resources.schedules import Schedule
 from mintaka_core.schedules import next_cron, next_interval
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

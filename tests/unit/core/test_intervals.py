@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintaka_core.errors import InvalidSchedule
-from mintaka_core.resources.deployments import Schedule, parse_duration
+from mintaka_core.intervals import parse_duration, parse_interval
+from mintaka_core.resources.schedules import Schedule
 from mintaka_core.schedules import EPOCH, next_interval
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -199,7 +200,7 @@ def test_an_interval_that_never_comes_round_is_refused(interval: timedelta) -> N
 
 def test_a_schedule_without_cron_and_interval_is_refused() -> None:
     """Admission forbids it; an older API server may not."""
-    with pytest.raises(InvalidSchedule, match="neither cron nor interval"):
+    with pytest.raises(InvalidSchedule, match="neither cron nor interval nor rrule"):
         Schedule(name="s").next_time(EPOCH)
 
 
@@ -224,3 +225,59 @@ def test_what_moves_the_times_is_a_new_definition(one: dict[str, object], other:
     """Parameters and suspension do not move them."""
     definitions = {Schedule.model_validate({"name": "s", **fields}).definition for fields in (one, other)}
     assert (len(definitions) == 1) is same
+
+
+#: kind, interval, anchor, start, times, by the clock of Berlin.
+ISO = [
+    ("a day keeps its hour across a gap", "P1D", "2026-01-01T06:00", "2026-03-28T07:00", ["2026-03-29T06:00+02:00", "2026-03-30T06:00+02:00"]),
+    ("24 hours are elapsed time across a gap", "PT24H", "2026-01-01T06:00", "2026-03-28T07:00",
+     ["2026-03-29T07:00+02:00", "2026-03-30T07:00+02:00"]),
+    ("a month from the 31st ends with the month", "P1M", "2026-01-31T06:00", "2026-01-31T06:00",
+     ["2026-02-28T06:00+01:00", "2026-03-31T06:00+02:00", "2026-04-30T06:00+02:00"]),
+    ("a year from a leap day", "P1Y", "2024-02-29T06:00", "2026-01-01T00:00",
+     ["2026-02-28T06:00+01:00", "2027-02-28T06:00+01:00", "2028-02-29T06:00+01:00"]),
+    ("two weeks", "P2W", "2026-01-05T09:00", "2026-03-20T00:00", ["2026-03-30T09:00+02:00", "2026-04-13T09:00+02:00"]),
+    ("a month in a gap uses the offset before it", "P1M", "2026-01-29T02:30", "2026-03-01T00:00",
+     ["2026-03-29T03:30+02:00", "2026-04-29T02:30+02:00"]),
+    ("a day and twelve hours", "P1DT12H", "2026-01-01T00:00", "2026-01-01T00:00", ["2026-01-02T12:00+01:00", "2026-01-04T00:00+01:00"]),
+    ("an anchor that is still to come", "P1M", "2026-06-30T06:00", "2026-01-15T00:00", ["2026-01-30T06:00+01:00", "2026-02-28T06:00+01:00"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("interval", "anchor", "start", "expected"), [case[1:] for case in ISO], ids=[case[0] for case in ISO])
+def test_calendar_time_keeps_the_wall_clock(interval: str, anchor: str, start: str, expected: list[str]) -> None:
+    """Dates by the calendar, times of day by the clock, the rest elapsed."""
+    schedule = Schedule(name="s", interval=interval, anchor=local(anchor), time_zone="Europe/Berlin")
+    found, moment = [], local(start).astimezone(UTC)
+    for _ in expected:
+        moment = schedule.next_time(moment)
+        found.append(moment.astimezone(BERLIN).isoformat(timespec="minutes"))
+    assert found == expected
+
+
+@given(
+    st.sampled_from(["P1M", "P5M", "P1Y", "P1M1D", "P3W", "P1DT6H", "P1Y2M3DT4H5M6S"]),
+    INSTANTS,
+    st.sampled_from(ZONES),
+    INSTANTS,
+    st.floats(0, 0.99),
+)
+def test_calendar_time_is_the_same_series_from_any_instant(
+    interval: str, anchor: datetime, zone: str, after: datetime, share: float
+) -> None:
+    """Strictly growing."""
+    schedule = Schedule(name="s", interval=interval, anchor=anchor, time_zone=zone)
+    first = schedule.next_time(after)
+    second = schedule.next_time(first)
+    assert after < first < second
+    assert schedule.next_time(first + (second - first) * share) == second
+    assert schedule.next_time(first - timedelta(microseconds=1)) == first
+
+
+@pytest.mark.parametrize(
+    "text", ["P", "PT", "P1DT", "P1S", "PT1D", "P-1D", "P1.5D", "p1d", "P1D ", "PT0S", "P0D", "P1H", "P" + "9" * 30 + "Y", "PT1.H"]
+)
+def test_what_is_no_iso_interval_is_refused(text: str) -> None:
+    """Also one that is nothing, or beyond all calendars."""
+    with pytest.raises(InvalidSchedule):
+        parse_interval(text)

@@ -20,7 +20,6 @@ LABELS = st.builds(lambda first, inner, last: first + inner + last, ALNUM, INNER
 #: Object names as the API server admits them, up to the 200 characters that ours may have.
 OBJECT_NAMES = st.lists(LABELS, min_size=1, max_size=3).map(lambda parts: ".".join(parts)[:200]).map(lambda name: name.rstrip("-."))
 INSTANTS = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
-UIDS = st.uuids().map(str)
 
 
 @given(OBJECT_NAMES, st.integers(1, 10**9))
@@ -41,37 +40,35 @@ def test_different_attempts_never_share_a_pod(pairs: list[tuple[str, int]]) -> N
     assert len({names.pod_name(*pair) for pair in pairs}) == len(pairs)
 
 
-@given(OBJECT_NAMES, UIDS, LABELS, INSTANTS)
-@example("a" * 200, "u", "s", datetime(2026, 1, 1, tzinfo=UTC))
-@example("a" * 38 + "--" + "b" * 100, "u", "s", datetime(2026, 1, 1, tzinfo=UTC))
-def test_names_of_scheduled_runs_fit_a_label_and_a_host_name(deployment: str, uid: str, schedule: str, instant: datetime) -> None:
+@given(OBJECT_NAMES, LABELS, INSTANTS)
+@example("a" * 200, "s", datetime(2026, 1, 1, tzinfo=UTC))
+@example("a" * 38 + "--" + "b" * 100, "s", datetime(2026, 1, 1, tzinfo=UTC))
+def test_names_of_scheduled_runs_fit_a_label_and_a_host_name(deployment: str, schedule: str, instant: datetime) -> None:
     """At most 63 characters, so that the run can be a label's value as it is."""
-    name = names.scheduled_run_name(deployment, uid, schedule, instant)
+    name = names.scheduled_run_name(deployment, schedule, instant)
     assert DNS_NAME.fullmatch(name)
     assert len(name) <= names.LABEL_LIMIT
     assert f"{instant:%Y%m%d%H%M}" in name
 
 
-@given(OBJECT_NAMES, UIDS, LABELS, INSTANTS, st.sampled_from(["Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia"]))
-def test_only_the_instant_counts_not_the_zone_it_is_told_in(deployment: str, uid: str, schedule: str, instant: datetime, zone: str) -> None:
+@given(OBJECT_NAMES, LABELS, INSTANTS, st.sampled_from(["Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia"]))
+def test_only_the_instant_counts_not_the_zone_it_is_told_in(deployment: str, schedule: str, instant: datetime, zone: str) -> None:
     """Two operators in two time zones name the same run."""
     told_elsewhere = instant.astimezone(ZoneInfo(zone))
-    assert names.scheduled_run_name(deployment, uid, schedule, instant) == names.scheduled_run_name(
-        deployment, uid, schedule, told_elsewhere
-    )
+    assert names.scheduled_run_name(deployment, schedule, instant) == names.scheduled_run_name(deployment, schedule, told_elsewhere)
 
 
 def test_a_schedule_of_every_second_never_meets_its_own_names() -> None:
     """A collision would be taken for a run that exists already: hours of seconds, each on its half, give as many names."""
     start = datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
-    found = {names.scheduled_run_name("etl", "uid", "often", start + timedelta(seconds=second)) for second in range(20_000)}
+    found = {names.scheduled_run_name("etl", "often", start + timedelta(seconds=second)) for second in range(20_000)}
     assert len(found) == 20_000
 
 
 def test_schedules_and_deployments_that_meet_at_an_instant_have_names_of_their_own() -> None:
-    """The deployment's uid and the schedule's name are part of what is digested."""
+    """The deployment's name and the schedule's name are part of what is digested."""
     instant = datetime(2026, 1, 1, tzinfo=UTC)
-    found = {names.scheduled_run_name("etl", uid, f"s{number}", instant) for uid in "ab" for number in range(50)}
+    found = {names.scheduled_run_name(f"etl{letter}", f"s{number}", instant) for letter in "ab" for number in range(50)}
     assert len(found) == 100
 
 

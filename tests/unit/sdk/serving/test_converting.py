@@ -60,7 +60,7 @@ CARRIED = {
     ),
     "a rule as JSON": (
         """schedules:\n- {rrule: '{"rrule": "FREQ=DAILY", "timezone": "Asia/Tokyo"}'}""",
-        {"schedules": [{"name": "main", "cron": "0 0 * * *", "timeZone": "Asia/Tokyo"}]},
+        {"schedules": [{"name": "main", "rrule": "FREQ=DAILY", "timeZone": "Asia/Tokyo"}]},
     ),
     "cron days that must both match": (
         "schedules:\n- {cron: '0 9 8-14 * FRI', day_or: false}",

@@ -77,7 +77,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "several crons": ({"cron": ["0 6 * * *", "0 7 * * sun"]}, [UTC_CRON, {"name": "schedule-2", "cron": "0 7 * * sun", "timeZone": "UTC"}]),
     "seconds": ({"interval": 90}, [{"name": "main", "interval": "1m30s", "timeZone": "UTC"}]),
     "a timedelta": ({"interval": timedelta(days=1)}, [{"name": "main", "interval": "24h", "timeZone": "UTC"}]),
-    "a rule": ({"rrule": "RRULE:FREQ=WEEKLY;BYDAY=MO"}, [{"name": "main", "cron": "0 0 * * MON", "timeZone": "UTC"}]),
+    "a rule": ({"rrule": "RRULE:FREQ=WEEKLY;BYDAY=MO"}, [{"name": "main", "rrule": "RRULE:FREQ=WEEKLY;BYDAY=MO", "timeZone": "UTC"}]),
     "schedule=": ({"schedule": Cron("0 6 * * *", timezone="Asia/Tokyo")}, [{**UTC_CRON, "timeZone": "Asia/Tokyo"}]),
     "schedules=": (
         {"schedules": [Cron("0 6 * * *", slug="Early", active=False, parameters={"day": date(2026, 1, 2)})]},
@@ -111,7 +111,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a cron expression that cannot be read": ({"cron": "0 25 * * *"}, "cron expression '0 25"),
     "an interval below a second": ({"interval": 0.5}, "at least one second"),
     "days that both match": ({"schedule": Cron("0 9 13 * FRI", day_or=False)}, "day_or=False"),
-    "a rule that ends": ({"rrule": "FREQ=DAILY;COUNT=2"}, "because of COUNT"),
+    "a rule that ends": ({"rrule": "FREQ=DAILY;COUNT=2"}, "has ended"),
     "a text that is not a schedule": ({"schedules": ["@daily"]}, "is not a schedule"),
     "an object that is not a schedule": ({"schedules": [Block()]}, "is not a schedule"),
     "a parameter that the flow does not have": ({"parameters": {"regoin": 1}}, "no parameter 'regoin'; it has region"),
