@@ -23,6 +23,7 @@ from mintaka_controller.gathering import gather_deployment, gather_run, reread_d
 from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from mintaka_controller.refused_status import without_texts
+from mintaka_controller.rule_facts import holders_in
 from mintaka_controller.run_template import store_revision
 from mintaka_core.errors import InvalidResource
 from mintaka_core.instants import later
@@ -177,6 +178,7 @@ class Reconciler:
             await self._stop_all(seen, plan)
             raise
         self._note(key, seen, plan)
+        self._record_rules(key, seen, plan)
         self._stop_waiting(key, seen, plan)
         self._wake_deployment(key.pair)
         # The end of an attempt is written before its workload is removed.
@@ -200,6 +202,7 @@ class Reconciler:
         """Forget what is remembered of a run that needs nothing."""
         self._deferrals.pop(key, None)
         self._noted.pop(key, None)
+        self._context.rules.release(key.pair)
         self._wake_runs(self._context.backoff.forget(key.pair))
 
     def _recall(self, key: Key, seen: RunObservation) -> RunObservation:
@@ -209,6 +212,14 @@ class Reconciler:
             seen = replace(seen, pending_since=deferral.since)
         owner, noted = self._noted.get(key, ("", ()))
         return replace(seen, noted=noted) if noted and owner == uid else seen
+
+    def _record_rules(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
+        """Enter what rules of users did, and which of them hold the run back."""
+        rules = self._context.rules
+        if len(rules):
+            rules.record(key.pair, seen.journal, holders_in(plan, seen.run.status), self._context.ports.clock.now())
+        else:
+            rules.release(key.pair)
 
     def _note(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
         """Remember the decisions that are not written yet."""

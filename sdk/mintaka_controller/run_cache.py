@@ -20,12 +20,15 @@ import orjson
 
 from mintaka_controller.called_runs import CalledRuns
 from mintaka_controller.json_cache import JsonCache
+from mintaka_controller.live_counts import LiveCounts
 from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_core.instants import EARLIEST, parse_time
 from mintaka_core.states import CANCELLED, COMPLETED, TERMINAL, StateType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mintaka_controller.ports import Document, Snapshot
 
 #: The number of finished runs that are still cached in full, since most changes after a run's end happen soon; and the bytes that these
@@ -106,6 +109,9 @@ class RunCache:
         #: The number of runs by state type, "" for new ones.
         self.states: Counter[str] = Counter()
         self.called = CalledRuns()
+        self.live = LiveCounts()
+        #: Called with the namespace in which a run entered or left a state.
+        self.live_changed: Callable[[str], None] = lambda _namespace: None
 
     def put(self, snapshot: Snapshot) -> bool:
         """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
@@ -127,7 +133,15 @@ class RunCache:
         if entry.deployment:
             self._link(key, entry)
         self.called.put(key, entry)
+        self.live.add(key[0], entry.deployment, entry.state)
+        if known is None or known.state != entry.state:
+            self.live_changed(key[0])
         return True
+
+    def live_beside(self, key: Name) -> dict[str, dict[str, int]]:
+        """The unfinished runs of the namespace by deployment and state type, without the run itself."""
+        own = self._entries.get(key)
+        return self.live.of(key[0], own.deployment if own else "", own.state if own else "")
 
     def _store(self, key: Name, entry: RunEntry, raw: bytes) -> None:
         self._drop(key)
@@ -148,6 +162,7 @@ class RunCache:
         del self._entries[key]
         self._drop(key)
         self.called.forget(known)
+        self.live_changed(key[0])
         return True
 
     def _link(self, key: Name, entry: RunEntry) -> None:
@@ -165,6 +180,7 @@ class RunCache:
         if known is None:
             return
         self.states[known.state] -= 1
+        self.live.remove(key[0], known.deployment, known.state)
         self.called.drop(key, known)
         group = self._groups.get((key[0], known.deployment))
         if group is None:

@@ -27,6 +27,16 @@ FLOW_RUN_POLICY: Policy = (
     rules.run_in_order,
 )
 
+
+
+def with_rules_of_users(rules_of_users: Policy, policy: Policy = FLOW_RUN_POLICY) -> Policy:
+    """The policy with the rules of users: after fences, intents and timeouts, before retries."""
+    if not rules_of_users:
+        return policy
+    place = policy.index(rules.retry_what_never_ran)
+    return (*policy[:place], *rules_of_users, *policy[place:])
+
+
 #: The policy of task runs, applied in the process that runs the flow. A cached result comes last: it replaces a run that
 #: would otherwise begin.
 TASK_RUN_POLICY: Policy = (

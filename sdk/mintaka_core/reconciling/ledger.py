@@ -34,11 +34,20 @@ class Ledger:
     with the next change: those of earlier passes, if nothing was written since, and of this one.
     """
 
-    def __init__(self, run: FlowRun, retries: Retries, now: datetime, policy: Policy, noted: Sequence[TransitionStatus] = ()) -> None:
+    def __init__(
+        self,
+        run: FlowRun,
+        retries: Retries,
+        now: datetime,
+        policy: Policy,
+        noted: Sequence[TransitionStatus] = (),
+        live: dict[str, dict[str, int]] | None = None,
+    ) -> None:
         self.run = run
         self.now = now
         self.retries = retries
         self.policy = policy
+        self.live = live
         self.status: FlowRunStatus = run.status
         self.new: list[TransitionStatus] = []
         self.due: list[datetime] = []
@@ -85,6 +94,8 @@ class Ledger:
             failures=status.failures,
             crashes=status.crashes,
             rejections=status.rejections,
+            redirects=status.rule_redirects,
+            live=self.live,
             retries=self.retries,
             cancel_requested=self.cancel_requested,
             suspend_requested=self.run.spec.suspend or self.suspending,
@@ -135,14 +146,15 @@ class Ledger:
             problem=_problem(kept),
             failures=status.failures + decision.heard(rules.retry_failed.name),
             crashes=status.crashes + decision.heard(rules.retry_crashed.name),
+            rule_redirects=status.rule_redirects + decision.redirects_by_users,
             rejections=status.rejections + decision.heard(rules.retry_what_never_ran.name),
         )
         self._mark(kept)
 
     def _stay(self, decision: Decision, state: StateStatus) -> None:
         """Record that the run waits or that a proposal was refused, unless the status records it already."""
-        if decision.until is not None:
-            self.due.append(decision.until)
+        if decision.again is not None:
+            self.due.append(decision.again)
         record, written = record_of(decision, self._next_sequence, state), self.status.transitions
         if is_known(record, written if not self.noted else (*written, *self.noted)):
             if record.verdict == "Abort" or is_known(record, written):

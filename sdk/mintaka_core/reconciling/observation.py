@@ -15,6 +15,7 @@ from mintaka_core.resources.runs import FlowRun, TransitionStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, StateType
 from mintaka_core.transitions import Policy
+from mintaka_core.user_rules import Journal
 from mintaka_core.workloads import CreateError, Workload
 
 #: A workload that was asked to stop and has not, this long after its grace period, is force-deleted: its node is gone.
@@ -54,6 +55,8 @@ class RunObservation:
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
     `caller_cancelled`: the run that called it was cancelled; `called_go_on`: `spec.cancel` is not set yet in a run that it called itself.
     `policy` are the rules that decide about the run. `noted` are the records that the plan before noted, if it was this observer's.
+    `live` are the other unfinished runs of the namespace by deployment and state type, if rules of users need them; `journal` is where
+    these enter what they did.
     """
 
     run: FlowRun
@@ -71,6 +74,8 @@ class RunObservation:
     called_go_on: bool = False
     policy: Policy = FLOW_RUN_POLICY
     noted: tuple[TransitionStatus, ...] = ()
+    live: dict[str, dict[str, int]] | None = None
+    journal: Journal = field(default_factory=dict)
 
 
 class Reconciliation:
@@ -79,7 +84,7 @@ class Reconciliation:
     def __init__(self, seen: RunObservation, now: datetime) -> None:
         self.seen = seen
         self.now = now
-        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted)
+        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, seen.live)
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []
 

@@ -1,0 +1,339 @@
+"""Rules of users: from an OrchestrationRule and a compiled condition to a rule of the policy.
+
+What a rule may do is bounded before it is asked. It speaks only about transitions that start or end an attempt, never about those of a
+run that is being cancelled or suspended; it can hold back only a run of which nothing runs, and no run's end; it redirects a run at most
+`REDIRECT_LIMIT` times. A condition that fails or costs too much has no verdict, and that is reported. Rules of the cluster come first,
+then those of the namespace, each by name; the first that aborts or waits decides, a redirect is judged by the following ones.
+
+Conditions are compiled and evaluated through the port `Expressions` (`mintaka_validation.rule_expressions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mintaka_core.errors import MintakaError
+from mintaka_core.resources.orchestration_rules import CLUSTER_RULE
+from mintaka_core.rules import ORDER, edges
+from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, State
+from mintaka_core.transitions import Abort, Redirect, Rule, Transition, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mintaka_core.resources.orchestration_rules import OrchestrationRuleSpec, RuleSelector
+    from mintaka_core.transitions import Edge, Policy, Verdict
+
+#: How often rules of users may redirect or delay one run, all of them together.
+REDIRECT_LIMIT = 50
+#: A run that a rule holds back is evaluated again after at most this time.
+EVALUATE_AGAIN = timedelta(seconds=30)
+#: The variables of conditions and their types in CEL.
+VARIABLES: Mapping[str, str] = {
+    "deployment": "string",
+    "namespace": "string",
+    "name": "string",
+    "parameters": "map<string, dyn>",
+    "tags": "list<string>",
+    "attempt": "int",
+    "failures": "int",
+    "crashes": "int",
+    "reason": "string",
+    "message": "string",
+    "now": "timestamp",
+    "live": "map<string, map<string, int>>",
+}
+
+_START: Edge = (SCHEDULED, PENDING)
+_EDGES = (edges([SCHEDULED], [PENDING, FAILED, CRASHED]) | edges([PENDING, RUNNING], [COMPLETED, FAILED, CRASHED])) & ORDER
+_SHOWN = 200
+
+
+class InvalidExpression(MintakaError):
+    """A condition that cannot be compiled; `line` and `column` count from 1, and are 0 if there is no place."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(f"line {line}, column {column}: {message}" if line else message)
+        self.line, self.column = line, column
+
+
+class InvalidRule(MintakaError):
+    """A rule that cannot be applied; `reason` is one word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class EvaluationFailed(MintakaError):
+    """A condition has no value for the facts of a run."""
+
+
+class EvaluationTooCostly(EvaluationFailed):
+    """A condition, or all conditions about one transition together, may cost too much."""
+
+
+class Condition(Protocol):
+    """A compiled condition; `variables` are those that it reads."""
+
+    variables: frozenset[str]
+
+    def evaluate(self, prepared: Any) -> bool:
+        """Its value. Raises EvaluationFailed, EvaluationTooCostly."""
+
+
+class Expressions(Protocol):
+    """Compiles conditions, and prepares the values that several of them share."""
+
+    def compile(self, expression: str) -> Condition:
+        """Raises InvalidExpression."""
+
+    def prepare(self, values: Mapping[str, Any]) -> Any:
+        """The values of variables in the form that conditions take. Raises EvaluationFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The facts of a run that do not change with its transitions.
+
+    `deployment` is "" for a run with a template of its own; `labels` are those of its deployment. `parameters` returns the merged ones
+    with secrets masked: it is called only if a rule reads them.
+    """
+
+    namespace: str
+    name: str
+    deployment: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    parameters: Callable[[], Mapping[str, Any]] = dict
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one rule did in a pass, and its last error ("": none)."""
+
+    evaluations: int = 0
+    verdicts: int = 0
+    errors: int = 0
+    error: str = ""
+
+
+#: By the name of a rule.
+type Journal = dict[str, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class UserRule:
+    """One rule of users, ready to be applied. `name` begins with its kind; `namespace` is "" for one of the cluster."""
+
+    name: str
+    namespace: str
+    sentence: str
+    selector: RuleSelector
+    edges: frozenset[Edge]
+    condition: Condition
+    verdict: Callable[[Transition], Verdict | None]
+
+    @property
+    def order(self) -> tuple[bool, str]:
+        """Rules of the cluster come first."""
+        return bool(self.namespace), self.name
+
+    def selects(self, run: RunFacts) -> bool:
+        """True if the rule is about the run."""
+        wanted = self.selector
+        if self.namespace not in {"", run.namespace} or (wanted.deployments and run.deployment not in wanted.deployments):
+            return False
+        labels = wanted.match_labels
+        return set(wanted.tags) <= set(run.tags) and all(run.labels.get(label) == value for label, value in labels.items())
+
+
+def rule_name(kind: str, name: str) -> str:
+    """The name of a rule in decisions, such as orchestrationrule/freeze."""
+    return f"{kind.lower()}/{name}"
+
+
+def compile_rule(kind: str, namespace: str, name: str, spec: OrchestrationRuleSpec, expressions: Expressions) -> UserRule:
+    """The rule of a resource.
+
+    Raises:
+        InvalidRule: it cannot be applied.
+    """
+    if spec.target != "FlowRun":
+        raise InvalidRule("TargetNotSupported", f"spec.target: rules about {spec.target} are not supported yet: use FlowRun")
+    speaks = _edges_of(spec)
+    if not speaks:
+        raise InvalidRule("NoTransition", f"spec.from, spec.to and spec.then: {_no_transition(spec)}")
+    try:
+        condition = expressions.compile(spec.when)
+    except InvalidExpression as error:
+        raise InvalidRule("InvalidExpression", f"spec.when: {error}") from error
+    return UserRule(
+        rule_name(kind, name),
+        "" if kind == CLUSTER_RULE else namespace,
+        spec.message or f"{_action(spec)} when {spec.when}"[:_SHOWN],
+        spec.selector,
+        speaks,
+        condition,
+        _verdict_of(spec),
+    )
+
+
+def _action(spec: OrchestrationRuleSpec) -> str:
+    return next(name for name in ("abort", "wait", "redirect", "delay") if getattr(spec.then, name) is not None)
+
+
+def _edges_of(spec: OrchestrationRuleSpec) -> frozenset[Edge]:
+    """The transitions about which the rule may speak."""
+    action = spec.then
+    if sum(part is not None for part in (action.abort, action.wait, action.redirect, action.delay)) != 1:
+        raise InvalidRule("InvalidAction", "spec.then has exactly one of abort, wait, redirect and delay")
+    known = {_START} if action.abort is not None or action.wait is not None else _EDGES
+    after = SCHEDULED if action.delay else action.redirect.type if action.redirect else None
+    return frozenset(
+        edge
+        for edge in known
+        if (not spec.from_types or edge[0] in spec.from_types)
+        and (not spec.to_types or edge[1] in spec.to_types)
+        and (after is None or (edge[0], after) in ORDER)
+    )
+
+
+def _no_transition(spec: OrchestrationRuleSpec) -> str:
+    action = _action(spec)
+    if action in {"abort", "wait"}:
+        return f"{action} can only hold back a start, which is from SCHEDULED to PENDING"
+    return f"there is no transition from one to another of these states that a rule could {action} so"
+
+
+def _verdict_of(spec: OrchestrationRuleSpec) -> Callable[[Transition], Verdict | None]:
+    """What the rule says if its condition is true."""
+    action = spec.then
+    if action.abort is not None:
+        reason = spec.message or "refused by a rule"
+        return lambda transition: Abort(reason, again=transition.now + EVALUATE_AGAIN)
+    if action.wait is not None:
+        return _wait(spec.message or "held back by a rule", action.wait.until, action.wait.seconds)
+    if action.delay is not None:
+        return _delay(spec.message or "delayed by a rule", timedelta(seconds=action.delay.seconds))
+    if action.redirect is None:
+        raise InvalidRule("InvalidAction", "spec.then has exactly one of abort, wait, redirect and delay")
+    return _redirect(spec.message, State(action.redirect.type, reason=action.redirect.reason))
+
+
+def _wait(reason: str, until: datetime | None, seconds: int | None) -> Callable[[Transition], Verdict | None]:
+    def verdict(transition: Transition) -> Verdict | None:
+        now = transition.now
+        end = until if until is not None else _end_of_wait(transition, timedelta(seconds=seconds or 1))
+        return Wait(end, reason, again=min(end, now + EVALUATE_AGAIN)) if end > now else None
+
+    return verdict
+
+
+def _end_of_wait(transition: Transition, wait: timedelta) -> datetime:
+    """The end of the present one of the waits that follow each other since the state began: the same for every evaluation in between."""
+    began = transition.current.time if transition.current else None
+    if began is None or began > transition.now:
+        return transition.now + wait
+    return began + wait * ((transition.now - began) // wait + 1)
+
+
+def _delay(reason: str, delay: timedelta) -> Callable[[Transition], Verdict]:
+    def verdict(transition: Transition) -> Verdict:
+        proposed, starts = transition.proposed, transition.edge == _START
+        state = State(
+            SCHEDULED,
+            "Scheduled" if starts else "AwaitingRetry",
+            reason="DelayedByRule" if starts else proposed.reason,
+            message=reason if starts else proposed.message,
+            scheduled_time=transition.now + delay,
+        )
+        return Redirect(state, f"{reason}; again in {delay.total_seconds():.0f} s", final=True)
+
+    return verdict
+
+
+def _redirect(message: str, to: State) -> Callable[[Transition], Verdict]:
+    def verdict(transition: Transition) -> Verdict:
+        proposed = transition.proposed
+        text = ": ".join(part for part in (message, proposed.message) if part)
+        reason = to.reason or proposed.reason or "RedirectedByRule"
+        return Redirect(State(to.type, reason=reason, message=text), message or f"redirected from {proposed.type}", final=True)
+
+    return verdict
+
+
+def bind(rules: Sequence[UserRule], run: RunFacts, expressions: Expressions, journal: Journal) -> Policy:
+    """The rules that are about the run, as rules of a policy; what they do is entered into `journal`."""
+    about = sorted((rule for rule in rules if rule.selects(run)), key=lambda rule: rule.order)
+    if not about:
+        return ()
+    facts = _Facts(run, expressions, frozenset().union(*(rule.condition.variables for rule in about)))
+    return tuple(_bound(rule, facts, journal) for rule in about)
+
+
+def needs(rules: Sequence[UserRule], variable: str) -> bool:
+    """True if one of the rules reads that variable."""
+    return any(variable in rule.condition.variables for rule in rules)
+
+
+def _bound(rule: UserRule, facts: _Facts, journal: Journal) -> Rule:
+    def judge(transition: Transition) -> Verdict | None:
+        return _judge(rule, facts, journal, transition)
+
+    return Rule(rule.name, rule.sentence, rule.edges, judge)
+
+
+def _judge(rule: UserRule, facts: _Facts, journal: Journal, transition: Transition) -> Verdict | None:
+    """The verdict of a rule whose condition is true, within the bounds of all rules of users."""
+    starts = transition.edge == _START
+    if transition.cancel_requested or (starts and transition.begun):
+        return None
+    tally = journal.setdefault(rule.name, Tally())
+    tally.evaluations += 1
+    try:
+        verdict = rule.verdict(transition) if rule.condition.evaluate(facts.prepared(transition)) else None
+        if isinstance(verdict, Redirect) and transition.redirects >= REDIRECT_LIMIT:
+            message = f"flow run {facts.run.namespace}/{facts.run.name} was redirected by rules {REDIRECT_LIMIT} times, it is not once more"
+            raise EvaluationFailed(message)
+    except EvaluationFailed as error:
+        tally.errors += 1
+        tally.error = str(error)
+        return None
+    tally.verdicts += verdict is not None
+    return verdict
+
+
+class _Facts:
+    """The values of the variables for one transition, prepared once for all rules."""
+
+    def __init__(self, run: RunFacts, expressions: Expressions, variables: frozenset[str]) -> None:
+        self.run = run
+        self._expressions = expressions
+        self._variables = variables
+        self._parameters: Mapping[str, Any] | None = None
+        self._prepared: tuple[Transition, Any] | None = None
+
+    def prepared(self, transition: Transition) -> Any:
+        """The values for `transition`, which is another object after each redirect. Raises EvaluationFailed."""
+        if self._prepared is None or self._prepared[0] is not transition:
+            self._prepared = transition, self._expressions.prepare({name: self._value(name, transition) for name in self._variables})
+        return self._prepared[1]
+
+    def _value(self, name: str, transition: Transition) -> Any:
+        match name:
+            case "deployment" | "namespace" | "name":
+                return getattr(self.run, name)
+            case "tags":
+                return list(self.run.tags)
+            case "parameters":
+                if self._parameters is None:
+                    self._parameters = self.run.parameters()
+                return self._parameters
+            case "reason" | "message":
+                return getattr(transition.proposed, name)
+            case "live":
+                return transition.live or {}
+        return getattr(transition, name)
