@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mintaka_controller.rule_cache import rule_key
 from mintaka_core import names
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE, NAMESPACED_RULE
+from mintaka_core.names import CLUSTER_RULE, NAMESPACED_RULE
 from mintaka_kubernetes.resources import CLUSTER_ORCHESTRATION_RULES, ORCHESTRATION_RULES
 from mintaka_operator.kubernetes_resources import snapshot_of
 from mintaka_operator.port_errors import port_errors

@@ -14,7 +14,7 @@ from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Ports
 from mintaka_controller.run_cache import name_of
 from mintaka_controller.schema_validation import SchemaValidator
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE, NAMESPACED_RULE
+from mintaka_core.names import CLUSTER_RULE, NAMESPACED_RULE
 from mintaka_kubernetes.informer import Informer
 from mintaka_kubernetes.leader_election import Leadership, LeaseLost
 from mintaka_kubernetes.resources import FLOW_RUNS, LIMIT_RANGES, NODES, PODS, RESOURCE_QUOTAS
@@ -85,9 +85,7 @@ class Operator:
         self._node_informers = [] if settings.namespaces else [self._informer(NODES, None, self._nodes)]
         # A namespaced installation applies no rules of the cluster.
         kinds = [NAMESPACED_RULE] if settings.namespaces else [NAMESPACED_RULE, CLUSTER_RULE]
-        self._rules = [
-            self._informer(RULE_KINDS[kind], name, RuleHandler(self.controller, kind, name)) for kind in kinds for name in scope
-        ]
+        self._rules = [self._informer(RULE_KINDS[kind], name, RuleHandler(self.controller, kind, name)) for kind in kinds for name in scope]
         self._kopf: KopfThread | None = None
         self._leading = False
 

@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mintaka_controller.context import Context, ControllerSettings
+from mintaka_controller.live_wakes import LiveWakes
 from mintaka_controller.reconciler import Key, Reconciler
 from mintaka_controller.resync import Resync
-from mintaka_controller.live_wakes import LiveWakes
 from mintaka_controller.rule_cache import rule_key
 from mintaka_controller.rule_status import RuleStatusWriter
 from mintaka_controller.run_cache import name_of, version_of

@@ -7,21 +7,23 @@ run of the namespace enters or leaves a state.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from mintaka_controller.deployment_cache import invalid_fields
+from mintaka_controller.ports import Name
 from mintaka_controller.run_cache import version_of
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE, NAMESPACED_RULE, OrchestrationRule
-from mintaka_core.user_rules import InvalidRule, Journal, Tally, compile_rule, needs
+from mintaka_core.names import CLUSTER_RULE, NAMESPACED_RULE
+from mintaka_core.resources.orchestration_rules import OrchestrationRule
+from mintaka_core.user_rules import InvalidRule, Journal, Tally, UserRule, compile_rule, needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
-    from mintaka_controller.ports import Name, Snapshot
-    from mintaka_core.user_rules import Expressions, UserRule
+    from mintaka_controller.ports import Snapshot
+    from mintaka_core.user_rules import Expressions
 
 #: The rules of a namespace, and those of the cluster, that are applied; more are refused.
 RULES_LIMIT = 100
@@ -212,5 +214,3 @@ def _parsed(key: RuleKey, snapshot: Snapshot) -> tuple[OrchestrationRule, str]:
     metadata = {name: value for name, value in document["metadata"].items() if name in {"uid", "generation", "resourceVersion"}}
     empty = {"spec": {"then": {"abort": {}}, "suspend": True}}
     return OrchestrationRule.model_validate({**empty, "metadata": {**metadata, "name": key.name, "namespace": key.namespace}}), problem
-
-

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mintaka_controller.reading import read_deployment
 from mintaka_core.policies import FLOW_RUN_POLICY, with_rules_of_users
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters
-from mintaka_core.transitions import is_users_rule
+from mintaka_core.transitions import Policy, is_users_rule
 from mintaka_core.user_rules import Journal, RunFacts, bind, needs
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mintaka_core.reconciling.plans import RunPlan
     from mintaka_core.resources import FlowRun, FlowTemplate
     from mintaka_core.resources.runs import FlowRunStatus
-    from mintaka_core.transitions import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from mintaka_controller.ports import Conflict, Missing, PortError, Snapshot
-
+from mintaka_core.names import CLUSTER_RULE
 from mintaka_core.resources.model import Condition, set_condition
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE, OrchestrationRuleStatus
+from mintaka_core.resources.orchestration_rules import OrchestrationRuleStatus
 from mintaka_core.user_rules import Tally
 
 if TYPE_CHECKING:

@@ -28,7 +28,6 @@ FLOW_RUN_POLICY: Policy = (
 )
 
 
-
 def with_rules_of_users(rules_of_users: Policy, policy: Policy = FLOW_RUN_POLICY) -> Policy:
     """The policy with the rules of users: after fences, intents and timeouts, before retries."""
     if not rules_of_users:

@@ -263,10 +263,14 @@ _DEFAULTS = {
 }
 
 
+#: Rules that are tried on recorded decisions later may read them; they are recorded unless they are 0.
+_ALWAYS_READ = frozenset({"failures", "crashes"})
+
+
 def decide(policy: Policy, transition: Transition) -> Decision:
     """Call each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`."""
     trail: list[Opinion] = []
-    reads: set[str] = set()
+    reads = set(_ALWAYS_READ)
     asked, seen, edge = transition, trace(transition, reads), transition.edge
     for rule in policy:
         if not rule.may_speak(edge):

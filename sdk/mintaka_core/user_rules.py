@@ -10,26 +10,24 @@ Conditions are compiled and evaluated through the port `Expressions` (`mintaka_v
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mintaka_core.errors import MintakaError
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE
-from mintaka_core.rules import ORDER, edges
-from mintaka_core.states import COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, State
-from mintaka_core.transitions import Abort, Redirect, Rule, Transition, Wait
+from mintaka_core.names import CLUSTER_RULE
+from mintaka_core.resources.orchestration_rules import RuleSelector
+from mintaka_core.rule_actions import START, InvalidRule, action_of, edges_of, no_transition, verdict_of
+from mintaka_core.transitions import Edge, Redirect, Rule, Transition, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from mintaka_core.resources.orchestration_rules import OrchestrationRuleSpec, RuleSelector
-    from mintaka_core.transitions import Edge, Policy, Verdict
+    from mintaka_core.resources.orchestration_rules import OrchestrationRuleSpec
+    from mintaka_core.transitions import Policy
 
 #: How often rules of users may redirect or delay one run, all of them together.
 REDIRECT_LIMIT = 50
-#: A run that a rule holds back is evaluated again after at most this time.
-EVALUATE_AGAIN = timedelta(seconds=30)
 #: The variables of conditions and their types in CEL.
 VARIABLES: Mapping[str, str] = {
     "deployment": "string",
@@ -46,8 +44,6 @@ VARIABLES: Mapping[str, str] = {
     "live": "map<string, map<string, int>>",
 }
 
-_START: Edge = (SCHEDULED, PENDING)
-_EDGES = (edges([SCHEDULED], [PENDING, FAILED, CRASHED]) | edges([PENDING, RUNNING], [COMPLETED, FAILED, CRASHED])) & ORDER
 _SHOWN = 200
 
 
@@ -57,14 +53,6 @@ class InvalidExpression(MintakaError):
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(f"line {line}, column {column}: {message}" if line else message)
         self.line, self.column = line, column
-
-
-class InvalidRule(MintakaError):
-    """A rule that cannot be applied; `reason` is one word."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class EvaluationFailed(MintakaError):
@@ -162,107 +150,26 @@ def compile_rule(kind: str, namespace: str, name: str, spec: OrchestrationRuleSp
         InvalidRule: it cannot be applied.
     """
     if spec.target != "FlowRun":
-        raise InvalidRule("TargetNotSupported", f"spec.target: rules about {spec.target} are not supported yet: use FlowRun")
-    speaks = _edges_of(spec)
+        message = f"spec.target: rules about {spec.target} are not supported yet: use FlowRun"
+        raise InvalidRule(message, reason="TargetNotSupported")
+    speaks = edges_of(spec)
     if not speaks:
-        raise InvalidRule("NoTransition", f"spec.from, spec.to and spec.then: {_no_transition(spec)}")
+        message = f"spec.from, spec.to and spec.then: {no_transition(spec)}"
+        raise InvalidRule(message, reason="NoTransition")
     try:
         condition = expressions.compile(spec.when)
     except InvalidExpression as error:
-        raise InvalidRule("InvalidExpression", f"spec.when: {error}") from error
+        message = f"spec.when: {error}"
+        raise InvalidRule(message, reason="InvalidExpression") from error
     return UserRule(
         rule_name(kind, name),
         "" if kind == CLUSTER_RULE else namespace,
-        spec.message or f"{_action(spec)} when {spec.when}"[:_SHOWN],
+        spec.message or f"{action_of(spec)} when {spec.when}"[:_SHOWN],
         spec.selector,
         speaks,
         condition,
-        _verdict_of(spec),
+        verdict_of(spec),
     )
-
-
-def _action(spec: OrchestrationRuleSpec) -> str:
-    return next(name for name in ("abort", "wait", "redirect", "delay") if getattr(spec.then, name) is not None)
-
-
-def _edges_of(spec: OrchestrationRuleSpec) -> frozenset[Edge]:
-    """The transitions about which the rule may speak."""
-    action = spec.then
-    if sum(part is not None for part in (action.abort, action.wait, action.redirect, action.delay)) != 1:
-        raise InvalidRule("InvalidAction", "spec.then has exactly one of abort, wait, redirect and delay")
-    known = {_START} if action.abort is not None or action.wait is not None else _EDGES
-    after = SCHEDULED if action.delay else action.redirect.type if action.redirect else None
-    return frozenset(
-        edge
-        for edge in known
-        if (not spec.from_types or edge[0] in spec.from_types)
-        and (not spec.to_types or edge[1] in spec.to_types)
-        and (after is None or (edge[0], after) in ORDER)
-    )
-
-
-def _no_transition(spec: OrchestrationRuleSpec) -> str:
-    action = _action(spec)
-    if action in {"abort", "wait"}:
-        return f"{action} can only hold back a start, which is from SCHEDULED to PENDING"
-    return f"there is no transition from one to another of these states that a rule could {action} so"
-
-
-def _verdict_of(spec: OrchestrationRuleSpec) -> Callable[[Transition], Verdict | None]:
-    """What the rule says if its condition is true."""
-    action = spec.then
-    if action.abort is not None:
-        reason = spec.message or "refused by a rule"
-        return lambda transition: Abort(reason, again=transition.now + EVALUATE_AGAIN)
-    if action.wait is not None:
-        return _wait(spec.message or "held back by a rule", action.wait.until, action.wait.seconds)
-    if action.delay is not None:
-        return _delay(spec.message or "delayed by a rule", timedelta(seconds=action.delay.seconds))
-    if action.redirect is None:
-        raise InvalidRule("InvalidAction", "spec.then has exactly one of abort, wait, redirect and delay")
-    return _redirect(spec.message, State(action.redirect.type, reason=action.redirect.reason))
-
-
-def _wait(reason: str, until: datetime | None, seconds: int | None) -> Callable[[Transition], Verdict | None]:
-    def verdict(transition: Transition) -> Verdict | None:
-        now = transition.now
-        end = until if until is not None else _end_of_wait(transition, timedelta(seconds=seconds or 1))
-        return Wait(end, reason, again=min(end, now + EVALUATE_AGAIN)) if end > now else None
-
-    return verdict
-
-
-def _end_of_wait(transition: Transition, wait: timedelta) -> datetime:
-    """The end of the present one of the waits that follow each other since the state began: the same for every evaluation in between."""
-    began = transition.current.time if transition.current else None
-    if began is None or began > transition.now:
-        return transition.now + wait
-    return began + wait * ((transition.now - began) // wait + 1)
-
-
-def _delay(reason: str, delay: timedelta) -> Callable[[Transition], Verdict]:
-    def verdict(transition: Transition) -> Verdict:
-        proposed, starts = transition.proposed, transition.edge == _START
-        state = State(
-            SCHEDULED,
-            "Scheduled" if starts else "AwaitingRetry",
-            reason="DelayedByRule" if starts else proposed.reason,
-            message=reason if starts else proposed.message,
-            scheduled_time=transition.now + delay,
-        )
-        return Redirect(state, f"{reason}; again in {delay.total_seconds():.0f} s", final=True)
-
-    return verdict
-
-
-def _redirect(message: str, to: State) -> Callable[[Transition], Verdict]:
-    def verdict(transition: Transition) -> Verdict:
-        proposed = transition.proposed
-        text = ": ".join(part for part in (message, proposed.message) if part)
-        reason = to.reason or proposed.reason or "RedirectedByRule"
-        return Redirect(State(to.type, reason=reason, message=text), message or f"redirected from {proposed.type}", final=True)
-
-    return verdict
 
 
 def bind(rules: Sequence[UserRule], run: RunFacts, expressions: Expressions, journal: Journal) -> Policy:
@@ -288,19 +195,20 @@ def _bound(rule: UserRule, facts: _Facts, journal: Journal) -> Rule:
 
 def _judge(rule: UserRule, facts: _Facts, journal: Journal, transition: Transition) -> Verdict | None:
     """The verdict of a rule whose condition is true, within the bounds of all rules of users."""
-    starts = transition.edge == _START
+    starts = transition.edge == START
     if transition.cancel_requested or (starts and transition.begun):
         return None
     tally = journal.setdefault(rule.name, Tally())
     tally.evaluations += 1
     try:
         verdict = rule.verdict(transition) if rule.condition.evaluate(facts.prepared(transition)) else None
-        if isinstance(verdict, Redirect) and transition.redirects >= REDIRECT_LIMIT:
-            message = f"flow run {facts.run.namespace}/{facts.run.name} was redirected by rules {REDIRECT_LIMIT} times, it is not once more"
-            raise EvaluationFailed(message)
     except EvaluationFailed as error:
         tally.errors += 1
         tally.error = str(error)
+        return None
+    if isinstance(verdict, Redirect) and transition.redirects >= REDIRECT_LIMIT:
+        tally.errors += 1
+        tally.error = f"flow run {facts.run.namespace}/{facts.run.name} was redirected by rules {REDIRECT_LIMIT} times, it is not once more"
         return None
     tally.verdicts += verdict is not None
     return verdict

@@ -58,7 +58,9 @@ class Condition:
             message = f"it may cost {cost} units for facts of this size, at most {CONDITION_LIMIT} are allowed"
             raise EvaluationTooCostly(message)
         if cost > prepared.left:
-            message = f"the rules about one transition may cost {TRANSITION_LIMIT} units together, and those before this one took most of it"
+            message = (
+                f"the rules about one transition may cost {TRANSITION_LIMIT} units together, and those before this one took most of it"
+            )
             raise EvaluationTooCostly(message)
         prepared.left -= cost
         try:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mintaka_core.limits import check_resource, check_value
-from mintaka_core.names import API_VERSION
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE
+from mintaka_core.names import API_VERSION, CLUSTER_RULE
 from mintaka_validation.errors import BLOCKING, FieldError, InvalidDocument, MalformedDocument, invalid, rules_not_checked
 from mintaka_validation.intake import copy, take, with_whole_numbers
 from mintaka_validation.keyed_lists import check_keyed_lists

@@ -20,11 +20,11 @@ from mintaka_api.local.rules import LocalRules
 from mintaka_api.local.sources import LocalSources
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.controller import Controller
-from mintaka_controller.rule_cache import rule_key
 from mintaka_controller.ports import Exists, Listed, Missing, OwnedWorkload, Ports, Snapshot
+from mintaka_controller.rule_cache import rule_key
 from mintaka_core import names
+from mintaka_core.names import RULE_KINDS
 from mintaka_core.reconciling.observation import Retention
-from mintaka_core.resources.orchestration_rules import RULE_KINDS
 from mintaka_core.states import COMPLETED, CRASHED, State
 from mintaka_core.workloads import NO_REVISION, Phase, Workload
 from mintaka_history.queries.names import Names

@@ -31,8 +31,8 @@ from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Ports, Snapshot
 from mintaka_controller.rule_cache import rule_key
 from mintaka_controller.run_cache import name_of
+from mintaka_core.names import RULE_KINDS
 from mintaka_core.reconciling.observation import Retention
-from mintaka_core.resources.orchestration_rules import RULE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

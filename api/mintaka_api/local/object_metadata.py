@@ -6,8 +6,7 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from mintaka_core.names import MIRROR_FINALIZER
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE
+from mintaka_core.names import CLUSTER_RULE, MIRROR_FINALIZER
 
 if TYPE_CHECKING:
     from mintaka_api.local.kinds import Kind

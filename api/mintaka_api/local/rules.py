@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE
+from mintaka_core.names import CLUSTER_RULE
 from mintaka_validation.rule_expressions import RuleExpressions
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from mintaka_api.routes.query_parameters import DocumentQuery, NoQuery, Text
 from mintaka_api.routes.responses import documented_responses, json_response
 from mintaka_api.services import Here, Services
 from mintaka_core.limits import check_resource
-from mintaka_core.resources.orchestration_rules import CLUSTER_RULE
+from mintaka_core.names import CLUSTER_RULE
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters, masked_deployment, masked_run
 
 if TYPE_CHECKING:

@@ -84,7 +84,9 @@ class Reconciliation:
     def __init__(self, seen: RunObservation, now: datetime) -> None:
         self.seen = seen
         self.now = now
-        self.ledger = Ledger(seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, seen.live)
+        self.ledger = Ledger(
+            seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, seen.live
+        )
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []
 

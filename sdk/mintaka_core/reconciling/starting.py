@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 def adopt(reconciliation: Reconciliation, state: State) -> bool:
     """Adopt a workload whose creation was not recorded: its creator died in between, or was too busy to write."""
     unrecorded = [attempt for attempt in reconciliation.seen.workloads if attempt > reconciliation.ledger.status.attempt]
-    return state.type == SCHEDULED and bool(unrecorded) and _pending(reconciliation, min(unrecorded), reconciliation.seen.pending_since, begun=True)
+    return (
+        state.type == SCHEDULED
+        and bool(unrecorded)
+        and _pending(reconciliation, min(unrecorded), reconciliation.seen.pending_since, begun=True)
+    )
 
 
 def start(reconciliation: Reconciliation, state: State) -> bool:

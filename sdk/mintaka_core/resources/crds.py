@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mintaka_core.names import API_VERSION, GROUP, VERSION
+from mintaka_core.names import API_VERSION, CLUSTER_RULE, GROUP, NAMESPACED_RULE, VERSION
 from mintaka_core.resources.deployments import FlowDeploymentSpec, FlowDeploymentStatus
 from mintaka_core.resources.model import ATOMIC, cel
-from mintaka_core.resources.orchestration_rules import (
-    CLUSTER_RULE,
-    NAMESPACED_RULE,
-    OrchestrationRuleSpec,
-    OrchestrationRuleStatus,
-)
+from mintaka_core.resources.orchestration_rules import OrchestrationRuleSpec, OrchestrationRuleStatus
 from mintaka_core.resources.runs import FlowRunSpec, FlowRunStatus
 
 if TYPE_CHECKING:

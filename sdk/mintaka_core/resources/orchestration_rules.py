@@ -144,8 +144,3 @@ class OrchestrationRule(Model):
     metadata: Metadata
     spec: OrchestrationRuleSpec
     status: OrchestrationRuleStatus = OrchestrationRuleStatus()
-
-
-#: The two kinds; they differ in their scope alone.
-NAMESPACED_RULE, CLUSTER_RULE = "OrchestrationRule", "ClusterOrchestrationRule"
-RULE_KINDS = (NAMESPACED_RULE, CLUSTER_RULE)
