@@ -13,6 +13,30 @@ if TYPE_CHECKING:
     from mintaka_core.resources import OrchestrationRule, OrchestrationRuleStatus
     from simulated.server import Server
 
+#: What users write in stories; `message` of an end is "exit" or the pod's.
+RULES: dict[str, dict[str, Any]] = {
+    "freeze": {"then": {"wait": {"seconds": 20}}, "when": "now.getSeconds() < 40", "message": "frozen"},
+    "until": {"then": {"wait": {"until": "2030-01-01T00:00:00Z"}}, "message": "until then"},
+    "one at a time": {"then": {"wait": {"seconds": 60}}, "when": "'d' in live && 'RUNNING' in live.d", "message": "another one runs"},
+    "refused": {"then": {"abort": {}}, "message": "never"},
+    "two attempts": {
+        "then": {"redirect": {"type": "FAILED", "reason": "AttemptsUsed"}},
+        "to": ["FAILED", "CRASHED"],
+        "when": "attempt >= 2",
+    },
+    "delayed": {"then": {"delay": {"seconds": 2}}, "message": "later"},
+    "again for ever": {"then": {"delay": {"seconds": 1}}, "from": ["RUNNING", "PENDING"], "message": "again"},
+    "always completed": {"then": {"redirect": {"type": "COMPLETED"}}, "from": ["RUNNING"], "to": ["FAILED", "CRASHED"]},
+    "never completed": {"then": {"redirect": {"type": "FAILED"}}, "to": ["COMPLETED"]},
+    "cancelled": {"then": {"redirect": {"type": "CANCELLED", "reason": "ByRule"}}, "to": ["FAILED"]},
+    "broken": {"then": {"abort": {}}, "when": "parameters.missing > 1"},
+    "invalid": {"then": {"abort": {}}, "when": "attempt >"},
+    "too costly": {
+        "then": {"abort": {}},
+        "when": "'abcdefgh'.split('').all(a, 'abcdefgh'.split('').all(b, 'abcdefgh'.split('').all(c, a < b + c)))",
+    },
+}
+
 
 class StoredRules:
     """Rules by uid."""
