@@ -9,7 +9,7 @@ from mintaka_controller.reading import read_deployment
 from mintaka_core.policies import FLOW_RUN_POLICY, with_rules_of_users
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters
 from mintaka_core.transitions import Policy, is_users_rule
-from mintaka_core.user_rules import Journal, RunFacts, bind, needs
+from mintaka_core.user_rules import Journal, RunFacts, bind, needs, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ async def policy_of(context: Context, run: FlowRun, template: FlowTemplate | Non
         return RunPolicy()
     journal: Journal = {}
     facts = await facts_of_run(context, run, template, with_labels=any(rule.selector.match_labels for rule in rules))
-    about = [rule for rule in rules if rule.selects(facts)]
+    about = select(rules, facts)
     key = (run.metadata.namespace, run.metadata.name)
     live = context.runs.live_beside(key) if needs(about, "live") else None
     return RunPolicy(with_rules_of_users(bind(about, facts, context.rules.expressions, journal)), journal, live)

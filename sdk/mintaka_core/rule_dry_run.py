@@ -19,7 +19,7 @@ from mintaka_core.reconciling.records import transition_of
 from mintaka_core.resources.runs import TransitionStatus
 from mintaka_core.states import PENDING, SCHEDULED, State, StateType
 from mintaka_core.transitions import Abort, Policy, Redirect, Rule, Transition, Wait, decide, is_users_rule
-from mintaka_core.user_rules import Expressions, Journal, RunFacts, UserRule, bind, needs
+from mintaka_core.user_rules import Expressions, Journal, RunFacts, UserRule, bind, needs, select
 
 if TYPE_CHECKING:
     from mintaka_core.transitions import Decision, Verdict
@@ -109,7 +109,7 @@ class DryRun:
 
     def _begin(self, run: RecordedRun) -> None:
         self._run = run
-        self._about = [rule for rule in self.rules if rule.selects(run.facts)]
+        self._about = select(self.rules, run.facts)
         self._bound = bind(self._about, run.facts, self.expressions, self.journal)
         self._replaced = frozenset(rule.name for rule in self.rules if rule.namespace in {"", run.facts.namespace})
 

@@ -10,8 +10,9 @@ Conditions are compiled and evaluated through the port `Expressions` (`mintaka_v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mintaka_core.errors import MintakaError
@@ -134,8 +135,9 @@ class UserRule:
         wanted = self.selector
         if self.namespace not in {"", run.namespace} or (wanted.deployments and run.deployment not in wanted.deployments):
             return False
-        labels = wanted.match_labels
-        return set(wanted.tags) <= set(run.tags) and all(run.labels.get(label) == value for label, value in labels.items())
+        if wanted.tags and not set(wanted.tags) <= set(run.tags):
+            return False
+        return all(run.labels.get(label) == value for label, value in wanted.match_labels.items())
 
 
 def rule_name(kind: str, name: str) -> str:
@@ -172,41 +174,48 @@ def compile_rule(kind: str, namespace: str, name: str, spec: OrchestrationRuleSp
     )
 
 
-def bind(rules: Sequence[UserRule], run: RunFacts, expressions: Expressions, journal: Journal) -> Policy:
-    """The rules that are about the run, as rules of a policy; what they do is entered into `journal`."""
-    about = sorted((rule for rule in rules if rule.selects(run)), key=lambda rule: rule.order)
+def select(rules: Iterable[UserRule], run: RunFacts) -> list[UserRule]:
+    """The rules that are about the run, in the order in which they are asked."""
+    return sorted((rule for rule in rules if rule.selects(run)), key=lambda rule: rule.order)
+
+
+def bind(about: Sequence[UserRule], run: RunFacts, expressions: Expressions, journal: Journal) -> Policy:
+    """The rules that are about the run (see `select`), as rules of a policy; what they do is entered into `journal`."""
     if not about:
         return ()
     facts = _Facts(run, expressions, frozenset().union(*(rule.condition.variables for rule in about)))
     return tuple(_bound(rule, facts, journal) for rule in about)
 
 
-def needs(rules: Sequence[UserRule], variable: str) -> bool:
+def needs(rules: Iterable[UserRule], variable: str) -> bool:
     """True if one of the rules reads that variable."""
     return any(variable in rule.condition.variables for rule in rules)
 
 
 def _bound(rule: UserRule, facts: _Facts, journal: Journal) -> Rule:
     def judge(transition: Transition) -> Verdict | None:
-        return _judge(rule, facts, journal, transition)
+        return _judge(rule, facts.of(transition), journal)
 
     return Rule(rule.name, rule.sentence, rule.edges, judge)
 
 
-def _judge(rule: UserRule, facts: _Facts, journal: Journal, transition: Transition) -> Verdict | None:
+def _judge(rule: UserRule, facts: _Transition, journal: Journal) -> Verdict | None:
     """The verdict of a rule whose condition is true, within the bounds of all rules of users."""
-    starts = transition.edge == START
-    if transition.cancel_requested or (starts and transition.begun):
+    if facts.is_settled:
         return None
-    tally = journal.setdefault(rule.name, Tally())
+    tally = journal.get(rule.name)
+    if tally is None:
+        tally = journal[rule.name] = Tally()
     tally.evaluations += 1
     try:
-        verdict = rule.verdict(transition) if rule.condition.evaluate(facts.prepared(transition)) else None
+        if not rule.condition.evaluate(facts.prepared):
+            return None
     except EvaluationFailed as error:
         tally.errors += 1
         tally.error = str(error)
         return None
-    if isinstance(verdict, Redirect) and transition.redirects >= REDIRECT_LIMIT:
+    verdict = rule.verdict(facts.transition)
+    if isinstance(verdict, Redirect) and facts.transition.redirects >= REDIRECT_LIMIT:
         tally.errors += 1
         tally.error = f"flow run {facts.run.namespace}/{facts.run.name} was redirected by rules {REDIRECT_LIMIT} times, it is not once more"
         return None
@@ -215,33 +224,56 @@ def _judge(rule: UserRule, facts: _Facts, journal: Journal, transition: Transiti
 
 
 class _Facts:
-    """The values of the variables for one transition, prepared once for all rules."""
+    """The facts of a run, for one transition after another."""
 
     def __init__(self, run: RunFacts, expressions: Expressions, variables: frozenset[str]) -> None:
         self.run = run
-        self._expressions = expressions
-        self._variables = variables
-        self._parameters: Mapping[str, Any] | None = None
-        self._prepared: tuple[Transition, Any] | None = None
+        self.expressions = expressions
+        self.variables = variables
+        self.parameters = cache(run.parameters)
+        self._last: _Transition | None = None
 
-    def prepared(self, transition: Transition) -> Any:
-        """The values for `transition`, which is another object after each redirect. Raises EvaluationFailed."""
-        if self._prepared is None or self._prepared[0] is not transition:
-            self._prepared = transition, self._expressions.prepare({name: self._value(name, transition) for name in self._variables})
-        return self._prepared[1]
+    def of(self, transition: Transition) -> _Transition:
+        """The facts of `transition`, which is another object after each redirect."""
+        if self._last is None or self._last.transition is not transition:
+            self._last = _Transition(self, transition)
+        return self._last
 
-    def _value(self, name: str, transition: Transition) -> Any:
+
+class _Transition:
+    """A transition, and the values of the variables for it, prepared once for all rules."""
+
+    def __init__(self, facts: _Facts, transition: Transition) -> None:
+        self.transition, self.run = transition, facts.run
+        self._facts = facts
+        self._prepared: Any = None
+        self._failure: EvaluationFailed | None = None
+        #: No rule of users speaks: the run is to be cancelled, or what is proposed has begun already.
+        self.is_settled = transition.cancel_requested or (transition.edge == START and transition.begun)
+
+    @property
+    def prepared(self) -> Any:
+        """The values in the form that conditions take. Raises EvaluationFailed."""
+        if self._failure is not None:
+            raise self._failure
+        if self._prepared is None:
+            try:
+                self._prepared = self._facts.expressions.prepare({name: self._value(name) for name in self._facts.variables})
+            except EvaluationFailed as failure:
+                self._failure = failure
+                raise
+        return self._prepared
+
+    def _value(self, name: str) -> Any:
         match name:
             case "deployment" | "namespace" | "name":
                 return getattr(self.run, name)
             case "tags":
                 return list(self.run.tags)
             case "parameters":
-                if self._parameters is None:
-                    self._parameters = self.run.parameters()
-                return self._parameters
+                return self._facts.parameters()
             case "reason" | "message":
-                return getattr(transition.proposed, name)
+                return getattr(self.transition.proposed, name)
             case "live":
-                return transition.live or {}
-        return getattr(transition, name)
+                return self.transition.live or {}
+        return getattr(self.transition, name)

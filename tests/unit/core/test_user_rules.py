@@ -26,7 +26,7 @@ from mintaka_core.states import (
     StateType,
 )
 from mintaka_core.transitions import Decision, Transition, decide
-from mintaka_core.user_rules import REDIRECT_LIMIT, Journal, RunFacts, UserRule, bind, compile_rule
+from mintaka_core.user_rules import REDIRECT_LIMIT, Journal, RunFacts, UserRule, bind, compile_rule, select
 from mintaka_validation.rule_expressions import RuleExpressions
 
 NOW = datetime(2026, 12, 24, 23, 30, tzinfo=UTC)
@@ -43,7 +43,7 @@ def rule(name: str = "r", kind: str = "OrchestrationRule", **spec: Any) -> UserR
 def decision(*rules: UserRule, run: RunFacts = RUN, journal: Journal | None = None, **fields: Any) -> Decision:
     """What the policy with these rules decides."""
     facts: dict[str, Any] = {"current": State(SCHEDULED, time=NOW - 100 * SECOND), "proposed": State(PENDING), "now": NOW, **fields}
-    bound = bind(rules, run, CEL, {} if journal is None else journal)
+    bound = bind(select(rules, run), run, CEL, {} if journal is None else journal)
     return decide(with_rules_of_users(bound), Transition(**facts))
 
 
