@@ -17,7 +17,7 @@ from mintaka_core.instants import parse_time
 from mintaka_core.policies import with_rules_of_users
 from mintaka_core.reconciling.records import transition_of
 from mintaka_core.resources.runs import TransitionStatus
-from mintaka_core.states import PENDING, SCHEDULED, State, StateType
+from mintaka_core.states import State, StateType
 from mintaka_core.transitions import Abort, Policy, Redirect, Rule, Transition, Wait, decide, is_users_rule
 from mintaka_core.user_rules import Expressions, Journal, RunFacts, UserRule, bind, needs, select
 
@@ -76,7 +76,7 @@ class Difference:
 
 @dataclass(slots=True)
 class DryRun:
-    """Judges recorded decisions of one run after another. `unknown` counts those whose records lack a fact."""
+    """Judges recorded decisions of one run after another. `decisions` are counted by the caller, `unknown` those whose records lack a fact."""
 
     rules: Sequence[UserRule]
     expressions: Expressions
@@ -90,7 +90,6 @@ class DryRun:
 
     def judge(self, run: RecordedRun, record: RecordedDecision) -> Difference | None:
         """The difference, if there is one."""
-        self.decisions += 1
         if run is not self._run:
             self._begin(run)
         edge = record.before, record.proposed
@@ -138,17 +137,15 @@ def _outcome(decision: Decision, record: RecordedDecision) -> Outcome:
 
 
 def _transition(record: RecordedDecision, facts: dict[str, Any]) -> Transition:
-    """The transition as far as conditions read it: ten times faster than `transition_of`."""
+    """The transition as far as rules of users read it: ten times faster than `transition_of`."""
     current, proposed = facts.get("current") or {}, facts.get("proposed") or {}
-    accepted = record.verdict == "Accept"
-    reason, message = (record.reason, record.message) if accepted else ("", "")
-    starts = (record.before, record.proposed) == (SCHEDULED, PENDING)
+    reason, message = (record.reason, record.message) if record.verdict == "Accept" else ("", "")
+    began = parse_time(current["time"]) if "time" in current else None
     return Transition(
-        current=State(record.before, time=parse_time(current.get("time", ""))) if record.before else None,
-        proposed=State(record.proposed, reason=proposed.get("reason", reason), message=proposed.get("message", message)),
-        now=parse_time(facts.get("now", "")) or record.time,
-        attempt=record.attempt,
-        current_attempt=facts.get("currentAttempt", record.attempt - starts),
+        State(record.before, time=began) if record.before else None,
+        State(record.proposed, reason=proposed.get("reason", reason), message=proposed.get("message", message)),
+        (parse_time(facts["now"]) if "now" in facts else None) or record.time,
+        record.attempt,
         failures=facts.get("failures", 0),
         crashes=facts.get("crashes", 0),
         redirects=facts.get("redirects", 0),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mintaka_core.errors import MintakaError
@@ -230,8 +229,15 @@ class _Facts:
         self.run = run
         self.expressions = expressions
         self.variables = variables
-        self.parameters = cache(run.parameters)
+        self._parameters: Mapping[str, Any] | None = None
         self._last: _Transition | None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The parameters, computed once."""
+        if self._parameters is None:
+            self._parameters = self.run.parameters()
+        return self._parameters
 
     def of(self, transition: Transition) -> _Transition:
         """The facts of `transition`, which is another object after each redirect."""
@@ -271,7 +277,7 @@ class _Transition:
             case "tags":
                 return list(self.run.tags)
             case "parameters":
-                return self._facts.parameters()
+                return self._facts.parameters
             case "reason" | "message":
                 return getattr(self.transition.proposed, name)
             case "live":

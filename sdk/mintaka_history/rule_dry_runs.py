@@ -46,20 +46,22 @@ def dry_run(
     """Which decisions would have been different. Must be called outside of the event loop; only reads, in short transactions."""
     going, found, after = DryRun(rules, expressions), _Found(), None
     since = to_microseconds(selection.since)
+    spoken = frozenset().union(*(rule.edges for rule in rules))
     while True:
         with database.reading(pages=True) as connection:
             number = names.known(connection, NameKind.NAMESPACE, selection.namespace) if selection.namespace else None
             if selection.namespace and number is None:
                 break
-            page, after = decisions.page(connection, names, since, after, number, selection.run or None)
-        for run, records in page:
+            page = decisions.page(connection, names, since, after, spoken, number, selection.run or None)
+        going.decisions += page.count
+        for run, records in page.decisions:
             for record in records:
                 difference = going.judge(run, record)
                 if difference is not None:
                     found.count += 1
                     if len(found.items) < selection.shown:
                         found.items.append(_answer(difference))
-        if after is None:
+        if (after := page.after) is None:
             break
     errors = {name: tally.error for name, tally in going.journal.items() if tally.error}
     return RuleDryRunAnswer(selection.since, going.decisions, found.count, going.unknown, found.items, errors)

@@ -117,7 +117,7 @@ class Program:
         except TypeError as error:
             message = "its value cannot be converted from CEL, for example an optional value: end it with .orValue(...)"
             raise CelError(message) from error
-        if result.type().name() == "ERROR":
+        if not isinstance(value, bool) and result.type().name() == "ERROR":
             raise CelError(_sentence(value))
         return value
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, or_, select, tuple_
 
 from mintaka_core.rule_dry_run import RecordedDecision, RecordedRun
 from mintaka_core.user_rules import RunFacts
-from mintaka_history.enum_codes import STATE_OF_CODE, RunKind, shown_name
+from mintaka_history.enum_codes import STATE_CODES, STATE_OF_CODE, RunKind, shown_name
 from mintaka_history.tables import flow_run_transitions, flow_runs
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable, Collection, Mapping
 
     from sqlalchemy import Connection, Row
 
+    from mintaka_core.transitions import Edge
     from mintaka_history.queries.names import Names
 
 _r, _t = flow_runs.c, flow_run_transitions.c
@@ -28,15 +28,29 @@ _trail = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 _object = msgspec.json.Decoder(dict).decode
 
 type Position = tuple[int, int]
-type Decisions = list[tuple[RecordedRun, list[RecordedDecision]]]
+
+
+class Page(NamedTuple):
+    """Decisions by run, how many there are with those that were not read, and the position after them (None: there are no more)."""
+
+    decisions: list[tuple[RecordedRun, list[RecordedDecision]]]
+    count: int
+    after: Position | None
 
 
 def page(
-    connection: Connection, names: Names, since: int, after: Position | None, namespace: int | None = None, run: str | None = None
-) -> tuple[Decisions, Position | None]:
-    """The decisions about the next runs that were created at `since` (microseconds) or later, and the position after them.
+    connection: Connection,
+    names: Names,
+    since: int,
+    after: Position | None,
+    spoken: Collection[Edge],
+    namespace: int | None = None,
+    run: str | None = None,
+) -> Page:
+    """The decisions about the next runs that were created at `since` (microseconds) or later.
 
-    None as the position: there are no more. `namespace` is its number in `names` (None: all); `run` a uid (None: all).
+    Only those are read that propose one of the transitions `spoken`, or that a rule of users decided; all are counted. `namespace` is its
+    number in `names` (None: all); `run` a uid (None: all).
     """
     query = select(_r.no, _r.created, _r.uid, _r.ns, _r.name, _r.deployment, _r.tags, _r.parameters)
     query = query.where(_r.kind == int(RunKind.DEPLOYED), _r.created >= since).order_by(_r.created, _r.no).limit(_RUNS)
@@ -48,16 +62,19 @@ def page(
         query = query.where(_r.uid == run)
     runs = connection.execute(query).all()
     if not runs:
-        return [], None
+        return Page([], 0, None)
     texts = names.values(connection, [number for row in runs for number in (row.ns, row.deployment)])
+    theirs = _t.flow_run.in_([row.no for row in runs])
+    about = [(_t.from_state == STATE_CODES[before]) & (_t.proposed == STATE_CODES[after]) for before, after in spoken if before]
     found = connection.execute(
         select(*(column for column in _t if column.name != "until"), _t.until.label("until_time"))
-        .where(_t.flow_run.in_([row.no for row in runs]))
+        .where(theirs, or_(*about, _t.rule.like("%/%"), _t.trail.like("%/%")))
         .order_by(_t.flow_run, _t.seq)
     )
     decisions = {number: [_decision(row) for row in rows] for number, rows in groupby(found, key=lambda row: row.flow_run)}
     position = (runs[-1].created, runs[-1].no) if len(runs) == _RUNS else None
-    return [(_run(row, texts), decisions.get(row.no, [])) for row in runs], position
+    count = connection.execute(select(func.count()).where(theirs)).scalar_one()
+    return Page([(_run(row, texts), decisions[row.no]) for row in runs if row.no in decisions], count, position)
 
 
 def _run(row: Row[Any], texts: Mapping[int, str]) -> RecordedRun:
