@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from mintaka_controller.deployment_cache import invalid_fields
 from mintaka_controller.ports import Name
 from mintaka_controller.run_cache import version_of
-from mintaka_core.names import CLUSTER_RULE, NAMESPACED_RULE
+from mintaka_core.names import CLUSTER_RULE
 from mintaka_core.resources.orchestration_rules import OrchestrationRule
-from mintaka_core.user_rules import InvalidRule, Journal, Tally, UserRule, compile_rule, needs
+from mintaka_core.rule_actions import InvalidRule
+from mintaka_core.user_rules import Journal, Tally, UserRule, compile_rule, needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -186,8 +187,8 @@ class RuleCache:
     def _key_of(self, name: str, namespace: str) -> RuleKey:
         kind, _, plain = name.partition("/")
         if kind == CLUSTER_RULE.lower():
-            return RuleKey(CLUSTER_RULE, "", plain)
-        return RuleKey(NAMESPACED_RULE, namespace, plain)
+            return RuleKey("ClusterOrchestrationRule", "", plain)
+        return RuleKey("OrchestrationRule", namespace, plain)
 
     def __len__(self) -> int:
         return len(self._entries)

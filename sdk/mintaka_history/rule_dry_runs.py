@@ -53,7 +53,7 @@ def dry_run(
             if selection.namespace and number is None:
                 break
             page = decisions.page(connection, names, since, after, spoken, number, selection.run or None)
-        going.decisions += page.count
+        going.decisions += page.total
         for run, records in page.decisions:
             for record in records:
                 difference = going.judge(run, record)

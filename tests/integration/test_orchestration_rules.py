@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +13,10 @@ from local_documents import NAMESPACE, deployment, flow_run
 from local_world import LocalWorld
 from mintaka_core.names import API_VERSION
 from mintaka_core.states import FAILED, State
+from mintaka_history.queries.names import Names
+from mintaka_history.rule_dry_runs import Selection, dry_run
+from mintaka_validation.rule_documents import rules_of
+from mintaka_validation.rule_expressions import RuleExpressions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -184,3 +191,23 @@ async def test_a_rule_with_a_wrong_shape_is_refused(world: LocalWorld, spec: dic
 
     with pytest.raises(InvalidDocument, match=message):
         await world.store.create("OrchestrationRule", rule("wrong", **spec))
+
+
+async def test_a_dry_run_shows_the_start_that_a_rule_would_have_held_back(world: LocalWorld) -> None:
+    """From the history alone, without a change of it; the rule is validated and compiled as an applied one."""
+    await world.store.create("FlowDeployment", deployment(tags=["nightly"]))
+    await create(world, "run", "etl")
+    await world.until("run", "RUNNING")
+    world.workloads.end("run-1")
+    await world.until("run", "COMPLETED")
+    expressions = RuleExpressions()
+    documents = [rule("freeze", selector={"tags": ["nightly"]}, **FREEZE), rule("other", selector={"deployments": ["load"]}, **FREEZE)]
+    rules = rules_of(documents, expressions, NAMESPACE)
+    selection = Selection(datetime.now(UTC) - timedelta(hours=1))
+    found = await asyncio.to_thread(dry_run, world.database, Names(), rules, expressions, selection)
+    assert (found.decisions, found.different, found.unknown, found.errors) == (4, 1, 0, {})
+    [item] = found.items
+    assert (item.namespace, item.name, item.recorded.verdict, item.recorded.state) == (NAMESPACE, "run", "Accept", "PENDING")
+    assert (item.instead.verdict, item.instead.state, item.instead.rule) == ("Wait", "SCHEDULED", "orchestrationrule/freeze")
+    nowhere = replace(selection, namespace="nowhere")
+    assert (await asyncio.to_thread(dry_run, world.database, Names(), rules, expressions, nowhere)).decisions == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from mintaka_core.resources.model import Condition, Metadata, Model, ObjectName, RecordedTime, Tag, Time, cel, validations
 from mintaka_core.states import StateType
@@ -12,8 +12,8 @@ from mintaka_core.states import StateType
 #: The maximum length of an expression in characters.
 EXPRESSION_LIMIT = 4096
 
-_SELECTABLE_FROM = ["SCHEDULED", "PENDING", "RUNNING"]
-_SELECTABLE_TO = ["PENDING", "COMPLETED", "FAILED", "CRASHED"]
+_SELECTABLE_FROM: list[JsonValue] = ["SCHEDULED", "PENDING", "RUNNING"]
+_SELECTABLE_TO: list[JsonValue] = ["PENDING", "COMPLETED", "FAILED", "CRASHED"]
 
 _WAIT_RULES = validations(cel("has(self.seconds) != has(self.until)", "wait has exactly one of seconds and until"))
 _THEN_RULES = validations(

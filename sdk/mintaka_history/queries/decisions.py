@@ -17,7 +17,7 @@ from mintaka_history.timestamps import from_microseconds, optional_datetime
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from mintaka_core.transitions import Edge
     from mintaka_history.queries.names import Names
@@ -34,7 +34,7 @@ class Page(NamedTuple):
     """Decisions by run, how many there are with those that were not read, and the position after them (None: there are no more)."""
 
     decisions: list[tuple[RecordedRun, list[RecordedDecision]]]
-    count: int
+    total: int
     after: Position | None
 
 
@@ -77,7 +77,7 @@ def page(
     return Page([(_run(row, texts), decisions[row.no]) for row in runs if row.no in decisions], count, position)
 
 
-def _run(row: Row[Any], texts: Mapping[int, str]) -> RecordedRun:
+def _run(row: Any, texts: Mapping[int, str]) -> RecordedRun:
     tags = msgspec.json.decode(row.tags) if row.tags else ()
     deployment = texts[row.deployment] if row.deployment is not None else ""
     facts = RunFacts(texts[row.ns], row.name, deployment, {}, tuple(tags), _parameters(row.parameters))
@@ -88,7 +88,7 @@ def _parameters(text: str | None) -> Callable[[], Mapping[str, Any]]:
     return lambda: _object(text) if text else {}
 
 
-def _decision(row: Row[Any]) -> RecordedDecision:
+def _decision(row: Any) -> RecordedDecision:
     rule, verdict = row.rule or "", row.verdict or ""
     alone = [(rule, verdict, row.message or "")] if rule else []
     return RecordedDecision(
