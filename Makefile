@@ -117,6 +117,10 @@ local-example: # run examples/etl at the local server and show what is known of 
 crds: venv ## write the CRDs anew from the models
 	.venv/bin/python -m mintaka_core.resources.crds crds charts/mintaka/files/crds
 
+.PHONY: rule-tables
+rule-tables: venv ## write the tables of rules in docs/concepts.md anew from the policies
+	.venv/bin/python -m mintaka_core.rule_tables docs/concepts.md
+
 .PHONY: bench
 bench: bench-operator bench-ingest bench-mirror bench-pages bench-sdk ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
 

@@ -38,6 +38,8 @@ _FLOW = "from {library} import flow\n\n\n@flow\ndef nothing(number: int = 0) -> 
 _SERVE = "\n\nif __name__ == '__main__':\n    nothing.serve(name='nothing', limit={limit})\n"
 _TERMINAL = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
 _PATIENCE_SECONDS = 900
+#: How long nothing is requested of the server after a run was created whose start is measured.
+_UNDISTURBED_SECONDS = 0.2
 
 
 class LocalServer:
@@ -160,6 +162,7 @@ def measure_start(folder: Path, given: argparse.Namespace) -> None:
             began.append(time.time())
             uid = server.run("moment")
             uids.add(uid)
+            time.sleep(_UNDISTURBED_SECONDS)
             server.wait({uid})
         started = [float(line) for line in moments.read_text(encoding="utf-8").split()]
     took = [(there - here) * 1e3 for here, there in zip(began, started, strict=True)]

@@ -35,7 +35,8 @@ _CREATED, _FOUND, _RUNS_AGAIN = 201, 200, 202
 class Requested(NamedTuple):
     """The run of a request, and the HTTP status: 201 it was created, 200 it exists, 202 it exists and runs again.
 
-    With 202 the state may still be that of the end before: only an end with a higher `sequence` is that of the call.
+    With 202 the state may still be that of the end before: only an end with a higher `sequence` is that of the call,
+    unless the rerun is withdrawn (`mintaka_api.run_checks`).
     """
 
     run: FlowRunAnswer
@@ -65,14 +66,14 @@ async def request_run(here: Services, control: RunControl, namespace: str, deplo
     repeatable, request = is_repeatable(request), replace(request, name=name_of(deployment, request))
     name = request.name or ""
     if not repeatable:
-        return Requested(_answer_of(read_run(await control.create(namespace, deployment, request))), _CREATED)
+        return Requested(answer_of(read_run(await control.create(namespace, deployment, request))), _CREATED)
     for _ in range(_TRIES):
         known = await here.database.read(flow_runs.newest, here.names, namespace, name)
         if known is not None and known.deleted is not None:
             return Requested(known, _FOUND)
         if known is None:
             try:
-                return Requested(_answer_of(read_run(await control.create(namespace, deployment, request))), _CREATED)
+                return Requested(answer_of(read_run(await control.create(namespace, deployment, request))), _CREATED)
             except Problem as problem:
                 if problem.name != "already-exists":
                     raise
@@ -91,7 +92,7 @@ async def _find(control: RunControl, namespace: str, deployment: str, request: R
     called_by = run.spec.called_by.uid if run.spec.called_by else None
     if run.spec.deployment != deployment or called_by != (request.called_by.uid if request.called_by else None):
         raise Problem("already-exists", f"flow run {namespace}/{run.metadata.name} exists, and it is not the run of this call")
-    answer = _answer_of(run)
+    answer = answer_of(run)
     if known is not None:
         answer.parameters, answer.tags = known.parameters, known.tags
     if run.status.is_terminal and run.rerun_wanted:
@@ -123,7 +124,7 @@ def _ordinals(called_in: str) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"\d{1,9}", called_in))
 
 
-def _answer_of(run: FlowRun) -> FlowRunAnswer:
+def answer_of(run: FlowRun) -> FlowRunAnswer:
     """The run as Kubernetes has it, with its secrets masked by `RunControl`; the operator may not have seen it yet."""
     metadata, spec, status = run.metadata, run.spec, run.status
     created: datetime | None = metadata.creation_timestamp

@@ -147,7 +147,7 @@ EXAMPLES: dict[str, Any] = {
         "detail": "what is wrong here and what to do",
     },
     "AwaitedRuns": {"runs": [{"uid": RUN["uid"], "after": -1}], "wait": 20},
-    "EndedRuns": {"items": [RUN]},
+    "EndedRuns": {"items": [RUN], "gone": []},
     "NewFlowRun": {"parameters": {"day": "2026-11-21"}, "name": None, "scheduled_time": None, "tags": ["manual"], "resume_from": None},
     "PauseAnswer": PAUSE,
     "PausePage": {"items": [PAUSE], "next": None},

@@ -96,9 +96,10 @@ class IntentAnswer(msgspec.Struct):
 
 
 class EndedRuns(msgspec.Struct):
-    """Flow runs that are over."""
+    """Flow runs that are over; `gone` has the uids of those that were checked and are neither in the cluster nor in history."""
 
     items: list[FlowRunAnswer]
+    gone: list[str] = []
 
 
 class LoginCodeAnswer(msgspec.Struct):

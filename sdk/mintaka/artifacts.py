@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mintaka.calling.dual_functions import dual
 from mintaka.context import CURRENT
-from mintaka.engine.runs import now_micros
+from mintaka.engine.entries import now_micros
 from mintaka_core.reports import storable
 from mintaka_history.json_numbers import storable_integer
 

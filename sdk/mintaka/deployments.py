@@ -63,7 +63,7 @@ async def arun_deployment(
     deployment, requested = await apart(call.request)
     if timeout == 0:
         return call.view(requested.document, deployment)
-    awaited = watch_of(call.url).wait_for(requested.document["uid"], requested.after)
+    awaited = _end_of(call, requested)
     left = None if timeout is None else max(timeout - (monotonic() - begun), 0)
     try:
         document = await asyncio.wait_for(asyncio.wrap_future(awaited), left)
@@ -116,7 +116,7 @@ def run_deployment(
 
     Raises:
         DeploymentNotFound: there is no such deployment.
-        RunRequestError: the API refused, for example because of the parameters, or does not answer.
+        RunRequestError: the API refused, for example because of the parameters, does not answer, or has lost the run.
         ConfigurationError: there is no API.
         InvalidSettingError, ParameterTypeError: an argument has no meaning.
     """
@@ -127,13 +127,19 @@ def run_deployment(
     deployment, requested = call.request()
     if timeout == 0:
         return call.view(requested.document, deployment)
-    awaited = watch_of(call.url).wait_for(requested.document["uid"], requested.after)
+    awaited = _end_of(call, requested)
     try:
         with slot_handed_over():
             document = _wait(awaited, None if timeout is None else begun + timeout)
     finally:
         awaited.cancel()
     return _unfinished(call, deployment, requested) if document is None else call.view(document, deployment)
+
+
+def _end_of(call: RunCall, requested: Requested) -> Awaited:
+    """A future of the end of a run."""
+    run = requested.document
+    return watch_of(call.url).wait_for(run["uid"], requested.after, namespace=run["namespace"], name=run["name"])
 
 
 def _wait(awaited: Awaited, until: float | None) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mintaka.context import CURRENT
-from mintaka.engine.runs import now_micros
+from mintaka.engine.entries import now_micros
 from mintaka_core.reports import storable
 from mintaka_history.json_numbers import storable_integer
 

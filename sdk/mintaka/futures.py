@@ -21,10 +21,10 @@ from mintaka.engine.bookkeeping import uninterrupted
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.loops import loop_is_running
 from mintaka.engine.outcomes import Outcome
-from mintaka.engine.runs import Entry, now_micros
 from mintaka.exceptions import Halted, InvalidSettingError, UnfinishedRun
 from mintaka.executing.future_waits import DoneQueue, blocking_loop
 from mintaka.executing.pool import slot_handed_over, wait_as_worker
+from mintaka.states import State
 from mintaka_core.durations import cap_seconds
 from mintaka_core.states import CANCELLED
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from mintaka.context import FlowContext
     from mintaka.engine.runs import Ledger, Run
     from mintaka.executing.jobs import Job
-    from mintaka.states import State
 
 
 _LOCK = threading.Lock()
@@ -127,14 +126,14 @@ class Future[R]:
         """
         message = "cancelled by its flow"
         ledger = self._flow.ledger
-        entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message)
-        if self._outcome is not None or not ledger.end(self.run, entry):
+        end = State(CANCELLED, reason="Cancelled", message=message)
+        if self._outcome is not None or not ledger.propose_end(self.run, end):
             return False
         self.observed = True
         job = self.job
         if job is not None and not job.claim():
             stop_jobs(ledger, [self.run], message)
-            end_inside(self.run, ledger, self._flow, entry)
+            end_inside(self.run, ledger, self._flow, end)
         self.finish(Outcome(self.run))
         return True
 
@@ -240,18 +239,18 @@ def stop_jobs(ledger: Ledger, runs: Iterable[Run], message: str) -> None:
             job.stop(Halted(message))
 
 
-def end_inside(run: Run, ledger: Ledger, flow: FlowContext | None, entry: Entry) -> None:
-    """End all that was called or submitted in `run`, a task's, which is over; `flow` is the flow around it (None: outside of flows).
+def end_inside(run: Run, ledger: Ledger, flow: FlowContext | None, end: State[Any]) -> None:
+    """End in `end` all that was called or submitted in `run`, a task's, which is over; `flow` is the flow around it (None: outside of flows).
 
     What was submitted is not waited for, and its end is not a failure that code has to read.
     """
-    inside = ledger.end_below(run, entry)
+    inside = ledger.end_below(run, end)
     futures = [flow.open[other.n] for other in inside if other.n in flow.open] if flow is not None else []
     for future in futures:
         future.observed = True
         if future.job is not None:
             future.job.claim()
-    stop_jobs(ledger, inside, entry.message)
+    stop_jobs(ledger, inside, end.message)
     for future in futures:
         future.finish(Outcome(future.run))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from mintaka.engine.runs import starts, to_datetime
+from mintaka.engine.entries import starts, to_datetime
 from mintaka.exceptions import MissingContextError
 
 if TYPE_CHECKING:

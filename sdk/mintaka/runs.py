@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from mintaka.engine.runs import starts, to_datetime
+from mintaka.engine.entries import starts, to_datetime
 from mintaka.exceptions import ParameterBindError
 from mintaka.states import State
 from mintaka_core.run_ids import deployment_id, flow_id

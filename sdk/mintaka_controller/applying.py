@@ -57,10 +57,12 @@ async def create_workload(context: Context, seen: RunObservation, effect: Create
 
 
 def _observe_created(context: Context, run: FlowRun, owned: OwnedWorkload) -> None:
-    """Cache a workload that an attempt has now. The plan writes PENDING for it: one that has begun is reconciled again."""
+    """Cache a workload that an attempt has now. The plan writes PENDING for it: one that has begun, or that waits
+    for something from its creation on (a scheduling gate), is reconciled again: no event of it has to follow.
+    """
     key = run.metadata.namespace, run.metadata.name
     context.workloads.put(owned)
-    if owned.workload.phase is Phase.PENDING:
+    if owned.workload.phase is Phase.PENDING and owned.workload.start_issue is None:
         context.wrote(key, owned.version)
     else:
         context.wake(key)

@@ -129,7 +129,8 @@ class Reconciler:
         else:
             self._queue.forget(key)
             if due is not None:
-                self._queue.add_after(key, (due - self._context.ports.clock.now()).total_seconds() + 0.001)
+                seconds = (due - self._context.ports.clock.now()).total_seconds() + 0.001
+                self._queue.add_after(key, seconds, urgent=key.kind == "deployment")  # its schedules fire in time
         finally:
             telemetry.reconciled(key.kind, time() - started)
 

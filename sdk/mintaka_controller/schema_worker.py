@@ -1,17 +1,19 @@
 """The process that checks values against users' JSON Schemas: `python -m mintaka_controller.schema_worker`.
 
 `schema_process` starts it and may kill it at any time. It reads requests from the socket that is its standard input and
-answers each with JSON; it ends with the socket. It cannot open files or further sockets, has little memory, and the
-kernel's out-of-memory killer chooses it before its parent.
+answers each with JSON; it ends with the socket, or once a request takes too long, although its parent was killed meanwhile.
+It cannot open files or further sockets, has little memory, and the kernel's out-of-memory killer chooses it before its parent.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import socket
 import sys
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +28,8 @@ from mintaka_core.json_schema import CompiledSchema, InvalidSchema, compile_sche
 _RETIREMENT_BYTES = 48 * 1024 * 1024
 _CACHED_SCHEMAS = 128
 _OPEN_FILES = 3
+#: Processor time of one request after which the kernel ends the process; its parent, if alive, kills it much earlier.
+_REQUEST_CPU_SECONDS = 10
 
 
 def main() -> int:
@@ -40,6 +44,7 @@ def main() -> int:
     os.close(null)
     connection.sendall(frame(b"{}"))
     while (length := _receive(connection, LENGTH_BYTES)) and (request := _receive(connection, int.from_bytes(length))):
+        _limit_cpu(_REQUEST_CPU_SECONDS)
         answer = checker.answer(request)
         answer["retiring"] = memory.resident_bytes() > _RETIREMENT_BYTES
         connection.sendall(frame(json.dumps(answer).encode()))
@@ -98,6 +103,13 @@ def _restrict(niceness: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, MEMORY_BYTES)
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+
+
+def _limit_cpu(seconds: int) -> None:
+    """Have the kernel end this process after further `seconds` of processor time."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    until = math.ceil(time.process_time()) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (until if hard == resource.RLIM_INFINITY else min(until, hard), hard))
 
 
 def _lower(limit: int, value: int) -> None:

@@ -2,6 +2,7 @@
 
 The guarantees of client-go's workqueue, and one more: keys are taken from lanes (namespaces) in turn, and one lane occupies
 at most `lane_limit` workers, so that neither a flood of keys nor slow requests of one namespace delay those of another.
+Within a lane, keys whose time has come may precede the others: a schedule fires in time although its lane is busy.
 Everything runs on one event loop.
 """
 
@@ -19,8 +20,31 @@ if TYPE_CHECKING:
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 60.0
 _LONGEST_ASKED_FOR_SECONDS = 120.0
+#: One of so many keys of a lane is an ordinary one, if any waits, however many are urgent.
+_URGENT_IN_A_ROW = 8
 #: Stale entries of the heap are tolerated up to this many beyond twice the live ones.
 _SLACK = 64
+
+
+class _Lane[Key: Hashable]:
+    """The waiting keys of a lane; one that becomes urgent while it waits is in both queues. The urgent ones come first, but not only they."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[Key] = deque()
+        self._others: deque[Key] = deque()
+        self._taken = 0
+
+    def add(self, key: Key, *, urgent: bool) -> None:
+        (self._urgent if urgent else self._others).append(key)
+
+    def take(self) -> Key:
+        self._taken += 1
+        if self._others and not (self._urgent and self._taken % _URGENT_IN_A_ROW):
+            return self._others.popleft()
+        return self._urgent.popleft()
+
+    def __len__(self) -> int:
+        return len(self._urgent) + len(self._others)
 
 
 class WorkQueue[Key: Hashable]:
@@ -39,30 +63,33 @@ class WorkQueue[Key: Hashable]:
         self._lane_of = lane_of
         self._lane_limit = lane_limit
         self._waited = waited
-        self._lanes: dict[str, deque[Key]] = {}
+        self._lanes: dict[str, _Lane[Key]] = {}
         self._turns: deque[str] = deque()
         self._busy: Counter[str] = Counter()
         self._since: dict[Key, float] = {}
         self._active: set[Key] = set()
         self._again: dict[Key, int] = {}
-        self._heap: list[tuple[float, int, Key]] = []
+        self._heap: list[tuple[float, int, Key, bool]] = []
         self._due: dict[Key, float] = {}
         self._order = 0
         self._failures: dict[Key, int] = {}
         self._wake = asyncio.Event()
         self._work = asyncio.Event()
 
-    def add(self, key: Key, cause: int = 0) -> None:
-        """Have `key` processed as soon as possible; `cause` is the resource version behind it, 0 for anything else."""
+    def add(self, key: Key, cause: int = 0, *, urgent: bool = False) -> None:
+        """Have `key` processed as soon as possible, before the others of its lane if it is `urgent`.
+
+        `cause` is the resource version behind it, 0 for anything else.
+        """
         if key in self._active:
             self._again[key] = cause if self._again.get(key, cause) == cause else 0
-        elif key not in self._since:
-            self._since[key] = _time()
+        elif key not in self._since or urgent:
+            self._since.setdefault(key, _time())
             lane = self._lane_of(key)
             if lane not in self._lanes:
-                self._lanes[lane] = deque()
+                self._lanes[lane] = _Lane()
                 self._turns.append(lane)
-            self._lanes[lane].append(key)
+            self._lanes[lane].add(key, urgent=urgent)
             self._work.set()
 
     def wrote(self, key: Key, version: int) -> None:
@@ -70,10 +97,10 @@ class WorkQueue[Key: Hashable]:
         if version and self._again.get(key) == version:
             del self._again[key]
 
-    def add_after(self, key: Key, seconds: float) -> None:
-        """Have `key` processed in `seconds`; of several such requests the earliest counts."""
+    def add_after(self, key: Key, seconds: float, *, urgent: bool = False) -> None:
+        """Have `key` processed in `seconds`, then before the others of its lane if it is `urgent`; of several requests the earliest counts."""
         if seconds <= 0:
-            self.add(key)
+            self.add(key, urgent=urgent)
             return
         due = _time() + seconds
         known = self._due.get(key)
@@ -81,7 +108,7 @@ class WorkQueue[Key: Hashable]:
             return
         self._due[key] = due
         self._order += 1
-        heapq.heappush(self._heap, (due, self._order, key))
+        heapq.heappush(self._heap, (due, self._order, key, urgent))
         if len(self._heap) > 2 * len(self._due) + _SLACK:
             self._compact()
         self._wake.set()
@@ -144,15 +171,18 @@ class WorkQueue[Key: Hashable]:
             if self._busy[lane] >= self._lane_limit:
                 self._turns.rotate(-1)
                 continue
-            keys = self._lanes[lane]
-            key = keys.popleft()
+            keys, since = self._lanes[lane], None
+            while keys and since is None:  # None: the key was taken while it was in the other queue too
+                key = keys.take()
+                since = self._since.pop(key, None)
             if keys:
                 self._turns.rotate(-1)
             else:
                 self._turns.popleft()
                 del self._lanes[lane]
-            self._waited(_time() - self._since.pop(key))
-            return key
+            if since is not None:
+                self._waited(_time() - since)
+                return key
         return None
 
     def _release(self, key: Key, lane: str) -> None:
@@ -170,10 +200,10 @@ class WorkQueue[Key: Hashable]:
         while True:
             now = _time()
             while self._heap and self._heap[0][0] <= now:
-                due, _, key = heapq.heappop(self._heap)
+                due, _, key, urgent = heapq.heappop(self._heap)
                 if self._due.get(key) == due:  # else an earlier request replaced it
                     del self._due[key]
-                    self.add(key)
+                    self.add(key, urgent=urgent)
             self._wake.clear()
             wait = self._heap[0][0] - now if self._heap else None
             try:

@@ -59,6 +59,8 @@ def as_json(value: Any) -> Any:
         return format_time(value)
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, tuple):
+        return list(value)
     if is_dataclass(value):
         return _object_of(cast("Hashable", value))
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mintaka_core import rules
+from mintaka_core import rules, task_rules
 
 if TYPE_CHECKING:
     from mintaka_core.transitions import Policy
@@ -36,13 +36,25 @@ def with_rules_of_users(rules_of_users: Policy, policy: Policy = FLOW_RUN_POLICY
     return (*policy[:place], *rules_of_users, *policy[place:])
 
 
-#: The policy of task runs, applied in the process that runs the flow. A cached result comes last: it replaces a run that
-#: would otherwise begin.
+#: The policy of task runs, and of flow runs whose own process decides: those of scripts and those that a flow calls. What replaces a
+#: run that would otherwise begin comes after the order of states; only a run that really begins waits for slots.
 TASK_RUN_POLICY: Policy = (
     rules.terminal_states_stay,
+    task_rules.complete_without_result,
     rules.wait_for_scheduled_time,
+    task_rules.cancel_what_is_left,
     rules.retry_failed,
     rules.retry_crashed,
-    rules.run_in_order,
-    rules.use_kept_result,
+    task_rules.run_in_process_order,
+    task_rules.replay_recorded_result,
+    task_rules.use_kept_result,
+    task_rules.wait_for_tag_slots,
 )
+
+#: Both policies by the name that people know them by.
+POLICIES: dict[str, Policy] = {"flow-runs": FLOW_RUN_POLICY, "task-runs": TASK_RUN_POLICY}
+#: What each is for.
+TITLES = {
+    "flow-runs": "flow runs of deployments, decided by the operator or the local server",
+    "task-runs": "task runs, and flow runs of scripts and called flows, decided by the process that runs the flow",
+}

@@ -186,17 +186,3 @@ def _retry(transition: Transition, budget: Budget, used: int, what: str) -> Verd
         awaiting_retry(later(transition.now, delay), reason=proposed.reason, message=proposed.message),
         reason=f"{what} {used + 1} of {budget.limit} allowed, again in {delay.total_seconds():.1f} s",
     )
-
-
-@rule(on=edges([PENDING], [RUNNING]))
-def use_kept_result(transition: Transition) -> Verdict | None:
-    """PENDING → RUNNING becomes COMPLETED, named Cached, if a valid result is cached and no refresh is requested."""
-    kept = transition.kept
-    if kept is None or transition.refresh:
-        return None
-    if kept.expires is not None and kept.expires <= transition.now:
-        return None
-    return Redirect(
-        State(COMPLETED, "Cached", message=f"result of {kept.created:%Y-%m-%dT%H:%M:%SZ}, kept as {kept.key}"),
-        reason="a result is kept for this call" + (f" until {kept.expires:%Y-%m-%dT%H:%M:%SZ}" if kept.expires else ""),
-    )

@@ -91,6 +91,11 @@ def suspended(message: str = "") -> State:
     return State(PAUSED, "Suspended", "Suspended", message)
 
 
+#: The reason of a run that waits for a slot of a concurrency limit.
+AWAITING_CONCURRENCY_SLOT = "AwaitingConcurrencySlot"
+#: The reasons of runs that a flow, or a task, left unfinished when it ended.
+FLOW_ENDED, TASK_ENDED = "FlowEnded", "TaskEnded"
+
 #: The reason of the condition Suspended of a run whose workload is being stopped for spec.suspend.
 SUSPENDING = "Suspending"
 #: The reason of a run that its own code suspended; only a rerun continues it.

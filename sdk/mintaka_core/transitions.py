@@ -18,19 +18,11 @@ from mintaka_core.backoff import Retries
 from mintaka_core.clocks import CLOCK_TOLERANCE
 from mintaka_core.facts import defaults_of, facts_of
 from mintaka_core.states import DEFAULT_NAMES, PENDING, SCHEDULED, State, StateType
+from mintaka_core.task_facts import KeptResult, TagLimits, Unpersisted
 from mintaka_core.tracing import is_traced, trace, traceable
 
 type Edge = tuple[StateType | None, StateType]
 """A pair (from, to) of state types; from is None for a run that has no state yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptResult:
-    """A cached result of an earlier run: its `key`, when it was `created` and when it expires (None: never)."""
-
-    key: str
-    created: datetime
-    expires: datetime | None = None
 
 
 traceable(State)
@@ -45,10 +37,14 @@ class Transition:
     `attempt` is the attempt that proposes, `current_attempt` the one the run is in. `failures` and `crashes` count the
     retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is when
     the current state times out, `ended_time` when the workload ended (None: now). `stopped` means that the workload was
-    requested to stop before it ended. `kept` is a cached result that could replace the run (None: no such result), `refresh`
-    requests a new one nevertheless. `jitter` in [0, 1) is drawn by the caller. `begun` means that the workload of the attempt exists
+    requested to stop before it ended. `jitter` in [0, 1) is drawn by the caller. `begun` means that the workload of the attempt exists
     already, so that nothing can prevent it from starting. `redirects` counts the redirects by rules of users; `live` are the other
     unfinished runs of the namespace, by deployment and state type (None: no rule needs them).
+
+    The others are facts of task runs. `kept` is a cached result that could replace the run (None: no such result), `refresh`
+    requests a new one nevertheless, `kept_issue` is why a cached result cannot be used or made ("": no issue). `recorded` is the result
+    of this run in the run that is replayed, `unrecorded` why there is none. `tag_limits` are the limits of its tags, `unpersisted` is
+    why its result could not be persisted.
     """
 
     current: State | None
@@ -70,6 +66,11 @@ class Transition:
     suspend_requested: bool = False
     kept: KeptResult | None = None
     refresh: bool = False
+    kept_issue: str = ""
+    recorded: KeptResult | None = None
+    unrecorded: str = ""
+    tag_limits: TagLimits | None = None
+    unpersisted: Unpersisted | None = None
     jitter: float = 0.0
     begun: bool = False
     redirects: int = 0
@@ -99,10 +100,14 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The proposal is valid but early: propose it again at `until`, or already at `again` if what it waits for may end earlier."""
+    """The proposal is valid but early: propose it again at `until`, or already at `again` if what it waits for may end earlier.
+
+    `state_reason` is the reason of the state meanwhile ("": unchanged).
+    """
 
     until: datetime
     reason: str
+    state_reason: str = ""
     again: datetime | None = None
 
 
@@ -114,7 +119,14 @@ class Abort:
     again: datetime | None = None
 
 
-type Verdict = Redirect | Wait | Abort
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The rule has no objection, and says why: the following rules are called as if it had said nothing."""
+
+    reason: str
+
+
+type Verdict = Redirect | Wait | Abort | Accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,18 +201,30 @@ class Decision:
 
     @property
     def rule(self) -> str:
-        """The rule that decided, or "" if every rule let the proposal pass."""
-        return self.trail[-1].rule if self.trail else ""
+        """The rule that decided, or "" if every rule let the proposal pass without a word."""
+        return self._deciding.rule if self._deciding else ""
 
     @property
     def verdict(self) -> str:
         """One of Accept, Redirect, Wait, Abort."""
-        return type(self.trail[-1].verdict).__name__ if self.trail else "Accept"
+        return type(self._deciding.verdict).__name__ if self._deciding else "Accept"
 
     @property
     def reason(self) -> str:
         """Why, in a sentence; "" for a plain Accept."""
-        return self.trail[-1].verdict.reason if self.trail else ""
+        return self._deciding.verdict.reason if self._deciding else ""
+
+    @property
+    def waiting_reason(self) -> str:
+        """The reason of the state while the run waits; "": that of the state itself."""
+        return next((known.verdict.state_reason for known in self.trail[-1:] if isinstance(known.verdict, Wait)), "")
+
+    @property
+    def _deciding(self) -> Opinion | None:
+        """The last opinion that changed the outcome, or else the last one."""
+        return next(
+            (known for known in reversed(self.trail) if not isinstance(known.verdict, Accept)), self.trail[-1] if self.trail else None
+        )
 
     @property
     def again(self) -> datetime | None:
@@ -263,14 +287,13 @@ _DEFAULTS = {
 }
 
 
-#: Rules that are tried on recorded decisions later may read them; they are recorded unless they are 0.
-_ALWAYS_READ = frozenset({"failures", "crashes"})
+def decide(policy: Policy, transition: Transition, *, noted: frozenset[str] = frozenset()) -> Decision:
+    """Call each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`.
 
-
-def decide(policy: Policy, transition: Transition) -> Decision:
-    """Call each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`."""
+    `noted` are facts that are recorded whether or not a rule read them.
+    """
     trail: list[Opinion] = []
-    reads = set(_ALWAYS_READ)
+    reads = set(noted)
     asked, seen, edge = transition, trace(transition, reads), transition.edge
     for rule in policy:
         if not rule.may_speak(edge):
@@ -285,7 +308,7 @@ def decide(policy: Policy, transition: Transition) -> Decision:
             # What a rule made of the proposal is not a fact.
             seen, edge = trace(asked, reads, own=frozenset({"proposed"})), asked.edge
         trail.append(Opinion(rule.name, verdict))
-        if not isinstance(verdict, Redirect):
+        if isinstance(verdict, Wait | Abort):
             until = verdict.until if isinstance(verdict, Wait) else None
             return Decision(transition, None, until, tuple(trail), transition.now, frozenset(reads))
     time = asked.proposed.time or transition.now

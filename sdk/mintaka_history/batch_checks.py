@@ -64,8 +64,17 @@ def _check_owners(report: HistoryBatch) -> None:
 def _parameters(report: HistoryBatch) -> Iterator[tuple[str, dict[str, Any]]]:
     if report.flow_run.local is not None:
         yield "flow_run.local.parameters", report.flow_run.local.parameters
+        yield "flow_run.local.facts", _named(report.flow_run.local.facts)
     for index, run in enumerate(report.called):
         yield f"called[{index}].parameters", run.parameters
+        yield f"called[{index}].facts", _named(run.facts)
+    for index, task in enumerate(report.tasks):
+        if task.facts:
+            yield f"tasks[{index}].facts", _named(task.facts)
+
+
+def _named(facts: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    return {str(number): each for number, each in facts.items()}
 
 
 def _values(report: HistoryBatch) -> Iterator[tuple[str, bytes]]:

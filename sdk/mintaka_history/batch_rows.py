@@ -16,7 +16,7 @@ import msgspec
 from mintaka_core.errors import MintakaError
 from mintaka_core.states import DEFAULT_NAMES, PAUSED, RUNNING, SCHEDULED
 from mintaka_history.batches import MESSAGE_LIMIT, NAME_LIMIT, ArtifactRecord, LineRecord, TaskRecord
-from mintaka_history.enum_codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind, RunKind
+from mintaka_history.enum_codes import CODE_OF_WORD, STATE_CODES, STATE_OF_CODE, NameKind, RunKind, Trail
 from mintaka_history.state_history import compact_history
 from mintaka_history.timestamps import now_microseconds
 from mintaka_history.writing import batches
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mintaka_history.writing.names import Name
     from mintaka_history.writing.sessions import Session
 
+#: Verdicts with which a run stays in its state.
+_STAYS = frozenset({"Wait", "Abort"})
 _DEFAULT_NAMES: dict[str, str] = {state.value: name for state, name in DEFAULT_NAMES.items()}
 _RUNNING, _PAUSED, _SCHEDULED = STATE_CODES[RUNNING], STATE_CODES[PAUSED], STATE_CODES[SCHEDULED]
 _UNMIRRORED = "its pod reports; what the cluster says of it has not been mirrored yet"
@@ -250,7 +252,8 @@ def _movement(attempt: int, name_of_run: str, run: LocalRun | CalledRun, ids: Ma
     reason = message = ""
     for seq, word, name, at, proposed, trail, reason, message in run.transitions:
         code = CODE_OF_WORD[word]
-        rule, verdict, decision = trail[-1] if trail else ("", "Accept", "")
+        rule, verdict, decision = _deciding(trail)
+        facts = run.facts.get(seq)
         before = rows[-1].to_state if rows else _SCHEDULED if seq > 1 else None  # a restarted run was set to SCHEDULED when it was claimed
         rows.append(
             TransitionRow(
@@ -266,9 +269,10 @@ def _movement(attempt: int, name_of_run: str, run: LocalRun | CalledRun, ids: Ma
                 reason=decision[:MESSAGE_LIMIT] or None,
                 message=_message_of(reason, message) or None,
                 trail=_json(trail).decode() if len(trail) > 1 else None,
+                facts=_json(facts).decode() if facts else None,
             )
         )
-        if verdict == "Abort":
+        if verdict in _STAYS:
             continue
         if code == _RUNNING and started is None:
             started = at
@@ -284,6 +288,11 @@ def _movement(attempt: int, name_of_run: str, run: LocalRun | CalledRun, ids: Ma
         tags=[ids[NameKind.TAG, tag] for tag in run.tags],
         waits=[(row.to_state, row.name) for row in rows if not row.refused][-1:] == [(_PAUSED, SUSPENDED)],
     )
+
+
+def _deciding(trail: Trail) -> tuple[str, str, str]:
+    """The last opinion that changed the outcome, or else the last one."""
+    return next((opinion for opinion in reversed(trail) if opinion[1] != "Accept"), trail[-1] if trail else ("", "Accept", ""))
 
 
 def _message_of(reason: str, message: str) -> str:
@@ -319,6 +328,6 @@ def _task_rows(tasks: list[TaskRecord], ids: Mapping[Name, int]) -> list[tuple[A
         [task.message[:MESSAGE_LIMIT] or None for task in tasks],
         [_json(task.inputs).decode() if task.inputs else None for task in tasks],
         [msgspec.json.encode(task.tags).decode() if task.tags else None for task in tasks],
-        [compact_history(task.history) for task in tasks],
+        [compact_history(task.history, task.facts) for task in tasks],
     )
     return list(zip(*columns, strict=True))

@@ -47,13 +47,16 @@ _Parameter = Annotated[str, msgspec.Meta(max_length=200)]
 _Proposed = StateWord | Literal[""]
 #: Which flow run it belongs to: 0 the report's own, i the i-th of `called`.
 _Of = Annotated[int, msgspec.Meta(ge=0, le=CALLED_LIMIT)]
+#: What the rules read for one decision.
+_Facts = dict[str, Any]
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     """The latest state of one task run; `history` is everything since it was created:
     `[state type, state name, µs since created, state type proposed ("": the same), trail]`, the trail a list of
-    `[rule, verdict, reason]`. If the verdict is Abort, the task run stayed in its state, which the entry repeats.
+    `[rule, verdict, reason]`. If the verdict is Abort or Wait, the task run stayed in its state, which the entry repeats.
+    `facts` are what the rules read, by the position of the entry in `history`; entries without unusual facts are left out.
 
     `inputs` are the numbers of the task runs whose results were passed to it, by parameter; `wait_for` lists those it only
     waited for.
@@ -77,6 +80,7 @@ class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     kind: Literal["task", "subflow"] = "task"
     history: tuple[tuple[StateWord, str, _Offset, _Proposed, Trail], ...] = ()
     of: _Of = 0
+    facts: dict[_Number, _Facts] = {}
 
 
 class LineRecord(msgspec.Struct, frozen=True, gc=False):
@@ -131,7 +135,7 @@ class LocalRun(msgspec.Struct, frozen=True):
 
     `parameters` are the flow's arguments by name. `transitions` holds all of them, oldest first:
     `[number from 1, state type, state name, µs since the epoch, state type proposed ("": the same), trail, the state's
-    reason, its message]`, the trail as in the history of a task run.
+    reason, its message]`, the trail as in the history of a task run. `facts` are what the rules read, by the transition's number.
     """
 
     flow: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -139,6 +143,7 @@ class LocalRun(msgspec.Struct, frozen=True):
     parameters: dict[str, Any] = {}
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
     transitions: _Transitions = ()
+    facts: dict[_Number, _Facts] = {}
 
 
 class CalledRun(msgspec.Struct, frozen=True):
@@ -156,6 +161,7 @@ class CalledRun(msgspec.Struct, frozen=True):
     tags: Annotated[tuple[_Tag, ...], msgspec.Meta(max_length=50)] = ()
     transitions: _Transitions = ()
     counts: dict[StateWord, _Number] | None = None
+    facts: dict[_Number, _Facts] = {}
 
 
 class BatchRun(msgspec.Struct, frozen=True, omit_defaults=True):

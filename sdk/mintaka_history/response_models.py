@@ -96,7 +96,7 @@ class TaskRunAnswer(msgspec.Struct):
     `id` is the UUID that its own code, hooks and log records know it by; it is made of `flow_run`, `attempt` and `n`.
 
     `history` has `[state type, state name, µs since created, state type proposed, trail]` for each state it was in, the
-    trail as in a flow run's transitions. `inputs` are the numbers of the task runs whose results were passed to it, by
+    trail as in a flow run's transitions; `facts` are what the rules read, by the position of the entry in `history`. `inputs` are the numbers of the task runs whose results were passed to it, by
     parameter (`wait_for`: those it only waited for), `upstream` all of them.
     """
 
@@ -122,6 +122,7 @@ class TaskRunAnswer(msgspec.Struct):
     history: list[tuple[str, str, int, str, list[tuple[str, str, str]]]]
     namespace: str
     sequence: int
+    facts: dict[str, dict[str, Any]] = {}
 
 
 class NodeAnswer(msgspec.Struct):

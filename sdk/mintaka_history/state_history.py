@@ -2,7 +2,8 @@
 
 On the wire an entry is `[state type, state name, µs since created, state type proposed, [[rule, verdict, reason], …]]`. It
 is stored as `[code, µs]`, followed only if they are unusual by the state's name, the proposed state's code (0: the same)
-and the trail: 7 bytes instead of 35.
+and the trail: 7 bytes instead of 35. Facts are the first element of a trail, `["", "facts", {…}]`, since the release before reads all
+elements of a trail and no others of an entry.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from mintaka_history.enum_codes import CODE_OF_WORD, DEFAULT_NAME_OF_CODE, shown_name, shown_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mintaka_history.enum_codes import StateWord, Trail
 
@@ -28,21 +29,28 @@ _USUAL: dict[tuple[str, str, str, Trail], str] = {
     for proposed in ("", word)
 }
 
+#: The verdict of the element of a trail that contains the facts.
+_FACTS = "facts"
+#: The length of a stored entry with usual values.
+_UNUSUAL = 2
+
 type Entry = tuple[StateWord, str, int, str, Trail]
 
 
-def compact_history(entries: Iterable[Entry]) -> str:
-    """The stored text of a history."""
+def compact_history(entries: Iterable[Entry], facts: Mapping[int, Mapping[str, Any]] | None = None) -> str:
+    """The stored text of a history; `facts` are those of its entries, by position."""
     parts = []
-    for word, name, offset, proposed, trail in entries:
+    for position, (word, name, offset, proposed, trail) in enumerate(entries):
         usual = _USUAL.get((word, name, proposed, trail))
-        if usual is not None:
+        known = facts.get(position) if facts else None
+        if usual is not None and not known:
             parts.append(f"{usual}{offset}]")
         else:
             code = CODE_OF_WORD[word]
             stored = "" if name == DEFAULT_NAME_OF_CODE[code] else name
             other = 0 if proposed in ("", word) else CODE_OF_WORD[proposed]
-            parts.append(_encode([code, offset, stored, other, trail]).decode())
+            said: Sequence[Any] = [["", _FACTS, known], *trail] if known else trail
+            parts.append(_encode([code, offset, stored, other, said]).decode())
     return f"[{','.join(parts)}]"
 
 
@@ -53,9 +61,15 @@ def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, 
         name, proposed, said = rest or ("", 0, [])
         if isinstance(proposed, str):  # a row from before trails were stored: only the deciding rule and its reason
             proposed, said = 0, [(proposed, "Redirect", said)] if proposed else []
-        trail = [(rule, verdict, reason) for rule, verdict, reason in said]
+        trail = [(rule, verdict, reason) for rule, verdict, reason in said if rule]
         entries.append((shown_state(code), shown_name(code, name), offset, shown_state(proposed or code), trail))
     return entries
+
+
+def facts_of_history(text: str) -> dict[str, dict[str, Any]]:
+    """The facts in a stored text, by the position of their entry."""
+    trails = ((position, entry[-1]) for position, entry in enumerate(_decode(text)) if len(entry) > _UNUSUAL)
+    return {str(position): trail[0][2] for position, trail in trails if isinstance(trail, list) and trail and not trail[0][0]}
 
 
 class PreviousHistory(NamedTuple):

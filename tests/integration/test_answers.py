@@ -177,6 +177,8 @@ async def test_of_a_script_that_runs_nothing_is_asked_of_a_cluster(
     assert "flow run local/etl-1" in told.json()["detail"]
 
 
+#: A check takes several polls of the worker, each a turn of the event loop, which answers others in between.
+LOOKS = 3
 HOSTILE: dict[str, tuple[Any, Any, str]] = {
     "a pattern that backtracks": ({"pattern": "^(a+)+$"}, "a" * 60 + "!", 'does not match "^(a+)+$"'),
     "references that double": (
@@ -198,15 +200,18 @@ async def test_a_hostile_schema_stops_nobody_else(api: httpx.AsyncClient, schema
     assert (await api.post(f"{other}/reports", json={**report(), **honest})).is_success
     for run, asked in ((RUN, schema), (other, {"type": "integer"})):
         assert (await api.put(f"{run}/pauses/input", json={"attempt": 1, "schema": asked})).is_success
+    busy = time.thread_time()
     attack = asyncio.create_task(api.post(f"{RUN}/pauses/input/answer", json={"input": value}))
     looks, longest = 0, 0.0
     while not attack.done() or not looks:
-        began = time.monotonic()
+        began = time.thread_time()
         assert (await api.get("/healthz")).is_success
-        longest = max(longest, time.monotonic() - began)
+        longest = max(longest, time.thread_time() - began)
         looks += 1
         await asyncio.sleep(0.005)
     refused = attack.result()
     assert (refused.status_code, sentence in refused.json()["detail"]) == (422, True), refused.json()
-    assert longest < 1
+    # The event loop's own processor time: how long it waits for a turn depends on what else the machine does.
+    assert longest < 1, f"the event loop computed for {longest:.1f} s (of {time.thread_time() - busy:.1f} s) without answering anyone"
+    assert looks >= LOOKS, "the event loop waited for the check instead of answering"
     assert (await api.post(f"{other}/pauses/input/answer", json={"input": 1})).is_success

@@ -25,7 +25,7 @@ from mintaka_history.queries.names import Names
 from mintaka_kubernetes import FLOW_RUNS, ClusterRefusal, Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import httpx
 
@@ -46,6 +46,7 @@ class MemoryRunControl:
         self.runs: dict[tuple[str, str], dict[str, Any]] = {}
         self.creations = 0
         self.again: list[tuple[str, str]] = []
+        self.unreadable: set[str] = set()
 
     async def create(self, namespace: str, deployment: str, request: RunRequest) -> dict[str, Any]:
         """Create a run, as a cluster does."""
@@ -61,6 +62,8 @@ class MemoryRunControl:
 
     async def read(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The run as it is now."""
+        if name in self.unreadable:
+            raise ClusterRefusal(403, "Forbidden", "not allowed")
         return copy.deepcopy(self.runs.get((namespace, name)))
 
     async def run_again(self, run: FlowRun, called_in: str) -> None:
@@ -104,6 +107,14 @@ class World:
         answer = await self.api.post(f"{API}/flow-runs/ended", json=body)
         assert answer.status_code == 200, answer.text
         return [run["uid"] for run in answer.json()["items"]]
+
+    async def check(self, run: dict[str, Any], after: int = -1) -> dict[str, Any]:
+        """The answer to a request that checks the run."""
+        runs = [{"uid": run["uid"], "after": after, "namespace": "ns", "name": run["name"]}]
+        answer = await self.api.post(f"{API}/flow-runs/ended", json={"runs": runs, "check": True})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     async def get(self, uid: str) -> dict[str, Any]:
         """A run in history."""
@@ -279,6 +290,96 @@ async def test_the_first_end_of_many_runs_is_waited_for(world: World) -> None:
     assert await world.ended(uids[1], after=1) == [uids[1]]
     assert (await world.api.post(f"{API}/flow-runs/ended", json={"runs": [{"uid": "x"}]})).status_code == 404
     assert (await world.api.post(f"{API}/flow-runs/ended", json={"runs": [], "wait": 31})).status_code == 422
+
+
+def cancel(run: dict[str, Any]) -> None:
+    run["spec"]["cancel"] = True
+
+
+def begin_deletion(run: dict[str, Any]) -> None:
+    run["metadata"]["deletionTimestamp"] = datetime.now(UTC).isoformat()
+
+
+def restore(run: dict[str, Any]) -> None:
+    run["spec"]["reruns"], run["status"] = 0, status(("FAILED",))
+
+
+def begin_rerun(run: dict[str, Any]) -> None:
+    run["status"] = status(("RUNNING", "FAILED", "SCHEDULED"), reruns=1)
+
+
+def replace_run(run: dict[str, Any]) -> None:
+    run["metadata"]["uid"] = str(uuid.uuid4())
+
+
+#: What happens to a run of sequence 2 whose rerun is pending; and the sequence with which a check returns it (None: not at all).
+WITHDRAWN: dict[str, tuple[Callable[[dict[str, Any]], None], int | None]] = {
+    "nothing": (lambda _run: None, None),
+    "its rerun begins": (begin_rerun, None),
+    "it is cancelled": (cancel, 2),
+    "it is being deleted": (begin_deletion, 2),
+    "it is restored to an earlier state": (restore, 1),
+    "its name is that of another run": (replace_run, 2),
+}
+
+
+@pytest.mark.parametrize(("happen", "sequence"), WITHDRAWN.values(), ids=WITHDRAWN)
+async def test_a_check_finds_what_happened_to_a_run_whose_rerun_is_pending(
+    world: World, happen: Callable[[dict[str, Any]], None], sequence: int | None
+) -> None:
+    """History does not change. Without a check there is no answer."""
+    run = (await world.call(parameters={"day": 1})).json()
+    document = await world.finish(run["name"], "RUNNING", "FAILED")
+    document["spec"]["reruns"] = 1
+    happen(document)
+    assert await world.ended(run["uid"], after=2) == []
+    answer = await world.check(run, after=2)
+    assert [(item["uid"], item["sequence"]) for item in answer["items"]] == ([] if sequence is None else [(run["uid"], sequence)])
+    masked = {"day": "********"}  # as in history, which does not know the deployment's schema
+    assert [item["parameters"] for item in answer["items"]] == [masked] * len(answer["items"])
+    assert answer["gone"] == []
+
+
+@pytest.mark.parametrize(
+    "states", [(), ("RUNNING",), ("RUNNING", "FAILED")], ids=["before it started", "while it runs", "before its rerun"]
+)
+async def test_a_run_that_left_the_cluster_is_over_whatever_its_sequence(world: World, states: tuple[str, ...]) -> None:
+    """An open request is answered."""
+    run = (await world.call()).json()
+    document = await world.finish(run["name"], *(states or ("SCHEDULED",)))
+    waiting = asyncio.create_task(world.ended(run["uid"], after=document["status"]["sequence"], wait=20))
+    await asyncio.sleep(0.1)
+    await world.mirror.writer.write(Batch(vanished_runs={run["uid"]: LATER}))
+    assert await waiting == [run["uid"]]
+
+
+async def test_a_run_that_is_neither_in_the_cluster_nor_in_history_is_gone(world: World) -> None:
+    """One that is only in the cluster is not, nor one that cannot be read: it is checked again."""
+    lost, new, unreadable = [(await world.call(call=call)).json() for call in ("a", "b", "c")]
+    runs = [{"uid": run["uid"], "namespace": "ns", "name": run["name"]} for run in (lost, new, unreadable)]
+    del world.control.runs["ns", lost["name"]]
+    world.control.unreadable.add(unreadable["name"])
+    body = {"runs": [*runs, {"uid": str(uuid.uuid4())}], "check": True}
+    answer = await world.api.post(f"{API}/flow-runs/ended", json=body)
+    assert answer.json() == {"items": [], "gone": [lost["uid"]]}
+
+
+async def test_a_run_that_leaves_the_cluster_during_a_check_is_not_gone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes known in history after the check has read that, and before the check reads the cluster."""
+    run = (await world.call()).json()
+
+    async def leave(_namespace: str, _name: str) -> None:
+        await world.finish(run["name"], *ORDINARY)
+
+    monkeypatch.setattr(world.control, "read", leave)
+    answer = await world.check(run)
+    assert ([item["state"]["type"] for item in answer["items"]], answer["gone"]) == (["COMPLETED"], [])
+
+
+async def test_an_api_without_a_cluster_checks_nothing(world: World) -> None:
+    run = (await world.call()).json()
+    world.api.app.state.services.runs = None  # type: ignore[attr-defined]
+    assert await world.check(run) == {"items": [], "gone": []}
 
 
 def called(name: str, states: tuple[str, ...] = ("RUNNING",), *, version: int = 1, **called_by: Any) -> dict[str, Any]:

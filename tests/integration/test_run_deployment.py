@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 from local_server import LocalServer, wait_until
 from mintaka.deployments import arun_deployment, run_deployment
 from mintaka.exceptions import DeploymentNotFound, FailedRun, InvalidSettingError, MissingResult, RunRequestError
+from mintaka.remote_runs import end_watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +167,19 @@ def test_waiting_ends_at_the_timeout_and_the_run_continues(server: LocalServer, 
     unfinished = run_deployment("slow", parameters={"folder": str(tmp_path), "seconds": 3}, timeout=0.5)
     assert not unfinished.state.is_final()
     assert [server.ended(str(run.id))["state"]["type"] for run in (at_once, unfinished)] == ["COMPLETED", "COMPLETED"]
+
+
+def test_a_run_that_is_deleted_ends_the_wait(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks of the run while it waits, starts and runs change nothing."""
+    monkeypatch.setattr(end_watch, "_CHECK_SECONDS", 0.0)
+    assert run_deployment("double", parameters={"n": 3}).state.result() == 6
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(run_deployment, "slow", parameters={"folder": str(tmp_path)}, tags=["to be deleted"])
+        wait_until(lambda: bool(list(tmp_path.iterdir())), "the run has started")
+        [run] = server.get("/flow-runs", tag="to be deleted")["items"]
+        assert not waiting.done()
+        assert server.request("DELETE", f"/api/v1/flow-runs/{run['uid']}").status_code == 202
+        assert waiting.result(60).state.is_cancelled()
 
 
 def test_a_scheduled_time_is_kept() -> None:

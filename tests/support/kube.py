@@ -64,8 +64,12 @@ class Kube:
         self("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
 
     def wait(self, what: str, condition: str, seconds: float = 60) -> None:
-        """`kubectl wait --for=…`."""
-        self("wait", f"--for={condition}", what, f"--timeout={seconds:.0f}s", seconds=seconds + 10)
+        """`kubectl wait --for=…`; what it waits for and the pods are in the message if that fails."""
+        try:
+            self("wait", f"--for={condition}", what, f"--timeout={seconds:.0f}s", seconds=seconds + 10)
+        except AssertionError as error:
+            found = self("get", what, "-o", "yaml", "--ignore-not-found")
+            raise AssertionError(f"{error}\n{found}\n{self('get', 'pods', '-o', 'wide')}") from None
 
     def reaches(self, run: str, state: str, seconds: float = 60) -> dict[str, Any]:
         """Wait until a run is in a state type; the run."""
@@ -73,11 +77,8 @@ class Kube:
         return self.get("fr", run)
 
     def ended(self, run: str, seconds: float = 90) -> dict[str, Any]:
-        """Wait until a run is over; the run. Says what it is in where it is not."""
-        try:
-            self.wait(f"fr/{run}", "condition=Finished", seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self('get', 'fr', run, '-o', 'yaml')}\n{self('get', 'pods', '-o', 'wide')}") from None
+        """Wait until a run is over; the run."""
+        self.wait(f"fr/{run}", "condition=Finished", seconds)
         return self.get("fr", run)
 
 

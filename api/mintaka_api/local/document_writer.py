@@ -57,7 +57,11 @@ class DocumentWriter:
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: Write) -> Any:
-        """The result of `write`, once it is committed. Raises what `write` raises, Rejected, Unavailable: then nothing is written."""
+        """The result of `write`, once it is committed. Raises what `write` raises, Rejected, Unavailable: then nothing is written.
+
+        Only after Unavailable it is not certain: the transaction in progress continues in its thread if the writer's task is cancelled, and
+        may have been committed if the connection to the database is lost meanwhile.
+        """
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(write, answer))
         if self._task is None or self._task.done():

@@ -20,6 +20,7 @@ from mintaka_api.routes.documents import json_body, read_document
 from mintaka_api.routes.intents import control
 from mintaka_api.routes.query_parameters import NoQuery, Text
 from mintaka_api.routes.responses import canonical_uid, documented_responses, json_response
+from mintaka_api.run_checks import check_runs
 from mintaka_api.services import Here
 from mintaka_core.instants import to_utc
 from mintaka_core.resources.runs import CalledBy, RunOverrides
@@ -27,6 +28,7 @@ from mintaka_history.response_models import FlowRunAnswer
 
 router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
 
+_NAME_OR_NONE = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"
 _RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 
 
@@ -97,7 +99,8 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
     """Create a run of a flow deployment; it starts as soon as it is due, even if the API is down.
 
     A repeated call is answered with the run that exists: 200, or 202 if that FAILED or CRASHED and runs again for a later try of its
-    caller, or if it is over and a rerun of it is pending. It has ended again once its `sequence` is higher than in the answer.
+    caller, or if it is over and a rerun of it is pending. It has ended again once its `sequence` is higher than in the answer;
+    if the rerun is withdrawn, because the run is cancelled or deleted, `/flow-runs/ended` with `check` returns the end before.
     """
     requested = _run_request(await read_document(request, NewFlowRun))
     found = await request_run(here, control(here), namespace, name, requested)
@@ -105,17 +108,23 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
 
 
 class AwaitedRun(msgspec.Struct, forbid_unknown_fields=True):
-    """A run whose end is awaited; one with a `sequence` of at most `after` does not count."""
+    """A run whose end is awaited; one with a `sequence` of at most `after` does not count. Only runs with a `name` can be checked."""
 
     uid: Annotated[str, msgspec.Meta(max_length=63)]
     after: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] = -1
+    namespace: Annotated[str, msgspec.Meta(max_length=63, pattern=_NAME_OR_NONE)] = ""
+    name: Annotated[str, msgspec.Meta(max_length=253, pattern=_NAME_OR_NONE)] = ""
 
 
 class AwaitedRuns(msgspec.Struct, forbid_unknown_fields=True):
-    """Up to 1,000 runs, and how many seconds to wait for the first end."""
+    """Up to 1,000 runs, and how many seconds to wait for the first end.
+
+    `check` compares them with the cluster first, and finds runs whose awaited end will never come.
+    """
 
     runs: Annotated[list[AwaitedRun], msgspec.Meta(max_length=1000)]
     wait: Annotated[float, msgspec.Meta(ge=0, le=30)] = 0
+    check: bool = False
 
 
 @router.post(
@@ -124,9 +133,19 @@ class AwaitedRuns(msgspec.Struct, forbid_unknown_fields=True):
     openapi_extra=json_body(AwaitedRuns),
 )
 async def list_ended_runs(request: Request, _query: Annotated[NoQuery, Query()], here: Here) -> Response:
-    """Those of up to 1,000 flow runs that are over; waits for the first one up to `wait` seconds."""
+    """Those of up to 1,000 flow runs that are over; waits for the first one up to `wait` seconds.
+
+    A run that left the cluster is over whatever its `sequence`. With `check` the same holds for a run that is over and will not run
+    again; `gone` has the uids of runs that do not exist and whose end is not known.
+    """
     body = await read_document(request, AwaitedRuns)
-    return json_response(EndedRuns(await wait_for_ends(here, {canonical_uid(run.uid): run.after for run in body.runs}, body.wait)))
+    runs = {canonical_uid(run.uid): run for run in body.runs}
+    if body.check:
+        places = {uid: (run.namespace, run.name) for uid, run in runs.items() if run.namespace and run.name}
+        found = await check_runs(here, places)
+        if found.items or found.gone:
+            return json_response(found)
+    return json_response(EndedRuns(await wait_for_ends(here, {uid: run.after for uid, run in runs.items()}, body.wait)))
 
 
 def _run_request(new: NewFlowRun) -> RunRequest:

@@ -31,6 +31,13 @@ _OPEN = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSE = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 
+class _TextDates(_LOADER):  # type: ignore[misc]  # the loader is chosen at run time
+    """Reads dates as text, as kubectl does; JSON has no other form for them."""
+
+
+_TextDates.add_constructor("tag:yaml.org,2002:timestamp", _LOADER.construct_yaml_str)
+
+
 @dataclass(frozen=True, slots=True)
 class Manifests:
     """A file, a folder of files, or a `text` (`what` "-"); `named` is the name of the text in messages."""
@@ -127,10 +134,7 @@ def _files(what: str) -> Iterator[tuple[str, str]]:
 def _documents(place: str, text: str, *, strict: bool) -> Iterator[Document]:
     """The documents of a file, those in lists included; invalid YAML is an error if `strict`, else the file has no documents."""
     try:
-        if _depth(text) > DEPTH_LIMIT + _AROUND:
-            message = f"{place} is nested more than {DEPTH_LIMIT} levels deep, which is the most that is allowed in a field of spec"
-            raise TooLarge(message)
-        waiting = list(yaml.load_all(text, Loader=_LOADER))
+        waiting = documents_in(place, text)
     except (yaml.YAMLError, ValueError) as error:
         if strict:
             message = f"{place} is not YAML: {' '.join(str(error).split())}"
@@ -145,6 +149,19 @@ def _documents(place: str, text: str, *, strict: bool) -> Iterator[Document]:
         elif strict and document is not None:
             message = f"{place} has a document that is not an object: {document!r:.100}"
             raise BadArgument(message)
+
+
+def documents_in(place: str, text: str) -> list[Any]:
+    """The documents of a YAML text, whatever they are.
+
+    Raises:
+        TooLarge: one is nested too deeply.
+        yaml.YAMLError, ValueError: it is not YAML.
+    """
+    if _depth(text) > DEPTH_LIMIT + _AROUND:
+        message = f"{place} is nested more than {DEPTH_LIMIT} levels deep, which is the most that is allowed in a field of spec"
+        raise TooLarge(message)
+    return list(yaml.load_all(text, Loader=_TextDates))
 
 
 def _depth(text: str) -> int:

@@ -1,8 +1,9 @@
-"""`mintaka rules`: orchestration rules, explained and tried on recorded decisions."""
+"""`mintaka rules`: the rules that decide which state a run enters, in their order; explained, and tried on recorded decisions."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,14 +14,60 @@ from mintaka.cli.parsing import BadArgument, JsonOption
 from mintaka.cli.places import ClusterOption, NamespaceOption, place
 from mintaka.cli.rule_dry_runs import dry_run_of, rule_documents
 from mintaka.cli.showing import console, print_json, told
-from mintaka_core.policies import FLOW_RUN_POLICY
+from mintaka_core.policies import POLICIES, TITLES
+from mintaka_core.rule_tables import edge_pairs, edges_text
 
 if TYPE_CHECKING:
-    from mintaka_core.transitions import Rule
+    from rich.text import Text
+
+    from mintaka_core.transitions import Policy, Rule
 
 group = typer.Typer()
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SHOWN = 100
+
+
+class Output(StrEnum):
+    """What to print of each rule."""
+
+    NARROW = "narrow"
+    WIDE = "wide"
+
+
+@group.command(name="list")
+def list_rules(
+    policy: Annotated[str, typer.Option(help=f"Only this policy: {' or '.join(POLICIES)}.", metavar="POLICY")] = "",
+    output: Annotated[Output, typer.Option("--output", "-o", help="wide: also the edges on which each rule may speak.")] = Output.NARROW,
+    json: JsonOption = False,
+) -> None:
+    """Show the rules of both policies in the order of evaluation, each with its sentence."""
+    if policy and policy not in POLICIES:
+        message = f"there is no policy {policy!r}: use one of {', '.join(POLICIES)}"
+        raise BadArgument(message)
+    chosen = {name: rules for name, rules in POLICIES.items() if policy in ("", name)}
+    if json:
+        print_json([_document(name, rules) for name, rules in chosen.items()])
+        return
+    out = console()
+    for number, (name, rules) in enumerate(chosen.items()):
+        if number:
+            out.print()
+        out.print(f"{name}: {TITLES[name]}")
+        print_lines(out, _table(rules, wide=output is Output.WIDE))
+
+
+def _table(policy: Policy, *, wide: bool) -> list[Text]:
+    titles = ("#", "RULE", "SENTENCE", *(("EDGES",) if wide else ()))
+    rows = [(str(number), rule.name, rule.sentence, *((edges_text(rule.edges),) if wide else ())) for number, rule in enumerate(policy, 1)]
+    return columns(titles, rows)
+
+
+def _document(name: str, policy: Policy) -> dict[str, Any]:
+    rules = [
+        {"number": number, "name": rule.name, "sentence": rule.sentence, "edges": edge_pairs(rule.edges)}
+        for number, rule in enumerate(policy, 1)
+    ]
+    return {"policy": name, "title": TITLES[name], "rules": rules}
 
 
 @group.command(name="dry-run")
@@ -49,7 +96,7 @@ def explain_rule(
     cluster: ClusterOption = False,
 ) -> None:
     """Show what a rule says, about which transitions it may speak, and what it did."""
-    known = next((rule for rule in FLOW_RUN_POLICY if rule.name == name), None)
+    known = next((rule for policy in POLICIES.values() for rule in policy if rule.name == name), None)
     if known is not None:
         document = _built_in(known)
     else:
@@ -104,9 +151,7 @@ def _since(text: str, now: datetime) -> datetime:
 
 
 def _built_in(rule: Rule) -> dict[str, Any]:
-    edges = rule.edges
-    spoken = "any" if edges is None else ", ".join(sorted(f"{before or 'new'} → {after}" for before, after in edges))
-    return {"rule": rule.name, "says": rule.sentence, "about": spoken, "by": "Mintaka"}
+    return {"rule": rule.name, "says": rule.sentence, "about": edges_text(rule.edges), "by": "Mintaka"}
 
 
 def _of_user(document: dict[str, Any]) -> dict[str, Any]:

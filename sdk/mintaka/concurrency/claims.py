@@ -88,6 +88,9 @@ class Claim:
         #: What the code around holds; and what it lent to this claim: a holding for each limit.
         self._around = () if rates_only else HELD.get() or CHILD_PROCESSES.starts.inherited(HELD, ())
         self._loans: dict[str, Holding] = {}
+        #: While it waits: the limits without a free slot, and why none can be requested ("": no issue).
+        self.blocked: tuple[str, ...] = ()
+        self.issue = ""
         #: What this claim holds, borrowed or not, once it does.
         self.holding: Holding | None = None
         self._pid = os.getpid()
@@ -142,6 +145,7 @@ class Claim:
             return None
         except SharingAway as error:
             self._tell("away", logging.WARNING, "waits for slots of %s: %s", self._shown, error)
+            self.blocked, self.issue = (), str(error)
             return self._wait(_AWAY_SECONDS, f": {error}")
 
     def release(self) -> None:
@@ -263,6 +267,7 @@ class Claim:
 
     def _blocked(self, verdict: SlotDecision, place: Shared) -> float:
         told = ", ".join(f"{name} ({held} held)" for name, held in verdict.blocked.items())
+        self.blocked, self.issue = tuple(verdict.blocked), ""
         if self._deadline is None and self._retries_left is None:
             refuse_deadlock(self._around, verdict.blocked, self.slots)
         self._tell("waits", self._waits_level, "waits for %s: %s", self._shown, told)

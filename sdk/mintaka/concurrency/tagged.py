@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mintaka.concurrency.claims import Claim
 from mintaka.concurrency.holdings import enter, leave
 from mintaka.concurrency.leases import renewer
+from mintaka.engine.decisions import decide_run
+from mintaka.engine.entries import now_micros, to_datetime
 from mintaka.engine.outcomes import Outcome
-from mintaka.engine.runs import Entry, Opinion, now_micros
 from mintaka.engine.steps import Do, Sleep
 from mintaka.exceptions import SharingError
 from mintaka.recording.homes import home
 from mintaka.sharing import NoPlace, shared
-from mintaka_core.states import PENDING
+from mintaka_core.states import RUNNING, State
+from mintaka_core.task_facts import TagLimits
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mintaka.concurrency")
 
 PREFIX = "tag:"
-#: What a wait is put down to in the run's history.
-RULE = "wait_for_slots_of_tags"
 #: How long it takes at most until a limit that was made, or deleted, is noticed.
 _KNOWN_SECONDS = 5.0
 
@@ -112,18 +113,28 @@ class TaggedKeeping:
             yield Do(known.refresh)
         if names := known.among(invocation.run.tags):
             claim = self._claim = Claim(names, 1, None, strict=False, waits_level=logging.DEBUG)
-            noted = False
+            recorded: set[TagLimits] = set()
             while (step := (yield Do(lambda: _stepped(claim)))) is not None:
                 if isinstance(step, BaseException):
                     raise step
-                if not noted:  # on record, and not in the log: thousands may wait
-                    noted = True
-                    opinion = Opinion(RULE, "Wait", f"waits for a slot of {', '.join(names)}")
-                    invocation.ledger.enter(invocation.run, Entry(PENDING, "Pending", now_micros(), (opinion,)))
+                limits = TagLimits(tuple(names), claim.blocked, claim.issue)
+                if limits not in recorded:  # on record, and not in the log: thousands may wait
+                    recorded.add(limits)
+                    self._wait(invocation, limits, step)
                 yield Sleep(step)
+            invocation.note(tag_limits=TagLimits(tuple(names)))
             invocation.context.holding = claim.holding
             enter(claim.holding)
         return None
+
+    @staticmethod
+    def _wait(invocation: Invocation, limits: TagLimits, seconds: float) -> None:
+        """Have it on record that the run waits for slots, which are requested again in so many seconds."""
+        next_time = to_datetime(now_micros() + int(seconds * 1_000_000))
+        facts = {**(invocation.facts or {}), "tag_limits": replace(limits, next_time=next_time)}
+        decision = decide_run(invocation.run, State(RUNNING), **facts)
+        if decision.until is not None:
+            invocation.ledger.stay(invocation.run, decision)
 
     def complete(self, invocation: Invocation, value: Any) -> Generator[Step, Any, Outcome]:
         """The body returned `value`."""

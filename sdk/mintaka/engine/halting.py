@@ -122,6 +122,23 @@ class NestedScope(Scope):
         super().leave(outer)
 
 
+def take_error() -> BaseException | None:
+    """What this thread's code was requested to raise and has not yet, for a caller that raises it; None if it may continue.
+
+    For functions of ours that the user's code calls: the request alone takes effect only when they have returned. As with the request
+    itself, code that cleans up is left alone.
+    """
+    if not _PENDING:
+        return None
+    scope = _LOCAL.scope
+    if scope is None or scope not in _PENDING or sys.exception() is not scope.handled:
+        return None
+    error = _error_of(scope)
+    if error is not None:
+        _forget(scope)
+    return error
+
+
 def _inside(scope: Scope) -> list[Scope]:
     return [nested for nested in tuple(_NESTED) if any(around is scope for around in _chain(nested.around))]
 

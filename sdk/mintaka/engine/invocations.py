@@ -63,7 +63,8 @@ class Keeping(Protocol):
 
 class Invocation:
     """See the module's words. `child` is the context of the flow run this is (None: a task). `handed_out` says that
-    somebody has items of this run that another try would make again; `late` is what its own timeout raises, last time, and
+    somebody has items of this run that another try would make again; `facts` are what the rules have to know before the run starts (None:
+    nothing unusual); `late` is what its own timeout raises, last time, and
     `overdue` says that this ended its last try.
     """
 
@@ -73,6 +74,7 @@ class Invocation:
         "context",
         "definition",
         "dependencies",
+        "facts",
         "handed_out",
         "keeping",
         "kwargs",
@@ -106,10 +108,15 @@ class Invocation:
         self.dependencies = dependencies
         self.child = child
         self.handed_out = False
+        self.facts: dict[str, Any] | None = None
         self.late: TimedOut | None = None
         self.overdue = False
         self.needs_preparing = needs_preparing
         self.keeping = keeping
+
+    def note(self, **facts: Any) -> None:
+        """Add facts for the decision whether the run starts: fields of the transition."""
+        self.facts = {**(self.facts or {}), **facts}
 
     def resolve(self) -> None:
         """Put results in the place of futures."""

@@ -1,8 +1,7 @@
 """The life of a run as a protocol without input or output: a generator yields what to do next and is sent what happened.
 
 The same protocol serves tasks and flows, sync and async; the drivers (`mintaka.engine.drivers`) do what it asks for. Whether a
-run starts, is tried again or ends is asked of the core's policy. Two steps of the happy path are taken without asking:
-no rule of the policy has anything to say about them (`PLAIN_EDGES`, held equal to the policy by a test).
+run starts, is tried again or ends is decided by the core's policy; see `mintaka.engine.runs` for the steps that need no decision.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mintaka.calling.dual_functions import check_awaited, note_forgotten
+from mintaka.engine.decisions import decide_run
+from mintaka.engine.entries import now_micros, to_datetime
 from mintaka.engine.loops import is_cancellation
 from mintaka.engine.outcomes import Outcome, ReturnedOutcome
-from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime, trail_of
 from mintaka.engine.semantics import ReturnedState, StateAsValue, semantics_of
 from mintaka.engine.settling import abandon, end_inside_task, give_up_rest, settle
 from mintaka.engine.steps import CALL, Await, Consult, Halt, Judge, Report, RunHooks, Sleep
@@ -30,12 +30,7 @@ if TYPE_CHECKING:
     from mintaka.engine.outcomes import Interrupted
     from mintaka.engine.steps import RunProtocol, Step
     from mintaka.futures import Future
-    from mintaka_core import states as core
     from mintaka_core.transitions import Decision
-
-#: Transitions that every rule lets pass, whatever the facts.
-PLAIN_EDGES = frozenset({(PENDING, RUNNING), (RUNNING, COMPLETED)})
-
 
 _WARNING, _ERROR = 30, 40
 
@@ -58,7 +53,7 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
         if found is not None:
             # The hooks of a subflow were called by the try that ran it.
             return (yield from _completed_with(invocation, found, hooks=invocation.child is None))
-    if not ledger.start(run):
+    if not (ledger.enter(run, decide_run(run, State(RUNNING), **invocation.facts)) if invocation.facts else ledger.start(run)):
         return Outcome(run)
     failures = crashes = 0
     while True:
@@ -73,7 +68,7 @@ def run_protocol(invocation: Invocation) -> RunProtocol:
         failures += decision.heard("retry_failed")
         crashes += decision.heard("retry_crashed")
         yield Report(_WARNING, f"{run.name} {proposed.name}: {_told(proposed)}; {decision.reason}")
-        if not (yield from _tried_again(invocation, decision, decision.state)):
+        if not (yield from _tried_again(invocation, decision)):
             return Outcome(run)
 
 
@@ -192,21 +187,21 @@ def _proposed(invocation: Invocation, returned: State) -> Generator[Step, Any, S
     return state
 
 
-def _tried_again(invocation: Invocation, granted: Decision, state: core.State) -> Generator[Step, Any, bool]:
+def _tried_again(invocation: Invocation, granted: Decision) -> Generator[Step, Any, bool]:
     """Wait for the retry's time, then RUNNING again; False where the run was ended meanwhile."""
     run, ledger = invocation.run, invocation.ledger
-    ledger.enter(run, entry_of(state, granted))
-    decision = _decide(invocation, State(PENDING), current=state)
+    ledger.enter(run, granted)
+    decision = decide_run(run, State(PENDING), due=granted.state and granted.state.scheduled_time)
     if decision.until is not None:
+        ledger.stay(run, decision)
         yield Sleep((decision.until - to_datetime(now_micros())).total_seconds())
+        decision = decide_run(run, State(PENDING))
     if STOP.requested:
         message = "the process was asked to stop before the retry"
         raise Terminated(message)
     if invocation.child is not None and invocation.child.calls is not None:
         invocation.child.calls = invocation.child.calls.of_next_try()
-    # What made it wait is part of the record: the rule's name and its reason, as for what it was redirected to.
-    pending = Entry(PENDING, "Pending", now_micros(), trail_of(decision))
-    return ledger.enter(run, pending) and ledger.enter(run, Entry(RUNNING, "Retrying", now_micros()))
+    return ledger.enter(run, decision) and ledger.enter(run, decide_run(run, State(RUNNING, "Retrying")))
 
 
 def _ended(invocation: Invocation, proposed: State, decision: Decision | None = None) -> RunProtocol:
@@ -214,7 +209,7 @@ def _ended(invocation: Invocation, proposed: State, decision: Decision | None = 
     run = invocation.run
     decision = decision or _decide(invocation, proposed)
     state = decision.state or proposed
-    entered = invocation.ledger.end(run, entry_of(state, decision))
+    entered = invocation.ledger.end(run, decision)
     if not entered:
         _refuse(invocation, proposed)
     outcome = Outcome(run, proposed.data, proposed.error, ok=entered and state.type == COMPLETED)
@@ -238,8 +233,8 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
     run, ledger = invocation.run, invocation.ledger
     if run.n < 0:
         interrupted: Interrupted = yield Judge(error)
-        ended = ledger.end_all(entry_of(interrupted.tasks))
-        ledger.end(run, entry_of(interrupted.flow))
+        ended = ledger.end_all(interrupted.tasks)
+        ledger.propose_end(run, interrupted.flow)
         yield Halt(ended, interrupted.tasks.message)
         if interrupted.hooks and (hooks := invocation.definition.hooks_for(interrupted.flow)):
             yield RunHooks(hooks, interrupted.flow)
@@ -248,12 +243,12 @@ def _interrupted(invocation: Invocation, error: BaseException) -> Generator[Step
         return
     if isinstance(error, KeyboardInterrupt) and invocation.context.flow is not None:
         ended_with: Interrupted = yield Judge(error)
-        ledger.end(run, entry_of(ended_with.tasks))
+        ledger.propose_end(run, ended_with.tasks)
     elif is_cancellation(error):
         message = message_of(error) or "the asyncio task around it was cancelled"
-        ledger.end(run, Entry(CANCELLED, "Cancelled", now_micros(), reason="Cancelled", message=message))
+        ledger.propose_end(run, State(CANCELLED, reason="Cancelled", message=message))
     else:
-        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=message_of(error)))
+        ledger.propose_end(run, State(CRASHED, reason=type(error).__name__, message=message_of(error)))
     if invocation.child is not None:
         yield from abandon(invocation, invocation.child, run.state.name)
     elif is_cancellation(error):
@@ -264,7 +259,7 @@ def _refuse(invocation: Invocation, proposed: State) -> None:
     """Have it on record that the run, which somebody else ended, would have gone on."""
     decision = _decide(invocation, proposed)
     if decision.state is None:
-        invocation.ledger.refuse(invocation.run, decision)
+        invocation.ledger.stay(invocation.run, decision)
 
 
 def _may_retry(invocation: Invocation, proposed: State, failures: int, crashes: int) -> Generator[Step, Any, bool]:
@@ -293,28 +288,20 @@ def _decide(
     failures: int = 0,
     crashes: int = 0,
     *,
-    current: core.State | None = None,
     allowed: bool = False,
 ) -> Decision:
     """Evaluate the core's policy for one transition of the run; `allowed`: another try is left, and no condition rules it out."""
     from random import random  # noqa: PLC0415 - start-up time: only failures come here
 
-    from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time
-    from mintaka_core.transitions import Transition, decide  # noqa: PLC0415 - start-up time
-
     run, plan = invocation.run, invocation.definition.retry_plan
-    return decide(
-        TASK_RUN_POLICY,
-        Transition(
-            current=current or run.state,
-            proposed=proposed,
-            now=to_datetime(now_micros()),
-            failures=failures,
-            crashes=crashes,
-            retries=plan.budgets(crashes if proposed.type == CRASHED else failures),
-            retriable=allowed and not STOP.requested and not run.is_over,
-            jitter=random(),  # noqa: S311 - spreads retries, guards no secret
-        ),
+    return decide_run(
+        run,
+        proposed,
+        failures=failures,
+        crashes=crashes,
+        retries=plan.budgets(crashes if proposed.type == CRASHED else failures),
+        retriable=allowed and not STOP.requested and not run.is_over,
+        jitter=random(),  # noqa: S311 - spreads retries, guards no secret
     )
 
 

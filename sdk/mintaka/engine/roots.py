@@ -21,13 +21,12 @@ from mintaka.engine.forks import of_this_process
 from mintaka.engine.loops import is_cancellation, loop_is_running, running_loop
 from mintaka.engine.outcomes import Interrupted
 from mintaka.engine.process_ends import leave_soon
-from mintaka.engine.runs import entry_of
 from mintaka.engine.stopping import STOP
 from mintaka.engine.unwinding import TERMINATED, Signals, frames_of_thread, raise_signal, watch
 from mintaka.exceptions import Terminated
 from mintaka.futures import stop_jobs
 from mintaka.states import State
-from mintaka_core.states import CANCELLED
+from mintaka_core.states import CANCELLED, FLOW_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +78,10 @@ def close_root(invocation: Invocation, error: BaseException | None) -> None:
     if not run.is_over and error is not None and child is not None:
         interrupted = child.launch.judge(error)
     else:
-        interrupted = Interrupted.all(State(CANCELLED, "Cancelled", "FlowEnded", f"the flow ended {run.state.name}"))
+        interrupted = Interrupted.all(State(CANCELLED, "Cancelled", FLOW_ENDED, f"the flow ended {run.state.name}"))
     if ledger.live:
-        stop_jobs(ledger, ledger.end_all(entry_of(interrupted.tasks)), interrupted.tasks.message)
-        ledger.end(run, entry_of(interrupted.flow))
+        stop_jobs(ledger, ledger.end_all(interrupted.tasks), interrupted.tasks.message)
+        ledger.propose_end(run, interrupted.flow)
 
 
 def _handle_signals(signals: Signals) -> dict[signal.Signals, Any]:

@@ -6,76 +6,37 @@ so a snapshot taken by another thread (one `tuple(history)`, atomic under the GI
 
 The right to end a run is taken by popping it from the ledger's `live`, which only one thread can do: a run that was
 ended from outside (a cancelled flow) stays so whatever its own thread does later.
+
+Each state is entered by a decision of the policy (`mintaka.engine.decisions`). Three steps of every run are entered without asking: no
+rule has anything to say about them if there are no unusual facts (`PLAIN_EDGES`, compared with the policy by a test).
 """
 
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
 from time import time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mintaka.engine.bookkeeping import uninterrupted
+from mintaka.engine.decisions import decide_run
+from mintaka.engine.entries import Entry, entry_of, last_entered, starts, to_datetime
+from mintaka.engine.halting import take_error
 from mintaka.engine.run_ids import RunIds
-from mintaka.exceptions import Halted
+from mintaka.exceptions import Halted, message_of
 from mintaka.states import State
-from mintaka_core.states import COMPLETED, PENDING, RUNNING, StateType
+from mintaka_core.states import CANCELLED, COMPLETED, PENDING, RUNNING, TASK_ENDED, StateType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from mintaka.engine.called_flows import CalledFlow
     from mintaka.recording.recorder import Recorder
+    from mintaka_core import states as core
     from mintaka_core.transitions import Decision
 
 
-def now_micros() -> int:
-    """Now, in microseconds since the epoch (UTC)."""
-    return time_ns() // 1000
-
-
-def to_datetime(micros: int) -> datetime:
-    """Microseconds since the epoch as an aware datetime."""
-    return datetime.fromtimestamp(micros / 1_000_000, UTC)
-
-
-class Opinion(NamedTuple):
-    """What one rule said about a proposal; `verdict` is Accept, Redirect, Wait or Abort."""
-
-    rule: str
-    verdict: str
-    reason: str
-
-
-class Entry(NamedTuple):
-    """One state a run was in: since when (µs since the epoch), what the rules said, and the state's own reason.
-
-    `trail` is every opinion that a rule had, in order; () where all let it pass. `proposed` is what they were asked about
-    (None: this very state). Where they refused it, the entry repeats the state that the run stayed in.
-    """
-
-    type: StateType
-    name: str
-    time: int
-    trail: tuple[Opinion, ...] = ()
-    reason: str = ""
-    message: str = ""
-    proposed: StateType | None = None
-
-    @property
-    def rule(self) -> str:
-        """The rule that decided; "" where all let it pass."""
-        return self.trail[-1].rule if self.trail else ""
-
-    @property
-    def decision(self) -> str:
-        """Why it decided so."""
-        return self.trail[-1].reason if self.trail else ""
-
-    @property
-    def refused(self) -> bool:
-        """True where the run did not enter another state."""
-        return bool(self.trail) and self.trail[-1].verdict == "Abort"
+#: Transitions that every rule lets pass if there are no unusual facts: PENDING of a new run, RUNNING, and COMPLETED.
+PLAIN_EDGES = frozenset({(None, PENDING), (PENDING, RUNNING), (RUNNING, COMPLETED)})
 
 
 class Stoppable(Protocol):
@@ -214,7 +175,7 @@ class Ledger:
         """A new run, PENDING; `around` is the run with the number `parent`.
 
         Raises:
-            Halted: the flow run is over.
+            Halted: the flow run is over, or this thread was requested to end.
         """
         if self.closed:
             message = f"the flow run is over, so {task} does not start"
@@ -225,6 +186,10 @@ class Ledger:
             if (owner := run.owner) is not None:
                 self.ids.owners[run.n] = owner
         self.live[run.n] = run
+        # Only now: a run is either seen by the thread that ends what is around it, after its request, or sees the request here.
+        if (error := take_error()) is not None:
+            self.propose_end(run, State(CANCELLED, reason=TASK_ENDED, message=message_of(error)))
+            raise error
         return run
 
     @uninterrupted
@@ -235,12 +200,11 @@ class Ledger:
         return run
 
     @uninterrupted
-    def enter(self, run: Run, entry: Entry) -> bool:
-        """Put `run` into a state that does not end it; False where it is over already."""
+    def enter(self, run: Run, decision: Decision) -> bool:
+        """Put `run` into the state that was decided and that does not end it; False where it is over already."""
         if run.n not in self.live:
             return False
-        run.history.append(entry)
-        self.recorder.changed(run)
+        self._append(run, entry_of(decision))
         return True
 
     @uninterrupted
@@ -262,40 +226,49 @@ class Ledger:
         return True
 
     @uninterrupted
-    def end(self, run: Run, entry: Entry) -> bool:
-        """Put `run` into a terminal state; False where it had ended before."""
+    def end(self, run: Run, decision: Decision) -> bool:
+        """Put `run` into the terminal state that was decided; False where it had ended before, or that was refused."""
+        if decision.state is None or run.n not in self.live:
+            return False
+        entry = entry_of(decision)
         if self.live.pop(run.n, None) is None:
             return False
-        run.history.append(entry)
-        self.recorder.changed(run)
+        self._append(run, entry)
         return True
 
-    @uninterrupted
-    def refuse(self, run: Run, decision: Decision) -> None:
-        """Have it on record that a proposal was refused; `run` stays what it is, be it over."""
-        if self.closed:
-            return
-        last = run.last
-        proposed = decision.transition.proposed.type
-        run.history.append(Entry(last.type, last.name, time_ns() // 1000, trail_of(decision), last.reason, last.message, proposed))
-        self.recorder.changed(run)
+    def propose_end(self, run: Run, proposed: core.State, **facts: Any) -> bool:
+        """Propose the end of `run` and put it into what was decided; False where it had ended before."""
+        return self.end(run, decide_run(run, proposed, **facts))
 
     @uninterrupted
-    def revise(self, run: Run, entry: Entry) -> None:
-        """Another end for a run that is over: what it did was undone, or turned out not to be kept."""
+    def stay(self, run: Run, decision: Decision) -> None:
+        """Have it on record that a proposal was refused, or waits; `run` stays what it is, be it over."""
+        if not self.closed:
+            self._append(run, entry_of(decision, run.last))
+
+    @uninterrupted
+    def revise(self, run: Run, proposed: core.State, **facts: Any) -> None:
+        """Another end for a run that is over: what it did was undone, or turned out not to be persisted."""
+        decision = decide_run(run, proposed, explicit=True, **facts)
+        if decision.state is None:
+            self.stay(run, decision)
+        else:
+            self._append(run, entry_of(decision))
+
+    def _append(self, run: Run, entry: Entry) -> None:
         run.history.append(entry)
         self.recorder.changed(run)
 
     @uninterrupted
-    def end_all(self, entry: Entry) -> list[Run]:
-        """End every run that is not over, but the flow run itself, with `entry`; returns them."""
-        return [run for run in tuple(self.live.values()) if run.n >= 0 and self.end(run, entry)]
+    def end_all(self, proposed: core.State) -> list[Run]:
+        """End every run that is not over, but the flow run itself, in `proposed`; returns them."""
+        return [run for run in tuple(self.live.values()) if run.n >= 0 and self.propose_end(run, proposed)]
 
     @uninterrupted
-    def end_below(self, run: Run, entry: Entry) -> list[Run]:
+    def end_below(self, run: Run, proposed: core.State) -> list[Run]:
         """End every run inside of `run` that is not over, also those in a run which is; returns them."""
         inside = [other for other in self.live.copy().values() if other.n >= 0 and (run.n < 0 or other.is_inside(run))]
-        return [other for other in sorted(inside, key=lambda other: other.n) if self.end(other, entry)]
+        return [other for other in sorted(inside, key=lambda other: other.n) if self.propose_end(other, proposed)]
 
     def adopt(self, runs: Iterable[Run], inside: Run) -> dict[int, Run]:
         """Take over `runs`, which began and ended inside of `inside` in another process, under numbers of this ledger; gives
@@ -314,44 +287,12 @@ class Ledger:
             self.recorder.changed(run)
         return adopted
 
+    def started_at(self, run: Run, time: int) -> None:
+        """The body of `run`, which a worker ran, began at `time` (µs since the epoch), after it was handed over."""
+        entry = run.history[-1]
+        run.history[-1] = entry._replace(time=max(entry.time, time))
+
     @uninterrupted
     def log(self, level: int, logger: str, n: int | None, message: str) -> None:
         """Record one line of a log; `n` is the task run it belongs to (None: the flow run)."""
         self.recorder.log(level, logger, n, message)
-
-
-def starts(history: Sequence[Entry]) -> list[int]:
-    """When each try of the body started, in µs since the epoch; that it goes on after a pause is no other try."""
-    began, resuming = [], False
-    for entry in history:
-        if entry.type == RUNNING and not entry.refused:
-            if not resuming:
-                began.append(entry.time)
-            resuming = False
-        elif entry.name == "Resuming":
-            resuming = True
-    return began
-
-
-def last_entered(history: Sequence[Entry]) -> Entry:
-    """The newest entry but for refusals."""
-    entry = history[-1]
-    if not entry.trail:
-        return entry
-    return next((entry for entry in reversed(history) if not entry.refused), entry)
-
-
-def entry_of(state: Any, decision: Decision | None = None) -> Entry:
-    """A state as a line of history, since now, with the decision that led to it (None: nobody was asked)."""
-    if decision is None:
-        return Entry(state.type, state.name, time_ns() // 1000, (), state.reason, state.message)
-    proposed = decision.transition.proposed.type
-    trail = trail_of(decision)
-    return Entry(
-        state.type, state.name, time_ns() // 1000, trail, state.reason, state.message, None if proposed is state.type else proposed
-    )
-
-
-def trail_of(decision: Decision) -> tuple[Opinion, ...]:
-    """Every opinion behind a decision."""
-    return tuple(Opinion(opinion.rule, type(opinion.verdict).__name__, opinion.verdict.reason) for opinion in decision.trail)

@@ -10,12 +10,11 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from mintaka.engine.outcomes import Outcome
-from mintaka.engine.runs import Entry, now_micros
 from mintaka.engine.semantics import futures_in, sum_up
 from mintaka.engine.steps import Await, Halt
 from mintaka.futures import end_inside
 from mintaka.states import State
-from mintaka_core.states import CANCELLED, FAILED
+from mintaka_core.states import CANCELLED, FAILED, FLOW_ENDED, TASK_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
@@ -59,10 +58,10 @@ def _cancel_unbegun(child: FlowContext, why: str, among: Collection[Job] | None 
     """End every submitted run of the flow that has not begun; `among`: of these jobs alone."""
     for future in tuple(child.open.values()):
         job = future.job
-        if job is not None and (among is None or job in among) and job.claim():
-            entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=why)
-            if child.ledger.end(future.run, entry):
-                future.finish(Outcome(future.run))
+        if job is None or (among is not None and job not in among) or not job.claim():
+            continue
+        if child.ledger.propose_end(future.run, State(CANCELLED, reason=FLOW_ENDED, message=why)):
+            future.finish(Outcome(future.run))
 
 
 def give_up_rest(invocation: Invocation, state: State) -> Generator[Step, Any, None]:
@@ -91,12 +90,11 @@ def abandon(invocation: Invocation, child: FlowContext, name: str) -> Generator[
 def end_inside_task(invocation: Invocation, name: str) -> None:
     """End what a task that was cancelled, or timed out, has called and submitted."""
     run = invocation.run
-    entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="TaskEnded", message=f"task run {run.name} ended {name}")
-    end_inside(run, invocation.ledger, invocation.context.flow, entry)
+    end = State(CANCELLED, reason=TASK_ENDED, message=f"task run {run.name} ended {name}")
+    end_inside(run, invocation.ledger, invocation.context.flow, end)
 
 
 def _end_left_behind(invocation: Invocation, name: str) -> tuple[list[Run], str]:
     """End whatever the flow did not wait for."""
     message = f"the flow ended {name}"
-    entry = Entry(CANCELLED, "Cancelled", now_micros(), reason="FlowEnded", message=message)
-    return invocation.ledger.end_below(invocation.run, entry), message
+    return invocation.ledger.end_below(invocation.run, State(CANCELLED, reason=FLOW_ENDED, message=message)), message

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from mintaka.context import CURRENT
 from mintaka.engine.child_processes import CHILD_PROCESSES
 from mintaka.engine.drivers import perform
+from mintaka.engine.entries import now_micros
 from mintaka.engine.outcomes import Outcome
 from mintaka.engine.protocol import run_protocol
-from mintaka.engine.runs import now_micros
 from mintaka.engine.steps import CALL, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, TimedOut, WorkerDied, message_of
@@ -284,8 +284,7 @@ class Errand:
     def _record(self, returned: Returned) -> None:
         """Import what was recorded in the worker: when the body really began, logs, runs inside, artifacts, events."""
         run = self._invocation.run
-        entry = run.history[-1]
-        run.history[-1] = entry._replace(time=max(entry.time, now_micros() - int(returned.seconds * 1e6)))
+        self._invocation.ledger.started_at(run, now_micros() - int(returned.seconds * 1e6))
         adopted = self._invocation.ledger.adopt(returned.runs, run)
         for artifact in returned.artifacts:
             self._invocation.ledger.recorder.keep(artifact.adopted(adopted, run))

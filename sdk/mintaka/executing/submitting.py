@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mintaka.engine.drivers import run_async, run_sync
 from mintaka.engine.loops import run_coroutine
 from mintaka.engine.outcomes import Outcome
-from mintaka.engine.runs import Entry, now_micros
 from mintaka.exceptions import message_of
 from mintaka.executing.jobs import Job
 from mintaka.futures import Future
-from mintaka_core.states import CRASHED
+from mintaka_core.states import CRASHED, State
 
 if TYPE_CHECKING:
     from mintaka.context import FlowContext
@@ -87,5 +86,5 @@ async def _attached(job: Job, invocation: Invocation) -> Outcome:
 def broken_off(ledger: Ledger, run: Run, error: BaseException) -> Outcome:
     """The outcome of a run whose protocol raised `error`: an interruption, or a mistake of ours, which crashes the run."""
     if isinstance(error, Exception) and not run.is_over:
-        ledger.end(run, Entry(CRASHED, "Crashed", now_micros(), reason=type(error).__name__, message=message_of(error)))
+        ledger.propose_end(run, State(CRASHED, reason=type(error).__name__, message=message_of(error)))
     return Outcome(run, error=error)

@@ -1,6 +1,6 @@
 """Before a task runs: is there a result that stands in for it? After it ran: keep its result.
 
-What may stand in is decided by the core's rule (`use_kept_result`); here the facts are gathered. A call has a *cache key*
+What may stand in is decided by the core's rule (`use_kept_result`); here its facts are gathered. A call has a *cache key*
 where its policy makes one, and then shares its result with every call of that key. Without one, its result belongs to
 this very call (`mintaka.persisting.calls`), and stands in for it when the flow run is resumed or its flow is tried again.
 
@@ -20,7 +20,6 @@ from uuid import uuid4
 from mintaka.calling.task_identity import lasting_key
 from mintaka.engine.loops import loop_is_running
 from mintaka.engine.outcomes import KeptOutcome, Outcome
-from mintaka.engine.runs import Entry, Opinion, now_micros, to_datetime
 from mintaka.engine.steps import Await, Consult, Do, Report, Sleep
 from mintaka.engine.stopping import STOP
 from mintaka.exceptions import ConfigurationError, MissingResult, Terminated, message_of
@@ -28,13 +27,12 @@ from mintaka.locking.waiting import pauses
 from mintaka.persisting.calls import calls_of
 from mintaka.persisting.fingerprints import NoFingerprint
 from mintaka.persisting.flights import Wait, board
-from mintaka.persisting.keeping import ended_with, kept, quietly, stood_in
+from mintaka.persisting.keeping import ended_with, kept, note_issue, quietly, stood_in
 from mintaka.persisting.kept_runs import keep_run
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.run_contexts import TaskRunContext
 from mintaka_core.errors import MintakaError
 from mintaka_core.instants import later
-from mintaka_core.states import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
 _WARNING = 30
 #: Computing a key that takes longer is reported.
 _LONG_SECONDS = 1.0
-_RULE = "use_kept_result"
 
 #: Tasks whose keys could not be computed and that were told so.
 _TOLD: set[str] = set()
@@ -92,7 +89,7 @@ class TaskKeeping:
             began = monotonic()
             key = self._key = yield from self._keyed(invocation)
         except MintakaError as error:
-            self._note(invocation, f"its result cannot be kept: {error}")
+            note_issue(invocation, f"its result cannot be kept: {error}")
             yield Report(_WARNING, f"{invocation.run.name}: its result cannot be kept: {error}")
             return None
         if (seconds := monotonic() - began) > _LONG_SECONDS:
@@ -109,19 +106,10 @@ class TaskKeeping:
         if isinstance(found, MissingResult):
             return None
         if not isinstance(found, ResultRecord):
-            self._note(invocation, f"a kept result cannot be used: {found}")
+            note_issue(invocation, f"a kept result cannot be used: {found}")
             yield Report(_WARNING, f"{invocation.run.name} runs, because a kept result cannot be used: {found}")
             return None
-        return self._stood_in(invocation, found)
-
-    def _stood_in(self, invocation: Invocation, found: ResultRecord) -> Outcome | None:
-        """Ask the core whether what was found may stand in for the run."""
-        refresh = self._task.results.refreshes()
-        outcome = stood_in(invocation, found, to_datetime(now_micros()), refresh=refresh)
-        if outcome is None:
-            expiration = found.metadata.expiration
-            self._note(invocation, "a new result is asked for" if refresh else f"the kept result expired at {expiration:%FT%TZ}")
-        return outcome
+        return stood_in(invocation, found, refresh=self._task.results.refreshes())
 
     def _alone(self, invocation: Invocation, key: Key) -> Generator[Step, Any, None]:
         """Wait until nobody else works on the key, then let nobody else."""
@@ -133,7 +121,7 @@ class TaskKeeping:
                 break
             with Wait(flight) as wait:
                 if not wait.allowed or (loop_is_running() and not self._task.is_async):
-                    self._note(invocation, "the same key is being worked on by a run that waits for this one")
+                    note_issue(invocation, "the same key is being worked on by a run that waits for this one")
                     break
                 yield Await((flight,))
         manager = self._task.results.locks()
@@ -146,7 +134,7 @@ class TaskKeeping:
         for seconds in pauses():
             granted = yield Do(quietly(manager.acquire_lock, key, holder, 0))
             if isinstance(granted, Exception):
-                self._note(invocation, f"without a lock: {granted}")
+                note_issue(invocation, f"without a lock: {granted}")
                 yield Report(_WARNING, f"{invocation.run.name} runs without a lock, which cannot be had: {granted}")
                 return
             if granted:
@@ -214,11 +202,6 @@ class TaskKeeping:
         if key not in _TOLD:
             _TOLD.add(key)
             logging.getLogger("mintaka").warning("task %s: %s", self._task.name, what)
-
-    @staticmethod
-    def _note(invocation: Invocation, what: str) -> None:
-        """Have it on record why no kept result stood in."""
-        invocation.ledger.enter(invocation.run, Entry(PENDING, "Pending", now_micros(), (Opinion(_RULE, "Accept", what),)))
 
     # -- after the run ------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mintaka.engine.decisions import decide_run
 from mintaka.engine.outcomes import KeptOutcome, Outcome
-from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.engine.semantics import semantics_of
 from mintaka.engine.steps import Do, Report
 from mintaka.exceptions import MissingResult
@@ -19,9 +19,8 @@ from mintaka.persisting.result_settings import flag
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.states import State
 from mintaka_core.errors import MintakaError
-from mintaka_core.policies import TASK_RUN_POLICY
 from mintaka_core.states import COMPLETED, RUNNING
-from mintaka_core.transitions import KeptResult, Transition, decide
+from mintaka_core.task_facts import KeptResult, Unpersisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -62,8 +61,9 @@ class FlowKeeping:
             return None
         found = yield Do(quietly(store.read, key))
         if isinstance(found, ResultRecord):
-            return stood_in(invocation, found, to_datetime(now_micros()), refresh=bool(flag("MINTAKA_TASKS_REFRESH_CACHE")))
+            return stood_in(invocation, found, refresh=bool(flag("MINTAKA_TASKS_REFRESH_CACHE")))
         if not isinstance(found, MissingResult):
+            note_issue(invocation, f"a kept result cannot be used: {found}")
             yield Report(_WARNING, f"{invocation.run.name} runs, because its persisted result cannot be used: {found}")
         return None
 
@@ -97,24 +97,32 @@ class FlowKeeping:
         """Nobody waits for it."""
 
 
-def stood_in(invocation: Invocation, found: ResultRecord, now: datetime, *, refresh: bool) -> Outcome | None:
-    """Ask the core whether the result that was found may stand in for the run: the outcome, or None if it runs."""
-    run, known = invocation.run, found.metadata
-    decision = decide(
-        TASK_RUN_POLICY,
-        Transition(
-            current=run.state,
-            proposed=State(RUNNING),
-            now=now,
-            kept=KeptResult(known.storage_key, known.created, known.expiration),
-            refresh=refresh,
-        ),
-    )
+def kept_result(record: ResultRecord) -> KeptResult:
+    """What the rules need to know of a persisted result."""
+    known = record.metadata
+    return KeptResult(known.storage_key, known.created, known.expiration)
+
+
+def stood_in(invocation: Invocation, found: ResultRecord, *, refresh: bool) -> Outcome | None:
+    """Propose that the run starts although a result was found: its outcome if that stands in for it, or None if it runs."""
+    invocation.note(kept=kept_result(found), refresh=refresh)
+    return replaced_by(invocation, found)
+
+
+def replaced_by(invocation: Invocation, found: ResultRecord) -> Outcome | None:
+    """The outcome of a run that the rules complete with the result `found`; None: it runs."""
+    run = invocation.run
+    decision = decide_run(run, State(RUNNING), **(invocation.facts or {}))
     if decision.state is None or decision.state.type != COMPLETED:
         return None
     run.called = None  # no flow run is created: the completed one exists
-    entered = invocation.ledger.end(run, entry_of(decision.state, decision))
-    return KeptOutcome(run, found) if entered else Outcome(run)
+    return KeptOutcome(run, found) if invocation.ledger.end(run, decision) else Outcome(run)
+
+
+def note_issue(invocation: Invocation, issue: str) -> None:
+    """Have it on record, once the run starts, why no cached result stood in for it, or none is made."""
+    before = (invocation.facts or {}).get("kept_issue")
+    invocation.note(kept_issue=f"{before}; {issue}" if before else issue)
 
 
 def kept(
@@ -140,7 +148,7 @@ def ended_with(invocation: Invocation, value: Any, reason: str = "", message: st
     if record is not None:
         return KeptOutcome(run, record) if ledger.complete(run) else Outcome(run, value)
     name = semantics_of(invocation.context.flow).not_persisted_name
-    entered = ledger.end(run, Entry(COMPLETED, name, now_micros(), reason=reason, message=message))
+    entered = ledger.propose_end(run, State(COMPLETED), unpersisted=Unpersisted(name, reason, message))
     return Outcome(run, value, ok=entered)
 
 

@@ -12,18 +12,16 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mintaka.engine.outcomes import KeptOutcome, Outcome
-from mintaka.engine.runs import Entry, Opinion, now_micros
+from mintaka.engine.outcomes import Outcome
 from mintaka.engine.steps import Do
 from mintaka.exceptions import CorruptResult, Interruption, MissingResult
 from mintaka.logging import FLOW_LOGGER, TASK_LOGGER
 from mintaka.persisting.caching import TaskKeeping
-from mintaka.persisting.keeping import quietly
+from mintaka.persisting.keeping import kept_result, quietly, replaced_by
 from mintaka.persisting.kept_runs import found_again, kept_run, parameters_of
 from mintaka.persisting.result_settings import persisted_in
 from mintaka.results import ResultRecord
 from mintaka_core.errors import MintakaError
-from mintaka_core.states import COMPLETED, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -107,11 +105,11 @@ class ReplayedTask(TaskKeeping):
             replay.ran.append(invocation.run.name)
             if found is not None:
                 replay.lacking[invocation.run.name] = found
+                invocation.note(unrecorded=found)
             return None
         replay.replayed.append(invocation.run.name)
-        trail = (Opinion("replay", "Redirect", "recorded result"),)
-        entry = Entry(COMPLETED, "Cached", now_micros(), trail, "", f"kept as {found.metadata.storage_key}", RUNNING)
-        return KeptOutcome(invocation.run, found) if invocation.ledger.end(invocation.run, entry) else Outcome(invocation.run)
+        invocation.note(recorded=kept_result(found))
+        return replaced_by(invocation, found)
 
     def _recorded(self, invocation: Invocation) -> Generator[Step, Any, ResultRecord | str]:
         """What the run left, expired or not; or why it left nothing that can be used."""

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from mintaka.context import TRANSACTION
 from mintaka.engine.outcomes import KeptOutcome, Outcome
-from mintaka.engine.runs import Entry, entry_of, now_micros, to_datetime
 from mintaka.engine.steps import Do
 from mintaka.exceptions import ResultError
 from mintaka.persisting.keeping import quietly
 from mintaka.persisting.transacting import Transaction, TransactionState
 from mintaka.results import ResultRecord, ResultStore
 from mintaka.states import State
-from mintaka_core.policies import TASK_RUN_POLICY
 from mintaka_core.states import COMPLETED
-from mintaka_core.transitions import Transition, decide
+from mintaka_core.task_facts import Unpersisted
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -88,7 +86,7 @@ class TaskTransaction(Transaction):
             self.logger.error("%s completed, but its result is not persisted: %s", self._run.name, error)  # noqa: TRY400 - the traceback says no more
             self.lost = True
             name = self._semantics.not_persisted_name
-            self._ledger.revise(self._run, Entry(COMPLETED, name, now_micros(), reason=type(error).__name__, message=str(error)))
+            self._ledger.revise(self._run, State(COMPLETED), unpersisted=Unpersisted(name, type(error).__name__, str(error)))
         self._let_go()
 
     def _let_go(self) -> None:
@@ -104,19 +102,7 @@ class TaskTransaction(Transaction):
             return False
         self._let_go()
         if ended:
-            decision = decide(
-                TASK_RUN_POLICY,
-                Transition(
-                    current=self._run.state,
-                    proposed=State(COMPLETED, "RolledBack", message="its transaction was rolled back"),
-                    now=to_datetime(now_micros()),
-                    explicit=True,
-                ),
-            )
-            if decision.state is None:
-                self._ledger.refuse(self._run, decision)
-            else:
-                self._ledger.revise(self._run, entry_of(decision.state, decision))
+            self._ledger.revise(self._run, State(COMPLETED, "RolledBack", message="its transaction was rolled back"))
         return True
 
 

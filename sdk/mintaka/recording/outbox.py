@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mintaka.engine.bookkeeping import uninterrupted
-from mintaka.engine.runs import now_micros
+from mintaka.engine.entries import now_micros
 from mintaka.recording.wire import Contents, LogLine, artifact_record, called_run, event_record, task_record
 from mintaka_history.batches import CALLED_LIMIT, LINE_STEP
 

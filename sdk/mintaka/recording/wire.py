@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from mintaka.engine.runs import last_entered
+from mintaka.engine.entries import last_entered
 from mintaka.exceptions import message_of
 from mintaka_core.history_reasons import DATABASE_REASONS
 from mintaka_core.reports import storable
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mintaka.artifacts import ArtifactVersion
     from mintaka.context import Launch
     from mintaka.engine.called_flows import CalledFlow
-    from mintaka.engine.runs import Entry, Opinion, Run
+    from mintaka.engine.entries import Entry, Opinion
+    from mintaka.engine.runs import Run
     from mintaka.events import EmittedEvent
     from mintaka_core.history_reasons import HistoryReason
 
@@ -79,9 +80,11 @@ def task_record(run: Run, owners: Mapping[int, Run] = _NO_OWNERS, of: int = 0) -
     history = tuple(run.history)
     first, last = history[0], last_entered(history)
     created = first.time
-    runs, started = 0, None
+    runs, started, unusual = 0, None, False
     for entry in history:
-        if entry.type is RUNNING and not (entry.trail and entry.refused):
+        if entry.facts:
+            unusual = True
+        if entry.type is RUNNING and not (entry.trail and (entry.refused or entry.waits)):
             runs += 1
             if started is None:
                 started = entry.time
@@ -104,6 +107,7 @@ def task_record(run: Run, owners: Mapping[int, Run] = _NO_OWNERS, of: int = 0) -
         run.kind,  # type: ignore[arg-type]
         _entries(history, created),
         of,
+        _facts(_shortened(history), 0) if unusual else {},
     )
 
 
@@ -129,9 +133,25 @@ def _inputs(pairs: tuple[tuple[str, int], ...]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(numbers) for name, numbers in found.items()}
 
 
+def _shortened(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    return history if len(history) <= _HISTORY_LIMIT else history[: _HISTORY_LIMIT // 2] + history[-_HISTORY_LIMIT // 2 :]
+
+
+def _facts(history: tuple[Entry, ...], first: int) -> dict[int, dict[str, Any]]:
+    """The facts of decisions by their number, counted from `first`; decisions without unusual facts are left out."""
+    return {number: _clean_json(entry.facts) for number, entry in enumerate(history, first) if entry.facts}
+
+
+def _clean_json(value: Any) -> Any:
+    """JSON whose texts every database takes."""
+    if isinstance(value, dict):
+        return {_cleaned(name): _clean_json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_clean_json(each) for each in value]
+    return _cleaned(value) if isinstance(value, str) else value
+
+
 def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:
-    if len(history) > _HISTORY_LIMIT:
-        history = history[: _HISTORY_LIMIT // 2] + history[-_HISTORY_LIMIT // 2 :]
     return tuple(
         [
             (
@@ -141,7 +161,7 @@ def _entries(history: tuple[Entry, ...], created: int) -> tuple[Any, ...]:
                 "" if proposed is None else proposed._value_,
                 _trail(trail) if trail else (),
             )
-            for kind, name, time, trail, _, _, proposed in history
+            for kind, name, time, trail, _, _, proposed, _ in _shortened(history)
         ]
     )
 
@@ -159,6 +179,7 @@ def local_run(launch: Launch, run: Run) -> LocalRun:
         parameters=launch.parameters,
         tags=_tags(run.tags),
         transitions=_transitions(history, 1 + launch.transitions),
+        facts=_facts(history, 1 + launch.transitions),
     )
 
 
@@ -175,6 +196,7 @@ def called_run(run: Run, called: CalledFlow, counts: Mapping[str, int], *, moved
         parameters=called.parameters,
         tags=_tags(run.tags),
         transitions=_transitions(history, 1) if moved else (),
+        facts=_facts(history, 1) if moved else {},
         counts={name: count for name, count in counts.items() if count},  # type: ignore[misc]
     )
 

@@ -1,6 +1,7 @@
 """Waiting for the ends of flow runs: one thread of this process polls an API for all runs that its code waits for.
 
-A request stays open until one of the runs is over, two seconds at most, so that 200 runs cost the API no more than one.
+A request stays open until one of the runs is over, two seconds at most, so that 200 runs cost the API no more than one. Once a minute
+the API compares the runs with its cluster, and answers for those whose awaited end will never come.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from mintaka.exceptions import RunRequestAway, RunRequestError
@@ -21,18 +22,26 @@ _logger = logging.getLogger("mintaka")
 
 _WAIT_SECONDS = 2.0
 _MOST_AT_ONCE = 1000
+#: How often the API is requested to check runs whose end has not come.
+_CHECK_SECONDS = 60.0
 #: Waits that start within this time share a request.
 _LINGER_SECONDS = 0.02
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 
 
 class Awaited(Future[dict[str, Any]]):
-    """The document of a run once it is over, with a sequence above `after`. Cancel it when it is no longer needed."""
+    """The document of a run once it is over, with a sequence above `after` or for good. Cancel it when it is no longer needed.
 
-    def __init__(self, uid: str, after: int) -> None:
+    It raises RunRequestError if the API has lost the run, or refuses the request. `namespace` and `name` are "" if the run cannot be
+    checked.
+    """
+
+    def __init__(self, uid: str, after: int, namespace: str, name: str) -> None:
         super().__init__()
         self.uid = uid
         self.after = after
+        self.namespace = namespace
+        self.name = name
 
 
 class EndWatch:
@@ -44,9 +53,9 @@ class EndWatch:
         self._awaited: dict[Awaited, None] = {}
         self._thread: threading.Thread | None = None
 
-    def wait_for(self, uid: str, after: int = -1) -> Awaited:
+    def wait_for(self, uid: str, after: int = -1, *, namespace: str = "", name: str = "") -> Awaited:
         """A future of the end of a run."""
-        awaited = Awaited(uid, after)
+        awaited = Awaited(uid, after, namespace, name)
         with self._lock:
             self._awaited[awaited] = None
             if self._thread is None:
@@ -56,11 +65,15 @@ class EndWatch:
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
+        checked = monotonic()
         while self._has_work():
             sleep(_LINGER_SECONDS)
             wanted = self._wanted()
+            check = monotonic() - checked >= _CHECK_SECONDS
+            if check:
+                checked = monotonic()
             try:
-                ended = self._request(wanted)
+                outcomes = self._request(wanted, check=check)
             except RunRequestAway as away:
                 _logger.warning("%s; the next request for the awaited runs is in %.1f s", away, pause)
                 sleep(pause)
@@ -71,9 +84,8 @@ class EndWatch:
             else:
                 pause = _FIRST_PAUSE_SECONDS
                 for awaited in wanted:
-                    document = ended.get(awaited.uid)
-                    if document is not None and document["sequence"] > awaited.after:
-                        self._settle(awaited, document)
+                    if awaited.uid in outcomes:
+                        self._settle(awaited, outcomes[awaited.uid])
 
     def _has_work(self) -> bool:
         """Whether any run is still awaited; if not, the next wait starts another thread."""
@@ -89,17 +101,27 @@ class EndWatch:
         with self._lock:
             return list(self._awaited)[:_MOST_AT_ONCE]
 
-    def _request(self, wanted: list[Awaited]) -> dict[str, dict[str, Any]]:
-        """The documents of the runs that are over, by uid."""
-        after: dict[str, int] = {}
+    def _request(self, wanted: list[Awaited], *, check: bool) -> dict[str, dict[str, Any] | RunRequestError]:
+        """The documents of the runs that are over, by uid, and the errors of those that the API has lost."""
+        runs: dict[str, Awaited] = {}
         for awaited in wanted:
-            after[awaited.uid] = max(awaited.after, after.get(awaited.uid, awaited.after))
-        body = {"runs": [{"uid": uid, "after": sequence} for uid, sequence in after.items()], "wait": _WAIT_SECONDS}
+            if awaited.uid not in runs or awaited.after > runs[awaited.uid].after:
+                runs[awaited.uid] = awaited
+        items = [{"uid": each.uid, "after": each.after, "namespace": each.namespace, "name": each.name} for each in runs.values()]
+        body = {"runs": items, "wait": 0 if check else _WAIT_SECONDS, "check": check}
         status, document = ask(self._url, "POST", "/flow-runs/ended", body, timeout_seconds=_WAIT_SECONDS + 10)
         if status == http.client.NOT_FOUND:
             message = f"the API at {self._url} is of an older release, which cannot wait for runs: upgrade it"
             raise RunRequestError(message)
-        return {run["uid"]: run for run in document["items"]}
+        lost = {uid: self._lost(runs[uid]) for uid in document["gone"] if uid in runs}
+        return {**lost, **{run["uid"]: run for run in document["items"]}}
+
+    def _lost(self, awaited: Awaited) -> RunRequestError:
+        message = (
+            f"the API at {self._url} has no flow run {awaited.namespace}/{awaited.name} ({awaited.uid}) any more, nor its history: "
+            "it was deleted, or the database was restored from an earlier state; how it ended is not known"
+        )
+        return RunRequestError(message)
 
     def _settle(self, awaited: Awaited, outcome: dict[str, Any] | Exception) -> None:
         with self._lock:

@@ -102,8 +102,8 @@ class MemoryRecorder:
         return document
 
     def states_of(self, name: str) -> list[str]:
-        """The state names of that run, in order."""
-        return [entry.name for entry in self.run(name).history if not entry.refused]
+        """The names of the states that the run entered, in order."""
+        return [entry.name for entry in self.run(name).history if not (entry.refused or entry.waits)]
 
     def upstream_of(self, name: str) -> set[str]:
         """The names of the runs whose results went into that run."""

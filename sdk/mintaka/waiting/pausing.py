@@ -12,7 +12,8 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from mintaka.engine.runs import entry_of, now_micros, to_datetime
+from mintaka.engine.decisions import decide_run
+from mintaka.engine.entries import now_micros
 from mintaka.exceptions import (
     ConfigurationError,
     FlowPauseTimeout,
@@ -203,15 +204,12 @@ class Pause:
 
     def _enter(self, proposed: State) -> None:
         """Propose one transition to the policy."""
-        from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time
-        from mintaka_core.transitions import Transition, decide  # noqa: PLC0415 - start-up time
-
         run = self.flow.run
-        decision = decide(TASK_RUN_POLICY, Transition(run.state, proposed, to_datetime(now_micros())))
+        decision = decide_run(run, proposed)
         if decision.state is None:
-            self.flow.ledger.refuse(run, decision)
+            self.flow.ledger.stay(run, decision)
             raise Halted(decision.reason)
-        self.flow.ledger.enter(run, entry_of(decision.state, decision))
+        self.flow.ledger.enter(run, decision)
 
 
 def _adapter(input_type: Any, waiting: str) -> TypeAdapter[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mintaka.engine.runs import to_datetime
+from mintaka.engine.entries import to_datetime
 from mintaka.exceptions import ConfigurationError, MissingContextError, ParameterTypeError, Suspension
 from mintaka.logging import run_logger
 from mintaka.persisting.calls import calls_of

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _OF_THE_END = frozenset({"Finished", "Completed", "Failed", "Crashed", "Cancelled", "HistoryComplete"})
 #: Of more decisions that changed nothing and were not written, the last are remembered.
 NOTED_LIMIT = 8
+#: Rules that are tried on recorded decisions later may read these facts.
+_NOTED = frozenset({"failures", "crashes"})
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
 
 
@@ -103,7 +105,7 @@ class Ledger:
             deadline=status.next_time,
             **facts,
         )
-        decision = decide(self.policy, transition)
+        decision = decide(self.policy, transition, noted=_NOTED)
         if status.state is not None:
             decision = decision.after(status.state.time)  # a pod's clock has whole seconds and may be another node's
         if decision.state is not None:

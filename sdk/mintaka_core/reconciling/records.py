@@ -52,9 +52,11 @@ def record_of(decision: Decision, sequence: int, after: StateStatus) -> Transiti
 
 
 def _trail_of(decision: Decision) -> tuple[OpinionStatus, ...]:
-    """The opinions if there are several, the last ones of very many; their texts share a limit."""
+    """The opinions if there are several, the last ones of very many; their texts share a limit. Also a single one of a rule that had no
+    objection: the record's message is then that of the state too.
+    """
     trail = decision.trail[-OPINIONS_KEPT:]
-    if len(trail) <= 1:
+    if len(trail) <= 1 and not (trail and decision.verdict == "Accept"):
         return ()
     limit = _TRAIL // len(trail)
     return tuple(
@@ -116,7 +118,9 @@ def transition_of(record: TransitionStatus) -> Transition:
     proposed: dict[str, Any] = {"type": record.proposed}
     if record.verdict == "Accept":
         # A time of its own is another than the present; if nothing read the present, the two may as well be the same.
-        proposed |= {**state, "message": record.message, "time": record.time if "now" in facts else None}
+        said = record.trail[-1].reason if record.trail else ""
+        message = record.message.removeprefix(said).removeprefix(": ") if said else record.message
+        proposed |= {**state, "message": message, "time": record.time if "now" in facts else None}
     first = (record.from_type, record.proposed) == (SCHEDULED, PENDING)
     known = {
         "now": record.time,

@@ -18,7 +18,7 @@ from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_run
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
@@ -86,10 +86,18 @@ def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
 
 
 def ended(connection: Connection, names: Names, runs: Mapping[str, int]) -> list[FlowRunAnswer]:
-    """Those of the flow runs with these uids that are over with a sequence above the given one."""
+    """Those of the flow runs with these uids that are over with a sequence above the given one, or that left the cluster.
+
+    Nothing starts a run again that left the cluster, so its end counts whatever its sequence.
+    """
     query = select(*_COLUMNS).where(_r.uid.in_(runs), _r.state.in_([pages.written(code) for code in sorted(TERMINAL_CODES)]))
-    rows = [row for row in connection.execute(query).all() if row.sequence > runs[str(row.uid)]]
+    rows = [row for row in connection.execute(query).all() if row.sequence > runs[str(row.uid)] or _has_left(row)]
     return _answers(connection, names, rows)
+
+
+def of_uids(connection: Connection, names: Names, uids: Collection[str]) -> list[FlowRunAnswer]:
+    """The flow runs with these uids, without those that are unknown."""
+    return _answers(connection, names, list(connection.execute(select(*_COLUMNS).where(_r.uid.in_(uids))).all())) if uids else []
 
 
 def newest(connection: Connection, names: Names, namespace: str, name: str) -> FlowRunAnswer | None:
@@ -139,6 +147,11 @@ def uids(connection: Connection, numbers: Iterable[int | None]) -> dict[int, str
 def _single(connection: Connection, names: Names, query: Select[Any]) -> FlowRunAnswer | None:
     row = connection.execute(query).first()
     return None if row is None else _answers(connection, names, [row])[0]
+
+
+def _has_left(row: Row[Any]) -> bool:
+    """Whether a run left the cluster; runs of scripts were never in one."""
+    return row.deleted is not None and row.kind == RunKind.DEPLOYED
 
 
 def _left_out(column: ColumnElement[Any], fields: frozenset[str]) -> bool:

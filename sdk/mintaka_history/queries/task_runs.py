@@ -16,7 +16,7 @@ from mintaka_history.paging import Part
 from mintaka_history.queries import pages
 from mintaka_history.queries.flow_run_filters import state_called
 from mintaka_history.response_models import GraphAnswer, NodeAnswer, TaskRunAnswer
-from mintaka_history.state_history import expand_history
+from mintaka_history.state_history import expand_history, facts_of_history
 from mintaka_history.tables import flow_runs, task_run_tags, task_runs
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _t = task_runs.c
 #: The columns that need not be read if the answer omits all of these members.
-_HEAVY = {_t.history.name: {"history"}, _t.upstream.name: {"inputs", "upstream"}, _t.message.name: {"message"}}
+_HEAVY = {_t.history.name: {"history", "facts"}, _t.upstream.name: {"inputs", "upstream"}, _t.message.name: {"message"}}
 #: The maximum number of nodes of a graph; a page cannot show more.
 GRAPH_LIMIT = 20_000
 #: The search for a task run covers those created at most this long before they started, so that it is bounded.
@@ -199,4 +199,5 @@ def _answer(row: Row[Any], texts: dict[int, str], uid: str) -> TaskRunAnswer:
         history=expand_history(history) if history else [],
         namespace=texts[row.ns],
         sequence=row.seq,
+        facts=facts_of_history(history) if history else {},
     )

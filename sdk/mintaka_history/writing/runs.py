@@ -51,7 +51,8 @@ class Heading:
 class TransitionRow(NamedTuple):
     """One transition of a flow run, with the table's columns; `at` in microseconds, states as codes.
 
-    `rule`, `verdict` and `reason` are those of the deciding rule; `trail` is JSON of all verdicts if there were several.
+    `rule`, `verdict` and `reason` are those of the deciding rule; `trail` is JSON of all verdicts if there were several, `facts` is
+    JSON of what the rules read.
     """
 
     @property
@@ -71,6 +72,7 @@ class TransitionRow(NamedTuple):
     reason: str | None
     message: str | None
     trail: str | None
+    facts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mintaka_api.local.processes import attempt_store
 from mintaka_api.local.processes.output import LIMIT_BYTES, read_output
 from mintaka_controller.ports import Exists
 from mintaka_core.states import COMPLETED, CRASHED, FAILED
@@ -250,7 +252,7 @@ class TestOutput:
         template["podTemplate"]["spec"]["initContainers"] = [{"name": "fetch", "image": "busybox"}]
         run = flow_run(**template)
         await world.end(await world.create(run))
-        assert "init containers fetch: not here" in output_of(tmp_path, run.metadata.uid)
+        assert "init containers fetch: ignored, since this server runs one process" in output_of(tmp_path, run.metadata.uid)
 
 
 class TestInfrastructure:
@@ -261,6 +263,23 @@ class TestInfrastructure:
         os.kill(supervisor, signal.SIGKILL)
         assert end(await world.end(owned)) == (CRASHED, "ProcessLost")
         assert living([process]) == []
+
+    async def test_a_process_whose_home_was_removed_is_lost_and_its_slot_free(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only what has the attempt's token would be ended."""
+        tokens: list[str] = []
+        monkeypatch.setattr(attempt_store, "end_holders", lambda token: tokens.append(token) or [])
+        async with ProcessWorld(tmp_path, max_processes=1) as world:
+            run = flow_run(**shell("echo $PPID; echo $$$$; sleep 600"))
+            owned = await world.create(run)
+            supervisor, process = (int(line) for line in await printed(tmp_path, run.metadata.uid, 2))
+            shutil.rmtree(tmp_path / "processes")
+            os.kill(supervisor, signal.SIGTERM)
+            assert end(await world.end(owned)) == (CRASHED, "ProcessLost")
+            assert tokens == [owned.workload.uid]
+            assert living([process]) == []
+            assert end(await world.run(**shell("exit 0"))) == (COMPLETED, "")
 
     async def test_a_killed_fork_server_is_replaced(self, world: ProcessWorld) -> None:
         before = await world.create(flow_run("before", **shell("sleep 1")))

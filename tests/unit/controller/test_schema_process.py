@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mintaka_controller.schema_process import RequestTooCostly, Usage, WorkerLost, verdict
+from mintaka_controller.schema_protocol import encode, encode_request
 
 if TYPE_CHECKING:
     from mintaka_core.errors import MintakaError
@@ -26,3 +31,18 @@ def test_a_check_is_given_up_for_what_it_uses_not_for_what_others_use(usage: Usa
     """Processor time counts; time on the clock only if nothing happens."""
     fault = verdict(usage, 2.0)
     assert type(fault) is (outcome or type(None))
+
+
+def test_a_worker_whose_parent_is_gone_does_not_compute_for_ever() -> None:
+    """Nobody is left to give the request up: the kernel ends the worker."""
+    endless = {"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)} | {"d60": {}}, "$ref": "#/$defs/d0"}
+    program = "import sys, mintaka_controller.schema_worker as worker; worker._REQUEST_CPU_SECONDS = 1; sys.exit(worker.main())"
+    ours, theirs = socket.socketpair()
+    with ours, subprocess.Popen([sys.executable, "-c", program, "0"], stdin=theirs.fileno(), stdout=subprocess.DEVNULL) as worker:
+        theirs.close()
+        try:
+            assert ours.recv(4)
+            ours.sendall(encode_request(encode(endless), encode(1), "value"))
+            assert worker.wait(60) == -signal.SIGXCPU
+        finally:
+            worker.kill()

@@ -47,6 +47,40 @@ class Log:
 
 
 class TestWorkQueue:
+    def test_a_key_whose_time_has_come_precedes_the_others_of_its_lane(self, clock: Clock) -> None:
+        """A schedule fires in time although hundreds of runs wait."""
+
+        async def story() -> None:
+            queue, log = WorkQueue[str](), Log(clock.now, seconds=0.1)
+            for number in range(100):
+                queue.add(f"run {number}")
+            queue.add("waits already")
+            queue.add_after("due", 1, urgent=True)
+            queue.add_after("waits already", 1, urgent=True)
+            queue.add_after("not urgent", 1)
+            await working(queue, log.work, 30, workers=1)
+            moments = dict(log.done)
+            assert max(moments["due"], moments["waits already"]) <= 1.4
+            assert moments["not urgent"] > 10
+            assert sorted(log.keys) == sorted([*(f"run {number}" for number in range(100)), "due", "waits already", "not urgent"])
+
+        clock.run(story())
+
+    def test_urgent_keys_do_not_keep_the_others_of_their_lane_from_being_worked_on(self, clock: Clock) -> None:
+        """Every eighth key is another one, however many schedules are due."""
+
+        async def story() -> None:
+            queue, log = WorkQueue[str](), Log(clock.now, seconds=0.1)
+            queue.add("run 1")
+            queue.add("run 2")
+            for number in range(100):
+                queue.add(f"due {number}", urgent=True)
+            await working(queue, log.work, 3, workers=1)
+            assert [log.keys.index("run 1"), log.keys.index("run 2")] == [7, 15]
+            assert [key for key in log.keys if key.startswith("due")] == [f"due {number}" for number in range(len(log.keys) - 2)]
+
+        clock.run(story())
+
     def test_a_key_added_many_times_is_worked_on_once(self, clock: Clock) -> None:
         async def story() -> None:
             queue, log = WorkQueue[str](), Log(clock.now)
@@ -199,10 +233,11 @@ class TestAnyInterleaving:
             active.discard(key)
 
         def wish(kind: str, key: str, seconds: float) -> None:
+            urgent = seconds > 15
             if kind == "add":
-                queue.add(key)
+                queue.add(key, urgent=urgent)
             elif kind == "add_after":
-                queue.add_after(key, seconds)
+                queue.add_after(key, seconds, urgent=urgent)
             else:
                 queue.retry(key)
 

@@ -18,7 +18,8 @@ from mintaka_core.policies import FLOW_RUN_POLICY, TASK_RUN_POLICY
 from mintaka_core.reconciling.records import record_of, transition_of
 from mintaka_core.resources.runs import StateStatus, TransitionStatus
 from mintaka_core.states import COMPLETED, CRASHED, FAILED, PAUSED, PENDING, RUNNING, SCHEDULED, State, StateType, scheduled
-from mintaka_core.transitions import Abort, Decision, KeptResult, Policy, Redirect, Rule, Transition, Verdict, Wait, decide
+from mintaka_core.task_facts import KeptResult, TagLimits, Unpersisted
+from mintaka_core.transitions import Abort, Decision, Policy, Redirect, Rule, Transition, Verdict, Wait, decide
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -127,6 +128,11 @@ TRANSITIONS = st.builds(
     suspend_requested=st.booleans(),
     kept=st.none() | st.builds(KeptResult, TEXTS, TIMES, st.none() | TIMES),
     refresh=st.booleans(),
+    kept_issue=st.sampled_from(["", "corrupt"]),
+    recorded=st.none() | st.builds(KeptResult, TEXTS, TIMES),
+    unrecorded=st.sampled_from(["", "not persisted"]),
+    tag_limits=st.none() | st.builds(TagLimits, st.just(("tag:gpu", "tag:io")), st.just(("tag:gpu",)), TEXTS, st.none() | TIMES),
+    unpersisted=st.none() | st.builds(Unpersisted, st.sampled_from(["NotPersisted", "Completed"]), REASONS, TEXTS),
     jitter=st.floats(0, 1, exclude_max=True),
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mintaka_core import rules
+from mintaka_core import rules, task_rules
 from mintaka_core.backoff import NEVER_RAN, Backoff, Budget, Retries
 from mintaka_core.policies import FLOW_RUN_POLICY, TASK_RUN_POLICY
 from mintaka_core.states import (
@@ -27,12 +27,15 @@ from mintaka_core.states import (
     StateType,
     scheduled,
 )
-from mintaka_core.transitions import Abort, KeptResult, Redirect, Rule, Transition, Verdict, Wait, decide
+from mintaka_core.task_facts import KeptResult, TagLimits, Unpersisted
+from mintaka_core.transitions import Abort, Accept, Redirect, Rule, Transition, Verdict, Wait, decide
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 KEPT = KeptResult("key", NOW - HOUR)
+BLOCKED = TagLimits(("tag:gpu", "tag:io"), ("tag:gpu",), next_time=NOW + SECOND)
+LOST = Unpersisted("NotPersisted", "StorageError", "no space left")
 PLAIN = Backoff(delay_seconds=10, factor=2, max_seconds=600, jitter=0)
 
 
@@ -57,6 +60,8 @@ def outcome(rule: Rule, transition: Transition) -> str:
             return "wait"
         case Abort():
             return "abort"
+        case Accept(reason):
+            return f"accept: {reason}"
     return "pass"
 
 
@@ -180,14 +185,57 @@ CASES: dict[Rule, dict[str, tuple[Transition, str]]] = {
         ),
         "a refused run is not tried again": (proposal(SCHEDULED, CRASHED, retries=retries(0, 1)), "pass"),
     },
-    rules.use_kept_result: {
+    task_rules.use_kept_result: {
         "a result that is kept stands in for the run": (proposal(PENDING, RUNNING, kept=KEPT), "COMPLETED/Cached"),
         "a result that is still good stands in": (proposal(PENDING, RUNNING, kept=replace(KEPT, expires=NOW + SECOND)), "COMPLETED/Cached"),
-        "an expired one does not": (proposal(PENDING, RUNNING, kept=replace(KEPT, expires=NOW)), "pass"),
-        "nor does one where a new one is asked for": (proposal(PENDING, RUNNING, kept=KEPT, refresh=True), "pass"),
+        "an expired one does not, and the record says so": (
+            proposal(PENDING, RUNNING, kept=replace(KEPT, expires=NOW)),
+            "accept: the kept result expired at 2026-01-01T12:00:00Z",
+        ),
+        "nor does one where a new one is requested": (
+            proposal(PENDING, RUNNING, kept=KEPT, refresh=True),
+            "accept: a new result is requested",
+        ),
+        "nor does one that cannot be read": (proposal(PENDING, RUNNING, kept_issue="corrupt"), "accept: corrupt"),
         "without one the run begins": (proposal(PENDING, RUNNING), "pass"),
         "a failure is nothing to be stood in for": (proposal(RUNNING, FAILED, kept=KEPT), "pass"),
         "nor is a retry": (proposal(SCHEDULED, PENDING, kept=KEPT), "pass"),
+    },
+    task_rules.replay_recorded_result: {
+        "a recorded result stands in for the run": (proposal(PENDING, RUNNING, recorded=KEPT), "COMPLETED/Cached"),
+        "also if it expired": (proposal(PENDING, RUNNING, recorded=replace(KEPT, expires=NOW - HOUR)), "COMPLETED/Cached"),
+        "without one the run begins, and the record says why": (
+            proposal(PENDING, RUNNING, unrecorded="not persisted"),
+            "accept: not persisted",
+        ),
+        "outside of replays it has no say": (proposal(PENDING, RUNNING, kept=KEPT), "pass"),
+    },
+    task_rules.wait_for_tag_slots: {
+        "without a free slot the run waits": (proposal(PENDING, RUNNING, tag_limits=BLOCKED), "wait"),
+        "with its slots it begins": (proposal(PENDING, RUNNING, tag_limits=replace(BLOCKED, next_time=None)), "pass"),
+        "without limits it begins": (proposal(PENDING, RUNNING), "pass"),
+        "it may end while it waits": (proposal(PENDING, CANCELLED, tag_limits=BLOCKED), "pass"),
+    },
+    task_rules.complete_without_result: {
+        "a result that is not persisted gives the run another name": (
+            proposal(RUNNING, COMPLETED, unpersisted=LOST),
+            "COMPLETED/NotPersisted",
+        ),
+        "also after the run completed": (proposal(COMPLETED, COMPLETED, unpersisted=LOST, explicit=True), "COMPLETED/NotPersisted"),
+        "a persisted one does not": (proposal(RUNNING, COMPLETED), "pass"),
+        "a failed run has no result": (proposal(RUNNING, FAILED, unpersisted=LOST), "pass"),
+    },
+    task_rules.cancel_what_is_left: {
+        "what a flow left is cancelled": (proposal(RUNNING, State(CANCELLED, reason="FlowEnded")), "accept: what it is part of has ended"),
+        "what a task left too": (proposal(PENDING, State(CANCELLED, reason="TaskEnded")), "accept: what it is part of has ended"),
+        "what its caller cancels is another matter": (proposal(RUNNING, State(CANCELLED, reason="Cancelled")), "pass"),
+    },
+    task_rules.run_in_process_order: {
+        "the order of a process": (proposal(PENDING, RUNNING), "pass"),
+        "a paused run may be interrupted": (proposal(PAUSED, CRASHED), "pass"),
+        "a run does not begin without PENDING": (proposal(SCHEDULED, RUNNING), "abort"),
+        "an end is left if that is explicit": (proposal(COMPLETED, COMPLETED, explicit=True), "pass"),
+        "and not otherwise": (proposal(COMPLETED, RUNNING), "abort"),
     },
 }
 
@@ -209,7 +257,7 @@ def test_every_rule_of_every_policy_has_a_table_and_a_sentence() -> None:
     """A rule nobody described or tested is not a rule."""
     for rule in {*FLOW_RUN_POLICY, *TASK_RUN_POLICY}:
         assert rule in CASES
-        assert getattr(rules, rule.name) is rule
+        assert getattr(rules, rule.name, None) is rule or getattr(task_rules, rule.name) is rule
         assert rule.sentence.endswith(".")
 
 
@@ -246,6 +294,22 @@ def test_a_retry_waits_longer_each_time_and_keeps_its_cause(used: int, seconds: 
     assert verdict.state.scheduled_time == NOW + timedelta(seconds=seconds)
     assert (verdict.state.reason, verdict.state.message) == ("ValueError", "no such file")
     assert verdict.reason == f"failure {used + 1} of 9 allowed, again in {seconds:.1f} s"
+
+
+def test_a_wait_for_a_slot_names_the_limit_and_the_reason_of_the_state() -> None:
+    """The state says AwaitingConcurrencySlot meanwhile; of several limits, the one without a free slot is named."""
+    verdict = task_rules.wait_for_tag_slots.judge(proposal(PENDING, RUNNING, tag_limits=BLOCKED))
+    assert verdict == Wait(NOW + SECOND, "waits for a slot of tag:gpu", "AwaitingConcurrencySlot")
+
+
+def test_the_reason_of_a_redirect_stays_if_a_later_rule_has_no_objection() -> None:
+    """A rule that only says why it lets something pass decides nothing."""
+    trail = decide(TASK_RUN_POLICY, proposal(PENDING, RUNNING, unrecorded="not persisted", kept=KEPT))
+    assert [(opinion.rule, type(opinion.verdict).__name__) for opinion in trail.trail] == [
+        ("replay_recorded_result", "Accept"),
+        ("use_kept_result", "Redirect"),
+    ]
+    assert (trail.rule, trail.verdict) == ("use_kept_result", "Redirect")
 
 
 #: From (row, None first) to (column), without any wish or budget: y entered, n refused, otherwise where it leads.
@@ -319,7 +383,7 @@ def test_whatever_is_wished_no_policy_leaves_the_order(before: StateType | None,
         decision = decide(policy, proposal(before, after, **facts))
         if decision.state is None:
             continue
-        assert (before, decision.state.type) in rules.ORDER
+        assert (before, decision.state.type) in (rules.ORDER if policy is FLOW_RUN_POLICY else task_rules.PROCESS_ORDER)
         assert before not in TERMINAL
         if policy is FLOW_RUN_POLICY and before == CANCELLING:
             assert decision.state.type == CANCELLED

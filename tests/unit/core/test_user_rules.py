@@ -44,7 +44,7 @@ def decision(*rules: UserRule, run: RunFacts = RUN, journal: Journal | None = No
     """What the policy with these rules decides."""
     facts: dict[str, Any] = {"current": State(SCHEDULED, time=NOW - 100 * SECOND), "proposed": State(PENDING), "now": NOW, **fields}
     bound = bind(select(rules, run), run, CEL, {} if journal is None else journal)
-    return decide(with_rules_of_users(bound), Transition(**facts))
+    return decide(with_rules_of_users(bound), Transition(**facts), noted=frozenset({"failures"}))
 
 
 def of(before: StateType, after: StateType, **proposed: Any) -> dict[str, Any]:

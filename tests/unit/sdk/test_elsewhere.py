@@ -12,7 +12,8 @@ import pytest
 
 from mintaka import flow, get_run_logger, runtime, task, unmapped
 from mintaka.artifacts import create_markdown_artifact
-from mintaka.engine.runs import Entry, Opinion, Run
+from mintaka.engine.entries import Entry, Opinion
+from mintaka.engine.runs import Run
 from mintaka.exceptions import ClusterLost, ConfigurationError, SerializationError, SharingAway, TimedOut, WorkerDied
 from mintaka.states import Completed
 from mintaka.task_runners import DaskTaskRunner, ExecutorTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner

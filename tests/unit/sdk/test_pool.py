@@ -8,11 +8,11 @@ from contextvars import copy_context
 import pytest
 
 from mintaka import ThreadPoolTaskRunner, as_completed, flow, task, wait
-from mintaka.engine.runs import Entry, Ledger
+from mintaka.engine.runs import Ledger
 from mintaka.executing.jobs import Job
 from mintaka.executing.pool import SlotPool
 from mintaka.recording.recorder import NullRecorder
-from mintaka_core.states import CANCELLED, COMPLETED
+from mintaka_core.states import CANCELLED, COMPLETED, State
 
 
 def test_threads_are_made_on_demand_and_go_when_the_pool_closes() -> None:
@@ -64,7 +64,7 @@ def test_a_pool_needs_a_worker() -> None:
 
 def end_all(ledger: Ledger, barrier: threading.Barrier) -> None:
     barrier.wait()
-    ledger.end_all(Entry(CANCELLED, "Cancelled", 0))
+    ledger.end_all(State(CANCELLED))
 
 
 def test_only_one_side_can_end_a_run() -> None:

@@ -214,6 +214,9 @@ class Ends:
 
     def __init__(self) -> None:
         self.over: dict[str, int] = {}
+        #: What a check finds: runs that will not run again, and those that do not exist.
+        self.over_for_good: dict[str, int] = {}
+        self.gone: list[str] = []
         self.errors: list[Exception] = []
         self.asked: list[list[dict[str, Any]]] = []
         self.changed = threading.Condition()
@@ -224,10 +227,15 @@ class Ends:
             self.asked.append(body["runs"])
             if self.errors:
                 raise self.errors.pop(0)
-            ended = [run["uid"] for run in body["runs"] if self.over.get(run["uid"], -2) > run["after"]]
-            if not ended:
+            ended = {run["uid"]: self.over[run["uid"]] for run in body["runs"] if self.over.get(run["uid"], -2) > run["after"]}
+            gone = []
+            if body["check"]:
+                named = {run["uid"] for run in body["runs"] if (run["namespace"], run["name"]) == ("team", f"run-{run['uid']}")}
+                ended |= {uid: self.over_for_good[uid] for uid in named & set(self.over_for_good)}
+                gone = [uid for uid in self.gone if uid in named]
+            if not (ended or gone):
                 self.changed.wait(0.05)
-        return 200, {"items": [{"uid": uid, "sequence": self.over[uid]} for uid in ended]}
+        return 200, {"items": [{"uid": uid, "sequence": sequence} for uid, sequence in ended.items()], "gone": gone}
 
 
 @pytest.fixture
@@ -267,3 +275,32 @@ def test_a_request_is_repeated_if_the_api_is_away_but_not_if_it_refuses(ends: En
     ends.errors = [RunRequestError("refused")]
     with pytest.raises(RunRequestError, match="refused"):
         watch.wait_for("b").result(20)
+
+
+CHECKED: dict[str, tuple[dict[str, int], list[str], str]] = {
+    "over for good with the sequence from before a rerun": ({"a": 3}, [], ""),
+    "over for good with a lower sequence": ({"a": 1}, [], ""),
+    "unknown to the API": ({}, ["a"], r"has no flow run team/run-a \(a\) any more"),
+}
+
+
+@pytest.mark.parametrize(("over_for_good", "gone", "message"), CHECKED.values(), ids=CHECKED)
+def test_a_run_whose_end_does_not_come_is_checked(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, over_for_good: dict[str, int], gone: list[str], message: str
+) -> None:
+    """A check that the API does not answer is repeated; other runs are still waited for."""
+    watch = EndWatch("http://api")
+    ends.over_for_good, ends.gone = over_for_good, gone
+    awaited, other = watch.wait_for("a", 3, namespace="team", name="run-a"), watch.wait_for("b", 3, namespace="team", name="run-b")
+    with pytest.raises(TimeoutError):
+        awaited.result(0.2)
+    monkeypatch.setattr(end_watch, "_CHECK_SECONDS", 0.1)
+    ends.errors = [RunRequestAway("away")]
+    if message:
+        with pytest.raises(RunRequestError, match=message):
+            awaited.result(20)
+    else:
+        assert awaited.result(20) == {"uid": "a", "sequence": over_for_good["a"]}
+    assert not other.done()
+    ends.over["b"] = 4
+    assert other.result(20)["sequence"] == 4

@@ -15,7 +15,7 @@ import pytest
 
 from mintaka import flow, runtime, task
 from mintaka.context import FlowRunContext, TaskRunContext, get_run_context
-from mintaka.engine.runs import Entry
+from mintaka.engine.entries import Entry
 from mintaka.flow_runs import pause_flow_run, resume_flow_run
 from mintaka.runs import FlowRun, TaskRun, TaskRunResult
 from mintaka.states import Cancelled, Crashed, State

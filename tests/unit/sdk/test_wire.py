@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from mintaka import flow
 from mintaka.artifacts import create_table_artifact
 from mintaka.context import Launch
-from mintaka.engine.runs import Entry, Ledger, Opinion
+from mintaka.engine.entries import Entry, Opinion
+from mintaka.engine.runs import Ledger
 from mintaka.exceptions import LoadError
 from mintaka.recording.recorder import NullRecorder
 from mintaka.recording.sending import Answer, Connection, judged
 from mintaka.recording.wire import Contents, LogLine, clean, encode, history_batch, task_record
 from mintaka.testing import recorded
-from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED
+from mintaka_core.states import COMPLETED, FAILED, RUNNING, SCHEDULED, State
 from mintaka_core.wire_versions import WIRE_VERSION
 
 RETRY = (Opinion("retry_failed", "Redirect", "failure 1 of 1 allowed"),)
@@ -32,7 +33,7 @@ def test_a_row_has_what_the_contract_names() -> None:
     created = run.history[0].time
     for entry in (
         Entry(RUNNING, "Running", created + 10),
-        Entry(SCHEDULED, "AwaitingRetry", created + 20, RETRY, "ValueError", "no", FAILED),
+        Entry(SCHEDULED, "AwaitingRetry", created + 20, RETRY, "ValueError", "no", FAILED, {"failures": 1, "proposed": {"message": "a\0"}}),
         Entry(RUNNING, "Retrying", created + 30),
         Entry(FAILED, "Failed", created + 40, (), "ValueError", "still no"),
         Entry(FAILED, "Failed", created + 90, (Opinion("terminal_states_stay", "Abort", "it ended"),), "ValueError", "still no", COMPLETED),
@@ -56,6 +57,7 @@ def test_a_row_has_what_the_contract_names() -> None:
         "parent": 3,
         "kind": "task",
         "of": 0,
+        "facts": {"2": {"failures": 1, "proposed": {"message": "a\ufffd"}}},
         "history": [
             ["PENDING", "Pending", 0, "", []],
             ["RUNNING", "Running", 10, "", []],
@@ -117,7 +119,7 @@ def test_what_should_have_been_a_text_does_not_cost_a_run_its_history(text: Any)
     assert clean(text) == str(text)
     ledger = Ledger(NullRecorder())
     run = ledger.open("t", "task", None, (text,) if isinstance(text, int) else ())
-    ledger.end(run, Entry(FAILED, "Failed", 0, reason=text, message=text))
+    ledger.propose_end(run, State(FAILED, reason=text, message=text))
     assert task_record(run).message == ("" if text is None else str(text))
 
 

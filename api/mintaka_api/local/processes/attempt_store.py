@@ -5,11 +5,13 @@ Blocking: to be called in threads.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from mintaka_api.local.processes.attempt_folder import BEGUN, ENDED, KILL, STARTED, STOP, SUPERVISOR_ERROR, AttemptFolder
 from mintaka_api.local.processes.leftovers import end_holders
@@ -21,8 +23,14 @@ from mintaka_core.json_values import text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mintaka_api.local.processes.attempt_folder import Record
+
+#: How the names of folders begin whose removal has begun.
+_REMOVED = ".removed-"
 #: Longer reports are not reports.
 _REPORT_BYTES = 12 * 1024
+#: Errors of the machine, not of the file: a verdict that is reached without the report would be wrong.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 
 
 class AttemptStore:
@@ -56,11 +64,13 @@ class AttemptStore:
                 output.write(stamp() + f"{note}\n".encode())
 
     def all(self) -> list[AttemptFolder]:
-        """Every folder that a supervisor has begun to serve; those of requests that will never be served are removed."""
+        """Every folder that a supervisor has begun to serve; others, of requests that will never be served or of interrupted removals, are deleted."""
         found = []
         for path in sorted(self._root.iterdir()) if self._root.is_dir() else []:
             folder = AttemptFolder(str(path))
-            if (path / BEGUN).exists():
+            if path.name.startswith(_REMOVED):
+                shutil.rmtree(path, ignore_errors=True)
+            elif (path / BEGUN).exists():
                 found.append(folder)
             else:
                 with suppress(OSError):  # the claim needs space on the disk
@@ -78,50 +88,79 @@ class AttemptStore:
         return True
 
     def remove(self, folder: AttemptFolder) -> None:
-        """Delete a folder, `begun` last, so that no late supervisor serves it."""
+        """Delete a folder. It is renamed first: a removal that is interrupted leaves no attempt, and no late supervisor serves it.
+
+        Raises OSError.
+        """
         path = Path(folder.path)
+        removed = path.with_name(f"{_REMOVED}{uuid4().hex}")
         folder.send(KILL)
-        with suppress(FileNotFoundError):
-            for entry in path.iterdir():
-                if entry.name == BEGUN:
-                    continue
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
-            shutil.rmtree(path, ignore_errors=True)
+        try:
+            path.rename(removed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(removed, ignore_errors=True)
 
     def view(self, folder: AttemptFolder) -> ProcessView | None:
-        """What is recorded; None if no supervisor has begun to serve it."""
+        """What is recorded; None if no supervisor has begun to serve it. Raises OSError."""
+        requested = self.request(folder)
+        return None if requested is None else self.view_again(folder, requested)
+
+    def request(self, folder: AttemptFolder) -> ProcessView | None:
+        """Only whose attempt it is; None if no supervisor has begun to serve it. Raises OSError."""
         begun = folder.read(BEGUN)
-        if begun is None or "uid" not in begun:
-            return None
-        return ProcessView(begun, folder.read(STARTED), folder.read(STOP), folder.read(ENDED), self._text_of(folder.report))
+        return ProcessView(begun) if begun is not None and "uid" in begun else None
+
+    def view_again(self, folder: AttemptFolder, view: ProcessView) -> ProcessView:
+        """What is recorded now; what `view` has read remains known if the folder is removed. Raises OSError."""
+        return ProcessView(
+            view.request,
+            folder.read(STARTED) or view.started,
+            folder.read(STOP) or view.stop,
+            folder.read(ENDED) or view.ended,
+            self._text_of(folder.report) or view.report_text,
+        )
 
     def _text_of(self, path: str) -> str:
-        """The beginning of a file; "" if there is none."""
+        """The beginning of a file; "" if there is none, or none that can be read. Raises OSError if that may change."""
         try:
             with Path(path).open("rb") as file:
                 return file.read(_REPORT_BYTES).decode(errors="replace")
-        except OSError:
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
             return ""
 
-    def settle_lost(self, folder: AttemptFolder) -> None:
-        """Record the end of an attempt whose supervisor is gone, after ending what is left of it. Raises OSError."""
-        if folder.read(ENDED) is not None or folder.has_supervisor():
-            return
-        begun = folder.read(BEGUN) or {}
-        restarted = bool(begun.get("boot")) and begun.get("boot") != boot_id()
-        remaining = [] if restarted else end_holders(text(begun.get("token")))
-        record = {"lost": True, "machine_restarted": restarted, "time": time(), "remaining": remaining}
-        folder.write(ENDED, record | {"supervisor_error": self._text_of(folder.file(SUPERVISOR_ERROR))})
+    def settle_lost(self, folder: AttemptFolder, request: Mapping[str, Any]) -> Record | None:
+        """Record the end of an attempt whose supervisor is gone, after ending what is left of it; None if a supervisor lives.
+
+        `request` is the attempt's, as it was read when it began. Returns the end, which is not recorded if the folder was
+        removed. Raises OSError.
+        """
+        lives = folder.has_supervisor()
+        ended = folder.read(ENDED)  # after that: a supervisor that is gone records nothing more
+        if ended is not None or lives:
+            return ended
+        boot = text(request.get("boot"))
+        restarted = bool(boot) and boot != boot_id()
+        remaining = [] if restarted else end_holders(text(request.get("token")))
+        error = self._text_of(folder.file(SUPERVISOR_ERROR))
+        lost = {"lost": True, "machine_restarted": restarted, "time": time(), "remaining": remaining, "supervisor_error": error}
+        return _record_end(folder, lost)
 
     def request_stop(self, folder: AttemptFolder, grace_seconds: float) -> None:
         """Record that an attempt is to stop, once. Raises OSError."""
         if folder.read(STOP) is None:
             folder.write(STOP, {"time": time(), "grace_seconds": grace_seconds})
 
-    def give_up(self, folder: AttemptFolder) -> None:
-        """Record that the process cannot be killed and its end is no longer awaited. Raises OSError."""
-        if folder.read(ENDED) is None:
-            folder.write(ENDED, {"given_up": True, "asked": time(), "time": time()})
+    def give_up(self, folder: AttemptFolder) -> Record:
+        """Record that the process cannot be killed and its end is no longer awaited; returns the end. Raises OSError."""
+        now = time()
+        return folder.read(ENDED) or _record_end(folder, {"given_up": True, "asked": now, "time": now})
+
+
+def _record_end(folder: AttemptFolder, end: Record) -> Record:
+    """Record an end, unless the folder was removed: then it is in memory only. Raises OSError."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        folder.write(ENDED, end)
+    return end

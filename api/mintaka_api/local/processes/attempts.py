@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,13 @@ from mintaka_core.json_values import text
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from mintaka_api.local.processes.attempt_folder import Record
     from mintaka_api.local.processes.attempt_store import AttemptStore
     from mintaka_controller.ports import Name
 
 _logger = logging.getLogger(__name__)
 
-#: How long to wait before the end of a lost process is recorded again, which a full disk may refuse.
+#: How long to wait before records are read or written again: a full disk or a lack of file descriptors may pass.
 _AGAIN_SECONDS = 1.0
 #: Versions of workloads and of resources are compared with their own kind only, but recorded side by side: they must differ.
 _FIRST_VERSION = 2**60
@@ -88,20 +89,43 @@ class Attempts:
         self._attempts.pop(attempt.key, None)
 
     def watch(self, attempt: Attempt) -> None:
-        """Watch an attempt that has not ended: from now on it is read again when its supervisor reports an event or is gone."""
+        """Watch an attempt that has not ended: from now on it is read again when its supervisor reports an event or is gone.
+
+        If its events cannot be read, its supervisor counts as gone until it is found to live.
+        """
+        try:
+            self._listen(attempt)
+        except OSError as error:
+            _logger.warning("the supervisor of process %s/%s cannot be watched: %s", *attempt.key, error)
+            self.observe(attempt, "gone")
+
+    def _listen(self, attempt: Attempt) -> None:
         attempt.events = SupervisorEvents(attempt.folder, lambda event: self.observe(attempt, event))
 
     def observe(self, attempt: Attempt, event: str) -> None:
         """Its supervisor has reported an event."""
         if event == "gone":
             attempt.events = None
-        self.spawn(self._settle(attempt) if event == "gone" else self.refresh(attempt))
+        self.spawn(self.persist(attempt, self._settle if event == "gone" else self.refresh))
 
-    async def refresh(self, attempt: Attempt) -> None:
-        """Read its records again."""
+    async def persist(self, attempt: Attempt, action: Callable[[Attempt], Coroutine[None, None, None]]) -> None:
+        """Read or stop an attempt until that succeeds: nothing else would request it again."""
+        while self._attempts.get(attempt.key) is attempt:
+            try:
+                await action(attempt)
+            except OSError as error:
+                _logger.warning("the folder of process %s/%s cannot be read or written yet: %s", *attempt.key, error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
+
+    async def refresh(self, attempt: Attempt, end: Record | None = None) -> None:
+        """Read its records again; `end`: how it ended, if that is not recorded because its folder was removed. Raises OSError."""
         async with attempt.lock:
-            view = await asyncio.to_thread(self._store.view, attempt.folder)
-            if view is None or view == attempt.view or self._attempts.get(attempt.key) is not attempt:
+            view = await asyncio.to_thread(self._store.view_again, attempt.folder, attempt.view)
+            if view.ended is None and end is not None:
+                view = replace(view, ended=end)
+            if view == attempt.view or self._attempts.get(attempt.key) is not attempt:
                 return
             attempt.view, attempt.owned = view, self._owned(view)
             if view.ended is not None and attempt.events is not None:
@@ -110,15 +134,11 @@ class Attempts:
             self._changed(attempt)
 
     async def _settle(self, attempt: Attempt) -> None:
-        """Its supervisor is gone: record its end if the supervisor has not."""
-        while self._attempts.get(attempt.key) is attempt:
-            try:
-                await asyncio.to_thread(self._store.settle_lost, attempt.folder)
-                break
-            except OSError as error:
-                _logger.warning("the end of process %s/%s cannot be recorded yet: %s", *attempt.key, error)
-                await asyncio.sleep(_AGAIN_SECONDS)
-        await self.refresh(attempt)
+        """Its supervisor is gone: record its end if the supervisor has not; if it lives after all, watch it again. Raises OSError."""
+        end = await asyncio.to_thread(self._store.settle_lost, attempt.folder, attempt.view.request)
+        await self.refresh(attempt, end)
+        if attempt.owned.workload.alive and attempt.events is None and self._attempts.get(attempt.key) is attempt:
+            self._listen(attempt)
 
     def _owned(self, view: ProcessView) -> OwnedWorkload:
         request = view.request

@@ -81,26 +81,32 @@ class Leftovers:
         own = os.getpid()
         with suppress(psutil.Error):
             found = {process.pid for process in psutil.Process(own).children(recursive=True) if _lives(process)}
-            return found if _LINUX else found | holders([self._token]).get(self._token, set()) - {own}
+            return found if _LINUX else found | holders([self._token]).get(self._token, set())
         return set()
 
 
 def holders(tokens: Iterable[str]) -> dict[str, set[int]]:
-    """The ids of the processes that have one of `tokens` in their environment, by token."""
+    """The ids of the processes, other than this one, that have one of `tokens` in their environment, by token.
+
+    An empty token, which a damaged record may give, has no processes.
+    """
+    found: dict[str, set[int]] = {token: set() for token in tokens if token}
+    if not found:
+        return {}
     psutil = _psutil()
-    found: dict[str, set[int]] = {token: set() for token in tokens}
+    own = os.getpid()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            token = process.environ().get(TOKEN, "")
-            if token in found and _lives(process):
+            token = process.environ().get(TOKEN)
+            if token in found and process.pid != own and _lives(process):
                 found[token].add(process.pid)
     return found
 
 
 def end_holders(token: str) -> list[int]:
-    """Kill every process with that token and wait for those that are not our children; returns the ids of those that do not end."""
+    """Kill every other process with that token and wait for those that are not our children; returns the ids of those that do not end."""
     until = monotonic() + _KILL_SECONDS
-    while found := holders([token])[token]:
+    while found := holders([token]).get(token):
         for process in found:
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)

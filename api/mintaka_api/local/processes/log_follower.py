@@ -36,6 +36,8 @@ class LogFollower:
         self._attempts = attempts
         self._logs = logs
         self._copied: dict[str, tuple[int, int]] = {}
+        #: The uids of the workloads whose fault is logged already.
+        self._faulty: set[str] = set()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -49,7 +51,7 @@ class LogFollower:
     async def finish(self, attempt: Attempt) -> None:
         """Copy what an ended attempt printed, if its run's log does not have it."""
         workload = attempt.owned.workload
-        if not needs_log_copy(workload) or attempt.folder.read(COPIED) is not None:
+        if not needs_log_copy(workload) or _is_copied(attempt):
             return
         for _ in range(_TRIES):
             if self._attempts.get(attempt.key) is not attempt:
@@ -60,16 +62,33 @@ class LogFollower:
                 break
             await asyncio.sleep(_INTERVAL_SECONDS)
         self._copied.pop(workload.uid, None)
+        self._faulty.discard(workload.uid)
 
     async def _copy_new(self, attempt: Attempt) -> bool:
         """Copy if there is more than before; False if that failed."""
-        workload, size = attempt.owned.workload, output_size(attempt.folder.path)
-        if size in {(0, 0), self._copied.get(workload.uid)}:
-            return True
+        workload = attempt.owned.workload
         try:
+            size = output_size(attempt.folder.path)
+            if size in {(0, 0), self._copied.get(workload.uid)}:
+                return True
             await self._logs.copy(attempt.folder.path, attempt.run_uid, workload.attempt, workload.container, workload.name)
         except PortError as error:
             _logger.debug("the output of process %s/%s cannot be copied yet: %s", *attempt.key, error)
             return False
+        except Exception as error:  # whatever is wrong with one log, the others are copied
+            if workload.uid not in self._faulty:
+                self._faulty.add(workload.uid)
+                trace = None if isinstance(error, OSError) else error
+                _logger.warning("the output of process %s/%s cannot be copied yet: %s", *attempt.key, error, exc_info=trace)
+            return False
         self._copied[workload.uid] = size
+        self._faulty.discard(workload.uid)
         return True
+
+
+def _is_copied(attempt: Attempt) -> bool:
+    """False also if that cannot be read: copying again adds nothing."""
+    try:
+        return attempt.folder.read(COPIED) is not None
+    except OSError:
+        return False

@@ -100,6 +100,7 @@ def attempt_request(run: FlowRun, template: FlowTemplate, attempt: int, launch: 
     metadata = run.metadata
     return {
         "uid": uid,
+        "token": uid,  # as in `launch`: what is left of the attempt is found by it, even if the supervisor's record cannot be read
         "name": names.pod_name(metadata.name, attempt),
         "namespace": metadata.namespace,
         "run": metadata.name,

@@ -8,37 +8,23 @@ requests slots in the order in which it reconciles runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING
 
+from mintaka_api.local.processes.waiting_runs import Age, Limits, Used, WaitingRun, WaitingRuns
 from mintaka_controller.ports import Name
 from mintaka_core.states import CRASHED
 from mintaka_core.workloads import CreateError, CreateErrorKind
 
-type Limits = Mapping[str, int]
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _NO_LIMITS: Limits = {}
 #: How long a slot is reserved, in seconds: a run that was cancelled or deleted while it waited makes no further request.
 RESERVED_SECONDS = 2.0
-#: A run without a request for so long no longer waits: the controller repeats the request of a waiting run at least every two minutes.
-_FORGOTTEN_SECONDS = 300.0
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A run that waits, the time of its last request (`time.monotonic()`), and the limits of its groups."""
-
-    created: datetime
-    run: Name
-    asked: float
-    limits: Limits
-    reserved_until: float = 0.0
-
-    @property
-    def age(self) -> tuple[datetime, Name]:
-        """Older runs come first."""
-        return (self.created, self.run)
 
 
 @dataclass
@@ -49,45 +35,26 @@ class ProcessSlots:
     offer: Callable[[Name], None] = lambda _run: None
     #: By the uid of the workload that holds a slot: the limits of its groups.
     taken: dict[str, Limits] = field(default_factory=dict)
-    _waiting: dict[str, _Waiting] = field(default_factory=dict)
+    _waiting: WaitingRuns = field(default_factory=WaitingRuns)
 
     def take(self, uid: str, run_uid: str, run: Name, created: datetime, now: float, limits: Limits = _NO_LIMITS) -> CreateError | None:
         """Take a slot for the workload `uid` of a run that was created at `created`; returns the reason if that is not possible.
 
         `limits`: by group, how many processes of it may run.
         """
-        self._forget(now)
-        others = {key: waiting for key, waiting in self._waiting.items() if key != run_uid}
-        reserved = [waiting.limits for waiting in others.values() if waiting.reserved_until > now]
-        older = [waiting for waiting in others.values() if waiting.age < (created, run)]
-        ahead = [waiting.limits for waiting in older if waiting.reserved_until <= now]
-        for group, limit in limits.items():
-            of_group = sum(group in theirs and not self._is_full(_without(theirs, group), reserved) for theirs in ahead)
-            if of_group >= self._free_of(group, limit, reserved):
-                self._wait(run_uid, run, created, now, limits)
-                behind = sum(group in waiting.limits for waiting in older)
-                return _refusal(self._running(group), limit, f"processes of {group} run", behind, "")
-        if sum(not self._is_full(theirs, reserved) for theirs in ahead) >= self.limit - len(self.taken) - len(reserved):
-            self._wait(run_uid, run, created, now, limits)
-            behind = sum(not self._is_full(waiting.limits, reserved) for waiting in older)
-            return _refusal(len(self.taken), self.limit, "processes run on this machine", behind, " (mintaka server start --max-processes)")
-        self._waiting.pop(run_uid, None)
+        self._waiting.update(now)
+        known = self._waiting.pop(run_uid)
+        age = (created, run, run_uid) if known is None else known.age
+        error = self._refusal(age, limits)
+        if error is None:
+            self.taken[uid] = limits
+        else:
+            self._waiting.add(WaitingRun(age, limits, now))
+        return error
+
+    def hold(self, uid: str, limits: Limits) -> None:
+        """Count a workload that runs already, even if that exceeds a limit."""
         self.taken[uid] = limits
-        return None
-
-    def _wait(self, run_uid: str, run: Name, created: datetime, now: float, limits: Limits) -> None:
-        known = self._waiting.setdefault(run_uid, _Waiting(created, run, now, limits))
-        known.asked, known.reserved_until, known.limits = now, 0.0, limits
-
-    def _running(self, group: str) -> int:
-        return sum(group in limits for limits in self.taken.values())
-
-    def _free_of(self, group: str, limit: int, reserved: list[Limits]) -> int:
-        return limit - self._running(group) - sum(group in limits for limits in reserved)
-
-    def _is_full(self, limits: Limits, reserved: list[Limits]) -> bool:
-        """Whether one of the groups has no free slot."""
-        return any(self._free_of(group, limit, reserved) <= 0 for group, limit in limits.items())
 
     def free(self, uid: str, now: float) -> None:
         """The workload has ended."""
@@ -96,35 +63,40 @@ class ProcessSlots:
             self.offer_next(now)
 
     def offer_next(self, now: float) -> float | None:
-        """Offer free slots to the oldest runs that wait; returns when to do so again (`time.monotonic()`), None if no run waits."""
-        self._forget(now)
-        reserved = [waiting.limits for waiting in self._waiting.values() if waiting.reserved_until > now]
-        free = self.limit - len(self.taken) - len(reserved)
-        for waiting in sorted(self._waiting.values(), key=lambda each: each.age):
-            if free <= 0:
-                break
-            if waiting.reserved_until > now:
-                continue
-            if waiting.reserved_until:  # it did not take the slot that was offered
-                self._drop(waiting)
-                continue
-            if self._is_full(waiting.limits, reserved):
-                continue
-            waiting.reserved_until = now + RESERVED_SECONDS
-            reserved.append(waiting.limits)
+        """Offer free slots to the oldest runs that wait; returns when to do so again (`time.monotonic()`), None if no slot is reserved."""
+        self._waiting.update(now)
+        self._waiting.drop_lapsed()
+        free, used = self._free, self._used()
+        offered = []
+        runs = self._waiting.next_with_room(used)
+        while free > 0 and (run := next(runs, None)) is not None:
+            self._waiting.reserve(run, now + RESERVED_SECONDS)
+            used.update(run.limits.keys())
             free -= 1
-            self.offer(waiting.run)
-        return now + RESERVED_SECONDS if any(waiting.reserved_until for waiting in self._waiting.values()) else None
+            offered.append(run.run)
+        for each in offered:
+            self.offer(each)
+        return now + RESERVED_SECONDS if self._waiting.reserved else None
 
-    def _drop(self, waiting: _Waiting) -> None:
-        self._waiting = {key: each for key, each in self._waiting.items() if each is not waiting}
+    @property
+    def _free(self) -> int:
+        return self.limit - len(self.taken) - len(self._waiting.reserved)
 
-    def _forget(self, now: float) -> None:
-        self._waiting = {key: waiting for key, waiting in self._waiting.items() if now - waiting.asked < _FORGOTTEN_SECONDS}
+    def _used(self) -> Used:
+        reserved = (run.limits for run in self._waiting.reserved.values())
+        return Counter(group for limits in chain(self.taken.values(), reserved) for group in limits)
 
-
-def _without(limits: Limits, group: str) -> Limits:
-    return {key: limit for key, limit in limits.items() if key != group}
+    def _refusal(self, age: Age, limits: Limits) -> CreateError | None:
+        """Why a run of that age, which is not among the waiting ones, gets no slot now."""
+        used = self._used()
+        for group, limit in limits.items():
+            if self._waiting.count_ahead_of_group(group, age, used) >= limit - used[group]:
+                running = sum(group in taken for taken in self.taken.values())
+                return _refusal(running, limit, f"processes of {group} run", self._waiting.count_older_of_group(group, age), "")
+        if self._waiting.count_ahead(age, used) >= self._free:
+            older = self._waiting.count_older(age, used)
+            return _refusal(len(self.taken), self.limit, "processes run on this machine", older, " (mintaka server start --max-processes)")
+        return None
 
 
 def _refusal(running: int, limit: int, what: str, older: int, remedy: str) -> CreateError:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -19,9 +20,11 @@ from mintaka_api.local.processes.log_follower import LogFollower
 from mintaka_api.local.processes.process_launches import ProcessLaunches, attempt_request
 from mintaka_api.local.processes.process_slots import ProcessSlots
 from mintaka_api.local.processes.process_starter import ProcessStarter
+from mintaka_api.local.processes.process_view import ProcessView
 from mintaka_api.local.processes.run_logs import RunLogs
-from mintaka_controller.ports import CreateRefused, Exists, Listed, Missing
+from mintaka_controller.ports import CreateRefused, Exists, Listed, Missing, Unavailable
 from mintaka_core import names
+from mintaka_core.json_values import mapping
 from mintaka_core.workloads import NO_REVISION
 
 if TYPE_CHECKING:
@@ -87,21 +90,29 @@ class ProcessWorkloads:
         self._capacity_observers.append(callback)
 
     async def recover(self) -> None:
-        """Find the attempts of an earlier server: those that still run, and the remains of the others."""
+        """Find the attempts of an earlier server: those that still run, and the remains of the others.
+
+        Raises OSError if it cannot be read whose attempt a folder is: its run would be started again beside it.
+        """
         for folder in await asyncio.to_thread(self._store.all):
-            view = await asyncio.to_thread(self._store.view, folder)
+            try:
+                view, whole = await asyncio.to_thread(self._store.view, folder), True
+            except OSError as error:
+                _logger.warning("%s cannot be read yet: %s", folder.path, error)
+                view, whole = await asyncio.to_thread(self._store.request, folder), False
             if view is None:  # its removal was interrupted
-                await asyncio.to_thread(self._store.remove, folder)
+                with suppress(OSError):  # the next server tries again
+                    await asyncio.to_thread(self._store.remove, folder)
                 continue
-            attempt = self._attempts.add(folder, view)
-            if attempt.owned.workload.alive:
-                self._slots.taken[attempt.owned.workload.uid] = view.request.get("limits") or {}
-                self._attempts.watch(attempt)
-                if view.stop is not None:
-                    folder.send(TERMINATE)
-            self._publish(attempt)
-            if not await self._is_wanted(attempt):
-                await self._stop(attempt)
+            attempt = self._add(folder, view)
+            if not whole:
+                self._attempts.spawn(self._attempts.persist(attempt, self._attempts.refresh))
+            if not await self._is_wanted(attempt) or (view.stop is not None and attempt.owned.workload.alive):
+                try:
+                    await self._stop(attempt)
+                except OSError as error:  # the others are found all the same
+                    _logger.warning("the stop of process %s/%s cannot be requested yet: %s", *attempt.key, error)
+                    self._attempts.spawn(self._attempts.persist(attempt, self._stop))
         self._attempts.spawn(self._follower.run())
 
     async def close(self) -> None:
@@ -123,7 +134,7 @@ class ProcessWorkloads:
         """The processes of a deleted run are stopped, as pods are deleted with their owner."""
         if kind == "FlowRun" and deleted:
             for attempt in self._attempts.of_run(document["metadata"]["uid"]):
-                self._attempts.spawn(self._stop(attempt))
+                self._attempts.spawn(self._attempts.persist(attempt, self._stop))
 
     def _publish(self, attempt: Attempt) -> None:
         if not attempt.owned.workload.alive and not attempt.over:
@@ -150,7 +161,7 @@ class ProcessWorkloads:
     async def create(
         self, run: FlowRun, template: FlowTemplate, attempt: int, resumed_from: str, code: RevisionCode = NO_REVISION
     ) -> OwnedWorkload:
-        """Start the process of an attempt. Raises CreateRefused; Exists if it was started before."""
+        """Start the process of an attempt. Raises CreateRefused, Unavailable; Exists if it was started before."""
         metadata, name, uid = run.metadata, names.pod_name(run.metadata.name, attempt), uuid4().hex
         if self._attempts.get((metadata.namespace, name)) is not None:
             message = f"process {metadata.namespace}/{name} exists"
@@ -161,28 +172,41 @@ class ProcessWorkloads:
         error = self._slots.take(uid, metadata.uid, (metadata.namespace, metadata.name), created, monotonic(), launch.limits)
         if error is not None:
             raise CreateRefused(error)
+        request = attempt_request(run, template, attempt, launch, uid, code.revision)
         try:
-            began = await self.starter.start(folder, launch, attempt_request(run, template, attempt, launch, uid, code.revision))
-            found = await self._find(folder)
+            began = await self.starter.start(folder, launch, request)
+            found = await self._find((metadata.namespace, name), folder, ProcessView(request) if began else None)
             if began and found is not None:
                 return found.owned
             message = f"process {metadata.namespace}/{name} was begun by another request"
             raise Exists(message)
         finally:
             started = self._attempts.get((metadata.namespace, name))
-            if started is None or not started.owned.workload.alive:
+            if started is None or started.owned.workload.uid != uid or not started.owned.workload.alive:
                 self._slots.free(uid, monotonic())
 
-    async def _find(self, folder: AttemptFolder) -> Attempt | None:
-        """Add and watch an attempt that a supervisor has begun to serve, unless it is known."""
+    async def _find(self, key: Name, folder: AttemptFolder, requested: ProcessView | None) -> Attempt | None:
+        """Add and watch an attempt that a supervisor has begun to serve, unless it is known.
+
+        `requested`: what its records say at least, if they cannot be read. Raises Unavailable if that is None.
+        """
+        view = requested
+        try:
+            view = await asyncio.to_thread(self._store.view, folder) or requested
+        except OSError as error:
+            if requested is None:
+                message = f"the records of process {key[0]}/{key[1]} cannot be read: {error}"
+                raise Unavailable(message) from error
         known = next((attempt for attempt in self._attempts if attempt.folder == folder), None)
-        if known is not None:
+        if known is not None or view is None:
             return known
-        view = await asyncio.to_thread(self._store.view, folder)
-        if view is None:
-            return None
+        return self._add(folder, view)
+
+    def _add(self, folder: AttemptFolder, view: ProcessView) -> Attempt:
+        """Add an attempt that a supervisor has begun to serve; while it runs, it is watched and has a slot."""
         attempt = self._attempts.add(folder, view)
         if attempt.owned.workload.alive:
+            self._slots.hold(attempt.owned.workload.uid, mapping(view.request.get("limits")))
             self._attempts.watch(attempt)
         self._publish(attempt)
         return attempt
@@ -208,11 +232,12 @@ class ProcessWorkloads:
             _logger.warning("the stop of process %s/%s cannot be recorded: %s", *attempt.key, error)
         if attempt.owned.workload.alive:
             attempt.folder.send(KILL if force else TERMINATE)
+        end = None
         if force:
             await self._wait_for_end(attempt, _KILL_SECONDS)
             if attempt.owned.workload.alive:
-                await asyncio.to_thread(self._store.give_up, attempt.folder)
-        await self._attempts.refresh(attempt)
+                end = await asyncio.to_thread(self._store.give_up, attempt.folder)
+        await self._attempts.refresh(attempt, end)
 
     async def _wait_for_end(self, attempt: Attempt, seconds: float) -> None:
         until = monotonic() + seconds

@@ -24,10 +24,15 @@ class SupervisorEvents:
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._rest = b""
-        # Without a writer, the FIFO would be at its end; our own one is closed as soon as the supervisor has one.
+        self._writer: int | None = None
         self._reader: int | None = os.open(folder.events, os.O_RDONLY | os.O_NONBLOCK)
-        self._writer: int | None = os.open(folder.events, os.O_WRONLY | os.O_NONBLOCK) if expected else None
-        self._loop.add_reader(self._reader, self._read)
+        try:
+            # Without a writer, the FIFO would be at its end; our own one is closed as soon as the supervisor has one.
+            self._writer = os.open(folder.events, os.O_WRONLY | os.O_NONBLOCK) if expected else None
+            self._loop.add_reader(self._reader, self._read)
+        except OSError:
+            self.close()
+            raise
         if not expected:
             self._loop.call_soon(self._read)  # if it is gone already, nothing becomes readable
 

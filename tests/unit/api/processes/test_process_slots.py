@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
+from time import process_time
+from typing import TYPE_CHECKING
+
+import pytest
 
 from mintaka_api.local.processes.process_slots import RESERVED_SECONDS, ProcessSlots
 from mintaka_core.workloads import CreateErrorKind
 
+if TYPE_CHECKING:
+    from mintaka_api.local.processes.waiting_runs import Limits
+
 START = datetime(2026, 3, 4, 5, tzinfo=UTC)
+NO_LIMITS: Limits = {}
 
 
 class Slots(ProcessSlots):
@@ -17,10 +26,10 @@ class Slots(ProcessSlots):
         self.offered: list[str] = []
         super().__init__(limit, lambda run: self.offered.append(run[1]))
 
-    def ask(self, number: int, now: float = 0.0) -> bool:
+    def ask(self, number: int, now: float = 0.0, limits: Limits = NO_LIMITS) -> bool:
         """Whether the run gets a slot."""
         name = f"run-{number}"
-        return self.take(f"w{number}", f"u{number}", ("local", name), START + timedelta(seconds=number), now) is None
+        return self.take(f"w{number}", f"u{number}", ("local", name), START + timedelta(seconds=number), now, limits) is None
 
 
 def test_there_are_as_many_as_the_limit_says() -> None:
@@ -77,3 +86,37 @@ def test_several_free_slots_are_offered_to_several() -> None:
     slots.free("w2", 1.0)
     assert slots.offered == ["run-3", "run-4"]
     assert [slots.ask(5, 1.1), slots.ask(4, 1.1), slots.ask(3, 1.1)] == [False, True, True]
+
+
+def test_a_run_of_a_full_group_that_lost_its_place_keeps_no_younger_one_from_starting() -> None:
+    slots = Slots(2)
+    slots.ask(1)
+    slots.ask(2)
+    slots.ask(3, 0.0, {"a": 1})
+    slots.ask(5)
+    slots.free("w1", 1.0)
+    assert slots.offered == ["run-3"]
+    late = 1.0 + RESERVED_SECONDS
+    assert not slots.ask(4, late, {"a": 1}), "run 3 has its place until the next offer"
+    assert slots.offer_next(late) is not None
+    assert slots.offered == ["run-3", "run-4"]
+
+
+@pytest.mark.parametrize("groups", [0, 20, 10_000])
+def test_thousands_of_waiting_runs_slow_no_request_down(groups: int) -> None:
+    """All of it takes less than a second; it takes minutes if each request walks through all runs that wait."""
+    slots = Slots(4)
+    numbers = list(range(10_000))
+    random.Random(7).shuffle(numbers)
+    for number in range(10_000, 10_004):
+        slots.ask(number)
+    began = process_time()
+    for number in numbers:
+        assert not slots.ask(number, 0.0, {f"g{number % groups}": 1} if groups else {})
+    for n in range(1000):
+        held = next(iter(slots.taken))
+        slots.free(held, 1.0)
+        offered = slots.offered.pop()
+        assert offered == f"run-{n}"
+        assert slots.ask(n, 1.0, {f"g{n % groups}": 1} if groups else {})
+    assert process_time() - began < 10
