@@ -53,7 +53,7 @@ COMMANDS = {
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
-    "rules": Command("mintaka.cli.rules", "List and explain the rules that decide about runs, and try rules on recorded decisions."),
+    "rules": Command("mintaka.cli.rules", "List, explain and try the rules that decide about runs."),
     "run": Command("mintaka.cli.run", "Run a flow here, or a deployment in the current context."),
     "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine.", placed=False),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
