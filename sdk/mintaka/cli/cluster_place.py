@@ -72,7 +72,7 @@ class ClusterPlace(ClusterHistory):
 
     def dry_run_rules(self, body: Document) -> Document:
         """Ask the API: it has the recorded decisions."""
-        return self._api.history().post("/rules/dry-run", body)
+        return self._api.history().dry_run_rules(body)
 
     def rule(self, name: str) -> Document:
         """Read it with kubectl."""

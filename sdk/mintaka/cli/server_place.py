@@ -122,10 +122,6 @@ class ServerPlace(RemoteHistory):
         """Delete it, which cancels it first; its history remains."""
         self.request("DELETE", f"/flow-runs/{run['uid']}")
 
-    def dry_run_rules(self, body: Document) -> Document:
-        """Ask the API."""
-        return self.request("POST", "/rules/dry-run", body)
-
     def rule(self, name: str) -> Document:
         """Read it from the server's documents."""
         for kind, plain in kinds_of_rule(name):
