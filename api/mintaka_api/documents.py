@@ -1,4 +1,4 @@
-"""Documents as users apply, read and delete them with a local server: FlowDeployment, FlowRun, ConfigMap, ControllerRevision.
+"""Documents as users apply, read and delete them with a local server: flow deployments, flow runs, rules, ConfigMaps, revisions.
 
 `Documents` is the port; `mintaka_api.local.document_store` is its adapter. A cluster has no adapter: kubectl does this there.
 """
@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     from mintaka_controller.ports import Document, Name
 
 #: The kinds that can be read, and their API versions.
-KINDS = {"FlowDeployment": API_VERSION, "FlowRun": API_VERSION, "ConfigMap": "v1", "ControllerRevision": "apps/v1"}
+KINDS = {
+    "FlowDeployment": API_VERSION,
+    "FlowRun": API_VERSION,
+    "OrchestrationRule": API_VERSION,
+    "ClusterOrchestrationRule": API_VERSION,
+    "ConfigMap": "v1",
+    "ControllerRevision": "apps/v1",
+}
 #: The kinds that users write; revisions are the controller's.
-WRITABLE = ("FlowDeployment", "FlowRun", "ConfigMap")
+WRITABLE = ("FlowDeployment", "FlowRun", "OrchestrationRule", "ClusterOrchestrationRule", "ConfigMap")
 #: The namespace of documents that do not name one: that of scripts.
 NAMESPACE = "local"
+#: In paths, the namespace of documents of the whole cluster.
+NO_NAMESPACE = "-"
 
 
 class Documents(Protocol):

@@ -232,3 +232,15 @@ DOCUMENT: dict[str, Any] = {
         "creationTimestamp": "2026-11-01T00:00:00Z",
     },
 }
+
+RULE: dict[str, Any] = {
+    "apiVersion": API_VERSION,
+    "kind": "OrchestrationRule",
+    "metadata": {"name": "freeze", "namespace": "etl"},
+    "spec": {
+        "to": ["PENDING"],
+        "when": "now.getDayOfWeek('Europe/Berlin') == 0",
+        "then": {"wait": {"seconds": 3600}},
+        "message": "no starts on Sundays",
+    },
+}

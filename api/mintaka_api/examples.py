@@ -17,6 +17,7 @@ from mintaka_api.example_records import (
     NEXT,
     NODE,
     PAUSE,
+    RULE,
     RUN,
     TASK,
     TRANSITION,
@@ -100,6 +101,25 @@ EXAMPLES: dict[str, Any] = {
         "estimated_rows": {"flow_runs": 1200, "task_runs": 120000, "logs": 36000},
         "estimated_bytes": 41000000,
         "partitions": [{"name": "task_runs_2026w47", "estimated_rows": 120000, "bytes": 32000000}],
+    },
+    "RuleDryRun": {"documents": [RULE], "since": "2026-11-22T00:00:00Z", "namespace": "etl", "run": "", "limit": 100},
+    "RuleDryRunAnswer": {
+        "since": "2026-11-22T00:00:00Z",
+        "decisions": 1200,
+        "different": 1,
+        "unknown": 0,
+        "items": [
+            {
+                "uid": RUN["uid"],
+                "namespace": "etl",
+                "name": "nightly-202611220300-5f2a1c",
+                "sequence": 2,
+                "time": "2026-11-22T03:00:00Z",
+                "recorded": {"verdict": "Accept", "state": "PENDING", "rule": "", "reason": ""},
+                "instead": {"verdict": "Wait", "state": "SCHEDULED", "rule": "orchestrationrule/freeze", "reason": "no starts on Sundays"},
+            }
+        ],
+        "errors": {},
     },
     "LimitAnswer": LIMIT,
     "LeasePage": {"items": LIMIT["leases"], "next": None, "previous": None},

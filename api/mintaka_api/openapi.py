@@ -49,6 +49,7 @@ def _kinds() -> list[type[msgspec.Struct]]:
     from mintaka_api.routes.new_runs import AwaitedRuns, NewFlowRun  # noqa: PLC0415 - likewise
     from mintaka_api.routes.pauses import NewAnswer, NewPause  # noqa: PLC0415 - likewise
     from mintaka_api.routes.resources import NewDocument, NewDocuments  # noqa: PLC0415 - likewise
+    from mintaka_api.routes.rules import RuleDryRun  # noqa: PLC0415 - likewise
     from mintaka_api.routes.variables import NewVariable  # noqa: PLC0415 - likewise
 
     structs = (
@@ -70,5 +71,6 @@ def _kinds() -> list[type[msgspec.Struct]]:
         ContainerLog,
         NewDocument,
         NewDocuments,
+        RuleDryRun,
     )
     return [*structs, HistoryBatch, *bodies]

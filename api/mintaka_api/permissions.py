@@ -100,6 +100,7 @@ PERMISSIONS: dict[str, Permission] = {
     "reserve_slots": Permission("create", "concurrencylimits/reservations"),
     "ask_for_slots": Permission("create", "concurrencyleases"),
     "renew_leases": Permission("update", "concurrencyleases"),
+    "dry_run_rules": Permission("create", "rules/dryrun"),
     "get_retention": Permission("get", "retention"),
     "release_lease": Permission("delete", "concurrencyleases"),
 }

@@ -14,6 +14,7 @@ from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Ports
 from mintaka_controller.run_cache import name_of
 from mintaka_controller.schema_validation import SchemaValidator
+from mintaka_core.names import CLUSTER_RULE, NAMESPACED_RULE
 from mintaka_kubernetes.informer import Informer
 from mintaka_kubernetes.leader_election import Leadership, LeaseLost
 from mintaka_kubernetes.resources import FLOW_RUNS, LIMIT_RANGES, NODES, PODS, RESOURCE_QUOTAS
@@ -26,6 +27,7 @@ from mintaka_operator.kopf_decoding import unpack
 from mintaka_operator.kubernetes_inventory import OUR_PODS, KubernetesInventory
 from mintaka_operator.kubernetes_resources import KubernetesResources, snapshot_of
 from mintaka_operator.kubernetes_revisions import KubernetesRevisions
+from mintaka_operator.kubernetes_rules import RULE_KINDS, KubernetesRules, RuleHandler
 from mintaka_operator.kubernetes_sources import KubernetesSources
 from mintaka_operator.kubernetes_workloads import KubernetesWorkloads
 from mintaka_operator.nodes import Nodes
@@ -70,6 +72,7 @@ class Operator:
             inventory=KubernetesInventory(cluster, self._served),
             telemetry=PrometheusTelemetry(),
             clock=WallClock(),
+            rules=KubernetesRules(cluster),
         )
         self.controller = Controller(ports, settings.controller)
         self._loop = asyncio.get_running_loop()
@@ -80,6 +83,9 @@ class Operator:
         self._capacity = [self._informer(resource, name, capacity) for resource in (RESOURCE_QUOTAS, LIMIT_RANGES) for name in scope]
         # A namespaced installation reads nothing cluster-wide.
         self._node_informers = [] if settings.namespaces else [self._informer(NODES, None, self._nodes)]
+        # A namespaced installation applies no rules of the cluster.
+        kinds = [NAMESPACED_RULE] if settings.namespaces else [NAMESPACED_RULE, CLUSTER_RULE]
+        self._rules = [self._informer(RULE_KINDS[kind], name, RuleHandler(self.controller, kind, name)) for kind in kinds for name in scope]
         self._kopf: KopfThread | None = None
         self._leading = False
 
@@ -146,6 +152,8 @@ class Operator:
                 group.create_task(self._leadership.keep())
                 # Pods first: a run's verdict depends on its pods, so no run may be reconciled before they are known.
                 await self._settle(group, list(self._pods.values()))
+                # Rules before runs: no run may start that a rule holds back.
+                await self._settle(group, self._rules)
                 await self._settle(group, list(self._runs.values()))
                 await self._settle(group, self._node_informers)
                 self._check_nodes()

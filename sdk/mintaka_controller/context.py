@@ -13,6 +13,7 @@ from mintaka_controller.log_copies import LogCopies
 from mintaka_controller.memory_budget import MemoryBudget
 from mintaka_controller.ports import Name, Ports, Snapshot
 from mintaka_controller.revision_cache import RevisionCache
+from mintaka_controller.rule_cache import RuleCache
 from mintaka_controller.run_cache import RunCache
 from mintaka_controller.validation_memory import ValidationMemory
 from mintaka_controller.workload_cache import WorkloadCache
@@ -60,6 +61,7 @@ class Context:
     memory: MemoryBudget = field(default_factory=lambda: MemoryBudget(_PARSED_BYTES))
     log_copies: LogCopies = field(init=False)
     slots: ConcurrencySlots = field(init=False)
+    rules: RuleCache = field(init=False)
     #: Called with each write of our own: the flow run and the resulting resource version.
     wrote: Callable[[Name, int], None] = lambda _run, _version: None
     #: Requests that a run be reconciled.
@@ -70,6 +72,7 @@ class Context:
 
     def __post_init__(self) -> None:
         """By default, objects that are read are only cached; a controller overrides this."""
+        self.rules = RuleCache(self.ports.rules.expressions)
         self.log_copies = LogCopies(self.ports, self.wake)
         slots = self.slots = ConcurrencySlots(self.runs, self.workloads, self.deployments, self.ports.clock.now, self.settings.cluster_keys)
         slots.wake = self.wake

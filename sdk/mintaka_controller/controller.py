@@ -6,13 +6,17 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mintaka_controller.context import Context, ControllerSettings
+from mintaka_controller.live_wakes import LiveWakes
 from mintaka_controller.reconciler import Key, Reconciler
 from mintaka_controller.resync import Resync
+from mintaka_controller.rule_cache import rule_key
+from mintaka_controller.rule_status import RuleStatusWriter
 from mintaka_controller.run_cache import name_of, version_of
 from mintaka_controller.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from mintaka_controller.ports import Name, OwnedWorkload, Ports, Snapshot
+    from mintaka_controller.rule_cache import RuleKey
 
 _COUNT_SECONDS = 5.0
 
@@ -29,12 +33,16 @@ class Controller:
         self.context.runs.called.wake = self._wake_called
         self.resync = Resync(self)
         self._reconciler = Reconciler(self.context, self.queue)
+        self._rule_status = RuleStatusWriter(self.context.rules, ports.rules, ports.clock)
+        self._live_wakes = LiveWakes(self.context.rules, self.wake_run)
+        self.context.runs.live_changed = self._live_wakes.add
 
     async def run(self) -> None:
         """Reconcile, and resync with what exists, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.resync.run())
             group.create_task(self.context.log_copies.run())
+            group.create_task(self._rule_status.run())
             group.create_task(self.queue.run(self.context.settings.workers, self._reconciler.reconcile))
 
     def observe_run(self, snapshot: Snapshot) -> bool:
@@ -73,6 +81,24 @@ class Controller:
     def forget_deployment(self, key: Name, uid: str | None = None) -> bool:
         """Forget a flow deployment that is gone."""
         return self.context.deployments.remove(key, uid)
+
+    def observe_rule(self, snapshot: Snapshot) -> bool:
+        """Observe a version of an orchestration rule; runs that it holds back are reconciled if it changed."""
+        if not self.context.rules.put(snapshot):
+            return False
+        self._wake_held(rule_key(snapshot.document))
+        return True
+
+    def forget_rule(self, key: RuleKey, uid: str | None = None) -> bool:
+        """Forget an orchestration rule that is gone."""
+        if not self.context.rules.remove(key, uid):
+            return False
+        self._wake_held(key)
+        return True
+
+    def _wake_held(self, rule: RuleKey) -> None:
+        for run in self.context.rules.held_by(rule):
+            self.wake_run(run)
 
     def observe_workload(self, owned: OwnedWorkload) -> bool:
         """Observe a version of a workload."""

@@ -14,6 +14,7 @@ from mintaka_controller.create_checks import find_create_error
 from mintaka_controller.ports import Rejected
 from mintaka_controller.reading import parse_run, read_deployment, read_run
 from mintaka_controller.resume_source import find_resume_source
+from mintaka_controller.rule_facts import policy_of
 from mintaka_controller.run_template import RunTemplate, find_template, may_start
 from mintaka_core import names
 from mintaka_core.reconciling.deployments import FAULTS_OF_THE_DEPLOYMENT, DeploymentObservation, FinishedRun, Problem
@@ -73,9 +74,12 @@ async def gather_run(context: Context, key: Name, create_error: CreateError | No
     if create_error is None and may_start(run):
         create_error = await find_create_error(context, run, found.template, source_found=found.source_found)
     seen = _observation(context, run, found.template, workloads, create_error, resumed_from)
-    called = context.runs.called
+    called, rules = context.runs.called, await policy_of(context, run, found.template)
     return replace(
         seen,
+        policy=rules.policy,
+        live=rules.live,
+        journal=rules.journal,
         revision=found.revision,
         caller_cancelled=bool(entry and entry.caller) and called.is_cancelled(entry.caller if entry else ""),
         called_go_on=called.goes_on(run.metadata.uid),

@@ -26,9 +26,18 @@ if TYPE_CHECKING:
 
     from mintaka_core.json_schema import Violation
     from mintaka_core.reconciling.deployments import Problem
-    from mintaka_core.resources import FlowDeployment, FlowDeploymentStatus, FlowRun, FlowRunStatus, FlowTemplate
+    from mintaka_core.resources import (
+        FlowDeployment,
+        FlowDeploymentStatus,
+        FlowRun,
+        FlowRunStatus,
+        FlowTemplate,
+        OrchestrationRule,
+        OrchestrationRuleStatus,
+    )
     from mintaka_core.resources.runs import TransitionStatus
     from mintaka_core.revisions import Revision, SourceVersion
+    from mintaka_core.user_rules import Expressions
     from mintaka_core.workloads import CreateError, StartIssue
 
 #: A resource as JSON.
@@ -261,6 +270,17 @@ class Telemetry(Protocol):
         """Comparing the caches with the cluster took so many seconds, the waits for late events not counted."""
 
 
+class Rules(Protocol):
+    """Orchestration rules: their conditions and their status. Methods may raise Unavailable or Rejected."""
+
+    @property
+    def expressions(self) -> Expressions:
+        """Compiles and evaluates conditions."""
+
+    async def write_status(self, rule: OrchestrationRule, status: OrchestrationRuleStatus) -> Document:
+        """Replace the status, if the rule still has the version of `rule`. Raises Conflict, Missing."""
+
+
 class Clock(Protocol):
     """The time of day."""
 
@@ -281,3 +301,4 @@ class Ports:
     inventory: Inventory
     telemetry: Telemetry
     clock: Clock
+    rules: Rules

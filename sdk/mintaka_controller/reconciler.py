@@ -23,6 +23,7 @@ from mintaka_controller.gathering import gather_deployment, gather_run, know_dep
 from mintaka_controller.orphans import release_orphans
 from mintaka_controller.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from mintaka_controller.refused_status import without_texts
+from mintaka_controller.rule_facts import holders_in
 from mintaka_controller.run_template import store_revision
 from mintaka_core.concurrency import Outcome
 from mintaka_core.errors import InvalidResource
@@ -181,6 +182,7 @@ class Reconciler:
             await self._stop_all(seen, plan)
             raise
         self._note(key, seen, plan)
+        self._record_rules(key, seen, plan)
         self._stop_waiting(key, seen, plan)
         # What could start and does not, because something else has to happen before, keeps no other run from starting.
         free = seen.slot is None or seen.slot.outcome is Outcome.FREE
@@ -219,6 +221,7 @@ class Reconciler:
         self._deferrals.pop(key, None)
         self._noted.pop(key, None)
         self._context.slots.release(key.pair)
+        self._context.rules.release(key.pair)
         self._wake_runs(self._context.backoff.forget(key.pair))
 
     def _recall(self, key: Key, seen: RunObservation) -> RunObservation:
@@ -228,6 +231,14 @@ class Reconciler:
             seen = replace(seen, pending_since=deferral.since)
         owner, noted = self._noted.get(key, ("", ()))
         return replace(seen, noted=noted) if noted and owner == uid else seen
+
+    def _record_rules(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
+        """Enter what rules of users did, and which of them hold the run back."""
+        rules = self._context.rules
+        if len(rules):
+            rules.record(key.pair, seen.journal, holders_in(plan, seen.run.status), self._context.ports.clock.now())
+        else:
+            rules.release(key.pair)
 
     def _note(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
         """Remember the decisions that are not written yet."""

@@ -20,6 +20,7 @@ import orjson
 
 from mintaka_controller.called_runs import CalledRuns
 from mintaka_controller.json_cache import JsonCache
+from mintaka_controller.live_counts import LiveCounts
 from mintaka_controller.memory_budget import LARGE_BYTES, reservation
 from mintaka_controller.ports import Name, ObjectProblem
 from mintaka_core.instants import EARLIEST, parse_time
@@ -119,6 +120,9 @@ class RunCache:
         self.called = CalledRuns()
         #: Called with each run that has changed, or is gone.
         self.changed: Callable[[Name], None] = lambda _run: None
+        self.live = LiveCounts()
+        #: Called with the namespace in which a run entered or left a state.
+        self.live_changed: Callable[[str], None] = lambda _namespace: None
 
     def put(self, snapshot: Snapshot) -> bool:
         """Store a version; False if it is not newer than the known one (whose content it restores, if that was dropped)."""
@@ -141,7 +145,15 @@ class RunCache:
             self._link(key, entry)
         self.called.put(key, entry)
         self.changed(key)
+        self.live.add(key[0], entry.deployment, entry.state)
+        if known is None or known.state != entry.state:
+            self.live_changed(key[0])
         return True
+
+    def live_beside(self, key: Name) -> dict[str, dict[str, int]]:
+        """The unfinished runs of the namespace by deployment and state type, without the run itself."""
+        own = self._entries.get(key)
+        return self.live.of(key[0], own.deployment if own else "", own.state if own else "")
 
     def _store(self, key: Name, entry: RunEntry, raw: bytes) -> None:
         self._drop(key)
@@ -163,6 +175,7 @@ class RunCache:
         self._drop(key)
         self.called.forget(known)
         self.changed(key)
+        self.live_changed(key[0])
         return True
 
     def _link(self, key: Name, entry: RunEntry) -> None:
@@ -180,6 +193,7 @@ class RunCache:
         if known is None:
             return
         self.states[known.state] -= 1
+        self.live.remove(key[0], known.deployment, known.state)
         self.called.drop(key, known)
         group = self._groups.get((key[0], known.deployment))
         if group is None:

@@ -127,3 +127,8 @@ def shortened(name: str, suffix: str, limit: int) -> str:
 
 def _digest(text: str, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+#: The kinds of orchestration rules, which differ in their scope alone.
+NAMESPACED_RULE, CLUSTER_RULE = "OrchestrationRule", "ClusterOrchestrationRule"
+RULE_KINDS = (NAMESPACED_RULE, CLUSTER_RULE)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ValidationError
 
 from mintaka_core.errors import InvalidSchedule
-from mintaka_core.resources.deployments import NEXT_TIMES, Schedule
+from mintaka_core.resources.deployments import NEXT_TIMES
+from mintaka_core.resources.schedules import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -28,6 +28,15 @@ FLOW_RUN_POLICY: Policy = (
     rules.run_in_order,
 )
 
+
+def with_rules_of_users(rules_of_users: Policy, policy: Policy = FLOW_RUN_POLICY) -> Policy:
+    """The policy with the rules of users: after fences, intents and timeouts, before retries."""
+    if not rules_of_users:
+        return policy
+    place = policy.index(rules.retry_what_never_ran)
+    return (*policy[:place], *rules_of_users, *policy[place:])
+
+
 #: The policy of task runs, and of flow runs whose own process decides: those of scripts and those that a flow calls. What replaces a
 #: run that would otherwise begin comes after the order of states; only a run that really begins waits for slots.
 TASK_RUN_POLICY: Policy = (

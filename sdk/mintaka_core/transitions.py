@@ -39,7 +39,9 @@ class Transition:
     retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is when
     the current state times out, `ended_time` when the workload ended (None: now). `stopped` means that the workload was
     requested to stop before it ended. `slot` is how a flow run stands among those that share its deployment's slots (None: nothing
-    limits it, or it has one). `jitter` in [0, 1) is drawn by the caller.
+    limits it, or it has one). `jitter` in [0, 1) is drawn by the caller. `begun` means that the workload of the attempt exists
+    already, so that nothing can prevent it from starting. `redirects` counts the redirects by rules of users; `live` are the other
+    unfinished runs of the namespace, by deployment and state type (None: no rule needs them).
 
     The others are facts of task runs. `kept` is a cached result that could replace the run (None: no such result), `refresh`
     requests a new one nevertheless, `kept_issue` is why a cached result cannot be used or made ("": no issue). `recorded` is the result
@@ -73,6 +75,9 @@ class Transition:
     unpersisted: Unpersisted | None = None
     slot: Standing | None = None
     jitter: float = 0.0
+    begun: bool = False
+    redirects: int = 0
+    live: dict[str, dict[str, int]] | None = None
 
     @property
     def overdue(self) -> bool:
@@ -89,26 +94,32 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The run enters another state than the proposed one."""
+    """The run enters another state than the proposed one. `final`: no retry follows."""
 
     state: State
     reason: str
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The proposal is valid but early: propose it again at `until`. `state_reason` is the reason of the state meanwhile ("": unchanged)."""
+    """The proposal is valid but early: propose it again at `until`, or already at `again` if what it waits for may end earlier.
+
+    `state_reason` is the reason of the state meanwhile ("": unchanged).
+    """
 
     until: datetime
     reason: str
     state_reason: str = ""
+    again: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The proposal is refused; the run stays in its current state."""
+    """The proposal is refused; the run stays in its current state. `again` is when to propose it again (None: not by itself)."""
 
     reason: str
+    again: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +152,22 @@ class Rule:
 type Policy = tuple[Rule, ...]
 
 
+def is_users_rule(name: str) -> bool:
+    """True for the name of a rule of users, such as orchestrationrule/freeze; built-in rules are named as functions."""
+    return "/" in name
+
+
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """The verdict of one rule on one proposal."""
 
     rule: str
     verdict: Verdict
+
+    @property
+    def is_of_user(self) -> bool:
+        """True for a rule of users: the name of its kind comes first."""
+        return is_users_rule(self.rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +229,17 @@ class Decision:
             (known for known in reversed(self.trail) if not isinstance(known.verdict, Accept)), self.trail[-1] if self.trail else None
         )
 
+    @property
+    def again(self) -> datetime | None:
+        """When to propose again what was not accepted; None: not by itself."""
+        last = self.trail[-1].verdict if self.trail else None
+        return (last.again if isinstance(last, Wait | Abort) else None) or self.until
+
+    @property
+    def redirects_by_users(self) -> int:
+        """How many rules of users redirected the proposal."""
+        return sum(opinion.is_of_user and isinstance(opinion.verdict, Redirect) for opinion in self.trail)
+
     def heard(self, rule: str) -> bool:
         """True if the rule of that name had a say, even if a later one decided."""
         return any(opinion.rule == rule for opinion in self.trail)
@@ -258,10 +290,13 @@ _DEFAULTS = {
 }
 
 
-def decide(policy: Policy, transition: Transition) -> Decision:
-    """Call each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`."""
+def decide(policy: Policy, transition: Transition, *, noted: frozenset[str] = frozenset()) -> Decision:
+    """Call each rule of `policy` in order for `transition`; the time of the entered state is `transition.now`.
+
+    `noted` are facts that are recorded whether or not a rule read them.
+    """
     trail: list[Opinion] = []
-    reads: set[str] = set()
+    reads = set(noted)
     asked, seen, edge = transition, trace(transition, reads), transition.edge
     for rule in policy:
         if not rule.may_speak(edge):
@@ -272,7 +307,7 @@ def decide(policy: Policy, transition: Transition) -> Decision:
         if isinstance(verdict, Redirect):
             if is_traced(verdict.state):
                 verdict = replace(verdict, state=replace(verdict.state))
-            asked = replace(asked, proposed=verdict.state)
+            asked = replace(asked, proposed=verdict.state, retriable=asked.retriable and not verdict.final)
             # What a rule made of the proposal is not a fact.
             seen, edge = trace(asked, reads, own=frozenset({"proposed"})), asked.edge
         trail.append(Opinion(rule.name, verdict))

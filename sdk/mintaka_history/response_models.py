@@ -399,3 +399,39 @@ class RetentionAnswer(msgspec.Struct):
     estimated_rows: dict[str, int]
     estimated_bytes: int
     partitions: list[PartitionAnswer]
+
+
+class RuleOutcomeAnswer(msgspec.Struct):
+    """A decision: its verdict, the type of the state after it, the rule that decided ("": none objected), and why."""
+
+    verdict: str
+    state: str
+    rule: str
+    reason: str
+
+
+class RuleDifferenceAnswer(msgspec.Struct):
+    """A recorded decision about a flow run that would have been another one `instead`."""
+
+    uid: str
+    namespace: str
+    name: str
+    sequence: int
+    time: datetime
+    recorded: RuleOutcomeAnswer
+    instead: RuleOutcomeAnswer
+
+
+class RuleDryRunAnswer(msgspec.Struct):
+    """Which decisions about flow runs created at `since` or later would have been different with the given rules.
+
+    `different` counts them, `items` are the first ones. `unknown` decisions were not judged, because their records lack a fact that the
+    rules read. `errors` are the last errors of conditions, by rule.
+    """
+
+    since: datetime
+    decisions: int
+    different: int
+    unknown: int
+    items: list[RuleDifferenceAnswer]
+    errors: dict[str, str]

@@ -28,6 +28,9 @@ class Resource:
 
 
 FLOW_RUNS = Resource(GROUP, VERSION, "flowruns", typed=False)
+ORCHESTRATION_RULES = Resource(GROUP, VERSION, "orchestrationrules", typed=False)
+#: Not namespaced: its namespace is always None.
+CLUSTER_ORCHESTRATION_RULES = Resource(GROUP, VERSION, "clusterorchestrationrules", typed=False)
 FLOW_DEPLOYMENTS = Resource(GROUP, VERSION, "flowdeployments", typed=False)
 PODS = Resource("", "v1", "pods")
 CONFIG_MAPS = Resource("", "v1", "configmaps")

@@ -1,4 +1,4 @@
-"""Validation of FlowDeployments and FlowRuns without a Kubernetes API server, with its results and messages.
+"""Validation of FlowDeployments, FlowRuns and orchestration rules without a Kubernetes API server, with its results and messages.
 
 The schemas and rules are those of our CRDs. `mintaka_validation.cel` evaluates CEL, the language of the rules, for other uses.
 """

@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from mintaka_core.errors import MintakaError
-from mintaka_validation.cel_costs import ITERATIONS_LIMIT, NESTING_LIMIT, Expensive, size_of
+from mintaka_validation.cel_costs import ITERATIONS_LIMIT, NESTING_LIMIT, Expensive, names_in, size_of
 from mintaka_validation.cel_syntax import read_tree
 
 if TYPE_CHECKING:
@@ -85,6 +85,24 @@ class Program:
         self._refuse_costly(values)
         return self.evaluate_prepared(self.prepare(values))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables that it reads, and the types that it names."""
+        return names_in(self._syntax())
+
+    def bound(self, sizes: Mapping[str, int]) -> int:
+        """The maximum cost of an evaluation with values of these sizes (`cel_costs.size_of`). Raises CelTooCostly."""
+        try:
+            return self._syntax().bound(sizes, 0).cost
+        except Expensive as error:
+            message = f"macros such as all() and map() are nested more than {NESTING_LIMIT} levels deep"
+            raise CelTooCostly(message) from error
+
+    def _syntax(self) -> Part:
+        if self._tree is None:
+            self._tree = read_tree(self._expression.serialize())
+        return self._tree
+
     def prepare(self, values: Mapping[str, Any]) -> Activation:
         """Convert values once, for several evaluations. They are not limited: it is for trusted expressions."""
         return self._environment.Activation({name: _representable(value) for name, value in values.items()})
@@ -99,7 +117,7 @@ class Program:
         except TypeError as error:
             message = "its value cannot be converted from CEL, for example an optional value: end it with .orValue(...)"
             raise CelError(message) from error
-        if result.type().name() == "ERROR":
+        if not isinstance(value, bool) and result.type().name() == "ERROR":
             raise CelError(_sentence(value))
         return value
 
@@ -108,13 +126,7 @@ class Program:
         if (size := sum(sizes.values())) > VALUES_LIMIT:
             message = f"the values have a size of {size}, at most {VALUES_LIMIT} are allowed"
             raise CelTooCostly(message)
-        if self._tree is None:
-            self._tree = read_tree(self._expression.serialize())
-        try:
-            cost = self._tree.bound(sizes, 0).cost
-        except Expensive as error:
-            message = f"macros such as all() and map() are nested more than {NESTING_LIMIT} levels deep"
-            raise CelTooCostly(message) from error
+        cost = self.bound(sizes)
         if cost > COST_LIMIT:
             message = f"it may cost {cost} units for values of a size of {size}, at most {COST_LIMIT} are allowed"
             raise CelTooCostly(message)
@@ -141,6 +153,10 @@ class Environment:
             variables={name: cel.Type(_checked_type(kind)) for name, kind in variables.items()},
             extensions=[ext_strings.ExtStrings(version=_STRINGS_VERSION), ext_optional.ExtOptional()],
         )
+
+    def activation(self, values: Mapping[str, Any]) -> Activation:
+        """Values that the programs of this environment share (see `Program.evaluate_prepared`); a program needs only those it reads."""
+        return self._environment.Activation({name: _representable(value) for name, value in values.items()})
 
     def compile(self, expression: str) -> Program:
         """Parse and type-check an expression.

@@ -143,6 +143,19 @@ class Macro:
 type Part = Constant | Name | Members | Call | Macro
 
 
+def names_in(part: Part) -> frozenset[str]:
+    """The names in an expression, those of its macros' items left out as far as they are used within them."""
+    match part:
+        case Name(name):
+            return frozenset({name})
+        case Members(parts) | Call(_, parts):
+            return frozenset().union(*map(names_in, parts))
+        case Macro():
+            within = frozenset().union(*map(names_in, (part.step, part.result)))
+            return names_in(part.items) | names_in(part.start) | (within - {*part.item_names, part.result_name})
+    return frozenset()
+
+
 def size_of(value: Any) -> int:
     """The size of a JSON value."""
     total, waiting = 0, [value]

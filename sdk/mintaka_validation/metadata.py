@@ -35,8 +35,8 @@ _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 _IMMUTABLE: Final = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
-def check_new_metadata(metadata: Mapping[str, Any]) -> list[FieldError]:
-    """What is wrong with the metadata of a new document. Its name is already generated, its namespace filled in."""
+def check_new_metadata(metadata: Mapping[str, Any], *, namespaced: bool = True) -> list[FieldError]:
+    """What is wrong with the metadata of a new document. Its name is already generated, its namespace filled in if it has one."""
     errors = []
     if prefix := metadata.get("generateName"):
         masked = f"{prefix[:-2]}a" if len(prefix) > 1 and prefix.endswith("-") else prefix
@@ -45,7 +45,9 @@ def check_new_metadata(metadata: Mapping[str, Any]) -> list[FieldError]:
         errors += [invalid("metadata.name", name, fault) for fault in _faults_of_subdomain(name)]
     else:
         errors.append(required("metadata.name", "name or generateName is required"))
-    if namespace := metadata.get("namespace"):
+    if not namespaced:
+        errors += [forbidden("metadata.namespace", "not allowed on this type")] if metadata.get("namespace") else []
+    elif namespace := metadata.get("namespace"):
         errors += [invalid("metadata.namespace", namespace, fault) for fault in _faults_of_label(namespace)]
     else:
         errors.append(required("metadata.namespace"))

@@ -84,7 +84,7 @@ class Node:
 
 @cache
 def schema_of(kind: str) -> Node:
-    """The schema of FlowDeployment or FlowRun. The first call takes a tenth of a second.
+    """The schema of one of our kinds. The first call takes a tenth of a second.
 
     Raises:
         ValueError: it is not one of our kinds.

@@ -1,4 +1,4 @@
-"""Whether a document is a valid FlowDeployment or FlowRun: the checks of the Kubernetes API server, in its order and words.
+"""Whether a document of one of our kinds is valid: the checks of the Kubernetes API server, in its order and words.
 
 A document is read (`intake`), then its metadata, its values (`values`), its keyed lists and its rules are checked; rules only if
 the types are right. The limits of size and depth of `mintaka_core.limits` come first: everything after them may be recursive.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mintaka_core.limits import check_resource, check_value
-from mintaka_core.names import API_VERSION
+from mintaka_core.names import API_VERSION, CLUSTER_RULE
 from mintaka_validation.errors import BLOCKING, FieldError, InvalidDocument, MalformedDocument, invalid, rules_not_checked
 from mintaka_validation.intake import copy, take, with_whole_numbers
 from mintaka_validation.keyed_lists import check_keyed_lists
@@ -46,7 +46,7 @@ def validate_new(kind: str, document: Mapping[str, Any]) -> Document:
     new, excess = _read(kind, document)
     errors = _check_type(kind, new)
     if not errors:
-        errors = _check(kind, new, check_new_metadata(new["metadata"]), Before.nothing())
+        errors = _check(kind, new, check_new_metadata(new["metadata"], namespaced=kind != CLUSTER_RULE), Before.nothing())
     return _accepted(kind, new, errors, excess)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from mintaka_core.policies import FLOW_RUN_POLICY
 from mintaka_core.states import TERMINAL, StateType
+from simulated.rules import RULES
 from simulated.story import Story
 from simulated.timetable import Timetable
 
@@ -133,3 +134,18 @@ def test_a_story_follows_from_its_seed_alone() -> None:
     first, second = tell(Story, [7, 7])
     assert [wishes.records for wishes in first.referee.runs.values()] == [wishes.records for wishes in second.referee.runs.values()]
     assert first.agenda.seconds == second.agenda.seconds
+
+
+def test_rules_of_users_break_no_promise() -> None:
+    """Sensible, contradictory and hostile ones: cancel wins, budgets hold, redirects end, and what they held starts when they are deleted."""
+    seen: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    for seed in range(60):
+        [story] = tell(lambda seed: Story(seed, only=("rules of users",)), [seed])
+        seen.update(story.seen)
+        rules.update(
+            record.rule.partition("/")[2].rpartition("-")[0] for wishes in story.referee.runs.values() for record in wishes.records
+        )
+    applied = {name for name in RULES if name not in {"broken", "invalid", "too costly"}}
+    assert seen.keys() >= {f"rule {name}" for name in RULES}
+    assert rules.keys() >= applied

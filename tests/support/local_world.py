@@ -16,11 +16,14 @@ from mintaka_api.local.inventory import LocalInventory
 from mintaka_api.local.object_metadata import key_of
 from mintaka_api.local.resources import LocalResources
 from mintaka_api.local.revisions import LocalRevisions
+from mintaka_api.local.rules import LocalRules
 from mintaka_api.local.sources import LocalSources
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Exists, Listed, Missing, OwnedWorkload, Ports, Snapshot
+from mintaka_controller.rule_cache import rule_key
 from mintaka_core import names
+from mintaka_core.names import RULE_KINDS
 from mintaka_core.reconciling.observation import Retention
 from mintaka_core.states import COMPLETED, CRASHED, State
 from mintaka_core.workloads import NO_REVISION, Phase, Workload
@@ -174,12 +177,15 @@ class LocalWorld:
             inventory=LocalInventory(store, self.workloads),
             telemetry=self.telemetry,
             clock=_Clock(),
+            rules=LocalRules(store),
         )
         controller = Controller(ports, self._settings)
 
         def observe(kind: str, document: dict[str, Any], deleted: bool) -> None:
             if kind == "FlowRun":
                 controller.forget_run(key_of(document)) if deleted else controller.observe_run(Snapshot(document))
+            elif kind in RULE_KINDS:
+                controller.forget_rule(rule_key(document)) if deleted else controller.observe_rule(Snapshot(document))
             elif kind == "FlowDeployment":
                 controller.forget_deployment(key_of(document)) if deleted else controller.observe_deployment(Snapshot(document))
 
@@ -188,7 +194,7 @@ class LocalWorld:
         await store.recover()
         for owned in list(self.workloads.processes.values()):
             controller.observe_workload(owned)
-        for kind in ("FlowDeployment", "FlowRun"):
+        for kind in (*RULE_KINDS, "FlowDeployment", "FlowRun"):
             for document in await store.list(kind):
                 observe(kind, document, deleted=False)
         self._running = asyncio.create_task(controller.run())

@@ -13,6 +13,7 @@ from mintaka_operator.event_recorder import KubernetesEventRecorder
 from mintaka_operator.kubernetes_inventory import KubernetesInventory
 from mintaka_operator.kubernetes_resources import KubernetesResources
 from mintaka_operator.kubernetes_revisions import KubernetesRevisions
+from mintaka_operator.kubernetes_rules import KubernetesRules
 from mintaka_operator.kubernetes_sources import KubernetesSources
 from mintaka_operator.kubernetes_workloads import KubernetesWorkloads, owned_workload
 from mintaka_operator.pods import PodDefaults
@@ -49,6 +50,7 @@ class MemoryController:
             inventory=KubernetesInventory(known, lambda: namespaces or (None,)),
             telemetry=PrometheusTelemetry(),
             clock=WallClock(),
+            rules=KubernetesRules(known),
         )
         self.controller = Controller(ports, settings or ControllerSettings())
         self.reconciler = Reconciler(self.controller.context, self.controller.queue)

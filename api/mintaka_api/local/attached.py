@@ -21,6 +21,7 @@ from mintaka_api.local.processes.launch import Machine
 from mintaka_api.local.processes.process_workloads import ProcessWorkloads
 from mintaka_api.local.resources import LocalResources
 from mintaka_api.local.revisions import LocalRevisions
+from mintaka_api.local.rules import LocalRules
 from mintaka_api.local.run_control import LocalRunControl
 from mintaka_api.local.sources import LocalSources
 from mintaka_api.local.telemetry import LocalTelemetry
@@ -28,7 +29,9 @@ from mintaka_api.services import LoginCodes
 from mintaka_controller.context import ControllerSettings
 from mintaka_controller.controller import Controller
 from mintaka_controller.ports import Ports, Snapshot
+from mintaka_controller.rule_cache import rule_key
 from mintaka_controller.run_cache import name_of
+from mintaka_core.names import RULE_KINDS
 from mintaka_core.reconciling.observation import Retention
 
 if TYPE_CHECKING:
@@ -89,6 +92,7 @@ async def attach_local(
         inventory=LocalInventory(store, workloads),
         telemetry=LocalTelemetry(services.metrics.registry),
         clock=WallClock(),
+        rules=LocalRules(store),
     )
     watched = _Watched()
     store.subscribe(watched.observe_document)
@@ -134,12 +138,14 @@ class _Watched:
     def observe_document(self, kind: str, document: Document, deleted: bool) -> None:
         """A document was written or is gone."""
         controller = self.controller
-        if controller is None or kind not in {"FlowDeployment", "FlowRun"}:
+        if controller is None:
             return
         key, uid = name_of(document), document["metadata"]["uid"]
-        if kind == "FlowRun":
+        if kind in RULE_KINDS:
+            controller.forget_rule(rule_key(document), uid) if deleted else controller.observe_rule(Snapshot(document))
+        elif kind == "FlowRun":
             controller.forget_run(key, uid) if deleted else controller.observe_run(Snapshot(document))
-        else:
+        elif kind == "FlowDeployment":
             controller.forget_deployment(key, uid) if deleted else controller.observe_deployment(Snapshot(document))
 
     def observe_workload(self, owned: OwnedWorkload) -> None:
@@ -160,7 +166,12 @@ class _Watched:
 
 async def _list(store: DocumentStore, controller: Controller) -> None:
     """Observe every document, page by page."""
-    for kind, observe in (("FlowDeployment", controller.observe_deployment), ("FlowRun", controller.observe_run)):
+    # Rules before runs: no run may start that a rule holds back.
+    for kind, observe in (
+        *((kind, controller.observe_rule) for kind in RULE_KINDS),
+        ("FlowDeployment", controller.observe_deployment),
+        ("FlowRun", controller.observe_run),
+    ):
         after = None
         while page := await store.list(kind, after=after, limit=_PAGE):
             for document in page:

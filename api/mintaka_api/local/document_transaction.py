@@ -200,7 +200,7 @@ def _row(kind: str, document: Document) -> documents.DocumentRow:
         raise Rejected(message) from error
     return documents.DocumentRow(
         kind,
-        metadata["namespace"],
+        metadata.get("namespace") or "",
         metadata["name"],
         metadata["uid"],
         int(metadata["resourceVersion"]),

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. `custom`: it is one of ours, with schema, generation and a status of its own."""
+    """One kind. `custom`: it is one of ours, with schema, generation and a status of its own. `namespaced`: else its namespace is ""."""
 
     name: str
     plural: str
     api_version: str
     custom: bool = False
+    namespaced: bool = True
 
     def missing(self, key: Name) -> Missing:
         """There is no such document."""
@@ -42,6 +43,8 @@ _KINDS = {
     for kind in (
         Kind("FlowDeployment", f"flowdeployments.{GROUP}", API_VERSION, custom=True),
         Kind("FlowRun", f"flowruns.{GROUP}", API_VERSION, custom=True),
+        Kind("OrchestrationRule", f"orchestrationrules.{GROUP}", API_VERSION, custom=True),
+        Kind("ClusterOrchestrationRule", f"clusterorchestrationrules.{GROUP}", API_VERSION, custom=True, namespaced=False),
         Kind("ControllerRevision", "controllerrevisions.apps", "apps/v1"),
         Kind("ConfigMap", "configmaps", "v1"),
     )

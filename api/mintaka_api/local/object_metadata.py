@@ -6,7 +6,7 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from mintaka_core.names import MIRROR_FINALIZER
+from mintaka_core.names import CLUSTER_RULE, MIRROR_FINALIZER
 
 if TYPE_CHECKING:
     from mintaka_api.local.kinds import Kind
@@ -27,7 +27,8 @@ _NOT_STORED = ("managedFields", "selfLink")
 def key_of(document: Document) -> Name:
     """Namespace and name of a document or manifest; "" for a name that is generated later."""
     metadata = document.get("metadata") or {}
-    return str(metadata.get("namespace") or NAMESPACE), str(metadata.get("name") or "")
+    namespace = "" if document.get("kind") == CLUSTER_RULE else str(metadata.get("namespace") or NAMESPACE)
+    return namespace, str(metadata.get("name") or "")
 
 
 def generated_name(prefix: str) -> str:
@@ -38,7 +39,7 @@ def generated_name(prefix: str) -> str:
 def new_document(kind: Kind, manifest: Document, uid: str, now: str) -> Document:
     """The document of a manifest that has name and namespace: with uid, time and generation, without status or version."""
     metadata = _authored(manifest)
-    metadata |= {"namespace": key_of(manifest)[0], "uid": uid, "creationTimestamp": now}
+    metadata |= {"namespace": key_of({"kind": kind.name, **manifest})[0], "uid": uid, "creationTimestamp": now}
     if kind.custom:
         metadata["generation"] = 1
     if kind.name == "FlowRun":
@@ -53,7 +54,7 @@ def new_document(kind: Kind, manifest: Document, uid: str, now: str) -> Document
 def changed_document(kind: Kind, old: Document, new: Document) -> Document:
     """`new` with the fields of `old` that a change cannot modify: version, times, generation, status."""
     before = old["metadata"]
-    metadata = {"uid": before["uid"], "namespace": before["namespace"], "name": before["name"], **_authored(new)}
+    metadata = {"uid": before["uid"], "namespace": before.get("namespace") or "", "name": before["name"], **_authored(new)}
     metadata |= {name: before[name] for name in _MAINTAINED if name in before}
     document = {**new, "metadata": metadata}
     if kind.custom:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintaka_api.documents import KINDS, NAMESPACE, WRITABLE, Documents
+from mintaka_api.documents import KINDS, NAMESPACE, NO_NAMESPACE, WRITABLE, Documents
 from mintaka_api.paging import encode_cursor
 from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.problems import Problem
@@ -21,6 +21,7 @@ from mintaka_api.routes.query_parameters import DocumentQuery, NoQuery, Text
 from mintaka_api.routes.responses import documented_responses, json_response
 from mintaka_api.services import Here, Services
 from mintaka_core.limits import check_resource
+from mintaka_core.names import CLUSTER_RULE
 from mintaka_core.secret_parameters import UNKNOWN, SecretParameters, masked_deployment, masked_run
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def apply_documents(request: Request, _query: Annotated[NoQuery, Query()],
     for document, result in results:
         metadata = document["metadata"]
         shown = await masking.masked(document)
-        items.append(AppliedAnswer(document["kind"], metadata["namespace"], metadata["name"], result, shown))
+        items.append(AppliedAnswer(document["kind"], metadata.get("namespace") or "", metadata["name"], result, shown))
     return json_response({"items": items})
 
 
@@ -103,7 +104,7 @@ async def list_documents(kind: Text, query: Annotated[DocumentQuery, Query()], h
     after = (str(page.after[0]), str(page.after[1])) if page.after is not None else None
     found = list(await store.list(kind, query.namespace, after=after, limit=page.limit + 1))
     shown, masking = found[: page.limit], _Masking(store)
-    last = (shown[-1]["metadata"]["namespace"], shown[-1]["metadata"]["name"]) if len(found) > len(shown) else None
+    last = (shown[-1]["metadata"].get("namespace") or "", shown[-1]["metadata"]["name"]) if len(found) > len(shown) else None
     items = [await masking.masked(document) for document in shown]
     return json_response({"items": items, "next": encode_cursor(query.question(kind), last)})
 
@@ -113,7 +114,7 @@ async def get_document(kind: Text, namespace: Text, name: Text, _query: Annotate
     """One document, its secret parameters masked."""
     store = _store(here)
     _require_kind(kind)
-    return json_response(await _Masking(store).masked(await store.read(kind, (namespace, name))))
+    return json_response(await _Masking(store).masked(await store.read(kind, _key(namespace, name))))
 
 
 @router.delete(
@@ -125,8 +126,8 @@ async def delete_document(kind: Text, namespace: Text, name: Text, _query: Annot
     """Delete a document and what it owns. A flow run is cancelled first; the answer is the last version of the document."""
     store = _store(here)
     _require_kind(kind, WRITABLE)
-    before = await store.read(kind, (namespace, name))
-    left = await store.delete(kind, (namespace, name), uid=before["metadata"]["uid"])
+    before = await store.read(kind, _key(namespace, name))
+    left = await store.delete(kind, _key(namespace, name), uid=before["metadata"]["uid"])
     return json_response(await _Masking(store).masked(left or before), status=202)
 
 
@@ -135,6 +136,11 @@ def _store(here: Services) -> Documents:
         detail = "this API stores no documents: use kubectl in its cluster, such as kubectl apply, or mintaka apply --cluster"
         raise Problem("not-found", detail)
     return here.documents
+
+
+def _key(namespace: str, name: str) -> tuple[str, str]:
+    """The key of a document; "-" stands for no namespace."""
+    return "" if namespace == NO_NAMESPACE else namespace, name
 
 
 def _require_kind(kind: str, kinds: tuple[str, ...] = tuple(KINDS)) -> None:
@@ -159,6 +165,8 @@ def _checked(document: _Document, place: str, *, generated: bool = False) -> _Do
     checked = {name: value for name, value in document.items() if name != "status"}
     if kind != "ConfigMap" and (excess := check_resource(checked)) is not None:
         raise Problem("too-large", f"{kind} {named}: {excess.message}", reason=excess.reason)
+    if kind == CLUSTER_RULE:
+        return checked
     return {**checked, "metadata": {**metadata, "namespace": metadata.get("namespace") or NAMESPACE}}
 
 

@@ -12,6 +12,12 @@
 - apiGroups: [mintaka.dev]
   resources: [flowruns/status]
   verbs: [update]
+- apiGroups: [mintaka.dev]
+  resources: [orchestrationrules]
+  verbs: [get, list, watch]
+- apiGroups: [mintaka.dev]
+  resources: [orchestrationrules/status]
+  verbs: [update]
 # What a run or a pod that blocks its owner's deletion needs (OwnerReferencesPermissionEnforcement).
 - apiGroups: [mintaka.dev]
   resources: [flowdeployments/finalizers, flowruns/finalizers]
@@ -40,8 +46,14 @@
   verbs: [list, watch]
 {{- end -}}
 
-{{/* What the operator needs of the cluster as a whole: whether the node of a pod is lost. */}}
+{{/* What the operator needs of the cluster as a whole: rules about all runs, and whether the node of a pod is lost. */}}
 {{- define "mintaka.operator.clusterRules" -}}
+- apiGroups: [mintaka.dev]
+  resources: [clusterorchestrationrules]
+  verbs: [get, list, watch]
+- apiGroups: [mintaka.dev]
+  resources: [clusterorchestrationrules/status]
+  verbs: [update]
 - apiGroups: [""]
   resources: [nodes]
   verbs: [get, list, watch]

@@ -55,7 +55,7 @@ COMMANDS = {
     "replay": Command("mintaka.cli.replay", "Go through an earlier flow run again, with its recorded results."),
     "resume": Command("mintaka.cli.resume", "Go on with a flow run: finished tasks are taken from their results."),
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
-    "rules": Command("mintaka.cli.rules", "List the rules that decide about runs, in their order.", placed=False),
+    "rules": Command("mintaka.cli.rules", "List, explain and try the rules that decide about runs."),
     "run": Command("mintaka.cli.run", "Run a flow here, or a deployment in the current context."),
     "schedule": Command("mintaka.cli.schedule", "Say in words when a schedule fires, and its next times."),
     "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine.", placed=False),

@@ -76,7 +76,19 @@ def command(
 ) -> None:
     """Apply a flow's deployment, its source inline, or manifests."""
     if what == "-" or Path(what).is_dir() or what.endswith(SUFFIXES):
-        of_a_flow = (name, image, config_map, parameter, secret_parameter, cron, interval, rrule, tag, result_storage, result_storage_secret)
+        of_a_flow = (
+            name,
+            image,
+            config_map,
+            parameter,
+            secret_parameter,
+            cron,
+            interval,
+            rrule,
+            tag,
+            result_storage,
+            result_storage_secret,
+        )
         if any((*of_a_flow, concurrency_limit, concurrency_policy, concurrency_key)) or priority is not None:
             message = (
                 f"{what} is applied as it is: with manifests only --namespace, --dry-run, --json and the options of the place are allowed"

@@ -11,6 +11,7 @@ from mintaka.cli.kubectl import kubectl
 from mintaka.cli.masking import masked_json, without_secrets
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.places import EVERYWHERE
+from mintaka.cli.rule_dry_runs import kinds_of_rule
 from mintaka.cli.showing import is_over
 from mintaka.histories import FlowRunNotFound, HistoryError
 from mintaka.manifests import run_of_deployment, run_of_template
@@ -70,6 +71,20 @@ class ClusterPlace(ClusterHistory):
     def deployment(self, name: str) -> Document:
         """The deployment of that name."""
         return deployment_of(json.loads(kubectl("get", _DEPLOYMENTS, name, *self._only, "--output", "json")))
+
+    def dry_run_rules(self, body: Document) -> Document:
+        """Ask the API: it has the recorded decisions."""
+        return self._api.history().dry_run_rules(body)
+
+    def rule(self, name: str) -> Document:
+        """Read it with kubectl."""
+        for kind, plain in kinds_of_rule(name):
+            found = kubectl("get", f"{kind.lower()}s.mintaka.dev", plain, *self._only, "--output", "json", "--ignore-not-found")
+            if found.strip():
+                document: Document = json.loads(found)
+                return document
+        message = f"there is no orchestration rule {name}"
+        raise HistoryError(message)
 
     def apply(self, manifests: Manifests, *, dry_run: bool, as_json: bool) -> str:
         """Apply with kubectl; secrets are removed from its output."""

@@ -58,6 +58,15 @@ class FilePlace(LocalHistory):
         """Refuse: this needs a server."""
         _need_server(f"{manifests.shown} cannot be tried")
 
+    def dry_run_rules(self, body: Document) -> Document:
+        """Refuse: rules are about runs of deployments."""
+        del body
+        _need_server("there are no decisions about runs of deployments")
+
+    def rule(self, name: str) -> Document:
+        """Refuse: a file has no rules."""
+        _need_server(f"there is no orchestration rule {name}")
+
     def create_run(self, deployment: str, run: NewRun) -> Document:
         """Refuse: this needs a server."""
         del run

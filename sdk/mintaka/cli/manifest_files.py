@@ -15,7 +15,7 @@ import yaml
 from mintaka.cli.parsing import BadArgument
 from mintaka_core.errors import TooLarge
 from mintaka_core.limits import DEPTH_LIMIT, check_resource
-from mintaka_core.names import GROUP
+from mintaka_core.names import CLUSTER_RULE, GROUP, RULE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mintaka.histories import Document
 
 SUFFIXES = (".yaml", ".yml", ".json")
-_KINDS = frozenset({"FlowDeployment", "FlowRun"})
+_KINDS = frozenset({"FlowDeployment", "FlowRun", *RULE_KINDS})
 #: Levels of a document around the fields of `spec`, a list of resources included.
 _AROUND = 6
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -110,7 +110,8 @@ def placed(found: Sequence[tuple[str, Document]], namespace: str | None, default
         if namespace and own and own != namespace:
             message = f"{place} is in namespace {own}, not {namespace}: leave --namespace out, or correct metadata.namespace"
             raise BadArgument(message)
-        documents.append({**document, "metadata": {**metadata, "namespace": namespace or own or default}})
+        there = {} if document.get("kind") == CLUSTER_RULE else {"namespace": namespace or own or default}
+        documents.append({**document, "metadata": {**metadata, **there}})
     return documents
 
 

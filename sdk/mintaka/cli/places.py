@@ -98,6 +98,12 @@ class Place(History, Protocol):
     def delete_run(self, run: Document) -> None:
         """Delete a flow run, which is cancelled first."""
 
+    def dry_run_rules(self, body: Document) -> Document:
+        """The answer of `POST /rules/dry-run`."""
+
+    def rule(self, name: str) -> Document:
+        """An orchestration rule, by KIND/NAME, or by its name: that of the namespace comes before that of the cluster."""
+
 
 def in_cluster(cluster: bool) -> bool:
     """True if the place is a cluster."""

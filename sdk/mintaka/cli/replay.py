@@ -6,11 +6,13 @@ import inspect
 import pdb  # noqa: T100 - asked for with --pdb
 import sys
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
+from mintaka.cli.manifest_files import Manifests
 from mintaka.cli.parsing import BadArgument, JsonOption, parameters_of
 from mintaka.cli.places import ClusterOption, NamespaceOption, RunArgument, place
 from mintaka.cli.resume import Entrypoint, Parameter, Storage
@@ -33,6 +35,7 @@ Examples:
   mintaka replay etl-7c1a2f90                             all of it: what failed runs for real
   mintaka replay etl-7c1a2f90 --until load                stop before `load`, and show its inputs
   mintaka replay etl-7c1a2f90 --until load --pdb          step through `load` with them
+  mintaka replay etl-7c1a2f90 --rules rules.yaml          what would have been decided otherwise with these rules
   mintaka replay etl-7c1a2f90 --from load --storage s3://bucket/results --entrypoint flow.py:etl
 """
 EXIT_CODES = "that of the state it ended in, as for run; 0 where it was stopped with --until; 2 where it could not begin"
@@ -42,6 +45,9 @@ Until = Annotated[
 ]
 From = Annotated[str, typer.Option("--from", metavar="TASK", help="Run for real from the first call of this task on.")]
 Pdb = Annotated[bool, typer.Option("--pdb", help="With --until: step through the task with its real inputs. Else: look at a failure.")]
+Rules = Annotated[
+    str, typer.Option("--rules", metavar="FILE", help="Run nothing: take the decisions about the run again, with the rules of a file.")
+]
 #: Names on one line.
 _SHOWN = 20
 
@@ -54,11 +60,15 @@ def command(
     storage: Storage = None,
     entrypoint: Entrypoint = "",
     parameter: Parameter = None,
+    rules: Rules = "",
     json: JsonOption = False,
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
 ) -> None:
     """Go through a flow run again; nothing is recorded or kept."""
+    if rules:
+        _take_decisions_again(run, rules, namespace=namespace, cluster=cluster, json=json)
+        return
     if until and from_task:
         message = "--until and --from exclude each other"
         raise BadArgument(message)
@@ -153,3 +163,18 @@ def _step_through(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await body(*args, **kwargs)
 
     return stepped()
+
+
+def _take_decisions_again(run: str, file: str, *, namespace: str | None, cluster: bool, json: bool) -> None:
+    """Print which decisions about a run would have been different with the rules of a file."""
+    from mintaka.cli.rule_dry_runs import dry_run_of, rule_documents  # noqa: PLC0415 - only with --rules
+    from mintaka.cli.rules import print_differences  # noqa: PLC0415 - likewise
+
+    documents = rule_documents(Manifests(file))
+    with place(cluster=cluster, namespace=namespace) as there:
+        found = there.flow_run(run)
+        answer = dry_run_of(there, documents, datetime.fromisoformat(found["created"]), namespace=found["namespace"], run=found["uid"])
+    if json:
+        print_json(answer)
+    else:
+        print_differences(answer)

@@ -11,10 +11,12 @@ from mintaka.cli.file_place import stop_script
 from mintaka.cli.manifest_files import placed
 from mintaka.cli.parsing import BadArgument
 from mintaka.cli.places import waits_without_process
+from mintaka.cli.rule_dry_runs import kinds_of_rule
 from mintaka.cli.server_preview import ServerPreview
 from mintaka.histories import HistoryError, of_a_script
 from mintaka.manifests import run_of_template
 from mintaka.recording.remote_history import ApiRefusal, RemoteHistory
+from mintaka_core.names import CLUSTER_RULE, RULE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +32,10 @@ _PAGE = 200
 _SELF_CONTAINED = frozenset({"UnknownField", "Malformed", "TooLarge"})
 #: The prefix of an error's path that locates a document in the request.
 _PLACE = re.compile(r"documents\[(\d+)\]\.")
-_RESOURCES = {"FlowDeployment": "flowdeployment.mintaka.dev", "FlowRun": "flowrun.mintaka.dev", "ConfigMap": "configmap"}
+_RESOURCES = {"FlowDeployment": "flowdeployment.mintaka.dev", "FlowRun": "flowrun.mintaka.dev", "ConfigMap": "configmap"} | {
+    kind: f"{kind.lower()}.mintaka.dev" for kind in RULE_KINDS
+}
+_NOT_FOUND = 404
 
 
 class ServerPlace(RemoteHistory):
@@ -123,6 +128,18 @@ class ServerPlace(RemoteHistory):
     def delete_run(self, run: Document) -> None:
         """Delete it, which cancels it first; its history remains."""
         self.request("DELETE", f"/flow-runs/{run['uid']}")
+
+    def rule(self, name: str) -> Document:
+        """Read it from the server's documents."""
+        for kind, plain in kinds_of_rule(name):
+            namespace = "-" if kind == CLUSTER_RULE else self._only or self._home.namespace
+            try:
+                return self.request("GET", f"/documents/{kind}/{quote(namespace, safe='')}/{quote(plain, safe='')}")
+            except ApiRefusal as refusal:
+                if refusal.problem.get("status") != _NOT_FOUND:
+                    raise
+        message = f"there is no orchestration rule {name} at {self._home.api_url}"
+        raise HistoryError(message)
 
 
 def errors_by_document(refusal: ApiRefusal) -> dict[int, list[str]]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 10.0
 _PAGE = 200
+#: A dry run reads all decisions of a week.
+_DRY_RUN_SECONDS = 300.0
 
 
 class ApiRefusal(HistoryError):
@@ -83,6 +85,10 @@ class RemoteHistory:
     def retention(self, days: float | None) -> Document:
         """What the API's retention would delete now; `days` in place of its general limit."""
         return self._get("/retention", {"days": days})
+
+    def dry_run_rules(self, body: Document) -> Document:
+        """Which recorded decisions would have been different with the rules in `body`; raises as `post`."""
+        return self._answer("POST", self._url + "/rules/dry-run", json=body, timeout=_DRY_RUN_SECONDS)
 
     def health(self) -> Document:
         """What the API says of itself: its `status` and `version`."""

@@ -28,6 +28,8 @@ _OF_THE_END = frozenset({"Completed", "Failed", "Crashed", "Cancelled", "History
 _FINISHED, _EXPLANATION = "Finished", 600
 #: Of more decisions that changed nothing and were not written, the last are remembered.
 NOTED_LIMIT = 8
+#: Rules that are tried on recorded decisions later may read these facts.
+_NOTED = frozenset({"failures", "crashes"})
 _END_CONDITIONS = {COMPLETED: "Completed", FAILED: "Failed", CRASHED: "Crashed", CANCELLED: "Cancelled"}
 
 
@@ -39,12 +41,21 @@ class Ledger:
     """
 
     def __init__(
-        self, run: FlowRun, retries: Retries, now: datetime, policy: Policy, noted: Sequence[TransitionStatus] = (), *, local: bool = False
+        self,
+        run: FlowRun,
+        retries: Retries,
+        now: datetime,
+        policy: Policy,
+        noted: Sequence[TransitionStatus] = (),
+        *,
+        live: dict[str, dict[str, int]] | None = None,
+        local: bool = False,
     ) -> None:
         self.run = run
         self.now = now
         self.retries = retries
         self.policy = policy
+        self.live = live
         self.local = local
         self.status: FlowRunStatus = run.status
         self.new: list[TransitionStatus] = []
@@ -92,6 +103,8 @@ class Ledger:
             failures=status.failures,
             crashes=status.crashes,
             rejections=status.rejections,
+            redirects=status.rule_redirects,
+            live=self.live,
             retries=self.retries,
             cancel_requested=self.cancel_requested,
             suspend_requested=self.run.spec.suspend or self.suspending,
@@ -99,7 +112,7 @@ class Ledger:
             deadline=status.next_time,
             **facts,
         )
-        decision = decide(self.policy, transition)
+        decision = decide(self.policy, transition, noted=_NOTED)
         if status.state is not None:
             decision = decision.after(status.state.time)  # a pod's clock has whole seconds and may be another node's
         if decision.state is not None:
@@ -143,14 +156,15 @@ class Ledger:
             next_time=state.scheduled_time,
             failures=status.failures + decision.heard(rules.retry_failed.name),
             crashes=status.crashes + decision.heard(rules.retry_crashed.name),
+            rule_redirects=status.rule_redirects + decision.redirects_by_users,
             rejections=status.rejections + decision.heard(rules.retry_what_never_ran.name),
         )
         self._mark(kept)
 
     def _stay(self, decision: Decision, state: StateStatus) -> None:
         """Record that the run waits or that a proposal was refused, unless the status records it already."""
-        if decision.until is not None:
-            self.due.append(decision.until)
+        if decision.again is not None:
+            self.due.append(decision.again)
         record, written = record_of(decision, self._next_sequence, state), self.status.transitions
         if is_known(record, written if not self.noted else (*written, *self.noted)):
             if record.verdict == "Abort" or is_known(record, written):

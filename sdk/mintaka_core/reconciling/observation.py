@@ -17,6 +17,7 @@ from mintaka_core.resources.runs import FlowRun, TransitionStatus
 from mintaka_core.resources.template import FlowTemplate
 from mintaka_core.states import CRASHED, FAILED, StateType
 from mintaka_core.transitions import Policy
+from mintaka_core.user_rules import Journal
 from mintaka_core.workloads import CreateError, Workload
 
 #: A workload that was asked to stop and has not, this long after its grace period, is force-deleted: its node is gone.
@@ -59,6 +60,8 @@ class RunObservation:
     `replaced_by` is the run of its namespace that replaces it ("": none).
     `local`: workloads are processes of this machine, not pods. `policy` are the rules that decide about the run. `noted` are the
     records that the plan before noted, if it was this observer's.
+    `live` are the other unfinished runs of the namespace by deployment and state type, if rules of users need them; `journal` is where
+    these enter what they did.
     """
 
     run: FlowRun
@@ -80,6 +83,8 @@ class RunObservation:
     local: bool = False
     policy: Policy = FLOW_RUN_POLICY
     noted: tuple[TransitionStatus, ...] = ()
+    live: dict[str, dict[str, int]] | None = None
+    journal: Journal = field(default_factory=dict)
 
 
 class Reconciliation:
@@ -89,7 +94,13 @@ class Reconciliation:
         self.seen = seen
         self.now = now
         self.ledger = Ledger(
-            seen.run, seen.template.retries.budgets() if seen.template else Retries(), now, seen.policy, seen.noted, local=seen.local
+            seen.run,
+            seen.template.retries.budgets() if seen.template else Retries(),
+            now,
+            seen.policy,
+            seen.noted,
+            live=seen.live,
+            local=seen.local,
         )
         self.effects: list[RunEffect] = []
         self.due: list[datetime] = []

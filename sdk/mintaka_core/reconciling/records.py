@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from mintaka_core.facts import TRUNCATED
 from mintaka_core.resources.runs import OPINIONS_KEPT, OpinionStatus, StateStatus, TransitionStatus
 from mintaka_core.states import PENDING, SCHEDULED
-from mintaka_core.transitions import Transition
+from mintaka_core.transitions import Transition, is_users_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,13 +83,18 @@ def write_time(record: TransitionStatus, records: Sequence[TransitionStatus]) ->
     That is so if it begins a wait, or gives another reason for it than the last of the `records` that were written, or replaces one that is
     over.
     """
-    if record.verdict != "Wait":
+    if not _holds_back(record):
         return None
-    last = next((known for known in reversed(_since_entered(records)) if known.verdict == "Wait"), None)
+    last = next((known for known in reversed(_since_entered(records)) if _holds_back(known)), None)
     if last is not None and _why(last) == _why(record) and (last.until is None or last.until > record.time):
         return None
     of_late = [known.time for known in records if _why(known) == _why(record) and abs(record.time - known.time) < WAIT_WRITES]
     return max(of_late) + WAIT_WRITES if of_late else record.time
+
+
+def _holds_back(record: TransitionStatus) -> bool:
+    """True for a wait, and for a refusal by a rule of users, which without a record no one could see."""
+    return record.verdict == "Wait" or (record.verdict == "Abort" and is_users_rule(record.rule))
 
 
 def _why(record: TransitionStatus) -> tuple[str, str, str]:

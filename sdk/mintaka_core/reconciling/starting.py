@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 def adopt(reconciliation: Reconciliation, state: State) -> bool:
     """Adopt a workload whose creation was not recorded: its creator died in between, or was too busy to write."""
     unrecorded = [attempt for attempt in reconciliation.seen.workloads if attempt > reconciliation.ledger.status.attempt]
-    return state.type == SCHEDULED and bool(unrecorded) and _pending(reconciliation, min(unrecorded), reconciliation.seen.pending_since)
+    return (
+        state.type == SCHEDULED
+        and bool(unrecorded)
+        and _pending(reconciliation, min(unrecorded), reconciliation.seen.pending_since, begun=True)
+    )
 
 
 def start(reconciliation: Reconciliation, state: State) -> bool:
@@ -80,9 +84,11 @@ def _record_create_error(reconciliation: Reconciliation, state: State, create_er
     return False
 
 
-def _pending(reconciliation: Reconciliation, attempt: int, since: datetime | None = None, slot: Standing | None = None) -> bool:
+def _pending(
+    reconciliation: Reconciliation, attempt: int, since: datetime | None = None, *, slot: Standing | None = None, begun: bool = False
+) -> bool:
     since = since or reconciliation.now
-    accepted = reconciliation.ledger.propose(State(PENDING, time=since), attempt=attempt, slot=slot).state
+    accepted = reconciliation.ledger.propose(State(PENDING, time=since), attempt=attempt, slot=slot, begun=begun).state
     if accepted is None or accepted.type != PENDING:
         return accepted is not None
     record_revision(reconciliation, attempt)

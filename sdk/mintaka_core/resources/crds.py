@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mintaka_core.names import API_VERSION, GROUP, VERSION
+from mintaka_core.names import API_VERSION, CLUSTER_RULE, GROUP, NAMESPACED_RULE, VERSION
 from mintaka_core.resources.deployments import FlowDeploymentSpec, FlowDeploymentStatus
 from mintaka_core.resources.model import ATOMIC, cel
+from mintaka_core.resources.orchestration_rules import OrchestrationRuleSpec, OrchestrationRuleStatus
 from mintaka_core.resources.runs import FlowRunSpec, FlowRunStatus
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _DROPPED = {"title", "$defs"}
 
 #: FlowRun names leave room for the pod's suffix, and deployments' for the time in their runs' names.
 _NAME_RULE = cel("size(self.metadata.name) <= 200", "metadata.name takes at most 200 characters: pods are named after it")
-
+#: With its kind, the name of a rule is part of each decision.
+_RULE_NAME_RULE = cel("size(self.metadata.name) <= 63", "metadata.name takes at most 63 characters")
 
 _RESUME_RULE = cel(
     "!has(self.spec.resumeFrom) || self.spec.resumeFrom != self.metadata.name",
@@ -98,6 +100,7 @@ def _crd(
     columns: list[dict[str, Any]],
     selectable: list[str],
     rules: list[dict[str, str]],
+    scope: str = "Namespaced",
 ) -> dict[str, Any]:
     plural = kind.lower() + "s"
     return {
@@ -106,7 +109,7 @@ def _crd(
         "metadata": {"name": f"{plural}.{GROUP}", "labels": {"app.kubernetes.io/name": "mintaka", "app.kubernetes.io/part-of": "mintaka"}},
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced",
+            "scope": scope,
             "names": {
                 "kind": kind,
                 "listKind": kind + "List",
@@ -191,7 +194,31 @@ def crds() -> dict[str, dict[str, Any]]:
             [".status.state.type", ".spec.deployment"],
             [_NAME_RULE, _RESUME_RULE],
         ),
+        "orchestrationrules.yaml": _rule_crd(NAMESPACED_RULE, "orule", "A rule about the flow runs of its namespace.", "Namespaced"),
+        "clusterorchestrationrules.yaml": _rule_crd(CLUSTER_RULE, "corule", "A rule about the flow runs of all namespaces.", "Cluster"),
     }
+
+
+def _rule_crd(kind: str, short_name: str, description: str, scope: str) -> dict[str, Any]:
+    return _crd(
+        kind,
+        short_name,
+        description,
+        OrchestrationRuleSpec,
+        OrchestrationRuleStatus,
+        [
+            _column("Accepted", '.status.conditions[?(@.type=="Accepted")].status', "Whether it is applied"),
+            _column("Evaluating", '.status.conditions[?(@.type=="Evaluating")].status', "Whether its condition could be evaluated last"),
+            _column("Verdicts", ".status.verdicts", "How often it had a verdict", column_type="integer"),
+            _column("Holding", ".status.holding", "How many runs it holds back", column_type="integer"),
+            _column("When", ".spec.when", "Its condition", priority=1),
+            _column("Message", ".spec.message", "Why, for people", priority=1),
+            _column("Age", ".metadata.creationTimestamp", "When it was created", column_type="date"),
+        ],
+        [],
+        [_RULE_NAME_RULE],
+        scope,
+    )
 
 
 def main(folders: list[str]) -> None:

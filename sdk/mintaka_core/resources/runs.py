@@ -249,6 +249,8 @@ class FlowRunStatus(Model):
     """Retries granted after crashes."""
     rejections: int = 0
     """Retries granted because a pod was rejected before any code ran."""
+    rule_redirects: int = Field(default=0, exclude_if=lambda count: not count)
+    """How often rules of users redirected or delayed it; at most 50 times."""
     pod_name: str | None = None
     """The pod of the current attempt."""
     start_time: RecordedTime | None = None

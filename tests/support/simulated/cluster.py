@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simulated.agenda import Agenda
 from simulated.api import Api
 from simulated.kubelet import Kubelet
+from simulated.rules import StoredRules
 from simulated.server import Server
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Cluster:
         self.server = Server(self.agenda)
         self.kubelet = Kubelet(self.agenda, self.server, random)
         self.api = Api(self.agenda, self.server, self.kubelet, random)
+        self.rules = StoredRules(self.server)
         self.writes: Counter[str] = Counter()
         self.config_maps: set[Name] = set()
         self.late = False

@@ -13,7 +13,7 @@ from mintaka_controller.ports import Name
 class Event:
     """A change; `found` (Stored or Pod) is None for what is gone. The kind `capacity` is a changed quota or LimitRange."""
 
-    kind: Literal["run", "deployment", "workload", "capacity"]
+    kind: Literal["run", "deployment", "workload", "capacity", "rule"]
     key: Name
     uid: str
     found: Any = None

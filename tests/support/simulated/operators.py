@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mintaka_controller.controller import Controller
+from mintaka_controller.rule_cache import RuleKey
 from simulated.connection import Connection
 from simulated.ports import make_ports
 
@@ -57,6 +58,8 @@ class Operator:
             controller.observe_workload(pod.owned)
         for stored in server.runs.values():
             controller.observe_run(stored.snapshot)
+        for rule in self._cluster.rules.snapshots():
+            controller.observe_rule(rule)
         self._task = self._cluster.agenda.loop.create_task(controller.run())
         self._task.add_done_callback(self._ended)
         for deployed in server.deployments.values():
@@ -83,6 +86,9 @@ class Operator:
                 controller.free_capacity(event.key[0])
             case "workload":
                 controller.observe_workload(found.owned) if found else controller.forget_workload(event.key, event.uid)
+            case "rule":
+                rule = self._cluster.rules.snapshot(event.uid)
+                controller.observe_rule(rule) if rule else controller.forget_rule(RuleKey("OrchestrationRule", *event.key), event.uid)
             case "run":
                 controller.observe_run(found.snapshot) if found else controller.forget_run(event.key, event.uid)
             case "deployment":

@@ -12,6 +12,7 @@ from mintaka_core.names import MIRROR_FINALIZER
 from mintaka_core.states import CRASHED, SCHEDULED
 from mintaka_core.workloads import CreateError, CreateErrorKind
 from simulated.faults import CALM
+from simulated.rules import RULES
 
 if TYPE_CHECKING:
     from simulated.story import Story
@@ -30,7 +31,7 @@ class Plot:
 
 def choose(story: Story, only: tuple[str, ...] | None) -> list[str]:
     """Begin some plots; their names."""
-    chosen = [plot for plot in PLOTS if story.random.random() < plot.probability]
+    chosen = [plot for plot in PLOTS if plot.probability and story.random.random() < plot.probability]
     if only is not None:
         chosen = [plot for plot in PLOTS if plot.name in only]
     for plot in chosen:
@@ -274,6 +275,22 @@ def check(story: Story) -> None:
             story.seen["a namespace was deleted"] += 1
 
 
+def _rules_of_users(story: Story) -> None:
+    """Users write rules at any time, sensible and hostile ones; they are deleted when the trouble is over."""
+    random = story.random
+    for number in range(random.choice([1, 2, 4, 8])):
+        namespace, (name, spec) = random.choice(story.namespaces), random.choice(list(RULES.items()))
+        when = random.choice([0.0, random.uniform(0, 200)])
+        story.agenda.after(when, lambda key=(namespace, f"{name}-{number}"), spec=spec: _apply_rule(story, key, spec))  # type: ignore[misc]
+    story.at_calm.append(story.cluster.rules.remove_all)
+
+
+def _apply_rule(story: Story, key: tuple[str, str], spec: dict[str, Any]) -> None:
+    if story.agenda.seconds < story.troubled_seconds:
+        story.cluster.rules.apply(key, spec)
+        story.seen[f"rule {key[1].rpartition('-')[0]}"] += 1
+
+
 PLOTS = (
     Plot("quota that passes", 0.12, lambda story: _quota(story, forever=False)),
     Plot("quota that never passes", 0.04, lambda story: _quota(story, forever=True)),
@@ -294,4 +311,5 @@ PLOTS = (
     Plot("uninstall", 0.04, _uninstall),
     Plot("runs that call others", 0.2, lambda story: story.calls.begin()),
     Plot("deployments with a limit", 0.2, lambda story: story.limited.begin()),
+    Plot("rules of users", 0.0, _rules_of_users),
 )

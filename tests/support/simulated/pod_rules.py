@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mintaka_core.clocks import CLOCK_TOLERANCE
 from mintaka_core.reconciling.cleanup import needs_log_copy
 from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, PENDING, RUNNING
+from mintaka_core.transitions import is_users_rule
 
 if TYPE_CHECKING:
     from mintaka_core.reconciling.observation import Retention
@@ -185,7 +186,7 @@ class PodRules:
             if completed is None or self._agenda.seconds - completed < _ON_ITS_WAY_SECONDS or self._overtaken(run, transition):
                 continue
             self._demand(
-                transition.to in (COMPLETED, CANCELLED),
+                transition.to in (COMPLETED, CANCELLED) or is_users_rule(transition.rule),
                 f"{run.metadata.name}: attempt {transition.attempt} completed and was recorded {transition.name} {transition.reason}",
             )
 

@@ -10,6 +10,7 @@ from mintaka_core.reconciling.deployments import Problem
 from mintaka_core.resources import FlowRun
 from mintaka_core.revisions import Revision, SourceVersion, source_version
 from mintaka_core.workloads import NO_REVISION, RevisionCode, StartIssue
+from mintaka_validation.rule_expressions import RuleExpressions
 from simulated.server import Stored
 
 if TYPE_CHECKING:
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mintaka_core.json_schema import Violation
-    from mintaka_core.resources import FlowDeployment, FlowDeploymentStatus, FlowRunStatus, FlowTemplate
+    from mintaka_core.resources import (
+        FlowDeployment,
+        FlowDeploymentStatus,
+        FlowRunStatus,
+        FlowTemplate,
+        OrchestrationRule,
+        OrchestrationRuleStatus,
+    )
     from mintaka_core.resources.runs import TransitionStatus
     from mintaka_core.workloads import Workload
     from simulated.cluster import Cluster
@@ -217,6 +225,19 @@ class MemorySchemas:
         return []
 
 
+class MemoryRules:
+    """Orchestration rules of the server, with the real conditions."""
+
+    expressions = RuleExpressions()
+
+    def __init__(self, cluster: Cluster, connection: Connection) -> None:
+        self._rules, self._connection = cluster.rules, connection
+
+    async def write_status(self, rule: OrchestrationRule, status: OrchestrationRuleStatus) -> Document:
+        """Replace the status. Raises Conflict, Missing."""
+        return await self._connection.call("write_rule_status", lambda: self._rules.write_status(rule, status))
+
+
 class MemoryEvents:
     """Remembers what was recorded, by run or deployment."""
 
@@ -297,6 +318,7 @@ def make_ports(cluster: Cluster, connection: Connection, skew: float) -> Ports:
         inventory=MemoryInventory(cluster, connection),
         telemetry=MemoryTelemetry(),
         clock=SkewedClock(lambda: cluster.agenda.now, skew),
+        rules=MemoryRules(cluster, connection),
     )
 
 

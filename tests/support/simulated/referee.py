@@ -13,6 +13,8 @@ from mintaka_core.resources import FlowRun, FlowTemplate
 from mintaka_core.resources.runs import TRANSITIONS_KEPT, FlowRunStatus, TransitionStatus
 from mintaka_core.rules import ORDER
 from mintaka_core.states import CANCELLED, CANCELLING, COMPLETED, PAUSED, RUNNING, SCHEDULED, SUSPENDED_ITSELF, TERMINAL
+from mintaka_core.transitions import is_users_rule
+from mintaka_core.user_rules import REDIRECT_LIMIT
 from simulated.attempt_rules import AttemptRules
 from simulated.pod_rules import PodRules
 from simulated.waiting_rules import WaitingRules
@@ -162,7 +164,7 @@ class Referee:
         """A status that records only a wait begins that wait; a refusal alone is not written, nor anything twice."""
         recorded = {"sequence": new.sequence, "transitions": new.transitions, "observed_generation": new.observed_generation}
         if fresh and old.model_copy(update=recorded) == new:
-            waits = [record for record in fresh if record.verdict == "Wait"]
+            waits = [record for record in fresh if record.verdict == "Wait" or is_users_rule(record.rule)]
             self.demand(bool(waits), f"{name}: written for {fresh} alone")
         said = [
             (record.verdict, record.rule, record.message, record.until, record.attempt) for record in new.transitions if not record.accepted
@@ -178,7 +180,8 @@ class Referee:
             f"over budget: {status.failures} failures, {status.crashes} crashes, {status.rejections} rejections",
         )
         pauses = len([transition for transition in wishes.history if transition.to == PAUSED])
-        allowed = 1 + status.failures + status.crashes + status.rejections + pauses + wishes.resumed + status.reruns
+        self.demand(status.rule_redirects <= REDIRECT_LIMIT, f"rules redirected it {status.rule_redirects} times")
+        allowed = 1 + status.rule_redirects + status.failures + status.crashes + status.rejections + pauses + wishes.resumed + status.reruns
         late = run.metadata.uid in self.pods.late
         # The last attempt of a run that was cancelled may have begun without being recorded as a retry.
         allowed += status.is_terminal or (status.state is not None and status.state.type == CANCELLING)
@@ -200,6 +203,8 @@ class Referee:
         if unusable:
             reason = stored.problem.reason if stored.problem else "InvalidResource"
             self.demand(status.state.reason == reason, f"{name} is {reason} and ended for {status.state.reason}")
+        if status.transitions and any(is_users_rule(each.rule) for each in (status.transitions[-1], *status.transitions[-1].trail)):
+            return  # rules may end it as they like
         told = {(end.type, end.reason) for end in self.pods.ends_of(run.metadata.uid, status.attempt)}
         end = (status.state.type, status.state.reason)
         refused = status.state.reason == LIMIT_REACHED

@@ -11,6 +11,7 @@ from mintaka_controller.context import ControllerSettings
 from mintaka_controller.reconciler import PENDING_SECONDS
 from mintaka_core.reconciling.observation import Retention
 from mintaka_core.resources import FlowDeployment, FlowRun
+from mintaka_core.transitions import is_users_rule
 from simulated import plots
 from simulated.calls import Calls
 from simulated.cluster import Cluster
@@ -219,7 +220,8 @@ class Story:
             and state.type == "SCHEDULED"
             and (due is None or due < self.agenda.now - timedelta(seconds=self.state_within - 5))
         ):
-            self.referee.demand(bool(state.reason), f"{key[1]} does not say why it waits")
+            held = any(is_users_rule(record.rule) for record in stored.model.status.transitions[-1:])
+            self.referee.demand(bool(state.reason) or held, f"{key[1]} does not say why it waits")
 
     def _faults(self) -> Faults:
         random = self.random

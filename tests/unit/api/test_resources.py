@@ -89,7 +89,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "no kind": ({"apiVersion": "mintaka.dev/v1alpha1", "metadata": {"name": "a"}}, "documents[0].kind: use one of FlowDeployment"),
     "a kind of the controller's": (
         {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "a"}},
-        "documents[0].kind: use one of FlowDeployment, FlowRun, ConfigMap, not 'ControllerRevision'",
+        "documents[0].kind: use one of FlowDeployment, FlowRun, OrchestrationRule, ClusterOrchestrationRule, ConfigMap, not 'ControllerRevision'",
     ),
     "another version": ({**deployment(), "apiVersion": "mintaka.dev/v2"}, "documents[0].apiVersion: a FlowDeployment has apiVersion"),
     "no metadata": ({**deployment(), "metadata": None}, "documents[0].metadata: it is missing, or not an object"),

@@ -19,6 +19,8 @@ OPERATOR = {
     (MINTAKA, "flowdeployments/status"): {"update"},
     (MINTAKA, "flowruns"): {"get", "list", "watch", "create", "patch", "delete"},
     (MINTAKA, "flowruns/status"): {"update"},
+    (MINTAKA, "orchestrationrules"): {"get", "list", "watch"},
+    (MINTAKA, "orchestrationrules/status"): {"update"},
     (MINTAKA, "flowdeployments/finalizers"): {"update"},
     (MINTAKA, "flowruns/finalizers"): {"update"},
     ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
@@ -29,7 +31,12 @@ OPERATOR = {
     ("", "resourcequotas"): {"list", "watch"},
     ("", "limitranges"): {"list", "watch"},
 }
-OPERATOR_CLUSTER_WIDE = {**OPERATOR, ("", "nodes"): {"get", "list", "watch"}}
+OPERATOR_CLUSTER_WIDE = {
+    **OPERATOR,
+    ("", "nodes"): {"get", "list", "watch"},
+    (MINTAKA, "clusterorchestrationrules"): {"get", "list", "watch"},
+    (MINTAKA, "clusterorchestrationrules/status"): {"update"},
+}
 OPERATOR_AT_HOME = {("coordination.k8s.io", "leases"): {"create", "get", "update"}, ("", "configmaps"): {"create"}}
 API = {
     (MINTAKA, "flowdeployments"): {"get", "list", "watch"},
@@ -41,9 +48,11 @@ API = {
 API_AT_HOME = {("", "configmaps"): {"get", "list", "watch", "delete"}, ("", "namespaces"): {"get"}}
 VIEW = {
     (MINTAKA, resource): {"get", "list", "watch"}
-    for resource in ("flowdeployments", "flowruns", "flowdeployments/status", "flowruns/status")
+    for kind in ("flowdeployments", "flowruns", "orchestrationrules")
+    for resource in (kind, f"{kind}/status")
 }
-EDIT = {(MINTAKA, resource): {"create", "update", "patch", "delete", "deletecollection"} for resource in ("flowdeployments", "flowruns")}
+_WRITE = {"create", "update", "patch", "delete", "deletecollection"}
+EDIT = {(MINTAKA, resource): _WRITE for resource in ("flowdeployments", "flowruns", "orchestrationrules")}
 
 
 def _granted(role: dict[str, Any]) -> dict[tuple[str, str], set[str]]:

@@ -16,7 +16,7 @@ from mintaka_api.openapi import document
 from mintaka_api.settings import Settings
 from mintaka_core.names import API_VERSION
 from mintaka_core.policies import FLOW_RUN_POLICY, TASK_RUN_POLICY
-from mintaka_core.resources import FlowDeployment, FlowRun
+from mintaka_core.resources import FlowDeployment, FlowRun, OrchestrationRule
 from mintaka_core.rule_tables import with_tables
 from mintaka_core.states import StateType
 
@@ -43,7 +43,7 @@ def test_manifests_in_the_documentation_are_right(page: str) -> None:
         for manifest in yaml.safe_load_all(block):
             if manifest.get("apiVersion") != API_VERSION:
                 continue
-            model = {"FlowDeployment": FlowDeployment, "FlowRun": FlowRun}[manifest["kind"]]
+            model = {"FlowDeployment": FlowDeployment, "FlowRun": FlowRun, "OrchestrationRule": OrchestrationRule}[manifest["kind"]]
             understood = model.model_validate({**manifest, "metadata": {"name": "example", **manifest["metadata"]}}).to_wire()
             assert set(manifest["spec"]) <= set(understood["spec"]), f"{page}: unknown fields"
 
