@@ -61,7 +61,7 @@ def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, 
         name, proposed, said = rest or ("", 0, [])
         if isinstance(proposed, str):  # a row from before trails were stored: only the deciding rule and its reason
             proposed, said = 0, [(proposed, "Redirect", said)] if proposed else []
-        trail = [(rule, verdict, reason) for rule, verdict, reason in said if rule]
+        trail = [(rule, verdict, reason) for rule, verdict, reason in said if rule or verdict != _FACTS]
         entries.append((shown_state(code), shown_name(code, name), offset, shown_state(proposed or code), trail))
     return entries
 
@@ -69,7 +69,7 @@ def expand_history(text: str) -> list[tuple[str, str, int, str, list[tuple[str, 
 def facts_of_history(text: str) -> dict[str, dict[str, Any]]:
     """The facts in a stored text, by the position of their entry."""
     trails = ((position, entry[-1]) for position, entry in enumerate(_decode(text)) if len(entry) > _UNUSUAL)
-    return {str(position): trail[0][2] for position, trail in trails if isinstance(trail, list) and trail and not trail[0][0]}
+    return {str(position): trail[0][2] for position, trail in trails if isinstance(trail, list) and trail and trail[0][:2] == ["", _FACTS]}
 
 
 class PreviousHistory(NamedTuple):

@@ -49,6 +49,12 @@ def most_at_once(held: dict[str, tuple[datetime, datetime]]) -> int:
     return most
 
 
+def _shown(pod: dict[str, Any]) -> str:
+    metadata, status = pod["metadata"], pod["status"]
+    states = [container["state"] for container in status.get("containerStatuses", [])]
+    return f"{metadata['name']} {metadata['creationTimestamp']} {metadata.get('deletionTimestamp', '')} {status.get('phase')} {states}"
+
+
 def kill_operators(kube: Kube, draw: Random, log: Path, runs: int, seconds: float) -> int:
     """Run operators of the namespace that are killed at random, until all runs have ended; how many were killed."""
     killed, kills, deadline = operator(log, kube.namespace), 0, time.monotonic() + seconds
@@ -63,7 +69,7 @@ def kill_operators(kube: Kube, draw: Random, log: Path, runs: int, seconds: floa
             live = [pod for pod in kube.items("pods") if pod["status"].get("phase") in {"Pending", "Running"}]
             held = {pod["metadata"]["labels"]["mintaka.dev/flow-run"] for pod in live}
             limit = kube.get("fd", "limited")["spec"]["concurrency"]["limit"]
-            assert len(held) <= limit, f"{sorted(held)} have a pod, and {limit} may"
+            assert len(held) <= limit, f"{limit} may have a pod: {[_shown(pod) for pod in live]}\n{killed.text()[-6000:]}"
         finally:
             killed.kill()
         kills += 1

@@ -72,7 +72,13 @@ def test_a_tombstone_holds_no_secret(spec: dict[str, Any], known: Snapshot | Non
     document = {"apiVersion": "mintaka.dev/v1alpha1", "kind": "FlowRun", "metadata": metadata, "spec": spec, "status": {"attempt": 1}}
     resources = Resources()
     context = Context(
-        cast("Ports", SimpleNamespace(resources=resources, clock=SimpleNamespace(now=lambda: datetime.now(UTC)))), ControllerSettings()
+        cast(
+            "Ports",
+            SimpleNamespace(
+                resources=resources, clock=SimpleNamespace(now=lambda: datetime.now(UTC)), rules=SimpleNamespace(expressions=None)
+            ),
+        ),
+        ControllerSettings(),
     )
     context.runs.put(Snapshot(document))
     if known is not None:

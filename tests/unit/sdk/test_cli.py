@@ -174,6 +174,10 @@ def test_the_documentation_says_of_every_field_whether_deploy_sets_it(mintaka: A
         "0 6 * * *",
         "--result-storage",
         "s3://results",
+        "--concurrency-limit",
+        "2",
+        "--priority",
+        "1",
     ]
     _, out, _ = mintaka("deploy", "survey_flow.py:daily_survey", *options)
     text = (Path(__file__).parents[3] / "docs" / "deployments.md").read_text(encoding="utf-8")

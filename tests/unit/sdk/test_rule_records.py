@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintaka import cli, flow, pause_flow_run, runtime, sharing, task
-from mintaka.cli.telling import task_told, transition_told
 from mintaka.concurrency.sync import concurrency
 from mintaka.concurrency.tagged import KNOWN
 from mintaka.flow_runs import resume_flow_run
@@ -24,6 +23,7 @@ from mintaka.recording.wire import task_record
 from mintaka.sharing import shared
 from mintaka.testing import recorded
 from mintaka.transactions import transaction
+from mintaka_core.decision_sentences import task_sentences, transition_sentence
 from mintaka_core.policies import FLOW_RUN_POLICY, TASK_RUN_POLICY
 from mintaka_history.state_history import compact_history, expand_history, facts_of_history
 
@@ -312,7 +312,7 @@ def test_history_and_explain_show_the_rule_that_decided(situation: str, tmp_path
     assert kept.states_of(name) == states
     record = task_record(kept.run(name))
     stored = compact_history(record.history, record.facts)
-    shown = task_told({"name": name, "history": expand_history(stored)})
+    shown = task_sentences({"name": name, "history": expand_history(stored)})
     assert len(shown) == len(lines), shown
     for found, expected in zip(shown, lines, strict=True):
         assert found.startswith(expected)
@@ -344,7 +344,7 @@ def test_the_explain_command_shows_pauses_and_the_facts_are_stored(
         found = reading.flow_run("pausing")
         transitions = reading.transitions(found["uid"])
     assert [each["name"] for each in transitions][-5:] == ["Paused", "Resuming", "Pending", "Running", "Completed"]
-    assert next(line for line in map(transition_told, transitions) if "RUNNING → Paused" in line).endswith("waits to be resumed")
+    assert next(line for line in map(transition_sentence, transitions) if "RUNNING → Paused" in line).endswith("waits to be resumed")
     retry = next(each for each in transitions if each["rule"] == "retry_failed")
     assert retry["facts"]["retries"] == {"onFailure": {"limit": 1, "backoff": retry["facts"]["retries"]["onFailure"]["backoff"]}}
     monkeypatch.setattr("sys.argv", ["mintaka", "explain", "pausing"])
