@@ -49,6 +49,12 @@ def most_at_once(held: dict[str, tuple[datetime, datetime]]) -> int:
     return most
 
 
+def _has_ended(pod: dict[str, Any]) -> bool:
+    """Whether its container has ended; its phase says so later."""
+    containers = pod["status"].get("containerStatuses", [])
+    return bool(containers) and all("terminated" in container["state"] for container in containers)
+
+
 def _shown(pod: dict[str, Any]) -> str:
     metadata, status = pod["metadata"], pod["status"]
     states = [container["state"] for container in status.get("containerStatuses", [])]
@@ -66,7 +72,7 @@ def kill_operators(kube: Kube, draw: Random, log: Path, runs: int, seconds: floa
             if len(over) == runs:
                 return kills
             assert time.monotonic() < deadline, f"{len(over)} of {runs} runs ended; {killed.text()[-3000:]}"
-            live = [pod for pod in kube.items("pods") if pod["status"].get("phase") in {"Pending", "Running"}]
+            live = [pod for pod in kube.items("pods") if pod["status"].get("phase") in {"Pending", "Running"} and not _has_ended(pod)]
             held = {pod["metadata"]["labels"]["mintaka.dev/flow-run"] for pod in live}
             limit = kube.get("fd", "limited")["spec"]["concurrency"]["limit"]
             assert len(held) <= limit, f"{limit} may have a pod: {[_shown(pod) for pod in live]}\n{killed.text()[-6000:]}"
