@@ -41,7 +41,15 @@ RUN: dict[str, Any] = {
     "revision": "nightly-6f9c4d7b58",
     "next_time": None,
     "history_reason": "",
-    "conditions": [{"type": "Crashed", "status": "True", "reason": "OOMKilled", "message": "container flow passed its memory limit"}],
+    "conditions": [
+        {
+            "type": "Crashed",
+            "status": "True",
+            "reason": "OOMKilled",
+            "message": "container flow passed its memory limit",
+            "time": "2026-02-28T02:00:09.000000Z",
+        }
+    ],
 }
 ATTEMPT: dict[str, Any] = {
     "attempt": 1,

@@ -20,6 +20,16 @@ class StateAnswer(msgspec.Struct):
     time: datetime | None
 
 
+class ConditionAnswer(msgspec.Struct):
+    """A condition of a flow run's resource; `status` is True, False or Unknown, `time` when it last changed."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    time: datetime
+
+
 class FlowRunAnswer(msgspec.Struct):
     """A flow run. `deployment` is null for a run with its own template; `deleted` is when it left the cluster.
 
@@ -62,7 +72,7 @@ class FlowRunAnswer(msgspec.Struct):
     revision: str | None = None
     next_time: datetime | None = None
     history_reason: str = ""
-    conditions: list[dict[str, Any]] = []
+    conditions: list[ConditionAnswer] = []
 
 
 class TransitionAnswer(msgspec.Struct):

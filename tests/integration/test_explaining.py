@@ -54,6 +54,9 @@ EXPLANATIONS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
             {"type": "SCHEDULED"},
             record(1, "", "SCHEDULED") | {"from": None},
             record(2, "SCHEDULED", "SCHEDULED", proposed="PENDING", rule="wait_for_a_slot", verdict="Wait", message=SLOT, until="2999-01-01T00:00:00Z"),
+            conditions=[
+                {"type": "Finished", "status": "False", "reason": "AwaitingConcurrencySlot", "message": SLOT, "lastTransitionTime": instant(2)}
+            ],
         ),
         (
             "AwaitingConcurrencySlot",

@@ -69,5 +69,30 @@ async def test_a_server_that_was_killed_gives_no_slot_twice(world: LocalWorld) -
     assert set(world.workloads.started) == {"first-1", "second-1"}
 
 
+async def test_a_run_that_has_its_slot_and_is_held_by_a_rule_says_so(world: LocalWorld) -> None:
+    """It does not claim to wait for a slot any more."""
+    rule = {
+        "apiVersion": "mintaka.dev/v1alpha1",
+        "kind": "OrchestrationRule",
+        "metadata": {"name": "freeze"},
+        "spec": {"to": ["PENDING"], "when": "name == 'second'", "then": {"wait": {"seconds": 600}}, "message": "frozen"},
+    }
+    await world.store.create("OrchestrationRule", rule)
+    await create(world, "first")
+    await world.until("first", "RUNNING")
+    await create(world, "second")
+    await world.eventually(lambda: _waits(world, "second"), "it does not wait")
+    world.workloads.end("first-1")
+    await world.until("first", "COMPLETED")
+    await world.eventually(lambda: _held_by_rule(world, "second"), "it does not say what holds it")
+    state = (await world.store.read("FlowRun", (NAMESPACE, "second")))["status"]["state"]
+    assert (state["name"], state.get("reason", "")) == ("Scheduled", "")
+
+
+async def _held_by_rule(world: LocalWorld, name: str) -> bool:
+    conditions = (await world.store.read("FlowRun", (NAMESPACE, name)))["status"]["conditions"]
+    return any(condition["type"] == "Finished" and condition["reason"] == "HeldByRule" for condition in conditions)
+
+
 async def _waits(world: LocalWorld, name: str) -> bool:
     return await reason(world, name) == "AwaitingConcurrencySlot"

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mintaka_core import names
-from mintaka_core.concurrency import renewal_of
+from mintaka_core.concurrency import Outcome, renewal_of
 from mintaka_core.reconciling.attempts import begin_attempt, record_revision
 from mintaka_core.reconciling.observation import TRY_AGAIN
 from mintaka_core.reconciling.plans import CancelRun, CreateWorkload
@@ -54,9 +54,19 @@ def start(reconciliation: Reconciliation, state: State) -> bool:
     if after is not None and before is not None and after.type == PENDING != before.type:
         reconciliation.effects.append(CreateWorkload(attempt, reconciliation.ledger.status.revision))
         return False  # nothing more can be decided before it exists
+    if not moved and _leave_queue(reconciliation, state):
+        return True
     if not moved:
         _wait_for_slot(reconciliation, state)
     return moved
+
+
+def _leave_queue(reconciliation: Reconciliation, state: State) -> bool:
+    """Enter Scheduled if a run that waited for a slot has one, but something else holds it now: its state must not name the slot."""
+    slot = reconciliation.seen.slot
+    if state.name != AWAITING_CONCURRENCY_SLOT or (slot is not None and slot.outcome is not Outcome.FREE):
+        return False
+    return reconciliation.ledger.propose(State(SCHEDULED, scheduled_time=state.scheduled_time)).accepted
 
 
 def _wait_for_slot(reconciliation: Reconciliation, state: State) -> None:
