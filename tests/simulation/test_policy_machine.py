@@ -63,8 +63,9 @@ class LifeOfARun(RuleBasedStateMachine):
             assert decision.state.type not in (PENDING, SCHEDULED), "it starts though it is suspended"
         if before.state is not None and before.state.type == CANCELLING and decision.state is not None:
             assert decision.state.type == CANCELLED
+        status = ledger.settle() or ledger.status
         self.history += ledger.new
-        self.run = self.run.model_copy(update={"status": ledger.status})
+        self.run = self.run.model_copy(update={"status": status})
 
     @precondition(lambda self: self.state == SCHEDULED)
     @rule()
@@ -77,8 +78,9 @@ class LifeOfARun(RuleBasedStateMachine):
             assert decision.until == due
         else:
             assert decision.state is not None
+        status = ledger.settle() or ledger.status
         self.history += ledger.new
-        self.run = self.run.model_copy(update={"status": ledger.status})
+        self.run = self.run.model_copy(update={"status": status})
 
     @rule(suspend=st.booleans())
     def suspend(self, suspend: bool) -> None:
@@ -133,7 +135,7 @@ class LifeOfARun(RuleBasedStateMachine):
     @invariant()
     def an_end_has_a_time_and_a_condition(self) -> None:
         """What `kubectl wait` waits for is there exactly when the run is over."""
-        finished = [condition for condition in self.run.status.conditions if condition.type == "Finished"]
+        finished = [condition for condition in self.run.status.conditions if (condition.type, condition.status) == ("Finished", "True")]
         assert bool(finished) == self.run.status.is_terminal == (self.run.status.end_time is not None)
         suspended = [condition.status for condition in self.run.status.conditions if condition.type == "Suspended"]
         assert (suspended == ["True"]) == (self.state == PAUSED)
