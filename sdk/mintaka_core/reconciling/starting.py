@@ -54,7 +54,7 @@ def start(reconciliation: Reconciliation, state: State) -> bool:
     if after is not None and before is not None and after.type == PENDING != before.type:
         reconciliation.effects.append(CreateWorkload(attempt, reconciliation.ledger.status.revision))
         return False  # nothing more can be decided before it exists
-    if not moved and _leave_queue(reconciliation, state):
+    if not moved and due and _leave_queue(reconciliation, state):
         return True
     if not moved:
         _wait_for_slot(reconciliation, state)
