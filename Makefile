@@ -122,7 +122,7 @@ rule-tables: venv ## write the tables of rules in docs/concepts.md anew from the
 	.venv/bin/python -m mintaka_core.rule_tables docs/concepts.md
 
 .PHONY: bench
-bench: bench-operator bench-ingest bench-mirror bench-pages bench-sdk bench-schedules ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
+bench: bench-operator bench-ingest bench-mirror bench-pages bench-sdk bench-server bench-rules ## every benchmark; figures are printed, benchmarks/README.md keeps the last ones
 
 .PHONY: bench-operator
 bench-operator: cluster ## runs on fake nodes beside native Jobs and bare pods
@@ -150,6 +150,12 @@ bench-sdk: venv test-packages ## microseconds per task and flow, start-up, task 
 	@.venv/bin/python benchmarks/sdk/task_runners.py
 	@.venv/bin/python benchmarks/sdk/beside_prefect.py
 
-.PHONY: bench-schedules
-bench-schedules: venv ## milliseconds for the next time of a schedule, and for a year's absence
+.PHONY: bench-server
+bench-server: venv ## the local server: start, idle, the start of a run, many runs, many schedules; beside Prefect
+	@.venv/bin/python benchmarks/server.py
+
+.PHONY: bench-rules
+bench-rules: venv test-packages ## next times of schedules, slots of concurrency keys, rules of users and their dry runs
 	@.venv/bin/python benchmarks/schedules.py
+	@.venv/bin/python benchmarks/concurrency.py
+	@.venv/bin/python benchmarks/rules.py
