@@ -142,25 +142,25 @@ SCENARIOS = {
     ),
     "a segmentation fault crashes": Scenario(python_flow(SEGFAULTS), "CRASHED", "SegmentationFault", (*ORDINARY, "Crashed"), "signal 11"),
     "an image that cannot be pulled crashes when the pending timeout is over": Scenario(
-        python_flow(COMPLETES, image="localhost/absent:1", pendingTimeoutSeconds=15), "CRASHED", "ImagePullBackOff", ("Scheduled", "Pending", "Pending", "Crashed"), "localhost/absent:1",
+        python_flow(COMPLETES, image="localhost/absent:1", pendingTimeoutSeconds=15), "CRASHED", "ImagePullBackOff", ("Scheduled", "Pending", "Pending", "PendingTimeout", "Crashed"), "localhost/absent:1",
     ),
     "an image name that is none crashes at once": Scenario(
-        python_flow(COMPLETES, image="NO/such image"), "CRASHED", "InvalidImageName", ("Scheduled", "Pending", "Pending", "Crashed"), "NO/such image",
+        python_flow(COMPLETES, image="NO/such image"), "CRASHED", "InvalidImageName", ("Scheduled", "Pending", "Pending", "PendingTimeout", "Crashed"), "NO/such image",
     ),
     "a command that does not exist crashes": Scenario(container("/no/such/command"), "CRASHED", "StartError", ("Scheduled", "Pending", "Crashed"), "no such file"),
     "a ConfigMap for the environment that does not exist crashes": Scenario(
         {"pendingTimeoutSeconds": 15, "podTemplate": {"spec": {"containers": [{"name": "flow", "command": ["true"], "envFrom": [{"configMapRef": {"name": "absent"}}]}]}}},
-        "CRASHED", "CreateContainerConfigError", ("Scheduled", "Pending", "Pending", "Crashed"), "absent",
+        "CRASHED", "CreateContainerConfigError", ("Scheduled", "Pending", "Pending", "PendingTimeout", "Crashed"), "absent",
     ),
     "a ConfigMap to mount that does not exist crashes with the event's reason": Scenario(
         {"pendingTimeoutSeconds": 15, "podTemplate": {"spec": {"volumes": [{"name": "v", "configMap": {"name": "absent"}}], "containers": [{"name": "flow", "command": ["true"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}}},
-        "CRASHED", "FailedMount", ("Scheduled", "Pending", "Pending", "Crashed"), "absent",
+        "CRASHED", "FailedMount", ("Scheduled", "Pending", "Pending", "PendingTimeout", "Crashed"), "absent",
     ),
     "a source ConfigMap that does not exist crashes": Scenario(
         {"entrypoint": "flow.py:main", "source": {"configMap": {"name": "absent"}}}, "CRASHED", "ConfigMapNotFound", ("Scheduled", "Scheduled", "Crashed"), "absent", attempt=0,
     ),
     "what no node takes crashes when the pending timeout is over": Scenario(
-        pod(nodeSelector={"no-such": "node"}) | {"pendingTimeoutSeconds": 3}, "CRASHED", "Unschedulable", ("Scheduled", "Pending", "Pending", "Crashed"), "nodes are available",
+        pod(nodeSelector={"no-such": "node"}) | {"pendingTimeoutSeconds": 3}, "CRASHED", "Unschedulable", ("Scheduled", "Pending", "Pending", "PendingTimeout", "Crashed"), "nodes are available",
     ),
     "a run that takes too long fails as timed out": Scenario(
         python_flow(SLEEPS, timeoutSeconds=3, podTemplate={"spec": {"terminationGracePeriodSeconds": 5}}), "FAILED", "TimedOut", (*ORDINARY, "TimedOut"),
