@@ -7,22 +7,25 @@ other rules of users said stays as it is recorded. A decision whose record lacks
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from mintaka_core.facts import TRUNCATED
 from mintaka_core.instants import parse_time
 from mintaka_core.policies import with_rules_of_users
-from mintaka_core.reconciling.records import transition_of
-from mintaka_core.resources.runs import TransitionStatus
+from mintaka_core.reconciling.records import Decided, transition_from
+from mintaka_core.rule_actions import START
 from mintaka_core.states import State, StateType
-from mintaka_core.transitions import Abort, Policy, Redirect, Rule, Transition, Wait, decide, is_users_rule
-from mintaka_core.user_rules import Expressions, Journal, RunFacts, UserRule, bind, needs, select
+from mintaka_core.transitions import Abort, Edge, Policy, Redirect, Rule, Wait, decide, is_users_rule
+from mintaka_core.user_rules import EvaluationFailed, Expressions, Journal, RunFacts, Tally, UserRule, bind, needs, select
 
 if TYPE_CHECKING:
     from mintaka_core.transitions import Decision, Verdict
+
+#: Combinations of namespace, deployment and tags.
+_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,7 @@ class RecordedRun:
     facts: RunFacts
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedDecision:
+class RecordedDecision(NamedTuple):
     """A decision of the history. `facts` is JSON ("": none); `trail` are rule, verdict and reason of each opinion."""
 
     sequence: int
@@ -74,6 +76,17 @@ class Difference:
     instead: Outcome
 
 
+class _About(NamedTuple):
+    """What is the same for all runs of one namespace, deployment and tags: the rules about them in their order, the variables that these
+    read, the names of rules that are replaced, and the rules that may speak, by transition.
+    """
+
+    rules: Sequence[UserRule]
+    variables: Sequence[str]
+    replaced: frozenset[str]
+    speaking: dict[Edge, Sequence[UserRule]]
+
+
 @dataclass(slots=True)
 class DryRun:
     """Judges recorded decisions of one run after another. `decisions` are counted by the caller, `unknown` those whose records lack a fact."""
@@ -84,93 +97,120 @@ class DryRun:
     unknown: int = 0
     journal: Journal = field(default_factory=dict)
     _run: RecordedRun | None = None
-    _bound: Policy = ()
-    _about: Sequence[UserRule] = ()
-    _replaced: frozenset[str] = frozenset()
+    _about: _About = _About((), (), frozenset(), {})
+    _known: dict[tuple[str, str, tuple[str, ...]], _About] = field(default_factory=dict)
+    _bound: Policy | None = None
+    _parameters: Mapping[str, Any] | None = None
 
     def judge(self, run: RecordedRun, record: RecordedDecision) -> Difference | None:
         """The difference, if there is one."""
         if run is not self._run:
-            self._begin(run)
-        edge = record.before, record.proposed
-        about = [rule for rule in self._bound if rule.may_speak(edge)]
-        recorded = [opinion for opinion in record.trail if opinion[0] in self._replaced]
-        if not (about or recorded):
+            self._run, self._bound, self._parameters = run, None, None
+            self._about = self._about_of(run.facts)
+        speaking = self._speaking((record.before, record.proposed))
+        replaced = self._about.replaced
+        recorded = any(opinion[0] in replaced for opinion in record.trail)
+        if not (speaking or recorded):
             return None
         facts = json.loads(record.facts) if record.facts else {}
-        if self._lacks_a_fact(record, facts):
+        if self._lacks_a_fact(speaking, facts):
             self.unknown += 1
             return None
-        transition = _transition(record, facts)
-        if not recorded and all(rule.judge(transition) is None for rule in about):
+        if not recorded and not self._is_met(speaking, record, facts):
             return None
         return self._difference(run, record, facts)
 
-    def _begin(self, run: RecordedRun) -> None:
-        self._run = run
-        self._about = select(self.rules, run.facts)
-        self._bound = bind(self._about, run.facts, self.expressions, self.journal)
-        self._replaced = frozenset(rule.name for rule in self.rules if rule.namespace in {"", run.facts.namespace})
+    def _about_of(self, run: RunFacts) -> _About:
+        key = run.namespace, run.deployment, run.tags
+        about = self._known.get(key)
+        if about is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            rules = select(self.rules, run)
+            variables = frozenset().union(*(rule.condition.variables for rule in rules))
+            replaced = frozenset(rule.name for rule in self.rules if rule.namespace in {"", run.namespace})
+            about = self._known[key] = _About(rules, tuple(sorted(variables)), replaced, {})
+        return about
 
-    def _lacks_a_fact(self, record: RecordedDecision, facts: dict[str, Any]) -> bool:
-        speaking = [rule for rule in self._about if (record.before, record.proposed) in rule.edges]
+    def _speaking(self, edge: Edge) -> Sequence[UserRule]:
+        speaking = self._about.speaking.get(edge)
+        if speaking is None:
+            speaking = self._about.speaking[edge] = [rule for rule in self._about.rules if edge in rule.edges]
+        return speaking
+
+    def _lacks_a_fact(self, speaking: Sequence[UserRule], facts: dict[str, Any]) -> bool:
         if TRUNCATED in facts or any(rule.selector.match_labels for rule in self.rules):
             return True
         return "live" not in facts and needs(speaking, "live")
 
+    def _is_met(self, speaking: Sequence[UserRule], record: RecordedDecision, facts: dict[str, Any]) -> bool:
+        """True if the condition of one of the rules is true. Most records end here: nothing is built for them but the values of variables."""
+        if facts.get("cancelRequested") or (facts.get("begun") and (record.before, record.proposed) == START):
+            return False
+        try:
+            prepared = self.expressions.prepare({name: self._value(name, record, facts) for name in self._about.variables})
+        except EvaluationFailed as error:
+            for rule in speaking:
+                self._note(rule, error)
+            return False
+        for rule in speaking:
+            try:
+                if rule.condition.evaluate(prepared):
+                    return True
+            except EvaluationFailed as error:
+                self._note(rule, error)
+        return False
+
+    def _note(self, rule: UserRule, error: EvaluationFailed) -> None:
+        tally = self.journal.setdefault(rule.name, Tally())
+        tally.errors += 1
+        tally.error = str(error)
+
+    def _value(self, name: str, record: RecordedDecision, facts: dict[str, Any]) -> Any:
+        """The value of a variable of conditions."""
+        match name:
+            case "now":
+                return (parse_time(facts["now"]) if "now" in facts else None) or record.time
+            case "reason" | "message":
+                accepted = record.verdict == "Accept"
+                return (facts.get("proposed") or {}).get(name, getattr(record, name) if accepted else "")
+            case "failures" | "crashes":
+                return facts.get(name, 0)
+            case "attempt":
+                return record.attempt
+            case "live":
+                return facts.get("live") or {}
+        return self._value_of_run(name)
+
+    def _value_of_run(self, name: str) -> Any:
+        run = cast("RecordedRun", self._run).facts
+        if name == "parameters":
+            if self._parameters is None:
+                self._parameters = run.parameters()
+            return self._parameters
+        return list(run.tags) if name == "tags" else getattr(run, name)
+
     def _difference(self, run: RecordedRun, record: RecordedDecision, facts: dict[str, Any]) -> Difference | None:
         """The decision taken again, if it is another one because of these rules."""
-        stays = [opinion for opinion in record.trail if is_users_rule(opinion[0]) and opinion[0] not in self._replaced]
+        stays = [opinion for opinion in record.trail if is_users_rule(opinion[0]) and opinion[0] not in self._about.replaced]
+        if self._bound is None:
+            self._bound = bind(self._about.rules, run.facts, self.expressions, self.journal)
         policy = with_rules_of_users((*(_as_recorded(opinion, record) for opinion in stays), *self._bound))
-        decision = decide(policy, replace(transition_of(_status_of(record, facts)), live=facts.get("live")))
+        live = facts.pop("live", None)
+        state = record.name, record.verdict, record.reason, record.message
+        decided = Decided(record.before, record.proposed, *state, record.attempt, record.time, facts)
+        decision = decide(policy, replace(transition_from(decided), live=live))
         was = Outcome(record.verdict, record.to, record.rule, record.message)
         now = _outcome(decision, record)
         if (was.verdict, was.state, was.rule) == (now.verdict, now.state, now.rule):
             return None
         spoke = {opinion.rule for opinion in decision.trail} | {opinion[0] for opinion in record.trail}
-        return Difference(run, record.sequence, record.time, was, now) if spoke & self._replaced else None
+        return Difference(run, record.sequence, record.time, was, now) if spoke & self._about.replaced else None
 
 
 def _outcome(decision: Decision, record: RecordedDecision) -> Outcome:
     state = decision.state.type if decision.state else record.before or record.to
     return Outcome(decision.verdict, state, decision.rule, decision.reason)
-
-
-def _transition(record: RecordedDecision, facts: dict[str, Any]) -> Transition:
-    """The transition as far as rules of users read it: ten times faster than `transition_of`."""
-    current, proposed = facts.get("current") or {}, facts.get("proposed") or {}
-    reason, message = (record.reason, record.message) if record.verdict == "Accept" else ("", "")
-    began = parse_time(current["time"]) if "time" in current else None
-    return Transition(
-        State(record.before, time=began) if record.before else None,
-        State(record.proposed, reason=proposed.get("reason", reason), message=proposed.get("message", message)),
-        (parse_time(facts["now"]) if "now" in facts else None) or record.time,
-        record.attempt,
-        failures=facts.get("failures", 0),
-        crashes=facts.get("crashes", 0),
-        redirects=facts.get("redirects", 0),
-        cancel_requested=facts.get("cancelRequested", False),
-        begun=facts.get("begun", False),
-        live=facts.get("live"),
-    )
-
-
-def _status_of(record: RecordedDecision, facts: dict[str, Any]) -> TransitionStatus:
-    return TransitionStatus.model_construct(
-        sequence=record.sequence,
-        from_type=record.before,
-        to=record.to,
-        name=record.name,
-        proposed=record.proposed,
-        rule=record.rule,
-        verdict=record.verdict,
-        facts={name: value for name, value in facts.items() if name != "live"},
-        until=record.until,
-        reason=record.reason,
-        message=record.message,
-        attempt=record.attempt,
-        time=record.time,
-    )
 
 
 def _as_recorded(opinion: tuple[str, str, str], record: RecordedDecision) -> Rule:

@@ -7,20 +7,21 @@ beginning of a wait, or of another reason for it, is worth a write of its own.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from mintaka_core.facts import TRUNCATED
-from mintaka_core.resources.runs import OPINIONS_KEPT, OpinionStatus, StateStatus, TransitionStatus
-from mintaka_core.states import PENDING, SCHEDULED
+from mintaka_core.resources.runs import OPINIONS_KEPT, STAYS, OpinionStatus, StateStatus, TransitionStatus
+from mintaka_core.states import PENDING, SCHEDULED, StateType
 from mintaka_core.transitions import Transition, is_users_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from mintaka_core.transitions import Decision
 
@@ -110,22 +111,45 @@ def _said(record: TransitionStatus) -> tuple[Any, ...]:
     return record.verdict, record.rule, record.message, record.until, record.proposed, record.to, record.attempt
 
 
+class Decided(NamedTuple):
+    """What a record says of its decision, as far as `transition_from` reads it. `said` is why the last rule decided so."""
+
+    before: StateType | None
+    proposed: StateType
+    name: str
+    verdict: str
+    reason: str
+    message: str
+    attempt: int
+    time: datetime
+    facts: Mapping[str, Any]
+    said: str = ""
+
+
 def transition_of(record: TransitionStatus) -> Transition:
     """The transition that was decided, as far as the rules read it. Not certain if the facts are truncated."""
-    facts = {_snake(name): _snake_keys(value) for name, value in (record.facts or {}).items() if name != TRUNCATED}
-    state = {"name": record.name, "reason": record.reason}
-    current = {"type": record.from_type, **({} if record.accepted else state)} if record.from_type else None
-    proposed: dict[str, Any] = {"type": record.proposed}
-    if record.verdict == "Accept":
+    said = record.trail[-1].reason if record.trail else ""
+    facts, names = record.facts or {}, (record.name, record.verdict, record.reason, record.message)
+    return transition_from(Decided(record.from_type, record.proposed, *names, record.attempt, record.time, facts, said))
+
+
+def transition_from(decided: Decided) -> Transition:
+    """See `transition_of`."""
+    facts = {_snake(name): _snake_keys(value) for name, value in decided.facts.items() if name != TRUNCATED}
+    state = {"name": decided.name, "reason": decided.reason}
+    stayed = decided.verdict in STAYS
+    current = {"type": decided.before, **(state if stayed else {})} if decided.before else None
+    proposed: dict[str, Any] = {"type": decided.proposed}
+    if decided.verdict == "Accept":
         # A time of its own is another than the present; if nothing read the present, the two may as well be the same.
-        said = record.trail[-1].reason if record.trail else ""
-        message = record.message.removeprefix(said).removeprefix(": ") if said else record.message
-        proposed |= {**state, "message": message, "time": record.time if "now" in facts else None}
-    first = (record.from_type, record.proposed) == (SCHEDULED, PENDING)
+        said, message = decided.said, decided.message
+        message = message.removeprefix(said).removeprefix(": ") if said else message
+        proposed |= {**state, "message": message, "time": decided.time if "now" in facts else None}
+    first = (decided.before, decided.proposed) == (SCHEDULED, PENDING)
     known = {
-        "now": record.time,
-        "attempt": record.attempt,
-        "current_attempt": record.attempt - first,
+        "now": decided.time,
+        "attempt": decided.attempt,
+        "current_attempt": decided.attempt - first,
         **facts,
         "current": {**current, **facts.get("current", {})} if current else None,
         "proposed": {**proposed, **facts.get("proposed", {})},
@@ -133,6 +157,7 @@ def transition_of(record: TransitionStatus) -> Transition:
     return _TRANSITIONS.validate_python(known)
 
 
+@lru_cache(256)
 def _snake(name: str) -> str:
     return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name)
 

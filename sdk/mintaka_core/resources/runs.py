@@ -30,6 +30,8 @@ TRANSITIONS_KEPT = 32
 
 #: The number of opinions that a decision stores.
 OPINIONS_KEPT = 16
+#: The verdicts after which a run stays in its state.
+STAYS = frozenset({"Wait", "Abort"})
 
 #: The number of attempts that a FlowRun stores.
 ATTEMPTS_KEPT = 8
@@ -200,7 +202,7 @@ class TransitionStatus(Model):
     @property
     def accepted(self) -> bool:
         """True if the run entered a state; False if it stayed in its state because the proposal waits or was refused."""
-        return self.verdict not in {"Wait", "Abort"}
+        return self.verdict not in STAYS
 
 
 class AttemptStatus(Model):

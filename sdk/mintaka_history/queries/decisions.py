@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,12 +18,16 @@ from mintaka_history.timestamps import from_microseconds, optional_datetime
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from mintaka_core.transitions import Edge
     from mintaka_history.queries.names import Names
 
 _r, _t = flow_runs.c, flow_run_transitions.c
+_COLUMNS = (
+    *(_t.flow_run, _t.seq, _t.at, _t.from_state, _t.proposed, _t.to_state, _t.name, _t.rule, _t.verdict, _t.reason, _t.message),
+    *(_t.attempt, _t.until, _t.trail, _t.facts),
+)
 _RUNS = 400
 _trail = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 _object = msgspec.json.Decoder(dict).decode
@@ -67,11 +72,9 @@ def page(
     theirs = _t.flow_run.in_([row.no for row in runs])
     about = [(_t.from_state == STATE_CODES[before]) & (_t.proposed == STATE_CODES[after]) for before, after in spoken if before]
     found = connection.execute(
-        select(*(column for column in _t if column.name != "until"), _t.until.label("until_time"))
-        .where(theirs, or_(*about, _t.rule.like("%/%"), _t.trail.like("%/%")))
-        .order_by(_t.flow_run, _t.seq)
-    )
-    decisions = {number: [_decision(row) for row in rows] for number, rows in groupby(found, key=lambda row: row.flow_run)}
+        select(*_COLUMNS).where(theirs, or_(*about, _t.rule.like("%/%"), _t.trail.like("%/%"))).order_by(_t.flow_run, _t.seq)
+    ).all()
+    decisions = {number: [_decision(row) for row in rows] for number, rows in groupby(found, key=itemgetter(0))}
     position = (runs[-1].created, runs[-1].no) if len(runs) == _RUNS else None
     count = connection.execute(select(func.count()).where(theirs)).scalar_one()
     return Page([(_run(row, texts), decisions[row.no]) for row in runs if row.no in decisions], count, position)
@@ -88,22 +91,22 @@ def _parameters(text: str | None) -> Callable[[], Mapping[str, Any]]:
     return lambda: _object(text) if text else {}
 
 
-def _decision(row: Any) -> RecordedDecision:
-    rule, verdict = row.rule or "", row.verdict or ""
-    alone = [(rule, verdict, row.message or "")] if rule else []
+def _decision(row: Row[Any]) -> RecordedDecision:
+    _, seq, at, before, proposed, to, name, rule, verdict, reason, message, attempt, until, trail, facts = row
+    opinions = _trail(trail) if trail else [(rule, verdict or "", message or "")] if rule else ()
     return RecordedDecision(
-        row.seq,
-        from_microseconds(row.at),
-        STATE_OF_CODE.get(row.from_state) if row.from_state else None,
-        STATE_OF_CODE.get(row.proposed, STATE_OF_CODE[row.to_state]),
-        STATE_OF_CODE[row.to_state],
-        shown_name(row.to_state, row.name),
-        rule,
-        verdict,
-        row.reason or "",
-        row.message or "",
-        row.attempt,
-        optional_datetime(row.until_time),
-        _trail(row.trail) if row.trail else alone,
-        row.facts or "",
+        seq,
+        from_microseconds(at),
+        STATE_OF_CODE.get(before) if before else None,
+        STATE_OF_CODE.get(proposed, STATE_OF_CODE[to]),
+        STATE_OF_CODE[to],
+        shown_name(to, name),
+        rule or "",
+        verdict or "",
+        reason or "",
+        message or "",
+        attempt,
+        optional_datetime(until),
+        opinions,
+        facts or "",
     )
