@@ -91,6 +91,8 @@ class RuleCache:
         self._counting.pop(key, None)
         if entry.rule and needs([entry.rule], "live"):
             self._counting[key] = None
+        if known and known.rule and not entry.rule:
+            self._admit(key)
         return True
 
     def _compiled(self, key: RuleKey, version: int, resource: OrchestrationRule, problem: str) -> RuleEntry:
@@ -119,11 +121,18 @@ class RuleCache:
         self.changed.pop(key, None)
         self._counting.pop(key, None)
         self._of_namespace.clear()
-        for other, entry in list(self._entries.items()):  # there is room for another one
-            if entry.reason == _TOO_MANY and other[:2] == key[:2]:
-                self._entries[other] = self._compiled(other, entry.version, entry.resource, "")
-                self.changed[other] = None
+        self._admit(key)
         return True
+
+    def _admit(self, left: RuleKey) -> None:
+        """Apply another rule of the same kind and namespace, if one was refused: `left` is not applied any more."""
+        for key, entry in list(self._entries.items()):
+            if entry.reason != _TOO_MANY or key[:2] != left[:2] or key == left:
+                continue
+            admitted = self._entries[key] = self._compiled(key, entry.version, entry.resource, "")
+            self.changed[key] = None
+            if admitted.rule and needs([admitted.rule], "live"):
+                self._counting[key] = None
 
     def get(self, key: RuleKey) -> RuleEntry | None:
         """A known rule."""
