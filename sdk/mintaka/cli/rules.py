@@ -13,7 +13,7 @@ from mintaka.cli.manifest_files import Manifests
 from mintaka.cli.parsing import BadArgument, JsonOption
 from mintaka.cli.places import ClusterOption, NamespaceOption, place
 from mintaka.cli.rule_dry_runs import dry_run_of, rule_documents
-from mintaka.cli.showing import console, print_json, told
+from mintaka.cli.showing import console, print_json
 from mintaka_core.policies import POLICIES, TITLES
 from mintaka_core.rule_tables import edge_pairs, edges_text
 
@@ -126,11 +126,11 @@ def print_differences(found: dict[str, Any]) -> None:
         print_lines(console(), columns(("FLOW RUN", "NO", "TIME", "RECORDED", "INSTEAD"), rows))
     if (more := found["different"] - len(rows)) > 0:
         console().print(f"… and {more} more", markup=False)
-    told(f"{found['different']} of {found['decisions']} decisions would have been different")
+    console().print(f"{found['different']} of {found['decisions']} decisions would have been different", markup=False)
     if found["unknown"]:
-        told(f"{found['unknown']} were not judged: their records lack a fact that the rules read")
+        console().print(f"{found['unknown']} were not judged: their records lack a fact that the rules read", markup=False)
     for rule, error in found["errors"].items():
-        told(f"{rule} failed: {error}")
+        console().print(f"{rule} failed: {error}", markup=False)
 
 
 def _shown(outcome: dict[str, Any]) -> str:
