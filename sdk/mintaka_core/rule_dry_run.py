@@ -97,7 +97,7 @@ class DryRun:
     unknown: int = 0
     journal: Journal = field(default_factory=dict)
     _run: RecordedRun | None = None
-    _about: _About = _About((), (), frozenset(), {})
+    _about: _About = field(default_factory=lambda: _About((), (), frozenset(), {}))
     _known: dict[tuple[str, str, tuple[str, ...]], _About] = field(default_factory=dict)
     _bound: Policy | None = None
     _parameters: Mapping[str, Any] | None = None

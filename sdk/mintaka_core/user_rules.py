@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 #: How often rules of users may redirect or delay one run, all of them together.
 REDIRECT_LIMIT = 50
-#: The variables of conditions and their types in CEL.
+#: The variables of conditions and their types in CEL, in which the word `namespace` is reserved.
 VARIABLES: Mapping[str, str] = {
     "deployment": "string",
-    "namespace": "string",
+    "run_namespace": "string",
     "name": "string",
     "parameters": "map<string, dyn>",
     "tags": "list<string>",
@@ -272,8 +272,10 @@ class _Transition:
 
     def _value(self, name: str) -> Any:
         match name:
-            case "deployment" | "namespace" | "name":
+            case "deployment" | "name":
                 return getattr(self.run, name)
+            case "run_namespace":
+                return self.run.namespace
             case "tags":
                 return list(self.run.tags)
             case "parameters":

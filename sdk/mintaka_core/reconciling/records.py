@@ -7,7 +7,6 @@ beginning of a wait, or of another reason for it, is worth a write of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
@@ -21,7 +20,7 @@ from mintaka_core.states import PENDING, SCHEDULED, StateType
 from mintaka_core.transitions import Transition, is_users_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mintaka_core.transitions import Decision
 

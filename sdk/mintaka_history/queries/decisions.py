@@ -16,9 +16,9 @@ from mintaka_history.tables import flow_run_transitions, flow_runs
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from mintaka_core.transitions import Edge
     from mintaka_history.queries.names import Names
@@ -91,7 +91,7 @@ def _parameters(text: str | None) -> Callable[[], Mapping[str, Any]]:
     return lambda: _object(text) if text else {}
 
 
-def _decision(row: Row[Any]) -> RecordedDecision:
+def _decision(row: Sequence[Any]) -> RecordedDecision:
     _, seq, at, before, proposed, to, name, rule, verdict, reason, message, attempt, until, trail, facts = row
     opinions = _trail(trail) if trail else [(rule, verdict or "", message or "")] if rule else ()
     return RecordedDecision(

@@ -26,7 +26,7 @@ from mintaka_core.states import (
     StateType,
 )
 from mintaka_core.transitions import Decision, Transition, decide
-from mintaka_core.user_rules import REDIRECT_LIMIT, Journal, RunFacts, UserRule, bind, compile_rule, select
+from mintaka_core.user_rules import REDIRECT_LIMIT, VARIABLES, Journal, RunFacts, UserRule, bind, compile_rule, select
 from mintaka_validation.rule_expressions import RuleExpressions
 
 NOW = datetime(2026, 12, 24, 23, 30, tzinfo=UTC)
@@ -116,6 +116,31 @@ DECISIONS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str | None
         ("Wait", None, "orchestrationrule/r", 20.0),
     ),
 }
+
+
+#: A condition for each variable, true of `RUN`, as a user writes it.
+USES = {
+    "deployment": "deployment == 'etl'",
+    "run_namespace": "run_namespace == 'team'",
+    "name": "name.startsWith('etl-')",
+    "parameters": "parameters.region == 'eu'",
+    "tags": "'nightly' in tags",
+    "attempt": "attempt == 3",
+    "failures": "failures == 1",
+    "crashes": "crashes == 2",
+    "reason": "reason == 'E'",
+    "message": "message == 'bad credentials'",
+    "now": "now.getFullYear() == 2026",
+    "live": "live.load.RUNNING == 2",
+}
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_every_variable_can_be_used(variable: str) -> None:
+    """None of their names is a reserved word of CEL."""
+    fields = {"attempt": 3, "current_attempt": 3, "failures": 1, "crashes": 2, "live": {"load": {"RUNNING": 2}}}
+    made = decision(rule(then=FAIL, when=USES[variable]), **of(RUNNING, FAILED, reason="E", message="bad credentials"), **fields)
+    assert made.rule == "orchestrationrule/r"
 
 
 @pytest.mark.parametrize("name", DECISIONS, ids=list(DECISIONS))
