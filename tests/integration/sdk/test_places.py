@@ -227,7 +227,10 @@ UNREADABLE: dict[str, tuple[str, str]] = {
     "nothing": ("", "there is no document in file.yaml"),
     "a text": ("just words", "has a document that is not an object"),
     "no metadata": ("kind: FlowRun", "FlowRun: metadata is missing"),
-    "another kind": ("{apiVersion: v1, kind: Pod, metadata: {name: a}}", "kind: use one of FlowDeployment, FlowRun, ConfigMap, not 'Pod'"),
+    "another kind": (
+        "{apiVersion: v1, kind: Pod, metadata: {name: a}}",
+        "kind: use one of FlowDeployment, FlowRun, OrchestrationRule, ClusterOrchestrationRule, ConfigMap, not 'Pod'",
+    ),
     "another namespace": (
         "{apiVersion: mintaka.dev/v1alpha1, kind: FlowRun, metadata: {name: a, namespace: b}}",
         "file.yaml: FlowRun a is in namespace b, not team: leave --namespace out, or correct metadata.namespace",
