@@ -17,7 +17,7 @@ from mintaka_api.row_mapping import read_run
 from mintaka_core.names import ANNOTATION_CALLED_IN, called_run_name, object_name, shortened
 from mintaka_core.states import CRASHED, FAILED
 from mintaka_history.queries import flow_runs
-from mintaka_history.response_models import FlowRunAnswer, StateAnswer
+from mintaka_history.run_responses import FlowRunAnswer, StateAnswer
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mintaka_api.change_feed import Subscription
     from mintaka_api.services import Services
-    from mintaka_history.response_models import FlowRunAnswer
+    from mintaka_history.run_responses import FlowRunAnswer
 
 
 async def wait_for_ends(here: Services, runs: Mapping[str, int], wait_seconds: float) -> list[FlowRunAnswer]:

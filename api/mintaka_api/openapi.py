@@ -9,12 +9,14 @@ from fastapi.openapi.utils import get_openapi
 
 from mintaka_api import response_models
 from mintaka_api.examples import EXAMPLES
-from mintaka_history import response_models as history
+from mintaka_history import coordination_responses, history_responses, run_responses
 from mintaka_history.batches import HistoryBatch
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+#: The modules whose structures are the schemas of answers.
+_ANSWERS = (run_responses, coordination_responses, history_responses, response_models)
 _DESCRIPTION = """Flow runs, task runs and logs for querying, and intents passed on to Kubernetes.
 
 Lists are pages by keyset: pass `next` back as `cursor`. Errors are RFC 9457 problem documents. Instants are RFC 3339 in UTC."""
@@ -54,7 +56,7 @@ def _kinds() -> list[type[msgspec.Struct]]:
 
     structs = (
         kind
-        for kind in {**vars(history), **vars(response_models)}.values()
+        for kind in {id(kind): kind for module in _ANSWERS for kind in vars(module).values()}.values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
     )
     bodies = (

@@ -12,12 +12,9 @@ import msgspec
 
 from mintaka_core.stop_reasons import StopReason  # noqa: TC001
 from mintaka_history.enum_codes import ShownState  # noqa: TC001
-from mintaka_history.response_models import (  # noqa: TC001
+from mintaka_history.history_responses import BucketAnswer, ChangeAnswer, CountAnswer, EventAnswer  # noqa: TC001
+from mintaka_history.run_responses import (  # noqa: TC001
     ArtifactAnswer,
-    BucketAnswer,
-    ChangeAnswer,
-    CountAnswer,
-    EventAnswer,
     FlowRunAnswer,
     LogAnswer,
     PauseAnswer,

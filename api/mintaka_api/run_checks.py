@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mintaka_api.intents import RunControl
     from mintaka_api.services import Services
     from mintaka_core.resources import FlowRun
-    from mintaka_history.response_models import FlowRunAnswer
+    from mintaka_history.run_responses import FlowRunAnswer
 
 logger = logging.getLogger("mintaka.api")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mintaka_core.rule_dry_run import DryRun
 from mintaka_history.enum_codes import NameKind
+from mintaka_history.history_responses import RuleDifferenceAnswer, RuleDryRunAnswer, RuleOutcomeAnswer
 from mintaka_history.queries import decisions
-from mintaka_history.response_models import RuleDifferenceAnswer, RuleDryRunAnswer, RuleOutcomeAnswer
 from mintaka_history.timestamps import to_microseconds
 
 if TYPE_CHECKING:

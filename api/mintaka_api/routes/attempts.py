@@ -17,7 +17,7 @@ from mintaka_api.routes.responses import canonical_uid, documented_responses, js
 from mintaka_api.services import Here
 from mintaka_history.enum_codes import shown_state
 from mintaka_history.queries import restarts
-from mintaka_history.response_models import AttemptAnswer
+from mintaka_history.run_responses import AttemptAnswer
 from mintaka_history.writing.restarts import NotClaimable
 
 router = APIRouter(prefix=PREFIX, tags=["history"], dependencies=GUARDED)

@@ -17,8 +17,8 @@ from mintaka_api.routes.responses import canonical_uid, documented_responses, js
 from mintaka_api.services import Here
 from mintaka_core.errors import InvalidNameError
 from mintaka_core.names import checked_namespace
+from mintaka_history.coordination_responses import LeasePage, LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.queries import limits as queries
-from mintaka_history.response_models import LeasePage, LeasesAnswer, LimitAnswer, LimitPage, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import limits
 from mintaka_history.sharing.leases import SlotRequest
 

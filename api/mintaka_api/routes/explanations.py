@@ -23,7 +23,7 @@ from mintaka_history.queries import flow_runs, pauses
 
 if TYPE_CHECKING:
     from mintaka_api.services import Services
-    from mintaka_history.response_models import FlowRunAnswer
+    from mintaka_history.run_responses import FlowRunAnswer
 
 _MAY_WAIT = frozenset({"RUNNING", "PAUSED"})
 router = APIRouter(prefix=PREFIX, tags=["flow runs"], dependencies=GUARDED)

@@ -26,7 +26,7 @@ from mintaka_history.enum_codes import RunKind
 from mintaka_history.queries import artifacts, attempts, logs
 from mintaka_history.queries import flow_runs as queries
 from mintaka_history.queries.flow_run_filters import FlowRunFilter
-from mintaka_history.response_models import FlowRunAnswer
+from mintaka_history.run_responses import FlowRunAnswer
 from mintaka_history.timestamps import optional_microseconds
 
 router = APIRouter(prefix=PREFIX, tags=["flow runs"], dependencies=GUARDED)

@@ -24,7 +24,7 @@ from mintaka_api.run_checks import check_runs
 from mintaka_api.services import Here
 from mintaka_core.instants import to_utc
 from mintaka_core.resources.runs import CalledBy, RunOverrides
-from mintaka_history.response_models import FlowRunAnswer
+from mintaka_history.run_responses import FlowRunAnswer
 
 router = APIRouter(prefix=PREFIX, tags=["intents"], dependencies=GUARDED)
 

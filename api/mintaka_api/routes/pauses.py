@@ -22,7 +22,7 @@ from mintaka_core import json_schema
 from mintaka_core.errors import InvalidNameError
 from mintaka_core.names import checked_namespace
 from mintaka_history.queries import flow_runs, pauses
-from mintaka_history.response_models import PauseAnswer
+from mintaka_history.run_responses import PauseAnswer
 from mintaka_history.timestamps import LATEST_MICROSECONDS
 from mintaka_history.writing.pauses import KEY_LIMIT, TEXT_LIMIT
 

@@ -12,8 +12,8 @@ from mintaka_api.permissions import GUARDED, PREFIX
 from mintaka_api.routes.query_parameters import RetentionQuery
 from mintaka_api.routes.responses import documented_responses, json_response
 from mintaka_api.services import Here
+from mintaka_history.history_responses import RetentionAnswer
 from mintaka_history.maintenance.dry_run import dry_run
-from mintaka_history.response_models import RetentionAnswer
 
 router = APIRouter(prefix=PREFIX, tags=["retention"], dependencies=GUARDED)
 #: One at a time: it reads more than any other request.

@@ -18,7 +18,7 @@ from mintaka_api.routes.documents import json_body, read_document
 from mintaka_api.routes.query_parameters import NoQuery
 from mintaka_api.routes.responses import documented_responses, json_response
 from mintaka_api.services import Here, Services
-from mintaka_history.response_models import RuleDryRunAnswer
+from mintaka_history.history_responses import RuleDryRunAnswer
 
 if TYPE_CHECKING:
     from mintaka_history.rule_dry_runs import Selection

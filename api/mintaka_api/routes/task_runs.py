@@ -13,7 +13,7 @@ from mintaka_api.routes.query_parameters import AttemptQuery, TaskRunOfFlowRunQu
 from mintaka_api.routes.responses import current_attempt, documented_responses, json_response, known_run, page_response
 from mintaka_api.services import Here
 from mintaka_history.queries import task_runs as queries
-from mintaka_history.response_models import GraphAnswer, TaskRunAnswer
+from mintaka_history.run_responses import GraphAnswer, TaskRunAnswer
 from mintaka_history.timestamps import optional_microseconds
 
 router = APIRouter(prefix=PREFIX, tags=["task runs"], dependencies=GUARDED)

@@ -17,8 +17,8 @@ from mintaka_api.routes.query_parameters import Namespace, NoQuery, Text, Variab
 from mintaka_api.routes.responses import documented_responses, json_response, page_response
 from mintaka_api.services import Here
 from mintaka_core.names import checked_namespace
+from mintaka_history.coordination_responses import VariableAnswer, VariablePage
 from mintaka_history.queries import variables as queries
-from mintaka_history.response_models import VariableAnswer, VariablePage
 from mintaka_history.sharing import variables
 
 router = APIRouter(prefix=PREFIX, tags=["variables"], dependencies=GUARDED)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mintaka_history.history_responses import PartitionAnswer, RetentionAnswer
 from mintaka_history.maintenance.retention import plan
-from mintaka_history.response_models import PartitionAnswer, RetentionAnswer
 from mintaka_history.timestamps import from_microseconds, now_microseconds, optional_datetime
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import func, select
 
 from mintaka_history.queries import pages
-from mintaka_history.response_models import ArtifactAnswer
+from mintaka_history.run_responses import ArtifactAnswer
 from mintaka_history.tables import artifacts
 from mintaka_history.timestamps import from_microseconds
 

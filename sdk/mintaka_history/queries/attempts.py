@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from mintaka_history.enum_codes import shown_state
 from mintaka_history.queries import pages
-from mintaka_history.response_models import RunAttemptAnswer
+from mintaka_history.run_responses import RunAttemptAnswer
 from mintaka_history.tables import attempts
 from mintaka_history.timestamps import optional_datetime
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, bindparam, literal_column, select, tuple_
 
 from mintaka_history.enum_codes import ChangeKind
+from mintaka_history.history_responses import ChangeAnswer
 from mintaka_history.queries.dialects import is_postgresql
-from mintaka_history.response_models import ChangeAnswer
 from mintaka_history.tables import changes
 from mintaka_history.timestamps import from_microseconds, now_microseconds
 

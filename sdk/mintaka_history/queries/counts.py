@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, select, union_all
 
 from mintaka_history.enum_codes import NameKind, shown_state
+from mintaka_history.history_responses import BucketAnswer, CountAnswer
 from mintaka_history.queries import pages
-from mintaka_history.response_models import BucketAnswer, CountAnswer
 from mintaka_history.tables import ALL, flow_run_counts
 from mintaka_history.tables import names as names_table
 from mintaka_history.timestamps import from_microseconds

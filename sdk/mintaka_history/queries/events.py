@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import select
 
 from mintaka_history.enum_codes import NameKind
+from mintaka_history.history_responses import EventAnswer
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
 from mintaka_history.queries.flow_runs import uids
-from mintaka_history.response_models import EventAnswer
 from mintaka_history.tables import events, flow_runs
 from mintaka_history.timestamps import from_microseconds
 

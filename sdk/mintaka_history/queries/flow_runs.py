@@ -13,7 +13,7 @@ from mintaka_history.enum_codes import TERMINAL_CODES, NameKind, RunKind, shown_
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
 from mintaka_history.queries.flow_run_filters import FlowRunFilter, choices_of, filtered, with_tags
-from mintaka_history.response_models import ConditionAnswer, FlowRunAnswer, StateAnswer, TransitionAnswer
+from mintaka_history.run_responses import ConditionAnswer, FlowRunAnswer, StateAnswer, TransitionAnswer
 from mintaka_history.tables import flow_run_tags, flow_run_transitions, flow_runs
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 

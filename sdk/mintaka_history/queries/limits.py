@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from mintaka_history.coordination_responses import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.paging import Part
 from mintaka_history.queries import flow_runs, pages
 from mintaka_history.queries.dialects import SqlalchemySession
-from mintaka_history.response_models import HoldingAnswer, LeasesAnswer, LimitAnswer, ReservationAnswer, SlotDecisionAnswer
 from mintaka_history.sharing import leases, limits, summaries
 from mintaka_history.tables import concurrency_leases
 from mintaka_history.timestamps import from_microseconds, now_microseconds, optional_datetime

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from mintaka_history.paging import Ends, Page, Part
 from mintaka_history.queries import pages
 from mintaka_history.queries.dialects import contains_text
-from mintaka_history.response_models import LogAnswer
+from mintaka_history.run_responses import LogAnswer
 from mintaka_history.tables import logs
 from mintaka_history.timestamps import from_microseconds
 

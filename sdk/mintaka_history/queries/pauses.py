@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from mintaka_history.queries.dialects import SqlalchemySession
-from mintaka_history.response_models import PauseAnswer
+from mintaka_history.run_responses import PauseAnswer
 from mintaka_history.timestamps import from_microseconds, optional_datetime
 from mintaka_history.writing import pauses
 

@@ -15,7 +15,7 @@ from mintaka_history.lineage import inputs_of, upstream_of
 from mintaka_history.paging import Part
 from mintaka_history.queries import pages
 from mintaka_history.queries.flow_run_filters import state_called
-from mintaka_history.response_models import GraphAnswer, NodeAnswer, TaskRunAnswer
+from mintaka_history.run_responses import GraphAnswer, NodeAnswer, TaskRunAnswer
 from mintaka_history.state_history import expand_history, facts_of_history
 from mintaka_history.tables import flow_runs, task_run_tags, task_runs
 from mintaka_history.timestamps import from_microseconds, optional_datetime

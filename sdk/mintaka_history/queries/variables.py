@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mintaka_history.coordination_responses import VariableAnswer
 from mintaka_history.paging import Part
 from mintaka_history.queries.dialects import SqlalchemySession
-from mintaka_history.response_models import VariableAnswer
 from mintaka_history.sharing import variables
 from mintaka_history.timestamps import from_microseconds
 

@@ -1,4 +1,4 @@
-"""The documents that queries return, ready to be encoded as JSON. Times are aware datetimes in UTC."""
+"""The documents about runs that queries return, ready to be encoded as JSON. Times are aware datetimes in UTC."""
 
 from __future__ import annotations
 
@@ -198,44 +198,13 @@ class RunAttemptAnswer(msgspec.Struct):
     log_tail: str
 
 
-class BucketAnswer(msgspec.Struct):
-    """The flow runs created in [`start`, `end`), by state type; states without runs are absent."""
+class AttemptAnswer(msgspec.Struct):
+    """The next attempt of a flow run outside of clusters, for the caller to run: after `sequence` transitions, under this name."""
 
-    start: datetime
-    end: datetime
-    counts: dict[str, int]
-
-
-class CountAnswer(msgspec.Struct):
-    """The number of flow runs of a group, by state type; states without runs are absent.
-
-    `namespace` and `deployment` are null if the runs are not grouped by them; `deployment` also for runs without one.
-    """
-
-    namespace: str | None
-    deployment: str | None
-    counts: dict[str, int]
-
-
-class EventAnswer(msgspec.Struct):
-    """An event; `flow_run` is the uid of the run it belongs to, if any."""
-
-    id: str
-    time: datetime
-    name: str
-    namespace: str
-    resource: str
-    flow_run: str | None
-    payload: msgspec.Raw
-
-
-class ChangeAnswer(msgspec.Struct):
-    """An object that changed, at `time` or later: read it again. `kind` is flow_run or flow_deployment."""
-
-    kind: str
     uid: str
-    namespace: str
-    time: datetime
+    name: str
+    attempt: int
+    sequence: int
 
 
 class ArtifactAnswer(msgspec.Struct):
@@ -259,97 +228,6 @@ class ArtifactAnswer(msgspec.Struct):
     updated: datetime
 
 
-class VariableAnswer(msgspec.Struct):
-    """A variable of a namespace: a name and any JSON value."""
-
-    namespace: str
-    name: str
-    value: msgspec.Raw
-    tags: list[str]
-    created: datetime
-    updated: datetime
-
-
-class VariablePage(msgspec.Struct):
-    """A page of variables, by namespace and name."""
-
-    items: list[VariableAnswer]
-    next: str | None
-
-
-class HoldingAnswer(msgspec.Struct):
-    """A holder of `slots` of a limit, or a waiting request (`granted` null), until `expires` unless it is renewed."""
-
-    id: str
-    slots: int
-    who: str
-    asked: datetime
-    granted: datetime | None
-    expires: datetime
-
-
-class LeasePage(msgspec.Struct):
-    """A page of the holders and waiting requests of a limit, in the order in which they arrived."""
-
-    items: list[HoldingAnswer]
-    next: str | None
-    previous: str | None = None
-
-
-class LimitAnswer(msgspec.Struct):
-    """A concurrency limit of a namespace. With `decay_per_second` it is a rate: this many slots are freed each second.
-
-    `held` is the number of slots held now (of a rate: taken and not freed yet), `waiting` the number of waiting runs, counted up to 200.
-    `leases` are the holders and waiting requests in the order in which they arrived, at most 100.
-    """
-
-    namespace: str
-    name: str
-    slots: int
-    decay_per_second: float
-    held: float
-    waiting: int
-    leases: list[HoldingAnswer]
-    created: datetime
-    updated: datetime
-
-
-class LimitPage(msgspec.Struct):
-    """A page of concurrency limits, by namespace and name."""
-
-    items: list[LimitAnswer]
-    next: str | None
-
-
-class SlotDecisionAnswer(msgspec.Struct):
-    """The result of a request for slots: `granted`, or waiting while earlier requests use all slots for this many `turns`.
-
-    `missing` are names without a limit, `rates` those whose slots are to be reserved instead; neither blocks the request.
-    `small` are limits that never have so many slots, `blocked` those it waits for, with the number of their held slots.
-    """
-
-    id: str
-    granted: bool
-    turns: int
-    missing: list[str]
-    rates: list[str]
-    small: list[str]
-    blocked: dict[str, int]
-
-
-class LeasesAnswer(msgspec.Struct):
-    """The ids of leases."""
-
-    leases: list[str]
-
-
-class ReservationAnswer(msgspec.Struct):
-    """Slots of rates: `granted`, for use `seconds` from now, or not reserved because that is too long."""
-
-    granted: bool
-    seconds: float
-
-
 class PauseAnswer(msgspec.Struct):
     """A pause of a flow run that other processes can end; `key` names it within the run, `attempt` is the attempt that waits or waited.
 
@@ -371,77 +249,3 @@ class PauseAnswer(msgspec.Struct):
     answered: datetime | None
     answer: Any
     refusal: str
-
-
-class AttemptAnswer(msgspec.Struct):
-    """The next attempt of a flow run outside of clusters, for the caller to run: after `sequence` transitions, under this name."""
-
-    uid: str
-    name: str
-    attempt: int
-    sequence: int
-
-
-class PartitionAnswer(msgspec.Struct):
-    """A partition of PostgreSQL that goes as a whole; its rows, which are those of the flow runs, and bytes are PostgreSQL's estimates."""
-
-    name: str
-    estimated_rows: int
-    bytes: int
-
-
-class RetentionAnswer(msgspec.Struct):
-    """What retention would delete at `time`; nothing if it is not `enabled`.
-
-    `flow_runs` counts them, `states` and `deployments` (`namespace/name`, `namespace/` for runs of none) by kind; `first` names
-    a few. `complete` is false if there are more runs than were counted. Rows by table, and bytes, are estimates.
-    """
-
-    time: datetime
-    enabled: bool
-    complete: bool
-    flow_runs: int
-    states: dict[str, int]
-    deployments: dict[str, int]
-    oldest: datetime | None
-    newest: datetime | None
-    first: list[str]
-    estimated_rows: dict[str, int]
-    estimated_bytes: int
-    partitions: list[PartitionAnswer]
-
-
-class RuleOutcomeAnswer(msgspec.Struct):
-    """A decision: its verdict, the type of the state after it, the rule that decided ("": none objected), and why."""
-
-    verdict: str
-    state: str
-    rule: str
-    reason: str
-
-
-class RuleDifferenceAnswer(msgspec.Struct):
-    """A recorded decision about a flow run that would have been another one `instead`."""
-
-    uid: str
-    namespace: str
-    name: str
-    sequence: int
-    time: datetime
-    recorded: RuleOutcomeAnswer
-    instead: RuleOutcomeAnswer
-
-
-class RuleDryRunAnswer(msgspec.Struct):
-    """Which decisions about flow runs created at `since` or later would have been different with the given rules.
-
-    `different` counts them, `items` are the first ones. `unknown` decisions were not judged, because their records lack a fact that the
-    rules read. `errors` are the last errors of conditions, by rule.
-    """
-
-    since: datetime
-    decisions: int
-    different: int
-    unknown: int
-    items: list[RuleDifferenceAnswer]
-    errors: dict[str, str]
