@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kube import API_VERSION, eventually
-from processes import Process, free_port
+from namespaced_operator import NamespacedOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,32 +16,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 
-class Operator:
+class Operator(NamespacedOperator):
     """An operator of one namespace, without an API."""
-
-    def __init__(self, kubeconfig: str, log: Any) -> None:
-        self._kubectl = ["kubectl", "--kubeconfig", kubeconfig]
-        self.name = f"rules-{uuid.uuid4().hex[:8]}"
-        self.process = Process(
-            "mintaka_operator", log, KUBECONFIG=kubeconfig, MINTAKA_NAMESPACES=self.name, MINTAKA_FLOW_IMAGE="flow:1",
-            MINTAKA_MIRROR="disabled", MINTAKA_LEASE_NAMESPACE=self.name, MINTAKA_HTTP_PORT=str(free_port()),
-        )  # fmt: skip
-
-    def kubectl(self, *arguments: str, given: Any = None) -> str:
-        """What kubectl prints."""
-        command = [*self._kubectl, "--namespace", self.name, *arguments]
-        text = None if given is None else json.dumps(given)
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def apply(self, kind: str, name: str, spec: dict[str, Any]) -> None:
         """Apply an object of ours."""
         self.kubectl("apply", "-f", "-", given={"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec})
-
-    def status(self, kind: str, name: str) -> dict[str, Any]:
-        """The status of an object."""
-        return dict(json.loads(self.kubectl("get", kind, name, "--output", "json")).get("status") or {})
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         """A condition of a rule; {} if it has none yet."""
@@ -54,16 +32,15 @@ class Operator:
 @pytest.fixture(scope="module")
 def operator(kubeconfig: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """It runs."""
-    made = Operator(kubeconfig, tmp_path_factory.mktemp("operator") / "log")
-    made.kubectl("create", "namespace", made.name)
-    made.process.start()
+    made = Operator("rules", kubeconfig, tmp_path_factory.mktemp("operator") / "log")
+    made.start()
     yield made
     made.process.stop()
 
 
 def test_no_run_starts_in_a_freeze_window_until_the_rule_is_deleted(operator: Operator) -> None:
     """It has no pod meanwhile. An operator of some namespaces applies no rules of the cluster."""
-    abort = {"when": f"namespace == '{operator.name}'", "then": {"abort": {}}, "message": "of the cluster"}
+    abort = {"when": f"run_namespace == '{operator.name}'", "then": {"abort": {}}, "message": "of the cluster"}
     operator.apply("ClusterOrchestrationRule", operator.name, abort)
     freeze = {
         "to": ["PENDING"],

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kube import API_VERSION, eventually
-from processes import Process, free_port
+from namespaced_operator import NamespacedOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,24 +16,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 
-class Operator:
+class Operator(NamespacedOperator):
     """An operator of one namespace, without an API."""
-
-    def __init__(self, kubeconfig: str, log: Any) -> None:
-        self._kubectl = ["kubectl", "--kubeconfig", kubeconfig]
-        self.name = f"schedules-{uuid.uuid4().hex[:8]}"
-        self.process = Process(
-            "mintaka_operator", log, KUBECONFIG=kubeconfig, MINTAKA_NAMESPACES=self.name, MINTAKA_FLOW_IMAGE="flow:1",
-            MINTAKA_MIRROR="disabled", MINTAKA_LEASE_NAMESPACE=self.name, MINTAKA_HTTP_PORT=str(free_port()),
-        )  # fmt: skip
-
-    def kubectl(self, *arguments: str, given: Any = None) -> str:
-        """What kubectl prints."""
-        command = [*self._kubectl, "--namespace", self.name, *arguments]
-        text = None if given is None else json.dumps(given)
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def deploy(self, name: str, *schedules: dict[str, Any]) -> dict[str, Any]:
         """Create a deployment with these schedules, and wait until the operator has seen them."""
@@ -43,11 +25,7 @@ class Operator:
         self.kubectl(
             "create", "-f", "-", given={"apiVersion": API_VERSION, "kind": "FlowDeployment", "metadata": {"name": name}, "spec": spec}
         )
-        return eventually(lambda: self.status(name), f"a status of {name}", 60)
-
-    def status(self, name: str) -> dict[str, Any]:
-        """The status of a deployment."""
-        return dict(json.loads(self.kubectl("get", "flowdeployment", name, "--output", "json")).get("status") or {})
+        return eventually(lambda: self.status("flowdeployment", name), f"a status of {name}", 60)
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """Reason and message of the Events on a deployment."""
@@ -58,9 +36,8 @@ class Operator:
 @pytest.fixture(scope="module")
 def operator(kubeconfig: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """It runs."""
-    made = Operator(kubeconfig, tmp_path_factory.mktemp("operator") / "log")
-    made.kubectl("create", "namespace", made.name)
-    made.process.start()
+    made = Operator("schedules", kubeconfig, tmp_path_factory.mktemp("operator") / "log")
+    made.start()
     yield made
     made.process.stop()
 
