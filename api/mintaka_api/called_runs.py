@@ -35,7 +35,7 @@ _CREATED, _FOUND, _RUNS_AGAIN = 201, 200, 202
 class Requested(NamedTuple):
     """The run of a request, and the HTTP status: 201 it was created, 200 it exists, 202 it exists and runs again.
 
-    With 202 the state may still be that of the end before: only an end with a higher `sequence` is that of the call,
+    With 202 the state may still be that of the previous end: only an end with a higher `sequence` is that of the call,
     unless the rerun is withdrawn (`mintaka_api.run_checks`).
     """
 
@@ -96,7 +96,7 @@ async def _find(control: RunControl, namespace: str, deployment: str, request: R
     if known is not None:
         answer.parameters, answer.tags = known.parameters, known.tags
     if run.status.is_terminal and run.rerun_wanted:
-        # Whoever requested the rerun, and however the call is identified: the old end is not the end of the run.
+        # Regardless of which caller requested the rerun, and of how the call is identified, the old end is not the end of the run.
         return Requested(answer, _RUNS_AGAIN)
     if not _runs_again(run, request):
         return Requested(answer, _FOUND)

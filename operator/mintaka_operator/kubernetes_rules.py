@@ -60,7 +60,7 @@ class RuleHandler:
         self._keys: dict[str, RuleKey] = {}
 
     async def known(self) -> dict[str, str]:
-        """Versions of the rules that the controller knows, by uid."""
+        """Versions of the rules known to the controller, by uid."""
         rules = self._controller.context.rules
         keys = [key for key in rules.keys() if key.kind == self._kind and self._namespace in {None, key.namespace}]  # noqa: SIM118
         entries = [(key, entry) for key in keys if (entry := rules.get(key)) is not None]
@@ -68,14 +68,14 @@ class RuleHandler:
         return {entry.uid: str(entry.version) for _, entry in entries}
 
     async def ready(self) -> None:
-        """Never wait: rules are few."""
+        """Never wait, because there are few rules."""
 
     def present(self, document: Document) -> None:
         """Observe a rule."""
         self._controller.observe_rule(snapshot_of(_of_kind(document, self._kind)))
 
     def unreadable(self, found: Unreadable) -> None:
-        """Observe a rule that cannot be read: it is not applied, and its status says so."""
+        """Observe a rule that cannot be read: it is not applied, and its status reports that."""
         _of_kind(found.document, self._kind)
         self._controller.observe_rule(snapshot_of(found))
 

@@ -1,9 +1,9 @@
 """Which runs hold the slots of a concurrency key and which wait for one, derived from the caches at each of their changes.
 
-Every decision is taken and claimed without an await in between, so of any number of workers that start runs of a key only as many
-find a slot free as there are. A claim ends when the pass over its run has: the workload that it created holds the slot then. While it
-is not known whether a workload was created, because no answer came, the claim remains. What leaves a slot wakes the runs that are
-next, and no others: in a queue of n runs that costs O(log n) comparisons.
+There is no await between a decision and its claim, so that the workers that start runs of a key never find more free slots than there
+are. A claim ends with the pass over its run: from then on the workload that it created holds the slot. While it is not known whether
+a workload was created, because there was no response, the claim remains. A run that leaves a slot wakes the runs that are next, and no
+others: in a queue of n runs that costs O(log n) comparisons.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class ConcurrencySlots:
         self.wake: Callable[[Name], None] = lambda _run: None
         self._members: dict[Name, Member] = {}
         self._queues: dict[SlotKey, SlotQueue] = {}
-        #: Runs of which a worker creates a workload, by name: their uids.
+        #: Runs for which a worker creates a workload, by name: their uids.
         self._claims: dict[Name, str] = {}
-        #: Runs that are due and cannot start for another reason than a missing slot: others may overtake them.
+        #: Runs that are due but cannot start for a reason other than a missing slot: others may overtake them.
         self._blocked: set[Name] = set()
         self._replaced: OrderedDict[str, str] = OrderedDict()
 
-    # What the caches report.
+    # Calls from the caches.
 
     def observe_run(self, run: Name) -> None:
         """A run, or one of its workloads, has changed."""
@@ -69,7 +69,7 @@ class ConcurrencySlots:
         if after is not None:
             self._members[run] = after
             self._queue_of(after.key).add(run, after, self._now())
-        # What only moves from the queue to a slot, or within the queue, frees nothing.
+        # A run that only moves from the queue to a slot, or within the queue, frees no slot.
         if before is not None and (after is None or after.key != before.key or (before.holds and not after.holds)):
             self._wake_next(before.key)
 
@@ -90,7 +90,7 @@ class ConcurrencySlots:
         for key in _keys_of(before, now):
             self._wake_next(key)
 
-    # What the reconciler asks and does.
+    # Calls from the reconciler.
 
     def limits(self, run: Name) -> bool:
         """Whether the run shares slots with others."""
@@ -104,7 +104,7 @@ class ConcurrencySlots:
         return ConcurrencyStatus(key=key[1], limit=self._limit_of(key, entry)) if key else None
 
     def standing_of(self, run: Name) -> Standing | None:
-        """How the run stands now; None if it shares no slots, or is not due."""
+        """The position of the run now; None if it shares no slots, or is not due."""
         entry = self._runs.get(run)
         key = self.keys.key_of(run[0], entry) if entry else None
         if entry is None or key is None:
@@ -141,7 +141,7 @@ class ConcurrencySlots:
             self.observe_run(run)
 
     def release(self, run: Name, *, blocked: bool = False) -> None:
-        """The pass over the run has ended; `blocked`: it is due and does not start, although nobody holds its slot."""
+        """The pass over the run has ended; `blocked`: it is due and does not start, although no other run holds its slot."""
         self._claims.pop(run, None)
         entry = self._runs.get(run)
         if blocked and entry is not None and (entry.due is None or entry.due <= self._now()):
@@ -184,7 +184,7 @@ class ConcurrencySlots:
         return Member(key, place, holds=False, due=entry.due)
 
     def _has_begun(self, run: Name, entry: RunEntry) -> bool:
-        """Whether a workload of the run lives, or its start is not recorded yet."""
+        """Whether a workload of the run exists and has not ended, or its start is not recorded yet."""
         return any(
             _lives(each) or (each.workload.attempt > entry.attempt and each.owner_uid == entry.uid and not entry.finished)
             for each in self._workloads.owned_by(run)
@@ -223,7 +223,7 @@ class ConcurrencySlots:
 
 
 class _Holders(Collection[Contender]):
-    """The holders of a key as the core sees them, made when they are needed: there may be thousands, and most often one is named."""
+    """The holders of a key as the core sees them, made when they are needed: there may be thousands, and usually only one is named."""
 
     def __init__(self, slots: ConcurrencySlots, names: Mapping[Name, str]) -> None:
         self._slots, self._names = slots, names
@@ -252,7 +252,7 @@ def _lives(owned: OwnedWorkload) -> bool:
 
 
 def _may_start(entry: RunEntry) -> bool:
-    """Whether a run wants to start, now or later, as far as its own spec and state say."""
+    """Whether a run is to start, now or later, according to its own spec and state."""
     if entry.suspend or entry.cancel or entry.deleting or entry.problem is not None:
         return False
     if entry.state in _WAITING or entry.rerun_wanted:

@@ -32,7 +32,7 @@ class ControllerSettings:
     their run. `relist` is the minimum interval at which everything is listed to find missed events; long listings extend
     it. While more than `busy_queue` keys wait, PENDING is written together with what follows it: one write less per attempt.
     `cluster_keys`: the namespaces that may use each concurrency key of the cluster (`*`: all); None: all may use any.
-    `local`: workloads are processes of this machine, which matters for the words of explanations.
+    `local`: workloads are processes of this machine, which matters for the wording of explanations.
     """
 
     workers: int = 24

@@ -21,7 +21,7 @@ class LiveCounts:
             self._counts.setdefault(namespace, {}).setdefault(deployment, Counter())[state] += 1
 
     def remove(self, namespace: str, deployment: str, state: str) -> None:
-        """Count a run no longer."""
+        """Stop counting a run."""
         known = self._counts.get(namespace, {}).get(deployment)
         if known is None or state not in known:
             return
@@ -34,7 +34,7 @@ class LiveCounts:
             del self._counts[namespace]
 
     def of(self, namespace: str, own_deployment: str, own_state: str) -> dict[str, dict[str, int]]:
-        """The counts of a namespace without one run of that deployment in that state; nothing is 0."""
+        """The counts of a namespace without one run of that deployment in that state; zero counts are left out."""
         found = {deployment: dict(counts) for deployment, counts in self._counts.get(namespace, {}).items()}
         own = found.get(own_deployment, {})
         if own_state in own:

@@ -184,7 +184,7 @@ class Reconciler:
         self._note(key, seen, plan)
         self._record_rules(key, seen, plan)
         self._stop_waiting(key, seen, plan)
-        # What could start and does not, because something else has to happen before, keeps no other run from starting.
+        # A run that could start but does not, because something else has to happen first, must not prevent others from starting.
         free = seen.slot is None or seen.slot.outcome is Outcome.FREE
         context.slots.release(key.pair, blocked=free and (create is None or error is not None))
         self._wake_deployment(key.pair)
@@ -195,9 +195,9 @@ class Reconciler:
         return min((due for due in (*dues, self._next(seen, plan)) if due), default=None)
 
     async def _decide(self, seen: RunObservation) -> tuple[RunObservation, RunPlan]:
-        """The plan, once the revision that it names exists; if that cannot be stored, the run does without.
+        """The plan, once the revision that it names exists; if that cannot be stored, the run has none.
 
-        Between finding a slot free and claiming it, no other worker has its turn.
+        There is no await between finding a free slot and claiming it.
         """
         slots, pair = self._context.slots, _name(seen)
         if slots.limits(pair):
@@ -233,7 +233,7 @@ class Reconciler:
         return replace(seen, noted=noted) if noted and owner == uid else seen
 
     def _record_rules(self, key: Key, seen: RunObservation, plan: RunPlan) -> None:
-        """Enter what rules of users did, and which of them hold the run back."""
+        """Record what rules of users did, and which of them hold the run back."""
         rules = self._context.rules
         if len(rules):
             rules.record(key.pair, seen.journal, holders_in(plan, seen.run.status), self._context.ports.clock.now())

@@ -1,6 +1,6 @@
-"""The rules of users as this controller knows them: compiled once per generation, with what they did since their status was written.
+"""The rules of users known to this controller: compiled once per generation, with what they did since their status was written.
 
-It also knows which runs rules hold back, because these are reconciled when a rule changes or, if the rule counts live runs, when another
+It also records which runs rules hold back, because these are reconciled when a rule changes or, if the rule counts live runs, when another
 run of the namespace enters or leaves a state.
 """
 
@@ -42,7 +42,7 @@ class RuleKey(NamedTuple):
 
 @dataclass(slots=True)
 class RuleEntry:
-    """One version of a rule. `rule` is None if it is suspended or cannot be applied; `reason` and `problem` say why ("": it can)."""
+    """One version of a rule. `rule` is None if it is suspended or cannot be applied; `reason` and `problem` give the cause ("": it can)."""
 
     version: int
     uid: str
@@ -152,7 +152,7 @@ class RuleCache:
         return rules
 
     def record(self, run: Name, journal: Journal, holders: Iterable[str], now: datetime) -> None:
-        """Enter what rules did in a pass over a run, and which of them hold it back."""
+        """Record what rules did in a pass over a run, and which of them hold it back."""
         for name, tally in journal.items():
             key = self._key_of(name, run[0])
             entry = self._entries.get(key)
@@ -170,7 +170,7 @@ class RuleCache:
         self._hold(run, tuple(self._key_of(name, run[0]) for name in holders))
 
     def release(self, run: Name) -> None:
-        """No rule holds back the run: it moved on, or is gone."""
+        """No rule holds back the run any more: its state has changed, or it was deleted."""
         self._hold(run, ())
 
     def _hold(self, run: Name, holders: tuple[RuleKey, ...]) -> None:

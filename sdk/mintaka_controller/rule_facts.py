@@ -43,7 +43,7 @@ async def policy_of(context: Context, run: FlowRun, template: FlowTemplate | Non
 
 
 async def facts_of_run(context: Context, run: FlowRun, template: FlowTemplate | None, *, with_labels: bool) -> RunFacts:
-    """What rules know of a run besides its transitions."""
+    """The facts of a run that rules read, besides its transitions."""
     namespace, deployment = run.metadata.namespace, run.spec.deployment or ""
     known = with_labels and context.deployments.get((namespace, deployment)) is not None
     found = await read_deployment(context, (namespace, deployment)) if known else None

@@ -85,7 +85,7 @@ class RuleStatusWriter:
         for key in list(self._rules.changed):
             try:
                 await self._write(key)
-            except Exception:  # one rule must not end the others
+            except Exception:  # an error with one rule must not affect the others
                 _logger.exception("the status of %s %s cannot be written", key.kind, key.name)
 
     async def _write(self, key: RuleKey) -> None:

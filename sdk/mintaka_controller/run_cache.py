@@ -284,7 +284,7 @@ def _entry(snapshot: Snapshot, version: int, known: RunEntry | None, reserved: i
 
 
 def _slot_fields(metadata: dict[str, Any], spec: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
-    """What decides about a run's place among those of its key. Runs without a deployment have no key."""
+    """What determines a run's place among those of its key. Runs without a deployment have no key."""
     if not spec.get("deployment"):
         return {}
     priority, concurrency, scheduled = spec.get("priority"), status.get("concurrency") or {}, parse_time(spec.get("scheduledTime"))

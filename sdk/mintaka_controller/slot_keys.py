@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a deployment says: its key (None: nothing is limited, or the key is not `allowed`), limit (None: it counts for none), policy
-    of new runs, and their priority.
+    """The settings of a deployment: its key (None: nothing is limited, or the key is not `allowed`), limit (None: it does not count),
+    policy of new runs, and their priority.
     """
 
     key: SlotKey | None = None
@@ -85,7 +85,7 @@ class SlotKeys:
         return self._allowed(namespace, entry.slot_key) if entry.slot_key else None
 
     def policy_of(self, namespace: str, entry: RunEntry) -> Policy:
-        """What becomes of the run while all slots are taken."""
+        """What happens to the run while all slots are taken."""
         terms = self._terms.get((namespace, entry.deployment))
         return terms.policy if terms else Policy.QUEUE
 

@@ -76,5 +76,5 @@ class SlotQueue:
         return [run for _, run in self._waiting[: max(count, 0)]]
 
     def is_over(self, members: Mapping[Name, Member]) -> bool:
-        """True if nothing is left of it."""
+        """True if it is empty."""
         return not (self.holders or self._waiting or self.limits) and not any(run in members for *_, run in self._later)

@@ -1,8 +1,8 @@
 """Concurrency of deployments: which runs of a key may be active at the same time, and which one is next.
 
 Runs of the deployments that share a key compete for its slots. A run holds a slot while it is live: PENDING, RUNNING, CANCELLING, or
-with a workload whose creation is not recorded yet. Nothing else is counted, and no count is stored: when a holder has ended, however
-that became known, its slot is free. The others wait in order of (priority, scheduled time or creation, creation, uid), which follows
+with a workload whose creation is not recorded yet. Nothing else is counted, and no count is stored: as soon as a holder is
+known to have ended, its slot is free. The others wait in order of (priority, scheduled time or creation, creation, uid), which follows
 from their specs alone, so that the order survives restarts.
 """
 
@@ -26,7 +26,7 @@ CLUSTER_PREFIX = "cluster/"
 #: In a list of namespaces: all of them.
 EVERY_NAMESPACE = "*"
 
-#: A wait names the runs that hold the slots; what it says is renewed after a while, ever more rarely for those that wait for long or
+#: The message of a wait names the runs that hold the slots. It is renewed after a while, less often for runs that wait for long or
 #: are far behind, since each renewal may cost a write.
 _RENEW_FIRST, _RENEW_LAST, _RENEW_PER_PLACE = timedelta(seconds=60), timedelta(hours=1), timedelta(seconds=4)
 _RENEW_SHARE = 4
@@ -36,9 +36,9 @@ type SlotKey = tuple[str, str]
 
 
 class Policy(StrEnum):
-    """What becomes of a new run while all slots are taken.
+    """What happens to a new run while all slots are taken.
 
-    Queue: it waits. Allow: it starts all the same, and takes a slot that others wait for. CancelNew: it ends CANCELLED.
+    Queue: it waits. Allow: it starts anyway, and takes a slot that others wait for. CancelNew: it ends CANCELLED.
     Replace: older runs are cancelled, and it starts once they have stopped.
     """
 
@@ -49,7 +49,7 @@ class Policy(StrEnum):
 
 
 class Outcome(StrEnum):
-    """FREE: the run may start. WAIT, REFUSE, REPLACE: what becomes of it, since it may not."""
+    """FREE: the run may start. WAIT, REFUSE, REPLACE: what happens to it, since it may not."""
 
     FREE = "FREE"
     WAIT = "WAIT"
@@ -85,7 +85,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a run stands among those of its key.
+    """The position of a run among those of its key.
 
     `holders` of at most `limit` slots are taken, `holder` is the run that has held one longest ("" if none is taken), `position` is
     the number of waiting runs ahead. `victims` are the runs of its own namespace that it replaces. `caller` is the run that called
@@ -103,7 +103,7 @@ class Standing:
 
     @property
     def sentence(self) -> str:
-        """Why the run does not start, for people."""
+        """Why the run does not start, as a sentence."""
         runs = "1 run" if self.limit == 1 else f"{self.limit} runs"
         parts = [f"key {self.key!r} admits {runs} at a time"]
         if self.holders:
@@ -136,7 +136,7 @@ def standing(
     position: int = 0,
     caller_uid: str = "",
 ) -> Standing:
-    """How `run`, which is due and holds no slot, stands among those of its `key`.
+    """The position of `run`, which is due and holds no slot, among those of its `key`.
 
     `holders` hold a slot, the oldest holder first; `position` is the number of runs that wait before it, `waiting` are those of its
     own deployment among them, in order, as far as `policy` is Replace. `new`: it has not held a slot before; only such a run is
@@ -173,7 +173,7 @@ def victims_of(run: Contender, limit: int, holders: Iterable[Contender], waiting
 
 
 def _name_of(run: Contender, holders: Iterable[Contender]) -> str:
-    """The first holder, as the owner of `run` may know it."""
+    """The first holder, as it may be shown to the owner of `run`."""
     first = next(iter(holders), None)
     if first is None:
         return ""
@@ -181,7 +181,7 @@ def _name_of(run: Contender, holders: Iterable[Contender]) -> str:
 
 
 def renewal_of(position: int, waited: timedelta) -> timedelta:
-    """When a run that has `waited` should check again what to say; the end of a holder wakes the next run in any case."""
+    """When a run that has `waited` should renew its message; the end of a holder wakes the next run in any case."""
     return min(max(_RENEW_FIRST, _RENEW_PER_PLACE * position, waited / _RENEW_SHARE), _RENEW_LAST)
 
 

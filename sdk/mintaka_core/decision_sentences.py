@@ -1,4 +1,4 @@
-"""Decisions as sentences: what was proposed, and what each rule said. Of documents as the API returns them."""
+"""Decisions as sentences: what was proposed, and the opinion of each rule. They are made from documents as the API returns them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def task_sentences(task: Mapping[str, Any]) -> list[str]:
 
 
 def decision_sentence(proposed: str, entered: str, trail: Sequence[Sequence[str]]) -> str:
-    """What was proposed, if something else came of it, and what each rule said."""
+    """What was proposed, if the outcome is different, and the opinion of each rule."""
     refused = bool(trail) and trail[-1][1] == "Abort"
     asked = f"{proposed} was proposed" if proposed != entered or refused else ""
     said = [f"{rule} {_SAID.get(verdict, verdict)}: {reason}".rstrip(": ") for rule, verdict, reason in trail]

@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
     from mintaka_core.explanation_facts import DeploymentFacts, PauseFacts, RunFacts
 
-#: How long the end of a workload that was asked to stop may take before its node is in doubt.
+#: How long a workload may take to end after a request to stop before its node is in doubt.
 _STOPPING = timedelta(minutes=2)
 #: The same after a deadline: the grace period, and 5 min until it is deleted by force.
 _OVERDUE = timedelta(minutes=10)
 
 
 def explain(run: RunFacts, deployment: DeploymentFacts | None = None, now: datetime | None = None) -> Explanation:
-    """Why `run` is where it is; `now` None: by whatever clock (what is overdue then counts as not due yet).
+    """Why `run` is where it is; `now` None: independently of the clock (what is overdue then counts as not due yet).
 
     `deployment` is that of the run (None: it has none, or it is not known).
     """

@@ -1,6 +1,6 @@
 """What `explain` reads of a flow run: from its resource (`facts_of_run`), or from its history alone (`facts_of_document`).
 
-Both give the same facts, except that history does not know the wishes in `spec` (cancel, suspend, reruns) before they are acted on.
+Both give the same facts, except that history does not contain the requests in `spec` (cancel, suspend, reruns) before they are acted on.
 Parameters are not among them, so that no explanation can contain a secret.
 """
 
@@ -28,7 +28,7 @@ _DEFAULT_NAMES = {str(kind): name for kind, name in DEFAULT_NAMES.items()}
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """One decision: the state type after it, the one proposed, and the rule that decided with what it `said`.
+    """One decision: the state type after it, the one proposed, and the rule that decided, with its reason (`said`).
 
     `until` is when a proposal that waits is made again (None: when something changes). `trail` has (rule, verdict, reason) of every
     rule with a verdict.
@@ -70,7 +70,8 @@ class RunFacts:
     `sequence` counts its decisions (0: nothing acted on it yet); `decisions` are those since it entered its state, beginning with that one,
     as far as they are known. `kind` is deployed, called (in the process of another run) or script; `local`: it runs on this machine, not in
     a cluster. `caller` is the run that called it ("": none). `suspending`: its workload is being stopped for `spec.suspend`.
-    `pause` is the oldest pause that is open (None: none, or not known). `cancel`, `suspend` and `rerun_wanted` are wishes in `spec` that may not have been acted on.
+    `pause` is the oldest pause that is open (None: none, or not known). `cancel`, `suspend` and `rerun_wanted` are requests in `spec` that
+    may not have been acted on.
     """
 
     type: str
@@ -216,7 +217,7 @@ def _pause_in(pause: Mapping[str, Any]) -> PauseFacts:
 
 
 def _without(text: str, message: str) -> str:
-    """What a rule said, of a record's message: the message of the state follows it."""
+    """The reason of a rule, from a record's message: the message of the state follows it."""
     return text.removesuffix(message).removesuffix(": ") if message else text
 
 

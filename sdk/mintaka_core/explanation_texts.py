@@ -44,7 +44,7 @@ class Explanation:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The three sentences."""
         return f"{self.why} {self.next} {self.remedy}"
 
 
@@ -103,7 +103,7 @@ def operator_check(run: RunFacts) -> str:
 
 
 def actor_of(run: RunFacts) -> str:
-    """Who acts on it, at the beginning of a sentence."""
+    """What acts on it (the operator or the server), at the beginning of a sentence."""
     return "The server" if run.local else "The operator"
 
 

@@ -20,14 +20,14 @@ _WORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class _Absent:
-    """A value that is not there."""
+    """A missing value."""
 
 
 ABSENT = _Absent()
 
 
 class Change(NamedTuple):
-    """A field that changes: its path, and its value on both sides (ABSENT: it is not there)."""
+    """A field that changes: its path, and its value on both sides (ABSENT: it is missing)."""
 
     path: str
     before: Any

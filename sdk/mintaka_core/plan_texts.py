@@ -1,4 +1,4 @@
-"""Plans as lines for people."""
+"""Plans as lines of text."""
 
 from __future__ import annotations
 

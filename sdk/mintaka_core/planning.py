@@ -1,6 +1,6 @@
 """What applying a manifest would change, and what that means: for unfinished runs, schedules, and runs themselves. Pure.
 
-Called by `mintaka plan` with what a dry run on the server returned. A kind says what a change of it means by a function in a table
+Called by `mintaka plan` with what a dry run on the server returned. What a change of a kind means is described by a function in a table
 (`MEANINGS`, or the caller's own, such as one that tries a rule on recorded decisions).
 """
 
@@ -67,7 +67,7 @@ class Candidate:
         return (self.planned or {}).get("spec") or {}
 
 
-#: A function that says in sentences what a change of an object means.
+#: A function that describes in sentences what a change of an object means.
 type Meaning = Callable[[Candidate], Sequence[str]]
 
 
@@ -109,7 +109,7 @@ class ObjectPlan:
 
 
 def plan_object(given: Candidate, now: datetime, meanings: Mapping[str, Meaning] = MappingProxyType({})) -> ObjectPlan:
-    """What happens to an object at `now`; `meanings` says by kind what that means, in addition to ours."""
+    """What happens to an object at `now`; `meanings` are functions by kind that describe what that means, in addition to ours."""
     names = given.kind, given.namespace, given.name
     if given.planned is None:
         return ObjectPlan(*names, REFUSED, given.refusal)

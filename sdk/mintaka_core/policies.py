@@ -52,7 +52,7 @@ TASK_RUN_POLICY: Policy = (
     task_rules.wait_for_tag_slots,
 )
 
-#: Both policies by the name that people know them by.
+#: Both policies by the name that users see.
 POLICIES: dict[str, Policy] = {"flow-runs": FLOW_RUN_POLICY, "task-runs": TASK_RUN_POLICY}
 #: What each is for.
 TITLES = {

@@ -21,7 +21,7 @@ from mintaka_core.wall_clocks import DAY, HORIZON_YEARS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: How many periods one search looks at; more take a tenth of a second.
+#: How many periods one search checks; more take a tenth of a second.
 _PERIODS = 40_000
 _MONTHS, _WEEK = 12, 7
 _THURSDAY = 3

@@ -63,7 +63,7 @@ class RecurrenceSet:
         return min((time for time in (*found, *self.added[index : index + 1]) if time is not None), default=None)
 
     def wall_times(self, start: datetime) -> Iterator[datetime]:
-        """The nominal local times of the first rule from `start` on; for what is said about changes of clocks."""
+        """The nominal local times of the first rule from `start` on; for notes on changes of clocks."""
         return self.rules[0].wall_times(start) if self.rules else iter(())
 
 

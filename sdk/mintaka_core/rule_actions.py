@@ -1,4 +1,4 @@
-"""What rules of users may do: the transitions about which they may speak, and the verdicts of their actions."""
+"""What rules of users may do: the transitions to which they may apply, and the verdicts of their actions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def action_of(spec: OrchestrationRuleSpec) -> str:
 
 
 def edges_of(spec: OrchestrationRuleSpec) -> frozenset[Edge]:
-    """The transitions about which the rule may speak."""
+    """The transitions to which the rule may apply."""
     action = spec.then
     if sum(part is not None for part in (action.abort, action.wait, action.redirect, action.delay)) != 1:
         raise InvalidRule(_ONE_ACTION, reason="InvalidAction")
@@ -54,7 +54,7 @@ def edges_of(spec: OrchestrationRuleSpec) -> frozenset[Edge]:
 
 
 def no_transition(spec: OrchestrationRuleSpec) -> str:
-    """Why the rule can never speak."""
+    """Why the rule can never apply."""
     action = action_of(spec)
     if action in {"abort", "wait"}:
         return f"{action} can only hold back a start, which is from SCHEDULED to PENDING"
@@ -62,7 +62,7 @@ def no_transition(spec: OrchestrationRuleSpec) -> str:
 
 
 def verdict_of(spec: OrchestrationRuleSpec) -> Callable[[Transition], Verdict | None]:
-    """What the rule says if its condition is true."""
+    """The verdict of the rule if its condition is true."""
     action = spec.then
     if action.abort is not None:
         reason = spec.message or "refused by a rule"
@@ -86,7 +86,7 @@ def _wait(reason: str, until: datetime | None, seconds: int | None) -> Callable[
 
 
 def _end_of_wait(transition: Transition, wait: timedelta) -> datetime:
-    """The end of the present one of the waits that follow each other since the state began: the same for every evaluation in between."""
+    """The end of the current wait, of those that follow each other since the state began: the same for every evaluation during it."""
     began = transition.current.time if transition.current else None
     if began is None or began > transition.now:
         return transition.now + wait

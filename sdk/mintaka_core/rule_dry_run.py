@@ -1,7 +1,7 @@
 """Dry runs of users' rules: which recorded decisions would have been different with them.
 
-A decision is taken again only if one of the rules would have had a verdict, or if the record has one of a rule that is replaced. What
-other rules of users said stays as it is recorded. A decision whose record lacks a fact that a rule reads is not judged, and counted.
+A decision is evaluated again only if one of the rules would have had a verdict, or if the record has one of a rule that is replaced. The
+recorded opinions of other rules of users do not change. A decision whose record lacks a fact that a rule reads is only counted.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Difference:
 
 class _About(NamedTuple):
     """What is the same for all runs of one namespace, deployment and tags: the rules about them in their order, the variables that these
-    read, the names of rules that are replaced, and the rules that may speak, by transition.
+    read, the names of rules that are replaced, and the rules that may apply, by transition.
     """
 
     rules: Sequence[UserRule]
@@ -89,7 +89,7 @@ class _About(NamedTuple):
 
 @dataclass(slots=True)
 class DryRun:
-    """Judges recorded decisions of one run after another. `decisions` are counted by the caller, `unknown` those whose records lack a fact."""
+    """Evaluates recorded decisions of one run after another. `decisions` are counted by the caller, `unknown` those whose records lack a fact."""
 
     rules: Sequence[UserRule]
     expressions: Expressions
@@ -144,7 +144,7 @@ class DryRun:
         return "live" not in facts and needs(speaking, "live")
 
     def _is_met(self, speaking: Sequence[UserRule], record: RecordedDecision, facts: dict[str, Any]) -> bool:
-        """True if the condition of one of the rules is true. Most records end here: nothing is built for them but the values of variables."""
+        """True if the condition of one of the rules is true. Most records end here: only the values of variables are computed for them."""
         if facts.get("cancelRequested") or (facts.get("begun") and (record.before, record.proposed) == START):
             return False
         try:
@@ -191,7 +191,7 @@ class DryRun:
         return list(run.tags) if name == "tags" else getattr(run, name)
 
     def _difference(self, run: RecordedRun, record: RecordedDecision, facts: dict[str, Any]) -> Difference | None:
-        """The decision taken again, if it is another one because of these rules."""
+        """The decision evaluated again, if it is a different one because of these rules."""
         stays = [opinion for opinion in record.trail if is_users_rule(opinion[0]) and opinion[0] not in self._about.replaced]
         if self._bound is None:
             self._bound = bind(self._about.rules, run.facts, self.expressions, self.journal)
@@ -214,7 +214,7 @@ def _outcome(decision: Decision, record: RecordedDecision) -> Outcome:
 
 
 def _as_recorded(opinion: tuple[str, str, str], record: RecordedDecision) -> Rule:
-    """A rule that says what another rule of users said then."""
+    """A rule that repeats the recorded opinion of another rule of users."""
     name, kind, reason = opinion
     verdict: Verdict
     match kind:

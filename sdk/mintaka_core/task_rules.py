@@ -1,4 +1,4 @@
-"""The rules that only task runs have, and flow runs as far as their own process decides about them: their order, replays, cached results,
+"""The rules for task runs, and for flow runs as far as their own process decides about them: their order, replays, cached results,
 limits of tags, results that could not be persisted, and what is left when a flow ends.
 """
 

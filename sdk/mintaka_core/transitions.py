@@ -38,7 +38,7 @@ class Transition:
     `attempt` is the attempt that proposes, `current_attempt` the one the run is in. `failures` and `crashes` count the
     retries already granted from each budget; `rejections` those granted because the workload never ran. `deadline` is when
     the current state times out, `ended_time` when the workload ended (None: now). `stopped` means that the workload was
-    requested to stop before it ended. `slot` is how a flow run stands among those that share its deployment's slots (None: nothing
+    requested to stop before it ended. `slot` is the position of a flow run among those that share its deployment's slots (None: nothing
     limits it, or it has one). `jitter` in [0, 1) is drawn by the caller. `begun` means that the workload of the attempt exists
     already, so that nothing can prevent it from starting. `redirects` counts the redirects by rules of users; `live` are the other
     unfinished runs of the namespace, by deployment and state type (None: no rule needs them).
@@ -124,7 +124,7 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The rule has no objection, and says why: the following rules are called as if it had said nothing."""
+    """The rule has no objection, and gives a reason: the following rules are called as if it had no opinion."""
 
     reason: str
 
@@ -204,7 +204,7 @@ class Decision:
 
     @property
     def rule(self) -> str:
-        """The rule that decided, or "" if every rule let the proposal pass without a word."""
+        """The rule that decided, or "" if every rule let the proposal pass without an opinion."""
         return self._deciding.rule if self._deciding else ""
 
     @property

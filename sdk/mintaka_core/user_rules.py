@@ -1,9 +1,9 @@
 """Rules of users: from an OrchestrationRule and a compiled condition to a rule of the policy.
 
-What a rule may do is bounded before it is asked. It speaks only about transitions that start or end an attempt, never about those of a
+What a rule may do is bounded before it is called. It applies only to transitions that start or end an attempt, never to those of a
 run that is being cancelled or suspended; it can hold back only a run of which nothing runs, and no run's end; it redirects a run at most
 `REDIRECT_LIMIT` times. A condition that fails or costs too much has no verdict, and that is reported. Rules of the cluster come first,
-then those of the namespace, each by name; the first that aborts or waits decides, a redirect is judged by the following ones.
+then those of the namespace, each by name; the first that aborts or waits decides; after a redirect, the following ones are called with the new state.
 
 Conditions are compiled and evaluated through the port `Expressions` (`mintaka_validation.rule_expressions`).
 """
@@ -174,12 +174,12 @@ def compile_rule(kind: str, namespace: str, name: str, spec: OrchestrationRuleSp
 
 
 def select(rules: Iterable[UserRule], run: RunFacts) -> list[UserRule]:
-    """The rules that are about the run, in the order in which they are asked."""
+    """The rules that are about the run, in the order in which they are called."""
     return sorted((rule for rule in rules if rule.selects(run)), key=lambda rule: rule.order)
 
 
 def bind(about: Sequence[UserRule], run: RunFacts, expressions: Expressions, journal: Journal) -> Policy:
-    """The rules that are about the run (see `select`), as rules of a policy; what they do is entered into `journal`."""
+    """The rules that are about the run (see `select`), as rules of a policy; what they do is recorded in `journal`."""
     if not about:
         return ()
     facts = _Facts(run, expressions, frozenset().union(*(rule.condition.variables for rule in about)))
@@ -254,7 +254,7 @@ class _Transition:
         self._facts = facts
         self._prepared: Any = None
         self._failure: EvaluationFailed | None = None
-        #: No rule of users speaks: the run is to be cancelled, or what is proposed has begun already.
+        #: No rule of users applies: the run is to be cancelled, or what is proposed has begun already.
         self.is_settled = transition.cancel_requested or (transition.edge == START and transition.begun)
 
     @property

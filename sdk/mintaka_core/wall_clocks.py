@@ -1,4 +1,4 @@
-"""Wall-clock times of a zone and the instants they stand for, with all gaps and folds of its clocks.
+"""Wall-clock times of a zone and the instants they denote, with all gaps and folds of its clocks.
 
 Recurring times are first a series of naive wall-clock times. There are two ways from these to instants: *by real time*
 (`next_by_real_time`), in which a time fires whenever the clock shows it, and one instant for each (`transition` and `is_skipped_day`
@@ -54,7 +54,7 @@ def is_skipped_day(nominal: datetime, gap: datetime, zone: ZoneInfo) -> bool:
 def next_by_real_time(wall_times: Callable[[datetime], Iterator[datetime]], zone: ZoneInfo, after: datetime) -> datetime | None:
     """The first instant strictly after `after` (UTC) at which the clocks show a time of the series; None if they never do.
 
-    `wall_times(start)` are its times from `start` on (naive, ascending). Both passes of a fold count, a gap shows nothing.
+    `wall_times(start)` are its times from `start` on (naive, ascending). Both passes of a fold count; times in a gap are not shown.
     """
     start = after + timedelta(microseconds=1)
     local = start.astimezone(zone)
@@ -73,7 +73,7 @@ def next_by_real_time(wall_times: Callable[[datetime], Iterator[datetime]], zone
         start = max(start, near.replace(tzinfo=UTC) - DAY)
         offset = offset_at(start, zone)
         wall = next(wall_times(wall_time(start, zone)), None)
-        # A series that ends may still be shown once more: look on until the clocks are a day past its last time.
+        # A series that ends may still be shown once more: continue until the clocks are a day past its last time.
         found = start + 2 * DAY if wall is None else wall.replace(tzinfo=UTC) - offset
         reached = min(found, start + DAY)
         if offset_at(reached, zone) != offset:

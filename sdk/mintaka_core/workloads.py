@@ -139,10 +139,10 @@ class ReportFields(TypedDict):
 
 
 def report_fields(report: Report | None, end: State | None, *, incomplete: bool, unserved: bool) -> ReportFields:
-    """What a workload that ended as `end` has from its report.
+    """What the report of a workload that ended as `end` decides.
 
     Without one its history is `incomplete` if its process began and should have left one; `unserved`: it left one of a wire version
-    that is not served. An end that the observer did not take from the report keeps nothing of what the report requests.
+    that is not served. If the observer did not take the end from the report, the requests in the report are ignored.
     """
     if report is None:
         reason = HistoryReason.WIRE_VERSION_NOT_SERVED if unserved else None

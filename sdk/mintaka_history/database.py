@@ -26,7 +26,7 @@ from mintaka_history.tables import prepare_for_postgresql
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Connection as Connection  # noqa: PLC0414 - those who pass it on name it without speaking SQL
+    from sqlalchemy import Connection as Connection  # noqa: PLC0414 - modules that pass it on name it without using SQL
     from sqlalchemy import Engine
 
 #: These settings make PostgreSQL plan a page as an index scan: a generic plan is made once, and neither a sort nor a

@@ -1,4 +1,4 @@
-"""Dry runs of users' rules over the history: pages of recorded decisions, each judged before the next is read."""
+"""Dry runs of users' rules over the history: pages of recorded decisions, each evaluated before the next is read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The decisions to judge: about runs that were created at `since` or later, of one namespace, or about one run (uid); "": of all.
+    """The decisions to evaluate: about runs that were created at `since` or later, of one namespace, or about one run (uid); "": of all.
 
     The first `shown` differences are returned, all are counted.
     """

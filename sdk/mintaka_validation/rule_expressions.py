@@ -3,7 +3,7 @@
 They are evaluated on the event loop, in bounded time: another thread would not help, because the runtime holds Python's lock, and a
 process of its own costs a hundred times what a condition does (80 µs against 1). Instead the cost is bounded before every evaluation: a
 condition may cost `CONDITION_LIMIT` units, all conditions about one transition together `TRANSITION_LIMIT`. Bounds are computed for
-sizes of values in powers of two, and remembered.
+sizes of values in powers of two, and cached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONDITION_LIMIT: Final = 50_000
 TRANSITION_LIMIT: Final = 100_000
 #: The maximum size of all values together.
 VALUES_LIMIT: Final = 64 * 1024
-#: Bounds that a condition remembers.
+#: The number of bounds that a condition caches.
 _REMEMBERED: Final = 256
 _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _FIXED: Final = frozenset({"attempt", "failures", "crashes", "now"})

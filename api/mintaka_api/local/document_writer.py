@@ -84,7 +84,7 @@ class DocumentWriter:
                 except Exception as error:  # the next group does not depend on this one
                     logger.exception("the writer of documents failed")
                     _answer(group, [error] * len(group))
-        finally:  # there is something left to answer only if this task was cancelled
+        finally:  # callers still wait only if this task was cancelled
             left = [*group, *self._waiting]
             self._waiting.clear()
             _answer(left, [Unavailable("the writer of documents was stopped")] * len(left))

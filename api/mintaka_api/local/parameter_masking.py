@@ -40,7 +40,7 @@ class ParameterMasking:
                     "parameters of runs of flow deployment %s/%s are not masked yet: %s", metadata["namespace"], metadata["name"], away
                 )
                 continue
-            except Exception:  # one deployment must not prevent the masking of others, nor the answers to those who wrote them
+            except Exception:  # one deployment must not prevent the masking of others, nor the results of their writers
                 logger.exception("parameters of runs of flow deployment %s/%s are not masked", metadata["namespace"], metadata["name"])
                 continue
             self._done[metadata["uid"]] = metadata["generation"]

@@ -1,4 +1,4 @@
-"""Explanations of flow runs: by the rules' own words, from history alone, so also for runs that have left the cluster."""
+"""Explanations of flow runs: with the sentences of the rules, from history alone, so also for runs that have left the cluster."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ async def create_flow_run(namespace: Text, name: Text, request: Request, _query:
 
     A repeated call is answered with the run that exists: 200, or 202 if that FAILED or CRASHED and runs again for a later try of its
     caller, or if it is over and a rerun of it is pending. It has ended again once its `sequence` is higher than in the answer;
-    if the rerun is withdrawn, because the run is cancelled or deleted, `/flow-runs/ended` with `check` returns the end before.
+    if the rerun is withdrawn, because the run is cancelled or deleted, `/flow-runs/ended` with `check` returns the previous end.
     """
     requested = _run_request(await read_document(request, NewFlowRun))
     found = await request_run(here, control(here), namespace, name, requested)

@@ -57,7 +57,7 @@ COMMANDS = {
     "retention": Command("mintaka.cli.retention", "Delete old flow runs of this machine; --dry-run shows which, also of an API."),
     "rules": Command("mintaka.cli.rules", "List, explain and try the rules that decide about runs."),
     "run": Command("mintaka.cli.run", "Run a flow here, or a deployment in the current context."),
-    "schedule": Command("mintaka.cli.schedule", "Say in words when a schedule fires, and its next times."),
+    "schedule": Command("mintaka.cli.schedule", "Describe when a schedule fires, and list its next times."),
     "server": Command("mintaka.cli.server", "Start and stop the local server, which runs flows on this machine.", placed=False),
     "suspend": Command("mintaka.cli.suspend", "Suspend a flow run: it stops, and waits to be resumed."),
     "uninstall": Command("mintaka.cli.uninstall", "Stop a release in a cluster and take its finalizers off."),

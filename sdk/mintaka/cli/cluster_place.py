@@ -73,7 +73,7 @@ class ClusterPlace(ClusterHistory):
         return deployment_of(json.loads(kubectl("get", _DEPLOYMENTS, name, *self._only, "--output", "json")))
 
     def dry_run_rules(self, body: Document) -> Document:
-        """Ask the API: it has the recorded decisions."""
+        """Use the API, which has the recorded decisions."""
         return self._api.history().dry_run_rules(body)
 
     def rule(self, name: str) -> Document:

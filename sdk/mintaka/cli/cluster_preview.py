@@ -1,4 +1,4 @@
-"""What `kubectl apply` would make of manifests: a dry run on the API server for each, so that one refusal hides no other."""
+"""The result that `kubectl apply` would have: a dry run on the API server for each manifest, so that one refusal hides no other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClusterPreview:
         self._secrets = DeploymentSecrets(only)
 
     def candidates(self, found: Sequence[tuple[str, Document]]) -> list[Candidate]:
-        """What would become of each of these documents. Raises HistoryError if the cluster does not answer."""
+        """The result for each of these documents. Raises HistoryError if the cluster does not answer."""
         kubectl("get", "--raw", "/version")
         created = {str(_metadata(document).get("name")) for _, document in found if document.get("kind") == "Namespace"}
         return [self._candidate(document, created) for _, document in found]

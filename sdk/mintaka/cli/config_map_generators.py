@@ -82,7 +82,7 @@ def _data(file: Path, generator: Document, where: str) -> Document:
 
 
 def _literals(file: Path, generator: Document, where: str) -> Iterator[tuple[str, bytes]]:
-    """Of quotes around a value kustomize removes one pair, the rest is as it is."""
+    """Like kustomize, remove one pair of quotes around each value, and change nothing else."""
     for entry in texts_of(file, generator, "literals", where):
         key, equals, value = entry.partition("=")
         if not key or not equals:

@@ -90,7 +90,7 @@ def _described(deployment: Document) -> list[Text]:
 
 
 def _readiness(deployment: Document) -> Text:
-    """`yes`, the reason why not, or nothing until it has been checked."""
+    """`yes`, the reason why it is not ready, or an empty text until it has been checked."""
     ready = deployment["ready"]
     if ready is None:
         return Text()

@@ -31,8 +31,8 @@ _SHOWN = 50
 
 
 def command(run: RunArgument, json: JsonOption = False, namespace: NamespaceOption = None, cluster: ClusterOption = False) -> None:
-    """Explain why a flow run is where it is, what happens next, and what would change it. Then each transition and what the rules
-    said about it, the decisions about its task runs, and the task runs that went wrong.
+    """Explain why a flow run is where it is, what happens next, and what would change it. Then each transition and the
+    opinions of the rules on it, the decisions about its task runs, and the task runs that went wrong.
     """
     bad, decided = [], []
     with place(cluster=cluster, namespace=namespace) as where:

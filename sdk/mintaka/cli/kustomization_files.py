@@ -38,7 +38,7 @@ def named_file(file: Path, where: str, name: str) -> Path:
 
 
 def list_of(file: Path, content: Document, field: str, where: str = "") -> list[Any]:
-    """The list at `field`; empty without one."""
+    """The list at `field`; empty if the field is missing."""
     value = content.get(field)
     if value is None:
         return []
@@ -49,7 +49,7 @@ def list_of(file: Path, content: Document, field: str, where: str = "") -> list[
 
 
 def texts_of(file: Path, content: Document, field: str, where: str = "") -> list[str]:
-    """The list of texts at `field`; empty without one."""
+    """The list of texts at `field`; empty if the field is missing."""
     values = list_of(file, content, field, where)
     for value in values:
         if not isinstance(value, str):
@@ -59,7 +59,7 @@ def texts_of(file: Path, content: Document, field: str, where: str = "") -> list
 
 
 def text_of(file: Path, content: Document, field: str, where: str = "") -> str:
-    """The text at `field`; empty without one."""
+    """The text at `field`; empty if the field is missing."""
     value = content.get(field)
     if value is not None and not isinstance(value, str):
         message = f"{file}: {where}{field} must be text, not {value!r:.100}: put it in quotes"

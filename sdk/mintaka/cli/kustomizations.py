@@ -1,7 +1,7 @@
 """Folders with a kustomization.yaml, without kubectl: the subset that adds source files to a deployment.
 
 `resources`, `namespace` and `configMapGenerator` with `files` and `literals` are read (Kubernetes, "Declarative Management of Kubernetes
-Objects Using Kustomize"). Any other field is refused by name, because without it something else would be applied. As with kustomize's
+Objects Using Kustomize"). Any other field is refused by name, because the result would be different without it. As with kustomize's
 default load restrictor, a kustomization reads only files of its folder and below; only its bases may be in other folders.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _TYPE = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 _FIELDS = frozenset({*_TYPE, "resources", "namespace", "configMapGenerator", "generatorOptions"})
-#: Kinds of Kubernetes for which kustomize's `namespace` does something else than to set metadata.namespace.
+#: Kinds of Kubernetes for which kustomize's `namespace` does something other than set metadata.namespace.
 _OTHERWISE_PLACED = frozenset(
     {
         *(
@@ -158,7 +158,7 @@ def _in_namespace(file: Path, document: Document, namespace: str) -> Document:
 
 
 def _require_distinct(file: Path, documents: list[Document]) -> None:
-    """Refuse two objects of one identity, of which the second would silently replace the first."""
+    """Refuse two objects with the same identity: the second would silently replace the first."""
     identities = Counter(
         (str(document.get("apiVersion")), document["kind"], metadata.get("namespace") or "default", metadata["name"])
         for document in documents
@@ -170,7 +170,7 @@ def _require_distinct(file: Path, documents: list[Document]) -> None:
 
 
 def _read(named: Path, path: Path) -> list[Any]:
-    """The documents of the file at `path`; messages call it as the user did."""
+    """The documents of the file at `path`; messages name it as the user did."""
     try:
         return documents_in(str(named), path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, ValueError) as error:

@@ -152,7 +152,7 @@ def _documents(place: str, text: str, *, strict: bool) -> Iterator[Document]:
 
 
 def documents_in(place: str, text: str) -> list[Any]:
-    """The documents of a YAML text, whatever they are.
+    """The documents of a YAML text, of any type.
 
     Raises:
         TooLarge: one is nested too deeply.

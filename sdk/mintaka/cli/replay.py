@@ -46,7 +46,7 @@ Until = Annotated[
 From = Annotated[str, typer.Option("--from", metavar="TASK", help="Run for real from the first call of this task on.")]
 Pdb = Annotated[bool, typer.Option("--pdb", help="With --until: step through the task with its real inputs. Else: look at a failure.")]
 Rules = Annotated[
-    str, typer.Option("--rules", metavar="FILE", help="Run nothing: take the decisions about the run again, with the rules of a file.")
+    str, typer.Option("--rules", metavar="FILE", help="Run nothing: evaluate the decisions about the run again, with the rules of a file.")
 ]
 #: Names on one line.
 _SHOWN = 20

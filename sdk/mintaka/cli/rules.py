@@ -37,7 +37,7 @@ class Output(StrEnum):
 @group.command(name="list")
 def list_rules(
     policy: Annotated[str, typer.Option(help=f"Only this policy: {' or '.join(POLICIES)}.", metavar="POLICY")] = "",
-    output: Annotated[Output, typer.Option("--output", "-o", help="wide: also the edges on which each rule may speak.")] = Output.NARROW,
+    output: Annotated[Output, typer.Option("--output", "-o", help="wide: also the edges to which each rule may apply.")] = Output.NARROW,
     json: JsonOption = False,
 ) -> None:
     """Show the rules of both policies in the order of evaluation, each with its sentence."""
@@ -95,7 +95,7 @@ def explain_rule(
     namespace: NamespaceOption = None,
     cluster: ClusterOption = False,
 ) -> None:
-    """Show what a rule says, about which transitions it may speak, and what it did."""
+    """Show the sentence of a rule, the transitions to which it may apply, and what it did."""
     known = next((rule for policy in POLICIES.values() for rule in policy if rule.name == name), None)
     if known is not None:
         document = _built_in(known)
@@ -111,7 +111,7 @@ def explain_rule(
 
 
 def print_differences(found: dict[str, Any]) -> None:
-    """What a dry run found, for people."""
+    """Print the result of a dry run as text."""
     rows = [
         (
             f"{item['namespace']}/{item['name']}",
@@ -139,7 +139,7 @@ def _shown(outcome: dict[str, Any]) -> str:
 
 
 def _since(text: str, now: datetime) -> datetime:
-    """The time that `text` means: so long ago, or an instant."""
+    """The time that `text` denotes: an age, or an instant."""
     if text[-1:] in _UNITS and text[:-1].isdecimal() and len(text) < 7:  # noqa: PLR2004 - years are enough
         return now - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
     try:

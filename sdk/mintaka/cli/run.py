@@ -54,9 +54,9 @@ def command(
         bool,
         typer.Option("--remote", help="Run it at the server or in the cluster, as deployments always do. A flow's file is sent along."),
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="For a run there: wait for its end; the exit code says how it ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="For a run there: wait for its end; the exit code shows how it ended.")] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="For a run there: show it until its end; the exit code says how it ended.")
+        bool, typer.Option("--watch", help="For a run there: show it until its end; the exit code shows how it ended.")
     ] = False,
     progress: ProgressOption = True,
     json: JsonOption = False,

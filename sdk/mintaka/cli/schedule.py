@@ -42,7 +42,7 @@ def preview_schedules(
     json: JsonOption = False,
     cluster: ClusterOption = False,
 ) -> int:
-    """Say in words when schedules fire, and show their next times, with notes where clocks change."""
+    """Describe when schedules fire, and show their next times, with notes on changes of clocks."""
     given = {"cron": cron, "interval": interval, "rrule": rrule}
     words = {kind: value for kind, value in given.items() if value is not None}
     if bool(words) == (what is not None) or len(words) > 1:

@@ -1,4 +1,4 @@
-"""What a local server would make of documents: a dry run of all, and again without those that are refused."""
+"""The result of applying documents to a local server: a dry run of all, and again without those that are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ServerPreview:
         self._errors_of = errors_of
 
     def candidates(self, documents: Sequence[Document]) -> list[Candidate]:
-        """What would become of each of these documents. Raises HistoryError."""
+        """The result for each of these documents. Raises HistoryError."""
         generated = [index for index, document in enumerate(documents) if not document["metadata"].get("name")]
         pending = [index for index in range(len(documents)) if index not in generated]
         planned: dict[int, Document] = {}

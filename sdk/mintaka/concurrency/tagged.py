@@ -118,7 +118,7 @@ class TaggedKeeping:
                 if isinstance(step, BaseException):
                     raise step
                 limits = TagLimits(tuple(names), claim.blocked, claim.issue)
-                if limits not in recorded:  # on record, and not in the log: thousands may wait
+                if limits not in recorded:  # recorded, but not logged: thousands may wait
                     recorded.add(limits)
                     self._wait(invocation, limits, step)
                 yield Sleep(step)
@@ -129,7 +129,7 @@ class TaggedKeeping:
 
     @staticmethod
     def _wait(invocation: Invocation, limits: TagLimits, seconds: float) -> None:
-        """Have it on record that the run waits for slots, which are requested again in so many seconds."""
+        """Record that the run waits for slots, which are requested again in `seconds`."""
         next_time = to_datetime(now_micros() + int(seconds * 1_000_000))
         facts = {**(invocation.facts or {}), "tag_limits": replace(limits, next_time=next_time)}
         decision = decide_run(invocation.run, State(RUNNING), **facts)

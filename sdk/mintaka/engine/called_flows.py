@@ -45,7 +45,7 @@ class CallNumbers:
 class CalledFlow:
     """What the record of a called flow run (`mintaka.engine.runs.Run`) does not contain.
 
-    `caller` is the id of the flow run that called it, `nested` says that that one was called too. `flow` is the flow's name, `key`
+    `caller` is the id of the flow run that called it, `nested` is true if that one was called too. `flow` is the flow's name, `key`
     identifies its function across processes. `parameters` are the arguments as JSON values, set before the id is first requested; {}
     if they were not valid.
     """

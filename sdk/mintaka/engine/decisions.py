@@ -1,6 +1,6 @@
 """Decisions about runs of this process: the core's policy evaluated for a proposal, with the facts that the caller gathered.
 
-Every state that a run enters is decided here, but for the plain steps that the ledger takes without asking (`PLAIN_EDGES`).
+Every state that a run enters is decided here, except the plain steps that the ledger takes without evaluating the policy (`PLAIN_EDGES`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @uninterrupted
 def decide_run(run: Run, proposed: State, **facts: Any) -> Decision:
     """Evaluate the policy for a transition of `run`, from the state that it is in to `proposed`; `facts` are fields of the transition."""
-    from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time: a plain run is not decided about
+    from mintaka_core.policies import TASK_RUN_POLICY  # noqa: PLC0415 - start-up time: a plain run needs no decision
     from mintaka_core.transitions import Transition, decide  # noqa: PLC0415 - start-up time
 
     last = run.last
@@ -30,7 +30,7 @@ def decide_run(run: Run, proposed: State, **facts: Any) -> Decision:
 
 
 def _plain(state: State) -> State:
-    """`state` without a result or an exception in it, which are no facts, and with texts where the user's code gave something else."""
+    """`state` without its result or exception, which are not facts, and with texts in place of other values from the user's code."""
     return State(state.type, _text(state.name), _text(state.reason), _text(state.message), scheduled_time=state.scheduled_time)
 
 

@@ -1,6 +1,6 @@
 """Entries of a run's history: a state, since when, and the decision that led to it.
 
-An entry is made of a decision (`entry_of`), or by the ledger for the steps that no rule has anything to say about; nothing else makes one.
+An entry is made of a decision (`entry_of`), or by the ledger for the steps on which no rule has an opinion; there is no other source.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def to_datetime(micros: int) -> datetime:
 
 
 class Opinion(NamedTuple):
-    """What one rule said about a proposal; `verdict` is Accept, Redirect, Wait or Abort."""
+    """The opinion of one rule on a proposal; `verdict` is Accept, Redirect, Wait or Abort."""
 
     rule: str
     verdict: str
@@ -37,10 +37,10 @@ class Opinion(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One decision about a run: the state it is in, since when (µs since the epoch), what the rules said, and the state's own reason.
+    """One decision about a run: the state it is in, since when (µs since the epoch), the opinions of the rules, and the state's own reason.
 
-    `trail` is every opinion that a rule had, in order; () where all let it pass. `proposed` is what they were asked about
-    (None: this very state). Where they refused it, or had it wait, the entry repeats the state that the run stayed in. `facts` are what
+    `trail` is every opinion that a rule had, in order; () if all let it pass. `proposed` is the state that was proposed to them
+    (None: this very state). If they refused it, or had it wait, the entry repeats the state that the run stayed in. `facts` are what
     the rules read, as JSON (None: nothing unusual).
     """
 
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
 
     @property
     def rule(self) -> str:
-        """The rule that decided; "" where all let it pass."""
+        """The rule that decided; "" if all let it pass."""
         return self._deciding.rule if self.trail else ""
 
     @property
@@ -98,7 +98,7 @@ def _staying(decision: Decision, stays: Entry | None, trail: tuple[Opinion, ...]
 
 
 def starts(history: Sequence[Entry]) -> list[int]:
-    """When each try of the body started, in µs since the epoch; that it goes on after a pause is no other try."""
+    """When each try of the body started, in µs since the epoch; continuing after a pause is not another try."""
     began, resuming = [], False
     for entry in history:
         if entry.type == RUNNING and not (entry.refused or entry.waits):
@@ -111,7 +111,7 @@ def starts(history: Sequence[Entry]) -> list[int]:
 
 
 def last_entered(history: Sequence[Entry]) -> Entry:
-    """The newest entry but for refusals: the state that the run is in, with the reason of a wait in it."""
+    """The newest entry that is not a refusal: the state that the run is in, with the reason of a wait in it."""
     entry = history[-1]
     if not entry.trail:
         return entry

@@ -123,7 +123,7 @@ class NestedScope(Scope):
 
 
 def take_error() -> BaseException | None:
-    """What this thread's code was requested to raise and has not yet, for a caller that raises it; None if it may continue.
+    """The exception that this thread's code was requested to raise and has not raised yet, for a caller that raises it; None if it may continue.
 
     For functions of ours that the user's code calls: the request alone takes effect only when they have returned. As with the request
     itself, code that cleans up is left alone.

@@ -62,8 +62,8 @@ class Keeping(Protocol):
 
 
 class Invocation:
-    """See the module's words. `child` is the context of the flow run this is (None: a task). `handed_out` says that
-    somebody has items of this run that another try would make again; `facts` are what the rules have to know before the run starts (None:
+    """See the module's docstring. `child` is the context of the flow run this is (None: a task). `handed_out` is true if
+    the caller has items of this run that another try would make again; `facts` are what the rules read before the run starts (None:
     nothing unusual); `late` is what its own timeout raises, last time, and
     `overdue` says that this ended its last try.
     """

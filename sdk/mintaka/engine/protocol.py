@@ -301,7 +301,7 @@ def _decide(
         crashes=crashes,
         retries=plan.budgets(crashes if proposed.type == CRASHED else failures),
         retriable=allowed and not STOP.requested and not run.is_over,
-        jitter=random(),  # noqa: S311 - spreads retries, guards no secret
+        jitter=random(),  # noqa: S311 - spreads retries, is not for security
     )
 
 

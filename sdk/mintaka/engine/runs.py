@@ -7,8 +7,8 @@ so a snapshot taken by another thread (one `tuple(history)`, atomic under the GI
 The right to end a run is taken by popping it from the ledger's `live`, which only one thread can do: a run that was
 ended from outside (a cancelled flow) stays so whatever its own thread does later.
 
-Each state is entered by a decision of the policy (`mintaka.engine.decisions`). Three steps of every run are entered without asking: no
-rule has anything to say about them if there are no unusual facts (`PLAIN_EDGES`, compared with the policy by a test).
+Each state is entered by a decision of the policy (`mintaka.engine.decisions`). Three states of every run are entered without it: no
+rule has an opinion on them if there are no unusual facts (`PLAIN_EDGES`, compared with the policy by a test).
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class Ledger:
             if (owner := run.owner) is not None:
                 self.ids.owners[run.n] = owner
         self.live[run.n] = run
-        # Only now: a run is either seen by the thread that ends what is around it, after its request, or sees the request here.
+        # Only now: either the thread that ends the enclosing run sees this run after its request, or the request is seen here.
         if (error := take_error()) is not None:
             self.propose_end(run, State(CANCELLED, reason=TASK_ENDED, message=message_of(error)))
             raise error
@@ -201,7 +201,7 @@ class Ledger:
 
     @uninterrupted
     def enter(self, run: Run, decision: Decision) -> bool:
-        """Put `run` into the state that was decided and that does not end it; False where it is over already."""
+        """Put `run` into the state that was decided and that does not end it; False if it is over already."""
         if run.n not in self.live:
             return False
         self._append(run, entry_of(decision))
@@ -227,7 +227,7 @@ class Ledger:
 
     @uninterrupted
     def end(self, run: Run, decision: Decision) -> bool:
-        """Put `run` into the terminal state that was decided; False where it had ended before, or that was refused."""
+        """Put `run` into the terminal state that was decided; False if it had ended before, or if that was refused."""
         if decision.state is None or run.n not in self.live:
             return False
         entry = entry_of(decision)
@@ -237,18 +237,18 @@ class Ledger:
         return True
 
     def propose_end(self, run: Run, proposed: core.State, **facts: Any) -> bool:
-        """Propose the end of `run` and put it into what was decided; False where it had ended before."""
+        """Propose the end of `run` and put it into the state that was decided; False if it had ended before."""
         return self.end(run, decide_run(run, proposed, **facts))
 
     @uninterrupted
     def stay(self, run: Run, decision: Decision) -> None:
-        """Have it on record that a proposal was refused, or waits; `run` stays what it is, be it over."""
+        """Record that a proposal was refused, or waits; the state of `run` does not change, even if it is over."""
         if not self.closed:
             self._append(run, entry_of(decision, run.last))
 
     @uninterrupted
     def revise(self, run: Run, proposed: core.State, **facts: Any) -> None:
-        """Another end for a run that is over: what it did was undone, or turned out not to be persisted."""
+        """Record another end of a run that is over: what it did was undone, or turned out not to be persisted."""
         decision = decide_run(run, proposed, explicit=True, **facts)
         if decision.state is None:
             self.stay(run, decision)
@@ -261,7 +261,7 @@ class Ledger:
 
     @uninterrupted
     def end_all(self, proposed: core.State) -> list[Run]:
-        """End every run that is not over, but the flow run itself, in `proposed`; returns them."""
+        """End every run that is not over, except the flow run itself, in `proposed`; returns them."""
         return [run for run in tuple(self.live.values()) if run.n >= 0 and self.propose_end(run, proposed)]
 
     @uninterrupted

@@ -1,6 +1,6 @@
 """Before a task runs: is there a result that stands in for it? After it ran: keep its result.
 
-What may stand in is decided by the core's rule (`use_kept_result`); here its facts are gathered. A call has a *cache key*
+The core's rule (`use_kept_result`) decides which result may replace a run; here its facts are gathered. A call has a *cache key*
 where its policy makes one, and then shares its result with every call of that key. Without one, its result belongs to
 this very call (`mintaka.persisting.calls`), and stands in for it when the flow run is resumed or its flow is tried again.
 

@@ -98,13 +98,13 @@ class FlowKeeping:
 
 
 def kept_result(record: ResultRecord) -> KeptResult:
-    """What the rules need to know of a persisted result."""
+    """The facts of a persisted result that the rules read."""
     known = record.metadata
     return KeptResult(known.storage_key, known.created, known.expiration)
 
 
 def stood_in(invocation: Invocation, found: ResultRecord, *, refresh: bool) -> Outcome | None:
-    """Propose that the run starts although a result was found: its outcome if that stands in for it, or None if it runs."""
+    """Propose that the run starts although a result was found: its outcome if the result replaces it, or None if it runs."""
     invocation.note(kept=kept_result(found), refresh=refresh)
     return replaced_by(invocation, found)
 
@@ -120,7 +120,7 @@ def replaced_by(invocation: Invocation, found: ResultRecord) -> Outcome | None:
 
 
 def note_issue(invocation: Invocation, issue: str) -> None:
-    """Have it on record, once the run starts, why no cached result stood in for it, or none is made."""
+    """Record, once the run starts, why no cached result replaced it, or why its result is not cached."""
     before = (invocation.facts or {}).get("kept_issue")
     invocation.note(kept_issue=f"{before}; {issue}" if before else issue)
 

@@ -58,7 +58,7 @@ def access_to(url: str, variables: Mapping[str, str] = os.environ) -> Access:
 
 
 def _known(wanted: str, variables: Mapping[str, str]) -> Iterator[Access]:
-    """The settings that name the API at `wanted`, in the order in which tokens are looked for."""
+    """The settings that name the API at `wanted`, in the order in which tokens are looked up."""
     folder = data_folder(variables)
     there = contexts(folder)
     chosen = variables.get("MINTAKA_CONTEXT") or there.current

@@ -197,7 +197,7 @@ class Ledger:
             self.update(sequence=records[-1].sequence, transitions=kept)
 
     def _explain(self) -> None:
-        """Explain the run, whatever the time is: in its condition Finished, and in one word in `problem`."""
+        """Explain the run, independently of the time: in its condition Finished, and in one word in `problem`."""
         state = self.status.state
         if state is None:
             return

@@ -56,12 +56,12 @@ class RunObservation:
     long as their run. `pending_since` is when the observer created a workload whose creation it has not recorded yet.
     `revision` is the name of the revision that the next attempt runs, "" if it cannot be stored; None: the recorded one.
     `caller_cancelled`: the run that called it was cancelled; `called_go_on`: `spec.cancel` is not set yet in a run that it called itself.
-    `slot` is how it stands among the runs that share its deployment's slots (None: nothing limits it), `concurrency` their key to record;
+    `slot` is its position among the runs that share its deployment's slots (None: nothing limits it), `concurrency` their key to record;
     `replaced_by` is the run of its namespace that replaces it ("": none).
     `local`: workloads are processes of this machine, not pods. `policy` are the rules that decide about the run. `noted` are the
     records that the plan before noted, if it was this observer's.
-    `live` are the other unfinished runs of the namespace by deployment and state type, if rules of users need them; `journal` is where
-    these enter what they did.
+    `live` are the other unfinished runs of the namespace by deployment and state type, if rules of users need them; `journal`
+    records what these did.
     """
 
     run: FlowRun

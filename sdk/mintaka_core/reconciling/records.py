@@ -111,7 +111,7 @@ def _said(record: TransitionStatus) -> tuple[Any, ...]:
 
 
 class Decided(NamedTuple):
-    """What a record says of its decision, as far as `transition_from` reads it. `said` is why the last rule decided so."""
+    """The part of a record that `transition_from` reads. `said` is the reason of the last rule."""
 
     before: StateType | None
     proposed: StateType

@@ -107,7 +107,7 @@ def _cancel(reconciliation: Reconciliation) -> bool:
 
 
 def _waits_for_called(reconciliation: Reconciliation) -> bool:
-    """True while `spec.cancel` is not set yet in a run that this one called: after its end, no one may remember to set it."""
+    """True while `spec.cancel` is not set yet in a run that this one called: after its end, nothing else may set it."""
     state = reconciliation.ledger.state
     if not reconciliation.seen.called_go_on or state is None or state.time is None:
         return False

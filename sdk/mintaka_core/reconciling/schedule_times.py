@@ -122,7 +122,7 @@ def _lateness(schedule: Schedule) -> str:
 
 
 def _told(schedule: Schedule, known: ScheduleStatus, found: tuple[datetime, ...], skipped: int, now: datetime) -> str:
-    """What is said of missed times with catchUp All, in the first of its passes."""
+    """The sentence about missed times with catchUp All, in the first of its passes."""
     first_pass = known.next_time is not None and known.next_time <= now
     if not first_pass or len(found) + skipped < 1 + bool(found):
         return ""

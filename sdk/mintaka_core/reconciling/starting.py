@@ -70,7 +70,7 @@ def _leave_queue(reconciliation: Reconciliation, state: State) -> bool:
 
 
 def _wait_for_slot(reconciliation: Reconciliation, state: State) -> None:
-    """Cancel what the run replaces, and say in time who holds the slots then; an end of theirs wakes it in any case."""
+    """Cancel the runs that it replaces, and renew its message in time with the holders of the slots; the end of a holder wakes it in any case."""
     slot = reconciliation.seen.slot
     if slot is None or state.reason != AWAITING_CONCURRENCY_SLOT:
         return

@@ -19,7 +19,7 @@ class Concurrency(Model):
     different limits, the lowest counts; those with the policy Allow do not.
     """
     policy: Policy = Policy.QUEUE
-    """What becomes of a new run while all slots are taken. Queue: it waits until it is next. Allow: it starts all the same, and takes
+    """What happens to a new run while all slots are taken. Queue: it waits until it is next. Allow: it starts anyway, and takes
     a slot that others wait for. CancelNew: it ends CANCELLED. Replace: older runs of its namespace are cancelled, and it starts once
     they have stopped. Retries and reruns wait, whatever the policy.
     """
@@ -30,7 +30,7 @@ class Concurrency(Model):
 
 
 class ConcurrencyStatus(Model):
-    """The key whose slots a run uses, as its deployment said last; it counts if the deployment is gone."""
+    """The key whose slots a run uses, as its deployment last set it; it counts if the deployment was deleted."""
 
     key: str = Field(max_length=253)
     """The key."""

@@ -162,7 +162,7 @@ class OpinionStatus(Model):
     rule: str = Field(max_length=100)
     """The rule."""
     verdict: str = Field(max_length=20)
-    """Redirect, Wait or Abort; Accept of a rule that says why it has no objection."""
+    """Redirect, Wait or Abort; Accept of a rule that gives a reason why it has no objection."""
     reason: str = Field(default="", max_length=1024)
     """Why, for people."""
 

@@ -88,7 +88,7 @@ def one(connection: Connection, names: Names, uid: str) -> FlowRunAnswer | None:
 def ended(connection: Connection, names: Names, runs: Mapping[str, int]) -> list[FlowRunAnswer]:
     """Those of the flow runs with these uids that are over with a sequence above the given one, or that left the cluster.
 
-    Nothing starts a run again that left the cluster, so its end counts whatever its sequence.
+    A run that left the cluster is not started again, so its end counts regardless of its sequence.
     """
     query = select(*_COLUMNS).where(_r.uid.in_(runs), _r.state.in_([pages.written(code) for code in sorted(TERMINAL_CODES)]))
     rows = [row for row in connection.execute(query).all() if row.sequence > runs[str(row.uid)] or _has_left(row)]

@@ -14,7 +14,7 @@
     control       a FIFO that the supervisor reads
 
 Records are written to another name, synced and renamed, so that each exists as a whole or not at all. The FIFOs show whether
-a supervisor lives, not process ids, which are used again: without a reader a FIFO cannot be opened for writing.
+a supervisor runs, not process ids, which are reused: without a reader a FIFO cannot be opened for writing.
 
 Imported by the supervisor: only the standard library, and little of it.
 """

@@ -132,7 +132,7 @@ class AttemptStore:
             return ""
 
     def settle_lost(self, folder: AttemptFolder, request: Mapping[str, Any]) -> Record | None:
-        """Record the end of an attempt whose supervisor is gone, after ending what is left of it; None if a supervisor lives.
+        """Record the end of an attempt whose supervisor is gone, after ending its remaining processes; None if a supervisor still runs.
 
         `request` is the attempt's, as it was read when it began. Returns the end, which is not recorded if the folder was
         removed. Raises OSError.

@@ -91,7 +91,7 @@ class Attempts:
     def watch(self, attempt: Attempt) -> None:
         """Watch an attempt that has not ended: from now on it is read again when its supervisor reports an event or is gone.
 
-        If its events cannot be read, its supervisor counts as gone until it is found to live.
+        If its events cannot be read, its supervisor counts as gone until it is found to be running.
         """
         try:
             self._listen(attempt)
@@ -134,7 +134,7 @@ class Attempts:
             self._changed(attempt)
 
     async def _settle(self, attempt: Attempt) -> None:
-        """Its supervisor is gone: record its end if the supervisor has not; if it lives after all, watch it again. Raises OSError."""
+        """Its supervisor is gone: record its end if the supervisor has not; if it still runs, watch it again. Raises OSError."""
         end = await asyncio.to_thread(self._store.settle_lost, attempt.folder, attempt.view.request)
         await self.refresh(attempt, end)
         if attempt.owned.workload.alive and attempt.events is None and self._attempts.get(attempt.key) is attempt:

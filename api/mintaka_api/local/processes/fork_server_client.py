@@ -29,7 +29,7 @@ class ForkServer:
         self._lock = asyncio.Lock()
 
     async def request(self, request: Mapping[str, Any]) -> Callable[[], bool]:
-        """Request a supervisor, which reports the rest itself; the result says whether the fork server still lives.
+        """Request a supervisor, which reports the rest itself; the result is whether the fork server still runs.
 
         Raises OSError if that is not possible now.
         """

@@ -75,7 +75,7 @@ class LogFollower:
         except PortError as error:
             _logger.debug("the output of process %s/%s cannot be copied yet: %s", *attempt.key, error)
             return False
-        except Exception as error:  # whatever is wrong with one log, the others are copied
+        except Exception as error:  # an error with one log must not prevent the copying of the others
             if workload.uid not in self._faulty:
                 self._faulty.add(workload.uid)
                 trace = None if isinstance(error, OSError) else error

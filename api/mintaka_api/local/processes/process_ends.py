@@ -29,7 +29,7 @@ def reported(view: ProcessView) -> State | None:
     report = view.report
     if report is None or (not exit_codes.matches(report.state.type, view.exit_code) and not view.lost):
         return None
-    # The process only knows that it got a request to stop; the rows below know why.
+    # The process can only report that it received a request to stop; the rows below give the reason.
     return None if report.state.reason == "Terminated" else report.state
 
 

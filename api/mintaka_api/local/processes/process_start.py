@@ -52,7 +52,7 @@ class ProcessStart:
         self._settled.set()
 
     async def outcome(self, is_served: Callable[[], bool]) -> Outcome:
-        """The outcome of the request; a process that takes long to start counts as begun. `is_served`: the fork server lives."""
+        """The outcome of the request; a process that takes long to start counts as begun. `is_served`: the fork server runs."""
         until = monotonic() + _BEGIN_SECONDS
         while not await _is_set(self._heard, _LOOK_SECONDS):
             if not is_served() or monotonic() > until:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-#: How long a forced stop may take before the process is given up.
+#: How long a forced stop may take before the end of the process is no longer awaited.
 _KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 

@@ -49,7 +49,7 @@ def supervise(request: Mapping[str, Any]) -> None:
         # Opened for reading as well: then neither opening nor writing needs a reader.
         events = os.open(folder.events, os.O_RDWR | os.O_NONBLOCK)
         control = os.open(folder.control, os.O_RDWR | os.O_NONBLOCK)
-    except FileNotFoundError:  # the server has given up this attempt
+    except FileNotFoundError:  # the server has abandoned this attempt
         return
     try:
         write_file(folder.file(_RESERVE), bytes(_RESERVE_BYTES), durable=False)
