@@ -2,7 +2,7 @@
 
     python benchmarks/rules.py [--decisions 100000]
 
-Transitions are starts, about which all 50 rules may speak; `alone` is the policy without them. The decisions are those of runs with five
+Transitions are starts, to which all 50 rules apply; `alone` is the policy without them. The decisions are those of runs with five
 transitions each (one of them a retry) in a SQLite file; of the rules that are tried, one waits in some hours, one ends runs by message.
 """
 

@@ -14,7 +14,7 @@ from mintaka_core.resources.schedules import Schedule
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ASKED = 2000
 ABSENCES = 9
-#: Not a multiple of anything, so that the times asked from hit every part of a day and of the year.
+#: Not a multiple of anything, so that the starting points fall into every part of a day and of the year.
 STEP = timedelta(hours=4, minutes=23, seconds=11)
 KINDS = [
     {"cron": "* * * * *"},

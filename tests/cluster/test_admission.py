@@ -55,7 +55,7 @@ REFUSED = {
     "a schedule with both cron and interval": (scheduled(cron="@daily", interval="1h"), "exactly one of cron, interval and rrule"),
     "a cron expression of six fields": (scheduled(cron="0 0 6 * * *"), "cron takes five fields, such as '0 6 * * MON-FRI', or a macro"),
     "a macro that does not exist": (scheduled(cron="@sometimes"), "cron takes five fields"),
-    "an interval that is no duration": (
+    "an interval that is not a duration": (
         scheduled(interval="1 day"),
         "interval is a duration of at least one second, such as 15m or 24h, or P1D",
     ),

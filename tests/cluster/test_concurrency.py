@@ -1,4 +1,4 @@
-"""Deployments with a limit in a real cluster: who runs, who waits, who is refused or replaced, and operators that are killed meanwhile."""
+"""Deployments with a limit in a real cluster: which runs start, wait, are refused or replaced, and operators that are killed meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of users in a real cluster: a freeze window holds a run back, and a rule that is not valid says where."""
+"""Rules of users in a real cluster: a freeze window holds a run back, and the status of an invalid rule names the position of the error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rule(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def test_no_run_starts_in_a_freeze_window(kube: Kube, api: Api) -> None:
-    """It waits without a pod, says why, and starts when the rule is deleted."""
+    """It waits without a pod, states the reason, and starts when the rule is deleted."""
     freeze = {"to": ["PENDING"], "when": "now.getFullYear('UTC') > 2000", "then": {"wait": {"seconds": 3600}}, "message": "frozen"}
     kube.apply(rule("freeze", **freeze))
     kube.wait("orchestrationrule/freeze", "condition=Accepted")
@@ -32,7 +32,7 @@ def test_no_run_starts_in_a_freeze_window(kube: Kube, api: Api) -> None:
     api.agrees_with(run)
 
 
-def test_an_invalid_rule_says_where(kube: Kube) -> None:
+def test_an_invalid_rule_reports_the_position_of_the_error(kube: Kube) -> None:
     """Line and column, and it holds nothing back."""
     kube.apply(rule("broken", when="attempt > 1 &&\n  atempt < 3", then={"abort": {}}))
     kube.wait("orchestrationrule/broken", "condition=Invalid")

@@ -236,7 +236,7 @@ class OneRun:
 
 
 async def test_no_answer_contains_a_secret_parameter(world: World) -> None:
-    """History does not know the run yet, so the answers are made from its document: created, found, run again, about to run again."""
+    """The run is not in history yet, so the answers are made from its document: created, found, run again, about to run again."""
     services, cluster = world.api.app.state.services, OneRun()  # type: ignore[attr-defined]
     services.runs = KubernetesRunControl(cast("Any", cluster), services.validator)
     answers = [await world.call(parameters={"token": "swordfish", "day": 1}), await world.call()]
@@ -335,7 +335,7 @@ async def test_a_check_finds_what_happened_to_a_run_whose_rerun_is_pending(
     assert await world.ended(run["uid"], after=2) == []
     answer = await world.check(run, after=2)
     assert [(item["uid"], item["sequence"]) for item in answer["items"]] == ([] if sequence is None else [(run["uid"], sequence)])
-    masked = {"day": "********"}  # as in history, which does not know the deployment's schema
+    masked = {"day": "********"}  # as in history, which does not have the deployment's schema
     assert [item["parameters"] for item in answer["items"]] == [masked] * len(answer["items"])
     assert answer["gone"] == []
 

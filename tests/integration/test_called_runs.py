@@ -133,7 +133,7 @@ def test_an_attempt_that_was_replaced_writes_no_called_runs(database: Database) 
 
 
 def test_a_later_attempt_continues_the_transitions(database: Database) -> None:
-    """A process numbers transitions from 1. The run keeps its first creation time, and its tags are found by that time."""
+    """A process numbers transitions from 1. Its first creation time does not change, and its tags are found by that time."""
     store(database, report(1, [task(0, of=1)], called=[called(A)]))
     store(database, report(1, attempt=2, called=[called(A, ended=False, created=AT + 50)]))
     row = runs_in(database)[A]

@@ -125,7 +125,7 @@ async def test_a_run_is_explained_from_its_history(
 
 
 async def test_a_run_that_does_not_exist_is_not_found(api: httpx.AsyncClient) -> None:
-    """With the uid in the message; what is no uid is said to be none."""
+    """With the uid in the message. A text that is not a uid is not found either."""
     uid = str(uuid.uuid4())
     answer = await api.get(f"{API}/flow-runs/{uid}/explain")
     assert (answer.status_code, answer.json()["detail"]) == (404, f"there is no flow run with uid {uid}")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def world(database: Database) -> AsyncIterator[LocalWorld]:
-    """A controller that runs, with a deployment whose runs share a key of the cluster, which nobody has to list here."""
+    """A controller that runs, with a deployment whose runs share a key of the cluster, which does not have to be listed here."""
     there = LocalWorld(database)
     await there.start()
     await there.store.create("FlowDeployment", deployment(concurrency={"limit": 1, "key": "cluster/gpu"}))
@@ -35,7 +35,7 @@ async def create(world: LocalWorld, name: str, priority: int = 0) -> None:
 
 
 async def reason(world: LocalWorld, name: str) -> str:
-    """Why a run is where it is."""
+    """The reason of the run's state."""
     status = (await world.store.read("FlowRun", (NAMESPACE, name))).get("status", {})
     return str(status.get("state", {}).get("reason", ""))
 
@@ -69,7 +69,7 @@ async def test_a_server_that_was_killed_gives_no_slot_twice(world: LocalWorld) -
     assert set(world.workloads.started) == {"first-1", "second-1"}
 
 
-async def test_a_run_that_has_its_slot_and_is_held_by_a_rule_says_so(world: LocalWorld) -> None:
+async def test_a_run_that_has_its_slot_and_is_held_by_a_rule_names_the_rule(world: LocalWorld) -> None:
     """It does not claim to wait for a slot any more."""
     rule = {
         "apiVersion": "mintaka.dev/v1alpha1",

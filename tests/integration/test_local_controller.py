@@ -168,7 +168,7 @@ async def test_finished_runs_beyond_the_limit_leave(world: LocalWorld) -> None:
 
 
 async def test_a_run_waits_for_its_config_map(world: LocalWorld) -> None:
-    """While the ConfigMap is missing, the status of the run says so; afterwards the revision has a copy of the code."""
+    """While the ConfigMap is missing, the status of the run reports it; afterwards the revision has a copy of the code."""
     await world.store.create("FlowDeployment", deployment(entrypoint="flow.py:main", source={"configMap": {"name": "code"}}))
     await create(world)
 

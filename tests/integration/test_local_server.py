@@ -159,7 +159,7 @@ def test_a_browser_gets_in_by_a_link_once(server: LocalServer) -> None:
 
 
 def test_a_home_that_others_could_read_is_closed(server: LocalServer) -> None:
-    """The log says so."""
+    """The log reports it."""
     server.home.mkdir(mode=0o755)
     server.home.chmod(0o755)
     server.start()

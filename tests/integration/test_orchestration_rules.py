@@ -1,4 +1,4 @@
-"""Orchestration rules in a local server's documents decide about real runs, and their status says what they do."""
+"""Orchestration rules in a local server's documents decide about real runs, and their status reports what they do."""
 
 from __future__ import annotations
 
@@ -144,7 +144,9 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("spec", "reason", "message"), INVALID, ids=[row[1] + "/" + row[2][:24] for row in INVALID])
-async def test_a_rule_that_cannot_be_applied_says_why_and_where(world: LocalWorld, spec: dict[str, Any], reason: str, message: str) -> None:
+async def test_a_rule_that_cannot_be_applied_reports_the_reason_and_the_position(
+    world: LocalWorld, spec: dict[str, Any], reason: str, message: str
+) -> None:
     """It is stored, has the condition Invalid, and holds nothing back."""
     await world.store.create("OrchestrationRule", rule("broken", **{"then": {"abort": {}}, **spec}))
 
@@ -161,7 +163,7 @@ async def test_a_rule_that_cannot_be_applied_says_why_and_where(world: LocalWorl
     await world.until("run", "RUNNING")
 
 
-async def test_a_condition_that_fails_has_no_verdict_and_the_rule_says_so(world: LocalWorld) -> None:
+async def test_a_condition_that_fails_has_no_verdict_and_the_rule_reports_it(world: LocalWorld) -> None:
     """A missing parameter is an error of the condition: the run starts."""
     await world.store.create("OrchestrationRule", rule("typo", when="parameters.regoin == 'eu'", then={"abort": {}}))
     await world.store.create("FlowDeployment", deployment(parameters={"region": "eu"}))

@@ -79,7 +79,7 @@ async def test_a_dry_run_answers(api: httpx.AsyncClient, kind: str, body: dict[s
         assert (item["instead"]["verdict"], item["instead"]["rule"]) == ("Wait", "orchestrationrule/freeze")
 
 
-#: The kind, the body, the status, and what the message says.
+#: The kind, the body, the status, and what the message contains.
 REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("no rules", {"documents": []}, 422, "documents"),
     ("another kind", {"documents": [{"kind": "FlowRun", "metadata": {"name": "a"}}]}, 422, "not 'FlowRun'"),
@@ -90,6 +90,6 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("kind", "body", "status", "message"), REFUSED, ids=[row[0] for row in REFUSED])
 async def test_a_wrong_request_is_refused(api: httpx.AsyncClient, kind: str, body: dict[str, Any], status: int, message: str) -> None:
-    """The problem says what is wrong."""
+    """The problem states what is wrong."""
     answer = await api.post(f"{API}/rules/dry-run", json=body)
     assert (answer.status_code, message in answer.text) == (status, True), f"{kind}: {answer.text}"

@@ -38,7 +38,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def surroundings(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user who has set none of our variables, with a MINTAKA_HOME of its own."""
+    """The environment in which none of our variables is set, with a MINTAKA_HOME of its own."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MINTAKA_", "PYTHON", "VIRTUAL_ENV"))}
     return own | {"MINTAKA_HOME": str(tmp_path / "home"), "PORT": str(free_port())}
 

@@ -1,6 +1,6 @@
 """The core against everything that can happen to a run, thousands of times, each story from a seed.
 
-MINTAKA_SIMULATION_RUNS widens it (default 400 stories; `make soak` runs for hours); MINTAKA_SIMULATION_SEED tells one story again, that
+MINTAKA_SIMULATION_RUNS widens it (default 400 stories; `make soak` runs for hours); MINTAKA_SIMULATION_SEED repeats one story, that
 of a failure.
 """
 

@@ -40,7 +40,7 @@ def kube() -> Iterator[Kube]:
 
 
 @pytest.mark.timeout(SECONDS + 300)
-def test_the_limit_is_kept_and_no_slot_is_lost(kube: Kube, tmp_path: Path) -> None:
+def test_the_limit_holds_and_no_slot_is_lost(kube: Kube, tmp_path: Path) -> None:
     """Each run completes in one attempt."""
     seed = int(os.environ.get("SOAK_SEED") or secrets.randbelow(2**32))
     print(f"seed {seed}")

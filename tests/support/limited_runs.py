@@ -1,4 +1,4 @@
-"""Runs of a deployment with a limit in a real cluster, and what their pods say about it."""
+"""Runs of a deployment with a limit in a real cluster, and what their pods show about it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def most_at_once(held: dict[str, tuple[datetime, datetime]]) -> int:
 
 
 def _has_ended(pod: dict[str, Any]) -> bool:
-    """Whether its container has ended; its phase says so later."""
+    """Whether its container has ended; its phase shows that later."""
     containers = pod["status"].get("containerStatuses", [])
     return bool(containers) and all("terminated" in container["state"] for container in containers)
 

@@ -62,7 +62,7 @@ def test_no_run_starts_in_a_freeze_window_until_the_rule_is_deleted(operator: Op
     operator.kubectl("delete", "clusterorchestrationrule", operator.name)
 
 
-def test_an_invalid_rule_says_where(operator: Operator) -> None:
+def test_an_invalid_rule_reports_the_position_of_the_error(operator: Operator) -> None:
     """Line and column of the error."""
     operator.apply("OrchestrationRule", "broken", {"when": "attempt > 1 &&\n  atempt < 3", "then": {"abort": {}}})
     invalid = eventually(lambda: operator.condition("broken", "Invalid"), "the condition Invalid is missing")

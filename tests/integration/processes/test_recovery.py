@@ -186,7 +186,7 @@ async def test_the_report_of_a_flow_that_ended_while_no_server_ran(tmp_path: Pat
         assert (ended.end.type, ended.history_complete) == (COMPLETED, True)
 
 
-async def test_an_attempt_that_cannot_be_watched_keeps_no_other_from_being_found(tmp_path: Path) -> None:
+async def test_an_attempt_that_cannot_be_watched_does_not_prevent_others_from_being_found(tmp_path: Path) -> None:
     """Files of its folder are missing: it is lost, and its slot is free."""
     run = waiting_run(tmp_path)
     await asyncio.to_thread(killed_server, tmp_path, run, "never")

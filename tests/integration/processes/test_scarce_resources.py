@@ -21,7 +21,7 @@ _MIB = 1024 * 1024
 
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """A running flow ends with a message that says why there is no report; the next one is refused until there is space."""
+    """A running flow ends with a message that states why there is no report; the next one is refused until there is space."""
     if not may_mount():
         pytest.skip("a file size limit would not do instead of a full disk: only the flow's processes may reach it")
     seen = with_small_disk(

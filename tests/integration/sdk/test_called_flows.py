@@ -199,7 +199,7 @@ SUSPENDING = """
 def test_one_that_is_suspended_is_cancelled_with_its_root(
     reached: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Callable[..., tuple[int, str, str]]
 ) -> None:
-    """Only the root can be cancelled; the command for the called flow run says so."""
+    """Only the root can be cancelled; the command for the called flow run reports that."""
     monkeypatch.setenv("MINTAKA_RESULT_STORAGE", str(tmp_path / "results"))
     assert subprocess.run([sys.executable, "-c", textwrap.dedent(SUSPENDING)], capture_output=True, check=False).returncode == 5
     root, child = only(name="held"), only(name="waits below")

@@ -172,7 +172,7 @@ WITHOUT_SERVER: dict[str, tuple[str, int, str]] = {
 
 @pytest.mark.parametrize(("words", "code", "said"), WITHOUT_SERVER.values(), ids=WITHOUT_SERVER)
 def test_this_machines_file_reads_runs_and_says_what_needs_a_server(mintaka: Command, words: str, code: int, said: str) -> None:
-    """The message is one sentence that says what to do."""
+    """The message is one sentence that states what to do."""
 
     @flow(flow_run_name="done")
     def finished() -> None:

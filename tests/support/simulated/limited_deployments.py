@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from simulated.server import Stored
     from simulated.story import Story
 
-#: How long an operator may act on an earlier limit: it hears of another one late, or by its next listing.
+#: How long an operator may act on an earlier limit: it receives another one late, or by its next listing.
 _HEARD_SECONDS = 100.0
 #: A run that has waited for so long is known to its operator, as it is.
 _SETTLED_SECONDS = 10.0
@@ -106,7 +106,7 @@ class LimitedDeployments:
             self._story.seen["a new run was refused"] += 1
 
     def key_of(self, run: FlowRun) -> Name | None:
-        """The key of a run, as its deployment says now."""
+        """The key of a run, as its deployment states now."""
         namespace, deployment = run.metadata.namespace, run.spec.deployment or ""
         stored = self._server.deployments.get((namespace, deployment))
         concurrency = stored.model.spec.concurrency if stored is not None and stored.problem is None else None
@@ -122,7 +122,7 @@ class LimitedDeployments:
         return [pod for pod in pods if pod.owner_uid in runs and self.key_of(runs[pod.owner_uid]) == key]
 
     def limit(self, key: Name, *, lately: bool) -> int | None:
-        """The limit of a key; with `lately` the highest that may still be acted upon. None: there is none."""
+        """The limit of a key; with `lately` the highest that may still be acted upon. None: there is no limit."""
         since = self._agenda.seconds - _HEARD_SECONDS
         found: list[int] = []
         for name, history in self._limits.items():
@@ -171,7 +171,7 @@ class LimitedDeployments:
             self._story.referee.demand(not ahead, f"{run.metadata.name} got a slot of {key} before {other.metadata.name}, which is next")
 
     def _waits(self, run: FlowRun) -> bool:
-        """It waits for a slot and for nothing else, and its operator knows."""
+        """It waits for a slot and for nothing else, and its operator has seen it."""
         state, spec = run.status.state, run.spec
         if (
             state is None

@@ -152,7 +152,7 @@ async def test_other_kinds_are_not_stored(store: DocumentStore) -> None:
 
 
 async def test_apply_creates_configures_or_changes_nothing(store: DocumentStore) -> None:
-    """An unchanged document keeps its version; a field that the manifest no longer has is removed, and gets its default."""
+    """The version of an unchanged document does not change; a field that the manifest no longer has is removed, and gets its default."""
     first, created = await store.apply(DEPLOYMENT, deployment(tags=["a"], pendingTimeoutSeconds=5))
     same, unchanged = await store.apply(DEPLOYMENT, deployment(tags=["a"], pendingTimeoutSeconds=5))
     third, configured = await store.apply(DEPLOYMENT, deployment(tags=["a"]))

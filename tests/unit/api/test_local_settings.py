@@ -34,7 +34,7 @@ def test_loopback_addresses_are_accepted(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.7", "example.com", "localhost.example.com"])  # noqa: S104 - it is refused
 def test_any_other_address_is_refused(host: str) -> None:
-    """This holds until there is authentication of users; the message says what to do instead."""
+    """This holds until there is authentication of users; the message states what to do instead."""
     with pytest.raises(InvalidSetting, match=r"cannot listen on .*serves this machine alone; use 127\.0\.0\.1"):
         from_command_line([*HOME, "--host", host], {})
 

@@ -106,7 +106,7 @@ PLANS: list[tuple[str, list[Any], list[Any], list[tuple[str, str, str]], int]] =
     ("a run under a generated name", [DEPLOYMENT], [RUN], [("created", "etl-", "")], 2),
     ("a run that is not valid", [DEPLOYMENT], [document("FlowRun", "", spec={"reruns": -1})], [("refused", "etl-", "reruns")], 1),
     ("a source changes, and its deployment does not", [CODE, FROM_CODE], [{**CODE, "data": {"etl.py": "b"}}, FROM_CODE], [("changed", "code", 'data["etl.py"]; it is the source of etl: unfinished runs keep the old version'), ("unchanged", "etl", "")], 2),
-    ("a secret value changes, which nobody sees", [secret("hush")], [secret("pst")], [("changed", "etl", "; a secret value changes; etl-a keeps etl-1")], 2),
+    ("a secret value changes and is not shown", [secret("hush")], [secret("pst")], [("changed", "etl", "; a secret value changes; etl-a keeps etl-1")], 2),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Slots of concurrency keys, as the controller derives them from its caches: who starts, who is woken, and when a slot is free again."""
+"""Slots of concurrency keys, as the controller derives them from its caches: which runs start, which are woken, and when a slot is free again."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_pod_whose_creation_is_not_recorded_holds_the_slot() -> None:
 
 
 def test_another_operator_continues_in_the_same_order() -> None:
-    """It knows nothing but the runs, and sees them in any order."""
+    """It has only the runs, and receives them in any order."""
     world = World()
     world.deploy(concurrency={"limit": 1})
     for name, second, priority in (("c", 3, 0), ("b", 2, 0), ("a", 1, 0), ("urgent", 4, 7)):
@@ -328,7 +328,7 @@ CLUSTER_KEYS: dict[str, tuple[Any, list[str]]] = {
     "which all may use": ({"gpu": ("*",)}, [PENDING, WAITS]),
     "of a local server": (None, [PENDING, WAITS]),
     "which only one may use": ({"gpu": ("n",)}, [PENDING, "Scheduled"]),
-    "which nobody may use": ({}, ["Scheduled", "Scheduled"]),
+    "which no namespace may use": ({}, ["Scheduled", "Scheduled"]),
 }
 
 
@@ -346,7 +346,7 @@ def test_a_key_of_the_cluster(allowed: Any, expected: list[str]) -> None:
         assert world.state("a", "other")["reason"] == "ConcurrencyKeyNotAllowed"
 
 
-def test_a_deployment_says_that_its_key_is_not_allowed() -> None:
+def test_a_deployment_reports_that_its_key_is_not_allowed() -> None:
     world = World(cluster_keys={})
     world.deploy(concurrency={"limit": 1, "key": "cluster/gpu"})
     asyncio.run(world.reconciler.reconcile(Key("deployment", "n", "d")))
@@ -355,7 +355,7 @@ def test_a_deployment_says_that_its_key_is_not_allowed() -> None:
     assert ready["message"].startswith("namespace 'n' may not use key 'cluster/gpu' (spec.concurrency.key)")
 
 
-def test_a_run_that_was_replaced_says_so() -> None:
+def test_a_run_that_was_replaced_states_that_in_its_message() -> None:
     world = World()
     world.deploy(concurrency={"limit": 1, "policy": "Replace"})
     world.add("a", 0)

@@ -30,7 +30,7 @@ _STARTED = {"name": "flow", "ready": True, "state": {"running": {"startedAt": "2
 def test_a_run_is_reconciled_again_if_its_workload_shows_more_than_pending(
     cluster: MemoryCluster, status: dict[str, Any], template: dict[str, Any], again: list[str]
 ) -> None:
-    """PENDING is written first; then the run is queued again to become RUNNING, or to say what it waits for."""
+    """PENDING is written first; then the run is queued again to become RUNNING, or to report what it waits for."""
     create = cluster.create
 
     async def started(path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""At most so many rules of a namespace are applied: the next one says so, and takes the place of one that is applied no more."""
+"""At most so many rules of a namespace are applied: the next one reports that, and takes the place of one that is no longer applied."""
 
 from __future__ import annotations
 

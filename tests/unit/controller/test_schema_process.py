@@ -33,8 +33,8 @@ def test_a_check_is_given_up_for_what_it_uses_not_for_what_others_use(usage: Usa
     assert type(fault) is (outcome or type(None))
 
 
-def test_a_worker_whose_parent_is_gone_does_not_compute_for_ever() -> None:
-    """Nobody is left to give the request up: the kernel ends the worker."""
+def test_a_worker_whose_parent_is_gone_does_not_compute_forever() -> None:
+    """There is no process left to cancel the request: the kernel ends the worker."""
     endless = {"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)} | {"d60": {}}, "$ref": "#/$defs/d0"}
     program = "import sys, mintaka_controller.schema_worker as worker; worker._REQUEST_CPU_SECONDS = 1; sys.exit(worker.main())"
     ours, theirs = socket.socketpair()

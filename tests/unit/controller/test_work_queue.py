@@ -66,7 +66,7 @@ class TestWorkQueue:
 
         clock.run(story())
 
-    def test_urgent_keys_do_not_keep_the_others_of_their_lane_from_being_worked_on(self, clock: Clock) -> None:
+    def test_urgent_keys_do_not_starve_the_others_of_their_lane(self, clock: Clock) -> None:
         """Every eighth key is another one, however many schedules are due."""
 
         async def story() -> None:

@@ -52,7 +52,7 @@ class Operator:
         return [time for each in self.passes for time in each]
 
 
-#: kind, schedule, absence, runs created, what is said.
+#: kind, schedule, absence, runs created, messages.
 ABSENCES: list[tuple[str, dict[str, Any], timedelta, list[str], list[str]]] = [
     ("None, on time", {"cron": "0 * * * *", "catchUp": "None"}, HOUR, ["01-01T13:00"], []),
     ("None, two minutes late", {"cron": "0 * * * *", "catchUp": "None"}, HOUR + 2 * MINUTE, [],
@@ -78,7 +78,7 @@ ABSENCES: list[tuple[str, dict[str, Any], timedelta, list[str], list[str]]] = [
 
 @pytest.mark.parametrize(("schedule", "away", "created", "said"), [case[1:] for case in ABSENCES], ids=[case[0] for case in ABSENCES])
 def test_what_is_made_up_for_after_an_absence(schedule: dict[str, Any], away: timedelta, created: list[str], said: list[str]) -> None:
-    """In order, and said in one sentence."""
+    """In order, and reported in one sentence."""
     operator = Operator({"name": "s", **schedule}).be_away(away)
     assert operator.times == created
     assert operator.missed == [f"schedule 's' {words}" for words in said]

@@ -36,7 +36,7 @@ ME = run("me", 9)
 FREE, WAIT, REFUSE, REPLACE = "free", "wait", "refuse", "replace"
 
 STANDINGS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "nobody else": ({}, FREE, ""),
+    "no other run": ({}, FREE, ""),
     "one of two slots is taken": ({"limit": 2, "holders": [run("a")]}, FREE, ""),
     "the other slot is for a run ahead": (
         {"limit": 2, "holders": [run("a")], "position": 1},
@@ -122,7 +122,7 @@ STANDINGS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize(("facts", "outcome", "sentence"), STANDINGS.values(), ids=STANDINGS)
 def test_a_run_stands(facts: dict[str, Any], outcome: str, sentence: str) -> None:
-    """As its policy says, by what holds slots and what is ahead."""
+    """According to its policy, by what holds slots and what is ahead."""
     found = standing(ME, "etl", **{"limit": 1, "policy": Policy.QUEUE, "new": True, **facts})
     assert found.outcome == outcome.upper()
     assert outcome == FREE or found.sentence == sentence
@@ -145,7 +145,7 @@ def test_the_order_is_priority_then_time_then_creation_then_uid() -> None:
 KEYS: dict[str, tuple[str, tuple[str, str]]] = {
     "of a namespace": ("etl", ("n", "etl")),
     "of the cluster": ("cluster/etl", ("", "cluster/etl")),
-    "that only looks so": ("cluster-etl", ("n", "cluster-etl")),
+    "that only resembles one of the cluster": ("cluster-etl", ("n", "cluster-etl")),
 }
 
 
@@ -163,7 +163,7 @@ RENEWALS: dict[str, tuple[int, timedelta, timedelta]] = {
 
 
 @pytest.mark.parametrize(("position", "waited", "expected"), RENEWALS.values(), ids=RENEWALS)
-def test_what_a_wait_says_is_renewed(position: int, waited: timedelta, expected: timedelta) -> None:
+def test_the_message_of_a_wait_is_renewed(position: int, waited: timedelta, expected: timedelta) -> None:
     assert renewal_of(position, waited) == expected
 
 
@@ -250,7 +250,7 @@ def test_a_new_run(slot: Standing | None, spec: dict[str, Any], expected: list[s
     assert any(isinstance(effect, CreateWorkload) for effect in found.effects) == (expected[-1] == "Pending")
 
 
-def test_a_wait_says_why_and_begins_no_attempt() -> None:
+def test_a_wait_states_the_reason_and_begins_no_attempt() -> None:
     found = plan(SLOT)
     assert found.status is not None
     assert found.status.state is not None

@@ -54,7 +54,7 @@ CONDITIONS: list[tuple[str, Callable[[], Stage], tuple[str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("lived", "expected"), [pytest.param(*each, id=kind) for kind, *each in CONDITIONS])
-def test_the_condition_says_why_a_run_is_where_it_is(lived: Callable[[], Stage], expected: tuple[str, str, str]) -> None:
+def test_the_condition_states_why_a_run_is_in_its_state(lived: Callable[[], Stage], expected: tuple[str, str, str]) -> None:
     """In full, whatever the time is: repeating the pass writes nothing."""
     stage = lived()
     (found,) = [condition for condition in stage.run.status.conditions if condition.type == "Finished"]
@@ -72,7 +72,7 @@ def freeze(transition: Transition) -> Any:
     return Wait(START + HOUR, "no starts before noon")
 
 
-def test_a_run_that_a_rule_holds_says_which_rule_and_until_when() -> None:
+def test_a_run_that_a_rule_holds_names_the_rule_and_the_time() -> None:
     """A word in the column, and the sentence; once the rule lets it go, neither."""
     policy: Policy = (freeze,)
     stage = Stage(settled=False, policy=policy)

@@ -1,4 +1,4 @@
-"""What a user reads about a flow run in every situation: why it is where it is, when something happens next, what would change it."""
+"""What a user reads about a flow run in every situation: why it is in its state, when something happens next, what would change it."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ SITUATIONS: list[tuple[str, RunFacts, str]] = [
         ),
     ),
     (
-        "a quota asks for requests",
+        "a quota requires requests",
         run(
             "SCHEDULED", "ResourcesRequired", "failed quota: team: must specify cpu for: flow; set podTemplate.spec.containers[0].resources"
         ),
@@ -387,7 +387,7 @@ SITUATIONS: list[tuple[str, RunFacts, str]] = [
         ),
     ),
     (
-        "held by a user's rule, asked last nine minutes ago",
+        "held by a user's rule, evaluated last nine minutes ago",
         run("SCHEDULED", decisions=waits("user/freeze", "no starts on Sundays", NOW - timedelta(minutes=9))),
         f"Rule user/freeze holds it: no starts on Sundays. It was to be asked again at 2026-03-01T11:51:00Z: no operator acts on it. {_OPERATOR}",
     ),
@@ -667,7 +667,7 @@ SITUATIONS: list[tuple[str, RunFacts, str]] = [
         "It failed, TimedOut: stopped after spec.timeoutSeconds. Nothing follows. Raise timeoutSeconds if it needs longer.",
     ),
     (
-        "nobody resumed it in time",
+        "it was not resumed in time",
         run("FAILED/TimedOut", "SuspensionTimedOut", "nobody resumed it until 2026-03-01T11:00:00Z"),
         f"It failed with SuspensionTimedOut: nobody resumed it until 2026-03-01T11:00:00Z. Nothing follows. {_RERUN}",
     ),
@@ -780,7 +780,7 @@ def test_what_a_user_reads(facts: RunFacts, sentence: str, request: pytest.Fixtu
 @pytest.mark.parametrize("name", [*DEFAULT_NAMES.values(), "Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Suspended", "Cached", "X"])
 @pytest.mark.parametrize("shape", ["deployed", "called", "script"])
 def test_every_state_and_name_has_three_parts(kind: StateType, name: str, shape: str) -> None:
-    """Whatever is missing: no part is empty, each ends with one full stop, and nothing says None."""
+    """Whatever is missing: no part is empty, each ends with one full stop, and no text contains None."""
     bare = RunFacts(kind, name, name="r", kind=shape)
     for facts in (
         bare,

@@ -52,7 +52,7 @@ def test_names_of_scheduled_runs_fit_a_label_and_a_host_name(deployment: str, sc
 
 
 @given(OBJECT_NAMES, LABELS, INSTANTS, st.sampled_from(["Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia"]))
-def test_only_the_instant_counts_not_the_zone_it_is_told_in(deployment: str, schedule: str, instant: datetime, zone: str) -> None:
+def test_only_the_instant_counts_not_the_zone_it_is_written_in(deployment: str, schedule: str, instant: datetime, zone: str) -> None:
     """Two operators in two time zones name the same run."""
     told_elsewhere = instant.astimezone(ZoneInfo(zone))
     assert names.scheduled_run_name(deployment, schedule, instant) == names.scheduled_run_name(deployment, schedule, told_elsewhere)

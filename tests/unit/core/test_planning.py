@@ -53,7 +53,7 @@ PLANS: list[tuple[str, Candidate, list[str]]] = [
         ["created    FlowDeployment n/etl", "    schedule nightly is added", f"        after   {SIX}"],
     ),
     (
-        "another image: an unfinished run keeps the old version",
+        "another image: an unfinished run stays at the old version",
         candidate(deployment(), deployment(image="etl:2"), runs=(RUNNING, PlannedRun("etl-b", "SCHEDULED", attempt=1, revision="etl-1"))),
         [
             "changed    FlowDeployment n/etl",
@@ -100,7 +100,7 @@ PLANS: list[tuple[str, Candidate, list[str]]] = [
         ],
     ),
     (
-        "a schedule is written otherwise and keeps its times",
+        "a schedule is written otherwise and has the same times",
         candidate(deployment(NIGHTLY), deployment({**NIGHTLY, "cron": "00 6 * * *"})),
         [
             "changed    FlowDeployment n/etl",
@@ -172,7 +172,7 @@ PLANS: list[tuple[str, Candidate, list[str]]] = [
         ],
     ),
     (
-        "only a secret value changes, which nobody sees",
+        "only a secret value changes, which is not shown",
         candidate(deployment(parameters={"p": "********"}), deployment(parameters={"p": "********"}), changed=True, runs=(RUNNING,)),
         [
             "changed    FlowDeployment n/etl",
@@ -250,7 +250,7 @@ def test_what_a_user_reads(given: Candidate, lines: list[str]) -> None:
 
 
 def test_a_plan_for_programs_has_the_same_as_data() -> None:
-    """Times in ISO 8601 with their offset; members that say nothing are there and empty."""
+    """Times in ISO 8601 with their offset; members without content are present and empty."""
     given = candidate(deployment(NIGHTLY), deployment({**NIGHTLY, "cron": "0 7 * * *"}, image="etl:2"), runs=(RUNNING,))
     document = plan_object(given, NOW).to_document()
     assert document == {

@@ -342,12 +342,12 @@ def test_a_pod_that_starts_when_it_is_already_being_stopped_did_not_start_in_tim
         (failed("ValueError"), False, "SCHEDULED/AwaitingRetry ValueError"),
         (State(COMPLETED), True, "COMPLETED"),
     ],
-    ids=["killed", "failed when told to stop", "failed before that", "completed"],
+    ids=["killed", "failed when requested to stop", "failed before that", "completed"],
 )
 def test_a_pod_that_starts_before_it_is_seen_to_be_stopped_did_not_start_in_time(
     issue: str, end: State, stopped: bool, expected: str
 ) -> None:
-    """The stop is on its way, or its answer was lost: the pod looks as if nobody had stopped it."""
+    """The stop is on its way, or its answer was lost: the pod looks as if it had not been stopped."""
     stage = Stage(pendingTimeoutSeconds=60, retries=retries(1, 0))
     if issue != "PendingTimeout":
         stage.pass_time(1).start_issue(issue)

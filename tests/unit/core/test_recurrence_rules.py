@@ -1,4 +1,4 @@
-"""Recurrence rules: compared with dateutil by the wall clock, and with what is promised where clocks change."""
+"""Recurrence rules: compared with dateutil by the wall clock, and with what is promised when clocks change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RULES = [
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("start", ["20200101T000000", "20240229T093000", "20251231T235930"])
-def test_a_rule_fires_when_dateutil_says_it_does(rule: str, start: str) -> None:
+def test_a_rule_fires_at_the_times_of_dateutil(rule: str, start: str) -> None:
     """By the wall clock, in UTC."""
     expected = [
         found.replace(tzinfo=UTC)
@@ -119,7 +119,7 @@ def test_a_rule_that_never_matches_ends_in_bounded_time(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", ["FREQ=DAILY;COUNT=2", "FREQ=DAILY;UNTIL=20200601", "RDATE:20200101T000000"])
 def test_a_rule_that_has_ended_is_not_an_error_of_its_author(rule: str) -> None:
-    """It says so."""
+    """The error reports that it has ended."""
     with pytest.raises(ScheduleEnded, match="has ended"):
         next_recurrence(rule, "UTC", NOW)
 

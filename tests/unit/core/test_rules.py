@@ -207,11 +207,11 @@ CASES: dict[Rule, dict[str, tuple[Transition, str]]] = {
     task_rules.use_kept_result: {
         "a result that is kept stands in for the run": (proposal(PENDING, RUNNING, kept=KEPT), "COMPLETED/Cached"),
         "a result that is still good stands in": (proposal(PENDING, RUNNING, kept=replace(KEPT, expires=NOW + SECOND)), "COMPLETED/Cached"),
-        "an expired one does not, and the record says so": (
+        "an expired one does not, and the record states that": (
             proposal(PENDING, RUNNING, kept=replace(KEPT, expires=NOW)),
             "accept: the kept result expired at 2026-01-01T12:00:00Z",
         ),
-        "nor does one where a new one is requested": (
+        "nor does one if a new one is requested": (
             proposal(PENDING, RUNNING, kept=KEPT, refresh=True),
             "accept: a new result is requested",
         ),
@@ -223,11 +223,11 @@ CASES: dict[Rule, dict[str, tuple[Transition, str]]] = {
     task_rules.replay_recorded_result: {
         "a recorded result stands in for the run": (proposal(PENDING, RUNNING, recorded=KEPT), "COMPLETED/Cached"),
         "also if it expired": (proposal(PENDING, RUNNING, recorded=replace(KEPT, expires=NOW - HOUR)), "COMPLETED/Cached"),
-        "without one the run begins, and the record says why": (
+        "without one the run begins, and the record states why": (
             proposal(PENDING, RUNNING, unrecorded="not persisted"),
             "accept: not persisted",
         ),
-        "outside of replays it has no say": (proposal(PENDING, RUNNING, kept=KEPT), "pass"),
+        "outside of replays it does not apply": (proposal(PENDING, RUNNING, kept=KEPT), "pass"),
     },
     task_rules.wait_for_tag_slots: {
         "without a free slot the run waits": (proposal(PENDING, RUNNING, tag_limits=BLOCKED), "wait"),
@@ -316,13 +316,13 @@ def test_a_retry_waits_longer_each_time_and_keeps_its_cause(used: int, seconds: 
 
 
 def test_a_wait_for_a_slot_names_the_limit_and_the_reason_of_the_state() -> None:
-    """The state says AwaitingConcurrencySlot meanwhile; of several limits, the one without a free slot is named."""
+    """The reason of the state is AwaitingConcurrencySlot meanwhile; of several limits, the one without a free slot is named."""
     verdict = task_rules.wait_for_tag_slots.judge(proposal(PENDING, RUNNING, tag_limits=BLOCKED))
     assert verdict == Wait(NOW + SECOND, "waits for a slot of tag:gpu", "AwaitingConcurrencySlot")
 
 
 def test_the_reason_of_a_redirect_stays_if_a_later_rule_has_no_objection() -> None:
-    """A rule that only says why it lets something pass decides nothing."""
+    """A rule that only states why it lets something pass decides nothing."""
     trail = decide(TASK_RUN_POLICY, proposal(PENDING, RUNNING, unrecorded="not persisted", kept=KEPT))
     assert [(opinion.rule, type(opinion.verdict).__name__) for opinion in trail.trail] == [
         ("replay_recorded_result", "Accept"),

@@ -1,4 +1,4 @@
-"""What a schedule means: a sentence, and notes where clocks change."""
+"""What a schedule means: a sentence, and notes when clocks change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SENTENCES: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("schedule", "sentence"), [case[1:] for case in SENTENCES], ids=[case[0] for case in SENTENCES])
 def test_a_schedule_in_words(schedule: dict[str, Any], sentence: str) -> None:
-    """As `mintaka schedule preview` says it."""
+    """As `mintaka schedule preview` prints it."""
     assert sentence_of(Schedule.model_validate({"name": "s", "timeZone": "Europe/Berlin", **schedule})) == sentence
 
 

@@ -1,4 +1,4 @@
-"""Rules of users: what each action does, about which transitions a rule may speak, and how it is bounded."""
+"""Rules of users: what each action does, to which transitions a rule applies, and how it is bounded."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ DECISIONS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str | None
         {**of(RUNNING, CRASHED, reason="OOMKilled"), "retries": ONE_RETRY, "attempt": 2, "current_attempt": 2},
         ("Redirect", "CRASHED", "orchestrationrule/r", None),
     ),
-    "a delayed retry is no retry from the budget": (
+    "a delayed retry does not count towards the budget": (
         {"then": DELAY, "to": ["FAILED"]},
         {**of(RUNNING, FAILED, reason="E"), "retries": ONE_RETRY},
         ("Redirect", "SCHEDULED", "orchestrationrule/r", None),
@@ -97,7 +97,7 @@ DECISIONS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str | None
         {**of(SCHEDULED, CANCELLING), "cancel_requested": True},
         ("Redirect", "CANCELLED", "cancel_what_does_not_run", None),
     ),
-    "no rule speaks about a run that is to be cancelled": (
+    "no rule applies to a run that is to be cancelled": (
         {"then": FAIL},
         {**of(RUNNING, COMPLETED), "cancel_requested": True},
         ("Accept", "COMPLETED", "", None),
@@ -145,7 +145,7 @@ def test_every_variable_can_be_used(variable: str) -> None:
 
 @pytest.mark.parametrize("name", DECISIONS, ids=list(DECISIONS))
 def test_a_rule_decides(name: str) -> None:
-    """Verdict, state and rule as the table says."""
+    """Verdict, state and rule are those of the table."""
     spec, fields, (verdict, state, deciding, again) = DECISIONS[name]
     made = decision(rule(**spec), **fields)
     assert (made.verdict, made.state and made.state.type, made.rule) == (verdict, state, deciding)
@@ -236,7 +236,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("spec", "reason", "message"), INVALID, ids=[f"{row[1]}: {row[2]}" for row in INVALID])
-def test_a_rule_that_cannot_be_applied_says_why(spec: dict[str, Any], reason: str, message: str) -> None:
+def test_a_rule_that_cannot_be_applied_reports_the_reason(spec: dict[str, Any], reason: str, message: str) -> None:
     """With the place of an error in its condition."""
     with pytest.raises(InvalidRule) as invalid:
         rule(**spec)
@@ -311,14 +311,14 @@ def test_a_dry_run_shows_what_would_have_been_different(name: str) -> None:
 
 
 def test_what_a_rule_read_is_recorded_and_the_decision_can_be_taken_again() -> None:
-    """`live` and the counters are facts, what the run's row says anyway is not."""
+    """`live` and the counters are facts, what the run's row contains anyway is not."""
     made = decision(rule(then=WAIT, when="'load' in live && deployment == 'etl'"), live={"load": {"RUNNING": 1}}, failures=2)
     assert made.facts["live"] == {"load": {"RUNNING": 1}}
     assert made.facts["failures"] == 2
     assert "deployment" not in made.facts
 
 
-def test_a_cancelled_end_by_a_rule_is_no_cancellation_of_its_owner() -> None:
+def test_a_cancelled_end_by_a_rule_is_not_a_cancellation_of_its_owner() -> None:
     """A rule may end a failed run CANCELLED."""
     made = decision(rule(then={"redirect": {"type": "CANCELLED", "reason": "NotNeeded"}}, to=["FAILED"]), **of(RUNNING, FAILED))
     assert made.state is not None

@@ -1,4 +1,4 @@
-"""Explanations know every reason of the operator's tables, and its times."""
+"""Explanations cover every reason of the operator's tables, and its times."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def test_every_reason_for_which_a_pod_does_not_start_is_explained(reason: str) -
     assert ISSUES[reason] != ISSUES[""]
 
 
-def test_a_pod_that_does_not_stop_is_deleted_by_force_when_the_explanation_says() -> None:
+def test_a_pod_that_does_not_stop_is_deleted_by_force_at_the_time_in_the_explanation() -> None:
     """5 min after its grace period."""
     assert timedelta(minutes=5) == FORCE_AFTER

@@ -91,7 +91,7 @@ def test_what_is_printed_and_the_exit_code(call: Call, tmp_path: Path, image: st
     assert [each["action"] for each in document["objects"]] == [printed.split(maxsplit=1)[0]]
 
 
-#: The kind, the words of the command, and what it says on standard error.
+#: The kind, the words of the command, and what it prints on standard error.
 ERRORS: list[tuple[str, list[str], str]] = [
     ("there is no such file", ["nothing.yaml", "--cluster"], "there is no manifest at nothing.yaml"),
     ("the cluster is away", ["etl.json", "--cluster"], "Unable to connect to the server"),

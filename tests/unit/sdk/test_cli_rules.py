@@ -26,7 +26,7 @@ STATUS = {"conditions": [{"type": "Accepted", "status": "True"}], "evaluations":
 
 
 class Place:
-    """Answers, and keeps the bodies of dry runs."""
+    """Answers, and stores the bodies of dry runs."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []

@@ -34,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return 0
 
 
-def test_a_cron_expression_has_a_note_where_clocks_change(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cron_expression_has_a_note_when_clocks_change(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--cron", "30 2 * * *", *BERLIN) == 0
     assert capsys.readouterr().out == (
         "At 02:30 every day, by the clock of Europe/Berlin.\n"
@@ -42,7 +42,7 @@ def test_a_cron_expression_has_a_note_where_clocks_change(monkeypatch: pytest.Mo
     )
 
 
-def test_all_schedules_of_a_file_are_shown_and_a_bad_one_is_told(
+def test_all_schedules_of_a_file_are_shown_and_a_bad_one_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "etl.yaml").write_text(MANIFEST)

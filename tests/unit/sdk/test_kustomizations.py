@@ -1,6 +1,6 @@
 """Folders with a kustomization.yaml: each row has files, whether kustomize agrees, and what the user sees.
 
-Where kubectl is installed, the same rows go through `kubectl kustomize`.
+If kubectl is installed, the same rows go through `kubectl kustomize`.
 """
 
 from __future__ import annotations
@@ -413,7 +413,7 @@ def identity(document: dict[str, Any]) -> tuple[str, str]:
 
 @pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
 @pytest.mark.parametrize("row", [row for row in ROWS if row not in NOT_FOR_KUBECTL])
-def test_kustomize_does_as_the_table_says(folder: Path, row: str) -> None:
+def test_kustomize_does_the_same_as_the_table(folder: Path, row: str) -> None:
     contents, agrees, sees = ROWS[row]
     write(folder, contents)
     done = subprocess.run([str(KUBECTL), "kustomize", "k"], capture_output=True, text=True, timeout=60, check=False)
@@ -422,7 +422,7 @@ def test_kustomize_does_as_the_table_says(folder: Path, row: str) -> None:
     assert (documents == expected) == (agrees == SAME), done.stderr or done.stdout
 
 
-def test_the_command_line_says_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The message of the table, and an exit code; nothing is applied."""
     write(folder, files("../outer", outer="s"))
     monkeypatch.setattr(sys, "argv", ["mintaka", "apply", "k", "--dry-run"])

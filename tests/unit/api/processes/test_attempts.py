@@ -27,7 +27,7 @@ REQUEST = {"uid": "t0", "token": "t0", "name": "run-1", "namespace": "local", "r
 
 
 class World:
-    """An attempt that runs, as its folder says; `store` may be replaced before it is used."""
+    """An attempt that runs, as its folder describes it; `store` may be replaced before it is used."""
 
     def __init__(self, home: Path) -> None:
         self.store = AttemptStore(home)
@@ -231,7 +231,7 @@ async def test_a_report_that_cannot_be_read_at_once_is_read_later(world: World, 
     assert (errors, world.attempt.view.report_text) == ([], "a report")
 
 
-async def test_a_report_that_is_not_a_file_is_none(world: World, tmp_path: Path) -> None:
+async def test_a_report_that_is_not_a_file_is_ignored(world: World, tmp_path: Path) -> None:
     (tmp_path / "processes" / "u-1" / "report").mkdir()
     world.folder.write(ENDED, {"status": 0, "time": 2.0})
     world.attempts.observe(world.attempt, "ended")

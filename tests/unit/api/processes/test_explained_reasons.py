@@ -1,4 +1,4 @@
-"""Explanations know every reason for which the local server cannot start a process."""
+"""Explanations cover every reason for which the local server cannot start a process."""
 
 from __future__ import annotations
 

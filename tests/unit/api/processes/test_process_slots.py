@@ -88,7 +88,7 @@ def test_several_free_slots_are_offered_to_several() -> None:
     assert [slots.ask(5, 1.1), slots.ask(4, 1.1), slots.ask(3, 1.1)] == [False, True, True]
 
 
-def test_a_run_of_a_full_group_that_lost_its_place_keeps_no_younger_one_from_starting() -> None:
+def test_a_run_of_a_full_group_that_lost_its_place_does_not_prevent_a_younger_one_from_starting() -> None:
     slots = Slots(2)
     slots.ask(1)
     slots.ask(2)

@@ -141,7 +141,7 @@ def test_the_examples_cover_every_row_and_reason() -> None:
 
 
 def test_reasons_of_creation_are_not_reasons_of_ends_except_for_resources() -> None:
-    """Resource shortages are both: they can prevent a start before or after the claim, and the message says what to do."""
+    """Resource shortages are both: they can prevent a start before or after the claim, and the message states what to do."""
     ends = {reason for row in PROCESS_VERDICTS for reason in row.reasons}
     assert {reason for reason, _, _ in CREATE_REASONS} & ends == {"DiskFull", "NoResources"}
 
