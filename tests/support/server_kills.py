@@ -77,6 +77,7 @@ class KilledServer:
             "entrypoint": "flow.py:main",
             "source": {"configMap": {"name": "chaos"}},
             "retries": {"onFailure": {"limit": 0}, "onCrash": {"limit": 1, "backoff": {"delaySeconds": 0}}},
+            "history": {"limit": 10000},  # a finished run that left would be created again under its name
         }
         deployment = {"apiVersion": "mintaka.dev/v1alpha1", "kind": "FlowDeployment", "metadata": {"name": "chaos"}, "spec": spec}
         self.server.apply(source, deployment)
@@ -145,7 +146,7 @@ class KilledServer:
 
     def _transitions_of(self, name: str) -> list[str]:
         """The states of a run, with their times, for a failure's message."""
-        [run] = [run for run in self.server.get("/flow-runs", limit=200, kind="deployed", name=name)["items"] if run["name"] == name]
+        run = next(run for run in self.server.get("/flow-runs", limit=200, kind="deployed", name=name)["items"] if run["name"] == name)
         items = self.server.get(f"/flow-runs/{run['uid']}/transitions")["items"]
         return [f"{item['time']} {item['to']} {item['reason']} attempt {item['attempt']}" for item in items]
 
